@@ -1,0 +1,89 @@
+"""What can go wrong, as one tree.
+
+MemorizzError
+├── ConfigurationError (ValueError)       a bad option, a missing extra, dimensions out of range
+├── ConnectionFailed (ConnectionError)    the server cannot be reached or refuses the connection
+├── PoolTimeout (TimeoutError)            no pooled connection became free in time
+├── OperationTimeout (TimeoutError)       the server did not answer in time
+├── ProviderClosed                        a call after close()
+├── SchemaError                           no extension, not migrated, newer than this code, server too old
+├── InvalidDocument (ValueError)          a value that cannot be stored, with its key path
+│   └── DimensionMismatch                 an embedding of the wrong length
+├── FilterError (ValueError)              an unknown operator or a malformed operand
+├── ReadOnlyError                         the transaction or the server only reads
+├── StorageFull                           the server has no room left
+└── DatabaseError                         anything else of the driver, the original as __cause__
+"""
+
+from __future__ import annotations
+
+
+class MemorizzError(Exception):
+    """The base of every error that this library raises on purpose."""
+
+
+class ConfigurationError(MemorizzError, ValueError):
+    """An option is wrong, or something that an option asks for is not installed."""
+
+
+class ConnectionFailed(MemorizzError, ConnectionError):
+    """The server cannot be reached, refuses the connection, or was lost."""
+
+
+class PoolTimeout(MemorizzError, TimeoutError):
+    """No pooled connection became free within the pool's deadline."""
+
+
+class OperationTimeout(MemorizzError, TimeoutError):
+    """The server did not answer within the operation's deadline."""
+
+
+class ProviderClosed(MemorizzError):
+    """The provider was used after close()."""
+
+
+class SchemaError(MemorizzError):
+    """The database lacks something that this version needs, or is newer than this version."""
+
+
+class InvalidDocument(MemorizzError, ValueError):
+    """A document holds a value that cannot be stored.
+
+    `path` is the way to the value ("metadata.tags[2]"), `reason` what is wrong with it.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"cannot store {path!r}: {reason}" if path else f"cannot store the document: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class DimensionMismatch(InvalidDocument):
+    """An embedding has another length than the store's vectors."""
+
+    def __init__(self, *, expected: int, got: int, store: str) -> None:
+        InvalidDocument.__init__(
+            self,
+            "embedding",
+            f"vector dimension mismatch: {store} holds vectors of {expected} dimensions, got {got}; use the "
+            f"embedding model that the store was made for, or another schema with embedding_dimensions={got}",
+        )
+        self.expected = expected
+        self.got = got
+        self.store = store
+
+
+class FilterError(MemorizzError, ValueError):
+    """A filter uses an unknown operator or an operand of the wrong form."""
+
+
+class ReadOnlyError(MemorizzError):
+    """A write reached a read-only transaction, or a standby server."""
+
+
+class StorageFull(MemorizzError):
+    """The server has no room left: disk, quota or memory."""
+
+
+class DatabaseError(MemorizzError):
+    """Any other error of the driver; the original is its __cause__."""

@@ -1,0 +1,61 @@
+"""What an operation may ask of the world outside: the steps that it yields.
+
+An operation is a generator. It yields steps, is sent back what they brought, and returns its result; a driver on the
+blocking or on the async face performs the steps. Nothing in here does any IO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+Row = tuple[Any, ...]
+Parameters = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One statement: one round trip. Brings back its rows, as tuples.
+
+    `settings` hold for this statement alone; they travel in the same round trip. `repeatable` says that running the
+    statement twice leaves what running it once leaves, and brings the same answer, so that it may be sent again when
+    the connection breaks under it.
+    """
+
+    sql: bytes
+    parameters: Parameters = field(default_factory=dict[str, Any])
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    repeatable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Several statements, sent as one pipeline: all or nothing. Brings back the rows of each, in order."""
+
+    queries: Sequence[Query]
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """DDL: any number of statements without parameters, in the transaction of the operation. Brings back nothing."""
+
+    sql: bytes
+
+
+Step = Query | Batch | Script
+
+T = TypeVar("T")
+Operation = Generator[Step, Any, T]
+
+
+def fetch(query: Query) -> Operation[list[Row]]:
+    """Ask for the rows of one statement; `yield from` it."""
+    rows: list[Row] = yield query
+    return rows
+
+
+def fetch_all(queries: Sequence[Query]) -> Operation[list[list[Row]]]:
+    """Ask for the rows of each statement of a batch; `yield from` it."""
+    results: list[list[Row]] = yield Batch(queries)
+    return results

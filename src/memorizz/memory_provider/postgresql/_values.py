@@ -1,0 +1,268 @@
+"""One value, on its way in and out: text, times, ids, JSON and vectors."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Literal, cast
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import numpy as np
+import uuid_utils
+from pgvector import Vector
+
+from memorizz.errors import DimensionMismatch, InvalidDocument
+
+InvalidText = Literal["error", "replace"]
+
+# Ids that are no UUIDs are mapped into this namespace. Changing it would lose every document stored under such an id.
+_ID_NAMESPACE = uuid5(NAMESPACE_URL, "https://pypi.org/project/memorizz-postgresql/")
+
+_MAX_DEPTH = 256
+# Python refuses to read integers with more digits than this (sys.set_int_max_str_digits).
+_MAX_DIGITS = 4300
+_MAX_FLOAT4 = float(np.finfo(np.float32).max)
+
+_quote: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
+
+
+# --- text ---------------------------------------------------------------------------------------------------------
+
+
+def text(value: str, path: str, on_invalid: InvalidText = "error", limit: int | None = None) -> str:
+    """Return `value` as PostgreSQL can hold it, at most `limit` bytes of UTF-8 long."""
+    if "\0" in value:
+        if on_invalid == "error":
+            raise InvalidDocument(
+                path, "the text holds a NUL character, which PostgreSQL cannot store; remove it, "
+                "or use PostgreSQLConfig(on_invalid_text='replace')"
+            )
+        value = value.replace("\0", "\ufffd")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            if on_invalid == "error":
+                raise InvalidDocument(
+                    path, "the text holds a lone surrogate, which is no character; repair the text, "
+                    "or use PostgreSQLConfig(on_invalid_text='replace')"
+                ) from None
+            value = "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in value)
+    if limit is not None and len(value) * 4 > limit and (size := len(value.encode())) > limit:
+        raise InvalidDocument(path, f"the text is {size} bytes long, this key is indexed and holds up to {limit}")
+    return str(value)
+
+
+# --- times --------------------------------------------------------------------------------------------------------
+
+
+def time(value: Any, path: str) -> datetime:
+    """Return an aware UTC datetime for a datetime (naive is taken as UTC), a date or an ISO 8601 string."""
+    moment = value
+    if isinstance(moment, str):
+        try:
+            moment = datetime.fromisoformat(moment)
+        except ValueError:
+            raise InvalidDocument(path, f"{value!r} is not an ISO 8601 time, such as 2026-01-31T12:00:00Z") from None
+    if not isinstance(moment, datetime):
+        if not isinstance(moment, date):
+            raise InvalidDocument(path, f"expected a datetime or an ISO 8601 string, got {type(value).__name__}")
+        moment = datetime(moment.year, moment.month, moment.day)
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise InvalidDocument(path, f"{value!r} lies outside the years 1 to 9999 in UTC") from None
+
+
+# --- ids ----------------------------------------------------------------------------------------------------------
+
+
+def new_id() -> UUID:
+    """Make an id that sorts by the time it was made (UUIDv7, RFC 9562)."""
+    return UUID(int=uuid_utils.uuid7().int)
+
+
+def id_text(value: Any) -> str | None:
+    """Return the id as its text, or None for what cannot be an id: ids are str, UUID or bson's ObjectId."""
+    if isinstance(value, str) or type(value).__name__ == "ObjectId":
+        name = str(value)
+    elif isinstance(value, UUID | uuid_utils.UUID):
+        name = str(value)
+    else:
+        return None
+    if not name or "\0" in name:
+        return None
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return None
+    return name
+
+
+def id_key(name: str) -> UUID:
+    """Return the primary key for an id's text: itself for a canonical UUID, else a UUID made from the text."""
+    if len(name) == 36:
+        try:
+            key = UUID(name)
+        except ValueError:
+            pass
+        else:
+            if str(key) == name:
+                return key
+    return uuid5(_ID_NAMESPACE, name)
+
+
+# --- JSON ---------------------------------------------------------------------------------------------------------
+
+
+def to_json(value: Any, path: str, on_invalid: InvalidText = "error") -> str:
+    """Return JSON that PostgreSQL keeps and gives back as the same value.
+
+    Beside what JSON has: datetime and date become ISO strings, UUID and Decimal strings, an Enum its value, sets and
+    tuples lists, numpy scalars and arrays numbers and lists. Raises InvalidDocument, with the path of the value, for
+    anything else, NaN and infinity included.
+    """
+    out: list[str] = []
+    _write(value, path, on_invalid, out.append, 0)
+    return "".join(out)
+
+
+def _write(value: Any, path: str, on_invalid: InvalidText, put: Callable[[str], Any], depth: int) -> None:
+    kind = cast(type, type(value))
+    if kind is str:
+        put(_quote(text(value, path, on_invalid)))
+    elif value is None:
+        put("null")
+    elif kind is bool:
+        put("true" if value else "false")
+    elif kind is int:
+        put(_integer(value, path))
+    elif kind is float:
+        put(_float(value, path))
+    elif isinstance(value, Mapping):
+        _write_object(cast("Mapping[Any, Any]", value), path, on_invalid, put, depth + 1)
+    elif isinstance(value, list | tuple | set | frozenset):
+        _write_array(cast("Iterable[Any]", value), path, on_invalid, put, depth + 1)
+    else:
+        _write(_plain(value, path), path, on_invalid, put, depth)
+
+
+def _write_object(
+    value: Mapping[Any, Any], path: str, on_invalid: InvalidText, put: Callable[[str], Any], depth: int
+) -> None:
+    _check_depth(depth, path)
+    separator = "{"
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise InvalidDocument(path, f"the key {key!r} is a {type(key).__name__}, keys are strings")
+        inner = f"{path}.{key}" if path else key
+        put(separator)
+        put(_quote(text(key, inner, on_invalid)))
+        put(":")
+        _write(item, inner, on_invalid, put, depth)
+        separator = ","
+    put("{}" if separator == "{" else "}")
+
+
+def _write_array(
+    value: Iterable[Any], path: str, on_invalid: InvalidText, put: Callable[[str], Any], depth: int
+) -> None:
+    _check_depth(depth, path)
+    separator = "["
+    for position, item in enumerate(value):
+        put(separator)
+        _write(item, f"{path}[{position}]", on_invalid, put, depth)
+        separator = ","
+    put("[]" if separator == "[" else "]")
+
+
+def _check_depth(depth: int, path: str) -> None:
+    if depth > _MAX_DEPTH:
+        raise InvalidDocument(path[:80] + "...", f"the value is nested more than {_MAX_DEPTH} levels deep, or in itself")
+
+
+def _integer(value: int, path: str) -> str:
+    try:
+        return str(value)
+    except ValueError:
+        raise InvalidDocument(path, f"the number has more than {_MAX_DIGITS} digits") from None
+
+
+def _float(value: float, path: str) -> str:
+    if not math.isfinite(value):
+        raise InvalidDocument(path, f"{value} is not a finite number; JSON has none such, use None")
+    written = repr(value)
+    # JSONB keeps the digits and forgets the exponent: without a fraction 1e23 would come back as an int.
+    return f"{Decimal(written):f}.0" if "e+" in written else written
+
+
+def _plain(value: Any, path: str) -> Any:
+    """Return the JSON value that stands for a value which JSON does not have."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(cast(int, value))
+    if isinstance(value, float | np.floating):
+        return float(cast(float, value))
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, UUID | uuid_utils.UUID | Decimal) or type(value).__name__ == "ObjectId":
+        return str(value)
+    if isinstance(value, np.ndarray):
+        return cast(Any, value).tolist()
+    raise InvalidDocument(
+        path,
+        f"a {type(value).__name__} cannot be kept as JSON; expected str, int, float, bool, None, list, dict, datetime, "
+        "UUID, Enum, Decimal, set or tuple",
+    )
+
+
+# --- vectors ------------------------------------------------------------------------------------------------------
+
+
+def vector(value: Any, *, dimensions: int, store: str, path: str = "embedding") -> bytes:
+    """Return the binary form of a vector (pgvector's vector_send) after checking that it can be stored and compared.
+
+    `value` is a list, a tuple, a one-dimensional numpy array of any number type, or a pgvector Vector.
+    """
+    if isinstance(value, Vector):
+        value = value.to_numpy()
+    try:
+        if isinstance(value, str | bytes | Mapping | set):
+            raise TypeError  # noqa: TRY301 numpy would make an array of one object of these
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        array = None
+    if array is None or array.ndim != 1 or array.dtype.kind not in "iuf":
+        raise InvalidDocument(path, f"expected a list of numbers or a one-dimensional array, got {_described(value)}")
+    if len(array) != dimensions:
+        raise DimensionMismatch(expected=dimensions, got=len(array), store=store)
+    with np.errstate(over="ignore"):
+        single = array.astype(">f4")
+    if not np.isfinite(single).all():
+        reason = "holds NaN or infinity" if not np.isfinite(array).all() else f"holds a number above {_MAX_FLOAT4:.3g}"
+        raise InvalidDocument(path, f"the vector {reason}; every number must be finite in single precision")
+    if not single.any():
+        raise InvalidDocument(path, "the vector is all zero: it has no direction, so nothing can be near it")
+    return len(single).to_bytes(2) + b"\0\0" + single.tobytes()
+
+
+def from_vector(binary: bytes) -> list[float]:
+    """Return the numbers of a vector from its binary form."""
+    return cast("list[float]", np.frombuffer(binary, dtype=">f4", offset=4).tolist())
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, list | tuple | np.ndarray):
+        return f"{type(value).__name__} that holds something else"
+    return type(cast(object, value)).__name__
