@@ -1,0 +1,11 @@
+"""A PostgreSQL server of one's own, out of a wheel: nothing to install, nothing to configure, nothing left running.
+
+_server.py     EmbeddedServer: join, leave, look, stop
+_folder.py     the data folder: whose it is, making it, its settings
+_programs.py   the wheel's programs, and the user that they run as
+_watch.py      who uses the server, and the watcher that stops it when nobody does
+"""
+
+from memorizz.memory_provider.postgresql.embedded._server import EmbeddedServer, ServerStatus, default_path
+
+__all__ = ["EmbeddedServer", "ServerStatus", "default_path"]

@@ -1,0 +1,225 @@
+"""Who uses a server, and the watcher that stops it when nobody does any more.
+
+Every user of a server holds a shared lock on one file for as long as it uses it. The watcher, one small process beside
+the server, waits for the exclusive lock on the same file: it gets it when the last user has gone, whether it said
+goodbye or was killed, because the kernel drops the locks of a dead process. There is no list of pids to go stale.
+
+This file is also the watcher's program. It runs without the site packages and may outlive the environment that it came
+from, so it imports nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+if sys.platform == "win32":
+    import msvcrt
+    import subprocess
+else:
+    import fcntl
+
+# Our own files stand in this folder of the data folder; PostgreSQL does not mind it.
+PRIVATE = ".memorizz"
+USERS, STARTER, WATCHER = "users.lock", "start.lock", "watcher.lock"
+# The marker of a server that is to stay when its last user leaves, and of one that is on its way up.
+PINNED, STARTING = "pinned", "starting"
+
+_POLL = 0.01
+# A fast shutdown writes everything out first. That takes well below a second, but nothing is gained by cutting a long
+# one short: the next start would have to repeat the work.
+STOP_TIMEOUT = 60.0
+
+
+# --- locks --------------------------------------------------------------------------------------------------------
+
+
+class Lock:
+    """A lock on a file, shared or exclusive, that the kernel drops when its process ends, however it ends."""
+
+    def __init__(self, folder: str, name: str) -> None:
+        # As root we look into a folder that belongs to another user: a link that it put there is not followed.
+        self._fd = os.open(os.path.join(folder, PRIVATE, name), os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+
+    def take(self, *, shared: bool = False, timeout: float = float("inf")) -> bool:
+        """Take the lock, and say whether it was free before the timeout was over."""
+        if timeout == float("inf") and sys.platform != "win32":
+            fcntl.flock(self._fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            return True
+        deadline = time.monotonic() + timeout
+        while not self._try(shared):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL)
+        return True
+
+    def _try(self, shared: bool) -> bool:
+        try:
+            if sys.platform == "win32":
+                # Windows has exclusive locks only, on ranges of bytes: a share is one byte, the whole is all of them.
+                os.lseek(self._fd, os.getpid() % 2**30 if shared else 0, os.SEEK_SET)
+                msvcrt.locking(self._fd, msvcrt.LK_NBLCK, 1 if shared else 2**30)
+            else:
+                fcntl.flock(self._fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
+
+    def release(self) -> None:
+        """Drop the lock, also where a forked child still has the file open."""
+        if sys.platform != "win32":
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self.forget()
+
+    def forget(self) -> None:
+        """Close the file in a forked child; its parent keeps the lock."""
+        os.close(self._fd)
+
+
+@contextmanager
+def locked(folder: str, name: str, *, timeout: float = float("inf")) -> Generator[bool]:
+    """Hold an exclusive lock for the length of a with block, and say whether it was got in time."""
+    lock = Lock(folder, name)
+    try:
+        yield lock.take(timeout=timeout)
+    finally:
+        lock.release()
+
+
+# --- the server's process -----------------------------------------------------------------------------------------
+
+
+class PidFile(NamedTuple):
+    """What the server says of itself in postmaster.pid."""
+
+    pid: int
+    port: int
+    socket_folder: str
+    address: str
+    ready: bool
+
+
+def read_pid_file(folder: str) -> PidFile | None:
+    """Read postmaster.pid; None when there is none, or the server is still writing it."""
+    try:
+        with open(os.path.join(folder, "postmaster.pid"), encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().split("\n")
+    except FileNotFoundError:
+        return None
+    try:
+        return PidFile(int(lines[0]), int(lines[3]), lines[4], lines[5], lines[7].strip() == "ready")
+    except (IndexError, ValueError):
+        return None
+
+
+def alive(pid: int) -> bool:
+    """Say whether a process runs; one that has ended and was not yet collected by its parent does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] != b"Z"
+    except OSError:
+        return True
+
+
+def listening(folder: str) -> PidFile | None:
+    """Return the server that answers for this folder; None when the pid file is stale.
+
+    Only a living server answers on its socket, and Linux says which process listens there: a pid that has come to
+    belong to another program is never taken for the server.
+    """
+    server = read_pid_file(folder)
+    return server if server is not None and listener(server) == server.pid else None
+
+
+def listener(server: PidFile) -> int | None:
+    """Return the pid of the process that listens where the server should; 0 when it lives in another container."""
+    try:
+        with _connect(server) as connection:
+            if sys.platform != "linux":
+                return server.pid
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            return struct.unpack("3i", credentials)[0]
+    except OSError:
+        return None
+
+
+def _connect(server: PidFile) -> socket.socket:
+    if sys.platform == "win32":
+        return socket.create_connection((server.address, server.port), timeout=5)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(5)
+    try:
+        connection.connect(os.path.join(server.socket_folder, f".s.PGSQL.{server.port}"))
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def stop(folder: str, pg_ctl: str, timeout: float = STOP_TIMEOUT) -> None:
+    """Shut the server of this folder down: sessions end, everything is written out. Does nothing without a server.
+
+    When it takes longer than `timeout`, the server goes on stopping after this has returned.
+    """
+    server = listening(folder)
+    if server is None:
+        return
+    if sys.platform == "win32":
+        command = [pg_ctl, "stop", "-D", folder, "-m", "fast", "-w"]
+        subprocess.run(command, check=False, capture_output=True)  # noqa: S603
+        return
+    try:
+        os.kill(server.pid, signal.SIGINT)
+    except ProcessLookupError:
+        return
+    deadline = time.monotonic() + timeout
+    while alive(server.pid) and time.monotonic() < deadline:
+        time.sleep(_POLL)
+
+
+# --- the watcher --------------------------------------------------------------------------------------------------
+
+
+def unused(folder: str, pg_ctl: str, timeout: float = STOP_TIMEOUT) -> None:
+    """Stop a server that has no user left, unless it is pinned; the caller holds the users' lock exclusively."""
+    private = os.path.join(folder, PRIVATE)
+    if os.path.exists(os.path.join(private, PINNED)):
+        return
+    # Its starter was killed while it came up: it cannot be told to stop before it listens.
+    deadline = time.monotonic() + 5
+    while os.path.exists(os.path.join(private, STARTING)) and time.monotonic() < deadline and not listening(folder):
+        time.sleep(_POLL)
+    with suppress(FileNotFoundError):
+        os.unlink(os.path.join(private, STARTING))
+    stop(folder, pg_ctl, timeout)
+
+
+def watch(folder: str, pg_ctl: str) -> None:
+    """Wait until nobody uses the server, stop it, and end.
+
+    A second watcher waits for the first; by then there is nothing left to do, and it ends too.
+    """
+    watcher, users = Lock(folder, WATCHER), Lock(folder, USERS)
+    watcher.take()
+    users.take()
+    unused(folder, pg_ctl)
+    # In this order: whoever gets the users' lock next must see that there is no watcher any more.
+    watcher.release()
+    users.release()
+
+
+if __name__ == "__main__":
+    watch(*sys.argv[1:])
