@@ -1,0 +1,60 @@
+"""Long-term memory for AI agents, in PostgreSQL with pgvector.
+
+The rooms:
+
+    memorizz.memory_provider.base           the contract: what every provider does
+    memorizz.memory_provider.memory_type    the seven stores
+    memorizz.memory_provider.postgresql     PostgreSQLProvider, AsyncPostgreSQLProvider, PostgreSQLConfig
+    memorizz.errors                         what can go wrong, as one tree
+    memorizz.cli                            the `memorizz` command
+
+The names below are loaded when they are first used, so that importing memorizz loads no database driver.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memorizz.errors import MemorizzError
+    from memorizz.memory_provider.base import AsyncMemoryProvider, MemoryProvider
+    from memorizz.memory_provider.memory_type import MemoryType
+    from memorizz.memory_provider.postgresql import (
+        AsyncPostgreSQLProvider,
+        PooledPostgreSQLProvider,
+        PostgreSQLConfig,
+        PostgreSQLProvider,
+    )
+
+_ROOMS = {
+    "AsyncMemoryProvider": "memorizz.memory_provider.base",
+    "AsyncPostgreSQLProvider": "memorizz.memory_provider.postgresql",
+    "MemorizzError": "memorizz.errors",
+    "MemoryProvider": "memorizz.memory_provider.base",
+    "MemoryType": "memorizz.memory_provider.memory_type",
+    "PooledPostgreSQLProvider": "memorizz.memory_provider.postgresql",
+    "PostgreSQLConfig": "memorizz.memory_provider.postgresql",
+    "PostgreSQLProvider": "memorizz.memory_provider.postgresql",
+}
+
+__all__ = [
+    "AsyncMemoryProvider",
+    "AsyncPostgreSQLProvider",
+    "MemorizzError",
+    "MemoryProvider",
+    "MemoryType",
+    "PooledPostgreSQLProvider",
+    "PostgreSQLConfig",
+    "PostgreSQLProvider",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_ROOMS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

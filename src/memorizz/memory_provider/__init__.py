@@ -1,0 +1,4 @@
+"""Where memories are kept: the contract (`base`), the stores (`memory_type`), and one package per database.
+
+Importing this loads no database driver.
+"""

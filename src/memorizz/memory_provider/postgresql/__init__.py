@@ -1,0 +1,7 @@
+"""The PostgreSQL memory provider: its public door."""
+
+from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.provider import PooledPostgreSQLProvider, PostgreSQLProvider
+from memorizz.memory_provider.postgresql.provider_async import AsyncPostgreSQLProvider
+
+__all__ = ["AsyncPostgreSQLProvider", "PooledPostgreSQLProvider", "PostgreSQLConfig", "PostgreSQLProvider"]

@@ -18,15 +18,16 @@ Parameters = Mapping[str, Any]
 class Query:
     """One statement: one round trip. Brings back its rows, as tuples.
 
-    `settings` hold for this statement alone; they travel in the same round trip. `repeatable` says that running the
+    `repeatable` says that running the
     statement twice leaves what running it once leaves, and brings the same answer, so that it may be sent again when
-    the connection breaks under it.
+    the connection breaks under it. `custom_plan` has it planned for its very values, never once for all of them: how
+    large one memory is decides how it is read.
     """
 
     sql: bytes
     parameters: Parameters = field(default_factory=dict[str, Any])
-    settings: Mapping[str, str] = field(default_factory=dict[str, str])
     repeatable: bool = True
+    custom_plan: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ def fetch(query: Query) -> Operation[list[Row]]:
 
 
 def fetch_all(queries: Sequence[Query]) -> Operation[list[list[Row]]]:
-    """Ask for the rows of each statement of a batch; `yield from` it."""
+    """Ask for the rows of each of several statements, all or nothing; `yield from` it."""
+    if len(queries) == 1:
+        return [(yield queries[0])]
     results: list[list[Row]] = yield Batch(queries)
     return results

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -71,3 +71,206 @@ ID_KEYS = ("id", "_id")
 EMBEDDING = "embedding"
 # Under this key of `data` stands the id's text where it is no canonical UUID.
 GIVEN_ID = "_id"
+# What a search adds to its hits; dropped again when such a document is stored back.
+_COMPUTED = ("score", "distance")
+_ALWAYS_COMPUTED = ("_score", "_distance", "_explanation")
+
+_CLOCKS = ("created_at", "updated_at")
+_TIMES = tuple(name for name, column in COLUMNS.items() if column.kind is Kind.TIME)
+_PLAIN = tuple(name for name, column in COLUMNS.items() if column.kind is not Kind.TIME)
+# What a read selects, in this order, before what it adds of its own.
+SELECTED = ("id", "data", *_PLAIN, *_TIMES)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A document on its way to its table.
+
+    `values` are the statement's parameters. A new document sets the columns `inserted`; one that exists already gets
+    those of `merged`, and keeps the others.
+    """
+
+    values: dict[str, Any]
+    inserted: tuple[str, ...]
+    merged: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Where the tables are and how they were made; read from the database when a provider opens."""
+
+    name: str
+    vector_schema: str
+    dimensions: int
+    text_search_config: str = "english"
+    index: IndexKind = "hnsw"
+    on_invalid_text: InvalidText = field(default="error")
+
+    def store(self, memory_type: MemoryType | str) -> Store:
+        """Return the store of a memory type; raises ConfigurationError for an unknown one."""
+        return self._stores[MemoryType.of(memory_type)]
+
+    @cached_property
+    def _stores(self) -> Mapping[MemoryType, Store]:
+        return {memory_type: Store(self, memory_type) for memory_type in MemoryType}
+
+
+@dataclass(frozen=True)
+class Store:
+    """One of the seven tables."""
+
+    schema: Schema
+    memory_type: MemoryType
+
+    @property
+    def table(self) -> sql.Identifier:
+        return sql.Identifier(self.schema.name, self.memory_type.value)
+
+    @property
+    def primary_key(self) -> sql.Identifier:
+        """The name of the constraint; only the queries may know its columns."""
+        return sql.Identifier(f"{self.memory_type.value}_pkey")
+
+    def vector(self, value: Any) -> Vector:
+        """Return a vector as a parameter; raises InvalidDocument or DimensionMismatch."""
+        return Vector(_values.vector(value, dimensions=self.schema.dimensions, store=self.memory_type.value))
+
+    def row(self, document: Mapping[str, Any], key: UUID | None = None) -> Row:
+        """Return the row for a document, under `key` or else under the document's own id or a new one."""
+        if not isinstance(cast(object, document), Mapping):
+            raise InvalidDocument("", f"expected a dict, got {type(document).__name__}")
+        name = given_id(document)
+        extra: dict[str, Any] = {}
+        values: dict[str, Any] = {}
+        for path, value in _own_items(document):
+            self._put(path, value, values, extra)
+        # In one order, so that documents with the same keys share one statement.
+        merged = tuple(sorted(set(values).difference(_CLOCKS)))
+        inserted = self._defaults(values)
+        if key is None:
+            key = _values.id_key(name) if name is not None else _values.new_id()
+        if name is not None and str(key) != name:
+            extra[GIVEN_ID] = name
+        values |= {"id": key, "data": _values.to_json(extra, "", self.schema.on_invalid_text)}
+        return Row(values, inserted, merged)
+
+    def _put(self, path: Any, value: Any, values: dict[str, Any], extra: dict[str, Any]) -> None:
+        """Put one key of a document where it belongs."""
+        column = COLUMNS.get(path) if isinstance(path, str) else None
+        if path == EMBEDDING:
+            values[path] = None if value is None else self.vector(value)
+        elif column is None:
+            extra[path] = value
+        elif value is not None:
+            values[path] = _READERS[column.kind](value, column, self.schema.on_invalid_text)
+        elif not self._is_clock(path):
+            values[path] = extra[path] = None
+
+    def _defaults(self, values: dict[str, Any]) -> tuple[str, ...]:
+        """Complete the times of a new row; those that are still missing are filled in by the table's defaults."""
+        created = values.get("created_at")
+        if created is not None:
+            values.setdefault("updated_at", created)
+            if self._is_clock("timestamp"):
+                values.setdefault("timestamp", created)
+        return tuple(sorted(values))
+
+    def _is_clock(self, path: str) -> bool:
+        """Say whether a time is always there, so that None means the same as leaving it out."""
+        return path in _CLOCKS or (path == "timestamp" and self.memory_type is MemoryType.CONVERSATION_MEMORY)
+
+    def document(self, record: tuple[Any, ...]) -> dict[str, Any]:
+        """Return the document of a record that begins with the columns of SELECTED."""
+        key, data = record[0], record[1]
+        name = data.pop(GIVEN_ID, None) or str(key)
+        document: dict[str, Any] = {"id": name, "_id": name}
+        for path, value in zip(_PLAIN, record[2:], strict=False):
+            if value is not None:
+                document[path] = value
+        for path, value in zip(_TIMES, record[2 + len(_PLAIN) :], strict=False):
+            if value is not None:
+                document[path] = value.astimezone(UTC)
+        document.update(data)
+        return document
+
+    def document_with_embedding(self, record: tuple[Any, ...]) -> dict[str, Any]:
+        """Return the document of a record that goes on with the embedding after the columns of SELECTED."""
+        document = self.document(record)
+        binary = record[len(SELECTED)]
+        document[EMBEDDING] = None if binary is None else _values.from_vector(binary)
+        return document
+
+
+class Vector(bytes):
+    """A vector in pgvector's binary form, so that the driver can tell it from a bytea."""
+
+    __slots__ = ()
+
+
+def given_id(document: Mapping[str, Any]) -> str | None:
+    """Return the id that a document carries, or None; raises InvalidDocument for what is no id or for two ids."""
+    names: dict[str, str] = {}
+    for key in ID_KEYS:
+        value = document.get(key)
+        if value is None:
+            continue
+        name = _values.id_text(value)
+        if name is None:
+            raise InvalidDocument(key, f"{value!r} is no id: expected a text without NUL, a UUID or an ObjectId")
+        names[key] = name
+    if len(set(names.values())) > 1:
+        raise InvalidDocument("_id", f"the document has two ids, id={names['id']!r} and _id={names['_id']!r}")
+    return next(iter(names.values()), None)
+
+
+def _own_items(document: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """Return the items that are the user's: not the ids, and not what a search has added."""
+    dropped = {*ID_KEYS, *_ALWAYS_COMPUTED}
+    for key in _COMPUTED:
+        if f"_{key}" in document and key in document and document[key] == document[f"_{key}"]:
+            dropped.add(key)
+    return [item for item in document.items() if item[0] not in dropped]
+
+
+def _text(value: Any, column: Column, on_invalid: InvalidText) -> str:
+    if isinstance(value, Enum):
+        value = value.value
+    if not isinstance(value, str):
+        raise InvalidDocument(column.name, f"expected a str or None, got {type(value).__name__}")
+    return _values.text(value, column.name, on_invalid, column.limit)
+
+
+def _number(value: Any, column: Column, on_invalid: InvalidText) -> float:
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        try:
+            number = float(cast(float, value))
+        except OverflowError:
+            number = float("inf")
+        if number - number == 0 and number == value:
+            return number
+    raise InvalidDocument(column.name, f"expected a finite number in double precision or None, got {value!r:.80}")
+
+
+def _whole(value: Any, column: Column, on_invalid: InvalidText) -> int:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
+        return int(cast(int, value))
+    raise InvalidDocument(column.name, f"expected a 64-bit integer or None, got {value!r:.80}")
+
+
+def _moment(value: Any, column: Column, on_invalid: InvalidText) -> datetime:
+    return _values.time(value, column.name)
+
+
+def _object(value: Any, column: Column, on_invalid: InvalidText) -> str:
+    if not isinstance(value, Mapping):
+        raise InvalidDocument(column.name, f"expected a dict or None, got {type(value).__name__}")
+    return _values.to_json(value, column.name, on_invalid)
+
+
+_READERS: Mapping[Kind, Callable[[Any, Column, InvalidText], Any]] = {
+    Kind.TEXT: _text,
+    Kind.NUMBER: _number,
+    Kind.INTEGER: _whole,
+    Kind.TIME: _moment,
+    Kind.OBJECT: _object,
+}

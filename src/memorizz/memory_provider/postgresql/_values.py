@@ -38,8 +38,9 @@ def text(value: str, path: str, on_invalid: InvalidText = "error", limit: int | 
     if "\0" in value:
         if on_invalid == "error":
             raise InvalidDocument(
-                path, "the text holds a NUL character, which PostgreSQL cannot store; remove it, "
-                "or use PostgreSQLConfig(on_invalid_text='replace')"
+                path,
+                "the text holds a NUL character, which PostgreSQL cannot store; remove it, "
+                "or use PostgreSQLConfig(on_invalid_text='replace')",
             )
         value = value.replace("\0", "\ufffd")
     if not value.isascii():
@@ -48,8 +49,9 @@ def text(value: str, path: str, on_invalid: InvalidText = "error", limit: int | 
         except UnicodeEncodeError:
             if on_invalid == "error":
                 raise InvalidDocument(
-                    path, "the text holds a lone surrogate, which is no character; repair the text, "
-                    "or use PostgreSQLConfig(on_invalid_text='replace')"
+                    path,
+                    "the text holds a lone surrogate, which is no character; repair the text, "
+                    "or use PostgreSQLConfig(on_invalid_text='replace')",
                 ) from None
             value = "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in value)
     if limit is not None and len(value) * 4 > limit and (size := len(value.encode())) > limit:
@@ -90,12 +92,9 @@ def new_id() -> UUID:
 
 def id_text(value: Any) -> str | None:
     """Return the id as its text, or None for what cannot be an id: ids are str, UUID or bson's ObjectId."""
-    if isinstance(value, str) or type(value).__name__ == "ObjectId":
-        name = str(value)
-    elif isinstance(value, UUID | uuid_utils.UUID):
-        name = str(value)
-    else:
+    if not isinstance(value, str | UUID | uuid_utils.UUID) and type(value).__name__ != "ObjectId":
         return None
+    name = str(value)
     if not name or "\0" in name:
         return None
     try:
@@ -134,7 +133,7 @@ def to_json(value: Any, path: str, on_invalid: InvalidText = "error") -> str:
 
 
 def _write(value: Any, path: str, on_invalid: InvalidText, put: Callable[[str], Any], depth: int) -> None:
-    kind = cast(type, type(value))
+    kind = cast(object, type(value))
     if kind is str:
         put(_quote(text(value, path, on_invalid)))
     elif value is None:
@@ -184,7 +183,9 @@ def _write_array(
 
 def _check_depth(depth: int, path: str) -> None:
     if depth > _MAX_DEPTH:
-        raise InvalidDocument(path[:80] + "...", f"the value is nested more than {_MAX_DEPTH} levels deep, or in itself")
+        raise InvalidDocument(
+            path[:80] + "...", f"the value is nested more than {_MAX_DEPTH} levels deep, or in itself"
+        )
 
 
 def _integer(value: int, path: str) -> str:
@@ -209,7 +210,7 @@ def _plain(value: Any, path: str) -> Any:
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, bool | np.bool_):
-        return bool(value)
+        return bool(cast(bool, value))
     if isinstance(value, int | np.integer):
         return int(cast(int, value))
     if isinstance(value, float | np.floating):
@@ -264,5 +265,5 @@ def from_vector(binary: bytes) -> list[float]:
 
 def _described(value: Any) -> str:
     if isinstance(value, list | tuple | np.ndarray):
-        return f"{type(value).__name__} that holds something else"
+        return f"a {type(cast(object, value)).__name__} that holds something else"
     return type(cast(object, value)).__name__

@@ -1,0 +1,323 @@
+"""The contract: what every memory provider does, on the blocking and on the async face. No IO and no SQL."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+from memorizz.memory_provider.memory_type import MemoryType
+
+Document = dict[str, Any]
+StoreName = MemoryType | str
+Filter = Mapping[str, Any]
+
+
+class MemoryOperations(ABC):
+    """What can be done with memories, in a provider and inside its transaction.
+
+    Every method takes a MemoryType or its value; anything else is a ConfigurationError that lists the seven. Every
+    returned document carries its id as `id` and as `_id`, and no embedding unless `include_embedding=True`. Documents
+    whose `expires_at` has passed are in no read.
+    """
+
+    @abstractmethod
+    def store(self, data: Mapping[str, Any], memory_store_type: StoreName) -> str:
+        """Store a document and return its id.
+
+        Without `id` or `_id` a new document is inserted, under a new UUIDv7. With one of them the document is inserted
+        under that id, or, where it exists, the given keys are merged into it: keys not given stay, `updated_at`
+        moves, `created_at` does not. `embedding` is a list, tuple or numpy array of the store's dimensions; None
+        clears it. The caller's dict is not changed.
+
+        Raises InvalidDocument, with the key path, for a value that cannot be kept, DimensionMismatch for an embedding
+        of another length.
+        """
+
+    @abstractmethod
+    def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
+        """Store documents, all or nothing, and return their ids in order.
+
+        Each is stored as by `store`; the same id twice merges in order. A generator is consumed in batches inside one
+        transaction, so that it may yield more than memory holds.
+        """
+
+    @abstractmethod
+    def retrieve_by_id(
+        self, id: Any, memory_store_type: StoreName, *, include_embedding: bool = False
+    ) -> Document | None:
+        """Return the document with an id, or None where there is none or the id is malformed."""
+
+    @abstractmethod
+    def retrieve_by_name(
+        self, name: str, memory_store_type: StoreName, *, include_embedding: bool = False
+    ) -> Document | None:
+        """Return the newest document with a name, or None."""
+
+    @abstractmethod
+    def retrieve_by_query(
+        self,
+        query: Filter | str,
+        memory_store_type: StoreName,
+        limit: int = 1,
+        *,
+        include_embedding: bool = False,
+        exact: bool = False,
+    ) -> list[Document]:
+        """Return the documents that match a query, the best first; an empty list when none does.
+
+        `query` is a str, searched by its words, or a dict of filters in which `embedding` ranks by cosine similarity,
+        `{"$text": {"$search": words}}` by words, and both together by meaning and words; `limit` inside the dict wins
+        over the argument. With filters only: oldest first. Never fewer than `limit` hits while more documents match.
+        Ranked hits carry `score` (more is better) and `distance` (less is nearer), and the same as `_score` and
+        `_distance`. `exact=True` compares every candidate and uses no approximate index.
+
+        Raises FilterError for a malformed filter, DimensionMismatch or InvalidDocument for a wrong embedding.
+        """
+
+    @abstractmethod
+    def update_by_id(self, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> bool:
+        """Merge keys into a document; True when it exists, even if nothing changed."""
+
+    @abstractmethod
+    def delete_by_id(self, id: Any, memory_store_type: StoreName) -> bool:
+        """Delete a document; True when there was one."""
+
+    @abstractmethod
+    def delete_by_name(self, name: str, memory_store_type: StoreName) -> bool:
+        """Delete one document with a name, the one that `retrieve_by_name` shows; True when there was one."""
+
+    @abstractmethod
+    def delete_all(self, memory_store_type: StoreName) -> bool:
+        """Delete every document of one store; True."""
+
+    @abstractmethod
+    def list_all(self, memory_store_type: StoreName, *, include_embedding: bool = False) -> list[Document]:
+        """Return every document of a store, oldest first; `iterate` does not hold them all in memory."""
+
+    @abstractmethod
+    def count(self, memory_store_type: StoreName, filter: Filter | None = None) -> int:
+        """Return how many documents of a store match a filter."""
+
+    @abstractmethod
+    def retrieve_conversation_history_ordered_by_timestamp(
+        self,
+        memory_id: str,
+        limit: int | None = None,
+        before: str | datetime | None = None,
+        *,
+        include_embedding: bool = False,
+    ) -> list[Document]:
+        """Return the turns of one memory, oldest first; turns of the same time in the order they were stored.
+
+        `limit` keeps the newest N, still oldest first. `before`, a turn's id (exact also among turns of the same time)
+        or a time, pages back. Raises FilterError when `before` is neither a time nor a turn of this memory.
+        """
+
+    @abstractmethod
+    def store_memagent(self, agent: Any) -> str:
+        """Store an agent, a dict or an object with `model_dump()` or `to_dict()`, and return its id.
+
+        The id is the agent's `id`, `_id` or `agent_id`, or a new one; an agent that exists is merged as by `store`.
+        Python callables, which no database can hold, are left out; everything else comes back as it went in.
+        """
+
+    @abstractmethod
+    def update_memagent(self, agent: Any) -> bool:
+        """Merge an agent into the stored one with its id; True when it exists. Raises InvalidDocument without id."""
+
+    @abstractmethod
+    def retrieve_memagent(self, id: Any) -> Document | None:
+        """Return an agent, or None."""
+
+    @abstractmethod
+    def list_memagents(self) -> list[Document]:
+        """Return every agent, oldest first."""
+
+    @abstractmethod
+    def update_memagent_memory_ids(self, id: Any, memory_ids: Sequence[str]) -> bool:
+        """Replace the memory_ids of an agent; True when it exists."""
+
+    @abstractmethod
+    def delete_memagent_memory_ids(self, id: Any) -> bool:
+        """Empty the memory_ids of an agent, without deleting any memory; True when it exists."""
+
+    @abstractmethod
+    def delete_memagent(self, id: Any, cascade: bool = False) -> bool:
+        """Delete an agent; True when there was one.
+
+        `cascade` also deletes, in every other store, the documents that carry one of the agent's memory_ids, except
+        those of a memory that another agent still lists. All or nothing.
+        """
+
+    @abstractmethod
+    def retrieve_memory_components_by_query(
+        self,
+        query: str | None = None,
+        query_embedding: Any = None,
+        memory_id: str | None = None,
+        memory_type: StoreName | None = None,
+        limit: int = 5,
+    ) -> list[Document]:
+        """Return the best documents of one memory, with `embedding` and `score`, the best first.
+
+        Ranked by `query_embedding`, by the words of `query`, or by both. `memory_type` None searches every store but
+        the agents and merges by score.
+        """
+
+    @abstractmethod
+    def purge_expired(self, memory_store_type: StoreName | None = None) -> int:
+        """Remove the documents whose `expires_at` has passed from one store, or from all; return how many."""
+
+    @abstractmethod
+    def iterate(
+        self,
+        memory_store_type: StoreName,
+        filter: Filter | None = None,
+        batch_size: int = 1000,
+        *,
+        include_embedding: bool = False,
+    ) -> Iterator[Document]:
+        """Yield the documents that match a filter, oldest first, reading `batch_size` at a time."""
+
+
+class MemoryProvider(MemoryOperations):
+    """A store of memories, on the blocking face. A context manager that closes itself."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back every connection; any call after it is ProviderClosed. Closing twice is fine."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncMemoryOperations(ABC):
+    """What MemoryOperations does, awaited; each method is documented there."""
+
+    @abstractmethod
+    async def store(self, data: Mapping[str, Any], memory_store_type: StoreName) -> str: ...
+
+    @abstractmethod
+    async def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]: ...
+
+    @abstractmethod
+    async def retrieve_by_id(
+        self, id: Any, memory_store_type: StoreName, *, include_embedding: bool = False
+    ) -> Document | None: ...
+
+    @abstractmethod
+    async def retrieve_by_name(
+        self, name: str, memory_store_type: StoreName, *, include_embedding: bool = False
+    ) -> Document | None: ...
+
+    @abstractmethod
+    async def retrieve_by_query(
+        self,
+        query: Filter | str,
+        memory_store_type: StoreName,
+        limit: int = 1,
+        *,
+        include_embedding: bool = False,
+        exact: bool = False,
+    ) -> list[Document]: ...
+
+    @abstractmethod
+    async def update_by_id(self, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> bool: ...
+
+    @abstractmethod
+    async def delete_by_id(self, id: Any, memory_store_type: StoreName) -> bool: ...
+
+    @abstractmethod
+    async def delete_by_name(self, name: str, memory_store_type: StoreName) -> bool: ...
+
+    @abstractmethod
+    async def delete_all(self, memory_store_type: StoreName) -> bool: ...
+
+    @abstractmethod
+    async def list_all(self, memory_store_type: StoreName, *, include_embedding: bool = False) -> list[Document]: ...
+
+    @abstractmethod
+    async def count(self, memory_store_type: StoreName, filter: Filter | None = None) -> int: ...
+
+    @abstractmethod
+    async def retrieve_conversation_history_ordered_by_timestamp(
+        self,
+        memory_id: str,
+        limit: int | None = None,
+        before: str | datetime | None = None,
+        *,
+        include_embedding: bool = False,
+    ) -> list[Document]: ...
+
+    @abstractmethod
+    async def store_memagent(self, agent: Any) -> str: ...
+
+    @abstractmethod
+    async def update_memagent(self, agent: Any) -> bool: ...
+
+    @abstractmethod
+    async def retrieve_memagent(self, id: Any) -> Document | None: ...
+
+    @abstractmethod
+    async def list_memagents(self) -> list[Document]: ...
+
+    @abstractmethod
+    async def update_memagent_memory_ids(self, id: Any, memory_ids: Sequence[str]) -> bool: ...
+
+    @abstractmethod
+    async def delete_memagent_memory_ids(self, id: Any) -> bool: ...
+
+    @abstractmethod
+    async def delete_memagent(self, id: Any, cascade: bool = False) -> bool: ...
+
+    @abstractmethod
+    async def retrieve_memory_components_by_query(
+        self,
+        query: str | None = None,
+        query_embedding: Any = None,
+        memory_id: str | None = None,
+        memory_type: StoreName | None = None,
+        limit: int = 5,
+    ) -> list[Document]: ...
+
+    @abstractmethod
+    async def purge_expired(self, memory_store_type: StoreName | None = None) -> int: ...
+
+    @abstractmethod
+    def iterate(
+        self,
+        memory_store_type: StoreName,
+        filter: Filter | None = None,
+        batch_size: int = 1000,
+        *,
+        include_embedding: bool = False,
+    ) -> AsyncIterator[Document]: ...
+
+
+class AsyncMemoryProvider(AsyncMemoryOperations):
+    """A store of memories, on the async face. An async context manager that closes itself."""
+
+    @abstractmethod
+    async def close(self) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+# A method does the same on both faces, so it is described once.
+for _awaited, _blocking in ((AsyncMemoryOperations, MemoryOperations), (AsyncMemoryProvider, MemoryProvider)):
+    for _name in _awaited.__abstractmethods__:
+        getattr(_awaited, _name).__doc__ = getattr(_blocking, _name).__doc__

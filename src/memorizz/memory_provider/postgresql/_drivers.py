@@ -1,0 +1,59 @@
+"""What the drivers of both faces share: how a vector is sent, what is logged, when to try again."""
+
+from __future__ import annotations
+
+import logging
+import select
+import time
+from typing import Any
+
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+
+from memorizz.memory_provider.postgresql._steps import Batch, Script, Step
+from memorizz.memory_provider.postgresql._stores import Vector
+
+logger = logging.getLogger("memorizz.postgresql")
+
+Rows = list[tuple[Any, ...]]
+
+# How long a statement whose connection broke, or that lost against another transaction, is tried again.
+RETRY_SECONDS = 5.0
+FIRST_PAUSE = 0.02
+
+
+class VectorDumper(Dumper):
+    """Send a vector in binary; the statement names its type, so that its oid need not be known."""
+
+    format = Format.BINARY
+
+    def dump(self, obj: Vector) -> bytes:
+        return obj
+
+
+def log(step: Step, started: float, brought: Any) -> None:
+    """Log what a step was and how long it took; what is bound is never logged, for it may be a secret."""
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    took = (time.perf_counter() - started) * 1000
+    if isinstance(step, Batch):
+        text = f"{len(step.queries)} statements, the last: {step.queries[-1].sql.decode()}"
+    else:
+        text = step.sql.decode()
+    logger.debug("%.2f ms, %d rows: %s", took, 0 if isinstance(step, Script) else len(brought), text)
+
+
+def check_alive(connection: psycopg.BaseConnection[Any]) -> None:
+    """Raise where the server has hung up on an idle connection; asks the socket, not the server."""
+    pgconn = connection.pgconn
+    if _is_readable(pgconn.socket):
+        pgconn.consume_input()
+
+
+def _is_readable(descriptor: int) -> bool:
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([descriptor], [], [], 0)[0])

@@ -1,0 +1,102 @@
+"""Driver error -> memorizz error, in one table. No other room names the driver's exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import psycopg
+import psycopg_pool
+from psycopg import errors
+
+from memorizz.errors import (
+    ConnectionFailed,
+    DatabaseError,
+    MemorizzError,
+    OperationTimeout,
+    PoolTimeout,
+    ProviderClosed,
+    ReadOnlyError,
+    SchemaError,
+    StorageFull,
+)
+
+DriverError = psycopg.Error
+
+# The first that fits wins, so that what is special stands before what is general.
+_TABLE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], type[MemorizzError], str], ...] = (
+    (psycopg_pool.PoolClosed, ProviderClosed, "the provider is closed: open a new one"),
+    (psycopg_pool.PoolTimeout, PoolTimeout, "no pooled connection became free in time: raise max_size or pool_timeout"),
+    (psycopg_pool.TooManyRequests, PoolTimeout, "too many callers wait for a pooled connection: raise max_size"),
+    (errors.QueryCanceled, OperationTimeout, "the server ended the statement"),
+    (errors.LockNotAvailable, OperationTimeout, "a lock was not free in time"),
+    (errors.IdleInTransactionSessionTimeout, OperationTimeout, "the server ended an idle transaction"),
+    (errors.ReadOnlySqlTransaction, ReadOnlyError, "the server or the transaction is read-only: write to the primary"),
+    ((errors.DiskFull, errors.OutOfMemory), StorageFull, "the server has no room left: make room, then try again"),
+    (errors.TooManyConnections, ConnectionFailed, "the server takes no more connections"),
+    ((errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName), SchemaError,
+     "the schema is not as it was made: run `memorizz doctor`"),
+    ((errors.DuplicateTable, errors.DuplicateObject), SchemaError,
+     "the schema already holds something of this name that is not memorizz's: use PostgreSQLConfig(schema=...)"),
+    (errors.ConnectionException, ConnectionFailed, "the connection was lost"),
+    ((errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow), ConnectionFailed,
+     "the server is going down or coming up"),
+)  # fmt: skip
+
+# Rolled back whole by the server, so that they may be tried again whatever they do.
+_ROLLED_BACK = (errors.SerializationFailure, errors.DeadlockDetected)
+_LOST = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow, errors.ConnectionException)
+
+
+def translated(error: psycopg.Error, where: str) -> MemorizzError:
+    """Return the memorizz error for a driver error; `where` names the server without a secret."""
+    if is_overdue(error):
+        return OperationTimeout(f"no answer within operation_timeout from {where}; the connection was given up")
+    for kinds, kind, advice in _TABLE:
+        if isinstance(error, kinds):
+            return kind(f"{advice} ({_text(error)}; {where})")
+    if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+        return ConnectionFailed(f"the connection to PostgreSQL was lost: {where}: {_text(error)}")
+    return DatabaseError(f"{type(error).__name__}: {_text(error)}")
+
+
+def failed_to_connect(error: psycopg.Error, where: str, database: str | None) -> MemorizzError:
+    """Return the error for a connection that could not be made."""
+    cause = _text(error)
+    advice = "check that the server runs and that host, port, user and password are right"
+    if "does not exist" in cause and "database" in cause:
+        advice = f"create the database: createdb {database}"
+    return ConnectionFailed(f"Failed to connect to PostgreSQL: {where}: {cause}; {advice}")
+
+
+@contextmanager
+def translating(where: str) -> Generator[None]:
+    """Raise driver errors as memorizz errors, the original as the cause."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translated(error, where) from error
+
+
+def may_repeat(error: psycopg.Error, repeatable: bool) -> bool:
+    """Say whether a statement that failed so may be sent again: nothing of it is left, or once more changes nothing."""
+    if isinstance(error, _ROLLED_BACK):
+        return True
+    lost = isinstance(error, _LOST) or (type(error) is psycopg.OperationalError and error.sqlstate is None)
+    return lost and repeatable
+
+
+def is_overdue(error: psycopg.Error) -> bool:
+    """Say whether the driver gave up waiting for the server; its class for that is not public."""
+    return type(error).__name__ == "_WaitTimeout"
+
+
+def is_starting_up(error: psycopg.Error) -> bool:
+    """Say whether a server that refused a connection is about to accept one."""
+    return "starting up" in str(error) or "not yet accepting connections" in str(error)
+
+
+def _text(error: psycopg.Error) -> str:
+    """Return what the server or the driver said, on one line."""
+    primary = error.diag.message_primary
+    return " ".join((primary or str(error) or type(error).__name__).split())

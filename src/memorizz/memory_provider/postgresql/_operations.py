@@ -1,0 +1,360 @@
+"""What each method does: one generator per method, of the same name.
+
+An operation knows the schema and its arguments; it yields steps and returns the method's result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, cast
+
+from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
+from memorizz.memory_provider.base import Document, Filter, StoreName
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql import _queries as queries
+from memorizz.memory_provider.postgresql import _search, _values
+from memorizz.memory_provider.postgresql._search import Route
+from memorizz.memory_provider.postgresql._steps import Operation, Query, fetch, fetch_all
+from memorizz.memory_provider.postgresql._steps import Row as Record
+from memorizz.memory_provider.postgresql._stores import Row, Schema, Store, given_id
+
+# Documents that store_many sends at once: enough to hide the round trip, few enough to hold.
+_BATCH = 500
+
+# --- storing ------------------------------------------------------------------------------------------------------
+
+
+def store(schema: Schema, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[str]:
+    target = schema.store(memory_store_type)
+    row = target.row(data)
+    stored = yield from fetch(queries.upsert(target, row))
+    if not stored:
+        yield from _store_again(target, [row])
+    return _name(row, data)
+
+
+def store_many(
+    schema: Schema, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName
+) -> Operation[list[str]]:
+    target = schema.store(memory_store_type)
+    names: list[str] = []
+    for batch in _batches(documents):
+        rows = [target.row(document) for document in batch]
+        results = yield from fetch_all([queries.upsert(target, row) for row in rows])
+        expired = [row for row, stored in zip(rows, results, strict=True) if not stored]
+        if expired:
+            yield from _store_again(target, expired)
+        names += [_name(row, document) for row, document in zip(rows, batch, strict=True)]
+    return names
+
+
+def _store_again(target: Store, rows: Sequence[Row]) -> Operation[None]:
+    """Store documents under the ids of expired ones, which must not be merged with them."""
+    steps: list[Query] = []
+    for row in rows:
+        steps += [queries.delete_expired(target, row.values["id"]), queries.upsert(target, row)]
+    yield from fetch_all(steps)
+
+
+def _batches(documents: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    if isinstance(documents, Mapping | str):
+        raise InvalidDocument("", "store_many takes an iterable of dicts; use store for one document")
+    remaining = iter(documents)
+    while batch := list(islice(remaining, _BATCH)):
+        yield batch
+
+
+def _name(row: Row, document: Mapping[str, Any]) -> str:
+    return given_id(document) or str(row.values["id"])
+
+
+def update_by_id(schema: Schema, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[bool]:
+    target = schema.store(memory_store_type)
+    name = _values.id_text(id)
+    if name is None:
+        return False
+    if given_id(data) not in (None, name):
+        raise InvalidDocument("id", f"the data has the id {given_id(data)!r}, the document to update is {name!r}")
+    rows = yield from fetch(queries.update(target, target.row(data, _values.id_key(name))))
+    return bool(rows)
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def retrieve_by_id(
+    schema: Schema, id: Any, memory_store_type: StoreName, *, include_embedding: bool = False
+) -> Operation[Document | None]:
+    target = schema.store(memory_store_type)
+    name = _values.id_text(id)
+    if name is None:
+        return None
+    rows = yield from fetch(queries.by_id(target, _values.id_key(name), include_embedding))
+    return _first(_documents(target, rows, include_embedding))
+
+
+def retrieve_by_name(
+    schema: Schema, name: str, memory_store_type: StoreName, *, include_embedding: bool = False
+) -> Operation[Document | None]:
+    target = schema.store(memory_store_type)
+    if not _can_be_stored(name):
+        return None
+    rows = yield from fetch(queries.newest_by_name(target, name, include_embedding))
+    return _first(_documents(target, rows, include_embedding))
+
+
+def retrieve_by_query(
+    schema: Schema,
+    query: Filter | str,
+    memory_store_type: StoreName,
+    limit: int = 1,
+    *,
+    include_embedding: bool = False,
+    exact: bool = False,
+) -> Operation[list[Document]]:
+    target = schema.store(memory_store_type)
+    search, filter = _search.parse(target, query, limit, include_embedding=include_embedding, exact=exact)
+    if search.limit == 0:
+        return []
+    if not search.ranked:
+        rows = yield from fetch(queries.matching(target, filter, include_embedding, search.limit))
+        return _documents(target, rows, include_embedding)
+    rows = yield from _ranked(search, [target])
+    return _search.hits(target, search, rows)
+
+
+def _ranked(search: _search.Search, stores: Sequence[Store]) -> Operation[list[Record]]:
+    """Search by the way that suits; where the index brings fewer than asked for, compare every candidate."""
+    way = _search.route(search, stores[0].schema)
+    results = yield from fetch_all(_search.statements(search, stores, way))
+    if way is Route.HNSW and len(results[-1]) < search.limit:
+        results = yield from fetch_all(_search.statements(search, stores, Route.EXACT))
+    return results[-1]
+
+
+def retrieve_memory_components_by_query(
+    schema: Schema,
+    query: str | None = None,
+    query_embedding: Any = None,
+    memory_id: str | None = None,
+    memory_type: StoreName | None = None,
+    limit: int = 5,
+) -> Operation[list[Document]]:
+    searched = [MemoryType.of(memory_type)] if memory_type is not None else _MEMORIES
+    stores = [schema.store(each) for each in searched]
+    asked: dict[str, Any] = {} if memory_id is None else {"memory_id": memory_id}
+    if query is not None:
+        asked["$text"] = {"$search": query}
+    if query_embedding is not None:
+        asked["embedding"] = query_embedding
+    search, _ = _search.parse(stores[0], asked, limit, include_embedding=True, exact=False)
+    if not search.ranked:
+        raise ConfigurationError("nothing to search for: give query, query_embedding or both")
+    if search.limit == 0:
+        return []
+    rows = yield from _ranked(search, stores)
+    return _search.hits(stores[0], search, rows)
+
+
+_MEMORIES = [member for member in MemoryType if member is not MemoryType.MEMAGENT]
+
+
+def list_all(
+    schema: Schema, memory_store_type: StoreName, *, include_embedding: bool = False
+) -> Operation[list[Document]]:
+    target = schema.store(memory_store_type)
+    rows = yield from fetch(queries.matching(target, None, include_embedding, None))
+    return _documents(target, rows, include_embedding)
+
+
+Place = tuple[datetime, int]
+# Before every document: PostgreSQL's times go back further than Python's.
+BEGINNING: Place = (datetime.min.replace(tzinfo=UTC), -1)
+
+
+def page(
+    schema: Schema,
+    memory_store_type: StoreName,
+    filter: Filter | None,
+    batch_size: int,
+    include_embedding: bool,
+    after: Place,
+) -> Operation[tuple[list[Document], Place | None]]:
+    """Return the next documents of an iteration, and the place to go on from, None at the end."""
+    target = schema.store(memory_store_type)
+    if _search.checked_limit(batch_size) == 0:
+        raise ConfigurationError("batch_size=0: expected a whole number above 0")
+    rows = yield from fetch(queries.page(target, filter, include_embedding, after, batch_size))
+    place = (rows[-1][-2], rows[-1][-1]) if len(rows) == batch_size else None
+    return _documents(target, rows, include_embedding), place
+
+
+def count(schema: Schema, memory_store_type: StoreName, filter: Filter | None = None) -> Operation[int]:
+    rows = yield from fetch(queries.count(schema.store(memory_store_type), filter))
+    return rows[0][0]
+
+
+def retrieve_conversation_history_ordered_by_timestamp(
+    schema: Schema,
+    memory_id: str,
+    limit: int | None = None,
+    before: str | datetime | None = None,
+    *,
+    include_embedding: bool = False,
+) -> Operation[list[Document]]:
+    target = schema.store(MemoryType.CONVERSATION_MEMORY)
+    if limit is not None:
+        _search.checked_limit(limit)
+    if not _can_be_stored(memory_id):
+        return []
+    if before is None:
+        rows = yield from fetch(queries.newest_turns(target, memory_id, limit, include_embedding))
+    else:
+        place = yield from _place(target, memory_id, before)
+        rows = yield from fetch(queries.turns_before(target, memory_id, limit, place, include_embedding))
+    rows.reverse()
+    return _documents(target, rows, include_embedding)
+
+
+def _place(target: Store, memory_id: str, before: str | datetime) -> Operation[Place]:
+    """Return the place in a history that a turn's id or a time names; an id wins over a time of the same text."""
+    name = _values.id_text(before)
+    if name is not None:
+        rows = yield from fetch(queries.turn_place(target, memory_id, _values.id_key(name)))
+        if rows:
+            return cast(Place, rows[0])
+    try:
+        # Before every turn of that time.
+        return _values.time(before, "before"), -1
+    except InvalidDocument:
+        raise FilterError(
+            f"before={before!r}: expected a time or the id of a turn; the memory {memory_id!r} has no such turn"
+        ) from None
+
+
+# --- deleting -----------------------------------------------------------------------------------------------------
+
+
+def delete_by_id(schema: Schema, id: Any, memory_store_type: StoreName) -> Operation[bool]:
+    target = schema.store(memory_store_type)
+    name = _values.id_text(id)
+    if name is None:
+        return False
+    rows = yield from fetch(queries.delete_by_id(target, _values.id_key(name)))
+    return _was_live(rows)
+
+
+def delete_by_name(schema: Schema, name: str, memory_store_type: StoreName) -> Operation[bool]:
+    target = schema.store(memory_store_type)
+    if not _can_be_stored(name):
+        return False
+    rows = yield from fetch(queries.delete_newest_by_name(target, name))
+    return bool(rows)
+
+
+def delete_all(schema: Schema, memory_store_type: StoreName) -> Operation[bool]:
+    yield from fetch(queries.delete_all(schema.store(memory_store_type)))
+    return True
+
+
+def purge_expired(schema: Schema, memory_store_type: StoreName | None = None) -> Operation[int]:
+    types = list(MemoryType) if memory_store_type is None else [MemoryType.of(memory_store_type)]
+    results = yield from fetch_all([queries.delete_expired(schema.store(each)) for each in types])
+    return sum(rows[0][0] for rows in results)
+
+
+# --- agents -------------------------------------------------------------------------------------------------------
+
+
+def store_memagent(schema: Schema, agent: Any) -> Operation[str]:
+    return store(schema, _agent(agent), MemoryType.MEMAGENT)
+
+
+def update_memagent(schema: Schema, agent: Any) -> Operation[bool]:
+    document = _agent(agent)
+    name = given_id(document)
+    if name is None:
+        raise InvalidDocument("id", "the agent has no id, so there is none to update; store_memagent stores a new one")
+    return update_by_id(schema, name, document, MemoryType.MEMAGENT)
+
+
+def retrieve_memagent(schema: Schema, id: Any) -> Operation[Document | None]:
+    return retrieve_by_id(schema, id, MemoryType.MEMAGENT)
+
+
+def list_memagents(schema: Schema) -> Operation[list[Document]]:
+    return list_all(schema, MemoryType.MEMAGENT)
+
+
+def update_memagent_memory_ids(schema: Schema, id: Any, memory_ids: Sequence[str]) -> Operation[bool]:
+    if isinstance(memory_ids, str) or not all(isinstance(each, str) for each in cast("Sequence[object]", memory_ids)):
+        raise InvalidDocument("memory_ids", "expected a list of str")
+    return update_by_id(schema, id, {"memory_ids": list(memory_ids)}, MemoryType.MEMAGENT)
+
+
+def delete_memagent_memory_ids(schema: Schema, id: Any) -> Operation[bool]:
+    return update_by_id(schema, id, {"memory_ids": []}, MemoryType.MEMAGENT)
+
+
+def delete_memagent(schema: Schema, id: Any, cascade: bool = False) -> Operation[bool]:
+    if not cascade:
+        return (yield from delete_by_id(schema, id, MemoryType.MEMAGENT))
+    name = _values.id_text(id)
+    if name is None:
+        return False
+    rows = yield from fetch(queries.delete_agent_and_memories(schema, _values.id_key(name)))
+    return _was_live(rows)
+
+
+def _agent(agent: Any) -> dict[str, Any]:
+    """Return an agent as a document, under its agent_id where it has no other id, without what can be called."""
+    document = _without_callables(agent)
+    if not isinstance(document, dict):
+        raise InvalidDocument(
+            "", f"expected a dict or an object with model_dump() or to_dict(), got {type(agent).__name__}"
+        )
+    document = cast("dict[str, Any]", document)
+    if given_id(document) is None and _values.id_text(document.get("agent_id")) is not None:
+        document["id"] = document["agent_id"]
+    return document
+
+
+def _without_callables(value: Any) -> Any:
+    """Return a copy of a value in which objects that can describe themselves are dicts, and callables are gone."""
+    for method in ("model_dump", "to_dict"):
+        describe: Callable[[], Any] | None = None if isinstance(value, type) else getattr(value, method, None)
+        if callable(describe):
+            value = describe()
+            break
+    if isinstance(value, Mapping):
+        items = cast("Mapping[Any, Any]", value).items()
+        return {key: _without_callables(item) for key, item in items if not _is_code(item)}
+    if isinstance(value, list | tuple):
+        return [_without_callables(item) for item in cast("Sequence[Any]", value) if not _is_code(item)]
+    return value
+
+
+def _is_code(value: Any) -> bool:
+    return callable(value) and not any(hasattr(value, method) for method in ("model_dump", "to_dict"))
+
+
+# --- shared -------------------------------------------------------------------------------------------------------
+
+
+def _documents(target: Store, rows: Iterable[Record], include_embedding: bool) -> list[Document]:
+    return list(map(target.document_with_embedding if include_embedding else target.document, rows))
+
+
+def _first(documents: list[Document]) -> Document | None:
+    return documents[0] if documents else None
+
+
+def _was_live(rows: list[Record]) -> bool:
+    return bool(rows) and bool(rows[0][0])
+
+
+def _can_be_stored(text: Any) -> bool:
+    """Say whether a text can be in the database at all; what cannot is found nowhere."""
+    return _values.id_text(text) is not None or text == ""

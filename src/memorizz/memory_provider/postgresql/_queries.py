@@ -1,0 +1,280 @@
+"""Every SELECT, INSERT, UPDATE and DELETE that is no search.
+
+A statement is composed once for each shape and kept; what differs from call to call is bound. `d` is the document's
+row in each of them, as in the conditions of the filters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, LiteralString, cast
+from uuid import UUID
+
+from psycopg import sql
+
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql._filters import condition
+from memorizz.memory_provider.postgresql._steps import Query
+from memorizz.memory_provider.postgresql._stores import COLUMNS, EMBEDDING, SELECTED, Kind, Row, Schema, Store
+
+# A document is there until it has expired.
+LIVE = sql.SQL("(d.expires_at IS NULL OR d.expires_at > now())")
+
+_CASTS = {Kind.OBJECT: sql.SQL("::jsonb"), Kind.TIME: sql.SQL("::timestamptz"), Kind.TEXT: sql.SQL("::text")}
+
+
+def raw(text: str) -> sql.SQL:
+    """Take as SQL what was put together from constants: a condition of the filters, a file of the migrations."""
+    return sql.SQL(cast(LiteralString, text))
+
+
+def selected(include_embedding: bool) -> sql.Composed:
+    """Return the columns that Store.document reads, or Store.document_with_embedding."""
+    names = (*SELECTED, EMBEDDING) if include_embedding else SELECTED
+    return sql.SQL(", ").join(sql.Identifier("d", name) for name in names)
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1024)
+def _select(store: Store, where: str, order: LiteralString, include_embedding: bool) -> bytes:
+    template = sql.SQL("SELECT {columns} FROM {table} AS d WHERE {live} AND {where} {order}")
+    return template.format(
+        columns=selected(include_embedding), table=store.table, live=LIVE, where=raw(where), order=sql.SQL(order)
+    ).as_bytes(None)
+
+
+def by_id(store: Store, key: UUID, include_embedding: bool) -> Query:
+    return Query(_select(store, "d.id = %(id)s", "", include_embedding), {"id": key})
+
+
+def newest_by_name(store: Store, name: str, include_embedding: bool) -> Query:
+    return Query(_select(store, "d.name = %(name)s", _NEWEST, include_embedding), {"name": name})
+
+
+_NEWEST: LiteralString = "ORDER BY d.created_at DESC, d.seq DESC LIMIT 1"
+
+
+def matching(store: Store, filter: Mapping[str, Any] | None, include_embedding: bool, limit: int | None) -> Query:
+    """Documents that match, oldest first."""
+    found = condition(filter)
+    statement = _select(store, found.sql, "ORDER BY d.created_at, d.seq LIMIT %(limit)s", include_embedding)
+    return Query(statement, {**found.parameters, "limit": limit}, custom_plan=bool(filter))
+
+
+@lru_cache(maxsize=1024)
+def _page(store: Store, where: str, include_embedding: bool) -> bytes:
+    template = sql.SQL(
+        "SELECT {columns}, d.created_at, d.seq FROM {table} AS d WHERE {live} AND {where} "
+        "AND (d.created_at, d.seq) > (%(created_at)s::timestamptz, %(seq)s::bigint) "
+        "ORDER BY d.created_at, d.seq LIMIT %(limit)s"
+    )
+    return template.format(
+        columns=selected(include_embedding), table=store.table, live=LIVE, where=raw(where)
+    ).as_bytes(None)
+
+
+def page(
+    store: Store, filter: Mapping[str, Any] | None, include_embedding: bool, after: tuple[Any, int], limit: int
+) -> Query:
+    """The documents that match after a place, oldest first; each row ends with its own place."""
+    found = condition(filter)
+    parameters = {**found.parameters, "created_at": after[0], "seq": after[1], "limit": limit}
+    return Query(_page(store, found.sql, include_embedding), parameters, custom_plan=True)
+
+
+@lru_cache(maxsize=256)
+def _count(store: Store, where: str) -> bytes:
+    template = sql.SQL("SELECT count(*) FROM {table} AS d WHERE {live} AND {where}")
+    return template.format(table=store.table, live=LIVE, where=raw(where)).as_bytes(None)
+
+
+def count(store: Store, filter: Mapping[str, Any] | None) -> Query:
+    found = condition(filter)
+    return Query(_count(store, found.sql), found.parameters, custom_plan=bool(filter))
+
+
+@lru_cache(maxsize=64)
+def _history(store: Store, before: LiteralString, include_embedding: bool) -> bytes:
+    # The newest come first from the index and are turned round by the caller.
+    template = sql.SQL(
+        "SELECT {columns} FROM {table} AS d WHERE {live} AND d.memory_id = %(memory_id)s {before}"
+        'ORDER BY d."timestamp" DESC, d.seq DESC LIMIT %(limit)s'
+    )
+    return template.format(
+        columns=selected(include_embedding), table=store.table, live=LIVE, before=sql.SQL(before)
+    ).as_bytes(None)
+
+
+def newest_turns(store: Store, memory_id: str, limit: int | None, include_embedding: bool) -> Query:
+    parameters = {"memory_id": memory_id, "limit": limit}
+    return Query(_history(store, "", include_embedding), parameters, custom_plan=True)
+
+
+def turns_before(
+    store: Store, memory_id: str, limit: int | None, place: tuple[datetime, int], include_embedding: bool
+) -> Query:
+    before: LiteralString = 'AND (d."timestamp", d.seq) < (%(timestamp)s::timestamptz, %(seq)s::bigint) '
+    parameters = {"memory_id": memory_id, "limit": limit, "timestamp": place[0], "seq": place[1]}
+    return Query(_history(store, before, include_embedding), parameters, custom_plan=True)
+
+
+@lru_cache(maxsize=64)
+def _turn_place(store: Store) -> bytes:
+    template = sql.SQL('SELECT "timestamp", seq FROM {table} WHERE id = %(id)s AND memory_id = %(memory_id)s')
+    return template.format(table=store.table).as_bytes(None)
+
+
+def turn_place(store: Store, memory_id: str, key: UUID) -> Query:
+    """Where a turn stands in the history of its memory, expired or not."""
+    return Query(_turn_place(store), {"id": key, "memory_id": memory_id})
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def _value(column: str, vector_type: sql.Identifier) -> sql.Composable:
+    """The placeholder of a column, with its type, so that a statement means the same whatever is bound."""
+    if column == EMBEDDING:
+        return sql.SQL("{}::{}").format(sql.Placeholder(column), vector_type)
+    kind = COLUMNS[column].kind
+    return sql.Placeholder(column) + _CASTS.get(kind, raw(f"::{kind.value}"))
+
+
+def _merge(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composable]) -> sql.Composed:
+    """The assignments that merge given keys into a document, whose values are in `source`.
+
+    A key with a column leaves `data`, where an earlier None of it may stand.
+    """
+    keys = sql.SQL("d.data")
+    columns = [name for name in merged if name != EMBEDDING]
+    if columns:
+        keys = sql.SQL("(d.data - {}::text[])").format(sql.Literal(columns))
+    assignments: list[sql.Composable] = [
+        sql.SQL("{} = {}").format(sql.Identifier(name), source[name]) for name in merged
+    ]
+    assignments.append(sql.SQL("data = {} || {}").format(keys, source["data"]))
+    assignments.append(sql.SQL("updated_at = clock_timestamp()"))
+    return sql.SQL(", ").join(assignments)
+
+
+@lru_cache(maxsize=1024)
+def _upsert(store: Store, inserted: tuple[str, ...], merged: tuple[str, ...]) -> bytes:
+    vector_type = sql.Identifier(store.schema.vector_schema, "vector")
+    template = sql.SQL(
+        "INSERT INTO {table} AS d (id, data{names}) VALUES (%(id)s, %(data)s::jsonb{values}) "
+        "ON CONFLICT ON CONSTRAINT {primary_key} DO UPDATE SET {merge} WHERE {live} RETURNING true"
+    )
+    return template.format(
+        table=store.table,
+        names=sql.Composed([sql.SQL(", {}").format(sql.Identifier(name)) for name in inserted]),
+        values=sql.Composed([sql.SQL(", {}").format(_value(name, vector_type)) for name in inserted]),
+        primary_key=store.primary_key,
+        merge=_merge(store, merged, {name: sql.Identifier("excluded", name) for name in (*merged, "data")}),
+        live=LIVE,
+    ).as_bytes(None)
+
+
+def upsert(store: Store, row: Row) -> Query:
+    """Insert a document, or merge it into the one with its id. Brings no row where that one has expired."""
+    return Query(_upsert(store, row.inserted, row.merged), row.values)
+
+
+@lru_cache(maxsize=1024)
+def _update(store: Store, merged: tuple[str, ...]) -> bytes:
+    vector_type = sql.Identifier(store.schema.vector_schema, "vector")
+    source: dict[str, sql.Composable] = {name: _value(name, vector_type) for name in merged}
+    template = sql.SQL("UPDATE {table} AS d SET {merge} WHERE d.id = %(id)s AND {live} RETURNING true")
+    return template.format(
+        table=store.table, merge=_merge(store, merged, source | {"data": sql.SQL("%(data)s::jsonb")}), live=LIVE
+    ).as_bytes(None)
+
+
+def update(store: Store, row: Row) -> Query:
+    """Merge a document into the one with its id; brings a row where there is one."""
+    return Query(_update(store, row.merged), row.values)
+
+
+# --- deleting -----------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=64)
+def _delete_by_id(store: Store) -> bytes:
+    template = sql.SQL("DELETE FROM {table} AS d WHERE d.id = %(id)s RETURNING {live}")
+    return template.format(table=store.table, live=LIVE).as_bytes(None)
+
+
+def delete_by_id(store: Store, key: UUID) -> Query:
+    """Delete one document; brings a row that says whether it was still live."""
+    return Query(_delete_by_id(store), {"id": key}, repeatable=False)
+
+
+@lru_cache(maxsize=64)
+def _delete_newest(store: Store) -> bytes:
+    # The lock makes two callers at once delete two documents, and not one of them report what the other deleted.
+    template = sql.SQL(
+        "DELETE FROM {table} AS t USING (SELECT d.id FROM {table} AS d WHERE {live} AND d.name = %(name)s {newest} "
+        "FOR UPDATE) AS newest WHERE t.id = newest.id RETURNING true"
+    )
+    return template.format(table=store.table, live=LIVE, newest=sql.SQL(_NEWEST)).as_bytes(None)
+
+
+def delete_newest_by_name(store: Store, name: str) -> Query:
+    return Query(_delete_newest(store), {"name": name}, repeatable=False)
+
+
+@lru_cache(maxsize=64)
+def _delete_all(store: Store) -> bytes:
+    return sql.SQL("DELETE FROM {table}").format(table=store.table).as_bytes(None)
+
+
+def delete_all(store: Store) -> Query:
+    return Query(_delete_all(store))
+
+
+@lru_cache(maxsize=64)
+def _delete_expired(store: Store, where: LiteralString) -> bytes:
+    template = sql.SQL(
+        "WITH gone AS (DELETE FROM {table} AS d WHERE d.expires_at <= now() {where} RETURNING 1) "
+        "SELECT count(*) FROM gone"
+    )
+    return template.format(table=store.table, where=sql.SQL(where)).as_bytes(None)
+
+
+def delete_expired(store: Store, key: UUID | None = None) -> Query:
+    """Delete what has expired, or only the document under `key`; brings how many."""
+    if key is not None:
+        return Query(_delete_expired(store, "AND d.id = %(id)s"), {"id": key}, repeatable=False)
+    return Query(_delete_expired(store, ""), repeatable=False)
+
+
+@lru_cache(maxsize=16)
+def _delete_agent_and_memories(schema: Schema) -> bytes:
+    agents = schema.store(MemoryType.MEMAGENT)
+    template = sql.SQL(
+        "WITH gone AS (DELETE FROM {agents} AS d WHERE d.id = %(id)s RETURNING d.*), "
+        "own AS MATERIALIZED ("
+        "SELECT own.memory_id FROM gone AS d, {listed} AS own (memory_id) EXCEPT "
+        "SELECT other.memory_id FROM {agents} AS d, {listed} AS other (memory_id) WHERE d.id <> %(id)s AND {live}), "
+        "{deletes} SELECT {live} FROM gone AS d"
+    )
+    listed = sql.SQL(
+        "jsonb_array_elements_text("
+        "CASE jsonb_typeof(d.data -> 'memory_ids') WHEN 'array' THEN d.data -> 'memory_ids' END)"
+    )
+    deletes = sql.SQL(", ").join(
+        sql.SQL("{} AS (DELETE FROM {} WHERE memory_id = ANY (ARRAY(SELECT memory_id FROM own)))").format(
+            sql.Identifier(f"of_{memory_type.value}"), schema.store(memory_type).table
+        )
+        for memory_type in MemoryType
+        if memory_type is not MemoryType.MEMAGENT
+    )
+    return template.format(agents=agents.table, live=LIVE, listed=listed, deletes=deletes).as_bytes(None)
+
+
+def delete_agent_and_memories(schema: Schema, key: UUID) -> Query:
+    """Delete an agent and what carries its memory_ids, save the memories that another agent lists."""
+    return Query(_delete_agent_and_memories(schema), {"id": key}, repeatable=False)

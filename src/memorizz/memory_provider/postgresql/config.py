@@ -1,0 +1,298 @@
+"""What to connect to, and how."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self, get_args
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import Conninfo
+
+from memorizz.errors import ConfigurationError
+from memorizz.memory_provider.postgresql._stores import IndexKind
+from memorizz.memory_provider.postgresql._values import InvalidText
+
+logger = logging.getLogger("memorizz.config")
+
+_MAX_DIMENSIONS = 16_000  # pgvector's limit for its vector type
+_ENVIRONMENT = {
+    "host": "POSTGRES_HOST",
+    "port": "POSTGRES_PORT",
+    "database": "POSTGRES_DB",
+    "user": "POSTGRES_USER",
+    "password": "POSTGRES_PASSWORD",
+}
+_DEFAULTS = {"host": "localhost", "port": "5432", "database": "memorizz", "user": "postgres"}
+_LIBPQ_NAMES = {"database": "dbname"}
+
+
+@dataclass(frozen=True)
+class EmbeddedPath:
+    """That the server is the embedded one, and where its data is; None is the default place."""
+
+    path: Path | None = None
+
+
+@dataclass(frozen=True, init=False)
+class PostgreSQLConfig:
+    """Say what to connect to and how.
+
+    `host`, `port`, `database`, `user` and `password` come from the argument, else from POSTGRES_HOST, POSTGRES_PORT,
+    POSTGRES_DB, POSTGRES_USER and POSTGRES_PASSWORD, else they are localhost, 5432, memorizz, postgres and none, so
+    that libpq's PGPASSWORD and ~/.pgpass work. `dsn` is a libpq string or a postgresql:// URL in place of all of these;
+    an argument beside it wins over what it says. Any other libpq keyword (`sslmode`, `sslrootcert`,
+    `application_name`, `target_session_attrs` ...) is passed on.
+
+    schema: where the tables live; made when missing. None is the connection's own schema.
+    embedding_dimensions: the length of the vectors, fixed when the schema is made; 1536 by default. None takes the
+        length of a schema that exists.
+    index: "hnsw", "halfvec" (half the size, the vectors stay exact) or "none". Above 2,000 dimensions hnsw becomes
+        halfvec, above 4,000 none, which are pgvector's limits.
+    hnsw_m, hnsw_ef_construction: how the index is built; 24 and 128.
+    text_search_config: the language of the words, one of PostgreSQL's text search configurations, fixed when the
+        schema is made.
+    auto_migrate: create and upgrade the tables when the provider opens; else `memorizz migrate` does it.
+    min_size, max_size: connections kept, and at most; 1 and 10.
+    pool_timeout: seconds to wait for a pooled connection; 30.
+    connect_timeout: seconds to wait for the server to accept a connection; 10.
+    operation_timeout: seconds to wait for the answer to one statement; 60. None waits for ever.
+    prepare_threshold: after how many executions a statement is prepared; None never, for poolers that cannot.
+    on_invalid_text: what to do with NUL characters and lone surrogates, "error" or "replace" (by U+FFFD).
+
+    Frozen and compared by value; the password is in no repr. Raises ConfigurationError for a wrong option.
+    """
+
+    host: str | None
+    port: int | None
+    database: str | None
+    user: str | None
+    password: str | None = field(repr=False)
+    schema: str | None
+    embedding_dimensions: int | None
+    index: IndexKind
+    hnsw_m: int
+    hnsw_ef_construction: int
+    text_search_config: str
+    auto_migrate: bool
+    min_size: int
+    max_size: int
+    pool_timeout: float
+    connect_timeout: float
+    operation_timeout: float | None
+    prepare_threshold: int | None
+    on_invalid_text: InvalidText
+    libpq: Mapping[str, str] = field(hash=False, repr=False)
+    embedded_server: EmbeddedPath | None
+
+    def __init__(
+        self,
+        host: str | None = None,
+        port: int | str | None = None,
+        database: str | None = None,
+        user: str | None = None,
+        password: str | None = None,
+        *,
+        dsn: str | None = None,
+        schema: str | None = None,
+        embedding_dimensions: int | None = 1536,
+        index: IndexKind = "hnsw",
+        hnsw_m: int = 24,
+        hnsw_ef_construction: int = 128,
+        text_search_config: str = "english",
+        auto_migrate: bool = True,
+        min_size: int = 1,
+        max_size: int = 10,
+        pool_timeout: float = 30.0,
+        connect_timeout: float = 10.0,
+        operation_timeout: float | None = 60.0,
+        prepare_threshold: int | None = 5,
+        on_invalid_text: InvalidText = "error",
+        **libpq: Any,
+    ) -> None:
+        given = {"host": host, "port": port, "database": database, "user": user, "password": password}
+        server, rest = _server(given, dsn, libpq)
+        self._set(
+            **server,
+            libpq=rest,
+            embedded_server=None,
+            schema=schema,
+            embedding_dimensions=embedding_dimensions,
+            index=index,
+            hnsw_m=hnsw_m,
+            hnsw_ef_construction=hnsw_ef_construction,
+            text_search_config=text_search_config,
+            auto_migrate=auto_migrate,
+            min_size=min_size,
+            max_size=max_size,
+            pool_timeout=pool_timeout,
+            connect_timeout=connect_timeout,
+            operation_timeout=operation_timeout,
+            prepare_threshold=prepare_threshold,
+            on_invalid_text=on_invalid_text,
+        )
+        self._check()
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def embedded(cls, path: str | Path | None = None, **options: Any) -> Self:
+        """Describe a local server out of the `embedded` extra, with its data at `path`; takes every other option.
+
+        Nothing is started by this: the first provider starts the server, the last close in any process stops it.
+        """
+        misplaced = sorted({*_ENVIRONMENT, "dsn"} & set(options))
+        if misplaced:
+            raise ConfigurationError(
+                f"the embedded server has its own {', '.join(misplaced)}: leave it out, or use PostgreSQLConfig(...)"
+            )
+        config = cls(**_DEFAULTS, **options)
+        config._set(
+            host="embedded",
+            password=None,
+            embedded_server=EmbeddedPath(None if path is None else Path(path).absolute()),
+        )
+        return config
+
+    @classmethod
+    def auto(cls, **options: Any) -> Self:
+        """Take the server of the POSTGRES_* variables where one of them is set, else the embedded one.
+
+        Raises ConfigurationError where none is set and MEMORIZZ_EMBEDDED=0 forbids the embedded server.
+        """
+        if any(os.environ.get(variable) for variable in _ENVIRONMENT.values()):
+            return cls(**options)
+        if os.environ.get("MEMORIZZ_EMBEDDED") == "0":
+            raise ConfigurationError(
+                "no server is configured: set POSTGRES_HOST (and POSTGRES_PORT, POSTGRES_DB, POSTGRES_USER, "
+                "POSTGRES_PASSWORD), pass a PostgreSQLConfig, or unset MEMORIZZ_EMBEDDED to use the embedded server"
+            )
+        from memorizz.memory_provider.postgresql import embedded
+
+        logger.warning(
+            "no POSTGRES_* variable is set: using the embedded PostgreSQL, its data is in %s", embedded.default_path()
+        )
+        return cls.embedded(**options)
+
+    def replace(self, **changes: Any) -> Self:
+        """Return the same configuration with some fields changed."""
+        changed = copy(self)
+        changed._set(**changes)
+        changed._check()
+        return changed
+
+    @property
+    def conninfo(self) -> str:
+        """The libpq connection string, with the password; for an embedded server valid while a provider is open."""
+        if self.embedded_server is not None:
+            from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+
+            running = EmbeddedServer(self.embedded_server.path).status().conninfo
+            if running is None:
+                raise ConfigurationError("the embedded server is not running: it runs while a provider is open")
+            return self.complete(running)
+        server = {"host": self.host, "port": self.port, "dbname": self.database, "user": self.user}
+        return self.complete(make_conninfo("", **(server | {"password": self.password})))
+
+    def complete(self, conninfo: str) -> str:
+        """Add to a connection string what every connection has."""
+        common = {"connect_timeout": max(2, round(self.connect_timeout)), "application_name": "memorizz"}
+        return make_conninfo(conninfo, **(common | dict(self.libpq)))
+
+    @property
+    def where(self) -> str:
+        """What this connects to, in words for messages, without the password."""
+        if self.embedded_server is not None:
+            return f"the embedded server at {self.embedded_server.path or 'its default place'}"
+        named = {"host": self.host, "port": self.port, "database": self.database, "user": self.user}
+        return ", ".join(
+            f"{name} {value}" for name, value in (named | dict(self.libpq)).items() if name in named and value
+        )
+
+    @property
+    def effective_index(self) -> IndexKind:
+        """The index that pgvector can make for this number of dimensions."""
+        dimensions = self.embedding_dimensions or 1536
+        if self.index == "none" or dimensions > 4000:
+            return "none"
+        return "halfvec" if dimensions > 2000 else self.index
+
+    def _check(self) -> None:
+        _check_choice("index", self.index, get_args(IndexKind))
+        _check_choice("on_invalid_text", self.on_invalid_text, get_args(InvalidText))
+        if self.embedding_dimensions is not None:
+            _check_range("embedding_dimensions", self.embedding_dimensions, 1, _MAX_DIMENSIONS)
+        _check_range("hnsw_m", self.hnsw_m, 2, 100)
+        _check_range("hnsw_ef_construction", self.hnsw_ef_construction, max(4, 2 * self.hnsw_m), 1000)
+        _check_range("max_size", self.max_size, 1, 10_000)
+        _check_range("min_size", self.min_size, 0, self.max_size)
+        for name in ("pool_timeout", "connect_timeout", "operation_timeout"):
+            seconds = getattr(self, name)
+            if not (isinstance(seconds, int | float) and seconds > 0) and (seconds is not None or name[0] != "o"):
+                raise ConfigurationError(f"{name}={seconds!r}: expected a number of seconds above 0")
+        if self.schema is not None and not (0 < len(self.schema.encode()) < 64 and "\0" not in self.schema):
+            raise ConfigurationError(f"schema={self.schema!r}: expected a name of 1 to 63 bytes")
+
+
+def _server(
+    given: Mapping[str, Any], dsn: str | None, libpq: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the five that name the server, and every other libpq keyword: argument over dsn or environment."""
+    said = _parsed(dsn) if dsn is not None else {}
+    server: dict[str, Any] = {}
+    for name, value in given.items():
+        in_dsn = said.pop(_LIBPQ_NAMES.get(name, name), None)
+        fallback = in_dsn if dsn is not None else os.environ.get(_ENVIRONMENT[name]) or None
+        server[name] = value if value is not None else fallback
+    if dsn is None:
+        server = _DEFAULTS | {name: value for name, value in server.items() if value is not None}
+    server["password"] = server.get("password")
+    ports = [_port(port) for port in str(server["port"]).split(",")] if server["port"] is not None else [None]
+    server["port"] = ports[0]
+    if len(ports) > 1:  # one for each of several hosts
+        said["port"] = ",".join(map(str, ports))
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    unknown = sorted(set(libpq) - known)
+    if unknown:
+        own = [item.name for item in fields(PostgreSQLConfig) if item.name not in ("libpq", "embedded_server")]
+        raise ConfigurationError(
+            f"unknown option {', '.join(unknown)}: expected dsn, {', '.join(own)}, or a libpq keyword such as sslmode"
+        )
+    return server, said | {name: str(value) for name, value in libpq.items() if value is not None}
+
+
+def _parsed(dsn: str) -> dict[str, str]:
+    try:
+        return {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
+    except psycopg.ProgrammingError:
+        # The driver's message quotes the string, and the string may hold a password.
+        raise ConfigurationError(
+            "dsn is no connection string: expected 'host=... dbname=... user=...' or 'postgresql://user@host:port/database'"
+        ) from None
+
+
+def _port(port: Any) -> int:
+    try:
+        number = int(port)
+    except (TypeError, ValueError):
+        number = 0
+    if not 0 < number < 65_536:
+        raise ConfigurationError(f"port={port!r}: expected a number from 1 to 65535")
+    return number
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigurationError(f"{name}={value!r}: expected one of {', '.join(choices)}")
+
+
+def _check_range(name: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ConfigurationError(f"{name}={value!r}: expected a whole number from {low} to {high}")

@@ -1,0 +1,447 @@
+"""The same with await."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
+from psycopg_pool import AsyncConnectionPool
+
+from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed
+from memorizz.memory_provider.base import AsyncMemoryOperations, AsyncMemoryProvider, Document, Filter, StoreName
+from memorizz.memory_provider.postgresql import _migrate as migrate
+from memorizz.memory_provider.postgresql import _operations as operations
+from memorizz.memory_provider.postgresql._drivers import (
+    FIRST_PAUSE,
+    RETRY_SECONDS,
+    Rows,
+    VectorDumper,
+    check_alive,
+    log,
+    logger,
+)
+from memorizz.memory_provider.postgresql._errors import (
+    DriverError,
+    failed_to_connect,
+    is_overdue,
+    is_starting_up,
+    may_repeat,
+    translated,
+    translating,
+)
+from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Step
+from memorizz.memory_provider.postgresql._stores import Schema, Vector
+from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
+    """A connection that gives up, and closes, when the server does not answer in time."""
+
+    operation_timeout: float | None = None
+
+    async def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return await super().wait(gen, interval, self.operation_timeout if timeout is None else timeout)
+        except DriverError as error:
+            if is_overdue(error):
+                await self.close()
+            raise
+
+
+AnyConnection = psycopg.AsyncConnection[Any]
+
+
+async def drive(operation: Operation[T], perform: Callable[[Step], Awaitable[Any]]) -> T:
+    """Run an operation: perform its steps, give it what they brought or the error that they met."""
+    try:
+        step = next(operation)
+        while True:
+            try:
+                brought = await perform(step)
+            except MemorizzError as error:
+                step = operation.throw(error)
+            else:
+                step = operation.send(brought)
+    except StopIteration as done:
+        return cast(T, done.value)
+
+
+async def perform(connection: AnyConnection, step: Step) -> Any:
+    """Perform one step on a connection; raises the driver's errors."""
+    connection.adapters.register_dumper(Vector, VectorDumper)
+    started = time.perf_counter()
+    if isinstance(step, Query):
+        brought: Any = await _rows(await _execute(connection, step))
+    elif isinstance(step, Batch):
+        # A pipeline is one round trip, and one transaction of its own where none is open.
+        async with connection.pipeline():
+            cursors = [await _execute(connection, query) for query in step.queries]
+        brought = [await _rows(cursor) for cursor in cursors]
+    else:
+        brought = await connection.execute(step.sql) and None
+    log(step, started, brought)
+    return brought
+
+
+async def _execute(connection: AnyConnection, query: Query) -> psycopg.AsyncCursor[tuple[Any, ...]]:
+    cursor = connection.cursor(binary=True, row_factory=tuple_row)
+    # Not prepared is planned for its values; None leaves it to the connection's prepare_threshold.
+    return await cursor.execute(query.sql, query.parameters, prepare=False if query.custom_plan else None)
+
+
+async def _rows(cursor: psycopg.AsyncCursor[tuple[Any, ...]]) -> Rows:
+    return await cursor.fetchall() if cursor.description is not None else []
+
+
+class _Methods(AsyncMemoryOperations):
+    """Every method, once: for the provider and for its transaction."""
+
+    @abstractmethod
+    async def run(
+        self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run an operation; each of its steps is a transaction of its own unless one is open."""
+
+    @abstractmethod
+    async def run_whole(
+        self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run an operation in one transaction."""
+
+    async def store(self, data: Mapping[str, Any], memory_store_type: StoreName) -> str:
+        return await self.run(operations.store, data, memory_store_type)
+
+    async def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
+        return await self.run_whole(operations.store_many, documents, memory_store_type)
+
+    async def retrieve_by_id(
+        self, id: Any, memory_store_type: StoreName, *, include_embedding: bool = False
+    ) -> Document | None:
+        return await self.run(operations.retrieve_by_id, id, memory_store_type, include_embedding=include_embedding)
+
+    async def retrieve_by_name(
+        self, name: str, memory_store_type: StoreName, *, include_embedding: bool = False
+    ) -> Document | None:
+        return await self.run(operations.retrieve_by_name, name, memory_store_type, include_embedding=include_embedding)
+
+    async def retrieve_by_query(
+        self,
+        query: Filter | str,
+        memory_store_type: StoreName,
+        limit: int = 1,
+        *,
+        include_embedding: bool = False,
+        exact: bool = False,
+    ) -> list[Document]:
+        return await self.run(
+            operations.retrieve_by_query,
+            query,
+            memory_store_type,
+            limit,
+            include_embedding=include_embedding,
+            exact=exact,
+        )
+
+    async def update_by_id(self, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> bool:
+        return await self.run(operations.update_by_id, id, data, memory_store_type)
+
+    async def delete_by_id(self, id: Any, memory_store_type: StoreName) -> bool:
+        return await self.run(operations.delete_by_id, id, memory_store_type)
+
+    async def delete_by_name(self, name: str, memory_store_type: StoreName) -> bool:
+        return await self.run(operations.delete_by_name, name, memory_store_type)
+
+    async def delete_all(self, memory_store_type: StoreName) -> bool:
+        return await self.run(operations.delete_all, memory_store_type)
+
+    async def list_all(self, memory_store_type: StoreName, *, include_embedding: bool = False) -> list[Document]:
+        return await self.run(operations.list_all, memory_store_type, include_embedding=include_embedding)
+
+    async def count(self, memory_store_type: StoreName, filter: Filter | None = None) -> int:
+        return await self.run(operations.count, memory_store_type, filter)
+
+    async def retrieve_conversation_history_ordered_by_timestamp(
+        self,
+        memory_id: str,
+        limit: int | None = None,
+        before: str | datetime | None = None,
+        *,
+        include_embedding: bool = False,
+    ) -> list[Document]:
+        return await self.run(
+            operations.retrieve_conversation_history_ordered_by_timestamp,
+            memory_id,
+            limit,
+            before,
+            include_embedding=include_embedding,
+        )
+
+    async def store_memagent(self, agent: Any) -> str:
+        return await self.run(operations.store_memagent, agent)
+
+    async def update_memagent(self, agent: Any) -> bool:
+        return await self.run(operations.update_memagent, agent)
+
+    async def retrieve_memagent(self, id: Any) -> Document | None:
+        return await self.run(operations.retrieve_memagent, id)
+
+    async def list_memagents(self) -> list[Document]:
+        return await self.run(operations.list_memagents)
+
+    async def update_memagent_memory_ids(self, id: Any, memory_ids: Sequence[str]) -> bool:
+        return await self.run(operations.update_memagent_memory_ids, id, memory_ids)
+
+    async def delete_memagent_memory_ids(self, id: Any) -> bool:
+        return await self.run(operations.delete_memagent_memory_ids, id)
+
+    async def delete_memagent(self, id: Any, cascade: bool = False) -> bool:
+        return await self.run(operations.delete_memagent, id, cascade)
+
+    async def retrieve_memory_components_by_query(
+        self,
+        query: str | None = None,
+        query_embedding: Any = None,
+        memory_id: str | None = None,
+        memory_type: StoreName | None = None,
+        limit: int = 5,
+    ) -> list[Document]:
+        return await self.run(
+            operations.retrieve_memory_components_by_query, query, query_embedding, memory_id, memory_type, limit
+        )
+
+    async def purge_expired(self, memory_store_type: StoreName | None = None) -> int:
+        return await self.run(operations.purge_expired, memory_store_type)
+
+    async def iterate(
+        self,
+        memory_store_type: StoreName,
+        filter: Filter | None = None,
+        batch_size: int = 1000,
+        *,
+        include_embedding: bool = False,
+    ) -> AsyncIterator[Document]:
+        place: operations.Place | None = operations.BEGINNING
+        while place is not None:
+            documents, place = await self.run(
+                operations.page, memory_store_type, filter, batch_size, include_embedding, place
+            )
+            for document in documents:
+                yield document
+
+
+class AsyncTransaction(_Methods):
+    """The methods of a provider inside one transaction over all stores: all or nothing."""
+
+    def __init__(self, schema: Schema, connection: AnyConnection, where: str) -> None:
+        self._schema = schema
+        self._connection = connection
+        self._where = where
+        self.over = False
+
+    async def run(
+        self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        if self.over:
+            raise ProviderClosed("the transaction is over: start another one")
+        return await drive(operation(self._schema, *args, **kwargs), self._perform)
+
+    run_whole = run
+
+    async def _perform(self, step: Step) -> Any:
+        with translating(self._where):
+            return await perform(self._connection, step)
+
+
+class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
+    """Keep memories in PostgreSQL with pgvector, without blocking the event loop.
+
+    Opens on first use, or on `async with`, in the event loop that runs then: connects, and creates or upgrades the
+    tables unless `auto_migrate=False`. Otherwise as PostgreSQLProvider, the errors too.
+    """
+
+    def __init__(self, config: PostgreSQLConfig | None = None, *, pool: AsyncConnectionPool[Any] | None = None) -> None:
+        self.config = config if config is not None else PostgreSQLConfig.auto()
+        self._given_pool = pool
+        self._pool: AsyncConnectionPool[Any] | None = None
+        self._schema: Schema | None = None
+        self._server: EmbeddedServer | None = None
+        self._release: Callable[[], Any] | None = None
+        self._opening = asyncio.Lock()
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        await self._opened()
+        return self
+
+    async def close(self) -> None:
+        async with self._opening:
+            self._closed = True
+            await self._let_go()
+
+    async def _opened(self) -> tuple[Schema, AsyncConnectionPool[Any]]:
+        """Return the schema and the pool, opened by the first who asks."""
+        if self._closed:
+            raise ProviderClosed("the provider is closed: open a new one")
+        if self._schema is None or self._pool is None:
+            async with self._opening:
+                if self._closed:
+                    raise ProviderClosed("the provider is closed: open a new one")
+                if self._schema is None or self._pool is None:
+                    try:
+                        await self._open()
+                    except BaseException:
+                        await self._let_go()
+                        raise
+        return cast(Schema, self._schema), cast("AsyncConnectionPool[Any]", self._pool)
+
+    async def _open(self) -> None:
+        if self._given_pool is not None:
+            with translating(self.config.where):
+                async with self._given_pool.connection() as connection:
+                    self._schema = await open_schema(self.config, connection)
+            self._pool = self._given_pool
+            return
+        conninfo = await self._conninfo()
+        async with await connect(self.config, conninfo) as connection:
+            schema = await open_schema(self.config, connection)
+        self._pool = _pool(self.config, conninfo)
+        await self._pool.open()
+        self._schema = schema
+
+    async def _conninfo(self) -> str:
+        if self.config.embedded_server is None:
+            return self.config.conninfo
+        server = EmbeddedServer(self.config.embedded_server.path)
+        conninfo = await asyncio.to_thread(server.acquire)
+        # Also where the provider is dropped without close().
+        self._release = weakref.finalize(self, server.release)
+        return self.config.complete(conninfo)
+
+    async def _let_go(self) -> None:
+        if self._pool is not None and self._pool is not self._given_pool:
+            await self._pool.close()
+        self._pool = None
+        if self._release is not None:
+            await asyncio.to_thread(self._release)
+            self._release = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[AsyncTransaction]:
+        """Open a block whose operations, in all stores, happen together or not at all.
+
+        As PostgreSQLProvider.transaction.
+        """
+        schema, pool = await self._opened()
+        of_caller: BaseException | None = None
+        try:
+            async with pool.connection() as connection, connection.transaction():
+                transaction = AsyncTransaction(schema, connection, self.config.where)
+                try:
+                    yield transaction
+                except BaseException as error:
+                    of_caller = error
+                    raise
+                finally:
+                    transaction.over = True
+                if connection.info.transaction_status == TransactionStatus.INERROR:
+                    raise DatabaseError("nothing of the transaction was kept: an operation in it had failed")
+        except DriverError as error:
+            if error is of_caller:
+                raise
+            raise translated(error, self.config.where) from error
+
+    async def run(
+        self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        schema, _ = await self._opened()
+        return await drive(operation(schema, *args, **kwargs), self._perform)
+
+    async def run_whole(
+        self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        async with self.transaction() as transaction:
+            return await transaction.run(operation, *args, **kwargs)
+
+    async def _perform(self, step: Step) -> Any:
+        """Perform a step on a pooled connection, again where that can do no harm."""
+        _, pool = await self._opened()
+        repeatable = isinstance(step, Query) and step.repeatable
+        pause, give_up = FIRST_PAUSE, time.monotonic() + RETRY_SECONDS
+        while True:
+            try:
+                async with pool.connection() as connection:
+                    return await perform(connection, step)
+            except DriverError as error:
+                if not may_repeat(error, repeatable) or time.monotonic() + pause > give_up:
+                    raise translated(error, self.config.where) from error
+                logger.debug("trying again in %.2f s after: %s", pause, error)
+            await asyncio.sleep(pause)
+            pause *= 2
+
+
+async def connect(config: PostgreSQLConfig, conninfo: str) -> AsyncConnection:
+    """Connect once; a server that is starting up is waited for, within connect_timeout."""
+    give_up = time.monotonic() + config.connect_timeout
+    while True:
+        try:
+            connection = await AsyncConnection.connect(
+                conninfo, autocommit=True, prepare_threshold=config.prepare_threshold
+            )
+        except DriverError as error:
+            if not is_starting_up(error) or time.monotonic() > give_up:
+                raise failed_to_connect(error, config.where, config.database) from error
+        else:
+            connection.operation_timeout = config.operation_timeout
+            return connection
+        await asyncio.sleep(0.1)
+
+
+async def open_schema(config: PostgreSQLConfig, connection: AnyConnection) -> Schema:
+    """Return the schema, made or upgraded first where that is due and allowed."""
+
+    async def perform_here(step: Step) -> Any:
+        with translating(config.where):
+            return await perform(connection, step)
+
+    schema = await drive(migrate.opened(config), perform_here)
+    while schema is None:
+        async with connection.transaction():
+            done = await drive(migrate.apply(config), perform_here)
+        for migration in done:
+            logger.info("applied migration %d (%s)", migration.version, migration.name)
+        schema = await drive(migrate.opened(config), perform_here)
+    return schema
+
+
+def _pool(config: PostgreSQLConfig, conninfo: str) -> AsyncConnectionPool[AsyncConnection]:
+    async def configure(connection: AsyncConnection) -> None:
+        connection.operation_timeout = config.operation_timeout
+
+    async def check(connection: AsyncConnection) -> None:
+        check_alive(connection)
+
+    return AsyncConnectionPool(
+        conninfo,
+        connection_class=AsyncConnection,
+        kwargs={"autocommit": True, "prepare_threshold": config.prepare_threshold},
+        configure=configure,
+        check=check,
+        min_size=config.min_size,
+        max_size=config.max_size,
+        timeout=config.pool_timeout,
+        open=False,
+    )
