@@ -129,8 +129,8 @@ def prepare(path: Path) -> Account:
         path.chmod(0o700)
     make_folder(private, account)
     for lock in (USERS, STARTER, WATCHER):
-        if not (private / lock).exists():
-            write(private / lock, "", account)
+        # Never replaced: another process may hold it.
+        os.close(open_private(private / lock, os.O_WRONLY | os.O_CREAT, account))
     return account
 
 
@@ -147,13 +147,19 @@ def make_folder(folder: Path, account: Account) -> None:
         raise ConfigurationError(f"{folder} should be a folder that only {account.name} can read: remove it")
 
 
+def open_private(file: Path, flags: int, account: Account) -> int:
+    """Open a file that only `account` can read, and return its descriptor."""
+    descriptor = os.open(file, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    if not account.ours:
+        os.fchown(descriptor, account.uid, account.gid)
+    return descriptor
+
+
 def write(file: Path, text: str, account: Account) -> None:
     """Write a small file, whole or not at all, that only `account` can read."""
     temporary = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, account)
     with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as opened:
-        if not account.ours:
-            os.fchown(descriptor, account.uid, account.gid)
         opened.write(text)
     os.replace(temporary, file)
 

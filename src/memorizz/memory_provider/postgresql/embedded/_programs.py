@@ -117,9 +117,10 @@ def _copy(installed: Path, copy: Path) -> None:
     try:
         for part in ("bin", "lib", "share"):
             shutil.copytree(installed / part, temporary / package.name / installed.name / part, symlinks=True)
-        libraries = package.with_name(f"{package.name}.libs")
-        if libraries.exists():
-            shutil.copytree(libraries, temporary / libraries.name)
+        # Where Linux and macOS wheels keep them.
+        for libraries in (package.with_name(f"{package.name}.libs"), package / ".dylibs"):
+            if libraries.exists():
+                shutil.copytree(libraries, temporary / libraries.relative_to(package.parent))
         for each in (temporary, *temporary.rglob("*")):
             each.chmod(0o755)
         temporary.rename(copy)
@@ -134,7 +135,7 @@ def open_parents(folder: Path, mode: int) -> None:
     """Make the folders that are missing down to `folder`; those that exist keep their rights."""
     for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
         try:
-            missing.mkdir()
+            missing.mkdir(mode=0o700)
         except FileExistsError:
             continue
         # mkdir() takes away what the umask says, and the server's user has to get through.

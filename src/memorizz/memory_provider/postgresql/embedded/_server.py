@@ -11,12 +11,11 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from memorizz.errors import ConfigurationError, ConnectionFailed, StorageFull
 from memorizz.memory_provider.postgresql.embedded import _folder, _watch
@@ -29,11 +28,6 @@ from memorizz.memory_provider.postgresql.embedded._programs import (
     reachable,
 )
 from memorizz.memory_provider.postgresql.embedded._watch import PRIVATE, STARTER, USERS, WATCHER, Lock, PidFile, locked
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    import psutil
 
 logger = logging.getLogger("memorizz.embedded")
 
@@ -94,6 +88,7 @@ class EmbeddedServer:
         if any(character in str(self.path) for character in "\n\r\0"):
             raise ConfigurationError(f"a data folder's path cannot hold a line break: {str(self.path)!r}")
         self.version = version
+        self._folder = str(self.path)
         self._settings = MappingProxyType(dict(settings or {}))
         self._thread_lock = threading.Lock()
         self._use: Lock | None = None
@@ -105,7 +100,7 @@ class EmbeddedServer:
         with self._thread_lock, _extra(), _folder.explained(self.path):
             account = _folder.prepare(self.path)
             if self._use is None:
-                use = Lock(str(self.path), USERS)
+                use = Lock(self._folder, USERS)
                 # This waits for a server that is just being stopped.
                 use.take(shared=True)
                 self._use = use
@@ -143,22 +138,21 @@ class EmbeddedServer:
             return
         with _folder.explained(self.path), self._starter():
             (self.path / PRIVATE / _watch.PINNED).unlink(missing_ok=True)
-            _watch.stop(str(self.path), self._pg_ctl())
+            _watch.stop(self._folder, self._pg_ctl())
 
     def status(self) -> ServerStatus:
         """Look whether the server runs and who uses it, changing nothing."""
         with _extra(), _folder.explained(self.path):
             file = self.path / "PG_VERSION"
             version = int(file.read_text()) if file.exists() else self.version
-            process = self._process()
-            running = _watch.read_pid_file(str(self.path)) if process else None
+            server = _watch.serving(self._folder)
             return ServerStatus(
                 self.path,
                 version,
-                running is not None,
-                process.pid if process and running else None,
-                self._conninfo(running) if running else None,
-                self._users() if file.exists() else (),
+                running=server is not None,
+                pid=server and server.pid,
+                conninfo=self._conninfo(server) if server and server.ready else None,
+                users=self._users(),
             )
 
     # --- joining --------------------------------------------------------------------------------------------------
@@ -167,12 +161,12 @@ class EmbeddedServer:
         with self._starter():
             _folder.check_version(self.path, self.version)
             self._trim_log()
-            process = self._process()
-            server = self._ready(process.pid) if process else None
+            server = _watch.serving(self._folder)
+            server = server and self._ready(server.pid)
             if server is None:
                 server = self._start(account)
             else:
-                self._watch(account)
+                self._ensure_watcher(account)
             conninfo = self._conninfo(server)
             _make_database(conninfo)
             return conninfo
@@ -180,7 +174,7 @@ class EmbeddedServer:
     @contextmanager
     def _starter(self) -> Generator[None]:
         """Be the only one to start or stop this server for the length of a with block."""
-        with locked(str(self.path), STARTER, timeout=2 * _START_TIMEOUT) as alone:
+        with locked(self._folder, STARTER, timeout=2 * _START_TIMEOUT) as alone:
             if not alone:
                 raise ConnectionFailed(
                     f"another process has been starting or stopping the server in {self.path} for "
@@ -199,7 +193,7 @@ class EmbeddedServer:
         _folder.write(starting, "", account)
         try:
             # Before the server, so that it is never without.
-            self._watch(account)
+            self._ensure_watcher(account)
             return self._launch(command, account)
         finally:
             starting.unlink(missing_ok=True)
@@ -230,51 +224,38 @@ class EmbeddedServer:
         options = subprocess.list2cmdline([str(part) for part in command[3:]])
         pg_ctl = [self._pg_ctl(), "start", "-D", str(self.path), "-l", str(self._log_path), "-w", "-o", options]
         subprocess.run(pg_ctl, check=False, stdout=subprocess.DEVNULL, stderr=log)  # noqa: S603
-        process = self._process()
-        return process.pid if process else 0
+        server = _watch.serving(self._folder)
+        return server.pid if server else 0
 
     def _ready(self, pid: int) -> PidFile | None:
         """Wait until the server takes connections; None when it ends instead, or takes too long."""
         deadline = time.monotonic() + _START_TIMEOUT
         while time.monotonic() < deadline and _watch.alive(pid):
-            server = _watch.read_pid_file(str(self.path))
+            server = _watch.read_pid_file(self._folder)
             if server is not None and server.pid == pid and server.ready:
                 return server
             time.sleep(0.01)
         return None
 
-    def _process(self) -> psutil.Process | None:
-        """Return the server's process: the pid file's, if that is a PostgreSQL at work in this folder."""
-        import psutil
-
-        try:
-            process = psutil.Process(int((self.path / "postmaster.pid").read_text(errors="replace").split("\n")[0]))
-            if process.status() == psutil.STATUS_ZOMBIE or not process.name().startswith("postgres"):
-                return None
-            return process if os.path.samefile(process.cwd(), self.path) else None
-        except (FileNotFoundError, ValueError, psutil.NoSuchProcess, psutil.AccessDenied):
-            return None
-
     def _forget_stale_pid_file(self) -> None:
         """Remove a pid file whose number belongs to another program by now, which PostgreSQL would believe."""
         import psutil
 
-        file = self.path / "postmaster.pid"
-        server = _watch.read_pid_file(str(self.path))
+        server = _watch.read_pid_file(self._folder)
         if server is None:
             return
-        if _watch.listener(server) == 0:
+        if _watch.answers(server):
             raise ConfigurationError(
-                f"the server in {self.path} runs in another container, and the folder can only be "
-                "used from there: stop it there, or use another path"
+                f"the server in {self.path} runs in another container or on another machine, and cannot be shared with "
+                "it: stop it there, or use another path"
             )
         if psutil.pid_exists(server.pid):
-            logger.warning("%s names the process %s, which is another program by now: removed", file, server.pid)
-            file.unlink()
+            logger.warning("the process %s in postmaster.pid is no server of %s: removed", server.pid, self.path)
+            (self.path / "postmaster.pid").unlink()
 
-    def _watch(self, account: Account) -> None:
+    def _ensure_watcher(self, account: Account) -> None:
         """See that somebody stops the server when the last user has gone."""
-        with locked(str(self.path), WATCHER, timeout=0) as missing:
+        with locked(self._folder, WATCHER, timeout=0) as missing:
             pass
         if not missing:
             return
@@ -283,7 +264,7 @@ class EmbeddedServer:
                 "no Python to run a watcher with: a killed process leaves the server in %s running", self.path
             )
             return
-        command = [sys.executable, "-I", "-S", _watch.__file__, str(self.path), self._pg_ctl()]
+        command = [sys.executable, "-I", "-S", _watch.__file__, self._folder, self._pg_ctl()]
         with self._log(account) as log:
             if sys.platform == "win32":
                 flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
@@ -299,7 +280,7 @@ class EmbeddedServer:
         if use is None:
             return
         use.release()
-        folder = str(self.path)
+        folder = self._folder
         try:
             with locked(folder, USERS, timeout=0) as last:
                 if last:
@@ -358,11 +339,8 @@ class EmbeddedServer:
     @contextmanager
     def _log(self, account: Account) -> Generator[int]:
         """Open the server's log to append to it."""
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        descriptor = os.open(self._log_path, flags, 0o600)
+        descriptor = _folder.open_private(self._log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, account)
         try:
-            if not account.ours:
-                os.fchown(descriptor, account.uid, account.gid)
             yield descriptor
         finally:
             os.close(descriptor)

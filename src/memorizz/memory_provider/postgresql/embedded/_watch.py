@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import struct
 import sys
 import time
 from collections.abc import Generator
@@ -107,16 +106,13 @@ class PidFile(NamedTuple):
 
 
 def read_pid_file(folder: str) -> PidFile | None:
-    """Read postmaster.pid; None when there is none, or the server is still writing it."""
+    """Read postmaster.pid; a server that is coming up writes it line by line."""
     try:
         with open(os.path.join(folder, "postmaster.pid"), encoding="utf-8", errors="surrogateescape") as file:
-            lines = file.read().split("\n")
+            pid, _, _, port, socket_folder, address, _, state = (file.read().split("\n") + [""] * 8)[:8]
     except FileNotFoundError:
         return None
-    try:
-        return PidFile(int(lines[0]), int(lines[3]), lines[4], lines[5], lines[7].strip() == "ready")
-    except (IndexError, ValueError):
-        return None
+    return PidFile(int(pid), int(port or 0), socket_folder, address, state.strip() == "ready") if pid else None
 
 
 def alive(pid: int) -> bool:
@@ -134,39 +130,30 @@ def alive(pid: int) -> bool:
         return True
 
 
-def listening(folder: str) -> PidFile | None:
-    """Return the server that answers for this folder; None when the pid file is stale.
-
-    Only a living server answers on its socket, and Linux says which process listens there: a pid that has come to
-    belong to another program is never taken for the server.
-    """
+def serving(folder: str) -> PidFile | None:
+    """Return the server at work in this folder; None also when the pid file's number has become another program's."""
     server = read_pid_file(folder)
-    return server if server is not None and listener(server) == server.pid else None
-
-
-def listener(server: PidFile) -> int | None:
-    """Return the pid of the process that listens where the server should; 0 when it lives in another container."""
+    if server is None or sys.platform != "linux":
+        return server if server is not None and answers(server) else None
     try:
-        with _connect(server) as connection:
-            if sys.platform != "linux":
-                return server.pid
-            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-            return struct.unpack("3i", credentials)[0]
+        with open(f"/proc/{server.pid}/comm") as file:
+            ours = file.read().startswith("postgres") and os.path.samefile(f"/proc/{server.pid}/cwd", folder)
     except OSError:
+        # There is no such process, or it is another user's.
         return None
+    return server if ours and alive(server.pid) else None
 
 
-def _connect(server: PidFile) -> socket.socket:
+def answers(server: PidFile) -> bool:
+    """Say whether anybody listens where the server should."""
     if sys.platform == "win32":
-        return socket.create_connection((server.address, server.port), timeout=5)
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(5)
-    try:
-        connection.connect(os.path.join(server.socket_folder, f".s.PGSQL.{server.port}"))
-    except OSError:
-        connection.close()
-        raise
-    return connection
+        connection, address = socket.socket(), (server.address, server.port)
+    else:
+        connection = socket.socket(socket.AF_UNIX)
+        address = os.path.join(server.socket_folder, f".s.PGSQL.{server.port}")
+    with connection:
+        connection.settimeout(5)
+        return connection.connect_ex(address) == 0
 
 
 def stop(folder: str, pg_ctl: str, timeout: float = STOP_TIMEOUT) -> None:
@@ -174,7 +161,7 @@ def stop(folder: str, pg_ctl: str, timeout: float = STOP_TIMEOUT) -> None:
 
     When it takes longer than `timeout`, the server goes on stopping after this has returned.
     """
-    server = listening(folder)
+    server = serving(folder)
     if server is None:
         return
     if sys.platform == "win32":
@@ -198,9 +185,9 @@ def unused(folder: str, pg_ctl: str, timeout: float = STOP_TIMEOUT) -> None:
     private = os.path.join(folder, PRIVATE)
     if os.path.exists(os.path.join(private, PINNED)):
         return
-    # Its starter was killed while it came up: it cannot be told to stop before it listens.
-    deadline = time.monotonic() + 5
-    while os.path.exists(os.path.join(private, STARTING)) and time.monotonic() < deadline and not listening(folder):
+    # Its starter was killed while it came up, and it cannot be told to stop before it has said who it is.
+    deadline = time.monotonic() + 3
+    while os.path.exists(os.path.join(private, STARTING)) and time.monotonic() < deadline and not serving(folder):
         time.sleep(_POLL)
     with suppress(FileNotFoundError):
         os.unlink(os.path.join(private, STARTING))
