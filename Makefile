@@ -1,0 +1,82 @@
+# Needs Python 3.11 or newer, make and a package registry; everything else is installed into .venv.
+# Another Python:  make demo PYTHON=python3.12
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo example test lint format bench docs lowest dist clean
+
+help:  ## say what there is (this)
+	@echo "make demo     see memories stored, found by meaning, filtered and read back"
+	@echo "make example  run examples/postgresql_example.py"
+	@echo "make test     run the tests; some of them:  make test ARGS='tests/unit -k filter'"
+	@echo "make lint     check style, format and types"
+	@echo "make format   put style and format right"
+	@echo "make bench    measure; writes benchmarks/RESULTS.md"
+	@echo "make docs     write docs/reference.md again, from the docstrings"
+	@echo "make lowest   run the tests with the oldest versions that pyproject.toml allows"
+	@echo "make dist     build the wheel and the source distribution"
+	@echo "make clean    remove .venv and what was built; no data"
+
+demo: .venv/.use
+	@$(BIN)/memorizz demo $(ARGS)
+
+example: .venv/.use
+	@$(BIN)/python examples/postgresql_example.py
+
+test: .venv/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: .venv/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: .venv/.dev
+	$(BIN)/python scripts/make_reference.py
+
+lowest: .venv/.dev
+	scripts/test_lowest $(ARGS)
+
+dist: .venv/.dev
+	$(BIN)/python -m hatchling build
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+
+# The stamps say for which pyproject.toml the environment was made; `dev` holds all that `use` does.
+.venv/.use: pyproject.toml
+	@$(call install,all)
+	@touch $@
+
+.venv/.dev: pyproject.toml
+	@$(call install,dev)
+	@touch .venv/.use $@
+
+# An environment that works is kept, whoever made it.
+define install
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || { $(check_python) && $(make_venv); } || exit 1; \
+	echo "installing memorizz-postgresql[$(1)] into .venv (once, and again when pyproject.toml changes)"; \
+	$(BIN)/python -m pip install --quiet --editable '.[$(1)]'
+endef
+
+check_python = { \
+	$(PYTHON) -c 'import sys' 2>/dev/null || \
+		{ echo "'$(PYTHON)' does not run: install Python 3.11 or newer, or name it: make $(MAKECMDGOALS) PYTHON=..." >&2; false; } && \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ $(PYTHON) --version >&2; echo "'$(PYTHON)' is too old: 3.11 or newer is needed; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; false; }; \
+	}
+
+make_venv = { $(PYTHON) -m venv --clear .venv || \
+	{ echo "no virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; false; }; }
