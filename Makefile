@@ -66,17 +66,17 @@ clean:
 
 # An environment that works is kept, whoever made it.
 define install
-	$(BIN)/python -m pip --version >/dev/null 2>&1 || { $(check_python) && $(make_venv); } || exit 1; \
+	set -e; \
+	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		if ! $(PYTHON) -c '' 2>/dev/null; then \
+			echo "'$(PYTHON)' does not run: install Python 3.11 or newer, or name one: $(again)" >&2; exit 1; fi; \
+		if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+			echo "'$(PYTHON)' is too old ($$($(PYTHON) --version 2>&1)): 3.11 or newer is needed, name one: $(again)" >&2; exit 1; fi; \
+		if ! $(PYTHON) -m venv --clear .venv; then \
+			echo "no virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; fi; \
+	fi; \
 	echo "installing memorizz-postgresql[$(1)] into .venv (once, and again when pyproject.toml changes)"; \
 	$(BIN)/python -m pip install --quiet --editable '.[$(1)]'
 endef
 
-check_python = { \
-	$(PYTHON) -c 'import sys' 2>/dev/null || \
-		{ echo "'$(PYTHON)' does not run: install Python 3.11 or newer, or name it: make $(MAKECMDGOALS) PYTHON=..." >&2; false; } && \
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ $(PYTHON) --version >&2; echo "'$(PYTHON)' is too old: 3.11 or newer is needed; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; false; }; \
-	}
-
-make_venv = { $(PYTHON) -m venv --clear .venv || \
-	{ echo "no virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; false; }; }
+again = make $(MAKECMDGOALS) PYTHON=python3.12
