@@ -237,7 +237,7 @@ def options(path: Path, account: Account, settings: Mapping[str, str]) -> list[s
     else:
         # The kernel says who is at the other end of a socket: the server's own user and root, nobody else.
         access = "local all all peer map=memorizz\nlocal replication all peer map=memorizz\n"
-        names = "".join(f'memorizz "{name}" all\n' for name in {_account_name(), account.name})
+        names = "".join(f'memorizz "{name}" all\n' for name in {pwd.getpwuid(0).pw_name, account.name})
         sockets = str(socket_folder(private, account)).replace('"', '""')
         place = {"listen_addresses": "", "port": "5432", "unix_socket_directories": f'"{sockets}"'}
     files = {"hba_file": private / "pg_hba.conf", "ident_file": private / "pg_ident.conf"}
@@ -280,10 +280,6 @@ def _usable(folder: Path) -> bool:
         return len(str(folder).encode()) <= _LONGEST_SOCKET_FOLDER and "," not in str(folder)
     except UnicodeEncodeError:
         return False
-
-
-def _account_name() -> str:
-    return pwd.getpwuid(os.geteuid()).pw_name
 
 
 def _free_port() -> int:

@@ -184,7 +184,7 @@ class EmbeddedServer:
 
     def _start(self, account: Account) -> PidFile:
         installed = reachable(installation(self.version), account)
-        self._forget_stale_pid_file()
+        self._forget_stale_pids()
         durable = self._settings.get("fsync", "on") != "off"
         _folder.initialise(self.path, account, installed, durable=durable)
         command = [program(installed, "postgres"), "-D", self.path]
@@ -237,8 +237,8 @@ class EmbeddedServer:
             time.sleep(0.01)
         return None
 
-    def _forget_stale_pid_file(self) -> None:
-        """Remove a pid file whose number belongs to another program by now, which PostgreSQL would believe."""
+    def _forget_stale_pids(self) -> None:
+        """Remove pid files whose number belongs to another program by now, which PostgreSQL would believe."""
         import psutil
 
         server = _watch.read_pid_file(self._folder)
@@ -249,9 +249,12 @@ class EmbeddedServer:
                 f"the server in {self.path} runs in another container or on another machine, and cannot be shared with "
                 "it: stop it there, or use another path"
             )
+        # The number of a process that has ended stays: with it PostgreSQL sees to sessions that have not ended yet.
         if psutil.pid_exists(server.pid):
             logger.warning("the process %s in postmaster.pid is no server of %s: removed", server.pid, self.path)
             (self.path / "postmaster.pid").unlink()
+        if server.socket_folder:
+            Path(server.socket_folder, f".s.PGSQL.{server.port}.lock").unlink(missing_ok=True)
 
     def _ensure_watcher(self, account: Account) -> None:
         """See that somebody stops the server when the last user has gone."""

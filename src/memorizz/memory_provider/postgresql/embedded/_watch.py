@@ -173,8 +173,14 @@ def stop(folder: str, pg_ctl: str, timeout: float = STOP_TIMEOUT) -> None:
     except ProcessLookupError:
         return
     deadline = time.monotonic() + timeout
-    while alive(server.pid) and time.monotonic() < deadline:
+    while alive(server.pid):
+        if time.monotonic() > deadline:
+            return
         time.sleep(_POLL)
+    # The socket of a long path stood in a short folder elsewhere.
+    link = os.path.join(folder, PRIVATE, "socket")
+    if os.path.islink(link):
+        os.rmdir(os.readlink(link))
 
 
 # --- the watcher --------------------------------------------------------------------------------------------------
