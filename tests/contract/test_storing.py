@@ -1,0 +1,508 @@
+"""store, store_many and update_by_id: inserting and merging."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+from bson import ObjectId
+
+from memorizz.errors import ConfigurationError, DimensionMismatch, InvalidDocument
+from memorizz.memory_provider.memory_type import MemoryType
+
+LONG = MemoryType.LONG_TERM_MEMORY
+TURNS = MemoryType.CONVERSATION_MEMORY
+EAST, NORTH = [1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]
+LONG_AGO = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+
+class Mood(Enum):
+    CALM = "calm"
+
+
+def own(document: dict[str, Any]) -> dict[str, Any]:
+    """The part of a document that is the user's."""
+    return {key: value for key, value in document.items() if key not in ("id", "_id", "created_at", "updated_at")}
+
+
+# --- store: insert ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("memory_type", list(MemoryType))
+def test_a_document_is_stored_and_read_back(face: Any, memory_type: MemoryType) -> None:
+    """In each of the seven stores, what goes in under a new id comes out."""
+    id = face.store({"name": "Ada", "content": "likes tea", "embedding": EAST, "shoe": 38}, memory_type)
+    stored = face.retrieve_by_id(id, memory_type)
+    stored.pop("timestamp", None)  # a turn has one
+    assert own(stored) == {"name": "Ada", "content": "likes tea", "shoe": 38}
+    assert stored["id"] == stored["_id"] == id
+
+
+@pytest.mark.parametrize("memory_type", list(MemoryType))
+def test_a_store_is_named_by_its_member_or_its_value(face: Any, memory_type: MemoryType) -> None:
+    """A store's string value is as good as the member."""
+    id = face.store({"name": "Ada"}, memory_type.value)
+    assert face.retrieve_by_id(id, memory_type)["name"] == "Ada"
+
+
+def test_a_new_id_is_a_uuid_that_sorts_by_time(face: Any) -> None:
+    """Ids that the provider makes are canonical UUIDv7."""
+    ids = [face.store({}, LONG) for _ in range(3)]
+    assert [UUID(id).version for id in ids] == [7, 7, 7]
+    assert [str(UUID(id)) for id in ids] == ids == sorted(ids)
+
+
+def test_documents_without_id_are_never_merged(face: Any) -> None:
+    """The same name twice is two documents."""
+    first, second = face.store({"name": "Ada"}, LONG), face.store({"name": "Ada"}, LONG)
+    assert first != second
+    assert face.count(LONG) == 2
+
+
+def test_an_id_of_none_is_no_id(face: Any) -> None:
+    """`_id: None` inserts a new document under a new id."""
+    first, second = face.store({"_id": None, "id": None}, LONG), face.store({"_id": None}, LONG)
+    assert first != second
+    assert face.count(LONG) == 2
+
+
+def test_an_empty_document_is_a_document(face: Any) -> None:
+    """A document needs no key at all."""
+    assert own(face.retrieve_by_id(face.store({}, LONG), LONG)) == {}
+
+
+def test_the_callers_dict_is_not_changed(face: Any) -> None:
+    """store adds nothing to and takes nothing from what it was given."""
+    data = {"name": "Ada", "tags": ["a"], "metadata": {"a": {"b": 1}}, "embedding": EAST, "x": {1, 2}, "_score": 1.0}
+    before = {**data, "tags": ["a"], "metadata": {"a": {"b": 1}}, "embedding": list(EAST), "x": {1, 2}}
+    face.store(data, LONG)
+    assert data == before
+
+
+def test_times_given_on_insert_are_kept(face: Any) -> None:
+    """created_at and updated_at of a new document are the caller's where given."""
+    id = face.store({"created_at": LONG_AGO, "updated_at": LONG_AGO.replace(year=2002)}, LONG)
+    stored = face.retrieve_by_id(id, LONG)
+    assert (stored["created_at"], stored["updated_at"]) == (LONG_AGO, LONG_AGO.replace(year=2002))
+
+
+def test_times_not_given_are_now(face: Any) -> None:
+    """created_at and updated_at of a new document are the time of storing, aware and in UTC."""
+    before = datetime.now(UTC)
+    stored = face.retrieve_by_id(face.store({}, LONG), LONG)
+    assert abs((stored["created_at"] - before).total_seconds()) < 60
+    assert stored["created_at"].tzinfo is UTC
+    assert stored["updated_at"] >= stored["created_at"]
+
+
+def test_a_turn_without_timestamp_gets_its_created_at(face: Any) -> None:
+    """A conversation's turn always has a timestamp; given as None it counts as not given."""
+    for turn in ({}, {"timestamp": None}, {"created_at": LONG_AGO}, {"created_at": LONG_AGO, "timestamp": None}):
+        stored = face.retrieve_by_id(face.store(turn, TURNS), TURNS)
+        assert stored["timestamp"] == stored["created_at"]
+    assert stored["timestamp"] == LONG_AGO
+
+
+def test_a_timestamp_given_is_kept(face: Any) -> None:
+    """A turn's own timestamp is not its created_at."""
+    stored = face.retrieve_by_id(face.store({"timestamp": LONG_AGO}, TURNS), TURNS)
+    assert stored["timestamp"] == LONG_AGO
+    assert stored["created_at"] > LONG_AGO
+
+
+def test_a_document_elsewhere_than_in_conversations_has_no_timestamp(face: Any) -> None:
+    """Only turns get a timestamp of their own."""
+    assert "timestamp" not in face.retrieve_by_id(face.store({}, LONG), LONG)
+
+
+# --- store: merge -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["id", "_id"])
+def test_storing_under_an_id_merges_the_given_keys(face: Any, key: str) -> None:
+    """Keys given replace, keys not given stay, and the document stays one."""
+    id = face.store({"name": "Ada", "content": "tea", "shoe": 38, "nested": {"a": 1, "b": 2}}, LONG)
+    assert face.store({key: id, "content": "coffee", "nested": {"c": 3}, "hat": 7}, LONG) == id
+    assert own(face.retrieve_by_id(id, LONG)) == {
+        "name": "Ada", "content": "coffee", "shoe": 38, "nested": {"c": 3}, "hat": 7,
+    }  # fmt: skip
+    assert face.count(LONG) == 1
+
+
+def test_merging_moves_updated_at_and_not_created_at(face: Any) -> None:
+    """updated_at tells of the last change; created_at stays, whatever is given later."""
+    id = face.store({"name": "Ada"}, LONG)
+    first = face.retrieve_by_id(id, LONG)
+    face.store({"id": id, "shoe": 38, "created_at": LONG_AGO, "updated_at": LONG_AGO}, LONG)
+    second = face.retrieve_by_id(id, LONG)
+    assert second["created_at"] == first["created_at"]
+    assert second["updated_at"] > first["updated_at"]
+
+
+def test_a_turn_keeps_its_timestamp_when_merged(face: Any) -> None:
+    """Storing a turn again without timestamp, or with None, does not move it in the history."""
+    id = face.store({"timestamp": LONG_AGO}, TURNS)
+    face.store({"id": id, "content": "a"}, TURNS)
+    face.store({"id": id, "timestamp": None}, TURNS)
+    assert face.retrieve_by_id(id, TURNS)["timestamp"] == LONG_AGO
+
+
+def test_an_id_belongs_to_one_store(face: Any) -> None:
+    """The same id in two stores is two documents."""
+    face.store({"id": "one", "name": "long"}, LONG)
+    face.store({"id": "one", "name": "turn"}, TURNS)
+    assert face.retrieve_by_id("one", LONG)["name"] == "long"
+    assert face.retrieve_by_id("one", TURNS)["name"] == "turn"
+
+
+def test_a_key_of_none_is_not_a_missing_key(face: Any) -> None:
+    """None comes back as None, in keys with a column and without, and replaces what was there; a value replaces it."""
+    keys = [
+        "name",
+        "content",
+        "role",
+        "memory_id",
+        "conversation_id",
+        "importance_score",
+        "metadata",
+        "expires_at",
+        "x",
+    ]
+    id = face.store(dict.fromkeys(keys), LONG)
+    assert own(face.retrieve_by_id(id, LONG)) == dict.fromkeys(keys)
+    face.store({"id": id, "name": "Ada", "importance_score": 0.5, "metadata": {}, "x": 1}, LONG)
+    expected = dict.fromkeys(keys) | {"name": "Ada", "importance_score": 0.5, "metadata": {}, "x": 1}
+    assert own(face.retrieve_by_id(id, LONG)) == expected
+    face.store({"id": id, "name": None, "metadata": None, "x": None}, LONG)
+    assert own(face.retrieve_by_id(id, LONG)) == expected | {"name": None, "metadata": None, "x": None}
+
+
+def test_an_embedding_of_none_clears_it(face: Any) -> None:
+    """embedding: None takes the vector away; leaving the key out keeps it."""
+    id = face.store({"embedding": EAST}, LONG)
+    face.store({"id": id, "name": "Ada"}, LONG)
+    assert face.retrieve_by_id(id, LONG, include_embedding=True)["embedding"] == EAST
+    face.store({"id": id, "embedding": None}, LONG)
+    assert face.retrieve_by_id(id, LONG, include_embedding=True)["embedding"] is None
+    assert face.retrieve_by_query({"embedding": EAST}, LONG) == []
+
+
+def test_a_recalled_document_can_be_stored_back_as_it_is(face: Any) -> None:
+    """A hit with _id, id, score, distance and times goes back without leaving a trace of the search."""
+    id = face.store({"name": "Ada", "content": "tea", "embedding": EAST, "shoe": 38}, LONG)
+    [hit] = face.retrieve_by_query({"embedding": EAST}, LONG, limit=1)
+    assert {"score", "distance", "_score", "_distance", "_id"} <= set(hit)
+    hit["content"] = "coffee"
+    assert face.store(hit, LONG) == id
+    stored = face.retrieve_by_id(id, LONG)
+    assert own(stored) == {"name": "Ada", "content": "coffee", "shoe": 38}
+    assert stored["created_at"] == hit["created_at"]
+    assert face.retrieve_by_id(id, LONG, include_embedding=True)["embedding"] == EAST
+
+
+def test_a_score_of_the_users_own_is_never_lost(face: Any) -> None:
+    """A document's own score and distance come back from a search and survive storing the hit back."""
+    id = face.store({"score": 7, "distance": "far", "embedding": EAST}, LONG)
+    [hit] = face.retrieve_by_query({"embedding": EAST}, LONG)
+    assert (hit["score"], hit["distance"]) == (7, "far")
+    assert hit["_score"] == pytest.approx(1.0)
+    face.store(hit, LONG)
+    assert own(face.retrieve_by_id(id, LONG)) == {"score": 7, "distance": "far"}
+
+
+def test_a_score_changed_after_a_recall_is_the_users(face: Any) -> None:
+    """score is dropped on the way back only while it is still the search's."""
+    id = face.store({"embedding": EAST}, LONG)
+    [hit] = face.retrieve_by_query({"embedding": EAST}, LONG)
+    face.store({**hit, "score": 42}, LONG)
+    assert own(face.retrieve_by_id(id, LONG)) == {"score": 42}
+
+
+def test_a_score_without_a_search_is_the_users(face: Any) -> None:
+    """A document that never came from a search may have keys called score and distance."""
+    id = face.store({"score": 0.9, "distance": 0.1}, LONG)
+    assert own(face.retrieve_by_id(id, LONG)) == {"score": 0.9, "distance": 0.1}
+
+
+def test_underscored_keys_of_a_search_are_never_stored(face: Any) -> None:
+    """_score, _distance and _explanation are the search's alone."""
+    id = face.store({"_score": 1, "_distance": 2, "_explanation": "x", "a": 1}, LONG)
+    assert own(face.retrieve_by_id(id, LONG)) == {"a": 1}
+
+
+# --- store: what a value may be -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("text \U0001f600 ünï", "text \U0001f600 ünï"),
+        (0, 0),
+        (2**70, 2**70),
+        (1e23, 1e23),
+        (0.1, 0.1),
+        (True, True),
+        (None, None),
+        ([1, [2, {"a": None}]], [1, [2, {"a": None}]]),
+        ({}, {}),
+        (LONG_AGO, "2001-02-03T04:05:06+00:00"),
+        (UUID(int=7), str(UUID(int=7))),
+        (ObjectId("65a000000000000000000001"), "65a000000000000000000001"),
+        (Mood.CALM, "calm"),
+        (Decimal("1.10"), "1.10"),
+        ({3}, [3]),
+        ((1, 2), [1, 2]),
+        (np.float32(0.5), 0.5),
+        (np.int64(5), 5),
+        (np.bool_(True), True),
+        (np.array([1, 2]), [1, 2]),
+    ],
+    ids=repr,
+)
+def test_a_value_comes_back_as_json_has_it(face: Any, value: Any, kept: Any) -> None:
+    """What JSON has comes back the same, type included; what it has not comes back as the contract says."""
+    stored = face.retrieve_by_id(face.store({"key": value, "metadata": {"deep": [value]}}, LONG), LONG)
+    assert stored["key"] == kept
+    assert type(stored["key"]) is type(kept)
+    assert stored["metadata"] == {"deep": [kept]}
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [
+        (0.5, 0.25, 0, -1),
+        np.array([0.5, 0.25, 0, -1]),
+        np.array([0.5, 0.25, 0, -1], dtype=np.float32),
+        np.array([0.5, 0.25, 0, -1], dtype=np.float16),
+        np.array([[0.5, 9], [0.25, 9], [0, 9], [-1, 9]])[:, 0],
+    ],
+    ids=["tuple", "float64", "float32", "float16", "strided"],
+)
+def test_an_embedding_may_be_any_sequence_of_numbers(face: Any, vector: Any) -> None:
+    """Tuples and numpy arrays of any float type are as good as lists; a list of float comes back."""
+    id = face.store({"embedding": vector}, LONG)
+    stored = face.retrieve_by_id(id, LONG, include_embedding=True)["embedding"]
+    assert stored == [0.5, 0.25, 0.0, -1.0]
+    assert {type(number) for number in stored} == {float}
+
+
+@pytest.mark.parametrize("key", ["created_at", "updated_at", "timestamp", "last_accessed", "expires_at"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2101, 2, 3, 4, 5, 6, 7, tzinfo=UTC),
+        datetime(2101, 2, 3, 4, 5, 6, 7),
+        "2101-02-03T04:05:06.000007Z",
+        "2101-02-03T05:05:06.000007+01:00",
+        "2101-02-03 04:05:06.000007",
+    ],
+    ids=["aware", "naive", "Z", "offset", "naive text"],
+)
+def test_a_time_is_an_aware_datetime_outside(face: Any, key: str, moment: Any) -> None:
+    """Times may be given as datetimes or ISO strings, naive ones as UTC; they come back as aware UTC datetimes."""
+    stored = face.retrieve_by_id(face.store({key: moment}, LONG), LONG)
+    assert stored[key] == datetime(2101, 2, 3, 4, 5, 6, 7, tzinfo=UTC)
+    assert stored[key].tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "reason"),
+    [
+        ({"a": {"b": [1, object()]}}, "a.b[1]", "object"),
+        ({"a": float("nan")}, "a", "nan"),
+        ({"metadata": {"x": float("inf")}}, "metadata.x", "inf"),
+        ({"content": "a\0b"}, "content", "NUL"),
+        ({"a": {"b\0": 1}}, "a.b\0", "NUL"),
+        ({"a": "\ud800"}, "a", "surrogate"),
+        ({"name": 5}, "name", "str"),
+        ({"role": ["user"]}, "role", "str"),
+        ({"memory_id": 1}, "memory_id", "str"),
+        ({"importance_score": "high"}, "importance_score", "number"),
+        ({"importance_score": True}, "importance_score", "number"),
+        ({"metadata": ["not", "an", "object"]}, "metadata", "dict"),
+        ({"created_at": "yesterday"}, "created_at", "ISO 8601"),
+        ({"expires_at": 5}, "expires_at", "datetime"),
+        ({"name": "é" * 513}, "name", "1024"),
+        ({"a": {1: 2}}, "a", "strings"),
+        ({"embedding": [1, 2, 3, float("nan")]}, "embedding", "NaN"),
+        ({"embedding": [0, 0, 0, 0]}, "embedding", "zero"),
+        ({"embedding": [1e39, 0, 0, 0]}, "embedding", "finite"),
+        ({"embedding": "abcd"}, "embedding", "list"),
+        ({"embedding": [[1, 2, 3, 4]]}, "embedding", "list"),
+        ({"id": 5}, "id", "id"),
+        ({"id": ""}, "id", "id"),
+        ({"_id": "a\0"}, "_id", "id"),
+        ({"id": "a", "_id": "b"}, "_id", "two ids"),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, dict) else "",
+)
+def test_what_cannot_be_stored_is_refused_by_its_path(
+    face: Any, document: dict[str, Any], path: str, reason: str
+) -> None:
+    """A value that cannot be kept is an InvalidDocument that names its key path, and nothing is stored."""
+    with pytest.raises(InvalidDocument, match=reason) as caught:
+        face.store(document, LONG)
+    assert caught.value.path == path
+    with pytest.raises(InvalidDocument):
+        face.store_many([{"name": "fine"}, document], LONG)
+    assert face.count(LONG) == 0
+
+
+def test_an_indexed_text_holds_1024_bytes(face: Any) -> None:
+    """The longest name, memory_id, role and conversation_id come back whole."""
+    longest = dict.fromkeys(["name", "memory_id", "role", "conversation_id"], "é" * 512)
+    id = face.store(longest, LONG)
+    assert own(face.retrieve_by_id(id, LONG)) == longest
+    assert face.retrieve_by_name("é" * 512, LONG)["id"] == id
+
+
+def test_the_wrong_length_is_named(face: Any) -> None:
+    """An embedding of another length is an error that names expected, got and the store."""
+    with pytest.raises(DimensionMismatch, match="vector dimension mismatch") as caught:
+        face.store({"embedding": [1.0, 2.0]}, LONG)
+    assert (caught.value.expected, caught.value.got, caught.value.store) == (4, 2, "long_term_memory")
+
+
+@pytest.mark.parametrize("data", [None, "text", 5, ["a"], [("a", 1)]], ids=repr)
+def test_a_document_is_a_dict(face: Any, data: Any) -> None:
+    """Anything but a mapping is refused as a document."""
+    with pytest.raises(InvalidDocument, match="expected a dict"):
+        face.store(data, LONG)
+
+
+@pytest.mark.parametrize("name", ["nope", "", "PERSONAS", None, 5], ids=repr)
+def test_an_unknown_store_is_refused_with_the_seven(face: Any, name: Any) -> None:
+    """Anything but the seven stores is a ConfigurationError that lists them."""
+    with pytest.raises(ConfigurationError) as caught:
+        face.store({}, name)
+    assert all(member.value in str(caught.value) for member in MemoryType)
+
+
+# --- store_many ---------------------------------------------------------------------------------------------------
+
+
+def test_store_many_returns_the_ids_in_order(face: Any) -> None:
+    """Documents with and without ids are stored in the order given, and named in it."""
+    ids = face.store_many([{"n": 0}, {"id": "one", "n": 1}, {"n": 2}, {"_id": ObjectId(b"b" * 12), "n": 3}], LONG)
+    assert [ids[1], ids[3]] == ["one", "62" * 12]
+    assert [face.retrieve_by_id(id, LONG)["n"] for id in ids] == [0, 1, 2, 3]
+    assert [document["id"] for document in face.list_all(LONG)] == ids
+
+
+@pytest.mark.parametrize("documents", [[], (), iter([])], ids=["list", "tuple", "iterator"])
+def test_store_many_of_nothing_stores_nothing(face: Any, documents: Any) -> None:
+    """No documents are no ids."""
+    assert face.store_many(documents, LONG) == []
+    assert face.list_all(LONG) == []
+
+
+def test_store_many_merges_the_same_id_in_order(face: Any) -> None:
+    """An id that comes twice is one document with the keys of both, the later ones winning."""
+    ids = face.store_many([{"id": "x", "a": 1, "b": 1}, {"id": "y"}, {"id": "x", "b": 2, "c": 2}], LONG)
+    assert ids == ["x", "y", "x"]
+    assert own(face.retrieve_by_id("x", LONG)) == {"a": 1, "b": 2, "c": 2}
+    assert face.count(LONG) == 2
+
+
+def test_store_many_takes_a_generator_of_any_length(face: Any) -> None:
+    """A generator longer than one batch is stored whole, in order."""
+    ids = face.store_many(({"n": n} for n in range(1203)), LONG)
+    assert [document["n"] for document in face.list_all(LONG)] == list(range(1203))
+    assert len(set(ids)) == 1203
+
+
+def test_store_many_is_all_or_nothing(face: Any) -> None:
+    """A generator that fails, or brings something wrong, after many good documents leaves none of them."""
+
+    def failing(last: Any) -> Iterator[Any]:
+        for n in range(700):
+            yield {"n": n}
+        if isinstance(last, Exception):
+            raise last
+        yield last
+
+    with pytest.raises(ZeroDivisionError):
+        face.store_many(failing(ZeroDivisionError()), LONG)
+    with pytest.raises(InvalidDocument):
+        face.store_many(failing({"bad": object()}), LONG)
+    with pytest.raises(DimensionMismatch):
+        face.store_many(failing({"embedding": [1.0]}), LONG)
+    assert face.count(LONG) == 0
+
+
+@pytest.mark.parametrize("documents", [{"name": "one"}, "text"], ids=repr)
+def test_store_many_refuses_one_document(face: Any, documents: Any) -> None:
+    """A dict in place of a list of dicts is a mistake that is said."""
+    with pytest.raises(InvalidDocument, match="iterable"):
+        face.store_many(documents, LONG)
+
+
+def test_store_many_merges_into_what_is_stored(face: Any) -> None:
+    """Each document is stored as by store."""
+    id = face.store({"name": "Ada", "a": 1, "embedding": EAST}, LONG)
+    face.store_many([{"id": id, "b": 2}, {"id": id, "embedding": NORTH}], LONG)
+    stored = face.retrieve_by_id(id, LONG, include_embedding=True)
+    assert own(stored) == {"name": "Ada", "a": 1, "b": 2, "embedding": NORTH}
+
+
+# --- update_by_id -------------------------------------------------------------------------------------------------
+
+
+def test_update_merges(face: Any) -> None:
+    """update_by_id merges keys as store does and says True."""
+    id = face.store({"name": "Ada", "a": 1, "embedding": EAST}, LONG)
+    before = face.retrieve_by_id(id, LONG)
+    assert face.update_by_id(id, {"a": 2, "b": None, "embedding": NORTH, "created_at": LONG_AGO}, LONG) is True
+    after = face.retrieve_by_id(id, LONG, include_embedding=True)
+    assert own(after) == {"name": "Ada", "a": 2, "b": None, "embedding": NORTH}
+    assert after["created_at"] == before["created_at"]
+    assert after["updated_at"] > before["updated_at"]
+
+
+def test_update_is_true_when_nothing_changed(face: Any) -> None:
+    """True says that the document exists."""
+    id = face.store({"a": 1}, LONG)
+    assert face.update_by_id(id, {"a": 1}, LONG) is True
+    assert face.update_by_id(id, {}, LONG) is True
+    assert own(face.retrieve_by_id(id, LONG)) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "id", ["65a0000000000000000000ff", str(UUID(int=1)), "", "a\0", "\ud800", None, 5, []], ids=repr
+)
+def test_update_of_an_unknown_id_is_false(face: Any, id: Any) -> None:
+    """An unknown or malformed id is False, and nothing is stored."""
+    assert face.update_by_id(id, {"a": 1}, LONG) is False
+    assert face.count(LONG) == 0
+
+
+def test_update_takes_a_recalled_document(face: Any) -> None:
+    """The document's own id in the data is fine, and the search's keys are dropped."""
+    id = face.store({"_id": ObjectId("65a000000000000000000001"), "embedding": EAST, "a": 1}, LONG)
+    [hit] = face.retrieve_by_query({"embedding": EAST}, LONG)
+    assert face.update_by_id(ObjectId(id), hit, LONG) is True
+    assert own(face.retrieve_by_id(id, LONG)) == {"a": 1}
+
+
+def test_update_refuses_the_id_of_another_document(face: Any) -> None:
+    """Data with another id than the document's is refused, not silently stored elsewhere."""
+    id = face.store({"a": 1}, LONG)
+    with pytest.raises(InvalidDocument, match="other"):
+        face.update_by_id(id, {"id": "other", "a": 2}, LONG)
+    assert own(face.retrieve_by_id(id, LONG)) == {"a": 1}
+
+
+def test_update_refuses_what_store_refuses(face: Any) -> None:
+    """A wrong value is refused by its path and changes nothing."""
+    id = face.store({"a": 1}, LONG)
+    with pytest.raises(InvalidDocument, match="NUL"):
+        face.update_by_id(id, {"a": 2, "b": "\0"}, LONG)
+    with pytest.raises(DimensionMismatch):
+        face.update_by_id(id, {"a": 2, "embedding": [1]}, LONG)
+    assert own(face.retrieve_by_id(id, LONG)) == {"a": 1}
