@@ -1,0 +1,60 @@
+"""The command `memorizz` and its subcommands."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from memorizz.cli import demo
+from memorizz.errors import MemorizzError
+
+
+class _Commands(TyperGroup):
+    """Commands whose expected errors are one message and an exit code, and no traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MemorizzError as error:
+            from memorizz.cli._show import plain
+
+            print(f"memorizz: {plain(str(error))}", file=sys.stderr)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Long-term memory for AI agents, in PostgreSQL with pgvector.",
+    no_args_is_help=True,
+    add_completion=False,
+    # An unexpected error is shown by Python: a prettier one would show the local variables, passwords included.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"memorizz-postgresql {version('memorizz-postgresql')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _memorizz(  # pyright: ignore[reportUnusedFunction] - typer calls it
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    # What a terminal or a file cannot write is replaced, and does not end the command.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+
+
+app.command()(demo.demo)

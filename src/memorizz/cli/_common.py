@@ -1,0 +1,84 @@
+"""The options that every command has, and the configuration that they make."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from memorizz.memory_provider.postgresql import PostgreSQLConfig
+
+_PANEL = "Where (else POSTGRES_HOST, _PORT, _DB, _USER, _PASSWORD, else the embedded server)"
+
+DSN = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STRING",
+        help="libpq string or postgresql:// URL; its password is better kept in PGPASSWORD or ~/.pgpass.",
+        rich_help_panel=_PANEL,
+    ),
+]
+SchemaName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Schema of the tables; the connection's own by default.", rich_help_panel=_PANEL),
+]
+Embedded = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", help="Data folder of an embedded server.", rich_help_panel=_PANEL),
+]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+
+
+def config(dsn: str | None, schema: str | None, embedded: Path | None, **options: Any) -> PostgreSQLConfig:
+    """Return what to connect to; the vectors are as long as the schema says, unless `options` say it."""
+    from memorizz.errors import ConfigurationError
+    from memorizz.memory_provider.postgresql import PostgreSQLConfig
+
+    options = {"schema": schema, "embedding_dimensions": None, "min_size": 1, "max_size": 2} | options
+    if dsn is not None and embedded is not None:
+        raise ConfigurationError("--dsn and --embedded name two servers: give one of them")
+    if dsn is not None:
+        return PostgreSQLConfig(dsn=dsn, **options)
+    if embedded is not None:
+        return PostgreSQLConfig.embedded(embedded, **options)
+    # Which server was taken, every command says itself.
+    logging.getLogger("memorizz.config").setLevel(logging.ERROR)
+    return PostgreSQLConfig.auto(**options)
+
+
+def existing(config: PostgreSQLConfig) -> PostgreSQLConfig:
+    """Return the configuration of a server to look at; raises where looking would have to make it first."""
+    from memorizz.errors import ConfigurationError
+
+    path = embedded_path(config)
+    if path is not None and not os.path.exists(path):
+        raise ConfigurationError(
+            f"there is no embedded server in {path} yet, so nothing is stored in it: `memorizz demo` makes one with "
+            "something in it; for a server of your own set POSTGRES_HOST or give --dsn"
+        )
+    return config
+
+
+def embedded_path(config: PostgreSQLConfig) -> Path | None:
+    """Return the data folder of the configured server, None where it is no embedded one."""
+    from memorizz.memory_provider.postgresql.embedded import default_path
+
+    if config.embedded_server is None:
+        return None
+    return config.embedded_server.path or default_path()
+
+
+def place(config: PostgreSQLConfig) -> str:
+    """Say in words what is connected to, without the password."""
+    path = embedded_path(config)
+    return config.where if path is None else f"the embedded server in {path}"
+
+
+def repeated(config: PostgreSQLConfig, dsn: str | None, embedded: Path | None) -> str:
+    """Return the options that name the same place on another command line; what may hold a password is left out."""
+    options = " --dsn ..." if dsn is not None else f" --embedded '{embedded}'" if embedded is not None else ""
+    return f"{options} --schema {config.schema}" if config.schema is not None else options

@@ -1,0 +1,102 @@
+"""How the commands speak: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+# Wider lines are hard to read, however wide the terminal.
+_WIDEST = 120
+
+# What a terminal would obey and not show: a document must not move the cursor or change the title.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+@cache
+def console() -> Console:
+    """Return the console of stdout; texts are shown as they are, square brackets and colons included."""
+    found = Console(markup=False, emoji=False, highlight=False)
+    return found if found.width <= _WIDEST else Console(markup=False, emoji=False, highlight=False, width=_WIDEST)
+
+
+def say(text: str = "", style: str = "") -> None:
+    console().print(Text(plain(text), style))
+
+
+def show(renderable: RenderableType, indent: int = 0) -> None:
+    console().print(Padding(renderable, (0, 0, 0, indent), expand=False))
+
+
+def heading(text: str, beside: str = "") -> None:
+    """Print a line across the page with a title before it, and perhaps something short at its end."""
+    line = Table.grid(padding=(0, 1, 0, 0), expand=True)
+    line.add_column(no_wrap=True, style="bold")
+    line.add_column(ratio=1)
+    if beside:
+        line.add_column(no_wrap=True, style="dim")
+    line.add_row(plain(text), Rule(style="dim"), *filter(None, [beside]))
+    console().print(line)
+
+
+def table(columns: Mapping[str, Mapping[str, Any]], rows: Sequence[Sequence[RenderableType]]) -> Table:
+    """Return a table; a column's options are those of rich."""
+    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name, options in columns.items():
+        made.add_column(name, **options)
+    for row in rows:
+        made.add_row(*(plain(cell) if isinstance(cell, str) else cell for cell in row))
+    return made
+
+
+def plain(text: str) -> str:
+    """Return a text that a terminal shows and does not obey."""
+    return text.translate(_CONTROLS)
+
+
+def print_json(value: Any) -> None:
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_jsonable)
+    print(text.translate({code: f"\\u{code:04x}" for code in range(127, 160)}))
+
+
+def _jsonable(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+@contextmanager
+def waiting(text: str) -> Generator[None]:
+    """Say what is waited for, on a terminal only, and forget it again."""
+    errors = Console(stderr=True, markup=False)
+    if not errors.is_terminal:
+        yield
+        return
+    with errors.status(Text(plain(text), "dim")):
+        yield
+
+
+def when(moment: datetime) -> str:
+    """Return a time as the clock on the wall shows it."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in a unit that suits it."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if amount >= 10 or unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TB"
