@@ -1,0 +1,298 @@
+"""What is measured: each operation by hand-written psycopg and by the provider, in turns."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from benchmarks.data import MEMORIES, Data, document_of, memory_id
+from benchmarks.raw import AsyncRaw, Raw
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
+
+SCHEMA = "memorizz_benchmark"
+LONG, SHORT = MemoryType.LONG_TERM_MEMORY, MemoryType.SHORT_TERM_MEMORY
+_THREADS = 8
+_LIMIT = 10
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an operation took, in milliseconds, or how many a second there were; `ratio` is provider to raw."""
+
+    name: str
+    raw: float
+    provider: float
+    target: float | None
+    repeated: int
+    unit: str = "ms"
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        return self.provider / self.raw
+
+    @property
+    def reached(self) -> bool | None:
+        if self.target is None:
+            return None
+        return self.ratio <= self.target if self.unit == "ms" else self.ratio >= self.target
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation, done both ways; each is told the number of the turn, so that both do the same work.
+
+    It is repeated `share` times as often as the command line says.
+    """
+
+    name: str
+    target: float | None
+    share: float
+    raw: Callable[[int], Any]
+    provider: Callable[[int], Any]
+    note: Callable[[], str] = lambda: ""
+
+    def measure(self, repeat: int) -> list[Result]:
+        count = max(5, round(repeat * self.share))
+        took: dict[Any, list[float]] = {self.raw: [], self.provider: []}
+        for turn in range(-max(1, count // 20), count):
+            # Whoever comes second finds the pages warm, so each comes second as often.
+            for way in (self.raw, self.provider) if turn % 2 else (self.provider, self.raw):
+                started = time.perf_counter()
+                way(turn)
+                if turn >= 0:
+                    took[way].append((time.perf_counter() - started) * 1000)
+        raw, provider = median(took[self.raw]), median(took[self.provider])
+        return [Result(self.name, raw, provider, self.target, count, note=self.note())]
+
+
+class Bench:
+    """A schema full of data and the two ways to it."""
+
+    def __init__(self, conninfo: str, rows: int) -> None:
+        self.conninfo = conninfo
+        self.data = Data(rows)
+        self.config = PostgreSQLConfig(dsn=conninfo, schema=SCHEMA)
+        drop(conninfo)
+        self.provider = PostgreSQLProvider(self.config)
+        vector_schema = self._ask(
+            "SELECT nspname FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'vector'"
+        )
+        self.raw = Raw(conninfo, SCHEMA, vector_schema)
+        self.async_raw = AsyncRaw(conninfo, SCHEMA, vector_schema)
+        self.ids: list[str] = []
+
+    def close(self) -> None:
+        self.raw.close()
+        self.provider.close()
+        drop(self.conninfo)
+
+    def _ask(self, statement: str) -> Any:
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            return connection.execute(statement).fetchone()[0]
+
+    def fill(self) -> None:
+        """Store the documents, and build the vector indexes after that, which is much faster."""
+        indexes = without_vector_indexes(self.conninfo)
+        self.ids = self.provider.store_many(self.data.documents(), LONG)
+        self.provider.store_many(self.data.documents(), SHORT)
+        self.provider.store_many(self.data.turns(), MemoryType.CONVERSATION_MEMORY)
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            for index in indexes:
+                connection.execute(index)
+            connection.execute("VACUUM ANALYZE")
+        # What is there now is not the garbage of what is measured.
+        gc.collect()
+        gc.freeze()
+
+    # --- the operations -------------------------------------------------------------------------------------------
+
+    def operations(self) -> list[Operation]:
+        raw, provider = self.raw, self.provider
+        return [
+            Operation(
+                "store one",
+                1.2,
+                1,
+                lambda turn: raw.store(self._new(turn)),
+                lambda turn: provider.store(self._new(turn), SHORT),
+            ),
+            Operation(
+                "store_many of 1,000",
+                1.2,
+                1 / 40,
+                lambda turn: raw.store_many([self._new(turn + each) for each in range(1000)]),
+                lambda turn: provider.store_many([self._new(turn + each) for each in range(1000)], SHORT),
+            ),
+            Operation(
+                "retrieve_by_id",
+                1.6,
+                10,
+                lambda turn: raw.retrieve_by_id(self._id(turn)),
+                lambda turn: provider.retrieve_by_id(self._id(turn), LONG),
+            ),
+            Operation(
+                f"top {_LIMIT}, no filter",
+                1.3,
+                2,
+                lambda turn: raw.nearest(self._question(turn), _LIMIT),
+                lambda turn: provider.retrieve_by_query({"embedding": self._question(turn)}, LONG, _LIMIT),
+                self._recall,
+            ),
+            Operation(
+                f"top {_LIMIT} inside a memory of 1 %",
+                1.3,
+                2,
+                lambda turn: raw.nearest_in_memory(self._question(turn), _LIMIT, memory_id(turn % MEMORIES)),
+                lambda turn: provider.retrieve_by_query(self._asked_of_memory(turn), LONG, _LIMIT),
+                self._recall_in_memory,
+            ),
+            Operation("list_all", 1.4, 1 / 8, lambda _: raw.list_all(), lambda _: provider.list_all(LONG)),
+            Operation(
+                "history",
+                1.4,
+                1 / 8,
+                lambda _: raw.history("conversation"),
+                lambda _: provider.retrieve_conversation_history_ordered_by_timestamp("conversation"),
+            ),
+        ]
+
+    def _new(self, turn: int) -> dict[str, Any]:
+        return document_of(turn) | {"embedding": self.data.embeddings[turn % self.data.rows]}
+
+    def _id(self, turn: int) -> str:
+        # A step that meets every document before it meets one again.
+        return self.ids[turn * 7919 % len(self.ids)]
+
+    def _question(self, turn: int) -> Any:
+        return self.data.questions[turn % len(self.data.questions)]
+
+    def _asked_of_memory(self, turn: int) -> dict[str, Any]:
+        return {"embedding": self._question(turn), "memory_id": memory_id(turn % MEMORIES)}
+
+    # --- the same answer ------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Fail where the two ways do not give the same documents, for then they cannot be compared."""
+        for operation in self.operations():
+            if "store" not in operation.name:
+                assert operation.raw(3) == operation.provider(3), operation.name
+
+    def _recall(self) -> str:
+        return self._recalled(lambda turn: ({"embedding": self._question(turn)}, None))
+
+    def _recall_in_memory(self) -> str:
+        return self._recalled(lambda turn: (self._asked_of_memory(turn), turn % MEMORIES))
+
+    def _recalled(self, asked: Callable[[int], tuple[dict[str, Any], int | None]]) -> str:
+        """Say which part of the nearest documents the provider finds, against all vectors compared in numpy."""
+        shares: list[float] = []
+        for turn in range(200):
+            query, memory = asked(turn)
+            nearest = self.data.nearest(self._question(turn), memory, _LIMIT)
+            found = {hit["number"] for hit in self.provider.retrieve_by_query(query, LONG, _LIMIT)}
+            shares.append(len(found & nearest) / len(nearest))
+        return f"recall@{_LIMIT} {sum(shares) / len(shares):.3f}"
+
+    # --- threads and the async face -------------------------------------------------------------------------------
+
+    def measurements(self) -> dict[str, Callable[[int], list[Result]]]:
+        """Return everything that can be measured, by its name; each is told how often to repeat."""
+        by_name = {operation.name: operation.measure for operation in self.operations()}
+        return by_name | {f"{_THREADS} threads, top {_LIMIT}": self._threads, "async": self._async_face}
+
+    def _threads(self, repeat: int) -> list[Result]:
+        """Count the searches of eight threads in a second, by rounds in turns."""
+        rounds = max(3, repeat // 30)
+        search = next(each for each in self.operations() if each.name.endswith("no filter"))
+        counts: dict[Any, list[float]] = {search.raw: [], search.provider: []}
+        for turn in range(-1, rounds):
+            for way in (search.raw, search.provider) if turn % 2 else (search.provider, search.raw):
+                throughput = _throughput(way)
+                if turn >= 0:
+                    counts[way].append(throughput)
+        raw, provider = median(counts[search.raw]), median(counts[search.provider])
+        return [Result(f"{_THREADS} threads, top {_LIMIT}", raw, provider, 0.75, rounds, unit="/s")]
+
+    def _async_face(self, repeat: int) -> list[Result]:
+        return asyncio.run(self._awaited(repeat))
+
+    async def _awaited(self, repeat: int) -> list[Result]:
+        raw = self.async_raw
+        await raw.open()
+        async with AsyncPostgreSQLProvider(self.config) as provider:
+            by_id = await _measure_async(
+                "async retrieve_by_id",
+                repeat * 5,
+                lambda turn: raw.retrieve_by_id(self._id(turn)),
+                lambda turn: provider.retrieve_by_id(self._id(turn), LONG),
+            )
+            search = await _measure_async(
+                f"async top {_LIMIT}, no filter",
+                repeat * 2,
+                lambda turn: raw.nearest(self._question(turn), _LIMIT),
+                lambda turn: provider.retrieve_by_query({"embedding": self._question(turn)}, LONG, _LIMIT),
+            )
+        await raw.close()
+        return [by_id, search]
+
+
+def _throughput(way: Callable[[int], Any], seconds: float = 1.5) -> float:
+    """Return how often a second eight threads can do something."""
+    counts = [0] * _THREADS
+    stop = time.perf_counter() + seconds
+
+    def work(thread: int) -> None:
+        while time.perf_counter() < stop:
+            way(thread * 61 + counts[thread])
+            counts[thread] += 1
+
+    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(_THREADS)]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / (time.perf_counter() - started)
+
+
+async def _measure_async(
+    name: str, count: int, raw: Callable[[int], Awaitable[Any]], provider: Callable[[int], Awaitable[Any]]
+) -> Result:
+    took: dict[Any, list[float]] = {raw: [], provider: []}
+    for turn in range(-10, count):
+        for way in (raw, provider) if turn % 2 else (provider, raw):
+            started = time.perf_counter()
+            await way(turn)
+            if turn >= 0:
+                took[way].append((time.perf_counter() - started) * 1000)
+    return Result(name, median(took[raw]), median(took[provider]), None, count)
+
+
+def drop(conninfo: str) -> None:
+    """Remove everything that a benchmark has made."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("SET client_min_messages = warning")
+        connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(SCHEMA)))
+
+
+def without_vector_indexes(conninfo: str) -> list[str]:
+    """Drop the vector indexes; return the statements that make them again."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        indexes = connection.execute(
+            "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = %s AND indexdef LIKE '%% USING hnsw %%'",
+            (SCHEMA,),
+        ).fetchall()
+        for name, _ in indexes:
+            connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(SCHEMA, name)))
+    return [statement for _, statement in indexes]

@@ -1,0 +1,229 @@
+"""The limit that a library can only approach: psycopg by hand, on the provider's own tables.
+
+Everything that is known to help is done: vectors in binary, binary results, no embedding that was not asked for,
+autocommit, one round trip, prepared statements where a plan can be kept and a plan of its own where it cannot. It
+knows what a library cannot know, which columns and keys its documents have, and it checks nothing. What it returns are the
+provider's documents, key for key; operations.py makes sure of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+from psycopg import AsyncConnection, Connection, sql
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+from psycopg.types import TypeInfo
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+from benchmarks.data import Document
+
+_COLUMNS = "d.id, d.data, d.name, d.memory_id, d.content, d.importance_score, d.metadata, d.created_at, d.updated_at"
+_LIVE = "(d.expires_at IS NULL OR d.expires_at > now())"
+_WRITTEN = ("id", "data", "name", "memory_id", "content", "importance_score", "metadata", "created_at", "updated_at")
+
+
+class Statements:
+    """The statements, for the tables of one schema."""
+
+    def __init__(self, schema: str) -> None:
+        def text(template: str, table: str = "long_term_memory") -> str:
+            return sql.SQL(template).format(table=sql.Identifier(schema, table)).as_string()
+
+        columns = ", ".join((*_WRITTEN, "embedding"))
+        self.store = text(
+            f"INSERT INTO {{table}} ({columns}) VALUES (%b, %b::jsonb, %b, %b, %b, %b, %b::jsonb, %b, %b, %b)",
+            "short_term_memory",
+        )
+        self.copy = text(f"COPY {{table}} ({columns}) FROM STDIN (FORMAT BINARY)", "short_term_memory")
+        self.by_id = text(f"SELECT {_COLUMNS} FROM {{table}} AS d WHERE d.id = %b AND {_LIVE}")
+        self.nearest = text(
+            f"SELECT {_COLUMNS}, d.embedding <=> %(vector)b AS distance FROM {{table}} AS d WHERE {_LIVE} "
+            "ORDER BY d.embedding <=> %(vector)b LIMIT %(limit)b"
+        )
+        # Adding 0 keeps the planner from the vector index, which filters after it has searched.
+        self.nearest_in_memory = text(
+            f"SELECT {_COLUMNS}, d.embedding <=> %(vector)b AS distance FROM {{table}} AS d "
+            f"WHERE d.memory_id = %(memory_id)b AND {_LIVE} "
+            "ORDER BY (d.embedding <=> %(vector)b) + 0 LIMIT %(limit)b"
+        )
+        self.list_all = text(f"SELECT {_COLUMNS} FROM {{table}} AS d WHERE {_LIVE} ORDER BY d.created_at, d.seq")
+        self.history = text(
+            "SELECT d.id, d.data, d.memory_id, d.conversation_id, d.role, d.content, d.timestamp, d.created_at, "
+            f"d.updated_at FROM {{table}} AS d WHERE d.memory_id = %b AND {_LIVE} ORDER BY d.timestamp, d.seq",
+            "conversation_memory",
+        )
+
+
+class _VectorDumper(Dumper):
+    """Send a numpy array as a pgvector, in binary."""
+
+    format = Format.BINARY
+
+    def dump(self, obj: np.ndarray) -> bytes:
+        return len(obj).to_bytes(2) + b"\0\0" + obj.astype(">f4").tobytes()
+
+
+def _adapt(connection: Connection[Any] | AsyncConnection[Any], vector: TypeInfo) -> None:
+    dumper = type("VectorDumper", (_VectorDumper,), {"oid": vector.oid})
+    connection.adapters.register_dumper(np.ndarray, dumper)
+
+
+class Raw:
+    """Hand-written psycopg with a pool, blocking."""
+
+    def __init__(self, conninfo: str, schema: str, vector_schema: str) -> None:
+        self._statements = Statements(schema)
+        self._pool = ConnectionPool(
+            conninfo,
+            kwargs={"autocommit": True, "options": f"-c search_path={schema},{vector_schema}"},
+            configure=self._configure,
+            max_size=10,
+            open=True,
+        )
+        self._vector: TypeInfo | None = None
+
+    def _configure(self, connection: Connection[Any]) -> None:
+        vector = TypeInfo.fetch(connection, "vector")
+        assert vector is not None
+        _adapt(connection, vector)
+        self._vector = vector
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _rows(self, statement: str, parameters: Any, prepare: bool) -> list[tuple[Any, ...]]:
+        with self._pool.connection() as connection:
+            return connection.cursor(binary=True).execute(statement, parameters, prepare=prepare).fetchall()
+
+    def store(self, document: Document) -> str:
+        row = _row(document)
+        with self._pool.connection() as connection:
+            connection.execute(self._statements.store, row, prepare=True)
+        return str(row[0])
+
+    def store_many(self, documents: Sequence[Document]) -> list[str]:
+        rows = [_row(document) for document in documents]
+        with self._pool.connection() as connection, connection.cursor() as cursor:
+            with cursor.copy(self._statements.copy) as copy:
+                types = ["uuid", "jsonb", "text", "text", "text", "float8", "jsonb", "timestamptz", "timestamptz"]
+                copy.set_types([*types, self._vector.oid])
+                for row in rows:
+                    copy.write_row(row)
+        return [str(row[0]) for row in rows]
+
+    def retrieve_by_id(self, id: str) -> Document | None:
+        rows = self._rows(self._statements.by_id, (UUID(id),), prepare=True)
+        return _document(rows[0]) if rows else None
+
+    def nearest(self, vector: np.ndarray, limit: int) -> list[Document]:
+        rows = self._rows(self._statements.nearest, {"vector": vector, "limit": limit}, prepare=False)
+        return [_hit(row) for row in rows]
+
+    def nearest_in_memory(self, vector: np.ndarray, limit: int, memory_id: str) -> list[Document]:
+        parameters = {"vector": vector, "limit": limit, "memory_id": memory_id}
+        return [_hit(row) for row in self._rows(self._statements.nearest_in_memory, parameters, prepare=False)]
+
+    def list_all(self) -> list[Document]:
+        return [_document(row) for row in self._rows(self._statements.list_all, None, prepare=True)]
+
+    def history(self, memory_id: str) -> list[Document]:
+        return [_turn(row) for row in self._rows(self._statements.history, (memory_id,), prepare=False)]
+
+
+class AsyncRaw:
+    """The same with await, as far as it is compared."""
+
+    def __init__(self, conninfo: str, schema: str, vector_schema: str) -> None:
+        self._statements = Statements(schema)
+        self._pool = AsyncConnectionPool(
+            conninfo,
+            kwargs={"autocommit": True, "options": f"-c search_path={schema},{vector_schema}"},
+            configure=self._configure,
+            max_size=10,
+            open=False,
+        )
+
+    async def _configure(self, connection: AsyncConnection[Any]) -> None:
+        vector = await TypeInfo.fetch(connection, "vector")
+        assert vector is not None
+        _adapt(connection, vector)
+
+    async def open(self) -> None:
+        await self._pool.open(wait=True)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    async def _rows(self, statement: str, parameters: Any, prepare: bool) -> list[tuple[Any, ...]]:
+        async with self._pool.connection() as connection:
+            cursor = await connection.cursor(binary=True).execute(statement, parameters, prepare=prepare)
+            return await cursor.fetchall()
+
+    async def retrieve_by_id(self, id: str) -> Document | None:
+        rows = await self._rows(self._statements.by_id, (UUID(id),), prepare=True)
+        return _document(rows[0]) if rows else None
+
+    async def nearest(self, vector: np.ndarray, limit: int) -> list[Document]:
+        rows = await self._rows(self._statements.nearest, {"vector": vector, "limit": limit}, prepare=False)
+        return [_hit(row) for row in rows]
+
+
+def _row(document: Document) -> tuple[Any, ...]:
+    return (
+        uuid4(),
+        Jsonb({key: document[key] for key in ("number", "tags", "language")}),
+        document["name"],
+        document["memory_id"],
+        document["content"],
+        document["importance_score"],
+        Jsonb(document["metadata"]),
+        document["created_at"],
+        document["created_at"],
+        document["embedding"],
+    )
+
+
+def _document(row: tuple[Any, ...]) -> Document:
+    key, data, name, memory_id, content, importance_score, metadata, created_at, updated_at = row
+    id = str(key)
+    return {
+        "id": id,
+        "_id": id,
+        "name": name,
+        "memory_id": memory_id,
+        "content": content,
+        "importance_score": importance_score,
+        "metadata": metadata,
+        "created_at": created_at,
+        "updated_at": updated_at,
+        **data,
+    }
+
+
+def _hit(row: tuple[Any, ...]) -> Document:
+    document = _document(row[:-1])
+    document["_distance"] = document["distance"] = distance = row[-1]
+    document["_score"] = document["score"] = 1.0 - distance
+    return document
+
+
+def _turn(row: tuple[Any, ...]) -> Document:
+    key, data, memory_id, conversation_id, role, content, timestamp, created_at, updated_at = row
+    id = str(key)
+    return {
+        "id": id,
+        "_id": id,
+        "memory_id": memory_id,
+        "conversation_id": conversation_id,
+        "role": role,
+        "content": content,
+        "timestamp": timestamp,
+        "created_at": created_at,
+        "updated_at": updated_at,
+        **data,
+    }
