@@ -321,23 +321,29 @@ def _agent(agent: Any) -> dict[str, Any]:
     return document
 
 
-def _without_callables(value: Any) -> Any:
+# The methods by which an object says what it holds: pydantic's, and the MongoDB provider's.
+_DESCRIPTIONS = ("model_dump", "to_dict")
+
+
+def _without_callables(value: Any, depth: int = 0) -> Any:
     """Return a copy of a value in which objects that can describe themselves are dicts, and callables are gone."""
-    for method in ("model_dump", "to_dict"):
+    _values.check_depth(depth, "")
+    for method in _DESCRIPTIONS:
         describe: Callable[[], Any] | None = None if isinstance(value, type) else getattr(value, method, None)
         if callable(describe):
             value = describe()
             break
     if isinstance(value, Mapping):
         items = cast("Mapping[Any, Any]", value).items()
-        return {key: _without_callables(item) for key, item in items if not _is_code(item)}
+        return {key: _without_callables(item, depth + 1) for key, item in items if not _is_code(item)}
     if isinstance(value, list | tuple):
-        return [_without_callables(item) for item in cast("Sequence[Any]", value) if not _is_code(item)]
+        return [_without_callables(item, depth + 1) for item in cast("Sequence[Any]", value) if not _is_code(item)]
     return value
 
 
 def _is_code(value: Any) -> bool:
-    return callable(value) and not any(hasattr(value, method) for method in ("model_dump", "to_dict"))
+    describes_itself = not isinstance(value, type) and any(hasattr(value, method) for method in _DESCRIPTIONS)
+    return callable(value) and not describes_itself
 
 
 # --- shared -------------------------------------------------------------------------------------------------------

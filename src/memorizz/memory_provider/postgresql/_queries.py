@@ -257,7 +257,7 @@ def _delete_agent_and_memories(schema: Schema) -> bytes:
     template = sql.SQL(
         "WITH gone AS (DELETE FROM {agents} AS d WHERE d.id = %(id)s RETURNING d.*), "
         "own AS MATERIALIZED ("
-        "SELECT own.memory_id FROM gone AS d, {listed} AS own (memory_id) EXCEPT "
+        "SELECT own.memory_id FROM gone AS d, {listed} AS own (memory_id) WHERE {live} EXCEPT "
         "SELECT other.memory_id FROM {agents} AS d, {listed} AS other (memory_id) WHERE d.id <> %(id)s AND {live}), "
         "{deletes} SELECT {live} FROM gone AS d"
     )

@@ -155,7 +155,7 @@ def _write(value: Any, path: str, on_invalid: InvalidText, put: Callable[[str], 
 def _write_object(
     value: Mapping[Any, Any], path: str, on_invalid: InvalidText, put: Callable[[str], Any], depth: int
 ) -> None:
-    _check_depth(depth, path)
+    check_depth(depth, path)
     separator = "{"
     for key, item in value.items():
         if not isinstance(key, str):
@@ -172,7 +172,7 @@ def _write_object(
 def _write_array(
     value: Iterable[Any], path: str, on_invalid: InvalidText, put: Callable[[str], Any], depth: int
 ) -> None:
-    _check_depth(depth, path)
+    check_depth(depth, path)
     separator = "["
     for position, item in enumerate(value):
         put(separator)
@@ -181,10 +181,11 @@ def _write_array(
     put("[]" if separator == "[" else "]")
 
 
-def _check_depth(depth: int, path: str) -> None:
+def check_depth(depth: int, path: str) -> None:
+    """Raise InvalidDocument for what is nested too deep to be JSON."""
     if depth > _MAX_DEPTH:
         raise InvalidDocument(
-            path[:80] + "...", f"the value is nested more than {_MAX_DEPTH} levels deep, or in itself"
+            path and path[:80] + "...", f"the value is nested more than {_MAX_DEPTH} levels deep, or in itself"
         )
 
 

@@ -320,11 +320,15 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
             raise translated(error, self.config.where) from error
 
     def _connection(self) -> Any:
-        if not self._closing.alive:
-            raise ProviderClosed("the provider is closed: open a new one")
+        self._check_open()
         return self._pool.connection()
 
+    def _check_open(self) -> None:
+        if not self._closing.alive:
+            raise ProviderClosed("the provider is closed: open a new one")
+
     def run(self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        self._check_open()
         return drive(operation(self._schema, *args, **kwargs), self._perform)
 
     def run_whole(
