@@ -20,10 +20,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from dataclasses import dataclass
 from decimal import Decimal
-from itertools import groupby
 from typing import Any, cast
 
 from psycopg import sql
@@ -41,7 +40,10 @@ _MAX_PATH = 256
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition on the table alias `d`, and its parameters; where it is NULL the row does not match."""
+    """A condition on the table alias `d`, and its parameters.
+
+    It can stand beside AND as it is. Where it is NULL the row does not match.
+    """
 
     sql: str
     parameters: Mapping[str, Any]
@@ -49,43 +51,31 @@ class Condition:
 
 def condition(filter: Mapping[str, Any] | None) -> Condition:
     """Return the condition that holds for the rows whose documents match `filter`; no filter matches all."""
-    parameters = _Parameters()
-    return Condition(_filter({} if filter is None else filter, "the filter", parameters.bind, 0), parameters.values)
+    bind = _Bind()
+    return Condition(_filter({} if filter is None else filter, "the filter", bind, 0), bind)
 
 
-@dataclass(slots=True)
-class _Parameters:
-    """The values that a condition binds, under the names f0, f1, ..."""
+class _Bind(dict[str, Any]):
+    """The parameters of a condition by their names f0, f1, ...; a call keeps a value and returns its placeholder."""
 
-    values: dict[str, Any] = field(default_factory=dict[str, Any])
-
-    def bind(self, value: Any, type: str) -> str:
-        """Keep a value and return its placeholder, cast to what the server shall take it for."""
-        if len(self.values) >= _MAX_PARAMETERS:
-            raise FilterError(
-                f"the filter compares more than {_MAX_PARAMETERS} values one by one; list them in one $in"
-            )
-        name = f"f{len(self.values)}"
-        self.values[name] = value
+    def __call__(self, value: Any, type: str) -> str:
+        if len(self) >= _MAX_PARAMETERS:
+            raise FilterError(f"the filter has more than {_MAX_PARAMETERS} values; list values of one key in one $in")
+        name = f"f{len(self)}"
+        self[name] = value
+        # The server cannot always infer the type, and a prepared statement must not change it.
         return f"%({name})s::{type}"
-
-
-_Bind = Callable[[Any, str], str]
 
 
 # --- filters and logic --------------------------------------------------------------------------------------------
 
 
 def _all(parts: Sequence[str]) -> str:
-    return _joined(parts, " AND ") if parts else "TRUE"
+    return f"({' AND '.join(parts)})" if len(parts) > 1 else "".join(parts) or "TRUE"
 
 
 def _any(parts: Sequence[str]) -> str:
-    return _joined(parts, " OR ")
-
-
-def _joined(parts: Sequence[str], word: str) -> str:
-    return parts[0] if len(parts) == 1 else f"({word.join(parts)})"
+    return f"({' OR '.join(parts)})" if len(parts) > 1 else parts[0]
 
 
 def _complement(part: str) -> str:
@@ -101,7 +91,7 @@ _LOGIC: Mapping[str, Callable[[Sequence[str]], str]] = {
 
 def _filter(filter: Any, where: str, bind: _Bind, depth: int) -> str:
     if not isinstance(filter, Mapping):
-        raise FilterError(f"{where} must be a dict such as {{'name': 'Ada'}}, got {_described(filter)}")
+        raise _wrong(where, "a dict such as {'name': 'Ada'}", filter)
     if depth > _MAX_DEPTH:
         raise FilterError(f"the filter is nested more than {_MAX_DEPTH} levels deep, or in itself; flatten it")
     clauses = cast("Mapping[Any, Any]", filter).items()
@@ -110,65 +100,54 @@ def _filter(filter: Any, where: str, bind: _Bind, depth: int) -> str:
 
 def _clause(key: Any, operand: Any, bind: _Bind, depth: int) -> str:
     if not isinstance(key, str):
-        raise FilterError(f"the key {key!r} of the filter is a {type(key).__name__}; keys are strings")
+        raise _wrong("a key of the filter", "a str", key)
     if key in _LOGIC:
         if not isinstance(operand, list | tuple) or not operand:
-            raise FilterError(
-                f"{key} expects a list of at least one filter, got {_described(operand)}; "
-                f"write {{'{key}': [{{'name': 'Ada'}}, ...]}}"
-            )
+            raise _wrong(key, f"a list of at least one filter, {{'{key}': [{{'name': 'Ada'}}, ...]}}", operand)
         filters = cast("Sequence[Any]", operand)
         return _LOGIC[key]([_filter(each, f"each filter in {key}", bind, depth + 1) for each in filters])
     if key == "$not":
-        return _complement(_filter(operand, "the operand of $not", bind, depth + 1))
+        return _complement(_filter(operand, key, bind, depth + 1))
     if key.startswith("$"):
-        known = ", ".join((*_LOGIC, "$not"))
-        where = "stands under a key" if key in _OPERATORS else "is unknown"
-        raise FilterError(f"the operator {key} {where}; beside keys stand {known}")
+        raise _unknown(key, "beside keys", [*_LOGIC, "$not"])
     return _under(key, _operators(key, operand), bind, depth)
 
 
 def _operators(key: str, operand: Any) -> Mapping[str, Any]:
     """Return the operators under a key; a value stands for `$eq`."""
-    if not isinstance(operand, Mapping):
-        return {"$eq": operand}
-    mapping = cast("Mapping[Any, Any]", operand)
-    plain = [each for each in mapping if not (isinstance(each, str) and each.startswith("$"))]
-    if len(plain) == len(mapping):
+    names = list(cast("Mapping[Any, Any]", operand)) if isinstance(operand, Mapping) else []
+    plain = [name for name in names if not (isinstance(name, str) and name.startswith("$"))]
+    if len(plain) == len(names):
         return {"$eq": operand}
     if plain:
         raise FilterError(
             f"{key!r} mixes operators with the plain key {plain[0]!r}; expected operators only, or a whole object: "
             "to compare with an object that has such keys use $eq"
         )
-    return mapping
+    return cast("Mapping[str, Any]", operand)
 
 
 def _under(key: str, operators: Mapping[str, Any], bind: _Bind, depth: int) -> str:
-    if depth > _MAX_DEPTH:
-        raise FilterError(f"the filter under {key!r} is nested more than {_MAX_DEPTH} levels deep; flatten it")
     parts: list[str] = []
     for name, operand in operators.items():
         if name == "$not":
-            if not isinstance(operand, Mapping) or not operand or _operators(key, operand) is not operand:
-                raise FilterError(
-                    f"$not under {key!r} expects operators such as {{'$gt': 5}}, got {_described(operand)}; "
-                    "to exclude a value use $ne"
-                )
-            inner = cast("Mapping[str, Any]", operand)
-            parts.append(_complement(_under(key, inner, bind, depth + 1)))
+            if _operators(key, operand) is not operand:
+                raise _wrong(f"$not under {key!r}", "operators such as {'$gt': 5}; to exclude a value use $ne", operand)
+            parts.append(_complement(_filter({key: operand}, name, bind, depth + 1)))
         elif name in _OPERATORS:
             parts.append(_OPERATORS[name](_field(key, name), name, operand, bind))
         else:
-            where = "stands beside keys, not under one" if name in _LOGIC else "is unknown"
-            known = ", ".join((*_OPERATORS, "$not"))
-            raise FilterError(f"the operator {name} under {key!r} {where}; under a key stand {known}")
+            raise _unknown(name, f"under {key!r}", [*_OPERATORS, "$not"])
     return _all(parts)
 
 
-def _described(value: Any) -> str:
-    kind = type(cast(object, value)).__name__
-    return f"a {kind}" if value or not isinstance(value, list | tuple | Mapping) else f"an empty {kind}"
+def _wrong(where: str, expected: str, got: Any) -> FilterError:
+    empty = "an empty" if isinstance(got, Sized) and not len(got) else "a"
+    return FilterError(f"{where} expects {expected}; got {empty} {type(cast(object, got)).__name__}")
+
+
+def _unknown(operator: str, where: str, known: Iterable[str]) -> FilterError:
+    return FilterError(f"unknown operator {operator} {where}; expected one of {', '.join(known)}")
 
 
 # --- values -------------------------------------------------------------------------------------------------------
@@ -176,10 +155,7 @@ def _described(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A value to compare with: `plain` as JSON would give it back, `json` as its JSON.
-
-    `json` is None for a text that no document can hold: it equals nothing, and nothing contains it.
-    """
+    """A value to compare with, as JSON gives it back, and its JSON: None for a text that no document can hold."""
 
     plain: Any
     json: str | None
@@ -190,29 +166,26 @@ def _value(operand: Any, operator: str, key: str) -> _Value:
         written = _values.to_json(operand, key)
         return _Value(json.loads(written), written)
     except InvalidDocument:
-        try:
-            return _Value(json.loads(_values.to_json(operand, key, "replace")), None)
-        except InvalidDocument as error:
-            raise FilterError(
-                f"{operator} under {error.path!r} expects a value as in documents: {error.reason}"
-            ) from None
+        pass
+    try:
+        return _Value(json.loads(_values.to_json(operand, key, "replace")), None)
+    except InvalidDocument as error:
+        what = f"{operator} expects a value that a document can hold, {error.path!r} is none"
+        raise FilterError(f"{what}: {error.reason}") from None
 
 
 def _as_text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _as_double(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf") if value > 0 else float("-inf")
-
-
 def _as_number(value: Any) -> Decimal | None:
-    return None if isinstance(value, bool) or not isinstance(value, int | float) else Decimal(str(value))
+    return Decimal(str(value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _as_double(value: Any) -> float | None:
+    number = _as_number(value)
+    # A Decimal too large for a float becomes infinity, as which it still compares rightly.
+    return None if number is None else float(number)
 
 
 def _as_time(value: Any) -> Any:
@@ -267,14 +240,14 @@ class _Column:
 
 @dataclass(frozen=True, slots=True)
 class _Json:
-    """A key inside a JSONB column; `path` leads to it, and is None where it can lead to nothing."""
+    """A key inside a JSONB column; `path` leads to it, and a None in it leads to nothing."""
 
     key: str
     column: str
-    path: tuple[str, ...] | None
+    path: Sequence[str | None]
 
     def exists(self, bind: _Bind) -> str:
-        return f"{self._at(bind)} IS NOT NULL" if self.path != () else _column_exists(self.key, self.column, bind)
+        return f"{self._at(bind)} IS NOT NULL" if self.path else _column_exists(self.key, self.column, bind)
 
     def is_none(self, bind: _Bind) -> str:
         return f"coalesce(jsonb_typeof({self._at(bind)}), 'null') = 'null'"
@@ -311,37 +284,28 @@ class _Json:
 
     def _at(self, bind: _Bind) -> str:
         """Return the JSON value that the path leads to; SQL NULL where the key is missing."""
-        if self.path is None:
-            return f"({self.column} #> {bind(None, 'text[]')})"
         at = self.column
-        for is_key_only, steps in groupby(self.path, lambda step: _KEY_ONLY.fullmatch(step) is not None):
-            if is_key_only:
-                at = " -> ".join((at, *(bind(step, "text") for step in steps)))
-            else:
-                at = f"{at} #> {bind(list(steps), 'text[]')}"
-        return f"({at})" if self.path else at
+        for step in self.path:
+            # The operator #> takes 0 for an index or a key, but -1 and " 1" too; -> takes a text for a key only.
+            at += f" #> {bind([step], 'text[]')}" if _is_index(step) else f" -> {bind(step, 'text')}"
+        return f"({at})"
 
     def _is_containment(self, values: Iterable[_Value]) -> bool:
         """Tell whether the column contains {key: value} just where the key's value equals one of these.
 
-        A list or an object contains more than what equals it, and a number in the path may index a list.
+        A list or an object is contained in more than what equals it, and a number in the path may index a list.
         """
-        if self.path is not None and (not self.path or any(map(_INDEX.fullmatch, self.path))):
-            return False
-        return not any(isinstance(value.plain, list | dict) for value in values)
+        only_keys = self.path and not any(map(_is_index, self.path))
+        return bool(only_keys) and not any(isinstance(value.plain, list | dict) for value in values)
 
     def _around(self, value: _Value) -> str | None:
-        if self.path is None or value.json is None:
+        if None in self.path or value.json is None:
             return None
-        keys = [json.dumps(step, ensure_ascii=False) for step in self.path]
+        keys = [json.dumps(step) for step in self.path]
         return "".join(f"{{{key}:" for key in keys) + value.json + "}" * len(keys)
 
 
 _Field = _Column | _Json
-
-_INDEX = re.compile("0|[1-9][0-9]*")
-# What the operator #> takes for an index too, though it is a key and nothing else: -1 would count from the end.
-_KEY_ONLY = re.compile(rf"(?!(?:{_INDEX.pattern})\Z)[ \t\n\v\f\r]*[+-]?[0-9]+")
 
 
 def _sql_column(name: str) -> str:
@@ -350,11 +314,7 @@ def _sql_column(name: str) -> str:
 
 def _column_exists(key: str, column: str, bind: _Bind) -> str:
     # A key that was given as None is remembered in the JSON of all other keys.
-    return (
-        f"({column} IS NOT NULL OR {_DATA} ? {bind(key, 'text')})"
-        if key in _stores.COLUMNS
-        else f"{column} IS NOT NULL"
-    )
+    return f"({column} IS NOT NULL OR {_DATA} ? {bind(key, 'text')})"
 
 
 _DATA = _sql_column("data")
@@ -381,8 +341,8 @@ def _field(key: str, operator: str) -> _Field:
     if first == _stores.EMBEDDING:
         if rest or operator != "$exists":
             raise FilterError(
-                f"{operator} under {key!r}: an embedding can be filtered by $exists only; "
-                "to search by a vector give it as 'embedding' beside the filter"
+                f"{operator} under {key!r} is not possible, expected $exists: a vector is no value to filter by; "
+                "to search by it, give it as 'embedding' at the top of the query"
             )
         return _EMBEDDING
     if not rest and first in _stores.ID_KEYS:
@@ -390,16 +350,23 @@ def _field(key: str, operator: str) -> _Field:
     if not rest and first in _COLUMNS:
         return _COLUMNS[first]
     if first in _stores.COLUMNS and first not in _COLUMNS:
-        return _Json(first, _sql_column(first), _path(rest))
-    return _Json(first, _DATA, _path([first, *rest]))
+        return _Json(key, _sql_column(first), _path(rest))
+    return _Json(key, _DATA, _path([first, *rest]))
 
 
-def _path(steps: Sequence[str]) -> tuple[str, ...] | None:
+def _path(steps: Sequence[str]) -> Sequence[str | None]:
+    return [_step(step) for step in steps] if len(steps) <= _MAX_PATH else [None]
+
+
+def _step(step: str) -> str | None:
     try:
-        _values.text("".join(steps), "")
+        return _values.text(step, "")
     except InvalidDocument:
         return None
-    return tuple(steps) if len(steps) <= _MAX_PATH else None
+
+
+def _is_index(step: str | None) -> bool:
+    return step is not None and re.fullmatch("0|[1-9][0-9]*", step) is not None
 
 
 # --- operators ----------------------------------------------------------------------------------------------------
@@ -414,17 +381,15 @@ def _equals(field: _Field, name: str, operand: Any, bind: _Bind) -> str:
 
 def _is_in(field: _Field, name: str, operand: Any, bind: _Bind) -> str:
     if not isinstance(operand, list | tuple | set | frozenset):
-        raise FilterError(
-            f"{name} under {field.key!r} expects a list of values, got {_described(operand)}; write {{'{name}': [...]}}"
-        )
+        raise _wrong(f"{name} under {field.key!r}", f"a list of values, {{'{name}': [...]}}", operand)
     values = [_value(each, name, field.key) for each in cast("Iterable[Any]", operand)]
-    found = field.is_in([value for value in values if value.plain is not None], bind)
+    found = field.is_in(values, bind)
     return _any([found, field.is_none(bind)]) if any(value.plain is None for value in values) else found
 
 
 def _exists(field: _Field, name: str, operand: Any, bind: _Bind) -> str:
     if not isinstance(operand, bool):
-        raise FilterError(f"{name} under {field.key!r} expects True or False, got {_described(operand)}")
+        raise _wrong(f"{name} under {field.key!r}", "True or False", operand)
     return field.exists(bind) if operand else _complement(field.exists(bind))
 
 
