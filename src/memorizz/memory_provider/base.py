@@ -4,15 +4,64 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.memory_type import MemoryType
 
 Document = dict[str, Any]
 StoreName = MemoryType | str
 Filter = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """Say how hits are ranked: the weight of each part of their score, 0 leaves a part out.
+
+    A hit's score is the sum of its parts. With one of `embedding` and `$text` alone and no other part, it is the
+    cosine similarity, or the share of the best text score.
+
+    meaning: times the cosine similarity to the query's vector.
+    words: times the text score (ts_rank) as a share of the best one.
+    fusion: "score" adds the parts as above; "rrf" puts 1 / (10 + rank) in the place of either share (reciprocal rank
+        fusion, Cormack et al. 2009).
+    speaker: for a document whose `role` the query names. None is 0.1 for conversations, else 0.
+    session: times the mean of the three best scores in the same `conversation_id`. None is 0.2 for conversations.
+    recency: times 0.5 ** (age in days / half_life); the age of `timestamp`, or else of `created_at`.
+    importance: times `importance_score`.
+
+    The defaults are measured: docs/search.md. `speaker` and `session` apply where words are searched.
+    """
+
+    meaning: float = 0.7
+    words: float = 0.3
+    fusion: Literal["score", "rrf"] = "score"
+    speaker: float | None = None
+    session: float | None = None
+    recency: float = 0.0
+    half_life: float = 30.0
+    importance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.fusion not in ("score", "rrf"):
+            raise ConfigurationError(f"fusion={self.fusion!r}: expected 'score' or 'rrf'")
+        for name in ("meaning", "words", "speaker", "session", "recency", "importance", "half_life"):
+            weight = getattr(self, name)
+            if weight is None and name in ("speaker", "session"):
+                continue
+            if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+                raise ConfigurationError(f"{name}={weight!r}: expected a number of at least 0")
+        if self.half_life == 0:
+            raise ConfigurationError("half_life=0: expected a number of days above 0")
+
+
+class Hits(list[Document]):
+    """The documents that a query found; `explanation` says how, where it was asked for."""
+
+    explanation: dict[str, Any] | None = None
 
 
 class MemoryOperations(ABC):
@@ -65,14 +114,29 @@ class MemoryOperations(ABC):
         *,
         include_embedding: bool = False,
         exact: bool = False,
-    ) -> list[Document]:
+        ef_search: int | None = None,
+        ranking: Ranking | None = None,
+        min_score: float | None = None,
+        context: int = 0,
+        touch: bool = False,
+        explain: bool | Literal["plan"] = False,
+    ) -> Hits:
         """Return the documents that match a query, the best first; an empty list when none does.
 
-        `query` is a str, searched by its words, or a dict of filters in which `embedding` ranks by cosine similarity,
-        `{"$text": {"$search": words}}` by words, and both together by meaning and words; `limit` inside the dict wins
-        over the argument. With filters only: oldest first. Never fewer than `limit` hits while more documents match.
-        Ranked hits carry `score` (more is better) and `distance` (less is nearer), and the same as `_score` and
-        `_distance`. `exact=True` compares every candidate and uses no approximate index.
+        `query` is a str, searched by meaning and words where the provider has an embedder, else by words; or a dict of
+        filters in which `embedding` ranks by cosine similarity, `{"$text": {"$search": words}}` by words, and both
+        together by meaning and words; `limit` inside the dict wins over the argument. With filters only: oldest first.
+        Never fewer than `limit` hits while more documents match. Ranked hits carry `score` (more is better) and, where
+        a vector ranked, `distance` (less is nearer), and the same as `_score` and `_distance`.
+
+        exact: compare every candidate and use no approximate index.
+        ef_search: how many rows the index looks at (1 to 1,000); chosen by `limit` and filter where it is not given.
+        ranking: the weights of the parts of the score.
+        min_score: leave out hits below it.
+        context: for conversations, the number of turns before and after each hit, in its `_context`.
+        touch: count the hits as accessed (`access_count`, `last_accessed`), in the same round trip.
+        explain: put the parts of each score in the hit's `_explanation` and the way of the search in the list's
+            `explanation`; "plan" adds PostgreSQL's EXPLAIN (ANALYZE) of the statement, which runs it once more.
 
         Raises FilterError for a malformed filter, DimensionMismatch or InvalidDocument for a wrong embedding.
         """
@@ -227,7 +291,13 @@ class AsyncMemoryOperations(ABC):
         *,
         include_embedding: bool = False,
         exact: bool = False,
-    ) -> list[Document]: ...
+        ef_search: int | None = None,
+        ranking: Ranking | None = None,
+        min_score: float | None = None,
+        context: int = 0,
+        touch: bool = False,
+        explain: bool | Literal["plan"] = False,
+    ) -> Hits: ...
 
     @abstractmethod
     async def update_by_id(self, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> bool: ...

@@ -6,16 +6,18 @@ An operation knows the schema and its arguments; it yields steps and returns the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, cast
+from typing import Any, Literal, cast
+from uuid import UUID
 
 from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
-from memorizz.memory_provider.base import Document, Filter, StoreName
+from memorizz.memory_provider.base import Document, Filter, Hits, Ranking, StoreName
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _queries as queries
-from memorizz.memory_provider.postgresql import _search, _values
-from memorizz.memory_provider.postgresql._search import Route
+from memorizz.memory_provider.postgresql import _ranking, _search, _values
+from memorizz.memory_provider.postgresql._search import Search, Way
 from memorizz.memory_provider.postgresql._steps import Operation, Query, fetch, fetch_all
 from memorizz.memory_provider.postgresql._steps import Row as Record
 from memorizz.memory_provider.postgresql._stores import Row, Schema, Store, given_id
@@ -113,25 +115,95 @@ def retrieve_by_query(
     *,
     include_embedding: bool = False,
     exact: bool = False,
-) -> Operation[list[Document]]:
+    ef_search: int | None = None,
+    ranking: Ranking | None = None,
+    min_score: float | None = None,
+    context: int = 0,
+    touch: bool = False,
+    explain: bool | Literal["plan"] = False,
+) -> Operation[Hits]:
     target = schema.store(memory_store_type)
-    search, filter = _search.parse(target, query, limit, include_embedding=include_embedding, exact=exact)
+    if _search.checked_limit(context, "context") and target.memory_type is not MemoryType.CONVERSATION_MEMORY:
+        raise ConfigurationError(f"context: only turns of a conversation have others around them, not {target.name}")
+    options = _search.Options(include_embedding, exact, ef_search, ranking, min_score, touch)
+    search, filter = _search.parse(target, query, limit, options)
     if search.limit == 0:
-        return []
+        return Hits()
     if not search.ranked:
-        rows = yield from fetch(queries.matching(target, filter, include_embedding, search.limit))
-        return _documents(target, rows, include_embedding)
-    rows = yield from _ranked(search, [target])
-    return _search.hits(target, search, rows)
+        statement = queries.matching(target, filter, include_embedding, search.limit, touch)
+        rows = yield from fetch(statement)
+        found = Hits(_documents(target, rows, include_embedding))
+        served = _Served(Way.EXACT, [Way.EXACT], [statement], rows)
+    else:
+        served = (yield from _ranked(search, [target]))[0]
+        found = Hits(_ranking.hits(target, search, served.rows, bool(explain)))
+    if context:
+        yield from _add_context(target, found, context)
+    if explain:
+        found.explanation = yield from _explanation(search, served, explain == "plan")
+    return found
 
 
-def _ranked(search: _search.Search, stores: Sequence[Store]) -> Operation[list[Record]]:
-    """Search by the way that suits; where the index brings fewer than asked for, compare every candidate."""
-    way = _search.route(search, stores[0].schema)
-    results = yield from fetch_all(_search.statements(search, stores, way))
-    if way is Route.HNSW and len(results[-1]) < search.limit:
-        results = yield from fetch_all(_search.statements(search, stores, Route.EXACT))
-    return results[-1]
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """How a search was served in one store: the way that was accepted, all that were tried, and what it brought."""
+
+    way: Way
+    tried: Sequence[Way]
+    statements: Sequence[Query]
+    rows: list[Record]
+
+
+def _ranked(search: Search, stores: Sequence[Store]) -> Operation[list[_Served]]:
+    """Search in some stores, each by the first way whose answer can be trusted; one round trip for each way tried."""
+    served: dict[Store, _Served] = {}
+    ways = _search.ways(search, stores[0].schema)
+    for place, way in enumerate(ways):
+        waiting = [store for store in stores if store not in served]
+        statements = {store: _ranking.statements(search, store, way) for store in waiting}
+        # What is set holds for the whole batch, so it is said once.
+        batch = [*statements[waiting[0]][:-1], *(statements[store][-1] for store in waiting)]
+        results = (yield from fetch_all(batch))[-len(waiting) :]
+        for store, rows in zip(waiting, results, strict=True):
+            if _search.accepted(way, search, _ranking.seen(rows)):
+                served[store] = _Served(way, ways[: place + 1], statements[store], rows)
+        if len(served) == len(stores):
+            break
+    return [served[store] for store in stores]
+
+
+def _add_context(target: Store, found: Hits, turns: int) -> Operation[None]:
+    around: dict[UUID, dict[str, list[Document]]] = {
+        _values.id_key(hit["id"]): {"before": [], "after": []} for hit in found
+    }
+    if around:
+        rows = yield from fetch(queries.context(target, list(around), turns))
+        for row in rows:
+            around[row[-2]]["before" if row[-1] < 0 else "after"].append(target.document(row))
+    for hit in found:
+        hit["_context"] = around[_values.id_key(hit["id"])]
+
+
+def _explanation(search: Search, served: _Served, with_plan: bool) -> Operation[dict[str, Any]]:
+    """Return how a search was served, for a person to read."""
+    statement = served.statements[-1]
+    explanation: dict[str, Any] = {
+        "route": served.way.name.lower(),
+        "why": served.way.value,
+        "tried": [way.name.lower() for way in served.tried],
+        "matching": _ranking.seen(served.rows) if served.way is Way.FEW else None,
+        "ef_search": search.ef_search if served.way is Way.INDEX else None,
+        "statement": statement.sql.decode(),
+        "parameters": {
+            name: f"<{search.dimensions} numbers>" if name == "vector" else value
+            for name, value in statement.parameters.items()
+        },
+    }
+    if with_plan:
+        plan = replace(statement, sql=queries.explained(statement.sql))
+        results = yield from fetch_all([*served.statements[:-1], plan])
+        explanation["plan"] = results[-1][0][0]
+    return explanation
 
 
 def retrieve_memory_components_by_query(
@@ -149,13 +221,18 @@ def retrieve_memory_components_by_query(
         asked["$text"] = {"$search": query}
     if query_embedding is not None:
         asked["embedding"] = query_embedding
-    search, _ = _search.parse(stores[0], asked, limit, include_embedding=True, exact=False)
+    search, _ = _search.parse(stores[0], asked, limit, _search.Options(include_embedding=True))
     if not search.ranked:
         raise ConfigurationError("nothing to search for: give query, query_embedding or both")
     if search.limit == 0:
         return []
-    rows = yield from _ranked(search, stores)
-    return _search.hits(stores[0], search, rows)
+    served = yield from _ranked(search, stores)
+    found = [
+        hit
+        for store, each in zip(stores, served, strict=True)
+        for hit in _ranking.hits(store, search, each.rows, False)
+    ]
+    return sorted(found, key=lambda hit: hit["_score"], reverse=True)[: search.limit]
 
 
 _MEMORIES = [member for member in MemoryType if member is not MemoryType.MEMAGENT]

@@ -58,11 +58,32 @@ def newest_by_name(store: Store, name: str, include_embedding: bool) -> Query:
 _NEWEST: LiteralString = "ORDER BY d.created_at DESC, d.seq DESC LIMIT 1"
 
 
-def matching(store: Store, filter: Mapping[str, Any] | None, include_embedding: bool, limit: int | None) -> Query:
+def matching(
+    store: Store, filter: Mapping[str, Any] | None, include_embedding: bool, limit: int | None, touch: bool = False
+) -> Query:
     """Documents that match, oldest first."""
     found = condition(filter)
     statement = _select(store, found.sql, "ORDER BY d.created_at, d.seq LIMIT %(limit)s", include_embedding)
-    return Query(statement, {**found.parameters, "limit": limit}, custom_plan=bool(filter))
+    if touch:
+        statement = touching(store, statement)
+    parameters = {**found.parameters, "limit": limit}
+    return Query(statement, parameters, repeatable=not touch, custom_plan=bool(filter))
+
+
+@lru_cache(maxsize=256)
+def touching(store: Store, statement: bytes) -> bytes:
+    """Return a statement that also counts the documents which another one reads as accessed."""
+    # A materialized part is read in the order in which it was made.
+    template = sql.SQL("WITH hits AS MATERIALIZED ({hits}), {touched} SELECT * FROM hits")
+    return template.format(hits=raw(statement.decode()), touched=touched(store, "")).as_bytes(None)
+
+
+def touched(store: Store, enough: LiteralString) -> sql.Composed:
+    """Return the part of a statement that counts what its part `hits` brings as accessed."""
+    return sql.SQL(
+        "touched AS (UPDATE {table} AS d SET access_count = coalesce(d.access_count, 0) + 1, last_accessed = now() "
+        "FROM hits WHERE d.id = hits.id {enough})"
+    ).format(table=store.table, enough=sql.SQL(enough))
 
 
 @lru_cache(maxsize=1024)
@@ -131,6 +152,49 @@ def _turn_place(store: Store) -> bytes:
 def turn_place(store: Store, memory_id: str, key: UUID) -> Query:
     """Where a turn stands in the history of its memory, expired or not."""
     return Query(_turn_place(store), {"id": key, "memory_id": memory_id})
+
+
+@lru_cache(maxsize=64)
+def _context(store: Store) -> bytes:
+    template = sql.SQL(
+        "SELECT {columns}, found.id AS of, d.place FROM unnest(%(ids)s::uuid[]) AS found (id) "
+        "JOIN {table} AS hit ON hit.id = found.id "
+        "CROSS JOIN LATERAL ("
+        '(SELECT d.*, -row_number() OVER (ORDER BY d."timestamp" DESC, d.seq DESC) AS place FROM {table} AS d '
+        'WHERE {live} AND d.memory_id = hit.memory_id AND (d."timestamp", d.seq) < (hit."timestamp", hit.seq) '
+        'ORDER BY d."timestamp" DESC, d.seq DESC LIMIT %(turns)s) UNION ALL '
+        '(SELECT d.*, row_number() OVER (ORDER BY d."timestamp", d.seq) AS place FROM {table} AS d '
+        'WHERE {live} AND d.memory_id = hit.memory_id AND (d."timestamp", d.seq) > (hit."timestamp", hit.seq) '
+        'ORDER BY d."timestamp", d.seq LIMIT %(turns)s)) AS d ORDER BY d.place'
+    )
+    return template.format(columns=selected(False), table=store.table, live=LIVE).as_bytes(None)
+
+
+def context(store: Store, keys: Sequence[UUID], turns: int) -> Query:
+    """The turns around others, in order; each row ends with whose it is and its place, below 0 before it."""
+    return Query(_context(store), {"ids": list(keys), "turns": turns}, custom_plan=True)
+
+
+@lru_cache(maxsize=256)
+def _speakers(store: Store, where: str) -> bytes:
+    # Whoever speaks in a memory has spoken lately.
+    template = sql.SQL(
+        "SELECT DISTINCT name FROM (SELECT d.role FROM {table} AS d WHERE {live} AND {where} AND d.role IS NOT NULL "
+        "ORDER BY d.\"timestamp\" DESC LIMIT 2000) AS d, string_to_table(lower(d.role), ' ') AS name "
+        "WHERE name = ANY (%(names)s::text[])"
+    )
+    return template.format(table=store.table, live=LIVE, where=raw(where)).as_bytes(None)
+
+
+def speakers(store: Store, filter: Mapping[str, Any], names: Sequence[str]) -> Query:
+    """Which of some names are those of speakers."""
+    found = condition(filter)
+    return Query(_speakers(store, found.sql), {**found.parameters, "names": list(names)}, custom_plan=True)
+
+
+@lru_cache(maxsize=256)
+def explained(statement: bytes) -> bytes:
+    return b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement
 
 
 # --- writing ------------------------------------------------------------------------------------------------------

@@ -1,64 +1,115 @@
-"""How a search is planned and ranked, and its SQL.
+"""How a search is planned: what is asked, which way it is served, whether what came back can be trusted.
 
-Three ways to rank: by meaning (cosine distance to a vector), by words (full text, terms ORed), by both (their scores
-added up). A search by meaning is served by the HNSW index only where nothing is filtered: pgvector filters after it has
-searched, so that under a filter the index can lose rows. Everywhere else every candidate is compared.
+pgvector's HNSW index filters after it has searched: under a filter that few rows near the query pass, it silently
+returns too few. So a way is tried, and what it brings is accepted only where it cannot have lost a row:
+
+FEW     A filter: read the matching rows, at most MOST_COMPARED of them, and compare each. Accepted when there were no
+        more.
+INDEX   Search the index for the nearest ef_search rows and keep those that match. Accepted when as many match as are
+        wanted: the nearest rows of the store hold the nearest matching ones, if enough of them match.
+EXACT   Compare every matching row. Always accepted.
+
+Whether the index can serve a filter depends on what lies near the query, not on how many rows match in all; trying it
+costs a few milliseconds and no statistics can tell beforehand. The figures behind the constants: docs/search.md.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from functools import lru_cache
 from typing import Any, cast
 
-from psycopg import sql
-
 from memorizz.errors import ConfigurationError, FilterError
+from memorizz.memory_provider.base import Ranking
+from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _values
 from memorizz.memory_provider.postgresql._filters import Condition, condition
-from memorizz.memory_provider.postgresql._queries import LIVE, raw, selected
-from memorizz.memory_provider.postgresql._steps import Query, Row
-from memorizz.memory_provider.postgresql._stores import EMBEDDING, SELECTED, Schema, Store, Vector
+from memorizz.memory_provider.postgresql._stores import EMBEDDING, Schema, Store, Vector
 
-# pgvector's default and its largest hnsw.ef_search.
-_EF_SEARCH = 40
-_MAX_EF_SEARCH = 1000
+# FEW compares at most this many rows; comparing them costs about what searching the index under a filter costs.
+MOST_COMPARED = 500
+# ef_search: at least this, or the index loses more than one in a hundred of the nearest.
+_EF_SEARCH = 100
+# Under a filter, so that it is enough for one in forty of the rows near the query to match.
+_EF_SEARCH_FILTERED = 400
+_MAX_EF_SEARCH = 1000  # pgvector's
+# How many of each side, nearest and best by words, are scored in full: at least this, or five times the limit.
+_DEPTH = 50
+# Roles that everybody has are no names.
+_COMMON_ROLES = frozenset({"user", "assistant", "system", "tool", "function", "human", "ai", "agent", "bot"})
 
-# Where both rank: the weights of cosine similarity and of the text score as a share of the best. Measured on
-# conversations against vectors of a small model: .7 and .3 find more than either alone and more than rank fusion.
-_MEANING_WEIGHT = 0.7
-_WORDS_WEIGHT = 0.3
+
+class Way(Enum):
+    """A way to serve a search; the value says why it is taken."""
+
+    FEW = "the filter may leave few rows: compare each of them"
+    INDEX = "search the HNSW index"
+    EXACT = "compare every row that matches"
 
 
-class Route(Enum):
-    """The way a search is served."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the caller wants it searched, beside what is searched for."""
 
-    EXACT = "exact"
-    HNSW = "hnsw"
+    include_embedding: bool = False
+    exact: bool = False
+    ef_search: int | None = None
+    ranking: Ranking | None = None
+    min_score: float | None = None
+    touch: bool = False
+
+    def __post_init__(self) -> None:
+        if self.ef_search is not None and not 1 <= checked_limit(self.ef_search, "ef_search") <= _MAX_EF_SEARCH:
+            raise ConfigurationError(f"ef_search={self.ef_search}: expected 1 to {_MAX_EF_SEARCH}")
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a caller asked for, checked."""
+    """What a caller asked for, checked. `names` are the words of the question that may name a speaker."""
 
     vector: Vector | None
     words: str | None
-    filter: Condition
+    condition: Condition
     limit: int
-    exact: bool
-    include_embedding: bool
+    options: Options
+    ranking: Ranking
+    names: Sequence[str] = ()
 
     @property
     def ranked(self) -> bool:
         return self.vector is not None or self.words is not None
 
+    @property
+    def dimensions(self) -> int:
+        return (len(self.vector) - 4) // 4 if self.vector is not None else 0
+
+    @property
+    def filtered(self) -> bool:
+        return self.condition.sql != "TRUE"
+
+    @property
+    def scored(self) -> bool:
+        """Whether the score has other parts than the cosine similarity."""
+        return self.words is not None or self.ranking.recency > 0 or self.ranking.importance > 0
+
+    @property
+    def depth(self) -> int:
+        """How many of the nearest are wanted."""
+        return max(_DEPTH, 5 * self.limit) if self.scored else self.limit
+
+    @property
+    def ef_search(self) -> int:
+        """How many rows the index is to look at."""
+        wanted = max(_EF_SEARCH_FILTERED, 4 * self.depth) if self.filtered else max(_EF_SEARCH, 2 * self.depth)
+        return min(self.options.ef_search or wanted, _MAX_EF_SEARCH)
+
 
 def parse(
-    store: Store, query: Mapping[str, Any] | str, limit: int, *, include_embedding: bool, exact: bool
-) -> tuple[Search, dict[str, Any]]:
-    """Return the search that a query asks for, and its filter."""
+    store: Store, query: Mapping[str, Any] | str, limit: int, options: Options
+) -> tuple[Search, Mapping[str, Any]]:
+    """Return the search that a query asks for, and the filter in it."""
     if isinstance(query, str):
         query = {"$text": {"$search": query}}
     if not isinstance(cast(object, query), Mapping):
@@ -69,12 +120,16 @@ def parse(
     vector = None
     if EMBEDDING in filter and not isinstance(filter[EMBEDDING], Mapping):
         vector = store.vector(filter.pop(EMBEDDING))
-    return Search(vector, words, condition(filter), limit, exact, include_embedding), filter
+    names = tuple(sorted(set(_NAMES.findall(words.lower())) - _COMMON_ROLES)) if words is not None else ()
+    return Search(vector, words, condition(filter), limit, options, options.ranking or Ranking(), names), filter
 
 
-def checked_limit(limit: Any) -> int:
+_NAMES = re.compile(r"\w+")
+
+
+def checked_limit(limit: Any, name: str = "limit") -> int:
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
-        raise ConfigurationError(f"limit={limit!r}: expected a whole number of at least 0")
+        raise ConfigurationError(f"{name}={limit!r}: expected a whole number of at least 0")
     return limit
 
 
@@ -84,148 +139,52 @@ def _words(operand: Any) -> str:
         words = cast("Mapping[str, Any]", operand).get("$search")
     if not isinstance(words, str):
         raise FilterError(f'$text: expected {{"$search": "the words"}}, got {operand!r:.80}')
-    return _values.text(words, "$search", "replace")
+    return _values.text(words, "$search", "replace").replace("\ufffd", " ")
 
 
-def route(search: Search, schema: Schema) -> Route:
-    """Decide how to serve a search: by the index only where it can lose nothing."""
-    if search.vector is None or search.words is not None or search.exact or schema.index == "none":
-        return Route.EXACT
-    if search.filter.sql != "TRUE" or search.limit > _MAX_EF_SEARCH:
-        return Route.EXACT
-    return Route.HNSW
+def weights(search: Search, store: Store) -> Ranking:
+    """Return the ranking, with the weights that suit a store's documents where the caller gave none."""
+    ranking = search.ranking
+    turns = store.memory_type is MemoryType.CONVERSATION_MEMORY
+    speaker = (0.1 if turns else 0.0) if ranking.speaker is None else ranking.speaker
+    session = (0.2 if turns else 0.0) if ranking.session is None else ranking.session
+    return replace(ranking, speaker=speaker, session=session)
 
 
-def statements(search: Search, stores: Sequence[Store], way: Route) -> list[Query]:
-    """Return what serves a search in one store, or in several merged by score: the last of them brings the rows."""
-    schema = stores[0].schema
-    kind = "meaning" if search.words is None else "words" if search.vector is None else "both"
-    parts = [_ranked(store, kind, way, search.filter.sql, search.include_embedding) for store in stores]
-    text = parts[0] if len(parts) == 1 else _merged(tuple(parts))
-    parameters = dict(search.filter.parameters)
-    if search.vector is not None:
-        parameters["vector"] = search.vector
-    if search.words is not None:
-        parameters |= {"words": search.words, "config": schema.text_search_config}
-    parameters["limit"] = search.limit
-    return [*_settings(search, way), Query(text, parameters, custom_plan=True)]
+def without_names(question: str, names: Sequence[str]) -> str:
+    """Return the question without some names: small models follow a name to whoever is addressed by it."""
+    if not names:
+        return question
+    pattern = rf"\b(?:{'|'.join(map(re.escape, names))})(?:['\u2019]s)?\b"
+    return " ".join(re.sub(pattern, " ", question, flags=re.IGNORECASE).split()) or question
 
 
-def _settings(search: Search, way: Route) -> list[Query]:
-    """Return what the search needs set in its transaction: HNSW must look at more than it is to return."""
-    if way is Route.EXACT or search.limit * 2 <= _EF_SEARCH:
-        return []
-    ef_search = str(min(2 * search.limit, _MAX_EF_SEARCH))
-    return [Query(_SET_HNSW, {"ef_search": ef_search})]
+def ways(search: Search, schema: Schema) -> Sequence[Way]:
+    """Decide how to serve a search: the ways to try, in order; the last one is always accepted."""
+    if search.vector is None or search.options.exact:
+        return (Way.EXACT,)
+    indexed = schema.index != "none" and search.depth <= _MAX_EF_SEARCH
+    if not search.filtered:
+        return (Way.INDEX, Way.EXACT) if indexed else (Way.EXACT,)
+    return (Way.FEW, Way.INDEX, Way.EXACT) if indexed else (Way.EXACT,)
 
 
-_SET_HNSW = (
-    b"SELECT set_config('hnsw.ef_search', %(ef_search)s, true), "
-    b"set_config('hnsw.iterative_scan', 'relaxed_order', true)"
-)
+def accepted(way: Way, search: Search, seen: int) -> bool:
+    """Say whether a way has lost nothing. `seen` are the rows that matched, for FEW of all, for INDEX of those near."""
+    if way is Way.FEW:
+        return seen <= MOST_COMPARED
+    return way is Way.EXACT or seen >= search.depth
 
 
-def hits(store: Store, search: Search, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return the documents of a search, with their score and, where a vector ranked, their distance."""
-    read = store.document_with_embedding if search.include_embedding else store.document
-    return [_hit(read(row), row[-3], row[-2]) for row in rows]
-
-
-def _hit(document: dict[str, Any], distance: float | None, score: float | None) -> dict[str, Any]:
-    if distance is not None:
-        document["_distance"] = distance
-        document.setdefault("distance", distance)
-        score = 1.0 - distance if score is None else score
-    document["_score"] = score
-    document.setdefault("score", score)
-    return document
-
-
-# --- SQL ----------------------------------------------------------------------------------------------------------
-
-# Terms are ORed: a question never holds all the words of its answer. In a subquery of its own it is computed once.
-_ASKED = sql.SQL("(SELECT replace(plainto_tsquery(%(config)s::regconfig, %(words)s)::text, ' & ', ' | ')::tsquery)")
-# Rank without regard to length: normalising by it buries the short turns of a conversation.
-_RANK = sql.SQL("ts_rank(d.words, {asked}, 0)").format(asked=_ASKED)
-
-
-@lru_cache(maxsize=1024)
-def _ranked(store: Store, kind: str, way: Route, where: str, include_embedding: bool) -> bytes:
-    """Return the statement of one store: the columns of a document, then distance, score and seq."""
-    forms = {"meaning": _BY_MEANING[way], "words": _BY_WORDS, "both": _BY_BOTH}
-    schema = store.schema
-    distance = sql.SQL("(d.embedding OPERATOR({}.<=>) %(vector)s::{})").format(
-        sql.Identifier(schema.vector_schema), sql.Identifier(schema.vector_schema, "vector")
-    )
-    if way is Route.HNSW and schema.index == "halfvec":
-        forms["meaning"] = _BY_MEANING_IN_HALFVEC
-    return (
-        forms[kind]
-        .format(
-            columns=selected(include_embedding),
-            names=sql.SQL(", ").join(map(sql.Identifier, (*SELECTED, EMBEDDING) if include_embedding else SELECTED)),
-            table=store.table,
-            distance=distance,
-            half_distance=_half_distance(schema),
-            asked=_ASKED,
-            rank=_RANK,
-            where=sql.SQL("{} AND {}").format(LIVE, raw(where)),
-            meaning_weight=sql.Literal(_MEANING_WEIGHT),
-            words_weight=sql.Literal(_WORDS_WEIGHT),
-        )
-        .as_bytes(None)
-    )
-
-
-@lru_cache(maxsize=256)
-def _merged(parts: tuple[bytes, ...]) -> bytes:
-    """Return the statement that merges those of several stores, the best scores first."""
-    union = b" UNION ALL ".join(b"(" + part + b")" for part in parts)
-    return b"SELECT * FROM (" + union + b") AS hit ORDER BY coalesce(score, 1 - distance) DESC LIMIT %(limit)s"
-
-
-def _half_distance(schema: Schema) -> sql.Composed:
-    """The distance as the halfvec index has it: see _indexes.create_embedding."""
-    space = schema.vector_schema
-    return sql.SQL("({}(d.embedding)::{half} OPERATOR({}.<=>) {}(%(vector)s::{})::{half})").format(
-        sql.Identifier(space, "l2_normalize"),
-        sql.Identifier(space),
-        sql.Identifier(space, "l2_normalize"),
-        sql.Identifier(space, "vector"),
-        half=sql.SQL("{}({})").format(sql.Identifier(space, "halfvec"), sql.Literal(schema.dimensions)),
-    )
-
-
-_BY_MEANING = {
-    # Adding 0 keeps the planner from the index, which would not compare every candidate.
-    Route.EXACT: sql.SQL(
-        "SELECT {columns}, {distance} AS distance, NULL::float8 AS score, d.seq FROM {table} AS d "
-        "WHERE {where} AND d.embedding IS NOT NULL ORDER BY {distance} + 0, d.seq LIMIT %(limit)s"
-    ),
-    Route.HNSW: sql.SQL(
-        "SELECT * FROM (SELECT {columns}, {distance} AS distance, NULL::float8 AS score, d.seq FROM {table} AS d "
-        "WHERE {where} AND d.embedding IS NOT NULL ORDER BY {distance} LIMIT %(limit)s) AS hit ORDER BY distance, seq"
-    ),
-}
-# The index ranks in half precision; twice as many are taken from it and compared exactly.
-_BY_MEANING_IN_HALFVEC = sql.SQL(
-    "SELECT {names}, distance, score, seq FROM ("
-    "SELECT {columns}, {distance} AS distance, NULL::float8 AS score, d.seq FROM {table} AS d "
-    "WHERE {where} AND d.embedding IS NOT NULL ORDER BY {half_distance} LIMIT %(limit)s * 2) AS hit "
-    "ORDER BY distance, seq LIMIT %(limit)s"
-)
-_BY_WORDS = sql.SQL(
-    "SELECT {columns}, NULL::float8 AS distance, {rank}::float8 AS score, d.seq FROM {table} AS d "
-    "WHERE {where} AND d.words @@ {asked} ORDER BY score DESC, d.seq LIMIT %(limit)s"
-)
-# MATERIALIZED, or the planner computes the ranks again for each row.
-_BY_BOTH = sql.SQL(
-    "WITH candidate AS MATERIALIZED (SELECT d.id, d.seq, {distance} AS distance, "
-    "CASE WHEN d.words @@ {asked} THEN {rank} ELSE 0 END AS rank FROM {table} AS d "
-    "WHERE {where} AND (d.embedding IS NOT NULL OR d.words @@ {asked})), "
-    "scored AS MATERIALIZED (SELECT id, distance, ({meaning_weight} * coalesce(1 - distance, 0) "
-    "+ {words_weight} * coalesce(rank / nullif(max(rank) OVER (), 0), 0))::float8 AS score "
-    "FROM candidate ORDER BY score DESC, seq LIMIT %(limit)s) "
-    "SELECT {columns}, scored.distance, scored.score, d.seq FROM scored JOIN {table} AS d USING (id) "
-    "ORDER BY scored.score DESC, d.seq"
-)
+def settings(search: Search, way: Way) -> dict[str, str]:
+    """Return what the statement needs set in its transaction."""
+    if way is Way.FEW:
+        return {}
+    # Compiling a statement takes longer than these statements do.
+    needed = {"jit": "off"}
+    if way is Way.INDEX:
+        needed |= {"hnsw.ef_search": str(search.ef_search), "hnsw.iterative_scan": "off"}
+        if search.filtered:
+            # The planner takes the index to bring as many rows as are asked for, or sorts what it need not.
+            needed["enable_sort"] = "off"
+    return needed

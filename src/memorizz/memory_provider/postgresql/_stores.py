@@ -73,7 +73,7 @@ EMBEDDING = "embedding"
 GIVEN_ID = "_id"
 # What a search adds to its hits; dropped again when such a document is stored back.
 _COMPUTED = ("score", "distance")
-_ALWAYS_COMPUTED = ("_score", "_distance", "_explanation")
+_ALWAYS_COMPUTED = ("_score", "_distance", "_explanation", "_context")
 
 _CLOCKS = ("created_at", "updated_at")
 _TIMES = tuple(name for name, column in COLUMNS.items() if column.kind is Kind.TIME)
@@ -123,17 +123,21 @@ class Store:
     memory_type: MemoryType
 
     @property
+    def name(self) -> str:
+        return self.memory_type.value
+
+    @property
     def table(self) -> sql.Identifier:
-        return sql.Identifier(self.schema.name, self.memory_type.value)
+        return sql.Identifier(self.schema.name, self.name)
 
     @property
     def primary_key(self) -> sql.Identifier:
         """The name of the constraint; only the queries may know its columns."""
-        return sql.Identifier(f"{self.memory_type.value}_pkey")
+        return sql.Identifier(f"{self.name}_pkey")
 
     def vector(self, value: Any) -> Vector:
         """Return a vector as a parameter; raises InvalidDocument or DimensionMismatch."""
-        return Vector(_values.vector(value, dimensions=self.schema.dimensions, store=self.memory_type.value))
+        return Vector(_values.vector(value, dimensions=self.schema.dimensions, store=self.name))
 
     def row(self, document: Mapping[str, Any], key: UUID | None = None) -> Row:
         """Return the row for a document, under `key` or else under the document's own id or a new one."""

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
 
 import psycopg
 from psycopg.abc import PQGen
@@ -17,7 +17,7 @@ from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool
 
 from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed
-from memorizz.memory_provider.base import Document, Filter, MemoryOperations, MemoryProvider, StoreName
+from memorizz.memory_provider.base import Document, Filter, Hits, MemoryOperations, MemoryProvider, Ranking, StoreName
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql._drivers import (
@@ -143,7 +143,13 @@ class _Methods(MemoryOperations):
         *,
         include_embedding: bool = False,
         exact: bool = False,
-    ) -> list[Document]:
+        ef_search: int | None = None,
+        ranking: Ranking | None = None,
+        min_score: float | None = None,
+        context: int = 0,
+        touch: bool = False,
+        explain: bool | Literal["plan"] = False,
+    ) -> Hits:
         return self.run(
             operations.retrieve_by_query,
             query,
@@ -151,6 +157,12 @@ class _Methods(MemoryOperations):
             limit,
             include_embedding=include_embedding,
             exact=exact,
+            ef_search=ef_search,
+            ranking=ranking,
+            min_score=min_score,
+            context=context,
+            touch=touch,
+            explain=explain,
         )
 
     def update_by_id(self, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> bool:

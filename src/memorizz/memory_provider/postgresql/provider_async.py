@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast
 
 import psycopg
 from psycopg.abc import PQGen
@@ -18,7 +18,15 @@ from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
 from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed
-from memorizz.memory_provider.base import AsyncMemoryOperations, AsyncMemoryProvider, Document, Filter, StoreName
+from memorizz.memory_provider.base import (
+    AsyncMemoryOperations,
+    AsyncMemoryProvider,
+    Document,
+    Filter,
+    Hits,
+    Ranking,
+    StoreName,
+)
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql._drivers import (
@@ -146,7 +154,13 @@ class _Methods(AsyncMemoryOperations):
         *,
         include_embedding: bool = False,
         exact: bool = False,
-    ) -> list[Document]:
+        ef_search: int | None = None,
+        ranking: Ranking | None = None,
+        min_score: float | None = None,
+        context: int = 0,
+        touch: bool = False,
+        explain: bool | Literal["plan"] = False,
+    ) -> Hits:
         return await self.run(
             operations.retrieve_by_query,
             query,
@@ -154,6 +168,12 @@ class _Methods(AsyncMemoryOperations):
             limit,
             include_embedding=include_embedding,
             exact=exact,
+            ef_search=ef_search,
+            ranking=ranking,
+            min_score=min_score,
+            context=context,
+            touch=touch,
+            explain=explain,
         )
 
     async def update_by_id(self, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> bool:

@@ -1,0 +1,297 @@
+"""The SQL of a search.
+
+A statement is put together from parts (WITH), each of which is the same wherever it stands:
+
+    matching, counted   FEW: the rows that the filter leaves, and how many
+    near                the nearest `depth` rows, with their exact distance
+    said                the best `depth` rows by words
+    candidate           near and said together, where more than the distance makes the score
+    scored, ranked      the candidates with the parts of their score
+
+Every row brings a document's columns, then distance, score, the parts of the score, and what `accepted` asks for. Parts
+are MATERIALIZED, or the planner computes them again for each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from psycopg import sql
+
+from memorizz.memory_provider.postgresql._queries import LIVE, raw, selected, touched
+from memorizz.memory_provider.postgresql._search import MOST_COMPARED, Search, Way, settings, weights
+from memorizz.memory_provider.postgresql._steps import Query, Row
+from memorizz.memory_provider.postgresql._stores import Schema, Store
+
+PARTS = ("meaning", "words", "speaker", "session", "recency", "importance")
+
+
+class _Form(NamedTuple):
+    """What makes two searches share one statement."""
+
+    way: Way
+    meaning: bool
+    words: bool
+    scored: bool
+    fusion: str
+    where: str
+    include_embedding: bool
+    touch: bool
+
+
+def statements(search: Search, store: Store, way: Way) -> list[Query]:
+    """Return what serves a search in one way; the last statement brings the rows."""
+    options = search.options
+    form = _Form(
+        way,
+        search.vector is not None,
+        search.words is not None,
+        search.scored,
+        search.ranking.fusion,
+        search.condition.sql,
+        options.include_embedding,
+        options.touch,
+    )
+    # What is touched is not to be counted twice.
+    query = Query(_statement(store, form), _parameters(search, store), repeatable=not options.touch, custom_plan=True)
+    needed = settings(search, way)
+    return [Query(_set(tuple(needed)), needed), query] if needed else [query]
+
+
+def hits(store: Store, search: Search, rows: list[Row], explain: bool) -> list[dict[str, Any]]:
+    """Return the documents of a search, with their score and, where a vector ranked, their distance."""
+    read = store.document_with_embedding if search.options.include_embedding else store.document
+    documents: list[dict[str, Any]] = []
+    for row in rows:
+        if row[0] is None:
+            continue
+        distance, score, parts = row[-5:-2]
+        if score is None:
+            score, parts = 1.0 - distance, (1.0 - distance,)
+        document = read(row)
+        if distance is not None:
+            document["_distance"] = distance
+            document.setdefault("distance", distance)
+        document["_score"] = score
+        document.setdefault("score", score)
+        if explain:
+            document["_explanation"] = {part: value for part, value in zip(PARTS, parts, strict=False) if value}
+        documents.append(document)
+    return documents
+
+
+def merged(search: Search, found: Sequence[tuple[Store, list[Row]]]) -> list[dict[str, Any]]:
+    """Return the best documents of several stores.
+
+    A store's text scores are shares of its own best; to be compared they become shares of the best of all.
+    """
+    best = max((row[-3][-1] or 0.0 for _, rows in found for row in rows if row[-3]), default=0.0)
+    documents: list[dict[str, Any]] = []
+    for store, rows in found:
+        for document, row in zip(hits(store, search, rows, False), (row for row in rows if row[0]), strict=True):
+            if row[-3] and best:
+                document["_score"] -= row[-3][1] * (1 - (row[-3][-1] or 0.0) / best)
+                if "score" in document and document["score"] == row[-4]:
+                    document["score"] = document["_score"]
+            documents.append(document)
+    return sorted(documents, key=lambda document: document["_score"], reverse=True)[: search.limit]
+
+
+def seen(rows: list[Row]) -> int:
+    """Return what `accepted` asks for."""
+    return rows[0][-1] or 0 if rows else 0
+
+
+def _parameters(search: Search, store: Store) -> dict[str, Any]:
+    parameters: dict[str, Any] = {**search.condition.parameters, "limit": search.limit}
+    parameters["min_score"] = search.options.min_score
+    if search.vector is not None:
+        parameters |= {"vector": search.vector, "depth": search.depth, "most": MOST_COMPARED}
+    if search.words is not None:
+        parameters |= {"question": search.words, "config": store.schema.text_search_config, "depth": search.depth}
+    if search.scored:
+        ranking = weights(search, store)
+        parameters |= {part: getattr(ranking, part) for part in PARTS}
+        parameters |= {"half_life": ranking.half_life, "names": list(search.names)}
+    return parameters
+
+
+@lru_cache(maxsize=64)
+def _set(names: tuple[str, ...]) -> bytes:
+    calls = [sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Placeholder(name)) for name in names]
+    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls)).as_bytes(None)
+
+
+@lru_cache(maxsize=1024)
+def _statement(store: Store, form: _Form) -> bytes:
+    pieces: dict[str, sql.Composable] = {
+        "table": store.table,
+        "columns": selected(form.include_embedding),
+        "where": sql.SQL("{} AND {}").format(LIVE, raw(form.where)),
+        **_distances(store.schema),
+    }
+    pieces["rank"] = _RANK if form.words else sql.SQL("NULL::float8")
+    pieces["found_distance"] = pieces["distance"] if form.meaning else sql.SQL("NULL::float8")
+    # FEW reads nothing more once it has seen that there are too many.
+    pieces["not_too_many"] = sql.SQL("AND (SELECT n FROM counted) <= %(most)s" if form.way is Way.FEW else "")
+    parts = [raw(text).format(**pieces) for text in _parts(form, store.schema)]
+    pieces["from"] = sql.SQL("ranked" if form.scored else "near")
+    select = _FEW_HITS if form.way is Way.FEW else _HITS
+    pieces["score"] = sql.SQL("hit.score" if form.scored else "NULL::float8")
+    pieces["known_score"] = sql.SQL("hit.score" if form.scored else "1 - hit.distance")
+    pieces["parts"] = sql.SQL("hit.parts" if form.scored else "NULL::float8[]")
+    pieces["order"] = sql.SQL("hit.score DESC" if form.scored else "hit.distance")
+    pieces["seen"] = sql.SQL("(SELECT count(*) FROM near)" if form.way is Way.INDEX else "NULL::bigint")
+    final = select.format(**pieces)
+    if form.touch:
+        parts.append(sql.SQL("hits AS MATERIALIZED ({})").format(final))
+        enough = "AND (SELECT count(*) FROM near) >= %(depth)s" if form.way is Way.INDEX else ""
+        parts.append(touched(store, enough))
+        # A materialized part is read in the order in which it was made.
+        final = sql.SQL("SELECT * FROM hits")
+    if not parts:
+        return final.as_bytes(None)
+    return sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), final).as_bytes(None)
+
+
+def _parts(form: _Form, schema: Schema) -> list[str]:
+    """Return the parts of a statement, in order."""
+    parts: list[str] = []
+    if form.words:
+        parts.append(_ASKED)
+    if form.way is Way.FEW:
+        parts += [_MATCHING, _COUNTED]
+    if form.meaning:
+        halfvec = form.way is Way.INDEX and schema.index == "halfvec"
+        parts.append(_NEAR_IN_HALFVEC if halfvec else _NEAR[form.way])
+    if form.words:
+        parts.append(_SAID)
+    if form.scored:
+        parts += [
+            _CANDIDATE.replace("{sources}", _SOURCES[form.meaning, form.words]),
+            _SCORED[form.fusion],
+            _GROUPED,
+            _RANKED,
+        ]
+    return parts
+
+
+def _distances(schema: Schema) -> Mapping[str, sql.Composable]:
+    """Return the cosine distance, and the same as the halfvec index has it (_indexes.create_embedding)."""
+    space = schema.vector_schema
+    nearer = sql.SQL("OPERATOR({}.<=>)").format(sql.Identifier(space))
+    vector = sql.SQL("%(vector)s::{}").format(sql.Identifier(space, "vector"))
+    half = sql.SQL("{}({})").format(sql.Identifier(space, "halfvec"), sql.Literal(schema.dimensions))
+    normalize = sql.Identifier(space, "l2_normalize")
+    return {
+        "distance": sql.SQL("(d.embedding {} {})").format(nearer, vector),
+        "half_distance": sql.SQL("({n}(d.embedding)::{half} {nearer} {n}({vector})::{half})").format(
+            n=normalize, half=half, nearer=nearer, vector=vector
+        ),
+    }
+
+
+# Terms are ORed: a question never holds all the words of its answer.
+_ASKED = """asked AS MATERIALIZED (
+    SELECT replace(plainto_tsquery(%(config)s::regconfig, %(question)s)::text, ' & ', ' | ')::tsquery AS words
+)"""
+# Without regard to length: normalising by it buries the short turns of a conversation.
+_RANK = sql.SQL("ts_rank(d.words, (SELECT words FROM asked), 0)")
+
+_MATCHING = """matching AS MATERIALIZED (
+    SELECT d.id, d.seq, d.embedding FROM {table} AS d WHERE {where} AND d.embedding IS NOT NULL LIMIT %(most)s + 1
+)"""
+_COUNTED = "counted AS MATERIALIZED (SELECT count(*) AS n FROM matching)"
+_NEAR = {
+    Way.FEW: """near AS MATERIALIZED (
+    SELECT d.id, d.seq, {distance} AS distance FROM matching AS d WHERE true {not_too_many}
+    ORDER BY distance, d.seq LIMIT %(depth)s
+)""",
+    Way.INDEX: """near AS MATERIALIZED (
+    SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND d.embedding IS NOT NULL
+    ORDER BY {distance} LIMIT %(depth)s
+)""",
+    # OFFSET keeps the planner from the index, and each distance is computed once.
+    Way.EXACT: """near AS MATERIALIZED (
+    SELECT * FROM (
+        SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND d.embedding IS NOT NULL OFFSET 0
+    ) AS d ORDER BY distance, seq LIMIT %(depth)s
+)""",
+}
+# The index ranks in half precision; twice as many are taken from it and compared exactly.
+_NEAR_IN_HALFVEC = """near AS MATERIALIZED (
+    SELECT * FROM (
+        SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND d.embedding IS NOT NULL
+        ORDER BY {half_distance} LIMIT %(depth)s * 2
+    ) AS d ORDER BY distance, seq LIMIT %(depth)s
+)"""
+_SAID = """said AS MATERIALIZED (
+    SELECT d.id FROM {table} AS d WHERE {where} AND d.words @@ (SELECT words FROM asked) {not_too_many}
+    ORDER BY {rank} DESC, d.seq LIMIT %(depth)s
+)"""
+_CANDIDATE = """candidate AS MATERIALIZED (
+    SELECT d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score,
+        coalesce(d."timestamp", d.created_at) AS moment, {found_distance} AS distance, {rank}::float8 AS rank
+    FROM {table} AS d WHERE d.id = ANY (ARRAY({sources}))
+)"""
+_SOURCES = {
+    (True, True): "SELECT id FROM near UNION SELECT id FROM said",
+    (True, False): "SELECT id FROM near",
+    (False, True): "SELECT id FROM said",
+}
+# The exponent is bounded, for PostgreSQL takes an underflow for an error.
+_OTHER_PARTS = """
+        CASE WHEN string_to_array(lower(role), ' ') && %(names)s::text[] THEN %(speaker)s::float8 ELSE 0 END AS speaker,
+        %(recency)s::float8 * exp(-least(
+            ln(2) * greatest(extract(epoch FROM now() - moment), 0) / 86400 / %(half_life)s::float8, 500
+        )) AS recency,
+        %(importance)s::float8 * coalesce(importance_score, 0) AS importance
+    FROM candidate
+)"""
+_SCORED = {
+    "score": """scored AS MATERIALIZED (
+    SELECT id, seq, memory_id, conversation_id, distance, max(rank) OVER () AS best,
+        %(meaning)s::float8 * coalesce(1 - distance, 0) AS meaning,
+        %(words)s::float8 * coalesce(rank / nullif(max(rank) OVER (), 0), 0) AS words,"""
+    + _OTHER_PARTS,
+    "rrf": """scored AS MATERIALIZED (
+    SELECT id, seq, memory_id, conversation_id, distance, NULL::float8 AS best,
+        CASE WHEN distance IS NULL THEN 0
+            ELSE %(meaning)s::float8 / (10 + row_number() OVER (ORDER BY distance, seq)) END AS meaning,
+        CASE WHEN coalesce(rank, 0) = 0 THEN 0
+            ELSE %(words)s::float8 / (10 + row_number() OVER (ORDER BY coalesce(rank, 0) DESC, seq)) END AS words,"""
+    + _OTHER_PARTS,
+}
+_GROUPED = """grouped AS MATERIALIZED (
+    SELECT *, meaning + words + speaker + recency + importance AS base,
+        row_number() OVER (
+            PARTITION BY memory_id, conversation_id
+            ORDER BY meaning + words + speaker + recency + importance DESC, seq
+        ) AS place
+    FROM scored
+)"""
+_RANKED = """ranked AS MATERIALIZED (
+    SELECT id, seq, distance, base + session AS score,
+        ARRAY[meaning, words, speaker, session, recency, importance, best] AS parts
+    FROM (
+        SELECT *, CASE WHEN conversation_id IS NULL THEN 0 ELSE %(session)s::float8
+            * avg(base) FILTER (WHERE place <= 3) OVER (PARTITION BY memory_id, conversation_id) END AS session
+        FROM grouped
+    ) AS each
+)"""
+
+_HITS = sql.SQL(
+    "SELECT {columns}, hit.distance, {score} AS score, {parts} AS parts, hit.seq, {seen} AS seen "
+    "FROM {from} AS hit JOIN {table} AS d USING (id) "
+    "WHERE %(min_score)s::float8 IS NULL OR {known_score} >= %(min_score)s "
+    "ORDER BY {order}, hit.seq LIMIT %(limit)s"
+)
+# One row comes back in any case, to say how many rows match.
+_FEW_HITS = sql.SQL(
+    "SELECT {columns}, hit.distance, {score} AS score, {parts} AS parts, hit.seq, counted.n AS seen "
+    "FROM counted LEFT JOIN ({from} AS hit JOIN {table} AS d USING (id)) "
+    "ON %(min_score)s::float8 IS NULL OR {known_score} >= %(min_score)s "
+    "ORDER BY {order}, hit.seq LIMIT greatest(%(limit)s, 1)"
+)
