@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from memorizz.cli import demo
+from memorizz.cli import demo, doctor, documents, migrate, server, stats
 from memorizz.errors import MemorizzError
 
 
@@ -19,9 +19,9 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except MemorizzError as error:
-            from memorizz.cli._show import plain
+            from memorizz.cli._show import complain
 
-            print(f"memorizz: {plain(str(error))}", file=sys.stderr)
+            complain(str(error))
             raise typer.Exit(1) from None
 
 
@@ -57,4 +57,6 @@ def _memorizz(  # pyright: ignore[reportUnusedFunction] - typer calls it
             reconfigure(errors="replace")
 
 
-app.command()(demo.demo)
+for command in (demo.demo, doctor.doctor, migrate.migrate, stats.stats, documents.search, documents.show):
+    app.command()(command)
+app.add_typer(server.commands, name="server")

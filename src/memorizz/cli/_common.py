@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from memorizz.memory_provider.postgresql import PostgreSQLConfig
+    from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+    from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
-_PANEL = "Where (else POSTGRES_HOST, _PORT, _DB, _USER, _PASSWORD, else the embedded server)"
+_PANEL = "Which server (else POSTGRES_HOST and so on, else the embedded one)"
 
 DSN = Annotated[
     str | None,
@@ -38,7 +41,7 @@ def config(dsn: str | None, schema: str | None, embedded: Path | None, **options
     from memorizz.errors import ConfigurationError
     from memorizz.memory_provider.postgresql import PostgreSQLConfig
 
-    options = {"schema": schema, "embedding_dimensions": None, "min_size": 1, "max_size": 2} | options
+    options = {"schema": schema, "embedding_dimensions": None} | options
     if dsn is not None and embedded is not None:
         raise ConfigurationError("--dsn and --embedded name two servers: give one of them")
     if dsn is not None:
@@ -48,6 +51,31 @@ def config(dsn: str | None, schema: str | None, embedded: Path | None, **options
     # Which server was taken, every command says itself.
     logging.getLogger("memorizz.config").setLevel(logging.ERROR)
     return PostgreSQLConfig.auto(**options)
+
+
+@contextmanager
+def looking(config: PostgreSQLConfig) -> Generator[Maintenance]:
+    """Open a database that has memories; raises where there are none, and makes neither a server nor tables."""
+    from memorizz.errors import SchemaError
+    from memorizz.memory_provider.postgresql.maintenance import Maintenance
+
+    with Maintenance(existing(config)) as maintenance:
+        found = maintenance.database()
+        if not found.has_migrations:
+            raise SchemaError(
+                f"there are no memories in schema {found.schema!r} of database {found.name!r}: name another one with "
+                "--schema (the demo's is memorizz_demo), or make the tables there with `memorizz migrate`"
+            )
+        yield maintenance
+
+
+@contextmanager
+def memories(config: PostgreSQLConfig) -> Generator[PostgreSQLProvider]:
+    """Open a provider of memories that are there."""
+    from memorizz.memory_provider.postgresql import PostgreSQLProvider
+
+    with looking(config), PostgreSQLProvider(config) as provider:
+        yield provider
 
 
 def existing(config: PostgreSQLConfig) -> PostgreSQLConfig:

@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from memorizz.cli import _show
 from memorizz.demo import DIMENSIONS, MODEL
 
 _INDENT = 2
+_HIT = {"score": _show.LEFT, "memory": _show.LEFT, "content": _show.WIDE}
 
 
 def show(result: Mapping[str, Any], options: str) -> None:
@@ -49,7 +49,7 @@ def _search(title: str, search: Mapping[str, Any], note: str = "") -> None:
     _section(title, search["milliseconds"])
     _question(search["text"], search["caption"].removeprefix(f"{title}: "), note)
     _calls(*_calls_of(search))
-    _table({"score": {}, "memory": {}, "content": {"ratio": 1}}, [_row(hit) for hit in search["hits"]])
+    _table(_HIT, [_row(hit) for hit in search["hits"]])
 
 
 def _filtered(title: str, without: Mapping[str, Any], search: Mapping[str, Any]) -> None:
@@ -60,7 +60,7 @@ def _filtered(title: str, without: Mapping[str, Any], search: Mapping[str, Any])
     rows = [("without", *_row(hit)) for hit in without["hits"][:1]] + [
         ("with", *_row(hit)) for hit in search["hits"][:2]
     ]
-    _table({"filter": {}, "score": {}, "memory": {}, "content": {"ratio": 1}}, rows)
+    _table({"filter": _show.LEFT} | _HIT, rows)
 
 
 def _history(title: str, history: Mapping[str, Any]) -> None:
@@ -69,21 +69,20 @@ def _history(title: str, history: Mapping[str, Any]) -> None:
     _say(f"The last {len(history['turns'])} of the {history['of']} turns with {memory_id}, oldest first.")
     _calls(f'provider.retrieve_conversation_history_ordered_by_timestamp("{memory_id}", limit={limit})')
     rows = [(f"{turn['timestamp']:%Y-%m-%d %H:%M}", turn["role"], turn["content"]) for turn in history["turns"]]
-    _table({"time (UTC)": {"no_wrap": True}, "role": {}, "content": {"ratio": 1}}, rows)
+    _table({"time (UTC)": _show.LEFT, "role": _show.LEFT, "content": _show.WIDE}, rows)
 
 
 def _agent(title: str, found: Mapping[str, Any], tool: Mapping[str, Any]) -> None:
     agent = found["agent"]
     _section(title, found["milliseconds"])
-    about = Table.grid(padding=(0, 2, 0, 0))
-    about.add_column(style="dim")
-    about.add_column(ratio=1)
-    about.add_row("agent", Text(agent["name"], "bold"))
-    about.add_row("persona", agent["persona"])
-    about.add_row("instruction", agent["instruction"])
-    about.add_row("memories", ", ".join(f"{name} ({count})" for name, count in found["memories"].items()))
-    about.add_row("tools", ", ".join(agent["tools"]))
-    _show.show(about, _INDENT)
+    about = [
+        ("agent", Text(agent["name"], "bold")),
+        ("persona", agent["persona"]),
+        ("instruction", agent["instruction"]),
+        ("memories", ", ".join(f"{name} ({count})" for name, count in found["memories"].items())),
+        ("tools", ", ".join(agent["tools"])),
+    ]
+    _show.show(_show.pairs(about), _INDENT)
     _show.say()
     _question(tool["text"], f"The tool that can answer is found by meaning too: {tool['hits'][0]['name']}.")
     _show.say()
@@ -96,7 +95,7 @@ def _agent(title: str, found: Mapping[str, Any], tool: Mapping[str, Any]) -> Non
         (f"{hit['score']:.2f}", f"{hit['role']} said" if "role" in hit else hit["name"], hit["content"])
         for hit in found["hits"]
     ]
-    _table({"score": {}, "memory": {}, "content": {"ratio": 1}}, rows)
+    _table(_HIT, rows)
 
 
 def _next(result: Mapping[str, Any], options: str) -> None:
@@ -108,12 +107,12 @@ def _next(result: Mapping[str, Any], options: str) -> None:
     }
     _section("Next")
     for command, does in commands.items():
-        _code(f"# {does}", "dim")
-        _code(command)
+        _show.code(f"# {does}", _INDENT, "dim")
+        _show.code(command, _INDENT)
     _show.say()
-    _code("# memories of your own, in Python", "dim")
+    _show.code("# memories of your own, in Python", _INDENT, "dim")
     for line in _OWN:
-        _code(line)
+        _show.code(line, _INDENT)
     _show.say()
 
 
@@ -148,13 +147,8 @@ def _question(text: str, caption: str, note: str = "") -> None:
 def _calls(*lines: str) -> None:
     _show.say()
     for line in lines:
-        _code("  " + line)
+        _show.code(line, 2 * _INDENT)
     _show.say()
-
-
-def _code(line: str, style: str = "cyan") -> None:
-    """Print a line of code in one piece, so that it can be copied, however wide the terminal is."""
-    _show.console().print(Text(" " * _INDENT + _show.plain(line), style), soft_wrap=True)
 
 
 def _calls_of(search: Mapping[str, Any]) -> Sequence[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -31,6 +32,11 @@ def console() -> Console:
     return found if found.width <= _WIDEST else Console(markup=False, emoji=False, highlight=False, width=_WIDEST)
 
 
+def code(line: str, indent: int = 0, style: str = "cyan") -> None:
+    """Print a line of code in one piece, so that it can be copied, however narrow the terminal is."""
+    console().print(Text(" " * indent + plain(line), style), soft_wrap=True)
+
+
 def say(text: str = "", style: str = "") -> None:
     console().print(Text(plain(text), style))
 
@@ -50,14 +56,52 @@ def heading(text: str, beside: str = "") -> None:
     console().print(line)
 
 
-def table(columns: Mapping[str, Mapping[str, Any]], rows: Sequence[Sequence[RenderableType]]) -> Table:
-    """Return a table; a column's options are those of rich."""
-    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+LEFT: Mapping[str, Any] = {"no_wrap": True}
+RIGHT: Mapping[str, Any] = {"no_wrap": True, "justify": "right"}
+WIDE: Mapping[str, Any] = {"ratio": 1}
+
+
+def table(
+    columns: Mapping[str, Mapping[str, Any]], rows: Sequence[Sequence[RenderableType]], last: Sequence[str] = ()
+) -> Table:
+    """Return a table; a column's options are those of rich. `last` is set apart at the end."""
+    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     for name, options in columns.items():
         made.add_column(name, **options)
     for row in rows:
         made.add_row(*(plain(cell) if isinstance(cell, str) else cell for cell in row))
+    if last:
+        made.add_section()
+        made.add_row(*last)
     return made
+
+
+def pairs(rows: Sequence[tuple[str, str | Text]]) -> Table:
+    """Return names with what they are, in two columns."""
+    made = Table.grid(padding=(0, 2, 0, 0))
+    made.add_column(style="dim", no_wrap=True)
+    made.add_column(ratio=1)
+    for name, content in rows:
+        made.add_row(plain(name), plain(content) if isinstance(content, str) else content)
+    return made
+
+
+def shortened(text: str, longest: int = 400) -> str:
+    return text if len(text) <= longest else text[:longest].rstrip() + " ..."
+
+
+def value(found: Any) -> str:
+    """Return a document's value as a person reads it: text as it is, all else as JSON."""
+    if isinstance(found, str):
+        return found
+    if isinstance(found, datetime):
+        return f"{found:%Y-%m-%d %H:%M:%S} UTC"
+    return json.dumps(found, ensure_ascii=False, default=_jsonable)
+
+
+def complain(message: str) -> None:
+    """Print what went wrong, on stderr."""
+    print(f"memorizz: {plain(message)}", file=sys.stderr)
 
 
 def plain(text: str) -> str:

@@ -22,7 +22,12 @@ def embedding_index(store: Store) -> str:
 
 
 def create(store: Store, hnsw: HNSW) -> list[sql.Composed]:
-    """Return the statements that make every index of a new store; what moves on every write has none."""
+    """Return the statements that make every index of a new store."""
+    return list(named(store, hnsw).values())
+
+
+def named(store: Store, hnsw: HNSW) -> dict[str, sql.Composed]:
+    """Return the statement that makes each index of a store, under its name; what moves on every write has none."""
     table = store.memory_type.value
     ordinary = {
         "name": sql.SQL("(name, created_at, seq)"),
@@ -31,12 +36,15 @@ def create(store: Store, hnsw: HNSW) -> list[sql.Composed]:
         "expires_at": sql.SQL("(expires_at) WHERE expires_at IS NOT NULL"),
         "words": sql.SQL("USING gin (words)"),
     }
-    statements = [
-        sql.SQL("CREATE INDEX {} ON {} {}").format(sql.Identifier(f"{table}_{of}_idx"), store.table, definition)
+    statements = {
+        (name := f"{table}_{of}_idx"): sql.SQL("CREATE INDEX {} ON {} {}").format(
+            sql.Identifier(name), store.table, definition
+        )
         for of, definition in ordinary.items()
-    ]
-    kind = store.schema.index
-    return statements if kind == "none" else [*statements, create_embedding(store, kind, hnsw)]
+    }
+    if store.schema.index != "none":
+        statements[embedding_index(store)] = create_embedding(store, store.schema.index, hnsw)
+    return statements
 
 
 def create_embedding(store: Store, kind: IndexKind, hnsw: HNSW) -> sql.Composed:

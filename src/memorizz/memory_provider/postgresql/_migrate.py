@@ -145,7 +145,7 @@ def apply(config: PostgreSQLConfig) -> Operation[list[Migration]]:
         yield Script(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)).as_bytes(None))
     yield from _ensure_vector(found, name)
     found = yield from database(config)
-    _check_versions(found)
+    check_versions(found)
     schema = Schema(
         name,
         found.vector_schema or name,
@@ -195,7 +195,7 @@ def _run(schema: Schema, missing: Sequence[Migration], hnsw: _indexes.HNSW) -> O
 
 def _schema(config: PostgreSQLConfig, found: Database) -> Operation[Schema]:
     """Return the schema as it was made, after checking that the configuration fits it."""
-    _check_versions(found)
+    check_versions(found)
     if found.schema is None or found.vector_schema is None or found.dimensions is None:
         raise SchemaError(f'schema {found.schema!r} is damaged: its tables or the extension "vector" were dropped')
     if config.embedding_dimensions not in (None, found.dimensions):
@@ -227,7 +227,7 @@ WHERE nspname = %(schema)s AND relname = 'conversation_memory_embedding_idx'
 """
 
 
-def _check_versions(found: Database) -> None:
+def check_versions(found: Database) -> None:
     if found.server_version < _OLDEST_SERVER:
         raise SchemaError(f"PostgreSQL {found.server_version // 10_000} is too old: 15 or newer is needed")
     version = found.vector_version

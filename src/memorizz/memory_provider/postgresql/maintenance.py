@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from memorizz.memory_provider.postgresql import _migrate
+from memorizz.memory_provider.postgresql import _doctor, _migrate
+from memorizz.memory_provider.postgresql._doctor import Facts, IndexFacts, StoreFacts
 from memorizz.memory_provider.postgresql._errors import translating
+from memorizz.memory_provider.postgresql._findings import Finding, Level, judge
 from memorizz.memory_provider.postgresql._migrate import Database, Migration
 from memorizz.memory_provider.postgresql._steps import Operation, Step
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.provider import connect, drive, perform
 
-__all__ = ["Database", "Maintenance", "Migration"]
+__all__ = ["Database", "Facts", "Finding", "IndexFacts", "Level", "Maintenance", "Migration", "StoreFacts"]
 
 T = TypeVar("T")
 
@@ -54,6 +56,15 @@ class Maintenance:
         # Says so where the schema is another than the configuration asks for.
         self._run(_migrate.opened(self.config))
         return done
+
+    def examine(self) -> tuple[Facts, list[Finding]]:
+        """Return what there is to know of the database, and what of it needs attention, the worst first."""
+        facts = self._run(_doctor.examine(self.config, self._connection.info.backend_pid))
+        return facts, judge(facts, self.config)
+
+    def measure(self) -> tuple[list[StoreFacts], list[IndexFacts]]:
+        """Return how much each store and each of its indexes holds."""
+        return self._run(_doctor.measure(self.database()))
 
     def close(self) -> None:
         """Close the connection. Twice is fine."""

@@ -1,0 +1,128 @@
+"""memorizz search and memorizz show: memories by their words, and one of them whole."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, memories
+
+if TYPE_CHECKING:
+    from memorizz.memory_provider.base import Document
+    from memorizz.memory_provider.memory_type import MemoryType
+
+Store = Annotated[str | None, typer.Option(help="Look in one store only.", metavar="NAME")]
+
+
+def search(
+    text: Annotated[str | None, typer.Argument(help="Words to look for; without them, the oldest come first.")] = None,
+    store: Store = None,
+    memory_id: Annotated[str | None, typer.Option(help="Look in one memory only.", metavar="ID")] = None,
+    filter: Annotated[
+        str | None, typer.Option(help='A filter: \'{"metadata.topic": "food"}\'.', metavar="JSON")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="How many to show.", min=1)] = 10,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Find memories by their words, the best first."""
+    from memorizz.cli import _show
+
+    query = _conditions(filter)
+    if memory_id is not None:
+        query["memory_id"] = memory_id
+    if text is not None:
+        query["$text"] = {"$search": text}
+    query["limit"] = limit
+    with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
+        hits = [(each, hit) for each in _stores(store) for hit in provider.retrieve_by_query(query, each)]
+    hits.sort(key=_oldest if text is None else _best)
+    hits = hits[:limit]
+    if as_json:
+        _show.print_json({"hits": [{"store": each.value, "document": hit} for each, hit in hits]})
+        return
+    for each, hit in hits:
+        _print_hit(each, hit)
+    if not hits:
+        _show.say("nothing found")
+
+
+def show(
+    id: Annotated[str, typer.Argument(help="The id of a memory.")],
+    store: Store = None,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Print one memory, whole; an id that several stores have is printed from each."""
+    from memorizz.cli import _show
+
+    with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
+        found = [(each, provider.retrieve_by_id(id, each, include_embedding=True)) for each in _stores(store)]
+    documents = [(each, document) for each, document in found if document is not None]
+    lengths = [len(document.pop("embedding") or ()) for _, document in documents]
+    if as_json:
+        _show.print_json(
+            {
+                "documents": [
+                    {"store": each.value, "embedding_dimensions": length or None, "document": document}
+                    for (each, document), length in zip(documents, lengths, strict=True)
+                ]
+            }
+        )
+    for (each, document), length in zip(documents, lengths, strict=True):
+        if not as_json:
+            _print_document(each, document, length)
+    if not documents:
+        if not as_json:
+            _show.complain(f"no store has a memory with the id {id}" if store is None else f"{store} has no id {id}")
+        raise typer.Exit(1)
+
+
+def _conditions(text: str | None) -> dict[str, Any]:
+    from memorizz.errors import FilterError
+
+    try:
+        filter: Any = json.loads(text or "{}")
+    except ValueError as error:
+        raise FilterError(f"--filter is no JSON: {error}") from None
+    if not isinstance(filter, dict):
+        raise FilterError(f"--filter: expected a JSON object, got {text}")
+    return dict(filter)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def _stores(name: str | None) -> list[MemoryType]:
+    from memorizz.memory_provider.memory_type import MemoryType
+
+    return list(MemoryType) if name is None else [MemoryType.of(name)]
+
+
+def _best(hit: tuple[MemoryType, Document]) -> Any:
+    return -hit[1]["_score"]
+
+
+def _oldest(hit: tuple[MemoryType, Document]) -> Any:
+    return hit[1]["created_at"]
+
+
+def _print_hit(store: MemoryType, hit: Document) -> None:
+    """Print what a memory says, and below where it is."""
+    from memorizz.cli import _show
+
+    _show.say(_show.shortened(str(hit.get("content") or hit.get("instruction") or hit.get("name") or "(no text)")))
+    about = (store.value, hit.get("memory_id"), hit.get("role") or hit.get("name"), hit["id"])
+    _show.code("  ".join(str(part) for part in about if part), 2, "dim")
+
+
+def _print_document(store: MemoryType, document: Document, dimensions: int) -> None:
+    from memorizz.cli import _show
+
+    _show.heading(f"{store.value}  {document['id']}")
+    shown = {name: value for name, value in document.items() if name not in ("id", "_id")}
+    pairs = [(name, _show.value(value)) for name, value in shown.items()]
+    _show.show(_show.pairs([*pairs, ("embedding", f"{dimensions} dimensions" if dimensions else "none")]), 2)

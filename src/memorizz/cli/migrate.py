@@ -1,0 +1,52 @@
+"""memorizz migrate: make the tables, or bring them to the version of this program."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, existing, place
+
+_NEW = "For a new schema, fixed from then on"
+
+
+def migrate(
+    check: Annotated[bool, typer.Option("--check", help="Only list what is pending; exit code 1 if any.")] = False,
+    dimensions: Annotated[
+        int | None, typer.Option(help="Length of the vectors; 1536 by default.", rich_help_panel=_NEW)
+    ] = None,
+    index: Annotated[
+        str | None, typer.Option(help="Vector index: hnsw (default), halfvec or none.", rich_help_panel=_NEW)
+    ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(help="Text search configuration of the words; english by default.", rich_help_panel=_NEW),
+    ] = None,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Make the tables, or bring them to this version; for those who open providers with auto_migrate=False."""
+    from memorizz.cli import _show
+    from memorizz.memory_provider.postgresql.maintenance import Maintenance
+
+    chosen = {"index": index, "text_search_config": language}
+    options: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
+    settings = config(dsn, schema, embedded, embedding_dimensions=dimensions, **options)
+    with Maintenance(existing(settings) if check else settings) as maintenance:
+        done = maintenance.pending() if check else maintenance.migrate()
+        found = maintenance.database()
+    named = [{"version": each.version, "name": each.name} for each in done]
+    if as_json:
+        key = "pending" if check else "applied"
+        _show.print_json({"schema": found.schema, "dimensions": found.dimensions, key: named})
+    else:
+        _show.say(f"schema {found.schema} of database {found.name}: {place(settings)}", "dim")
+        for each in done:
+            _show.say(f"{'pending' if check else 'applied'}  {each.version} {each.name}")
+        if not done:
+            _show.say("nothing is pending")
+    if check and done:
+        raise typer.Exit(1)

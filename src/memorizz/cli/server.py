@@ -1,0 +1,55 @@
+"""memorizz server: start, stop and look at the embedded server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from memorizz.cli._common import AsJSON, Embedded
+
+commands = typer.Typer(help="Start, stop and look at the embedded server.", no_args_is_help=True)
+
+
+@commands.command()
+def start(embedded: Embedded = None, as_json: AsJSON = False) -> None:
+    """Start the embedded server, and keep it running until it is stopped."""
+    from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+
+    server = EmbeddedServer(embedded)
+    server.pin()
+    _print(server, as_json)
+
+
+@commands.command()
+def stop(embedded: Embedded = None, as_json: AsJSON = False) -> None:
+    """Stop the embedded server, whoever uses it; what it holds stays."""
+    from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+
+    server = EmbeddedServer(embedded)
+    server.stop()
+    _print(server, as_json)
+
+
+@commands.command()
+def status(embedded: Embedded = None, as_json: AsJSON = False) -> None:
+    """Say whether the embedded server runs, and who uses it."""
+    from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+
+    _print(EmbeddedServer(embedded), as_json)
+
+
+def _print(server: Any, as_json: bool) -> None:
+    from memorizz.cli import _show
+
+    found = server.status()
+    if as_json:
+        _show.print_json(found)
+        return
+    pairs = [("data", str(found.path)), ("server", f"running, pid {found.pid}" if found.running else "not running")]
+    if found.running:
+        pairs.append(("used by", ", ".join(map(str, found.users)) or "no program"))
+    _show.show(_show.pairs(pairs))
+    if found.conninfo is not None:
+        _show.say()
+        _show.code(f'psql "{found.conninfo}"')

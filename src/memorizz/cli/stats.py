@@ -1,0 +1,60 @@
+"""memorizz stats: how much is stored, and how much room it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, looking, place
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rich.table import Table
+
+    from memorizz.memory_provider.postgresql.maintenance import IndexFacts, StoreFacts
+
+
+def stats(dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None, as_json: AsJSON = False) -> None:
+    """Show the rows, sizes and ages of each store, and the sizes of its indexes."""
+    from memorizz.cli import _show
+
+    settings = config(dsn, schema, embedded)
+    with looking(settings) as maintenance:
+        stores, indexes = maintenance.measure()
+        found = maintenance.database()
+    if as_json:
+        _show.print_json({"schema": found.schema, "stores": stores, "indexes": indexes})
+        return
+    _show.say(f"schema {found.schema} of database {found.name}: {place(settings)}", "dim")
+    _show.say()
+    _show.show(_table(stores, indexes))
+
+
+def _table(stores: Sequence[StoreFacts], indexes: Sequence[IndexFacts]) -> Table:
+    from memorizz.cli import _show
+
+    columns = dict.fromkeys(("store", "rows", "table", "vector\nindex", "other\nindexes"), _show.RIGHT)
+    columns |= {"store": _show.LEFT, "oldest": _show.LEFT, "newest": _show.LEFT}
+    vectors = {index.store: index.bytes for index in indexes if index.method in ("hnsw", "halfvec")}
+    rows = [
+        [
+            store.name,
+            "?" if store.rows is None else f"{'~' * store.estimated}{store.rows:,}",
+            *map(_show.size, _sizes(store, vectors.get(store.name, 0))),
+            _day(store.oldest),
+            _day(store.newest),
+        ]
+        for store in stores
+    ]
+    sizes = [sum(column) for column in zip(*(_sizes(each, vectors.get(each.name, 0)) for each in stores), strict=True)]
+    total = ["all", f"{sum(store.rows or 0 for store in stores):,}", *map(_show.size, sizes)]
+    return _show.table(columns, rows, total)
+
+
+def _sizes(store: StoreFacts, vectors: int) -> tuple[int, int, int]:
+    return store.table_bytes, vectors, store.index_bytes - vectors
+
+
+def _day(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment.astimezone():%Y-%m-%d}"

@@ -1,0 +1,384 @@
+"""What the facts of a database mean: what endangers, what slows, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from memorizz.errors import SchemaError
+from memorizz.memory_provider.postgresql._doctor import Facts
+from memorizz.memory_provider.postgresql._migrate import check_versions
+from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+
+# Below this many vectors nothing that is said about vector indexes can be felt.
+_MANY_VECTORS = 20_000
+_MB = 2**20
+_RELOAD = "then SELECT pg_reload_conf()"
+_LOCAL = ("localhost", "127.0.0.1", "::1", "")
+
+
+class Level(StrEnum):
+    """How bad it is: memories are in danger or out of reach; slower or less than it could be; good to know."""
+
+    DANGER = "danger"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was found, and what to do about it."""
+
+    level: Level
+    subject: str
+    text: str
+    advice: str = ""
+
+
+def judge(facts: Facts, config: PostgreSQLConfig) -> list[Finding]:
+    """Return what was found, the worst first."""
+    checks = (_versions, _extension, _schema, _tables, _rights, _durability, _vectors, _indexes, _memory, _rows)
+    found = [finding for check in checks for finding in check(facts)]
+    if config.embedded_server is None:
+        found += _connection(facts, config)
+    return sorted(found, key=lambda finding: list(Level).index(finding.level))
+
+
+# --- can it work at all -------------------------------------------------------------------------------------------
+
+
+def _versions(facts: Facts) -> Iterator[Finding]:
+    try:
+        check_versions(facts.database)
+    except SchemaError as error:
+        yield Finding(Level.DANGER, "version", str(error))
+    if facts.server.encoding != "UTF8":
+        yield Finding(
+            Level.DANGER,
+            "encoding",
+            f"the database's encoding is {facts.server.encoding}: texts that it cannot write are refused",
+            "make a database with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0 and move there",
+        )
+
+
+def _extension(facts: Facts) -> Iterator[Finding]:
+    installed, available = facts.database.vector_version, facts.server.vector_available
+    name, major = facts.database.name, facts.database.server_version // 10_000
+    if installed is None and available is None:
+        yield Finding(
+            Level.DANGER,
+            "pgvector",
+            "pgvector is not installed on the server",
+            f"install it there (Debian: postgresql-{major}-pgvector; Docker: the image pgvector/pgvector:pg{major}), "
+            f"then run CREATE EXTENSION vector in {name} as a superuser",
+        )
+    elif installed is None and not facts.rights.create_extension:
+        yield Finding(
+            Level.DANGER,
+            "pgvector",
+            f'the extension "vector" is not in database {name}, and the user {facts.server.user} may not create it',
+            f"run CREATE EXTENSION vector in {name} as a superuser",
+        )
+    elif installed is None:
+        yield Finding(Level.NOTE, "pgvector", 'the extension "vector" is not there yet', "it is made with the tables")
+    elif available is not None and _numbers(available) > _numbers(installed):
+        yield Finding(
+            Level.NOTE,
+            "pgvector",
+            f"the server has pgvector {available}, the database still uses {installed}",
+            f"run ALTER EXTENSION vector UPDATE in {name}",
+        )
+
+
+def _schema(facts: Facts) -> Iterator[Finding]:
+    schema = facts.database.schema
+    if facts.newer is not None:
+        yield Finding(Level.DANGER, "schema", facts.newer)
+    elif schema is None:
+        yield Finding(
+            Level.DANGER,
+            "schema",
+            "the connection has no schema to work in: its search_path names none that exists",
+            "say which: PostgreSQLConfig(schema=...), or --schema here",
+        )
+    elif not facts.applied and facts.pending:
+        yield Finding(
+            Level.NOTE,
+            "schema",
+            f"the schema {schema} has no tables yet",
+            "the first provider that opens makes them, or `memorizz migrate` does",
+        )
+    elif facts.pending:
+        yield Finding(
+            Level.WARNING,
+            "schema",
+            f"the schema {schema} lacks {len(facts.pending)} migration(s): {', '.join(facts.pending)}",
+            "run `memorizz migrate`; a provider with auto_migrate=True does it when it opens",
+        )
+
+
+def _tables(facts: Facts) -> Iterator[Finding]:
+    if facts.applied and len(facts.stores) < 7:
+        yield Finding(
+            Level.DANGER,
+            "tables",
+            f"only {len(facts.stores)} of the 7 tables are there: the others were dropped",
+            "restore them from a backup",
+        )
+    if facts.applied and facts.stores and facts.database.dimensions is None:
+        yield Finding(
+            Level.DANGER,
+            "tables",
+            "the table conversation_memory has no column embedding: it was dropped, with the extension perhaps",
+            "restore the schema from a backup",
+        )
+
+
+def _rights(facts: Facts) -> Iterator[Finding]:
+    rights, user, schema = facts.rights, _quoted(facts.server.user), _quoted(facts.database.schema)
+    if rights.read is False:
+        yield Finding(
+            Level.DANGER,
+            "rights",
+            f"the user {user} may not read the tables in {schema}",
+            f"as their owner: GRANT USAGE ON SCHEMA {schema} TO {user}; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL "
+            f"TABLES IN SCHEMA {schema} TO {user}",
+        )
+    elif rights.write is False:
+        yield Finding(
+            Level.WARNING,
+            "rights",
+            f"the user {user} may read the tables in {schema} and not write them",
+            f"if that is not on purpose: GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user}",
+        )
+    if facts.pending and facts.database.schema is not None and not rights.create_tables:
+        yield Finding(
+            Level.DANGER,
+            "rights",
+            f"the user {user} may not make tables in {schema}",
+            f"run `memorizz migrate` as its owner, or GRANT CREATE, USAGE ON SCHEMA {schema} TO {user}",
+        )
+    if facts.server.standby:
+        yield Finding(
+            Level.WARNING, "standby", "the server is a standby, which only reads", "connect to the primary to write"
+        )
+    elif facts.settings.get("default_transaction_read_only") == "on":
+        yield Finding(
+            Level.WARNING,
+            "read-only",
+            "default_transaction_read_only is on: nothing can be stored",
+            "if that is not on purpose: ALTER ROLE ... or ALTER DATABASE ... RESET default_transaction_read_only",
+        )
+
+
+# --- is it safe ---------------------------------------------------------------------------------------------------
+
+
+def _durability(facts: Facts) -> Iterator[Finding]:
+    settings = facts.settings
+    for name in ("fsync", "full_page_writes"):
+        if settings.get(name) == "off":
+            yield Finding(
+                Level.DANGER,
+                name,
+                f"{name} is off: a crash of the machine can destroy the whole database",
+                f"ALTER SYSTEM SET {name} = on, {_RELOAD}",
+            )
+    if settings.get("synchronous_commit") == "off":
+        yield Finding(
+            Level.WARNING,
+            "synchronous_commit",
+            "synchronous_commit is off: a crash loses what was stored in the last half second",
+            f"ALTER SYSTEM SET synchronous_commit = on, {_RELOAD}",
+        )
+    if settings.get("autovacuum") == "off":
+        yield Finding(
+            Level.WARNING,
+            "autovacuum",
+            "autovacuum is off: dead rows stay, and searches become slower and miss more",
+            f"ALTER SYSTEM SET autovacuum = on, {_RELOAD}",
+        )
+    if settings.get("data_checksums") == "off":
+        yield Finding(
+            Level.NOTE,
+            "data_checksums",
+            "data checksums are off: a disk that alters data goes unnoticed",
+            "while the server is stopped: pg_checksums --enable",
+        )
+
+
+def _connection(facts: Facts, config: PostgreSQLConfig) -> Iterator[Finding]:
+    server = facts.server
+    free = server.connections_allowed - server.connections
+    if config.max_size > free:
+        yield Finding(
+            Level.WARNING,
+            "connections",
+            f"a pool of {config.max_size} does not fit: {free} of {server.connections_allowed} connections are free",
+            "lower max_size, raise max_connections, or put a pooler in between",
+        )
+    if not server.encrypted and not _is_local(config):
+        yield Finding(
+            Level.WARNING,
+            "encryption",
+            f"the connection to {config.host} is not encrypted: memories travel for all to read",
+            "use sslmode='verify-full' with sslrootcert=..., or a private network",
+        )
+    if server.pooled:
+        yield Finding(
+            Level.NOTE,
+            "pooler",
+            "a pooler stands between this and the server",
+            "if it pools transactions and is older than PgBouncer 1.21: PostgreSQLConfig(prepare_threshold=None)",
+        )
+    if server.superuser:
+        yield Finding(
+            Level.NOTE,
+            "superuser",
+            f"the user {server.user} is a superuser, which no agent needs to be",
+            "make a role of its own: CREATE ROLE memorizz LOGIN; GRANT CREATE ON DATABASE "
+            f"{_quoted(facts.database.name)} TO memorizz",
+        )
+
+
+def _is_local(config: PostgreSQLConfig) -> bool:
+    hosts = (config.host or config.libpq.get("hostaddr") or "").split(",")
+    return all(host in _LOCAL or host.startswith(("/", "@")) for host in hosts)
+
+
+# --- is it fast ---------------------------------------------------------------------------------------------------
+
+
+def _vectors(facts: Facts) -> Iterator[Finding]:
+    dimensions = facts.database.dimensions
+    many = _most_vectors(facts)
+    indexed = any(index.method in ("hnsw", "halfvec") for index in facts.indexes)
+    if dimensions is not None and dimensions > 4000:
+        yield Finding(
+            Level.WARNING if many > _MANY_VECTORS else Level.NOTE,
+            "dimensions",
+            f"vectors of {dimensions} dimensions can have no index (pgvector's limit is 4,000): every search by "
+            "meaning compares all that its filter lets through",
+            "above some ten thousand memories use a model with fewer dimensions, or shorten its vectors if it allows",
+        )
+    elif dimensions is not None and dimensions > 2000:
+        yield Finding(
+            Level.NOTE,
+            "dimensions",
+            f"vectors of {dimensions} dimensions are indexed in half precision (pgvector's limit is 2,000); the "
+            "vectors themselves are exact, and hits are ranked by them",
+        )
+    if indexed or dimensions is None or dimensions > 4000:
+        return
+    if many > _MANY_VECTORS:
+        yield Finding(
+            Level.WARNING,
+            "index",
+            f"no store has a vector index, and one holds {many:,} vectors: every search compares them all",
+            "copy the memories into a schema that is made with index='hnsw'",
+        )
+
+
+def _indexes(facts: Facts) -> Iterator[Finding]:
+    schema = _quoted(facts.database.schema)
+    for index in facts.indexes:
+        if not index.valid:
+            yield Finding(
+                Level.WARNING,
+                index.name,
+                "this index is invalid: it slows every write, and no search uses it",
+                f"REINDEX INDEX CONCURRENTLY {schema}.{index.name}",
+            )
+    for name, statement in facts.missing_indexes.items():
+        yield Finding(Level.WARNING, name, "this index is missing", statement)
+
+
+def _memory(facts: Facts) -> Iterator[Finding]:
+    graphs = [index.bytes for index in facts.indexes if index.method in ("hnsw", "halfvec")]
+    largest, total = max(graphs, default=0), sum(graphs)
+    sizes = facts.sizes
+    if largest > sizes.get("maintenance_work_mem", largest) and largest > 64 * _MB:
+        yield Finding(
+            Level.WARNING,
+            "maintenance_work_mem",
+            f"the largest vector index has {largest // _MB:,} MB, maintenance_work_mem is "
+            f"{sizes['maintenance_work_mem'] // _MB:,} MB: building it again takes twice as long or more",
+            f"before a build: SET maintenance_work_mem = '{_rounded(largest)}'",
+        )
+    if total > sizes.get("shared_buffers", total):
+        yield Finding(
+            Level.WARNING,
+            "shared_buffers",
+            f"the vector indexes have {total // _MB:,} MB, shared_buffers is {sizes['shared_buffers'] // _MB:,} MB: "
+            "searches read from outside of it",
+            "about a quarter of the machine's memory: ALTER SYSTEM SET shared_buffers = ..., then restart",
+        )
+    if sizes.get("work_mem", 4 * _MB) < 4 * _MB:
+        yield Finding(
+            Level.WARNING,
+            "work_mem",
+            f"work_mem is {sizes['work_mem'] // 1024:,} kB, less than PostgreSQL's own default",
+            f"ALTER SYSTEM SET work_mem = '4MB', {_RELOAD}",
+        )
+    ef_search = facts.settings.get("hnsw.ef_search")
+    if ef_search is not None and int(ef_search) < 40:
+        yield Finding(
+            Level.WARNING,
+            "hnsw.ef_search",
+            f"hnsw.ef_search is {ef_search} here, below pgvector's 40: searches by the index find less than they could",
+            "ALTER DATABASE ... RESET hnsw.ef_search, or wherever else it was set",
+        )
+    if facts.settings.get("jit") == "on" and _most_vectors(facts) > _MANY_VECTORS:
+        yield Finding(
+            Level.NOTE,
+            "jit",
+            "jit is on: it may compile a search for longer than the search takes",
+            f"ALTER DATABASE {_quoted(facts.database.name)} SET jit = off",
+        )
+
+
+def _rows(facts: Facts) -> Iterator[Finding]:
+    for store in facts.stores:
+        if store.expired:
+            yield Finding(
+                Level.NOTE,
+                store.name,
+                f"{store.expired:,} expired memories are in no read any more and still take room",
+                "provider.purge_expired()",
+            )
+        if store.rows and store.with_embedding and store.with_embedding < store.rows and not store.estimated:
+            yield Finding(
+                Level.NOTE,
+                store.name,
+                f"{store.rows - store.with_embedding:,} of {store.rows:,} memories have no embedding: a search by "
+                "meaning does not find them",
+            )
+        if store.dead_rows > max(10_000, (store.rows or 0) // 4):
+            yield Finding(
+                Level.WARNING,
+                store.name,
+                f"{store.dead_rows:,} dead rows wait for a vacuum",
+                f"VACUUM ANALYZE {_quoted(facts.database.schema)}.{store.name}",
+            )
+
+
+def _most_vectors(facts: Facts) -> int:
+    return max((store.with_embedding or 0 for store in facts.stores), default=0)
+
+
+def _quoted(name: str | None) -> str:
+    """Return a name as SQL has to write it."""
+    if name is not None and re.fullmatch("[a-z_][a-z0-9_]*", name):
+        return name
+    return '"' + (name or "").replace('"', '""') + '"'
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
+
+
+def _rounded(size: int) -> str:
+    """Return an amount of memory above `size`, as PostgreSQL writes it."""
+    return f"{-(-size // (256 * _MB)) * 256}MB"
