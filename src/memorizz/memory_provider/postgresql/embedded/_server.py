@@ -35,8 +35,6 @@ DATABASE = "memorizz"
 
 # A server that was killed replays its log first; that may take a while, and is worth waiting for.
 _START_TIMEOUT = 60.0
-# How long release() waits for the server to be gone. It goes on stopping afterwards.
-_RELEASE_TIMEOUT = 3.0
 _LOG_LIMIT = 8 * 2**20
 
 
@@ -287,11 +285,11 @@ class EmbeddedServer:
         try:
             with locked(folder, USERS, timeout=0) as last:
                 if last:
-                    _watch.unused(folder, self._pg_ctl(), _RELEASE_TIMEOUT)
+                    _watch.unused(folder, self._pg_ctl())
             if not last:
                 # Either others use it, and this is free at once, or the watcher was quicker and is stopping it.
                 rest = Lock(folder, USERS)
-                rest.take(shared=True, timeout=_RELEASE_TIMEOUT)
+                rest.take(shared=True, timeout=3)
                 rest.release()
         except FileNotFoundError:
             logger.warning("the data folder %s was removed while its server ran", self.path)

@@ -32,9 +32,8 @@ USERS, STARTER, WATCHER = "users.lock", "start.lock", "watcher.lock"
 PINNED, STARTING = "pinned", "starting"
 
 _POLL = 0.01
-# A fast shutdown writes everything out first. That takes well below a second, but nothing is gained by cutting a long
-# one short: the next start would have to repeat the work.
-STOP_TIMEOUT = 60.0
+# How long a server may take to write everything out when it stops.
+_PATIENCE = 2.0
 
 
 # --- locks --------------------------------------------------------------------------------------------------------
@@ -156,37 +155,47 @@ def answers(server: PidFile) -> bool:
         return connection.connect_ex(address) == 0
 
 
-def stop(folder: str, pg_ctl: str, timeout: float = STOP_TIMEOUT) -> None:
-    """Shut the server of this folder down: sessions end, everything is written out. Does nothing without a server.
+def stop(folder: str, pg_ctl: str) -> None:
+    """Shut the server of this folder down: sessions end, and what they committed stays. Without one it does nothing.
 
-    When it takes longer than `timeout`, the server goes on stopping after this has returned.
+    The server writes everything out first, which takes well below a second. A disk that is too slow for that is not
+    waited for: then the server just ends, and the next start repeats what its log has.
     """
     server = serving(folder)
     if server is None:
         return
     if sys.platform == "win32":
-        command = [pg_ctl, "stop", "-D", folder, "-m", "fast", "-w"]
-        subprocess.run(command, check=False, capture_output=True)  # noqa: S603
+        for mode in ("fast", "immediate"):
+            command = [pg_ctl, "stop", "-D", folder, "-m", mode, "-t", str(int(_PATIENCE))]
+            if subprocess.run(command, check=False, capture_output=True).returncode == 0:  # noqa: S603
+                return
         return
-    try:
-        os.kill(server.pid, signal.SIGINT)
-    except ProcessLookupError:
+    if not _ended(server.pid, signal.SIGINT, _PATIENCE) and not _ended(server.pid, signal.SIGQUIT, 3 - _PATIENCE):
+        # It ends within seconds all the same, and whoever comes next waits for that.
         return
-    deadline = time.monotonic() + timeout
-    while alive(server.pid):
-        if time.monotonic() > deadline:
-            return
-        time.sleep(_POLL)
     # The socket of a long path stood in a short folder elsewhere.
     link = os.path.join(folder, PRIVATE, "socket")
     if os.path.islink(link):
-        os.rmdir(os.readlink(link))
+        with suppress(FileNotFoundError):
+            os.rmdir(os.readlink(link))
+
+
+def _ended(pid: int, number: int, timeout: float) -> bool:
+    """Send a signal, and say whether the process ended in time."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+    deadline = time.monotonic() + timeout
+    while alive(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL)
+    return True
 
 
 # --- the watcher --------------------------------------------------------------------------------------------------
 
 
-def unused(folder: str, pg_ctl: str, timeout: float = STOP_TIMEOUT) -> None:
+def unused(folder: str, pg_ctl: str) -> None:
     """Stop a server that has no user left, unless it is pinned; the caller holds the users' lock exclusively."""
     private = os.path.join(folder, PRIVATE)
     if os.path.exists(os.path.join(private, PINNED)):
@@ -197,7 +206,7 @@ def unused(folder: str, pg_ctl: str, timeout: float = STOP_TIMEOUT) -> None:
         time.sleep(_POLL)
     with suppress(FileNotFoundError):
         os.unlink(os.path.join(private, STARTING))
-    stop(folder, pg_ctl, timeout)
+    stop(folder, pg_ctl)
 
 
 def watch(folder: str, pg_ctl: str) -> None:
