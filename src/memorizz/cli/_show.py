@@ -8,7 +8,6 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -25,7 +24,6 @@ _WIDEST = 120
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
-@cache
 def console() -> Console:
     """Return the console of stdout; texts are shown as they are, square brackets and colons included."""
     found = Console(markup=False, emoji=False, highlight=False)

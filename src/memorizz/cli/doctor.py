@@ -40,10 +40,13 @@ def doctor(dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None
         raise typer.Exit(1)
 
 
+_KEYS = ("server", "database", "text_search_config", "rights", "settings", "migrations", "stores", "indexes")
+
+
 def _report(facts: Facts | None) -> dict[str, Any]:
     """Return the facts as JSON has them: the same keys, whatever could be found out."""
     if facts is None:
-        return dict.fromkeys(("server", "database", "rights", "settings", "migrations", "stores", "indexes"))
+        return dict.fromkeys(_KEYS)
     return {
         "server": facts.server,
         "database": facts.database,

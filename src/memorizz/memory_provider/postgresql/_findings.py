@@ -197,7 +197,7 @@ def _durability(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING,
             "autovacuum",
-            "autovacuum is off: dead rows stay, and searches become slower and miss more",
+            "autovacuum is off: dead rows stay, and everything becomes slower",
             f"ALTER SYSTEM SET autovacuum = on, {_RELOAD}",
         )
     if settings.get("data_checksums") == "off":
