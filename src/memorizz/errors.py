@@ -12,6 +12,7 @@ MemorizzError
 ├── FilterError (ValueError)              an unknown operator or a malformed operand
 ├── ReadOnlyError                         the transaction or the server only reads
 ├── StorageFull                           the server has no room left
+├── EmbeddingFailed                       an embedder brought no vectors, or not the ones it was asked for
 └── DatabaseError                         anything else of the driver, the original as __cause__
 """
 
@@ -83,6 +84,30 @@ class ReadOnlyError(MemorizzError):
 
 class StorageFull(MemorizzError):
     """The server has no room left: disk, quota or memory."""
+
+
+class EmbeddingFailed(MemorizzError):
+    """An embedder brought no vectors, or not the ones it was asked for.
+
+    `model` is its name, `reason` what went wrong, `status` what an HTTP endpoint answered. `transient` says that the
+    same call may succeed later, `retry_after` in how many seconds, where the endpoint said so.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        reason: str,
+        *,
+        status: int | None = None,
+        transient: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(f"cannot embed with {model!r}: {reason}")
+        self.model = model
+        self.reason = reason
+        self.status = status
+        self.transient = transient
+        self.retry_after = retry_after
 
 
 class DatabaseError(MemorizzError):

@@ -1,0 +1,49 @@
+"""Where vectors come from: optional embedders, and what any other one must offer.
+
+base.py                     Embedder, AsyncEmbedder: one method, a name, a length; how the providers ask them
+openai.py                   OpenAIEmbedder, AsyncOpenAIEmbedder: OpenAI, Azure, Ollama, vLLM, LM Studio, by URL
+_openai_api.py              what such an endpoint is asked, and how its answer is read; no IO
+sentence_transformers.py    SentenceTransformerEmbedder: a model on this machine
+
+The classes are loaded when they are first used, so that importing this loads no HTTP client and no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from memorizz.embeddings.base import AsyncEmbedder, Embedder, Kind, Vectors, embed_awaiting, embed_blocking, is_async
+
+if TYPE_CHECKING:
+    from memorizz.embeddings.openai import AsyncOpenAIEmbedder, OpenAIEmbedder
+    from memorizz.embeddings.sentence_transformers import SentenceTransformerEmbedder
+
+_ROOMS = {
+    "AsyncOpenAIEmbedder": "memorizz.embeddings.openai",
+    "OpenAIEmbedder": "memorizz.embeddings.openai",
+    "SentenceTransformerEmbedder": "memorizz.embeddings.sentence_transformers",
+}
+
+__all__ = [
+    "AsyncEmbedder",
+    "AsyncOpenAIEmbedder",
+    "Embedder",
+    "Kind",
+    "OpenAIEmbedder",
+    "SentenceTransformerEmbedder",
+    "Vectors",
+    "embed_awaiting",
+    "embed_blocking",
+    "is_async",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_ROOMS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

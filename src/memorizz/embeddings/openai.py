@@ -1,0 +1,292 @@
+"""Embedders for HTTP endpoints with OpenAI's embeddings API: OpenAI, Azure, Ollama, vLLM, LM Studio and others.
+
+    OpenAIEmbedder()                                                      OpenAI, the key from OPENAI_API_KEY
+    OpenAIEmbedder("nomic-embed-text", base_url="http://localhost:11434/v1", dimensions=768)              Ollama
+    OpenAIEmbedder("text-embedding-3-small", base_url="https://NAME.openai.azure.com/openai/v1", api_key=...)
+    OpenAIEmbedder("text-embedding-3-small", api_key=...,
+        base_url="https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT?api-version=2024-10-21")    Azure
+
+The two classes differ in the IO alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memorizz.embeddings import _openai_api as api
+from memorizz.embeddings.base import Kind, check_texts, check_vectors, missing
+from memorizz.errors import ConfigurationError, EmbeddingFailed
+
+try:
+    import httpx2
+    from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
+    from tenacity.stop import stop_before_delay
+    from tenacity.wait import wait_random_exponential
+except ImportError as error:
+    raise missing("openai", error) from error
+
+logger = logging.getLogger("memorizz.embeddings")
+
+# The pause after the n-th failure is a random part of 0.5 * 2**(n - 1) seconds, of 8 at most.
+_backoff = wait_random_exponential(multiplier=0.5, max=8)
+
+
+class _Shared:
+    """Everything but the IO."""
+
+    def __init__(
+        self,
+        model: str = "text-embedding-3-small",
+        *,
+        base_url: str = "https://api.openai.com/v1",
+        api_key: str | None = None,
+        dimensions: int | None = None,
+        shorten: bool = False,
+        name: str | None = None,
+        batch_size: int = 128,
+        timeout: float = 60.0,
+        headers: Mapping[str, str] | None = None,
+        query_prefix: str = "",
+        document_prefix: str = "",
+        max_characters: int | None = None,
+    ) -> None:
+        """Say where to ask; nothing is sent yet.
+
+        `model` is what the endpoint calls the model (Azure: the deployment), `name` what the store remembers, the same
+        unless given. `dimensions` is the length of the model's vectors, known for OpenAI's models; where it is less
+        than such a model's own, or with `shorten=True`, the endpoint is asked for vectors of that length. Without
+        `api_key` OPENAI_API_KEY is used, for OpenAI's own hosts alone. A request holds up to `batch_size` texts and may
+        take `timeout` seconds, all its retries included. The prefixes are put before the texts, for models that tell
+        queries from documents. What a text has beyond `max_characters` is cut off; by default nothing is, and a text
+        that is too long for the model is the endpoint's error.
+        """
+        self.name = name or model
+        known = api.DIMENSIONS.get(self.name)
+        if dimensions is None and known is None:
+            raise ConfigurationError(
+                f"the length of the vectors of {self.name!r} is not known here: give dimensions, as the model's "
+                "documentation has it"
+            )
+        self.dimensions = dimensions or known or 0
+        _at_least(1, dimensions=self.dimensions, batch_size=batch_size, max_characters=max_characters or 1)
+        if batch_size > api.MAX_TEXTS:
+            raise ConfigurationError(f"batch_size is {batch_size}, a request holds up to {api.MAX_TEXTS} texts")
+        if not 0 < timeout < float("inf"):
+            raise ConfigurationError(f"timeout is {timeout}, expected a number of seconds above 0")
+        self._model = model
+        self._asked_length = (
+            self.dimensions if shorten or (self.name in api.SHORTENED and self.dimensions != known) else None
+        )
+        self._endpoint = api.endpoint(base_url, api_key, headers)
+        self._headers = {**self._endpoint.headers, "content-type": "application/json"}
+        try:
+            httpx2.URL(self._endpoint.url)
+        except httpx2.InvalidURL as error:
+            raise ConfigurationError(f"base_url is no URL: {error}") from None
+        self._batch_size = batch_size
+        self._timeout = timeout
+        self._prefixes: dict[Kind, str] = {"query": query_prefix, "document": document_prefix}
+        self._max_characters = max_characters
+        self._in_base64 = True
+        self._open()
+
+    def _open(self) -> None:
+        """Make the client; nothing is sent yet."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, dimensions={self.dimensions}, url={self._endpoint.shown!r})"
+
+    def _batches(self, texts: Sequence[str], kind: Kind) -> Iterator[list[str]]:
+        check_texts(self.name, texts)
+        prefix = self._prefixes[kind]
+        return api.batches((prefix + text[: self._max_characters] for text in texts), self._batch_size)
+
+    def _request(self, batch: Sequence[str], in_base64: bool) -> bytes:
+        return api.request(self._model, batch, dimensions=self._asked_length, in_base64=in_base64)
+
+    def _read(
+        self, status: int, headers: Mapping[str, str], body: bytes, count: int, in_base64: bool
+    ) -> list[NDArray[np.float32]]:
+        """Return the vectors of an answer; raise EmbeddingFailed where it holds none."""
+        if 200 <= status < 300:
+            try:
+                return api.vectors(body, count)
+            except ValueError as error:
+                raise self._failed(str(error), status) from None
+        said = f"{self._endpoint.shown} answered {status}: {api.message(body)}"
+        if status in (400, 422):
+            # Some servers refuse base64 rather than ignore the wish. Where they refuse lists too, it was not that.
+            self._in_base64 = not in_base64
+            raise self._failed(said, status, transient=in_base64, retry_after=0.0)
+        raise self._failed(said, status, transient=api.is_transient(status, body), retry_after=api.retry_after(headers))
+
+    def _checked(self, texts: Sequence[str], vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return check_vectors(self.name, self.dimensions, len(texts), vectors)
+
+    # --- failures and retries -------------------------------------------------------------------------------------
+
+    def _failed(self, reason: str, status: int | None = None, **options: Any) -> EmbeddingFailed:
+        return EmbeddingFailed(self.name, self._endpoint.showable(reason), status=status, **options)
+
+    @contextmanager
+    def _named_errors(self) -> Generator[None]:
+        """Turn what the HTTP client raises into EmbeddingFailed."""
+        try:
+            yield
+        except (TimeoutError, httpx2.TimeoutException) as error:
+            reason = f"{self._endpoint.shown} did not answer within {self._timeout:g} s"
+            raise self._failed(reason, transient=True) from error
+        except httpx2.TransportError as error:
+            reason = f"{self._endpoint.shown}: {error or type(error).__name__}"
+            raise self._failed(reason, transient=True) from error
+        except httpx2.HTTPError as error:
+            raise self._failed(f"{self._endpoint.shown}: {error or type(error).__name__}") from error
+
+    def _policy(self) -> dict[str, Any]:
+        """How one request is tried again, on either face."""
+        failures: list[EmbeddingFailed] = []
+
+        def remember(state: RetryCallState) -> None:
+            failures.append(_error(state))
+            logger.warning("%s; trying again in %.1f s", failures[-1], state.upcoming_sleep)
+
+        def give_up(state: RetryCallState) -> NoReturn:
+            raise self._given_up([*failures, _error(state)]) from _error(state)
+
+        return {
+            "retry": retry_if_exception(lambda error: isinstance(error, EmbeddingFailed) and error.transient),
+            "wait": _pause,
+            "stop": stop_before_delay(self._timeout),
+            "before_sleep": remember,
+            "retry_error_callback": give_up,
+        }
+
+    def _given_up(self, failures: Sequence[EmbeddingFailed]) -> EmbeddingFailed:
+        last = failures[-1]
+        # What the server said before it was cut off by the timeout tells more than the timeout does.
+        said = next((failure for failure in reversed(failures) if failure.status is not None), last)
+        reason = last.reason if said.reason == last.reason else f"{said.reason}; then {last.reason}"
+        asked = f", which asks to wait {last.retry_after:g} s" if last.retry_after else ""
+        return EmbeddingFailed(
+            self.name,
+            f"{reason}{asked}; gave up, attempts: {len(failures)}, timeout: {self._timeout:g} s",
+            status=said.status,
+            transient=True,
+            retry_after=last.retry_after,
+        )
+
+
+class OpenAIEmbedder(_Shared):
+    """An Embedder that asks an HTTP endpoint. Any number of threads may use it; close it when done."""
+
+    def _open(self) -> None:
+        self._client = httpx2.Client(headers=self._headers)
+
+    def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> NDArray[np.float32]:
+        """Return the vectors of texts, in order, as an array of shape (texts, dimensions).
+
+        Too many requests, errors of the server and broken connections are tried again, after the pause that the server
+        asks for or a growing random one, until `timeout` is over. Raises EmbeddingFailed, with the status and
+        what the server said.
+        """
+        vectors: list[NDArray[np.float32]] = []
+        for batch in self._batches(texts, kind):
+            deadline = time.monotonic() + self._timeout
+            for attempt in Retrying(**self._policy()):
+                with attempt, self._named_errors():
+                    vectors += self._ask(batch, deadline)
+        return self._checked(texts, vectors)
+
+    def _ask(self, batch: Sequence[str], deadline: float) -> list[NDArray[np.float32]]:
+        in_base64 = self._in_base64
+        body = bytearray()
+        with self._client.stream(
+            "POST", self._endpoint.url, content=self._request(batch, in_base64), timeout=_remaining(deadline)
+        ) as response:
+            # The client's timeout is one for each piece; a server that drips would never run into it.
+            for piece in response.iter_bytes():
+                body += piece
+                _remaining(deadline)
+        return self._read(response.status_code, response.headers, bytes(body), len(batch), in_base64)
+
+    def close(self) -> None:
+        """Close the connections. Twice is fine."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncOpenAIEmbedder(_Shared):
+    """OpenAIEmbedder, awaited. It belongs to the event loop that uses it first."""
+
+    def _open(self) -> None:
+        # The whole of a request has one timeout, which is asyncio's.
+        self._client = httpx2.AsyncClient(headers=self._headers, timeout=None)
+
+    async def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> NDArray[np.float32]:
+        """Return the vectors of texts, as OpenAIEmbedder.embed does."""
+        vectors: list[NDArray[np.float32]] = []
+        for batch in self._batches(texts, kind):
+            deadline = time.monotonic() + self._timeout
+            async for attempt in AsyncRetrying(**self._policy()):
+                with attempt, self._named_errors():
+                    vectors += await self._ask(batch, deadline)
+        return self._checked(texts, vectors)
+
+    async def _ask(self, batch: Sequence[str], deadline: float) -> list[NDArray[np.float32]]:
+        in_base64 = self._in_base64
+        async with asyncio.timeout(_remaining(deadline)):
+            response = await self._client.post(self._endpoint.url, content=self._request(batch, in_base64))
+        return self._read(response.status_code, response.headers, response.content, len(batch), in_base64)
+
+    async def close(self) -> None:
+        """Close the connections. Twice is fine."""
+        await self._client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _error(state: RetryCallState) -> EmbeddingFailed:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, EmbeddingFailed)
+    return error
+
+
+def _pause(state: RetryCallState) -> float:
+    asked = _error(state).retry_after
+    return _backoff(state) if asked is None else asked
+
+
+def _remaining(deadline: float) -> float:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError
+    return seconds
+
+
+def _at_least(least: int, **options: int) -> None:
+    for name, value in options.items():
+        if value < least:
+            raise ConfigurationError(f"{name} is {value}, expected at least {least}")

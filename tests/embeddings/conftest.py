@@ -1,0 +1,52 @@
+"""An endpoint on the loopback interface, and the OpenAI embedders of both faces behind blocking calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from openai_endpoint import DIMENSIONS, Endpoint
+
+from faces import Blocking, Loop
+from memorizz.embeddings import AsyncOpenAIEmbedder, OpenAIEmbedder, openai
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    """An endpoint that answers well until its script says otherwise."""
+    endpoint = Endpoint()
+    yield endpoint
+    endpoint.stop()
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the machine's proxies and keys out, and the pauses between attempts short."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr(openai, "_backoff", lambda _state: 0.02)
+
+
+@pytest.fixture(params=["blocking", "async"])
+def open_embedder(request: pytest.FixtureRequest, endpoint: Endpoint, loop: Loop) -> Iterator[Callable[..., Any]]:
+    """Open an embedder of the endpoint, on one face or the other; the calls of both block."""
+    opened: list[Any] = []
+
+    def open_it(model: str = "model", **options: Any) -> Any:
+        options = {"base_url": endpoint.url, "dimensions": DIMENSIONS, "timeout": 5, **options}
+        if request.param == "blocking":
+            opened.append(OpenAIEmbedder(model, **options))
+        else:
+            opened.append(Blocking(AsyncOpenAIEmbedder(model, **options), loop))
+        return opened[-1]
+
+    yield open_it
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def embedder(open_embedder: Callable[..., Any]) -> Any:
+    """An embedder of the endpoint, on either face."""
+    return open_embedder()
