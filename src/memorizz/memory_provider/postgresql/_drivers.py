@@ -21,6 +21,8 @@ Rows = list[tuple[Any, ...]]
 # How long a statement whose connection broke, or that lost against another transaction, is tried again.
 RETRY_SECONDS = 5.0
 FIRST_PAUSE = 0.02
+# How long the server is asked to stop what nobody waits for any longer.
+CANCEL_SECONDS = 1.0
 
 
 class VectorDumper(Dumper):
@@ -44,11 +46,12 @@ def log(step: Step, started: float, brought: Any) -> None:
     logger.debug("%.2f ms, %d rows: %s", took, 0 if isinstance(step, Script) else len(brought), text)
 
 
-def check_alive(connection: psycopg.BaseConnection[Any]) -> None:
-    """Raise where the server has hung up on an idle connection; asks the socket, not the server."""
-    pgconn = connection.pgconn
-    if _is_readable(pgconn.socket):
-        pgconn.consume_input()
+def is_alive(connection: psycopg.BaseConnection[Any]) -> bool:
+    """Say whether the server has not spoken on an idle connection: unasked it says that it hangs up, and little else.
+
+    Asks the socket, not the server.
+    """
+    return not connection.closed and not _is_readable(connection.pgconn.socket)
 
 
 def _is_readable(descriptor: int) -> bool:

@@ -32,7 +32,8 @@ _TABLE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], type[
     (errors.LockNotAvailable, OperationTimeout, "a lock was not free in time"),
     (errors.IdleInTransactionSessionTimeout, OperationTimeout, "the server ended an idle transaction"),
     (errors.ReadOnlySqlTransaction, ReadOnlyError, "the server or the transaction is read-only: write to the primary"),
-    ((errors.DiskFull, errors.OutOfMemory), StorageFull, "the server has no room left: make room, then try again"),
+    ((errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitExceeded), StorageFull,
+     "the server has no room left: make room, then try again"),
     (errors.TooManyConnections, ConnectionFailed, "the server takes no more connections"),
     ((errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName), SchemaError,
      "the schema is not as it was made: run `memorizz doctor`"),
@@ -84,6 +85,11 @@ def may_repeat(error: psycopg.Error, repeatable: bool) -> bool:
         return True
     lost = isinstance(error, _LOST) or (type(error) is psycopg.OperationalError and error.sqlstate is None)
     return lost and repeatable
+
+
+def was_rolled_back(error: MemorizzError) -> bool:
+    """Say whether a transaction that failed so lost against another one, and may be tried again as a whole."""
+    return isinstance(error.__cause__, _ROLLED_BACK)
 
 
 def is_overdue(error: psycopg.Error) -> bool:

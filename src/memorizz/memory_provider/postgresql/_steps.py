@@ -36,12 +36,20 @@ class Batch:
 
     queries: Sequence[Query]
 
+    @property
+    def repeatable(self) -> bool:
+        return all(query.repeatable for query in self.queries)
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
     """DDL: any number of statements without parameters, in the transaction of the operation. Brings back nothing."""
 
     sql: bytes
+
+    @property
+    def repeatable(self) -> bool:
+        return False
 
 
 Step = Query | Batch | Script

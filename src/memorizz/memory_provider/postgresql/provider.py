@@ -6,7 +6,7 @@ import time
 import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
 
@@ -21,11 +21,12 @@ from memorizz.memory_provider.base import Document, Filter, Hits, MemoryOperatio
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql._drivers import (
+    CANCEL_SECONDS,
     FIRST_PAUSE,
     RETRY_SECONDS,
     Rows,
     VectorDumper,
-    check_alive,
+    is_alive,
     log,
     logger,
 )
@@ -37,6 +38,7 @@ from memorizz.memory_provider.postgresql._errors import (
     may_repeat,
     translated,
     translating,
+    was_rolled_back,
 )
 from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Step
 from memorizz.memory_provider.postgresql._stores import Schema, Vector
@@ -57,6 +59,9 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
             return super().wait(gen, interval, self.operation_timeout if timeout is None else timeout)
         except DriverError as error:
             if is_overdue(error):
+                # What the server goes on with would be done although it was given up.
+                with suppress(DriverError):
+                    self.cancel_safe(timeout=CANCEL_SECONDS)
                 self.close()
             raise
 
@@ -331,9 +336,16 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
                 raise
             raise translated(error, self.config.where) from error
 
-    def _connection(self) -> Any:
-        self._check_open()
-        return self._pool.connection()
+    @contextmanager
+    def _connection(self) -> Generator[AnyConnection]:
+        """Lend a connection of the pool; one on which the server has hung up makes way for the next."""
+        while True:
+            self._check_open()
+            with self._pool.connection() as connection:
+                if is_alive(connection):
+                    yield connection
+                    return
+                connection.close()
 
     def _check_open(self) -> None:
         if not self._closing.alive:
@@ -346,19 +358,29 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
     def run_whole(
         self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        with self.transaction() as transaction:
-            return transaction.run(operation, *args, **kwargs)
+        # The first attempt uses up what can be read only once.
+        once = any(isinstance(each, Iterator) for each in args)
+        pause, give_up = FIRST_PAUSE, time.monotonic() + RETRY_SECONDS
+        while True:
+            try:
+                with self.transaction() as transaction:
+                    return transaction.run(operation, *args, **kwargs)
+            except MemorizzError as error:
+                if once or not was_rolled_back(error) or time.monotonic() + pause > give_up:
+                    raise
+                logger.debug("trying again in %.2f s after: %s", pause, error)
+            time.sleep(pause)
+            pause *= 2
 
     def _perform(self, step: Step) -> Any:
         """Perform a step on a pooled connection, again where that can do no harm."""
-        repeatable = isinstance(step, Query) and step.repeatable
         pause, give_up = FIRST_PAUSE, time.monotonic() + RETRY_SECONDS
         while True:
             try:
                 with self._connection() as connection:
                     return perform(connection, step)
             except DriverError as error:
-                if not may_repeat(error, repeatable) or time.monotonic() + pause > give_up:
+                if not may_repeat(error, step.repeatable) or time.monotonic() + pause > give_up:
                     raise translated(error, self.config.where) from error
                 logger.debug("trying again in %.2f s after: %s", pause, error)
             time.sleep(pause)
@@ -414,7 +436,6 @@ def _pool(config: PostgreSQLConfig, conninfo: str) -> ConnectionPool[Connection]
         connection_class=Connection,
         kwargs={"autocommit": True, "prepare_threshold": config.prepare_threshold},
         configure=configure,
-        check=check_alive,
         min_size=config.min_size,
         max_size=config.max_size,
         timeout=config.pool_timeout,

@@ -6,8 +6,8 @@ import asyncio
 import time
 import weakref
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast
 
@@ -30,11 +30,12 @@ from memorizz.memory_provider.base import (
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql._drivers import (
+    CANCEL_SECONDS,
     FIRST_PAUSE,
     RETRY_SECONDS,
     Rows,
     VectorDumper,
-    check_alive,
+    is_alive,
     log,
     logger,
 )
@@ -46,6 +47,7 @@ from memorizz.memory_provider.postgresql._errors import (
     may_repeat,
     translated,
     translating,
+    was_rolled_back,
 )
 from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Step
 from memorizz.memory_provider.postgresql._stores import Schema, Vector
@@ -66,6 +68,9 @@ class AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
             return await super().wait(gen, interval, self.operation_timeout if timeout is None else timeout)
         except DriverError as error:
             if is_overdue(error):
+                # What the server goes on with would be done although it was given up.
+                with suppress(DriverError):
+                    await self.cancel_safe(timeout=CANCEL_SECONDS)
                 await self.close()
             raise
 
@@ -365,10 +370,10 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
 
         As PostgreSQLProvider.transaction.
         """
-        schema, pool = await self._opened()
+        schema, _ = await self._opened()
         of_caller: BaseException | None = None
         try:
-            async with pool.connection() as connection, connection.transaction():
+            async with self._connection() as connection, connection.transaction():
                 transaction = AsyncTransaction(schema, connection, self.config.where)
                 try:
                     yield transaction
@@ -384,6 +389,17 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
                 raise
             raise translated(error, self.config.where) from error
 
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[AnyConnection]:
+        """Lend a connection of the pool; one on which the server has hung up makes way for the next."""
+        while True:
+            _, pool = await self._opened()
+            async with pool.connection() as connection:
+                if is_alive(connection):
+                    yield connection
+                    return
+                await connection.close()
+
     async def run(
         self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
@@ -393,20 +409,29 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
     async def run_whole(
         self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        async with self.transaction() as transaction:
-            return await transaction.run(operation, *args, **kwargs)
-
-    async def _perform(self, step: Step) -> Any:
-        """Perform a step on a pooled connection, again where that can do no harm."""
-        _, pool = await self._opened()
-        repeatable = isinstance(step, Query) and step.repeatable
+        # The first attempt uses up what can be read only once.
+        once = any(isinstance(each, Iterator) for each in args)
         pause, give_up = FIRST_PAUSE, time.monotonic() + RETRY_SECONDS
         while True:
             try:
-                async with pool.connection() as connection:
+                async with self.transaction() as transaction:
+                    return await transaction.run(operation, *args, **kwargs)
+            except MemorizzError as error:
+                if once or not was_rolled_back(error) or time.monotonic() + pause > give_up:
+                    raise
+                logger.debug("trying again in %.2f s after: %s", pause, error)
+            await asyncio.sleep(pause)
+            pause *= 2
+
+    async def _perform(self, step: Step) -> Any:
+        """Perform a step on a pooled connection, again where that can do no harm."""
+        pause, give_up = FIRST_PAUSE, time.monotonic() + RETRY_SECONDS
+        while True:
+            try:
+                async with self._connection() as connection:
                     return await perform(connection, step)
             except DriverError as error:
-                if not may_repeat(error, repeatable) or time.monotonic() + pause > give_up:
+                if not may_repeat(error, step.repeatable) or time.monotonic() + pause > give_up:
                     raise translated(error, self.config.where) from error
                 logger.debug("trying again in %.2f s after: %s", pause, error)
             await asyncio.sleep(pause)
@@ -451,15 +476,11 @@ def _pool(config: PostgreSQLConfig, conninfo: str) -> AsyncConnectionPool[AsyncC
     async def configure(connection: AsyncConnection) -> None:
         connection.operation_timeout = config.operation_timeout
 
-    async def check(connection: AsyncConnection) -> None:
-        check_alive(connection)
-
     return AsyncConnectionPool(
         conninfo,
         connection_class=AsyncConnection,
         kwargs={"autocommit": True, "prepare_threshold": config.prepare_threshold},
         configure=configure,
-        check=check,
         min_size=config.min_size,
         max_size=config.max_size,
         timeout=config.pool_timeout,
