@@ -1,0 +1,177 @@
+"""Servers that a test may do anything to: one of its own to kill and restart, and one without pgvector."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+
+# No synchronous_commit=off: what a server that is killed has committed must be there afterwards.
+_FAST = {"fsync": "off", "full_page_writes": "off"}
+_numbers = count()
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+    """Return what a condition brings as soon as it brings something."""
+    give_up = time.monotonic() + seconds
+    while not (brought := condition()):
+        assert time.monotonic() < give_up, f"waited {seconds} s for: {what}"
+        time.sleep(0.01)
+    return brought
+
+
+@pytest.fixture(name="wait_for")
+def _wait_for() -> Callable[..., Any]:
+    """Wait until a condition holds."""
+    return wait_for
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short path, which the user of a server can reach."""
+    yield from _folder()
+
+
+def _folder() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="memorizz"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+# --- a server to kill and restart ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def _own_folder() -> Iterator[Path]:
+    yield from _folder()
+
+
+@pytest.fixture(scope="session")
+def own_server(_own_folder: Path) -> Iterator[EmbeddedServer]:
+    """A running server whose processes belong to this run alone."""
+    server = EmbeddedServer(_own_folder / "data", settings=_FAST)
+    server.acquire()
+    yield server
+    server.release()
+
+
+@dataclass(frozen=True)
+class OwnDatabase:
+    """A database with the tables, on the server that may be killed."""
+
+    dsn: str
+
+    def config(self, **options: Any) -> PostgreSQLConfig:
+        return PostgreSQLConfig(dsn=self.dsn, **{"embedding_dimensions": 4, "max_size": 2} | options)
+
+    def backends(self, connection: psycopg.Connection[Any]) -> list[int]:
+        """The pids of the server's processes that serve providers on this database."""
+        rows = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'memorizz'"
+        )
+        return [pid for (pid,) in rows]
+
+
+@pytest.fixture
+def own_database(own_server: EmbeddedServer) -> Iterator[OwnDatabase]:
+    server = own_server.status().conninfo
+    assert server is not None
+    name = f"memorizz_own_{next(_numbers)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    database = OwnDatabase(make_conninfo(server, dbname=name))
+    PostgreSQLProvider(database.config()).close()
+    yield database
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sql(own_database: OwnDatabase) -> Iterator[psycopg.Connection[Any]]:
+    """A connection beside the provider's."""
+    with psycopg.connect(own_database.dsn, autocommit=True) as connection:
+        yield connection
+
+
+# --- a plain PostgreSQL -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PlainServer:
+    """A server over TCP with passwords and without pgvector: any distribution's PostgreSQL."""
+
+    port: int
+    version: int
+    host: str = "127.0.0.1"
+    user: str = "postgres"
+    password: str = "s3cret-of-postgres"
+
+
+@pytest.fixture(scope="session")
+def plain_postgresql() -> Iterator[PlainServer]:
+    """A PostgreSQL that the machine's distribution installed, run on a folder of its own."""
+    programs = _plain_programs()
+    for path in _folder():
+        user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+
+        def run(*command: str | Path, user: pwd.struct_passwd | None = user) -> None:
+            ids: dict[str, Any] = (
+                {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+            )
+            done = subprocess.run(
+                [str(part) for part in command], cwd="/", check=False, text=True, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **ids,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stdout
+
+        password, data = path / "password", path / "data"
+        password.write_text(PlainServer.password)
+        if user is not None:
+            os.chown(path, user.pw_uid, user.pw_gid)
+        run(programs / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", password,
+            "--locale=C", "-E", "UTF8", "-N")  # fmt: skip
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+        # Its output must not be the pipe of pg_ctl, which would never end.
+        run(programs / "pg_ctl", "-D", data, "-w", "-l", path / "log", "-o", options, "start")
+        try:
+            version = int((data / "PG_VERSION").read_text())
+            yield PlainServer(port, version)
+        finally:
+            run(programs / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+
+
+def _plain_programs() -> Path:
+    """Return the folder of a PostgreSQL's programs; fails where there is none without pgvector."""
+    candidates = [Path(found).resolve().parent for found in [shutil.which("postgres")] if found]
+    if configured := shutil.which("pg_config"):
+        candidates.append(Path(subprocess.check_output([configured, "--bindir"], text=True).strip()))
+    candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    for programs in candidates:
+        needed = [programs / name for name in ("initdb", "pg_ctl", "postgres", "pg_config")]
+        if all(program.exists() for program in needed):
+            share = subprocess.check_output([needed[-1], "--sharedir"], text=True).strip()
+            if not Path(share, "extension", "vector.control").exists():
+                return programs
+    pytest.fail(
+        "these tests need a PostgreSQL without pgvector, to show what a user without it sees: install one, for "
+        f"example Debian's package postgresql-15 (looked in {', '.join(map(str, candidates)) or 'PATH'})"
+    )

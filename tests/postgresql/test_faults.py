@@ -1,0 +1,377 @@
+"""Faults, as they happen: killed and stopped servers, full pools, deadlocks, read-only servers, cancelled tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from memorizz.errors import (
+    ConnectionFailed,
+    DatabaseError,
+    OperationTimeout,
+    PoolTimeout,
+    ReadOnlyError,
+    StorageFull,
+)
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider
+from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+
+LONG = MemoryType.LONG_TERM_MEMORY
+Sql = psycopg.Connection[Any]
+
+
+def lose(sql: Sql, pids: list[int]) -> None:
+    """End backends as an administrator or a failover does, and wait until they are gone."""
+    for pid in pids:
+        sql.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+
+
+CALLS: dict[str, Callable[[Any, str], Any]] = {
+    "read": lambda face, id: face.retrieve_by_id(id, LONG),
+    "store": lambda face, id: face.store({"a": 1}, LONG),
+    "update": lambda face, id: face.update_by_id(id, {"a": 1}, LONG),
+    "delete": lambda face, id: face.delete_by_id(id, LONG),
+    "batch": lambda face, id: face.purge_expired() == 0,
+    "search": lambda face, id: face.retrieve_by_query({"embedding": [1, 0, 0, 0]}, LONG, limit=50),
+    "transaction": lambda face, id: face.store_many([{"a": 1}], LONG),
+}
+
+
+# --- lost connections ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_after_the_connection_was_ended_works(
+    open_face: Callable[..., Any], own_database: Any, sql: Sql, call: str
+) -> None:
+    """A pooled connection that the server ended while it was idle is noticed before anything is sent."""
+    with open_face(own_database.config()) as face:
+        id = face.store({"name": "Ada", "embedding": [1, 0, 0, 0]}, LONG)
+        lose(sql, own_database.backends(sql))
+        assert CALLS[call](face, id)
+
+
+def test_a_whole_pool_of_ended_connections_is_replaced(
+    open_face: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any]
+) -> None:
+    """After a failover that ended every connection of a pool, each of as many callers is served."""
+    with open_face(own_database.config(min_size=6, max_size=6, pool_timeout=5)) as face:
+        wait_for(lambda: len(own_database.backends(sql)) == 6, "the pool to fill")
+        lose(sql, own_database.backends(sql))
+        assert [result() for result in [in_thread(lambda: face.count(LONG)) for _ in range(6)]] == [0] * 6
+
+
+def test_a_call_after_kill_9_of_a_backend_works(
+    open_face: Callable[..., Any], own_database: Any, wait_for: Callable[..., Any]
+) -> None:
+    """A killed backend takes the whole server through recovery; the next call waits for it and nothing is lost."""
+    with open_face(own_database.config(min_size=1, max_size=1)) as face:
+        id = face.store({"name": "Ada"}, LONG)
+        with psycopg.connect(own_database.dsn) as connection:
+            [pid] = own_database.backends(connection)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not psutil.pid_exists(pid), "the backend's end")
+        assert face.retrieve_by_id(id, LONG)["name"] == "Ada"
+        assert face.store({"id": "b"}, LONG) == "b"
+        assert face.count(LONG) == 2
+
+
+def test_a_call_after_a_restart_of_the_server_works(
+    open_face: Callable[..., Any], own_database: Any, own_server: EmbeddedServer
+) -> None:
+    """A server that was stopped and started again between two calls is a server like before."""
+    with open_face(own_database.config()) as face:
+        face.store({"name": "Ada"}, LONG)
+        own_server.stop()
+        own_server.acquire()
+        own_server.release()
+        assert face.retrieve_by_name("Ada", LONG) is not None
+        assert face.delete_by_name("Ada", LONG) is True
+
+
+def test_a_connection_lost_in_a_transaction_loses_all_of_it(
+    open_face: Callable[..., Any], own_database: Any, sql: Sql
+) -> None:
+    """What was lost on the way is a ConnectionFailed, nothing is stored, and the provider goes on."""
+
+    def block() -> None:
+        with face.transaction() as tx:
+            tx.store({"id": "a"}, LONG)
+            lose(sql, own_database.backends(sql))
+            tx.store({"id": "b"}, LONG)
+
+    with open_face(own_database.config()) as face:
+        with pytest.raises(ConnectionFailed):
+            block()
+        assert face.count(LONG) == 0
+        assert face.store({"id": "c"}, LONG) == "c"
+
+
+def test_a_transaction_whose_connection_is_lost_at_its_end_is_an_error(
+    open_face: Callable[..., Any], own_database: Any, sql: Sql
+) -> None:
+    """A block that ends well but cannot be committed does not look as if it had been."""
+
+    def block() -> None:
+        with face.transaction() as tx:
+            tx.store({"id": "a"}, LONG)
+            lose(sql, own_database.backends(sql))
+
+    with open_face(own_database.config()) as face:
+        with pytest.raises(ConnectionFailed):
+            block()
+        assert face.count(LONG) == 0
+
+
+# --- time ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("call", ["read", "store", "batch", "transaction"])
+def test_a_server_that_does_not_answer_is_given_up(
+    open_face: Callable[..., Any], own_database: Any, sql: Sql, call: str
+) -> None:
+    """A stopped backend is an OperationTimeout; its connection is given up, and the pool's only place is free again."""
+    with open_face(own_database.config(max_size=1, operation_timeout=1)) as face:
+        id = face.store({"name": "Ada"}, LONG)
+        [pid] = own_database.backends(sql)
+        with stopped(pid):
+            with pytest.raises(OperationTimeout, match="operation_timeout"):
+                CALLS[call](face, id)
+            assert face.retrieve_by_id(id, LONG)["name"] == "Ada"
+
+
+def test_an_operation_that_waits_for_a_lock_is_given_up(
+    open_face: Callable[..., Any], own_database: Any, sql: Sql
+) -> None:
+    """A document that somebody else has locked is an OperationTimeout, in a transaction too, and nothing is stored."""
+
+    def block() -> None:
+        with face.transaction() as tx:
+            tx.store({"id": "b"}, LONG)
+            tx.update_by_id("a", {"n": 1}, LONG)
+
+    with open_face(own_database.config(operation_timeout=0.3)) as face:
+        face.store({"id": "a"}, LONG)
+        with sql.transaction():
+            sql.execute("SELECT FROM long_term_memory FOR UPDATE")
+            with pytest.raises(OperationTimeout):
+                face.update_by_id("a", {"n": 1}, LONG)
+            with pytest.raises(OperationTimeout):
+                block()
+        assert [(each["id"], each.get("n")) for each in face.list_all(LONG)] == [("a", None)]
+
+
+def test_the_servers_own_timeout_is_an_operation_timeout(
+    open_face: Callable[..., Any], own_database: Any, sql: Sql
+) -> None:
+    """statement_timeout and lock_timeout of the server are told as what they are."""
+    for setting in ("statement_timeout", "lock_timeout"):
+        with open_face(own_database.config(options=f"-c {setting}=100ms")) as face:
+            face.store({"id": "a"}, LONG)
+            with sql.transaction():
+                sql.execute("SELECT FROM long_term_memory FOR UPDATE")
+                with pytest.raises(OperationTimeout):
+                    face.update_by_id("a", {"n": 1}, LONG)
+
+
+def test_an_exhausted_pool_is_a_pool_timeout(open_face: Callable[..., Any], own_database: Any) -> None:
+    """Whoever finds no free connection is told so within pool_timeout, and what to raise."""
+    with open_face(own_database.config(max_size=1, pool_timeout=0.3)) as face:
+        started = time.monotonic()
+        with face.transaction():
+            for call in (lambda: face.count(LONG), lambda: face.transaction().__enter__()):
+                with pytest.raises(PoolTimeout, match="max_size"):
+                    call()
+        assert time.monotonic() - started < 10
+        assert face.count(LONG) == 0
+
+
+# --- conflicts ----------------------------------------------------------------------------------------------------
+
+
+def in_thread(call: Callable[[], Any]) -> Callable[[], Any]:
+    """Start a call in a thread; the function returned waits for what it returns."""
+    brought: list[Any] = []
+
+    def run() -> None:
+        try:
+            brought.append(call())
+        except Exception as error:
+            brought.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def result() -> Any:
+        thread.join(30)
+        return brought[0]
+
+    return result
+
+
+def is_waiting(sql: Sql) -> bool:
+    row = sql.execute(
+        "SELECT FROM pg_stat_activity WHERE application_name = 'memorizz' AND datname = current_database() "
+        "AND wait_event_type = 'Lock'"
+    ).fetchone()
+    return row is not None
+
+
+def test_a_deadlock_is_tried_again(
+    open_face: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """The victim of a deadlock, of which nothing was done, is tried again and succeeds."""
+    caplog.set_level(logging.DEBUG, "memorizz.postgresql")
+    with (
+        psycopg.connect(own_database.dsn, options="-c deadlock_timeout=1min") as other,
+        open_face(own_database.config(options="-c deadlock_timeout=500ms")) as face,
+    ):
+        face.store_many([{"id": "a", "name": "a"}, {"id": "b", "name": "b"}], LONG)
+        other.execute("SELECT FROM long_term_memory WHERE name = 'b' FOR UPDATE")
+        deleted = in_thread(lambda: face.delete_all(LONG))
+        wait_for(lambda: is_waiting(sql), "delete_all to wait for b")
+        other.execute("UPDATE long_term_memory SET content = 'x' WHERE name = 'a'")
+        other.commit()
+        assert deleted() is True
+        assert face.count(LONG) == 0
+    assert "deadlock detected" in caplog.text
+
+
+def test_a_serialization_failure_is_tried_again(
+    open_face: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any]
+) -> None:
+    """On a server whose default is serializable, a lost race is run again and merges what the winner wrote."""
+    options = "-c default_transaction_isolation=serializable"
+    with open_face(own_database.config(options=options)) as face, psycopg.connect(own_database.dsn) as other:
+        face.store({"id": "a"}, LONG)
+        other.execute("UPDATE long_term_memory SET content = 'theirs'")
+        updated = in_thread(lambda: face.update_by_id("a", {"name": "ours"}, LONG))
+        wait_for(lambda: is_waiting(sql), "update_by_id to wait")
+        other.commit()
+        assert updated() is True
+        stored = face.retrieve_by_id("a", LONG)
+        assert (stored["name"], stored["content"]) == ("ours", "theirs")
+
+
+def test_two_store_many_in_opposite_orders_both_succeed(open_face: Callable[..., Any], own_database: Any) -> None:
+    """Writers of the same ids in opposite orders do not end in each other's deadlock."""
+    ids = [f"id-{n}" for n in range(200)]
+    with open_face(own_database.config(max_size=4, options="-c deadlock_timeout=10ms")) as face:
+        face.store_many([{"id": id} for id in ids], LONG)
+        for _ in range(5):
+            calls = [
+                in_thread(lambda order=order, key=key: face.store_many([{"id": id, key: 1} for id in order], LONG))
+                for order, key in ((ids, "up"), (ids[::-1], "down"))
+            ]
+            assert [result() for result in calls] == [ids, ids[::-1]]
+        assert face.count(LONG, {"up": 1, "down": 1}) == 200
+
+
+# --- what the server refuses --------------------------------------------------------------------------------------
+
+
+def test_a_read_only_server_reads(open_face: Callable[..., Any], own_database: Any) -> None:
+    """Reads work, every write is a ReadOnlyError, and the provider goes on."""
+    with open_face(own_database.config()) as face:
+        id = face.store({"name": "Ada", "embedding": [1, 0, 0, 0]}, LONG)
+    with open_face(own_database.config(options="-c default_transaction_read_only=on")) as face:
+        for call in ("store", "update", "delete", "batch", "transaction"):
+            with pytest.raises(ReadOnlyError, match="read-only"):
+                CALLS[call](face, id)
+        assert CALLS["read"](face, id)["name"] == "Ada"
+        assert len(CALLS["search"](face, id)) == 1
+
+
+def test_a_quota_that_is_used_up_is_storage_full(open_face: Callable[..., Any], own_database: Any) -> None:
+    """A read that needs more temporary space than the server grants is a StorageFull."""
+    with open_face(own_database.config()) as face:
+        face.store_many([{"content": "x" * 1000, "n": n} for n in range(300)], LONG)
+    options = "-c temp_file_limit=64kB -c work_mem=64kB -c enable_indexscan=off -c enable_incremental_sort=off"
+    with open_face(own_database.config(options=options)) as face:
+        with pytest.raises(StorageFull, match="room"):
+            face.list_all(LONG)
+        assert face.count(LONG) == 300
+
+
+def test_a_full_disk_is_storage_full(open_face: Callable[..., Any], own_database: Any, sql: Sql) -> None:
+    """The server's disk_full is a StorageFull that says so, and nothing is stored."""
+    sql.execute(
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END$$;"
+        "CREATE TRIGGER full_disk AFTER INSERT ON long_term_memory FOR EACH STATEMENT EXECUTE FUNCTION full_disk()"
+    )
+    with open_face(own_database.config()) as face:
+        for call in ("store", "transaction"):
+            with pytest.raises(StorageFull, match="No space left on device"):
+                CALLS[call](face, "")
+        assert face.count(LONG) == 0
+
+
+def test_a_broken_transaction_does_not_look_whole(open_face: Callable[..., Any], own_database: Any, sql: Sql) -> None:
+    """Where an error of the server was caught in a block, later calls in it and its end are errors; nothing is kept."""
+
+    def block() -> None:
+        with face.transaction() as tx:
+            tx.store({"id": "b"}, LONG)
+            with pytest.raises(OperationTimeout):
+                tx.update_by_id("a", {"n": 1}, LONG)
+            with pytest.raises(DatabaseError, match="aborted"):
+                tx.store({"id": "c"}, LONG)
+
+    with open_face(own_database.config(options="-c lock_timeout=50ms")) as face:
+        face.store({"id": "a"}, LONG)
+        with sql.transaction():
+            sql.execute("SELECT FROM long_term_memory FOR UPDATE")
+            with pytest.raises(DatabaseError, match="nothing of the transaction was kept"):
+                block()
+        assert [each["id"] for each in face.list_all(LONG)] == ["a"]
+
+
+# --- cancelled tasks ----------------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_task_leaves_the_pool_clean(own_database: Any, sql: Sql, wait_for: Callable[..., Any]) -> None:
+    """A task cancelled in the middle of a call, or of a transaction, leaves nothing behind and no connection in use."""
+
+    async def in_transaction(provider: AsyncPostgreSQLProvider) -> None:
+        async with provider.transaction() as tx:
+            await tx.store({"id": "b"}, LONG)
+            await tx.update_by_id("a", {"n": 1}, LONG)
+
+    async def main() -> None:
+        async with AsyncPostgreSQLProvider(own_database.config(max_size=1)) as provider:
+            await provider.store({"id": "a"}, LONG)
+            for call in (lambda: provider.update_by_id("a", {"n": 1}, LONG), lambda: in_transaction(provider)):
+                with sql.transaction():
+                    sql.execute("SELECT FROM long_term_memory FOR UPDATE")
+                    task = asyncio.ensure_future(call())
+                    await asyncio.to_thread(wait_for, lambda: is_waiting(sql), "the call to wait for the lock")
+                    task.cancel()
+                    with pytest.raises(asyncio.CancelledError):
+                        await task
+                assert [(each["id"], each.get("n")) for each in await provider.list_all(LONG)] == [("a", None)]
+            assert len(own_database.backends(sql)) == 1
+
+    asyncio.run(main())
