@@ -67,7 +67,10 @@ def _history(title: str, history: Mapping[str, Any]) -> None:
     _section(title, history["milliseconds"])
     memory_id, limit = history["memory_id"], history["limit"]
     _say(f"The last {len(history['turns'])} of the {history['of']} turns with {memory_id}, oldest first.")
-    _calls(f'provider.retrieve_conversation_history_ordered_by_timestamp("{memory_id}", limit={limit})')
+    _calls(
+        "provider.retrieve_conversation_history_ordered_by_timestamp(",
+        f'    "{memory_id}", limit={limit})',
+    )
     rows = [(f"{turn['timestamp']:%Y-%m-%d %H:%M}", turn["role"], turn["content"]) for turn in history["turns"]]
     _table({"time (UTC)": _show.LEFT, "role": _show.LEFT, "content": _show.WIDE}, rows)
 
