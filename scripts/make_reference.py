@@ -1,0 +1,149 @@
+"""Write docs/reference.md from the docstrings, or with --check say whether it is up to date."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import memorizz
+from memorizz import (
+    AsyncPostgreSQLProvider,
+    MemoryProvider,
+    MemoryType,
+    PooledPostgreSQLProvider,
+    PostgreSQLConfig,
+    PostgreSQLProvider,
+    errors,
+)
+from memorizz.memory_provider.base import MemoryOperations
+
+TARGET = Path(__file__).parent.parent / "docs" / "reference.md"
+
+HEAD = """\
+<!-- Written by scripts/make_reference.py from the docstrings: change those, then run `make docs`. -->
+
+# Reference
+
+Every public name. All of them are importable from `memorizz`, which loads what you use when you use it:
+
+{names}
+
+The same names are where they belong: `memorizz.memory_provider.postgresql`, `memorizz.memory_provider.base`,
+`memorizz.memory_provider.memory_type`, `memorizz.errors`. Modules that begin with an underscore are no part of this.
+"""
+
+
+def main() -> None:
+    """Write the page, or compare."""
+    text = "\n".join(page()).rstrip() + "\n"
+    if sys.argv[1:] == ["--check"]:
+        if not TARGET.exists() or TARGET.read_text("utf-8") != text:
+            sys.exit(f"{TARGET.name} is not what the docstrings say: run `make docs`")
+    else:
+        TARGET.write_text(text, "utf-8")
+
+
+def page() -> Iterator[str]:
+    yield HEAD.format(names=", ".join(f"`{name}`" for name in memorizz.__all__))
+    yield "## Providers\n"
+    for provider in (PostgreSQLProvider, AsyncPostgreSQLProvider, PooledPostgreSQLProvider):
+        yield from described(provider, level=3)
+    yield "## Methods\n"
+    yield "Of every provider. On `AsyncPostgreSQLProvider` each is awaited, and `iterate` is an `async for`.\n"
+    for name in members(MemoryOperations):
+        yield from described(getattr(MemoryOperations, name), level=3)
+    yield from described(PostgreSQLProvider.transaction, level=3)
+    yield from described(MemoryProvider.close, level=3)
+    yield "## Configuration\n"
+    yield from described(PostgreSQLConfig, level=3)
+    for name in ("embedded", "auto", "replace", "conninfo", "where", "effective_index"):
+        yield from described(getattr(PostgreSQLConfig, name), level=3, name=f"PostgreSQLConfig.{name}")
+    yield "## Stores\n"
+    yield from described(MemoryType, level=3, signed=False)
+    yield "| name | value |\n|---|---|"
+    yield from (f"| `MemoryType.{member.name}` | `{member.value}` |" for member in MemoryType)
+    yield ""
+    yield from described(MemoryType.of, level=3, name="MemoryType.of")
+    yield "## Contract\n"
+    for name in memorizz.__all__:
+        if inspect.isabstract(contract := getattr(memorizz, name)):
+            yield from described(contract, level=3, signed=False)
+    yield "## Errors\n"
+    yield "[Errors](errors.md) has the messages, and what to do.\n"
+    for error in vars(errors).values():
+        if isinstance(error, type) and error.__module__ == errors.__name__:
+            yield from described(error, level=3, signed=False)
+
+
+def members(contract: type) -> list[str]:
+    """Return the public methods of a class in the order in which they are written."""
+    return [name for name, each in vars(contract).items() if not name.startswith("_") and inspect.isfunction(each)]
+
+
+def described(thing: Any, *, level: int, name: str | None = None, signed: bool = True) -> Iterator[str]:
+    """Yield the heading, the signature and the docstring of one name."""
+    name = name or thing.__name__
+    yield f"{'#' * level} {name}\n"
+    target = thing.fget if isinstance(thing, property) else thing
+    if signed and not isinstance(thing, property):
+        yield f"```text\n{signature(name, target)}\n```\n"
+    yield markdown(inspect.getdoc(target) or "") + "\n"
+
+
+def signature(name: str, thing: Any) -> str:
+    """Return how a name is called, on one line where it fits, else a line for each parameter."""
+    given = inspect.signature(thing)
+    parameters = [each for each in given.parameters.values() if each.name != "self"]
+    end = "" if isinstance(thing, type) else f" -> {annotation(given.return_annotation)}"
+    short = given.replace(parameters=[bare(each) for each in parameters], return_annotation=inspect.Signature.empty)
+    line = f"{name}{short}{end}"
+    if len(line) <= 100:
+        return line
+    parts = [str(part) for part in [bare(each) for each in parameters]]
+    first = next((n for n, each in enumerate(parameters) if each.kind is each.KEYWORD_ONLY), None)
+    if first is not None:
+        parts.insert(first, "*")
+    return f"{name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){end}"
+
+
+def bare(parameter: inspect.Parameter) -> inspect.Parameter:
+    if parameter.annotation is parameter.empty:
+        return parameter
+    return parameter.replace(annotation=_Plain(annotation(parameter.annotation)))
+
+
+class _Plain:
+    """An annotation that is shown as its text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def annotation(given: Any) -> str:
+    text = given if isinstance(given, str) else getattr(given, "__name__", str(given))
+    # A context manager is written as the generator that it is made from.
+    return re.sub(r"^(Async)?Generator\[(.*)\]$", r"\1ContextManager[\2]", text)
+
+
+def markdown(text: str) -> str:
+    """Return a docstring as Markdown: what is listed as `name: text` becomes a list."""
+    lines = [
+        re.sub(r"^((?:[a-z_]+)(?:, [a-z_]+)*): (?=\S)", lambda m: f"- `{m[1]}`: ", line) for line in text.splitlines()
+    ]
+    out: list[str] = []
+    for line in lines:
+        if line.startswith("- ") and out and out[-1] and not out[-1].startswith(("- ", "  ")):
+            out.append("")
+        out.append(re.sub(r"^    (?=\S)", "  ", line))
+    return "\n".join(out)
+
+
+if __name__ == "__main__":
+    main()

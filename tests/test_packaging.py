@@ -1,0 +1,126 @@
+"""What is handed out: the wheel holds what it needs, and the compose files start what the documentation says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel that this tree builds."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return zipfile.ZipFile(built)
+
+
+def test_the_wheel_holds_every_file_of_the_package(wheel: zipfile.ZipFile) -> None:
+    """What runs from the tree runs from the wheel: code, migrations, the demo's data, the note that it is typed."""
+    files = [path for path in (ROOT / "src").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    in_tree = {path.relative_to(ROOT / "src").as_posix() for path in files}
+    in_wheel = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert in_wheel == in_tree
+    assert in_wheel >= {
+        "memorizz/py.typed",
+        "memorizz/demo/memories.json",
+        "memorizz/demo/vectors.npz",
+        "memorizz/memory_provider/postgresql/migrations/0001_initial.sql",
+    }
+
+
+def test_the_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
+    """Name, licence, Python, extras and the command stand in the metadata, and README is its description."""
+    (metadata,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    said = Parser().parsestr(wheel.read(metadata).decode())
+    assert said["Name"] == "memorizz-postgresql"
+    assert said["Requires-Python"] == ">=3.11"
+    assert said["License-Expression"] == "MIT"
+    assert set(said.get_all("Provides-Extra", [])) >= {"all", "cli", "dev", "embedded"}
+    assert str(said.get_payload()).strip() == (ROOT / "README.md").read_text("utf-8").strip()
+    (points,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
+    assert "memorizz = memorizz.__main__:main" in wheel.read(points).decode()
+    assert any(name.endswith("/licenses/LICENSE") for name in wheel.namelist())
+
+
+def test_the_library_alone_needs_no_extra() -> None:
+    """Without extras there is neither a command line nor a server to install."""
+    base = {requirement.partition(">")[0].partition("[")[0] for requirement in PROJECT["dependencies"]}
+    assert base == {"numpy", "pgvector", "psycopg", "psycopg-pool", "uuid-utils"}
+
+
+def test_every_requirement_has_a_bound() -> None:
+    """Each version is at least one that the tests were run with; tools that judge the code are pinned."""
+    extras = PROJECT["optional-dependencies"]
+    for requirement in [*PROJECT["dependencies"], *(each for extra in extras.values() for each in extra)]:
+        assert requirement.startswith("memorizz-postgresql[") or ">=" in requirement or "==" in requirement, requirement
+
+
+def test_the_changelog_has_this_version() -> None:
+    """The version that is built is one that the changelog speaks of."""
+    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+# --- compose ------------------------------------------------------------------------------------------------------
+
+
+def service(file: str) -> dict[str, Any]:
+    return yaml.safe_load((ROOT / file).read_text("utf-8"))["services"]["postgres"]
+
+
+def settings(command: list[str]) -> dict[str, str]:
+    assert command[0] == "postgres"
+    assert set(command[1::2]) == {"-c"}
+    return dict(setting.split("=") for setting in command[2::2])
+
+
+@pytest.mark.parametrize("file", ["docker-compose.yml", "docker-compose.prod.yml"])
+def test_compose_keeps_data_and_health(file: str) -> None:
+    """Both start pgvector on PostgreSQL 16, keep the data in a named volume, and know when the server is ready."""
+    described = yaml.safe_load((ROOT / file).read_text("utf-8"))
+    postgres = described["services"]["postgres"]
+    assert postgres["image"] == "pgvector/pgvector:pg16"
+    assert postgres["environment"]["POSTGRES_DB"] == "memorizz"
+    assert postgres["volumes"] == ["postgres_data:/var/lib/postgresql/data"]
+    assert set(described["volumes"]) == {"postgres_data"}
+    assert "pg_isready" in postgres["healthcheck"]["test"][1]
+
+
+def test_compose_for_development_fits_the_defaults() -> None:
+    """Database, user, password and port are those that the documentation names, open to this machine only."""
+    postgres = service("docker-compose.yml")
+    assert postgres["environment"] == {
+        "POSTGRES_DB": "memorizz",
+        "POSTGRES_USER": "postgres",
+        "POSTGRES_PASSWORD": "password",
+    }
+    assert postgres["ports"] == ["127.0.0.1:5432:5432"]
+
+
+def test_compose_for_production_is_closed() -> None:
+    """It has no password of its own, publishes no port, starts again, and does not start without being told who."""
+    postgres = service("docker-compose.prod.yml")
+    for name in ("POSTGRES_USER", "POSTGRES_PASSWORD"):
+        assert postgres["environment"][name].startswith(f"${{{name}:?")
+    assert "ports" not in postgres
+    assert postgres["restart"] == "always"
+
+
+def test_compose_for_production_has_room_for_a_vector_index() -> None:
+    """The shared memory holds what the parallel build of an index may take."""
+    postgres = service("docker-compose.prod.yml")
+    memory = {"MB": 1, "GB": 1024}
+    wanted = settings(postgres["command"])["maintenance_work_mem"]
+    assert int(wanted[:-2]) * memory[wanted[-2:]] <= int(postgres["shm_size"].removesuffix("g")) * 1024
