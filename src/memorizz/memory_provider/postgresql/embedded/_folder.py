@@ -11,7 +11,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
@@ -45,6 +45,9 @@ _SETTINGS = {
     "log_error_verbosity": "terse",
     "log_checkpoints": "off",
 }
+if sys.platform == "linux":
+    # After a crash the server first makes the disk keep everything: by one call, and not one for each file.
+    _SETTINGS["recovery_init_sync_method"] = "syncfs"
 
 # What the path of a socket may hold on the strictest platform, less the file's name.
 _LONGEST_SOCKET_FOLDER = 103 - len("/.s.PGSQL.65535")
@@ -164,7 +167,7 @@ def write(file: Path, text: str, account: Account) -> None:
     os.replace(temporary, file)
 
 
-def initialise(path: Path, account: Account, installed: Path, *, durable: bool) -> None:
+def initialise(path: Path, account: Account, installed: Path, sync: Sequence[str]) -> None:
     """Make the database's files, unless they are there; the caller holds the starter's lock.
 
     They are made in a folder beside, and moved into place when they are whole. Killed at any point, this leaves
@@ -178,7 +181,7 @@ def initialise(path: Path, account: Account, installed: Path, *, durable: bool) 
                 # The initdb that made it may still live for a moment, and leave something for the next time.
                 shutil.rmtree(leftover, ignore_errors=True)
             new = private / f"new-{secrets.token_hex(4)}"
-            _initdb(new, private, account, installed, durable=durable)
+            _initdb(new, private, account, installed, sync)
             new.rename(ready)
         for entry in sorted(ready.iterdir(), key=lambda each: each.name == "PG_VERSION"):
             entry.rename(path / entry.name)
@@ -186,10 +189,19 @@ def initialise(path: Path, account: Account, installed: Path, *, durable: bool) 
         ready.rmdir()
 
 
-def _initdb(new: Path, private: Path, account: Account, installed: Path, *, durable: bool) -> None:
-    command = [program(installed, "initdb"), "-D", new, "-U", "postgres", "-E", "UTF8", "-k", "--no-instructions"]
-    if not durable:
-        command.append("--no-sync")
+def _initdb(new: Path, private: Path, account: Account, installed: Path, sync: Sequence[str]) -> None:
+    command = [
+        program(installed, "initdb"),
+        "-D",
+        new,
+        "-U",
+        "postgres",
+        "-E",
+        "UTF8",
+        "-k",
+        "--no-instructions",
+        *sync,
+    ]
     for name, value in _SETTINGS.items():
         command += ["-c", f"{name}={value}"]
     if sys.platform == "win32":

@@ -66,8 +66,8 @@ class Account:
 def _environment() -> dict[str, str]:
     # Variables like PGPORT or a locale that is not installed change what the programs do, and what a server finds in
     # its environment, every SQL superuser can read.
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR") if name in os.environ}
-    return kept | {"LC_ALL": "C", "TZ": "UTC"}
+    needed = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR")
+    return {name: os.environ[name] for name in needed if name in os.environ} | {"LC_ALL": "C", "TZ": "UTC"}
 
 
 def installation(version: int) -> Path:
