@@ -127,7 +127,7 @@ def _tables(facts: Facts) -> Iterator[Finding]:
             f"only {len(facts.stores)} of the 7 tables are there: the others were dropped",
             "restore them from a backup",
         )
-    if facts.applied and facts.stores and facts.database.dimensions is None:
+    elif facts.applied and facts.database.dimensions is None:
         yield Finding(
             Level.DANGER,
             "tables",

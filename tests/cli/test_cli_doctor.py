@@ -1,0 +1,378 @@
+"""memorizz doctor on databases in every state, and what it makes of what it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, _doctor
+from memorizz.memory_provider.postgresql._findings import judge
+from memorizz.memory_provider.postgresql.maintenance import Facts, Level, Maintenance
+
+KEYS = {
+    "ok",
+    "where",
+    "server",
+    "database",
+    "text_search_config",
+    "rights",
+    "settings",
+    "migrations",
+    "stores",
+    "indexes",
+    "findings",
+}
+LEVELS = [level.value for level in Level]
+
+
+def with_options(dsn: str, **settings: str) -> str:
+    return make_conninfo(
+        dsn, options=" ".join(f"-c {name.replace('__', '.')}={value}" for name, value in settings.items())
+    )
+
+
+def execute(dsn: str, statement: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+@pytest.fixture
+def doctor(memorizz: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    """Run doctor and return its JSON, with the findings by their subject."""
+
+    def run(dsn: str, *arguments: str) -> dict[str, Any]:
+        shown = memorizz("doctor", "--json", "--dsn", dsn, *arguments)
+        result = shown.json
+        assert set(result) == KEYS
+        assert shown.stderr == ""
+        levels = [finding["level"] for finding in result["findings"]]
+        assert levels == sorted(levels, key=LEVELS.index)
+        assert result["ok"] == ("danger" not in levels)
+        assert shown.code == (0 if result["ok"] else 1)
+        return {**result, "findings": {finding["subject"]: finding for finding in result["findings"]}}
+
+    return run
+
+
+def test_the_facts(doctor: Callable[..., dict[str, Any]], migrated_dsn: str, provider: PostgreSQLProvider) -> None:
+    """It reports the server, the rights, the version of the schema, every store and every index."""
+    provider.store({"content": "tea", "embedding": [1, 0, 0, 0]}, "long_term_memory")
+    provider.store({"content": "gone", "expires_at": "2020-01-01"}, "long_term_memory")
+    found = doctor(migrated_dsn)
+    assert int(found["server"]["version"].split(".")[0]) >= 15
+    assert found["database"]["dimensions"] == 4
+    assert found["database"]["vector_version"]
+    assert found["rights"]["read"] is True
+    assert found["rights"]["write"] is True
+    assert found["migrations"]["pending"] == []
+    assert found["migrations"]["applied"][0]["name"] == "initial"
+    assert found["text_search_config"] == "english"
+    stores = {store["name"]: store for store in found["stores"]}
+    assert len(stores) == 7
+    store = stores["long_term_memory"]
+    assert (store["rows"], store["with_embedding"], store["expired"]) == (2, 1, 1)
+    vectors = [index for index in found["indexes"] if index["method"] == "hnsw"]
+    assert len(vectors) == 7
+    assert all(index["valid"] and index["bytes"] > 0 for index in vectors)
+
+
+def test_what_is_said_of_rows(memorizz: Callable[..., Any], migrated_dsn: str, provider: PostgreSQLProvider) -> None:
+    """Memories that have expired, and memories without an embedding among some with, are counted."""
+    provider.store({"content": "tea", "embedding": [1, 0, 0, 0]}, "toolbox")
+    provider.store_many([{"content": "gone", "expires_at": "2020-01-01"}] * 2, "toolbox")
+    findings = memorizz("doctor", "--json", "--dsn", migrated_dsn).json["findings"]
+    texts = [finding["text"] for finding in findings if finding["subject"] == "toolbox"]
+    assert len(texts) == 2
+    assert texts[0].startswith("2 expired")
+    assert texts[1].startswith("2 of 3 memories have no embedding")
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_page(memorizz: Callable[..., Any], migrated_dsn: str, columns: int) -> None:
+    """The page fits the terminal and has what the JSON has."""
+    page = memorizz("doctor", "--dsn", migrated_dsn, columns=columns).stdout
+    assert all(len(line) <= columns for line in page.splitlines())
+    for word in ("connected to", "server", "schema", "rights", "connections", "settings", "Stores", "Findings"):
+        assert word in page
+    for store in ("personas", "conversation_memory", "agents"):
+        assert store in page
+    assert "vectors of 4 dimensions" in " ".join(page.split())
+
+
+def test_a_healthy_database_has_no_findings(
+    memorizz: Callable[..., Any], migrated_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing is wrong it says so, and the exit code is 0."""
+    monkeypatch.setattr("memorizz.memory_provider.postgresql.maintenance.judge", lambda facts, config: [])
+    shown = memorizz("doctor", "--dsn", migrated_dsn)
+    assert shown.code == 0
+    assert "Nothing endangers it" in shown.stdout
+
+
+# --- states of the database ---------------------------------------------------------------------------------------
+
+
+def test_a_database_without_tables(doctor: Callable[..., dict[str, Any]], dsn: str) -> None:
+    """No tables and no extension yet is no danger where this user can make them; nothing is made by looking."""
+    for _ in range(2):
+        found = doctor(dsn)
+        assert found["stores"] == []
+        assert found["findings"]["schema"]["level"] == "note"
+        assert found["findings"]["pgvector"]["level"] == "note"
+        assert "memorizz migrate" in found["findings"]["schema"]["advice"]
+
+
+def test_a_database_without_the_extension_and_without_the_right(
+    doctor: Callable[..., dict[str, Any]], dsn: str
+) -> None:
+    """A user who may make neither the extension nor tables is told what to run, and as whom."""
+    found = doctor(with_options(dsn, role="pg_monitor"))
+    assert found["findings"]["pgvector"]["level"] == "danger"
+    assert "as a superuser" in found["findings"]["pgvector"]["advice"]
+    assert found["findings"]["rights"]["level"] == "danger"
+    assert "GRANT CREATE, USAGE ON SCHEMA public TO pg_monitor" in found["findings"]["rights"]["advice"]
+
+
+def test_a_user_who_may_not_read(doctor: Callable[..., dict[str, Any]], migrated_dsn: str) -> None:
+    """Without the right to read, the stores are listed, their rows unknown."""
+    found = doctor(with_options(migrated_dsn, role="pg_monitor"))
+    assert found["rights"]["read"] is False
+    assert found["findings"]["rights"]["level"] == "danger"
+    assert {store["rows"] for store in found["stores"]} == {None}
+
+
+def test_a_user_who_only_reads(
+    doctor: Callable[..., dict[str, Any]], memorizz: Callable[..., Any], migrated_dsn: str
+) -> None:
+    """A reader's right is enough to look; that nothing can be written is a warning."""
+    dsn = with_options(migrated_dsn, role="pg_read_all_data")
+    found = doctor(dsn)
+    assert (found["rights"]["read"], found["rights"]["write"]) == (True, False)
+    assert found["findings"]["rights"]["level"] == "warning"
+    assert "not: write" in memorizz("doctor", "--dsn", dsn).stdout
+
+
+def test_an_unreachable_server(doctor: Callable[..., dict[str, Any]]) -> None:
+    """The report has the same keys; the only finding is the error."""
+    found = doctor("host=localhost port=1 connect_timeout=2")
+    assert found["server"] is None
+    assert list(found["findings"]) == ["connection"]
+    assert "Failed to connect to PostgreSQL" in found["findings"]["connection"]["text"]
+
+
+def test_a_missing_database_says_how_to_make_it(doctor: Callable[..., dict[str, Any]], dsn: str) -> None:
+    """The command that makes the database is in the message."""
+    found = doctor(make_conninfo(dsn, dbname="nowhere"))
+    assert "createdb nowhere" in found["findings"]["connection"]["text"]
+
+
+def test_a_schema_of_a_newer_version(doctor: Callable[..., dict[str, Any]], migrated_dsn: str) -> None:
+    """A schema that this version does not know is a danger."""
+    execute(migrated_dsn, "INSERT INTO memorizz_migrations (version, name) VALUES (99, 'later')")
+    found = doctor(migrated_dsn)
+    assert found["findings"]["schema"]["level"] == "danger"
+    assert "version 99" in found["findings"]["schema"]["text"]
+
+
+def test_a_schema_with_a_pending_migration(doctor: Callable[..., dict[str, Any]], migrated_dsn: str) -> None:
+    """A migration that is pending is named, with the command that applies it."""
+    execute(migrated_dsn, "UPDATE memorizz_migrations SET version = 0")
+    found = doctor(migrated_dsn)
+    assert found["migrations"]["pending"] == ["1 initial"]
+
+
+def test_dropped_tables(doctor: Callable[..., dict[str, Any]], migrated_dsn: str) -> None:
+    """A table that is gone is a danger, and the others are still reported."""
+    execute(migrated_dsn, "DROP TABLE toolbox, conversation_memory")
+    found = doctor(migrated_dsn)
+    assert len(found["stores"]) == 5
+    assert "only 5 of the 7" in found["findings"]["tables"]["text"]
+
+
+def test_a_dropped_extension(doctor: Callable[..., dict[str, Any]], migrated_dsn: str) -> None:
+    """Where the extension was dropped with all vectors, it says so and survives it."""
+    execute(migrated_dsn, "DROP EXTENSION vector CASCADE")
+    assert doctor(migrated_dsn)["findings"]["tables"]["level"] == "danger"
+
+
+def test_an_invalid_index(doctor: Callable[..., dict[str, Any]], migrated_dsn: str) -> None:
+    """An index that an interrupted build left behind is named, and the advice mends it."""
+    execute(migrated_dsn, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'toolbox_embedding_idx'::regclass")
+    finding = doctor(migrated_dsn)["findings"]["toolbox_embedding_idx"]
+    assert finding["level"] == "warning"
+    execute(migrated_dsn, finding["advice"])
+    assert "toolbox_embedding_idx" not in doctor(migrated_dsn)["findings"]
+
+
+@pytest.mark.parametrize("index", ["toolbox_embedding_idx", "toolbox_words_idx", "toolbox_name_idx"])
+def test_a_missing_index(doctor: Callable[..., dict[str, Any]], migrated_dsn: str, index: str) -> None:
+    """An index that was dropped is named, and the advice makes it again."""
+    execute(migrated_dsn, f"DROP INDEX {index}")
+    finding = doctor(migrated_dsn)["findings"][index]
+    assert finding["level"] == "warning"
+    execute(migrated_dsn, finding["advice"])
+    assert index not in doctor(migrated_dsn)["findings"]
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "method", "text"),
+    [(2001, "halfvec", "half precision"), (4001, None, "can have no index")],
+)
+def test_long_vectors(
+    doctor: Callable[..., dict[str, Any]], dsn: str, dimensions: int, method: str | None, text: str
+) -> None:
+    """Vectors beyond pgvector's limits are explained, and no index is said to be missing."""
+    PostgreSQLProvider(PostgreSQLConfig(dsn=dsn, embedding_dimensions=dimensions)).close()
+    found = doctor(dsn)
+    assert text in found["findings"]["dimensions"]["text"]
+    methods = {index["method"] for index in found["indexes"]} - {"btree", "gin"}
+    assert methods == ({method} if method else set())
+    assert not any("index" in subject for subject in found["findings"])
+
+
+def test_a_large_store_is_estimated(
+    doctor: Callable[..., dict[str, Any]],
+    memorizz: Callable[..., Any],
+    migrated_dsn: str,
+    provider: PostgreSQLProvider,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A table too large to be counted is reported by the server's own estimate."""
+    provider.store_many([{"name": f"{n}", "embedding": [1, n, 0, 0]} for n in range(50)], "toolbox")
+    execute(migrated_dsn, "ANALYZE")
+    monkeypatch.setattr(_doctor, "_COUNTED_BYTES", -1)
+    toolbox = next(store for store in doctor(migrated_dsn)["stores"] if store["name"] == "toolbox")
+    assert (toolbox["rows"], toolbox["with_embedding"], toolbox["estimated"]) == (50, 50, True)
+    assert "~50" in memorizz("doctor", "--dsn", migrated_dsn).stdout
+
+
+# --- settings -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "subject", "level"),
+    [
+        ("synchronous_commit", "off", "synchronous_commit", "warning"),
+        ("work_mem", "64kB", "work_mem", "warning"),
+        ("hnsw__ef_search", "10", "hnsw.ef_search", "warning"),
+        ("default_transaction_read_only", "on", "read-only", "warning"),
+    ],
+)
+def test_a_setting(
+    doctor: Callable[..., dict[str, Any]], migrated_dsn: str, setting: str, value: str, subject: str, level: str
+) -> None:
+    """A setting that slows or endangers is named, with what to do about it."""
+    finding = doctor(with_options(migrated_dsn, **{setting: value}))["findings"][subject]
+    assert finding["level"] == level
+    assert finding["advice"]
+
+
+@pytest.fixture
+def facts(config: PostgreSQLConfig) -> Facts:
+    """The facts of a fresh database, all of whose settings are good."""
+    with Maintenance(config) as maintenance:
+        found, _ = maintenance.examine()
+    good = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "autovacuum": "on",
+            "data_checksums": "on", "jit": "off"}  # fmt: skip
+    server = replace(found.server, superuser=False, connections=1, connections_allowed=97)
+    return replace(found, settings=good, server=server)
+
+
+REMOTE = PostgreSQLConfig("db.example.com")
+LOCAL = PostgreSQLConfig("localhost")
+
+
+def levels(facts: Facts, config: PostgreSQLConfig = LOCAL) -> dict[str, str]:
+    return {finding.subject: finding.level.value for finding in judge(facts, config)}
+
+
+def test_good_facts_have_no_findings(facts: Facts) -> None:
+    """What is as it should be is not commented on."""
+    assert levels(facts) == {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "level"),
+    [
+        ("fsync", "danger"),
+        ("full_page_writes", "danger"),
+        ("synchronous_commit", "warning"),
+        ("autovacuum", "warning"),
+        ("data_checksums", "note"),
+    ],
+)
+def test_what_protects_the_data_is_off(facts: Facts, setting: str, level: str) -> None:
+    """What a crash could destroy is a danger, what it could lose is a warning."""
+    assert levels(replace(facts, settings={**facts.settings, setting: "off"})) == {setting: level}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"standby": True}, {"standby": "warning"}),
+        ({"pooled": True}, {"pooler": "note"}),
+        ({"superuser": True}, {"superuser": "note"}),
+        ({"encoding": "SQL_ASCII"}, {"encoding": "danger"}),
+        ({"connections": 95}, {"connections": "warning"}),
+        ({"vector_available": "99.0"}, {"pgvector": "note"}),
+    ],
+)
+def test_the_server(facts: Facts, change: dict[str, Any], expected: dict[str, str]) -> None:
+    """Each fact of the server that matters has its own finding."""
+    assert levels(replace(facts, server=replace(facts.server, **change))) == expected
+
+
+def test_an_unencrypted_connection(facts: Facts) -> None:
+    """Memories that cross a network in the clear are a warning; on this machine they are not."""
+    assert levels(facts, REMOTE) == {"encryption": "warning"}
+    assert levels(replace(facts, server=replace(facts.server, encrypted=True)), REMOTE) == {}
+    assert levels(facts, PostgreSQLConfig("/run/postgresql")) == {}
+    assert levels(facts, PostgreSQLConfig.embedded()) == {}
+
+
+def test_old_versions(facts: Facts) -> None:
+    """Versions that this library does not run on are a danger."""
+    assert levels(replace(facts, database=replace(facts.database, server_version=140_000)))["version"] == "danger"
+    assert levels(replace(facts, database=replace(facts.database, vector_version="0.7.4")))["version"] == "danger"
+
+
+def test_a_server_without_pgvector(facts: Facts) -> None:
+    """Where the server has no pgvector at all, it says what to install."""
+    without = replace(
+        facts,
+        database=replace(facts.database, vector_version=None),
+        server=replace(facts.server, vector_available=None),
+    )
+    found = judge(without, LOCAL)
+    assert found[0].subject == "pgvector"
+    assert f"postgresql-{facts.database.server_version // 10_000}-pgvector" in found[0].advice
+
+
+def test_indexes_larger_than_memory(facts: Facts) -> None:
+    """Vector indexes that do not fit are measured against what they should fit in."""
+    grown = [replace(index, bytes=2**30) if index.method == "hnsw" else index for index in facts.indexes]
+    found = levels(replace(facts, indexes=grown))
+    assert found == {"maintenance_work_mem": "warning", "shared_buffers": "warning"}
+    sizes = {"maintenance_work_mem": 2**31, "shared_buffers": 2**34, "work_mem": 2**22}
+    assert levels(replace(facts, indexes=grown, sizes=sizes)) == {}
+
+
+def test_many_vectors(facts: Facts) -> None:
+    """What a small store does not feel is said of a large one."""
+    large = replace(facts, stores=[replace(facts.stores[0], rows=50_000, with_embedding=50_000), *facts.stores[1:]])
+    assert levels(large) == {}
+    assert levels(replace(large, settings={**facts.settings, "jit": "on"})) == {"jit": "note"}
+    bare = [index for index in facts.indexes if index.method != "hnsw"]
+    assert levels(replace(large, indexes=bare)) == {"index": "warning"}
+    assert levels(replace(facts, indexes=bare)) == {}
+
+
+def test_dead_rows(facts: Facts) -> None:
+    """Dead rows that autovacuum does not get rid of are named with the table."""
+    dead = replace(facts, stores=[replace(facts.stores[0], dead_rows=100_000), *facts.stores[1:]])
+    assert judge(dead, LOCAL)[0].advice == f"VACUUM ANALYZE public.{facts.stores[0].name}"
