@@ -48,7 +48,7 @@ def test_the_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     assert said["Name"] == "memorizz-postgresql"
     assert said["Requires-Python"] == ">=3.11"
     assert said["License-Expression"] == "MIT"
-    assert set(said.get_all("Provides-Extra", [])) >= {"all", "cli", "dev", "embedded"}
+    assert set(said.get_all("Provides-Extra", [])) >= {"all", "cli", "dev", "embedded", "openai"}
     assert str(said.get_payload()).strip() == (ROOT / "README.md").read_text("utf-8").strip()
     (points,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
     assert "memorizz = memorizz.__main__:main" in wheel.read(points).decode()

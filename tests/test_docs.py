@@ -1,0 +1,508 @@
+"""The documentation is true: its programs run, print what they are said to print, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from memorizz import MemoryType, PostgreSQLConfig, PostgreSQLProvider, errors
+from memorizz.errors import ReadOnlyError
+from memorizz.memory_provider.postgresql._indexes import HNSW
+from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+
+# What a page shows beside a program that cannot run here, and why; in Markdown it is not seen.
+NOT_RUN = "<!-- not run:"
+# A line of a program that says what the line before it prints.
+PRINTS = "#> "
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=NAMES)
+
+
+class Block(NamedTuple):
+    """A fenced block of a page; `line` is that of its first line, counted from 0."""
+
+    language: str
+    line: int
+    text: str
+    run: bool
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    lines = page.read_text("utf-8").splitlines()
+    opened: tuple[str, int, bool] | None = None
+    for number, line in enumerate(lines):
+        if not line.lstrip().startswith("```"):
+            continue
+        if opened is None:
+            before = next((each for each in reversed(lines[:number]) if each.strip()), "")
+            opened = line.strip().removeprefix("```"), number + 1, not before.startswith(NOT_RUN)
+        else:
+            language, first, run = opened
+            yield Block(language, first, "\n".join(lines[first:number]), run)
+            opened = None
+    assert opened is None, f"{page} leaves a block open"
+
+
+def of(language: str) -> list[Path]:
+    return [page for page in PAGES if any(block.language == language and block.run for block in blocks(page))]
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def prose(page: Path) -> str:
+    """Return a page without its blocks."""
+    return re.sub(r"^ *```.*?^ *```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+# --- programs -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty folder below which the embedded server's user, who may be another, can reach its data."""
+    with tempfile.TemporaryDirectory(prefix="memorizz-docs-") as path:
+        Path(path).chmod(0o711)
+        yield Path(path)
+
+
+@pytest.fixture
+def environment(dsn: str) -> dict[str, str]:
+    """The environment of somebody who has set the POSTGRES_* variables, to a fresh database."""
+    given = conninfo_to_dict(dsn)
+    names = {"host": "HOST", "port": "PORT", "dbname": "DB", "user": "USER", "password": "PASSWORD"}
+    variables = {f"POSTGRES_{names[key]}": str(value) for key, value in given.items() if key in names}
+    return {name: value for name, value in os.environ.items() if not name.startswith("POSTGRES_")} | variables
+
+
+@pytest.mark.parametrize("page", of("python"), ids=map(named, of("python")))
+def test_the_programs_of_a_page_run(page: Path, folder: Path, environment: dict[str, str]) -> None:
+    """The Python blocks of a page, one after the other, are one program that runs and prints what its comments say."""
+    # Everything else becomes an empty line, so that a traceback names the lines of the page.
+    program = [""] * len(page.read_text("utf-8").splitlines())
+    for block in blocks(page):
+        if block.language == "python" and block.run:
+            for offset, line in enumerate(block.text.splitlines()):
+                program[block.line + offset] = line
+    # Not the name of a module that the program may want.
+    script = folder / f"page_{page.stem}.py"
+    script.write_text("\n".join(program), "utf-8")
+    result = subprocess.run(
+        [sys.executable, "-W", "error", script.name],
+        cwd=folder,
+        env=environment | {"PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    said = [line.strip().removeprefix(PRINTS) for line in program if line.strip().startswith(PRINTS)]
+    assert result.stdout.splitlines() == said
+
+
+@every_page
+def test_what_is_not_run_says_why(page: Path) -> None:
+    """A Python block that no test runs is rare, and says why."""
+    for block in blocks(page):
+        if block.language == "python" and not block.run:
+            before = page.read_text("utf-8").splitlines()[: block.line - 1]
+            note = next(line for line in reversed(before) if line.strip())
+            assert re.fullmatch(r"<!-- not run: \S.{10,} -->", note), note
+
+
+# --- commands -----------------------------------------------------------------------------------------------------
+
+COMMANDS = {"cd", "createdb", "curl", "docker", "export", "git", "make", "memorizz", "pip", "psql", "python"}
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    for block in blocks(page):
+        if block.language == "bash":
+            for line in block.text.replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                    del words[0]
+                if words:
+                    yield words
+
+
+@pytest.mark.parametrize("page", of("bash"), ids=map(named, of("bash")))
+def test_the_commands_of_a_page_are_known(page: Path) -> None:
+    """A shell block holds commands that a reader has, `make` with targets and `docker compose` with files of ours."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE))
+    for path, *rest in commands(page):
+        name = Path(path).name
+        assert name in COMMANDS, name
+        if name == "make":
+            assert targets >= {word for word in rest if "=" not in word and not word.startswith("-")}, rest
+        for word in rest:
+            if word.endswith((".yml", ".py")):
+                assert (ROOT / word).exists(), word
+
+
+def command_lines() -> set[tuple[str, ...]]:
+    """Return every `memorizz ...` that the documentation shows, in blocks and in the text, without its arguments."""
+    shown: set[tuple[str, ...]] = set()
+    for page in PAGES:
+        lines = [words for words in commands(page) if words[0] == "memorizz"] if page in of("bash") else []
+        lines += [shlex.split(line) for line in re.findall(r"`(memorizz [^`]+)`", prose(page))]
+        shown |= {tuple(words[1:]) for words in lines}
+    return shown
+
+
+def test_the_commands_of_memorizz_exist() -> None:
+    """Every `memorizz` command that a page shows exists, with the options that it is shown with."""
+    from typer.main import get_command
+
+    root: Any = get_command(__import__("memorizz.cli", fromlist=["app"]).app)
+    shown = command_lines()
+    assert shown
+    for words in shown:
+        command = root
+        for word in words:
+            if word.startswith("-"):
+                options = {option for parameter in command.params for option in parameter.opts}
+                assert word.partition("=")[0] in {*options, "--help", "--version"}, words
+            elif hasattr(command, "commands"):
+                assert word in command.commands, words
+                command = command.commands[word]
+
+
+# --- links --------------------------------------------------------------------------------------------------------
+
+
+@every_page
+def test_links_lead_somewhere(page: Path) -> None:
+    """Links between pages resolve, down to the heading; links out of the project are https."""
+    for target in re.findall(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)", prose(page)):
+        path, _, heading = "".join(target).partition("#")
+        if path.startswith("http"):
+            assert path.startswith("https://"), path
+            continue
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), target
+        if heading:
+            assert heading in anchors(found), target
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what GitHub names the headings of a page."""
+    headings = re.findall(r"^#+ +(.+)$", prose(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_linked() -> None:
+    """No page of docs/ is one that nobody finds."""
+    linked = {
+        (page.parent / target.partition("#")[0]).resolve()
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    }
+    assert {page for page in PAGES if page.parent != ROOT} <= linked
+
+
+# --- reference, schema --------------------------------------------------------------------------------------------
+
+
+def test_the_reference_is_up_to_date() -> None:
+    """docs/reference.md is what scripts/make_reference.py writes."""
+    script = [sys.executable, str(ROOT / "scripts" / "make_reference.py"), "--check"]
+    result = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def table(page: Path, heading: str) -> list[list[str]]:
+    """Return the cells of the first table under a heading, without its head."""
+    after = page.read_text("utf-8").partition(f"\n{heading}\n")[2]
+    assert after, f"{page} has no heading {heading!r}"
+    rows = re.search(r"(?:^\|.*\|\n)+", after, flags=re.MULTILINE)
+    assert rows is not None
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[0].splitlines()[2:]]
+
+
+def code(cell: str) -> str:
+    return cell.strip("`")
+
+
+@pytest.fixture
+def catalog(dsn: str) -> Iterator[Callable[..., set[Any]]]:
+    """Ask the catalogs of a database that has just been migrated."""
+    PostgreSQLProvider(PostgreSQLConfig(dsn=dsn)).close()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        yield lambda query, *values: set(connection.execute(query, values).fetchall())
+
+
+SCHEMA = ROOT / "docs" / "schema.md"
+
+
+def test_the_schema_page_names_every_table(catalog: Callable[..., set[Any]]) -> None:
+    """docs/schema.md lists the tables that the migrations make."""
+    made = catalog("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'")
+    listed = table(SCHEMA, "## Tables") + table(SCHEMA, "## Its own tables")
+    assert {code(row[0]) for row in listed} == {name for (name,) in made}
+
+
+def test_the_schema_page_names_every_column(catalog: Callable[..., set[Any]]) -> None:
+    """docs/schema.md lists the columns of a store, with their types."""
+    made = catalog(
+        "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+        "WHERE attrelid = 'long_term_memory'::regclass AND attnum > 0 AND NOT attisdropped"
+    )
+    assert {(code(row[0]), code(row[1])) for row in table(SCHEMA, "## Columns")} == made
+
+
+def test_the_schema_page_names_every_index(catalog: Callable[..., set[Any]]) -> None:
+    """docs/schema.md lists the indexes of a store, with what they are on."""
+    made = catalog(
+        "SELECT indexname, regexp_replace(indexdef, '.* USING ', '') FROM pg_indexes "
+        "WHERE tablename = 'conversation_memory' AND schemaname = 'public'"
+    )
+    assert {(code(row[0]), code(row[1])) for row in table(SCHEMA, "## Indexes")} == made
+
+
+def test_the_schema_page_names_the_storage(catalog: Callable[..., set[Any]]) -> None:
+    """docs/schema.md says how the tables are stored, and how the vector index is built."""
+    (fillfactor,) = catalog("SELECT reloptions::text FROM pg_class WHERE relname = 'long_term_memory'")
+    (storage,) = catalog(
+        "SELECT attstorage::text FROM pg_attribute WHERE attrelid = 'agents'::regclass AND attname = 'embedding'"
+    )
+    text = SCHEMA.read_text("utf-8")
+    assert fillfactor == ("{fillfactor=85}",)
+    assert storage == ("e",)
+    assert "`fillfactor = 85`" in text
+    assert "`STORAGE EXTERNAL`" in text
+    assert (HNSW().m, HNSW().ef_construction) == (24, 128)
+
+
+def test_the_stores_are_listed_in_the_readme() -> None:
+    """README names the seven stores."""
+    stores = {(code(row[0]), code(row[1])) for row in table(ROOT / "README.md", "## Seven stores")}
+    assert stores == {(f"MemoryType.{member.name}", member.value) for member in MemoryType}
+
+
+# --- errors -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def strict_server() -> Iterator[str]:
+    """The connection string of a server of which one user needs a password, and another may create nothing."""
+    with tempfile.TemporaryDirectory(prefix="memorizz-strict-") as path:
+        Path(path).chmod(0o711)
+        rules = Path(path, "pg_hba.conf")
+        rules.write_text("local all ada scram-sha-256\nlocal all all peer map=memorizz\n")
+        rules.chmod(0o644)
+        server = EmbeddedServer(Path(path, "data"), settings={"fsync": "off", "hba_file": str(rules)})
+        conninfo = server.acquire()
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            connection.execute("CREATE ROLE ada LOGIN PASSWORD 'right'")
+            connection.execute("CREATE ROLE guest LOGIN")
+            connection.execute("CREATE DATABASE plain")
+        yield conninfo
+        server.release()
+
+
+class Try:
+    """What goes wrong in the rows of docs/errors.md: one method for each, named after it."""
+
+    def __init__(self, dsn: str, strict: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.dsn = dsn
+        self.strict = strict
+        self.monkeypatch = monkeypatch
+        self.opened: list[PostgreSQLProvider] = []
+
+    def open(self, dsn: str | None = None, **options: Any) -> PostgreSQLProvider:
+        self.opened.append(provider := PostgreSQLProvider(PostgreSQLConfig(dsn=dsn or self.dsn, **options)))
+        return provider
+
+    def store(self, **document: Any) -> None:
+        self.open().store(document, "long_term_memory")
+
+    def unknown_store(self) -> None:
+        self.open().count("memories")
+
+    def embedding_of_another_length(self) -> None:
+        self.store(embedding=[0.1] * 384)
+
+    def nan_in_an_embedding(self) -> None:
+        self.store(embedding=[float("nan")] * 1536)
+
+    def embedding_of_zeros(self) -> None:
+        self.store(embedding=[0.0] * 1536)
+
+    def nan_elsewhere(self) -> None:
+        self.store(metadata={"scores": [1.0, float("nan")]})
+
+    def nul_character(self) -> None:
+        self.store(content="a\0b")
+
+    def value_that_json_has_not(self) -> None:
+        self.store(metadata={"file": sys.stdout})
+
+    def wrong_type_for_a_column(self) -> None:
+        self.store(content=5)
+
+    def indexed_text_too_long(self) -> None:
+        self.store(name="x" * 2000)
+
+    def text_that_is_no_time(self) -> None:
+        self.store(created_at="yesterday")
+
+    def two_ids(self) -> None:
+        self.store(id="a", _id="b")
+
+    def unknown_operator(self) -> None:
+        self.open().count("toolbox", {"size": {"$near": 5}})
+
+    def malformed_operand(self) -> None:
+        self.open().count("toolbox", {"size": {"$in": 5}})
+
+    def malformed_text(self) -> None:
+        self.open().retrieve_by_query({"$text": "tea"}, "toolbox")
+
+    def negative_limit(self) -> None:
+        self.open().retrieve_by_query({}, "toolbox", limit=-1)
+
+    def nothing_to_search_for(self) -> None:
+        self.open().retrieve_memory_components_by_query()
+
+    def before_a_turn_that_is_not_there(self) -> None:
+        self.open().retrieve_conversation_history_ordered_by_timestamp("m1", before="no-such-turn")
+
+    def unreachable_server(self) -> None:
+        PostgreSQLProvider(PostgreSQLConfig(host="127.0.0.1", port=1))
+
+    def missing_database(self) -> None:
+        self.open(make_conninfo(self.dsn, dbname="nowhere"))
+
+    def wrong_password(self) -> None:
+        self.open(make_conninfo(self.strict(), user="ada", password="wrong"))
+
+    def no_password(self) -> None:
+        self.open(make_conninfo(self.strict(), user="ada"))
+
+    def missing_extension(self) -> None:
+        self.open(make_conninfo(self.strict(), user="guest", dbname="plain"))
+
+    def schema_made_for_another_length(self) -> None:
+        self.open().close()
+        self.open(embedding_dimensions=384)
+
+    def tables_not_made_yet(self) -> None:
+        self.open(auto_migrate=False)
+
+    def unknown_option(self) -> None:
+        PostgreSQLConfig(shema="memories")
+
+    def malformed_dsn(self) -> None:
+        PostgreSQLConfig(dsn="postgresql//localhost")
+
+    def no_server_configured(self) -> None:
+        for name in ("HOST", "PORT", "DB", "USER", "PASSWORD"):
+            self.monkeypatch.delenv(f"POSTGRES_{name}", raising=False)
+        self.monkeypatch.setenv("MEMORIZZ_EMBEDDED", "0")
+        PostgreSQLProvider()
+
+    def read_only_server(self) -> None:
+        self.open().close()
+        self.open(make_conninfo(self.dsn, options="-c default_transaction_read_only=on")).store({}, "toolbox")
+
+    def every_connection_in_use(self) -> None:
+        provider = self.open(max_size=1, pool_timeout=0.1)
+        with provider.transaction():
+            provider.count("toolbox")
+
+    def no_answer_in_time(self) -> None:
+        document = {"id": "one"}
+        with self.open().transaction() as first:
+            first.store(document, "toolbox")
+            self.open(operation_timeout=0.2).store(document, "toolbox")
+
+    def failure_caught_inside_a_transaction(self) -> None:
+        self.open().close()
+        reader = self.open(make_conninfo(self.dsn, options="-c default_transaction_read_only=on"))
+        with reader.transaction() as tx, suppress(ReadOnlyError):
+            tx.store({}, "toolbox")
+
+    def transaction_that_is_over(self) -> None:
+        with self.open().transaction() as tx:
+            pass
+        tx.count("toolbox")
+
+    def closed_provider(self) -> None:
+        provider = self.open()
+        provider.close()
+        provider.count("toolbox")
+
+
+ERRORS = ROOT / "docs" / "errors.md"
+MESSAGES = {
+    re.sub(r"\W+", "_", what.strip().lower()): (error, message)
+    for what, error, message in re.findall(
+        r"^\| ([^|]+) \| `(\w+)` \| `+ ?([^|]+?) ?`+ \|$", ERRORS.read_text("utf-8"), re.M
+    )
+}
+
+
+@pytest.mark.parametrize("row", MESSAGES)
+def test_each_row_of_the_error_tables_is_true(
+    row: str, dsn: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What docs/errors.md says goes wrong goes wrong with that error and that message; an ellipsis stands for any."""
+    kind, message = MESSAGES[row]
+    trial = Try(dsn, lambda: request.getfixturevalue("strict_server"), monkeypatch)
+    try:
+        with pytest.raises(errors.MemorizzError) as raised:
+            getattr(trial, row)()
+    finally:
+        for provider in trial.opened:
+            provider.close()
+    assert type(raised.value).__name__ == kind
+    pattern = ".*".join(map(re.escape, message.split("\N{HORIZONTAL ELLIPSIS}")))
+    assert re.fullmatch(pattern, str(raised.value)), str(raised.value)
+
+
+def test_each_way_to_go_wrong_is_documented() -> None:
+    """No trial is without its row."""
+    helpers = {"open", "store"}
+    assert set(MESSAGES) == {name for name in vars(Try) if not name.startswith("_")} - helpers
+
+
+def test_the_errors_page_draws_the_whole_tree() -> None:
+    """docs/errors.md names every error of the library, below its parent."""
+    drawn = re.findall(r"^([ │├└─]*)(\w+)", next(blocks(ERRORS)).text, flags=re.MULTILINE)
+    classes = {
+        name for name, kind in vars(errors).items() if isinstance(kind, type) and kind.__module__ == errors.__name__
+    }
+    assert {name for _, name in drawn} == classes
+    parents: dict[int, str] = {}
+    for indent, name in drawn:
+        parents[len(indent)] = name
+        if indent:
+            assert parents[len(indent) - 4] in {base.__name__ for base in getattr(errors, name).__bases__}
+
+
+def test_the_messages_of_the_readme_are_those_of_the_errors_page() -> None:
+    """README's troubleshooting quotes the messages as docs/errors.md does."""
+    after = (ROOT / "README.md").read_text("utf-8").partition("\n## Troubleshooting\n")[2].partition("\n## ")[0]
+    quoted = re.findall(r"^\*\*`(\w+): ([^`]+?)\N{HORIZONTAL ELLIPSIS}`\*\*", after, flags=re.MULTILINE)
+    assert len(quoted) >= 6
+    for kind, message in quoted:
+        assert any(error == kind and text.startswith(message) for error, text in MESSAGES.values()), message
