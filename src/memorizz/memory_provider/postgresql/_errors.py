@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from shlex import quote
 
 import psycopg
 import psycopg_pool
@@ -39,6 +40,7 @@ _TABLE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], type[
      "the schema is not as it was made: run `memorizz doctor`"),
     ((errors.DuplicateTable, errors.DuplicateObject), SchemaError,
      "the schema already holds something of this name that is not memorizz's: use PostgreSQLConfig(schema=...)"),
+    (errors.InsufficientPrivilege, DatabaseError, "this user lacks a right: have the owner grant it"),
     (errors.ConnectionException, ConnectionFailed, "the connection was lost"),
     ((errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow), ConnectionFailed,
      "the server is going down or coming up"),
@@ -66,7 +68,7 @@ def failed_to_connect(error: psycopg.Error, where: str, database: str | None) ->
     cause = _text(error)
     advice = "check that the server runs and that host, port, user and password are right"
     if "does not exist" in cause and "database" in cause:
-        advice = f"create the database: createdb {database}"
+        advice = f"create the database: createdb {quote(database or '')}"
     return ConnectionFailed(f"Failed to connect to PostgreSQL: {where}: {cause}; {advice}")
 
 

@@ -237,8 +237,10 @@ class PostgreSQLConfig:
             seconds = getattr(self, name)
             if not (isinstance(seconds, int | float) and seconds > 0) and (seconds is not None or name[0] != "o"):
                 raise ConfigurationError(f"{name}={seconds!r}: expected a number of seconds above 0")
-        if self.schema is not None and not (0 < len(self.schema.encode()) < 64 and "\0" not in self.schema):
-            raise ConfigurationError(f"schema={self.schema!r}: expected a name of 1 to 63 bytes")
+        if self.schema is not None and not _is_schema(self.schema):
+            raise ConfigurationError(
+                f"schema={self.schema!r}: expected a name of 1 to 63 bytes without NUL and %, and not $user"
+            )
 
 
 def _server(
@@ -291,6 +293,11 @@ def _port(port: Any) -> int:
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ConfigurationError(f"{name}={value!r}: expected one of {', '.join(choices)}")
+
+
+def _is_schema(name: str) -> bool:
+    # The driver takes % for the beginning of a parameter, and in a search_path $user is somebody's name.
+    return 0 < len(name.encode()) < 64 and not {"\0", "%"} & set(name) and name != "$user"
 
 
 def _check_range(name: str, value: object, low: int, high: int) -> None:
