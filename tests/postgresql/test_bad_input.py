@@ -1,0 +1,267 @@
+"""The table of bad inputs: what each is answered with. The docs show these messages.
+
+Each message says what was wrong, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from memorizz.errors import (
+    ConfigurationError,
+    ConnectionFailed,
+    DimensionMismatch,
+    FilterError,
+    InvalidDocument,
+    MemorizzError,
+    ProviderClosed,
+    ReadOnlyError,
+    SchemaError,
+)
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql import PostgreSQLConfig
+
+LONG = MemoryType.LONG_TERM_MEMORY
+SECRET = "s3cret-of-ours"
+
+
+def message(error: type[MemorizzError], call: Callable[[], Any]) -> str:
+    """Make a call that must fail with an error of this very class; return what it says, on one line."""
+    with pytest.raises(MemorizzError) as caught:
+        call()
+    assert type(caught.value) is error
+    text = str(caught.value)
+    assert SECRET not in text
+    assert "\n" not in text
+    return text
+
+
+def config_of(server: Any, **options: Any) -> PostgreSQLConfig:
+    given = {"host": server.host, "port": server.port, "user": server.user, "password": server.password}
+    return PostgreSQLConfig(**given | {"database": "postgres", "connect_timeout": 5} | options)
+
+
+# --- what a caller passes -----------------------------------------------------------------------------------------
+
+
+def test_an_unknown_store(face: Any) -> None:
+    """The name is quoted and the seven are listed."""
+    assert message(ConfigurationError, lambda: face.store({}, "long_term_memories")) == (
+        "unknown memory store 'long_term_memories': expected a MemoryType or one of personas, toolbox, "
+        "short_term_memory, long_term_memory, conversation_memory, workflow_memory, agents"
+    )
+
+
+def test_an_embedding_of_the_wrong_length(face: Any) -> None:
+    """The store, the length expected and the length got are named, and both ways out."""
+    for call in (
+        lambda: face.store({"embedding": [0.1, 0.2]}, LONG),
+        lambda: face.retrieve_by_query({"embedding": [0.1, 0.2]}, LONG),
+    ):
+        assert message(DimensionMismatch, call) == (
+            "cannot store 'embedding': vector dimension mismatch: long_term_memory holds vectors of 4 dimensions, "
+            "got 2; use the embedding model that the store was made for, or another schema with embedding_dimensions=2"
+        )
+
+
+def test_not_a_number(face: Any) -> None:
+    """NaN is refused by its path, in JSON and in an embedding."""
+    assert message(InvalidDocument, lambda: face.store({"metadata": {"scores": [1.0, float("nan")]}}, LONG)) == (
+        "cannot store 'metadata.scores[1]': nan is not a finite number; JSON has none such, use None"
+    )
+    assert message(InvalidDocument, lambda: face.store({"embedding": [1, 2, 3, float("nan")]}, LONG)) == (
+        "cannot store 'embedding': the vector holds NaN or infinity; every number must be finite in single precision"
+    )
+
+
+def test_a_nul_character(face: Any) -> None:
+    """NUL is refused by its path, with the option that replaces it."""
+    assert message(InvalidDocument, lambda: face.store({"content": "a\0b"}, LONG)) == (
+        "cannot store 'content': the text holds a NUL character, which PostgreSQL cannot store; remove it, or use "
+        "PostgreSQLConfig(on_invalid_text='replace')"
+    )
+
+
+def test_a_value_that_json_cannot_hold(face: Any) -> None:
+    """The path and the type are named, and what there may be."""
+    assert message(InvalidDocument, lambda: face.store({"tool": {"callback": print}}, LONG)) == (
+        "cannot store 'tool.callback': a builtin_function_or_method cannot be kept as JSON; expected str, int, float, "
+        "bool, None, list, dict, datetime, UUID, Enum, Decimal, set or tuple"
+    )
+
+
+def test_a_key_of_the_wrong_type(face: Any) -> None:
+    """A key with a column says what it holds."""
+    assert message(InvalidDocument, lambda: face.store({"importance_score": "high"}, LONG)) == (
+        "cannot store 'importance_score': expected a finite number in double precision or None, got 'high'"
+    )
+
+
+def test_an_unknown_operator(face: Any) -> None:
+    """The operator and its key are named, and the operators that there are."""
+    text = message(FilterError, lambda: face.retrieve_by_query({"age": {"$near": 5}}, LONG))
+    assert text.startswith("unknown operator $near under 'age'; expected one of $eq, $ne, $gt")
+
+
+def test_a_malformed_operand(face: Any) -> None:
+    """The operator, its key and the form of the operand are named."""
+    text = message(FilterError, lambda: face.count(LONG, {"age": {"$in": 5}}))
+    assert text == "$in under 'age' expects a list of values, {'$in': [...]}; got a int"
+
+
+def test_a_closed_provider(open_face: Callable[..., Any], config: PostgreSQLConfig) -> None:
+    """A call after close says what to do."""
+    face = open_face(config)
+    face.count(LONG)
+    face.close()
+    assert message(ProviderClosed, lambda: face.count(LONG)) == "the provider is closed: open a new one"
+
+
+def test_a_read_only_transaction(open_face: Callable[..., Any], config: PostgreSQLConfig) -> None:
+    """A write where nothing can be written says so, and where writes go."""
+    read_only = config.replace(libpq={"options": "-c default_transaction_read_only=on"})
+    with open_face(read_only) as face:
+        text = message(ReadOnlyError, lambda: face.store({}, LONG))
+    assert text.startswith(
+        "the server or the transaction is read-only: write to the primary "
+        "(cannot execute INSERT in a read-only transaction; host "
+    )
+
+
+# --- what a server answers ----------------------------------------------------------------------------------------
+
+
+def test_a_server_that_is_not_there(open_face: Callable[..., Any], plain_postgresql: Any) -> None:
+    """Host, port and database are named, within the connect timeout."""
+    started = time.monotonic()
+    config = PostgreSQLConfig("127.0.0.1", 1, "memorizz", "ada", SECRET, connect_timeout=2)
+    text = message(ConnectionFailed, lambda: open_face(config).count(LONG))
+    assert time.monotonic() - started < 10
+    assert text.startswith(
+        "Failed to connect to PostgreSQL: host 127.0.0.1, port 1, database memorizz, user ada: connection failed:"
+    )
+    assert text.endswith("; check that the server runs and that host, port, user and password are right")
+
+
+def test_a_server_that_does_not_answer(open_face: Callable[..., Any]) -> None:
+    """A port that accepts and then says nothing is given up at the connect timeout."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = PostgreSQLConfig("127.0.0.1", silent.getsockname()[1], password=SECRET, connect_timeout=2)
+        started = time.monotonic()
+        text = message(ConnectionFailed, lambda: open_face(config).count(LONG))
+        assert time.monotonic() - started < 10
+    assert text.startswith("Failed to connect to PostgreSQL: host 127.0.0.1, port ")
+    assert "timeout" in text
+
+
+def test_it_is_a_connection_error(open_face: Callable[..., Any]) -> None:
+    """Python's own ConnectionError catches it."""
+    config = PostgreSQLConfig("127.0.0.1", 1, connect_timeout=2)
+    with pytest.raises(ConnectionError, match=r"^Failed to connect to PostgreSQL"):
+        open_face(config).count(LONG)
+
+
+def test_a_wrong_password(open_face: Callable[..., Any], plain_postgresql: Any) -> None:
+    """The server's own words, and no password."""
+    config = config_of(plain_postgresql, password=SECRET)
+    text = message(ConnectionFailed, lambda: open_face(config).count(LONG))
+    assert text.startswith(
+        f"Failed to connect to PostgreSQL: host 127.0.0.1, port {plain_postgresql.port}, database postgres, "
+        "user postgres: "
+    )
+    assert 'password authentication failed for user "postgres"' in text
+    assert plain_postgresql.password not in text
+
+
+def test_no_password(open_face: Callable[..., Any], plain_postgresql: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password that the server wants and nobody gave is said."""
+    for variable in ("PGPASSWORD", "POSTGRES_PASSWORD", "PGPASSFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    config = config_of(plain_postgresql, password=None, passfile="/nonexistent")
+    assert "no password supplied" in message(ConnectionFailed, lambda: open_face(config).count(LONG))
+
+
+def test_a_missing_database(open_face: Callable[..., Any], plain_postgresql: Any) -> None:
+    """The command that creates it is said."""
+    config = config_of(plain_postgresql, database="memories of ada")
+    text = message(ConnectionFailed, lambda: open_face(config).count(LONG))
+    assert text.startswith("Failed to connect to PostgreSQL: host 127.0.0.1, ")
+    assert 'database "memories of ada" does not exist' in text
+    assert text.endswith("; create the database: createdb 'memories of ada'")
+
+
+def test_a_missing_extension(open_face: Callable[..., Any], plain_postgresql: Any) -> None:
+    """A server without pgvector is told what to install, and nothing is left behind."""
+    config = config_of(plain_postgresql, schema="memories")
+    text = message(SchemaError, lambda: open_face(config).count(LONG))
+    version = plain_postgresql.version
+    assert text.startswith(
+        "extension \"vector\" does not exist in database 'postgres', and this user cannot create it ("
+    )
+    assert text.endswith(
+        f"): install pgvector on the server (Debian's package postgresql-{version}-pgvector, the image "
+        "pgvector/pgvector) and run `CREATE EXTENSION vector` in 'postgres' as a superuser"
+    )
+    with psycopg.connect(config.conninfo) as connection:
+        assert connection.execute("SELECT FROM pg_namespace WHERE nspname = 'memories'").fetchone() is None
+
+
+def test_an_extension_that_this_user_may_not_create(open_face: Callable[..., Any], dsn: str) -> None:
+    """Where pgvector is installed and a right is missing, the command and who may run it are said."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA ours; GRANT ALL ON SCHEMA ours TO PUBLIC")
+    options = "-c role=pg_monitor"
+    config = PostgreSQLConfig(dsn=dsn, schema="ours", embedding_dimensions=4, options=options)
+    text = message(SchemaError, lambda: open_face(config).count(LONG))
+    assert "permission denied" in text
+    assert "run `CREATE EXTENSION vector` in " in text
+
+
+def test_another_length_than_the_schemas(open_face: Callable[..., Any], migrated_dsn: str) -> None:
+    """Opening a schema with another length of vectors names both."""
+    config = PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=8)
+    assert message(ConfigurationError, lambda: open_face(config).count(LONG)) == (
+        "vector dimension mismatch: schema 'public' holds vectors of 4 dimensions, the configuration says "
+        "embedding_dimensions=8: open it with 4, or use another schema"
+    )
+
+
+def test_a_schema_that_was_not_migrated(open_face: Callable[..., Any], dsn: str) -> None:
+    """auto_migrate=False creates nothing and says what does."""
+    config = PostgreSQLConfig(dsn=dsn, auto_migrate=False)
+    text = message(SchemaError, lambda: open_face(config).count(LONG))
+    assert text.startswith("schema 'public' of database 'memorizz_test_")
+    assert "run `memorizz migrate`, or open the provider with auto_migrate=True" in text
+    with psycopg.connect(dsn) as connection:
+        assert connection.execute("SELECT FROM pg_class WHERE relname = 'personas'").fetchone() is None
+
+
+def test_a_table_of_the_users_own_in_the_way(open_face: Callable[..., Any], dsn: str) -> None:
+    """A table of a store's name that is not ours is left alone, named, and the way around it is said."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE TABLE agents (mine int); INSERT INTO agents VALUES (7)")
+        config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=4)
+        text = message(SchemaError, lambda: open_face(config).count(LONG))
+        assert "agents" in text
+        assert "PostgreSQLConfig(schema=...)" in text
+        assert connection.execute("SELECT mine FROM agents").fetchone() == (7,)
+        assert connection.execute("SELECT FROM pg_class WHERE relname = 'personas'").fetchone() is None
+    with open_face(config.replace(schema="ours")) as face:
+        assert face.list_memagents() == []
+
+
+def test_a_right_that_is_missing(open_face: Callable[..., Any], migrated_dsn: str) -> None:
+    """A user who may not read the tables is told which one."""
+    with psycopg.connect(migrated_dsn, autocommit=True) as connection:
+        connection.execute("GRANT SELECT ON memorizz_migrations, memorizz_settings TO pg_monitor")
+    config = PostgreSQLConfig(dsn=make_conninfo(migrated_dsn, options="-c role=pg_monitor"), embedding_dimensions=4)
+    with open_face(config) as face, pytest.raises(MemorizzError, match=r"lacks a right.*table long_term_memory"):
+        face.count(LONG)
