@@ -244,4 +244,4 @@ def test_a_demo_leaves_no_server_running(memorizz: Callable[..., Any], data: Pat
     page = memorizz("demo", "--embedded", data).stdout
     assert f"memorizz doctor --embedded '{data}' --schema memorizz_demo" in page
     assert memorizz("server", "status", "--json", "--embedded", data).json["running"] is False
-    assert "Already" in memorizz("demo", "--embedded", data).stdout
+    assert "Already there" in memorizz("demo", "--embedded", data).stdout

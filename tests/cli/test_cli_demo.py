@@ -46,7 +46,7 @@ def test_the_second_run_finds_what_the_first_stored(memorizz: Callable[..., Any]
     first = memorizz("demo", "--dsn", dsn)
     assert f"Stored {sum(COUNTS.values())} memories" in first.stdout
     second = memorizz("demo", "--dsn", dsn)
-    assert f"Already {sum(COUNTS.values())} memories" in second.stdout
+    assert f"Already there: {sum(COUNTS.values())} memories" in second.stdout
     third = memorizz("demo", "--dsn", dsn, "--json").json
     assert third["stored"]["now"] is False
     assert third["stored"]["by_store"] == COUNTS

@@ -33,13 +33,13 @@ def show(result: Mapping[str, Any], options: str) -> None:
 
 def _stored(stored: Mapping[str, Any], schema: str) -> None:
     documents = stored["documents"]
-    each = " · ".join(f"{store} {count}" for store, count in stored["by_store"].items())
+    each = ", ".join(f"{store} {count}" for store, count in stored["by_store"].items())
     _show.say()
     if stored["now"]:
         _show.say(f"Stored {documents} memories in {stored['seconds']:.1f} s, in the schema {schema}.", "green")
     else:
         _show.say(
-            f"Already {documents} memories in the schema {schema}, from {_show.when(stored['since'])}: nothing stored.",
+            f"Already there: {documents} memories in the schema {schema}, from {_show.when(stored['since'])}.",
             "green",
         )
     _show.say(each, "dim")
@@ -49,7 +49,7 @@ def _search(title: str, search: Mapping[str, Any], note: str = "") -> None:
     _section(title, search["milliseconds"])
     _question(search["text"], search["caption"].removeprefix(f"{title}: "), note)
     _calls(*_calls_of(search))
-    _table(_HIT, [_row(hit) for hit in search["hits"]])
+    _table(_HIT, _best_in_bold([_row(hit) for hit in search["hits"]]))
 
 
 def _filtered(title: str, without: Mapping[str, Any], search: Mapping[str, Any]) -> None:
@@ -57,10 +57,9 @@ def _filtered(title: str, without: Mapping[str, Any], search: Mapping[str, Any])
     _section(title, search["milliseconds"])
     _question(search["text"], search["caption"])
     _calls(*_calls_of(search))
-    rows = [("without", *_row(hit)) for hit in without["hits"][:1]] + [
-        ("with", *_row(hit)) for hit in search["hits"][:2]
-    ]
-    _table({"filter": _show.LEFT} | _HIT, rows)
+    all_of_them = [("without", *_row(hit)) for hit in without["hits"][:1]]
+    let_through = [("with", *_row(hit)) for hit in search["hits"][:2]]
+    _table({"filter": _show.LEFT} | _HIT, [*all_of_them, *_best_in_bold(let_through)])
 
 
 def _history(title: str, history: Mapping[str, Any]) -> None:
@@ -98,7 +97,7 @@ def _agent(title: str, found: Mapping[str, Any], tool: Mapping[str, Any]) -> Non
         (f"{hit['score']:.2f}", f"{hit['role']} said" if "role" in hit else hit["name"], hit["content"])
         for hit in found["hits"]
     ]
-    _table(_HIT, rows)
+    _table(_HIT, _best_in_bold(rows))
 
 
 def _next(result: Mapping[str, Any], options: str) -> None:
@@ -141,7 +140,7 @@ def _say(text: str, style: str = "") -> None:
 
 
 def _question(text: str, caption: str, note: str = "") -> None:
-    _say(f"“{text}”", "bold")
+    _say(f'"{text}"', "bold")
     _say(caption[:1].upper() + caption[1:])
     if note:
         _say(note, "dim")
@@ -161,6 +160,10 @@ def _calls_of(search: Mapping[str, Any]) -> Sequence[str]:
         f'query = {{"embedding": vector{conditions}}}',
         f'provider.retrieve_by_query(query, "{search["store"]}", limit={search["limit"]})',
     )
+
+
+def _best_in_bold(rows: Sequence[Sequence[str]]) -> list[Sequence[Any]]:
+    return [[Text(_show.plain(cell), "bold") for cell in row] for row in rows[:1]] + list(rows[1:])
 
 
 def _row(hit: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -50,7 +50,9 @@ def heading(text: str, beside: str = "") -> None:
     line.add_column(ratio=1)
     if beside:
         line.add_column(no_wrap=True, style="dim")
-    line.add_row(plain(text), Rule(style="dim"), *filter(None, [beside]))
+    # Rich's rule does not see by itself that it is to be written in ASCII.
+    dash = "-" if console().options.ascii_only else "─"
+    line.add_row(plain(text), Rule(characters=dash, style="dim"), *filter(None, [beside]))
     console().print(line)
 
 
@@ -63,7 +65,9 @@ def table(
     columns: Mapping[str, Mapping[str, Any]], rows: Sequence[Sequence[RenderableType]], last: Sequence[str] = ()
 ) -> Table:
     """Return a table; a column's options are those of rich. `last` is set apart at the end."""
-    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+    made = Table(
+        box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", border_style="dim", padding=(0, 1, 0, 0)
+    )
     for name, options in columns.items():
         made.add_column(name, **options)
     for row in rows:
