@@ -15,10 +15,8 @@ MEMORIES = 100
 _SUBJECTS = 200
 # Vectors of a model fill few of their dimensions; noise in all 1,536 would have no near neighbours to be found.
 _LATENT = 48
-_WORDS = (
-    "tea garden winter music letter train harbour recipe doctor budget school flight window paper island "
-    "river market kitchen engine holiday camera forest meeting ticket bicycle story"
-).split()
+_TALK = "tea garden winter music letter train harbour recipe doctor budget school flight window paper island river"
+_WORDS = f"{_TALK} market kitchen engine holiday camera forest meeting ticket bicycle story".split()
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 Document = dict[str, Any]

@@ -2,8 +2,8 @@
 
 Everything that is known to help is done: vectors in binary, binary results, no embedding that was not asked for,
 autocommit, one round trip, prepared statements where a plan can be kept and a plan of its own where it cannot. It
-knows what a library cannot know, which columns and keys its documents have, and it checks nothing. What it returns are the
-provider's documents, key for key; operations.py makes sure of that.
+knows what a library cannot know, which columns and keys its documents have, and it checks nothing. What it returns
+are the provider's documents, key for key; operations.py makes sure of that.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from benchmarks.data import Document
 
 _COLUMNS = "d.id, d.data, d.name, d.memory_id, d.content, d.importance_score, d.metadata, d.created_at, d.updated_at"
 _LIVE = "(d.expires_at IS NULL OR d.expires_at > now())"
+_TYPES = ("uuid", "jsonb", "text", "text", "text", "float8", "jsonb", "timestamptz", "timestamptz")
 _WRITTEN = ("id", "data", "name", "memory_id", "content", "importance_score", "metadata", "created_at", "updated_at")
 
 
@@ -68,9 +69,35 @@ class _VectorDumper(Dumper):
         return len(obj).to_bytes(2) + b"\0\0" + obj.astype(">f4").tobytes()
 
 
-def _adapt(connection: Connection[Any] | AsyncConnection[Any], vector: TypeInfo) -> None:
-    dumper = type("VectorDumper", (_VectorDumper,), {"oid": vector.oid})
-    connection.adapters.register_dumper(np.ndarray, dumper)
+def _adapt(connection: Connection[Any]) -> None:
+    _register(connection, TypeInfo.fetch(connection, "vector"))
+
+
+async def _adapt_async(connection: AsyncConnection[Any]) -> None:
+    _register(connection, await TypeInfo.fetch(connection, "vector"))
+
+
+def _register(connection: Connection[Any] | AsyncConnection[Any], vector: TypeInfo | None) -> None:
+    assert vector is not None
+    vector.register(connection)
+    connection.adapters.register_dumper(np.ndarray, type("VectorDumper", (_VectorDumper,), {"oid": vector.oid}))
+
+
+_SIZE: dict[str, Any] = {"min_size": 1, "max_size": 10, "open": False}
+
+
+def _kept_plans(schema: str, vector_schema: str) -> dict[str, Any]:
+    return {"autocommit": True, "options": f"-c search_path={schema},{vector_schema}"}
+
+
+def _own_plans(schema: str, vector_schema: str) -> dict[str, Any]:
+    """Prepared, but planned anew for each value; and the planner told that no disk turns.
+
+    With random pages as dear as they are by default it compares all of 10,000 vectors rather than use the index.
+    """
+    options = _kept_plans(schema, vector_schema)
+    options["options"] += " -c plan_cache_mode=force_custom_plan -c random_page_cost=1.1"
+    return options
 
 
 class Raw:
@@ -78,27 +105,18 @@ class Raw:
 
     def __init__(self, conninfo: str, schema: str, vector_schema: str) -> None:
         self._statements = Statements(schema)
-        self._pool = ConnectionPool(
-            conninfo,
-            kwargs={"autocommit": True, "options": f"-c search_path={schema},{vector_schema}"},
-            configure=self._configure,
-            max_size=10,
-            open=True,
-        )
-        self._vector: TypeInfo | None = None
-
-    def _configure(self, connection: Connection[Any]) -> None:
-        vector = TypeInfo.fetch(connection, "vector")
-        assert vector is not None
-        _adapt(connection, vector)
-        self._vector = vector
+        self._pool = ConnectionPool(conninfo, kwargs=_kept_plans(schema, vector_schema), configure=_adapt, **_SIZE)
+        self._searches = ConnectionPool(conninfo, kwargs=_own_plans(schema, vector_schema), configure=_adapt, **_SIZE)
+        self._pool.open(wait=True)
+        self._searches.open(wait=True)
 
     def close(self) -> None:
         self._pool.close()
+        self._searches.close()
 
-    def _rows(self, statement: str, parameters: Any, prepare: bool) -> list[tuple[Any, ...]]:
-        with self._pool.connection() as connection:
-            return connection.cursor(binary=True).execute(statement, parameters, prepare=prepare).fetchall()
+    def explain_nearest(self, vector: np.ndarray, limit: int) -> str:
+        """Return the plan of a search."""
+        return str(_rows(self._searches, "EXPLAIN " + self._statements.nearest, {"vector": vector, "limit": limit}))
 
     def store(self, document: Document) -> str:
         row = _row(document)
@@ -108,31 +126,34 @@ class Raw:
 
     def store_many(self, documents: Sequence[Document]) -> list[str]:
         rows = [_row(document) for document in documents]
-        with self._pool.connection() as connection, connection.cursor() as cursor:
-            with cursor.copy(self._statements.copy) as copy:
-                types = ["uuid", "jsonb", "text", "text", "text", "float8", "jsonb", "timestamptz", "timestamptz"]
-                copy.set_types([*types, self._vector.oid])
-                for row in rows:
-                    copy.write_row(row)
+        with self._pool.connection() as connection, connection.cursor().copy(self._statements.copy) as copy:
+            copy.set_types([*_TYPES, connection.adapters.types["vector"].oid])
+            for row in rows:
+                copy.write_row(row)
         return [str(row[0]) for row in rows]
 
     def retrieve_by_id(self, id: str) -> Document | None:
-        rows = self._rows(self._statements.by_id, (UUID(id),), prepare=True)
+        rows = _rows(self._pool, self._statements.by_id, (UUID(id),))
         return _document(rows[0]) if rows else None
 
     def nearest(self, vector: np.ndarray, limit: int) -> list[Document]:
-        rows = self._rows(self._statements.nearest, {"vector": vector, "limit": limit}, prepare=False)
+        rows = _rows(self._searches, self._statements.nearest, {"vector": vector, "limit": limit})
         return [_hit(row) for row in rows]
 
     def nearest_in_memory(self, vector: np.ndarray, limit: int, memory_id: str) -> list[Document]:
         parameters = {"vector": vector, "limit": limit, "memory_id": memory_id}
-        return [_hit(row) for row in self._rows(self._statements.nearest_in_memory, parameters, prepare=False)]
+        return [_hit(row) for row in _rows(self._searches, self._statements.nearest_in_memory, parameters)]
 
     def list_all(self) -> list[Document]:
-        return [_document(row) for row in self._rows(self._statements.list_all, None, prepare=True)]
+        return [_document(row) for row in _rows(self._pool, self._statements.list_all, None)]
 
     def history(self, memory_id: str) -> list[Document]:
-        return [_turn(row) for row in self._rows(self._statements.history, (memory_id,), prepare=False)]
+        return [_turn(row) for row in _rows(self._searches, self._statements.history, (memory_id,))]
+
+
+def _rows(pool: ConnectionPool[Connection[Any]], statement: str, parameters: Any) -> list[tuple[Any, ...]]:
+    with pool.connection() as connection:
+        return connection.cursor(binary=True).execute(statement, parameters, prepare=True).fetchall()
 
 
 class AsyncRaw:
@@ -140,37 +161,33 @@ class AsyncRaw:
 
     def __init__(self, conninfo: str, schema: str, vector_schema: str) -> None:
         self._statements = Statements(schema)
-        self._pool = AsyncConnectionPool(
-            conninfo,
-            kwargs={"autocommit": True, "options": f"-c search_path={schema},{vector_schema}"},
-            configure=self._configure,
-            max_size=10,
-            open=False,
-        )
-
-    async def _configure(self, connection: AsyncConnection[Any]) -> None:
-        vector = await TypeInfo.fetch(connection, "vector")
-        assert vector is not None
-        _adapt(connection, vector)
+        kept, own = _kept_plans(schema, vector_schema), _own_plans(schema, vector_schema)
+        self._pool = AsyncConnectionPool(conninfo, kwargs=kept, configure=_adapt_async, **_SIZE)
+        self._searches = AsyncConnectionPool(conninfo, kwargs=own, configure=_adapt_async, **_SIZE)
 
     async def open(self) -> None:
         await self._pool.open(wait=True)
+        await self._searches.open(wait=True)
 
     async def close(self) -> None:
         await self._pool.close()
-
-    async def _rows(self, statement: str, parameters: Any, prepare: bool) -> list[tuple[Any, ...]]:
-        async with self._pool.connection() as connection:
-            cursor = await connection.cursor(binary=True).execute(statement, parameters, prepare=prepare)
-            return await cursor.fetchall()
+        await self._searches.close()
 
     async def retrieve_by_id(self, id: str) -> Document | None:
-        rows = await self._rows(self._statements.by_id, (UUID(id),), prepare=True)
+        rows = await _rows_async(self._pool, self._statements.by_id, (UUID(id),))
         return _document(rows[0]) if rows else None
 
     async def nearest(self, vector: np.ndarray, limit: int) -> list[Document]:
-        rows = await self._rows(self._statements.nearest, {"vector": vector, "limit": limit}, prepare=False)
+        rows = await _rows_async(self._searches, self._statements.nearest, {"vector": vector, "limit": limit})
         return [_hit(row) for row in rows]
+
+
+async def _rows_async(
+    pool: AsyncConnectionPool[AsyncConnection[Any]], statement: str, parameters: Any
+) -> list[tuple[Any, ...]]:
+    async with pool.connection() as connection:
+        cursor = await connection.cursor(binary=True).execute(statement, parameters, prepare=True)
+        return await cursor.fetchall()
 
 
 def _row(document: Document) -> tuple[Any, ...]:

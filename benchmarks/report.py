@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -74,7 +75,7 @@ def show(title: str, head: Sequence[str], body: Lines) -> None:
     table = Table(*head, title=title, title_justify="left")
     for line in body:
         table.add_row(*line)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def write(facts: dict[str, str], results: Sequence[Result], growths: Sequence[Growth]) -> None:
@@ -87,8 +88,8 @@ def write(facts: dict[str, str], results: Sequence[Result], growths: Sequence[Gr
 
 _INTRODUCTION = """# Results
 
-Written by `python -m benchmarks --write`. The same work was done by hand-written psycopg (`raw.py`) and by the provider,
-in turns within one run; the times are medians. A ratio holds from machine to machine, a time does not."""
+Written by `python -m benchmarks --write`. The same work was done by hand-written psycopg (`raw.py`) and by the
+provider, in turns within one run; the times are medians. A ratio holds from machine to machine, a time does not."""
 
 
 def _markdown(head: Sequence[str], body: Lines) -> str:
