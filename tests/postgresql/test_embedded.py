@@ -427,6 +427,20 @@ def test_a_stranger_does_not_get_in(server: EmbeddedServer, work: Callable[..., 
     server.path.chmod(0o700)
 
 
+@as_root
+def test_a_server_in_another_container(server: EmbeddedServer) -> None:
+    """A server that works where its process cannot be seen is neither used nor started a second time."""
+    server.acquire()
+    separate = ["unshare", "--pid", "--ipc", "--fork", "--mount-proc"]
+    if subprocess.run([*separate, "true"], check=False).returncode:
+        pytest.skip("this root may not make containers")
+    result = subprocess.run(
+        [*separate, sys.executable, WORKER, server.path], stdin=subprocess.DEVNULL, capture_output=True, check=True
+    )
+    assert "another container" in json.loads(result.stdout)["message"]
+    assert len(postmasters(server.path)) == 1
+
+
 # --- sharing ------------------------------------------------------------------------------------------------------
 
 
@@ -529,6 +543,20 @@ def test_killed_while_starting(room: Path, work: Callable[..., Worker], delay: f
     assert not list(path.glob(".memorizz/ready"))
     server.release()
     assert not postmasters(path)
+
+
+def test_an_interrupted_start(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Ctrl-C while the server comes up leaves no server."""
+
+    def interrupt(self: EmbeddedServer, pid: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EmbeddedServer, "_ready", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        server.acquire()
+    assert gone(server.path)
+    monkeypatch.undo()
+    server.acquire()
 
 
 def test_a_fork_does_not_release_its_parents_use(server: EmbeddedServer) -> None:

@@ -1,5 +1,7 @@
 """A PostgreSQL server of one's own, out of a wheel: nothing to install, nothing to configure, nothing left running.
 
+Tried on Linux. It is written for macOS and Windows too, and was not tried there.
+
 _server.py     EmbeddedServer: join, leave, look, stop
 _folder.py     the data folder: whose it is, making it, its settings
 _programs.py   the wheel's programs, and the user that they run as

@@ -166,7 +166,7 @@ class EmbeddedServer:
             else:
                 self._ensure_watcher(account)
             conninfo = self._conninfo(server)
-            _make_database(conninfo)
+            _make_database(self.path, conninfo)
             return conninfo
 
     @contextmanager
@@ -188,12 +188,16 @@ class EmbeddedServer:
         command += _folder.options(self.path, account, self._settings)
         starting = self.path / PRIVATE / _watch.STARTING
         _folder.write(starting, "", account)
+        # Before the server, so that it is never without.
+        self._ensure_watcher(account)
         try:
-            # Before the server, so that it is never without.
-            self._ensure_watcher(account)
-            return self._launch(command, account)
-        finally:
+            server = self._launch(command, account)
+        except Exception:
+            # After an interrupt it stays, as when we are killed: the server may be on its way up.
             starting.unlink(missing_ok=True)
+            raise
+        starting.unlink()
+        return server
 
     def _sync(self) -> list[str]:
         """Say how initdb makes the disk keep a thousand new files, on which all that is stored later stands."""
@@ -250,15 +254,24 @@ class EmbeddedServer:
             return
         if _watch.answers(server):
             raise ConfigurationError(
-                f"the server in {self.path} runs in another container or on another machine, and cannot be shared with "
-                "it: stop it there, or use another path"
+                f"the server in {self.path} runs in another container, and cannot be shared with it: stop it there, or "
+                "use another path"
             )
         # The number of a process that has ended stays: with it PostgreSQL sees to sessions that have not ended yet.
-        if psutil.pid_exists(server.pid):
+        if psutil.pid_exists(server.pid) and not self._is_server(server.pid):
             logger.warning("the process %s in postmaster.pid is no server of %s: removed", server.pid, self.path)
             (self.path / "postmaster.pid").unlink()
         if server.socket_folder:
             Path(server.socket_folder, f".s.PGSQL.{server.port}.lock").unlink(missing_ok=True)
+
+    def _is_server(self, pid: int) -> bool:
+        import psutil
+
+        try:
+            process = psutil.Process(pid)
+            return process.name().startswith("postgres") and os.path.samefile(process.cwd(), self.path)
+        except (psutil.Error, FileNotFoundError):
+            return False
 
     def _ensure_watcher(self, account: Account) -> None:
         """See that somebody stops the server when the last user has gone."""
@@ -359,7 +372,7 @@ class EmbeddedServer:
             os.truncate(self._log_path, 0)
 
 
-def _make_database(conninfo: str) -> None:
+def _make_database(path: Path, conninfo: str) -> None:
     """Make our database where it is missing; this is also the proof that the server takes connections."""
     import psycopg
     from psycopg.conninfo import make_conninfo
@@ -369,7 +382,7 @@ def _make_database(conninfo: str) -> None:
             if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
                 server.execute(f'CREATE DATABASE "{DATABASE}"')
     except psycopg.Error as error:
-        raise ConnectionFailed(f"the embedded server refuses its own user: {error}") from error
+        raise ConnectionFailed(f"the server in {path} runs, but takes no connection: {error}") from error
 
 
 _servers: weakref.WeakSet[EmbeddedServer] = weakref.WeakSet()

@@ -116,6 +116,9 @@ def read_pid_file(folder: str) -> PidFile | None:
 
 def alive(pid: int) -> bool:
     """Say whether a process runs; one that has ended and was not yet collected by its parent does not."""
+    if sys.platform == "win32":
+        # There os.kill() has no signal that only asks.
+        return pid != 0
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
