@@ -242,6 +242,6 @@ def test_the_embedded_server(memorizz: Callable[..., Any], data: Path) -> None:
 def test_a_demo_leaves_no_server_running(memorizz: Callable[..., Any], data: Path) -> None:
     """A command that started the embedded server stops it, and names it in what can be done next."""
     page = memorizz("demo", "--embedded", data).stdout
-    assert f"memorizz doctor --embedded '{data}' --schema memorizz_demo" in page
+    assert f"memorizz doctor --embedded {data} --schema memorizz_demo" in page
     assert memorizz("server", "status", "--json", "--embedded", data).json["running"] is False
     assert "Already there" in memorizz("demo", "--embedded", data).stdout

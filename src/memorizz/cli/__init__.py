@@ -1,9 +1,14 @@
 """The `memorizz` command.
 
-    _common.py     the options of every command, and what they mean
-    _show.py       how the commands speak: tables for people, JSON for programs
-    demo.py        memorizz demo
-    ...
+    _app.py        the command and its subcommands; errors become one message and an exit code
+    _common.py     the options that all of them have: which server, which schema
+    _show.py       how they speak: tables for people, JSON for programs
+    demo.py        memorizz demo; its page is _demo_page.py
+    doctor.py      memorizz doctor; its page is _doctor_page.py
+    documents.py   memorizz search, memorizz show
+    migrate.py     memorizz migrate
+    server.py      memorizz server start, stop, status
+    stats.py       memorizz stats
 
 Whatever a command needs beside typer is loaded when it runs, so that `memorizz --help` is there at once.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,5 +109,7 @@ def place(config: PostgreSQLConfig) -> str:
 
 def repeated(config: PostgreSQLConfig, dsn: str | None, embedded: Path | None) -> str:
     """Return the options that name the same place on another command line; what may hold a password is left out."""
-    options = " --dsn ..." if dsn is not None else f" --embedded '{embedded}'" if embedded is not None else ""
+    options = (
+        " --dsn ..." if dsn is not None else f" --embedded {shlex.quote(str(embedded))}" if embedded is not None else ""
+    )
     return f"{options} --schema {config.schema}" if config.schema is not None else options
