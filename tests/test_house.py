@@ -20,6 +20,8 @@ from memorizz.memory_provider import base
 SRC = Path(__file__).parent.parent / "src"
 POSTGRESQL = "memorizz.memory_provider.postgresql"
 FACES = {f"{POSTGRESQL}.provider", f"{POSTGRESQL}.provider_async"}
+# They perform the steps of the operations: one for each face, and what the two share.
+DRIVERS = {f"{POSTGRESQL}._driver", f"{POSTGRESQL}._driver_async", f"{POSTGRESQL}._driver_shared"}
 ERRORS = f"{POSTGRESQL}._errors"
 # It makes the server's own database before any provider can connect to it.
 EMBEDDED = f"{POSTGRESQL}.embedded._server"
@@ -125,7 +127,7 @@ def test_the_leaves_need_nothing_but_each_other(package: str) -> None:
 def test_what_is_said_once_knows_no_face(room: str) -> None:
     """The rooms below the faces need no face, no driver, no pool and no event loop."""
     module = f"{POSTGRESQL}.{room}"
-    assert not rooms_used(module) & {*FACES, f"{POSTGRESQL}._drivers", EMBEDDED}
+    assert not rooms_used(module) & {*FACES, *DRIVERS, EMBEDDED}
     assert not {name.split(".")[0] for name in imports(module)} & {"asyncio", "threading", "socket", "psycopg_pool"}
     # Of the driver they need what quotes identifiers, and nothing else.
     assert {name for name in imports(module) if name.startswith("psycopg")} <= {"psycopg.sql"}
@@ -153,8 +155,8 @@ def test_importing_the_contract_loads_no_driver() -> None:
 
 @pytest.mark.parametrize("module", IN_HOUSE)
 def test_only_the_faces_touch_a_connection(module: str) -> None:
-    """Connections and pools are named by the two faces and the drivers' shared room."""
-    if module in {*FACES, f"{POSTGRESQL}._drivers", EMBEDDED, ERRORS}:
+    """Connections and pools are named by the two faces and their drivers."""
+    if module in {*FACES, *DRIVERS, EMBEDDED, ERRORS}:
         return
     driver = {name for name in imports(module) if name.split(".")[0] in ("psycopg", "psycopg_pool")}
     # config takes connection strings apart, cli is checked by what it calls.

@@ -21,14 +21,14 @@ Filter = Mapping[str, Any]
 class Ranking:
     """Say how hits are ranked: the weight of each part of their score, 0 leaves a part out.
 
-    A hit's score is the sum of its parts. With one of `embedding` and `$text` alone and no other part, it is the
-    cosine similarity, or the share of the best text score.
+    A hit's score is the sum of its parts. With `embedding` alone and no other part it is the cosine similarity.
 
     meaning: times the cosine similarity to the query's vector.
-    words: times the text score (ts_rank) as a share of the best one.
+    words: times the text score (ts_rank) as a share of the best one. None is 0.3, and 1 where no vector ranks.
     fusion: "score" adds the parts as above; "rrf" puts 1 / (10 + rank) in the place of either share (reciprocal rank
         fusion, Cormack et al. 2009).
-    speaker: for a document whose `role` the query names. None is 0.1 for conversations, else 0.
+    speaker: for a document whose `role` the query names. None is 0.05 for conversations where the name was cut out of
+        the text that the embedder got, else 0.
     session: times the mean of the three best scores in the same `conversation_id`. None is 0.2 for conversations.
     recency: times 0.5 ** (age in days / half_life); the age of `timestamp`, or else of `created_at`.
     importance: times `importance_score`.
@@ -37,7 +37,7 @@ class Ranking:
     """
 
     meaning: float = 0.7
-    words: float = 0.3
+    words: float | None = None
     fusion: Literal["score", "rrf"] = "score"
     speaker: float | None = None
     session: float | None = None
@@ -50,7 +50,7 @@ class Ranking:
             raise ConfigurationError(f"fusion={self.fusion!r}: expected 'score' or 'rrf'")
         for name in ("meaning", "words", "speaker", "session", "recency", "importance", "half_life"):
             weight = getattr(self, name)
-            if weight is None and name in ("speaker", "session"):
+            if weight is None and name in ("words", "speaker", "session"):
                 continue
             if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
                 raise ConfigurationError(f"{name}={weight!r}: expected a number of at least 0")

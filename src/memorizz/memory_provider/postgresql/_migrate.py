@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
@@ -215,6 +215,32 @@ def _schema(config: PostgreSQLConfig, found: Database) -> Operation[Schema]:
         kinds[0][0] if kinds else "none",
         config.on_invalid_text,
     )
+
+
+def use_model(schema: Schema, name: str, dimensions: int) -> Operation[Schema]:
+    """Return the schema for a provider with an embedder, after noting or checking whose vectors it holds."""
+    if dimensions != schema.dimensions:
+        raise ConfigurationError(
+            f"vector dimension mismatch: the embedder {name!r} makes vectors of {dimensions} dimensions, schema "
+            f"{schema.name!r} holds {schema.dimensions}: use PostgreSQLConfig(embedding_dimensions={dimensions}) with "
+            "a schema of its own"
+        )
+    models = sql.Identifier(schema.name, "memorizz_embedding_models")
+    settings = sql.Identifier(schema.name, "memorizz_settings")
+    current = sql.SQL("(SELECT embedding_model FROM {})").format(settings)
+    read = sql.SQL("SELECT name FROM {} WHERE id = {}").format(models, current).as_bytes(None)
+    rows = yield from fetch(Query(read))
+    if rows[0][0] is None:
+        # Another program may do the same at the same time: the first one decides.
+        note = sql.SQL("UPDATE {} SET name = %(name)s WHERE id = {} AND name IS NULL").format(models, current)
+        yield from fetch(Query(note.as_bytes(None), {"name": name}))
+        rows = yield from fetch(Query(read))
+    if rows[0][0] != name:
+        raise ConfigurationError(
+            f"the vectors of schema {schema.name!r} were made by {rows[0][0]!r}, the embedder is {name!r}, and vectors "
+            f"of two models cannot be compared: use {rows[0][0]!r}, or another schema for {name!r}"
+        )
+    return replace(schema, embeds=True)
 
 
 _INDEX_KIND = b"""

@@ -5,10 +5,9 @@ An operation knows the schema and its arguments; it yields steps and returns the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any, Literal, cast
 from uuid import UUID
 
@@ -17,38 +16,38 @@ from memorizz.memory_provider.base import Document, Filter, Hits, Ranking, Store
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _queries as queries
 from memorizz.memory_provider.postgresql import _ranking, _search, _values
+from memorizz.memory_provider.postgresql._agents import agent_document
+from memorizz.memory_provider.postgresql._embedding import Spool, embed
 from memorizz.memory_provider.postgresql._search import Search, Way
-from memorizz.memory_provider.postgresql._steps import Operation, Query, fetch, fetch_all
+from memorizz.memory_provider.postgresql._steps import Embed, Operation, Query, fetch, fetch_all
 from memorizz.memory_provider.postgresql._steps import Row as Record
-from memorizz.memory_provider.postgresql._stores import Row, Schema, Store, given_id
-
-# Documents that store_many sends at once: enough to hide the round trip, few enough to hold.
-_BATCH = 500
+from memorizz.memory_provider.postgresql._stores import Row, Schema, Store, batches, given_id
 
 # --- storing ------------------------------------------------------------------------------------------------------
 
 
 def store(schema: Schema, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[str]:
     target = schema.store(memory_store_type)
-    row = target.row(data)
+    document = (yield from embed(target, [data]))[0]
+    row = target.row(document)
     stored = yield from fetch(queries.upsert(target, row))
     if not stored:
         yield from _store_again(target, [row])
-    return _name(row, data)
+    return row.name
 
 
 def store_many(
-    schema: Schema, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName
+    schema: Schema, documents: Iterable[Mapping[str, Any]] | Spool, memory_store_type: StoreName
 ) -> Operation[list[str]]:
     target = schema.store(memory_store_type)
     names: list[str] = []
-    for batch in _batches(documents):
-        rows = [target.row(document) for document in batch]
+    for batch in batches(documents):
+        rows = [each if isinstance(each, Row) else target.row(each) for each in batch]
         results = yield from fetch_all([queries.upsert(target, row) for row in rows])
         expired = [row for row, stored in zip(rows, results, strict=True) if not stored]
         if expired:
             yield from _store_again(target, expired)
-        names += [_name(row, document) for row, document in zip(rows, batch, strict=True)]
+        names += [row.name for row in rows]
     return names
 
 
@@ -60,18 +59,6 @@ def _store_again(target: Store, rows: Sequence[Row]) -> Operation[None]:
     yield from fetch_all(steps)
 
 
-def _batches(documents: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    if isinstance(documents, Mapping | str):
-        raise InvalidDocument("", "store_many takes an iterable of dicts; use store for one document")
-    remaining = iter(documents)
-    while batch := list(islice(remaining, _BATCH)):
-        yield batch
-
-
-def _name(row: Row, document: Mapping[str, Any]) -> str:
-    return given_id(document) or str(row.values["id"])
-
-
 def update_by_id(schema: Schema, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[bool]:
     target = schema.store(memory_store_type)
     name = _values.id_text(id)
@@ -79,7 +66,9 @@ def update_by_id(schema: Schema, id: Any, data: Mapping[str, Any], memory_store_
         return False
     if given_id(data) not in (None, name):
         raise InvalidDocument("id", f"the data has the id {given_id(data)!r}, the document to update is {name!r}")
-    rows = yield from fetch(queries.update(target, target.row(data, _values.id_key(name))))
+    key = _values.id_key(name)
+    document = (yield from embed(target, [data], key))[0]
+    rows = yield from fetch(queries.update(target, target.row(document, key)))
     return bool(rows)
 
 
@@ -135,13 +124,27 @@ def retrieve_by_query(
         found = Hits(_documents(target, rows, include_embedding))
         served = _Served(Way.EXACT, [Way.EXACT], [statement], rows)
     else:
+        if isinstance(query, str):
+            search = yield from _with_meaning(search, target, filter)
         served = (yield from _ranked(search, [target]))[0]
         found = Hits(_ranking.hits(target, search, served.rows, bool(explain)))
     if context:
         yield from _add_context(target, found, context)
     if explain:
-        found.explanation = yield from _explanation(search, served, explain == "plan")
+        found.explanation = yield from _explanation(target, search, served, explain == "plan")
     return found
+
+
+def _with_meaning(search: Search, target: Store, filter: Filter) -> Operation[Search]:
+    """Add the vector of the question, where there is an embedder; the names of speakers are cut out of it before."""
+    if not target.schema.embeds or search.words is None or not search.words.strip():
+        return search
+    names: list[str] = []
+    if search.names and target.memory_type is MemoryType.CONVERSATION_MEMORY:
+        rows = yield from fetch(queries.speakers(target, filter, search.names))
+        names = [row[0] for row in rows]
+    vectors = yield Embed([_search.without_names(search.words, names)], "query")
+    return replace(search, vector=target.vector(vectors[0]), names=names, names_cut=bool(names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +187,7 @@ def _add_context(target: Store, found: Hits, turns: int) -> Operation[None]:
         hit["_context"] = around[_values.id_key(hit["id"])]
 
 
-def _explanation(search: Search, served: _Served, with_plan: bool) -> Operation[dict[str, Any]]:
+def _explanation(target: Store, search: Search, served: _Served, with_plan: bool) -> Operation[dict[str, Any]]:
     """Return how a search was served, for a person to read."""
     statement = served.statements[-1]
     explanation: dict[str, Any] = {
@@ -200,8 +203,11 @@ def _explanation(search: Search, served: _Served, with_plan: bool) -> Operation[
         },
     }
     if with_plan:
-        plan = replace(statement, sql=queries.explained(statement.sql))
-        results = yield from fetch_all([*served.statements[:-1], plan])
+        # What is run once more must not count once more.
+        again = replace(search, options=replace(search.options, touch=False))
+        statements = _ranking.statements(again, target, served.way) if search.ranked else served.statements
+        plan = replace(statements[-1], sql=queries.explained(statements[-1].sql))
+        results = yield from fetch_all([*statements[:-1], plan])
         explanation["plan"] = results[-1][0][0]
     return explanation
 
@@ -221,11 +227,14 @@ def retrieve_memory_components_by_query(
         asked["$text"] = {"$search": query}
     if query_embedding is not None:
         asked["embedding"] = query_embedding
-    search, _ = _search.parse(stores[0], asked, limit, _search.Options(include_embedding=True))
+    search, filter = _search.parse(stores[0], asked, limit, _search.Options(include_embedding=True))
     if not search.ranked:
         raise ConfigurationError("nothing to search for: give query, query_embedding or both")
     if search.limit == 0:
         return []
+    if query_embedding is None:
+        conversations = schema.store(MemoryType.CONVERSATION_MEMORY)
+        search = yield from _with_meaning(search, conversations if conversations in stores else stores[0], filter)
     served = yield from _ranked(search, stores)
     found = [
         hit
@@ -346,11 +355,11 @@ def purge_expired(schema: Schema, memory_store_type: StoreName | None = None) ->
 
 
 def store_memagent(schema: Schema, agent: Any) -> Operation[str]:
-    return store(schema, _agent(agent), MemoryType.MEMAGENT)
+    return store(schema, agent_document(agent), MemoryType.MEMAGENT)
 
 
 def update_memagent(schema: Schema, agent: Any) -> Operation[bool]:
-    document = _agent(agent)
+    document = agent_document(agent)
     name = given_id(document)
     if name is None:
         raise InvalidDocument("id", "the agent has no id, so there is none to update; store_memagent stores a new one")
@@ -383,44 +392,6 @@ def delete_memagent(schema: Schema, id: Any, cascade: bool = False) -> Operation
         return False
     rows = yield from fetch(queries.delete_agent_and_memories(schema, _values.id_key(name)))
     return _was_live(rows)
-
-
-def _agent(agent: Any) -> dict[str, Any]:
-    """Return an agent as a document, under its agent_id where it has no other id, without what can be called."""
-    document = _without_callables(agent)
-    if not isinstance(document, dict):
-        raise InvalidDocument(
-            "", f"expected a dict or an object with model_dump() or to_dict(), got {type(agent).__name__}"
-        )
-    document = cast("dict[str, Any]", document)
-    if given_id(document) is None and _values.id_text(document.get("agent_id")) is not None:
-        document["id"] = document["agent_id"]
-    return document
-
-
-# The methods by which an object says what it holds: pydantic's, and the MongoDB provider's.
-_DESCRIPTIONS = ("model_dump", "to_dict")
-
-
-def _without_callables(value: Any, depth: int = 0) -> Any:
-    """Return a copy of a value in which objects that can describe themselves are dicts, and callables are gone."""
-    _values.check_depth(depth, "")
-    for method in _DESCRIPTIONS:
-        describe: Callable[[], Any] | None = None if isinstance(value, type) else getattr(value, method, None)
-        if callable(describe):
-            value = describe()
-            break
-    if isinstance(value, Mapping):
-        items = cast("Mapping[Any, Any]", value).items()
-        return {key: _without_callables(item, depth + 1) for key, item in items if not _is_code(item)}
-    if isinstance(value, list | tuple):
-        return [_without_callables(item, depth + 1) for item in cast("Sequence[Any]", value) if not _is_code(item)]
-    return value
-
-
-def _is_code(value: Any) -> bool:
-    describes_itself = not isinstance(value, type) and any(hasattr(value, method) for method in _DESCRIPTIONS)
-    return callable(value) and not describes_itself
 
 
 # --- shared -------------------------------------------------------------------------------------------------------

@@ -192,6 +192,19 @@ def speakers(store: Store, filter: Mapping[str, Any], names: Sequence[str]) -> Q
     return Query(_speakers(store, found.sql), {**found.parameters, "names": list(names)}, custom_plan=True)
 
 
+@lru_cache(maxsize=64)
+def _texts(store: Store, prefix: str) -> bytes:
+    template = sql.SQL(
+        "SELECT d.id, {prefix}, d.content FROM {table} AS d WHERE d.id = ANY (%(ids)s::uuid[]) AND {live}"
+    )
+    return template.format(prefix=sql.Identifier("d", prefix), table=store.table, live=LIVE).as_bytes(None)
+
+
+def texts(store: Store, prefix: str, keys: Sequence[UUID]) -> Query:
+    """What is embedded of some documents: their ids, what stands before the content, and the content."""
+    return Query(_texts(store, prefix), {"ids": list(keys)})
+
+
 @lru_cache(maxsize=256)
 def explained(statement: bytes) -> bytes:
     return b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement

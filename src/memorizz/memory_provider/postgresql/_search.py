@@ -67,7 +67,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a caller asked for, checked. `names` are the words of the question that may name a speaker."""
+    """What a caller asked for, checked.
+
+    `names` are the words of the question that may name a speaker; where they were looked up and cut out of the text
+    that was embedded, those that do.
+    """
 
     vector: Vector | None
     words: str | None
@@ -76,6 +80,7 @@ class Search:
     options: Options
     ranking: Ranking
     names: Sequence[str] = ()
+    names_cut: bool = False
 
     @property
     def ranked(self) -> bool:
@@ -146,9 +151,12 @@ def weights(search: Search, store: Store) -> Ranking:
     """Return the ranking, with the weights that suit a store's documents where the caller gave none."""
     ranking = search.ranking
     turns = store.memory_type is MemoryType.CONVERSATION_MEMORY
-    speaker = (0.1 if turns else 0.0) if ranking.speaker is None else ranking.speaker
+    # A name that is still in the vector must not count twice.
+    speaker = (0.05 if turns and search.names_cut else 0.0) if ranking.speaker is None else ranking.speaker
     session = (0.2 if turns else 0.0) if ranking.session is None else ranking.session
-    return replace(ranking, speaker=speaker, session=session)
+    # Words alone make the whole of the score.
+    words = 1.0 if ranking.words is None and search.vector is None else 0.3 if ranking.words is None else ranking.words
+    return replace(ranking, speaker=speaker, session=session, words=words)
 
 
 def without_names(question: str, names: Sequence[str]) -> str:

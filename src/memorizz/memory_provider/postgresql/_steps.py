@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]
@@ -18,10 +18,9 @@ Parameters = Mapping[str, Any]
 class Query:
     """One statement: one round trip. Brings back its rows, as tuples.
 
-    `repeatable` says that running the
-    statement twice leaves what running it once leaves, and brings the same answer, so that it may be sent again when
-    the connection breaks under it. `custom_plan` has it planned for its very values, never once for all of them: how
-    large one memory is decides how it is read.
+    `repeatable` says that running the statement twice leaves what running it once leaves, and brings the same answer,
+    so that it may be sent again when the connection breaks under it. `custom_plan` has it planned for its very values,
+    never once for all of them: how large one memory is decides how it is read.
     """
 
     sql: bytes
@@ -52,7 +51,16 @@ class Script:
         return False
 
 
-Step = Query | Batch | Script
+@dataclass(frozen=True, slots=True)
+class Embed:
+    """Texts for the provider's embedder, while no connection is held. Brings back one vector for each, in order."""
+
+    texts: Sequence[str]
+    kind: Literal["query", "document"]
+
+
+Statement = Query | Batch | Script
+Step = Statement | Embed
 
 T = TypeVar("T")
 Operation = Generator[Step, Any, T]

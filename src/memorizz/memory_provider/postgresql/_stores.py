@@ -7,12 +7,13 @@ because NULL in a column means that the key is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cached_property
-from typing import Any, Literal, cast
+from itertools import islice
+from typing import Any, Literal, TypeVar, cast
 from uuid import UUID
 
 import numpy as np
@@ -86,10 +87,12 @@ SELECTED = ("id", "data", *_PLAIN, *_TIMES)
 class Row:
     """A document on its way to its table.
 
-    `values` are the statement's parameters. A new document sets the columns `inserted`; one that exists already gets
+    `name` is its id as the caller knows it, `values` are the parameters of the statement. A new document sets the
+    columns `inserted`; one that exists already gets
     those of `merged`, and keeps the others.
     """
 
+    name: str
     values: dict[str, Any]
     inserted: tuple[str, ...]
     merged: tuple[str, ...]
@@ -104,7 +107,9 @@ class Schema:
     dimensions: int
     text_search_config: str = "english"
     index: IndexKind = "hnsw"
-    on_invalid_text: InvalidText = field(default="error")
+    on_invalid_text: InvalidText = "error"
+    # Whether the provider has an embedder.
+    embeds: bool = False
 
     def store(self, memory_type: MemoryType | str) -> Store:
         """Return the store of a memory type; raises ConfigurationError for an unknown one."""
@@ -156,7 +161,7 @@ class Store:
         if name is not None and str(key) != name:
             extra[GIVEN_ID] = name
         values |= {"id": key, "data": _values.to_json(extra, "", self.schema.on_invalid_text)}
-        return Row(values, inserted, merged)
+        return Row(name or str(key), values, inserted, merged)
 
     def _put(self, path: Any, value: Any, values: dict[str, Any], extra: dict[str, Any]) -> None:
         """Put one key of a document where it belongs."""
@@ -203,6 +208,21 @@ class Store:
         binary = record[len(SELECTED)]
         document[EMBEDDING] = None if binary is None else _values.from_vector(binary)
         return document
+
+
+# Documents that are sent at once: enough to hide the round trip, few enough to hold.
+_BATCH = 500
+
+Item = TypeVar("Item")
+
+
+def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Yield the items of an iterable in lists, as many as are stored at once."""
+    if isinstance(items, Mapping | str):
+        raise InvalidDocument("", "store_many takes an iterable of dicts; use store for one document")
+    remaining = iter(items)
+    while batch := list(islice(remaining, _BATCH)):
+        yield batch
 
 
 class Vector(bytes):

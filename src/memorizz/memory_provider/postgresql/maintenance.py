@@ -5,17 +5,17 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from memorizz.memory_provider.postgresql import _doctor, _migrate
 from memorizz.memory_provider.postgresql._doctor import Facts, IndexFacts, StoreFacts
+from memorizz.memory_provider.postgresql._driver import connect, drive, perform
 from memorizz.memory_provider.postgresql._errors import translating
 from memorizz.memory_provider.postgresql._findings import Finding, Level, judge
 from memorizz.memory_provider.postgresql._migrate import Database, Migration
-from memorizz.memory_provider.postgresql._steps import Operation, Step
+from memorizz.memory_provider.postgresql._steps import Operation, Statement, Step
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
-from memorizz.memory_provider.postgresql.provider import connect, drive, perform
 
 __all__ = ["Database", "Facts", "Finding", "IndexFacts", "Level", "Maintenance", "Migration", "StoreFacts"]
 
@@ -83,7 +83,7 @@ class Maintenance:
 
     def _perform(self, step: Step) -> Any:
         with translating(self.config.where):
-            return perform(self._connection, step)
+            return perform(self._connection, cast(Statement, step))
 
 
 def _release(opened: list[Any], server: EmbeddedServer | None) -> None:

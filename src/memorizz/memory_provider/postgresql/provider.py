@@ -1,4 +1,4 @@
-"""The blocking face: a pool, a driver, one line per method."""
+"""The blocking face: one line per method, on a pool."""
 
 from __future__ import annotations
 
@@ -6,42 +6,34 @@ import time
 import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
-import psycopg
-from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
-from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool
 
+from memorizz.embeddings.base import Embedder, embed_blocking
 from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed
 from memorizz.memory_provider.base import Document, Filter, Hits, MemoryOperations, MemoryProvider, Ranking, StoreName
-from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
-from memorizz.memory_provider.postgresql._drivers import (
-    CANCEL_SECONDS,
+from memorizz.memory_provider.postgresql._driver import AnyConnection, connect, drive, make_pool, open_schema, perform
+from memorizz.memory_provider.postgresql._driver_shared import (
     FIRST_PAUSE,
     RETRY_SECONDS,
-    Rows,
-    VectorDumper,
     is_alive,
-    log,
     logger,
 )
+from memorizz.memory_provider.postgresql._embedding import embed_many
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
-    failed_to_connect,
-    is_overdue,
-    is_starting_up,
     may_repeat,
     translated,
     translating,
     was_rolled_back,
 )
-from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Step
-from memorizz.memory_provider.postgresql._stores import Schema, Vector
+from memorizz.memory_provider.postgresql._steps import Embed, Operation, Step
+from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
@@ -49,70 +41,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that gives up, and closes, when the server does not answer in time."""
-
-    operation_timeout: float | None = None
-
-    def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
-        try:
-            return super().wait(gen, interval, self.operation_timeout if timeout is None else timeout)
-        except DriverError as error:
-            if is_overdue(error):
-                # What the server goes on with would be done although it was given up.
-                with suppress(DriverError):
-                    self.cancel_safe(timeout=CANCEL_SECONDS)
-                self.close()
-            raise
-
-
-AnyConnection = psycopg.Connection[Any]
-
-
-def drive(operation: Operation[T], perform: Callable[[Step], Any]) -> T:
-    """Run an operation: perform its steps, give it what they brought or the error that they met."""
-    try:
-        step = next(operation)
-        while True:
-            try:
-                brought = perform(step)
-            except MemorizzError as error:
-                step = operation.throw(error)
-            else:
-                step = operation.send(brought)
-    except StopIteration as done:
-        return cast(T, done.value)
-
-
-def perform(connection: AnyConnection, step: Step) -> Any:
-    """Perform one step on a connection; raises the driver's errors."""
-    connection.adapters.register_dumper(Vector, VectorDumper)
-    started = time.perf_counter()
-    if isinstance(step, Query):
-        brought: Any = _rows(_execute(connection, step))
-    elif isinstance(step, Batch):
-        # A pipeline is one round trip, and one transaction of its own where none is open.
-        with connection.pipeline():
-            cursors = [_execute(connection, query) for query in step.queries]
-        brought = [_rows(cursor) for cursor in cursors]
-    else:
-        brought = connection.execute(step.sql) and None
-    log(step, started, brought)
-    return brought
-
-
-def _execute(connection: AnyConnection, query: Query) -> psycopg.Cursor[tuple[Any, ...]]:
-    cursor = connection.cursor(binary=True, row_factory=tuple_row)
-    # Not prepared is planned for its values; None leaves it to the connection's prepare_threshold.
-    return cursor.execute(query.sql, query.parameters, prepare=False if query.custom_plan else None)
-
-
-def _rows(cursor: psycopg.Cursor[tuple[Any, ...]]) -> Rows:
-    return cursor.fetchall() if cursor.description is not None else []
-
-
 class _Methods(MemoryOperations):
     """Every method, once: for the provider and for its transaction."""
+
+    embedder: Embedder | None
+
+    def _embed(self, step: Embed) -> Any:
+        """Ask the embedder; only operations that know of one do."""
+        assert self.embedder is not None
+        return embed_blocking(self.embedder, step.texts, step.kind)
 
     @abstractmethod
     def run(self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -128,7 +65,8 @@ class _Methods(MemoryOperations):
         return self.run(operations.store, data, memory_store_type)
 
     def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
-        return self.run_whole(operations.store_many, documents, memory_store_type)
+        embedded = self.run(embed_many, documents, memory_store_type)
+        return self.run_whole(operations.store_many, embedded, memory_store_type)
 
     def retrieve_by_id(
         self, id: Any, memory_store_type: StoreName, *, include_embedding: bool = False
@@ -259,8 +197,9 @@ class _Methods(MemoryOperations):
 class Transaction(_Methods):
     """The methods of a provider inside one transaction over all stores: all or nothing."""
 
-    def __init__(self, schema: Schema, connection: AnyConnection, where: str) -> None:
+    def __init__(self, schema: Schema, connection: AnyConnection, where: str, embedder: Embedder | None) -> None:
         self._schema = schema
+        self.embedder = embedder
         self._connection = connection
         self._where = where
         self.over = False
@@ -273,6 +212,8 @@ class Transaction(_Methods):
     run_whole = run
 
     def _perform(self, step: Step) -> Any:
+        if isinstance(step, Embed):
+            return self._embed(step)
         with translating(self._where):
             return perform(self._connection, step)
 
@@ -281,14 +222,25 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
     """Keep memories in PostgreSQL with pgvector.
 
     Opens at once: connects, and creates or upgrades the tables unless `auto_migrate=False`. Without a config it takes
-    PostgreSQLConfig.auto(). Safe to use from several threads. A `pool` given is used, and left open by close().
+    PostgreSQLConfig.auto(). Safe to use from several threads.
+
+    pool: is used in place of one of its own, and left open by close().
+    embedder: embeds documents that are stored with a `content` and no `embedding`, and questions that are a str; see
+        memorizz.embeddings. Its model is noted in the schema, which takes no other from then on.
 
     Raises ConnectionFailed where the server cannot be reached, SchemaError where the database lacks something,
     ConfigurationError where the vectors of the schema have another length.
     """
 
-    def __init__(self, config: PostgreSQLConfig | None = None, *, pool: ConnectionPool[Any] | None = None) -> None:
+    def __init__(
+        self,
+        config: PostgreSQLConfig | None = None,
+        *,
+        pool: ConnectionPool[Any] | None = None,
+        embedder: Embedder | None = None,
+    ) -> None:
         self.config = config if config is not None else PostgreSQLConfig.auto()
+        self.embedder = embedder
         server = None
         if pool is None and self.config.embedded_server is not None:
             server = EmbeddedServer(self.config.embedded_server.path)
@@ -297,11 +249,11 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
             if pool is None:
                 conninfo = self.config.complete(server.acquire()) if server is not None else self.config.conninfo
                 with connect(self.config, conninfo) as connection:
-                    self._schema = open_schema(self.config, connection)
-                own.append(pool := _pool(self.config, conninfo))
+                    self._schema = open_schema(self.config, connection, self.embedder)
+                own.append(pool := make_pool(self.config, conninfo))
             else:
                 with translating(self.config.where), pool.connection() as connection:
-                    self._schema = open_schema(self.config, connection)
+                    self._schema = open_schema(self.config, connection, self.embedder)
         except BaseException:
             self._closing()
             raise
@@ -321,7 +273,7 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
         of_caller: BaseException | None = None
         try:
             with self._connection() as connection, connection.transaction():
-                transaction = Transaction(self._schema, connection, self.config.where)
+                transaction = Transaction(self._schema, connection, self.config.where, self.embedder)
                 try:
                     yield transaction
                 except BaseException as error:
@@ -373,7 +325,9 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
             pause *= 2
 
     def _perform(self, step: Step) -> Any:
-        """Perform a step on a pooled connection, again where that can do no harm."""
+        """Perform a step on a pooled connection, again where that can do no harm; embed without one."""
+        if isinstance(step, Embed):
+            return self._embed(step)
         pause, give_up = FIRST_PAUSE, time.monotonic() + RETRY_SECONDS
         while True:
             try:
@@ -390,57 +344,16 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
 class PooledPostgreSQLProvider(PostgreSQLProvider):
     """A PostgreSQLProvider whose pool is sized by its own arguments."""
 
-    def __init__(self, config: PostgreSQLConfig | None = None, min_conn: int = 1, max_conn: int = 20) -> None:
+    def __init__(
+        self,
+        config: PostgreSQLConfig | None = None,
+        min_conn: int = 1,
+        max_conn: int = 20,
+        *,
+        embedder: Embedder | None = None,
+    ) -> None:
         config = config if config is not None else PostgreSQLConfig.auto()
-        super().__init__(config.replace(min_size=min_conn, max_size=max_conn))
-
-
-def connect(config: PostgreSQLConfig, conninfo: str) -> Connection:
-    """Connect once; a server that is starting up is waited for, within connect_timeout."""
-    give_up = time.monotonic() + config.connect_timeout
-    while True:
-        try:
-            connection = Connection.connect(conninfo, autocommit=True, prepare_threshold=config.prepare_threshold)
-        except DriverError as error:
-            if not is_starting_up(error) or time.monotonic() > give_up:
-                raise failed_to_connect(error, config.where, config.database) from error
-        else:
-            connection.operation_timeout = config.operation_timeout
-            return connection
-        time.sleep(0.1)
-
-
-def open_schema(config: PostgreSQLConfig, connection: AnyConnection) -> Schema:
-    """Return the schema, made or upgraded first where that is due and allowed."""
-
-    def perform_here(step: Step) -> Any:
-        with translating(config.where):
-            return perform(connection, step)
-
-    schema = drive(migrate.opened(config), perform_here)
-    while schema is None:
-        with connection.transaction():
-            done = drive(migrate.apply(config), perform_here)
-        for migration in done:
-            logger.info("applied migration %d (%s)", migration.version, migration.name)
-        schema = drive(migrate.opened(config), perform_here)
-    return schema
-
-
-def _pool(config: PostgreSQLConfig, conninfo: str) -> ConnectionPool[Connection]:
-    def configure(connection: Connection) -> None:
-        connection.operation_timeout = config.operation_timeout
-
-    return ConnectionPool(
-        conninfo,
-        connection_class=Connection,
-        kwargs={"autocommit": True, "prepare_threshold": config.prepare_threshold},
-        configure=configure,
-        min_size=config.min_size,
-        max_size=config.max_size,
-        timeout=config.pool_timeout,
-        open=True,
-    )
+        super().__init__(config.replace(min_size=min_conn, max_size=max_conn), embedder=embedder)
 
 
 def _release(pools: list[ConnectionPool[Any]], server: EmbeddedServer | None) -> None:

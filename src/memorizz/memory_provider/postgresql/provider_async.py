@@ -6,17 +6,15 @@ import asyncio
 import time
 import weakref
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast
 
-import psycopg
-from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
-from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
+from memorizz.embeddings.base import AsyncEmbedder, Embedder, embed_awaiting
 from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed
 from memorizz.memory_provider.base import (
     AsyncMemoryOperations,
@@ -27,30 +25,31 @@ from memorizz.memory_provider.base import (
     Ranking,
     StoreName,
 )
-from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
-from memorizz.memory_provider.postgresql._drivers import (
-    CANCEL_SECONDS,
+from memorizz.memory_provider.postgresql._driver_async import (
+    AnyConnection,
+    connect,
+    drive,
+    make_pool,
+    open_schema,
+    perform,
+)
+from memorizz.memory_provider.postgresql._driver_shared import (
     FIRST_PAUSE,
     RETRY_SECONDS,
-    Rows,
-    VectorDumper,
     is_alive,
-    log,
     logger,
 )
+from memorizz.memory_provider.postgresql._embedding import embed_many
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
-    failed_to_connect,
-    is_overdue,
-    is_starting_up,
     may_repeat,
     translated,
     translating,
     was_rolled_back,
 )
-from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Step
-from memorizz.memory_provider.postgresql._stores import Schema, Vector
+from memorizz.memory_provider.postgresql._steps import Embed, Operation, Step
+from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
@@ -58,70 +57,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
-    """A connection that gives up, and closes, when the server does not answer in time."""
-
-    operation_timeout: float | None = None
-
-    async def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
-        try:
-            return await super().wait(gen, interval, self.operation_timeout if timeout is None else timeout)
-        except DriverError as error:
-            if is_overdue(error):
-                # What the server goes on with would be done although it was given up.
-                with suppress(DriverError):
-                    await self.cancel_safe(timeout=CANCEL_SECONDS)
-                await self.close()
-            raise
-
-
-AnyConnection = psycopg.AsyncConnection[Any]
-
-
-async def drive(operation: Operation[T], perform: Callable[[Step], Awaitable[Any]]) -> T:
-    """Run an operation: perform its steps, give it what they brought or the error that they met."""
-    try:
-        step = next(operation)
-        while True:
-            try:
-                brought = await perform(step)
-            except MemorizzError as error:
-                step = operation.throw(error)
-            else:
-                step = operation.send(brought)
-    except StopIteration as done:
-        return cast(T, done.value)
-
-
-async def perform(connection: AnyConnection, step: Step) -> Any:
-    """Perform one step on a connection; raises the driver's errors."""
-    connection.adapters.register_dumper(Vector, VectorDumper)
-    started = time.perf_counter()
-    if isinstance(step, Query):
-        brought: Any = await _rows(await _execute(connection, step))
-    elif isinstance(step, Batch):
-        # A pipeline is one round trip, and one transaction of its own where none is open.
-        async with connection.pipeline():
-            cursors = [await _execute(connection, query) for query in step.queries]
-        brought = [await _rows(cursor) for cursor in cursors]
-    else:
-        brought = await connection.execute(step.sql) and None
-    log(step, started, brought)
-    return brought
-
-
-async def _execute(connection: AnyConnection, query: Query) -> psycopg.AsyncCursor[tuple[Any, ...]]:
-    cursor = connection.cursor(binary=True, row_factory=tuple_row)
-    # Not prepared is planned for its values; None leaves it to the connection's prepare_threshold.
-    return await cursor.execute(query.sql, query.parameters, prepare=False if query.custom_plan else None)
-
-
-async def _rows(cursor: psycopg.AsyncCursor[tuple[Any, ...]]) -> Rows:
-    return await cursor.fetchall() if cursor.description is not None else []
-
-
 class _Methods(AsyncMemoryOperations):
     """Every method, once: for the provider and for its transaction."""
+
+    embedder: Embedder | AsyncEmbedder | None
+
+    async def _embed(self, step: Embed) -> Any:
+        """Ask the embedder; only operations that know of one do."""
+        assert self.embedder is not None
+        return await embed_awaiting(self.embedder, step.texts, step.kind)
 
     @abstractmethod
     async def run(
@@ -139,7 +83,8 @@ class _Methods(AsyncMemoryOperations):
         return await self.run(operations.store, data, memory_store_type)
 
     async def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
-        return await self.run_whole(operations.store_many, documents, memory_store_type)
+        embedded = await self.run(embed_many, documents, memory_store_type)
+        return await self.run_whole(operations.store_many, embedded, memory_store_type)
 
     async def retrieve_by_id(
         self, id: Any, memory_store_type: StoreName, *, include_embedding: bool = False
@@ -271,8 +216,11 @@ class _Methods(AsyncMemoryOperations):
 class AsyncTransaction(_Methods):
     """The methods of a provider inside one transaction over all stores: all or nothing."""
 
-    def __init__(self, schema: Schema, connection: AnyConnection, where: str) -> None:
+    def __init__(
+        self, schema: Schema, connection: AnyConnection, where: str, embedder: Embedder | AsyncEmbedder | None
+    ) -> None:
         self._schema = schema
+        self.embedder = embedder
         self._connection = connection
         self._where = where
         self.over = False
@@ -287,6 +235,8 @@ class AsyncTransaction(_Methods):
     run_whole = run
 
     async def _perform(self, step: Step) -> Any:
+        if isinstance(step, Embed):
+            return await self._embed(step)
         with translating(self._where):
             return await perform(self._connection, step)
 
@@ -298,8 +248,15 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
     tables unless `auto_migrate=False`. Otherwise as PostgreSQLProvider, the errors too.
     """
 
-    def __init__(self, config: PostgreSQLConfig | None = None, *, pool: AsyncConnectionPool[Any] | None = None) -> None:
+    def __init__(
+        self,
+        config: PostgreSQLConfig | None = None,
+        *,
+        pool: AsyncConnectionPool[Any] | None = None,
+        embedder: Embedder | AsyncEmbedder | None = None,
+    ) -> None:
         self.config = config if config is not None else PostgreSQLConfig.auto()
+        self.embedder = embedder
         self._given_pool = pool
         self._pool: AsyncConnectionPool[Any] | None = None
         self._schema: Schema | None = None
@@ -337,13 +294,13 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         if self._given_pool is not None:
             with translating(self.config.where):
                 async with self._given_pool.connection() as connection:
-                    self._schema = await open_schema(self.config, connection)
+                    self._schema = await open_schema(self.config, connection, self.embedder)
             self._pool = self._given_pool
             return
         conninfo = await self._conninfo()
         async with await connect(self.config, conninfo) as connection:
-            schema = await open_schema(self.config, connection)
-        self._pool = _pool(self.config, conninfo)
+            schema = await open_schema(self.config, connection, self.embedder)
+        self._pool = make_pool(self.config, conninfo)
         await self._pool.open()
         self._schema = schema
 
@@ -374,7 +331,7 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         of_caller: BaseException | None = None
         try:
             async with self._connection() as connection, connection.transaction():
-                transaction = AsyncTransaction(schema, connection, self.config.where)
+                transaction = AsyncTransaction(schema, connection, self.config.where, self.embedder)
                 try:
                     yield transaction
                 except BaseException as error:
@@ -424,7 +381,9 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
             pause *= 2
 
     async def _perform(self, step: Step) -> Any:
-        """Perform a step on a pooled connection, again where that can do no harm."""
+        """Perform a step on a pooled connection, again where that can do no harm; embed without one."""
+        if isinstance(step, Embed):
+            return await self._embed(step)
         pause, give_up = FIRST_PAUSE, time.monotonic() + RETRY_SECONDS
         while True:
             try:
@@ -436,53 +395,3 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
                 logger.debug("trying again in %.2f s after: %s", pause, error)
             await asyncio.sleep(pause)
             pause *= 2
-
-
-async def connect(config: PostgreSQLConfig, conninfo: str) -> AsyncConnection:
-    """Connect once; a server that is starting up is waited for, within connect_timeout."""
-    give_up = time.monotonic() + config.connect_timeout
-    while True:
-        try:
-            connection = await AsyncConnection.connect(
-                conninfo, autocommit=True, prepare_threshold=config.prepare_threshold
-            )
-        except DriverError as error:
-            if not is_starting_up(error) or time.monotonic() > give_up:
-                raise failed_to_connect(error, config.where, config.database) from error
-        else:
-            connection.operation_timeout = config.operation_timeout
-            return connection
-        await asyncio.sleep(0.1)
-
-
-async def open_schema(config: PostgreSQLConfig, connection: AnyConnection) -> Schema:
-    """Return the schema, made or upgraded first where that is due and allowed."""
-
-    async def perform_here(step: Step) -> Any:
-        with translating(config.where):
-            return await perform(connection, step)
-
-    schema = await drive(migrate.opened(config), perform_here)
-    while schema is None:
-        async with connection.transaction():
-            done = await drive(migrate.apply(config), perform_here)
-        for migration in done:
-            logger.info("applied migration %d (%s)", migration.version, migration.name)
-        schema = await drive(migrate.opened(config), perform_here)
-    return schema
-
-
-def _pool(config: PostgreSQLConfig, conninfo: str) -> AsyncConnectionPool[AsyncConnection]:
-    async def configure(connection: AsyncConnection) -> None:
-        connection.operation_timeout = config.operation_timeout
-
-    return AsyncConnectionPool(
-        conninfo,
-        connection_class=AsyncConnection,
-        kwargs={"autocommit": True, "prepare_threshold": config.prepare_threshold},
-        configure=configure,
-        min_size=config.min_size,
-        max_size=config.max_size,
-        timeout=config.pool_timeout,
-        open=False,
-    )

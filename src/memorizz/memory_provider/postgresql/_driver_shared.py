@@ -11,7 +11,7 @@ import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from memorizz.memory_provider.postgresql._steps import Batch, Script, Step
+from memorizz.memory_provider.postgresql._steps import Batch, Script, Statement
 from memorizz.memory_provider.postgresql._stores import Vector
 
 logger = logging.getLogger("memorizz.postgresql")
@@ -34,7 +34,7 @@ class VectorDumper(Dumper):
         return obj
 
 
-def log(step: Step, started: float, brought: Any) -> None:
+def log(step: Statement, started: float, brought: Any) -> None:
     """Log what a step was and how long it took; what is bound is never logged, for it may be a secret."""
     if not logger.isEnabledFor(logging.DEBUG):
         return

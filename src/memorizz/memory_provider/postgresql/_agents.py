@@ -1,0 +1,48 @@
+"""An agent, a dict or an object that can describe itself, becomes a document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from memorizz.errors import InvalidDocument
+from memorizz.memory_provider.postgresql import _values
+from memorizz.memory_provider.postgresql._stores import given_id
+
+
+def agent_document(agent: Any) -> dict[str, Any]:
+    """Return an agent as a document, under its agent_id where it has no other id, without what can be called."""
+    document = _without_callables(agent)
+    if not isinstance(document, dict):
+        raise InvalidDocument(
+            "", f"expected a dict or an object with model_dump() or to_dict(), got {type(agent).__name__}"
+        )
+    document = cast("dict[str, Any]", document)
+    if given_id(document) is None and _values.id_text(document.get("agent_id")) is not None:
+        document["id"] = document["agent_id"]
+    return document
+
+
+# The methods by which an object says what it holds: pydantic's, and the MongoDB provider's.
+_DESCRIPTIONS = ("model_dump", "to_dict")
+
+
+def _without_callables(value: Any, depth: int = 0) -> Any:
+    """Return a copy of a value in which objects that can describe themselves are dicts, and callables are gone."""
+    _values.check_depth(depth, "")
+    for method in _DESCRIPTIONS:
+        describe: Callable[[], Any] | None = None if isinstance(value, type) else getattr(value, method, None)
+        if callable(describe):
+            value = describe()
+            break
+    if isinstance(value, Mapping):
+        items = cast("Mapping[Any, Any]", value).items()
+        return {key: _without_callables(item, depth + 1) for key, item in items if not _is_code(item)}
+    if isinstance(value, list | tuple):
+        return [_without_callables(item, depth + 1) for item in cast("Sequence[Any]", value) if not _is_code(item)]
+    return value
+
+
+def _is_code(value: Any) -> bool:
+    describes_itself = not isinstance(value, type) and any(hasattr(value, method) for method in _DESCRIPTIONS)
+    return callable(value) and not describes_itself

@@ -1,0 +1,149 @@
+"""The driver of the blocking face: performs steps on connections, opens them, and keeps the pool."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, ParamSpec, TypeVar, cast
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.rows import tuple_row
+from psycopg_pool import ConnectionPool
+
+from memorizz.embeddings.base import Embedder
+from memorizz.errors import MemorizzError
+from memorizz.memory_provider.postgresql import _migrate as migrate
+from memorizz.memory_provider.postgresql._driver_shared import (
+    CANCEL_SECONDS,
+    Rows,
+    VectorDumper,
+    log,
+    logger,
+)
+from memorizz.memory_provider.postgresql._errors import (
+    DriverError,
+    failed_to_connect,
+    is_overdue,
+    is_starting_up,
+    translating,
+)
+from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Statement, Step
+from memorizz.memory_provider.postgresql._stores import Schema, Vector
+from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that gives up, and closes, when the server does not answer in time."""
+
+    operation_timeout: float | None = None
+
+    def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return super().wait(gen, interval, self.operation_timeout if timeout is None else timeout)
+        except DriverError as error:
+            if is_overdue(error):
+                # What the server goes on with would be done although it was given up.
+                with suppress(DriverError):
+                    self.cancel_safe(timeout=CANCEL_SECONDS)
+                self.close()
+            raise
+
+
+AnyConnection = psycopg.Connection[Any]
+
+
+def drive(operation: Operation[T], perform: Callable[[Step], Any]) -> T:
+    """Run an operation: perform its steps, give it what they brought or the error that they met."""
+    try:
+        step = next(operation)
+        while True:
+            try:
+                brought = perform(step)
+            except MemorizzError as error:
+                step = operation.throw(error)
+            else:
+                step = operation.send(brought)
+    except StopIteration as done:
+        return cast(T, done.value)
+
+
+def perform(connection: AnyConnection, step: Statement) -> Any:
+    """Perform one step on a connection; raises the driver's errors."""
+    connection.adapters.register_dumper(Vector, VectorDumper)
+    started = time.perf_counter()
+    if isinstance(step, Query):
+        brought: Any = _rows(_execute(connection, step))
+    elif isinstance(step, Batch):
+        # A pipeline is one round trip, and one transaction of its own where none is open.
+        with connection.pipeline():
+            cursors = [_execute(connection, query) for query in step.queries]
+        brought = [_rows(cursor) for cursor in cursors]
+    else:
+        brought = connection.execute(step.sql) and None
+    log(step, started, brought)
+    return brought
+
+
+def _execute(connection: AnyConnection, query: Query) -> psycopg.Cursor[tuple[Any, ...]]:
+    cursor = connection.cursor(binary=True, row_factory=tuple_row)
+    # Not prepared is planned for its values; None leaves it to the connection's prepare_threshold.
+    return cursor.execute(query.sql, query.parameters, prepare=False if query.custom_plan else None)
+
+
+def _rows(cursor: psycopg.Cursor[tuple[Any, ...]]) -> Rows:
+    return cursor.fetchall() if cursor.description is not None else []
+
+
+def connect(config: PostgreSQLConfig, conninfo: str) -> Connection:
+    """Connect once; a server that is starting up is waited for, within connect_timeout."""
+    give_up = time.monotonic() + config.connect_timeout
+    while True:
+        try:
+            connection = Connection.connect(conninfo, autocommit=True, prepare_threshold=config.prepare_threshold)
+        except DriverError as error:
+            if not is_starting_up(error) or time.monotonic() > give_up:
+                raise failed_to_connect(error, config.where, config.database) from error
+        else:
+            connection.operation_timeout = config.operation_timeout
+            return connection
+        time.sleep(0.1)
+
+
+def open_schema(config: PostgreSQLConfig, connection: AnyConnection, embedder: Embedder | None = None) -> Schema:
+    """Return the schema, made or upgraded first where that is due and allowed."""
+
+    def perform_here(step: Step) -> Any:
+        with translating(config.where):
+            return perform(connection, cast(Statement, step))
+
+    schema = drive(migrate.opened(config), perform_here)
+    while schema is None:
+        with connection.transaction():
+            done = drive(migrate.apply(config), perform_here)
+        for migration in done:
+            logger.info("applied migration %d (%s)", migration.version, migration.name)
+        schema = drive(migrate.opened(config), perform_here)
+    if embedder is not None:
+        schema = drive(migrate.use_model(schema, embedder.name, embedder.dimensions), perform_here)
+    return schema
+
+
+def make_pool(config: PostgreSQLConfig, conninfo: str) -> ConnectionPool[Connection]:
+    def configure(connection: Connection) -> None:
+        connection.operation_timeout = config.operation_timeout
+
+    return ConnectionPool(
+        conninfo,
+        connection_class=Connection,
+        kwargs={"autocommit": True, "prepare_threshold": config.prepare_threshold},
+        configure=configure,
+        min_size=config.min_size,
+        max_size=config.max_size,
+        timeout=config.pool_timeout,
+        open=True,
+    )

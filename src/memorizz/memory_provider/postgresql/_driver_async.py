@@ -1,0 +1,154 @@
+"""The driver of the async face: performs steps on connections, opens them, and keeps the pool."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, ParamSpec, TypeVar, cast
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.rows import tuple_row
+from psycopg_pool import AsyncConnectionPool
+
+from memorizz.embeddings.base import AsyncEmbedder, Embedder
+from memorizz.errors import MemorizzError
+from memorizz.memory_provider.postgresql import _migrate as migrate
+from memorizz.memory_provider.postgresql._driver_shared import (
+    CANCEL_SECONDS,
+    Rows,
+    VectorDumper,
+    log,
+    logger,
+)
+from memorizz.memory_provider.postgresql._errors import (
+    DriverError,
+    failed_to_connect,
+    is_overdue,
+    is_starting_up,
+    translating,
+)
+from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Statement, Step
+from memorizz.memory_provider.postgresql._stores import Schema, Vector
+from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
+    """A connection that gives up, and closes, when the server does not answer in time."""
+
+    operation_timeout: float | None = None
+
+    async def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return await super().wait(gen, interval, self.operation_timeout if timeout is None else timeout)
+        except DriverError as error:
+            if is_overdue(error):
+                # What the server goes on with would be done although it was given up.
+                with suppress(DriverError):
+                    await self.cancel_safe(timeout=CANCEL_SECONDS)
+                await self.close()
+            raise
+
+
+AnyConnection = psycopg.AsyncConnection[Any]
+
+
+async def drive(operation: Operation[T], perform: Callable[[Step], Awaitable[Any]]) -> T:
+    """Run an operation: perform its steps, give it what they brought or the error that they met."""
+    try:
+        step = next(operation)
+        while True:
+            try:
+                brought = await perform(step)
+            except MemorizzError as error:
+                step = operation.throw(error)
+            else:
+                step = operation.send(brought)
+    except StopIteration as done:
+        return cast(T, done.value)
+
+
+async def perform(connection: AnyConnection, step: Statement) -> Any:
+    """Perform one step on a connection; raises the driver's errors."""
+    connection.adapters.register_dumper(Vector, VectorDumper)
+    started = time.perf_counter()
+    if isinstance(step, Query):
+        brought: Any = await _rows(await _execute(connection, step))
+    elif isinstance(step, Batch):
+        # A pipeline is one round trip, and one transaction of its own where none is open.
+        async with connection.pipeline():
+            cursors = [await _execute(connection, query) for query in step.queries]
+        brought = [await _rows(cursor) for cursor in cursors]
+    else:
+        brought = await connection.execute(step.sql) and None
+    log(step, started, brought)
+    return brought
+
+
+async def _execute(connection: AnyConnection, query: Query) -> psycopg.AsyncCursor[tuple[Any, ...]]:
+    cursor = connection.cursor(binary=True, row_factory=tuple_row)
+    # Not prepared is planned for its values; None leaves it to the connection's prepare_threshold.
+    return await cursor.execute(query.sql, query.parameters, prepare=False if query.custom_plan else None)
+
+
+async def _rows(cursor: psycopg.AsyncCursor[tuple[Any, ...]]) -> Rows:
+    return await cursor.fetchall() if cursor.description is not None else []
+
+
+async def connect(config: PostgreSQLConfig, conninfo: str) -> AsyncConnection:
+    """Connect once; a server that is starting up is waited for, within connect_timeout."""
+    give_up = time.monotonic() + config.connect_timeout
+    while True:
+        try:
+            connection = await AsyncConnection.connect(
+                conninfo, autocommit=True, prepare_threshold=config.prepare_threshold
+            )
+        except DriverError as error:
+            if not is_starting_up(error) or time.monotonic() > give_up:
+                raise failed_to_connect(error, config.where, config.database) from error
+        else:
+            connection.operation_timeout = config.operation_timeout
+            return connection
+        await asyncio.sleep(0.1)
+
+
+async def open_schema(
+    config: PostgreSQLConfig, connection: AnyConnection, embedder: Embedder | AsyncEmbedder | None = None
+) -> Schema:
+    """Return the schema, made or upgraded first where that is due and allowed."""
+
+    async def perform_here(step: Step) -> Any:
+        with translating(config.where):
+            return await perform(connection, cast(Statement, step))
+
+    schema = await drive(migrate.opened(config), perform_here)
+    while schema is None:
+        async with connection.transaction():
+            done = await drive(migrate.apply(config), perform_here)
+        for migration in done:
+            logger.info("applied migration %d (%s)", migration.version, migration.name)
+        schema = await drive(migrate.opened(config), perform_here)
+    if embedder is not None:
+        schema = await drive(migrate.use_model(schema, embedder.name, embedder.dimensions), perform_here)
+    return schema
+
+
+def make_pool(config: PostgreSQLConfig, conninfo: str) -> AsyncConnectionPool[AsyncConnection]:
+    async def configure(connection: AsyncConnection) -> None:
+        connection.operation_timeout = config.operation_timeout
+
+    return AsyncConnectionPool(
+        conninfo,
+        connection_class=AsyncConnection,
+        kwargs={"autocommit": True, "prepare_threshold": config.prepare_threshold},
+        configure=configure,
+        min_size=config.min_size,
+        max_size=config.max_size,
+        timeout=config.pool_timeout,
+        open=False,
+    )
