@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -32,19 +35,20 @@ settings.load_profile("memorizz")
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], str]]:
+def servers() -> Iterator[Callable[[int], str]]:
     """Give the connection string of a server of a major version; it is started once and stopped at the end."""
     running: dict[int, EmbeddedServer] = {}
+    folders: list[Path] = []
     conninfos: dict[int, str] = {}
 
     def server(version: int) -> str:
         if GIVEN_SERVER is not None:
             return GIVEN_SERVER
         if version not in running:
-            path = tmp_path_factory.mktemp(f"pg{version}")
-            # The server's own user must reach its data.
-            for folder in (path, *path.parents[:2]):
-                folder.chmod(folder.stat().st_mode | 0o011)
+            # Not below pytest's folder, which the next session closes to the server's own user.
+            path = Path(tempfile.mkdtemp(prefix=f"memorizz-test-pg{version}-"))
+            path.chmod(0o711)
+            folders.append(path)
             running[version] = EmbeddedServer(path / "data", version=version, settings=FAST)
             conninfos[version] = running[version].acquire()
         return conninfos[version]
@@ -52,6 +56,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int]
     yield server
     for each in running.values():
         each.release()
+    for folder in folders:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture
