@@ -316,6 +316,13 @@ def test_a_timeout_does_not_hide_what_was_said(open_embedder: Open, endpoint: En
     assert raised.value.status == 503
 
 
+def test_a_timeout_does_not_hide_a_broken_connection(open_embedder: Open, endpoint: Endpoint) -> None:
+    """Where there was no answer at all, the error still says what happened to the connection."""
+    endpoint.script = [hang_up, hang]
+    with pytest.raises(EmbeddingFailed, match=r"embeddings: .*; then .* did not answer within 0\.3 s"):
+        open_embedder(timeout=0.3).embed(["text"])
+
+
 @pytest.mark.parametrize("answer", [hang, drip])
 def test_a_server_that_does_not_end_its_answer(open_embedder: Open, endpoint: Endpoint, answer: Answer) -> None:
     """Silence ends with the timeout, and so does an answer that comes byte by byte."""
@@ -411,9 +418,11 @@ def test_a_deployment_may_have_another_name(endpoint: Endpoint) -> None:
         ({"model": "other", "api_key": KEY}, "'other' is not known here: give dimensions"),
         ({"dimensions": -1, "api_key": KEY}, "dimensions is -1"),
         ({"batch_size": 0, "api_key": KEY}, "batch_size is 0"),
-        ({"batch_size": 2049, "api_key": KEY}, "up to 2048"),
+        ({"batch_size": 2049, "api_key": KEY}, "1 to 2048"),
         ({"timeout": 0, "api_key": KEY}, "timeout is 0"),
         ({"timeout": float("nan"), "api_key": KEY}, "timeout is nan"),
+        ({"dimensions": 0, "api_key": KEY}, "dimensions is 0"),
+        ({"max_characters": 0, "api_key": KEY}, "max_characters is 0"),
         ({"max_characters": -1, "api_key": KEY}, "max_characters is -1"),
         ({"base_url": "localhost:11434/v1"}, "base_url is no URL"),
         ({"base_url": "http://[::1/v1"}, "base_url is no URL"),

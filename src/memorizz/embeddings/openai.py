@@ -70,33 +70,23 @@ class _Shared:
         that is too long for the model is the endpoint's error.
         """
         self.name = name or model
-        known = api.DIMENSIONS.get(self.name)
-        if dimensions is None and known is None:
-            raise ConfigurationError(
-                f"the length of the vectors of {self.name!r} is not known here: give dimensions, as the model's "
-                "documentation has it"
-            )
-        self.dimensions = dimensions or known or 0
-        _at_least(1, dimensions=self.dimensions, batch_size=batch_size, max_characters=max_characters or 1)
-        if batch_size > api.MAX_TEXTS:
-            raise ConfigurationError(f"batch_size is {batch_size}, a request holds up to {api.MAX_TEXTS} texts")
-        if not 0 < timeout < float("inf"):
-            raise ConfigurationError(f"timeout is {timeout}, expected a number of seconds above 0")
+        self.dimensions = _length(self.name, dimensions)
+        _check(batch_size, timeout, max_characters)
         self._model = model
-        self._asked_length = (
-            self.dimensions if shorten or (self.name in api.SHORTENED and self.dimensions != known) else None
-        )
+        shortened = self.name in api.SHORTENED and self.dimensions != api.DIMENSIONS[self.name]
+        self._asked_length = self.dimensions if shorten or shortened else None
         self._endpoint = api.endpoint(base_url, api_key, headers)
         self._headers = {**self._endpoint.headers, "content-type": "application/json"}
+        self._batch_size = batch_size
+        self._timeout = timeout
+        self._late = f"{self._endpoint.shown} did not answer within {timeout:g} s"
+        self._prefixes: dict[Kind, str] = {"query": query_prefix, "document": document_prefix}
+        self._max_characters = max_characters
+        self._in_base64 = True
         try:
             httpx2.URL(self._endpoint.url)
         except httpx2.InvalidURL as error:
             raise ConfigurationError(f"base_url is no URL: {error}") from None
-        self._batch_size = batch_size
-        self._timeout = timeout
-        self._prefixes: dict[Kind, str] = {"query": query_prefix, "document": document_prefix}
-        self._max_characters = max_characters
-        self._in_base64 = True
         self._open()
 
     def _open(self) -> None:
@@ -144,8 +134,7 @@ class _Shared:
         try:
             yield
         except (TimeoutError, httpx2.TimeoutException) as error:
-            reason = f"{self._endpoint.shown} did not answer within {self._timeout:g} s"
-            raise self._failed(reason, transient=True) from error
+            raise self._failed(self._late, transient=True) from error
         except httpx2.TransportError as error:
             reason = f"{self._endpoint.shown}: {error or type(error).__name__}"
             raise self._failed(reason, transient=True) from error
@@ -173,8 +162,8 @@ class _Shared:
 
     def _given_up(self, failures: Sequence[EmbeddingFailed]) -> EmbeddingFailed:
         last = failures[-1]
-        # What the server said before it was cut off by the timeout tells more than the timeout does.
-        said = next((failure for failure in reversed(failures) if failure.status is not None), last)
+        # What went wrong before the timeout cut the last attempt off tells more than the timeout does.
+        said = next((failure for failure in reversed(failures) if failure.reason != self._late), last)
         reason = last.reason if said.reason == last.reason else f"{said.reason}; then {last.reason}"
         asked = f", which asks to wait {last.retry_after:g} s" if last.retry_after else ""
         return EmbeddingFailed(
@@ -286,7 +275,22 @@ def _remaining(deadline: float) -> float:
     return seconds
 
 
-def _at_least(least: int, **options: int) -> None:
-    for name, value in options.items():
-        if value < least:
-            raise ConfigurationError(f"{name} is {value}, expected at least {least}")
+def _length(name: str, dimensions: int | None) -> int:
+    length = api.DIMENSIONS.get(name) if dimensions is None else dimensions
+    if length is None:
+        raise ConfigurationError(
+            f"the length of the vectors of {name!r} is not known here: give dimensions, as the model's documentation "
+            "has it"
+        )
+    if length < 1:
+        raise ConfigurationError(f"dimensions is {length}, expected at least 1")
+    return length
+
+
+def _check(batch_size: int, timeout: float, max_characters: int | None) -> None:
+    if not 1 <= batch_size <= api.MAX_TEXTS:
+        raise ConfigurationError(f"batch_size is {batch_size}, a request holds 1 to {api.MAX_TEXTS} texts")
+    if not 0 < timeout < float("inf"):
+        raise ConfigurationError(f"timeout is {timeout}, expected a number of seconds above 0")
+    if max_characters is not None and max_characters < 1:
+        raise ConfigurationError(f"max_characters is {max_characters}, expected at least 1, or None for all")

@@ -55,7 +55,7 @@ class SentenceTransformerEmbedder:
         self._batch_size = batch_size
         self._prefixes: dict[Kind, str | None] = {"query": query_prefix, "document": document_prefix}
         self._normalize = normalize
-        # A tokenizer that two threads use at once fails with "Already borrowed".
+        # In many versions of the tokenizers two threads at once fail with "Already borrowed".
         self._lock = threading.Lock()
         # Measured, because not every model knows it.
         self.dimensions = len(self._encode(["length"], "document")[0])
