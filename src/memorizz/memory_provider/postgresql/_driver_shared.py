@@ -13,6 +13,7 @@ from psycopg.pq import Format
 
 from memorizz.memory_provider.postgresql._steps import Batch, Script, Statement
 from memorizz.memory_provider.postgresql._stores import Vector
+from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 
 logger = logging.getLogger("memorizz.postgresql")
 
@@ -32,6 +33,15 @@ class VectorDumper(Dumper):
 
     def dump(self, obj: Vector) -> bytes:
         return obj
+
+
+def default_config(pool: Any) -> PostgreSQLConfig:
+    """Return what holds where no configuration was given: the server of the pool, if there is one, else auto()."""
+    if pool is None:
+        return PostgreSQLConfig.auto()
+    # Computed anew for each connection, it may hold a token; then no server is named in messages.
+    conninfo = pool.conninfo if isinstance(pool.conninfo, str) else ""
+    return PostgreSQLConfig(dsn=conninfo, embedding_dimensions=None)
 
 
 def log(step: Statement, started: float, brought: Any) -> None:

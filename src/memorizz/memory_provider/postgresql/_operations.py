@@ -126,7 +126,7 @@ def retrieve_by_query(
     else:
         if isinstance(query, str):
             search = yield from _with_meaning(search, target, filter)
-        served = (yield from _ranked(search, [target]))[0]
+        served = (yield from ranked(search, [target]))[0]
         found = Hits(_ranking.hits(target, search, served.rows, bool(explain)))
     if context:
         yield from _add_context(target, found, context)
@@ -157,19 +157,20 @@ class _Served:
     rows: list[Record]
 
 
-def _ranked(search: Search, stores: Sequence[Store]) -> Operation[list[_Served]]:
+def ranked(search: Search, stores: Sequence[Store]) -> Operation[list[_Served]]:
     """Search in some stores, each by the first way whose answer can be trusted; one round trip for each way tried."""
+    ways = {store: _search.ways(search, store) for store in stores}
     served: dict[Store, _Served] = {}
-    ways = _search.ways(search, stores[0].schema)
-    for place, way in enumerate(ways):
+    for place in range(max(map(len, ways.values()))):
         waiting = [store for store in stores if store not in served]
-        statements = {store: _ranking.statements(search, store, way) for store in waiting}
+        statements = {store: _ranking.statements(search, store, ways[store][place]) for store in waiting}
         # What is set holds for the whole batch, so it is said once.
         batch = [*statements[waiting[0]][:-1], *(statements[store][-1] for store in waiting)]
         results = (yield from fetch_all(batch))[-len(waiting) :]
         for store, rows in zip(waiting, results, strict=True):
+            way = ways[store][place]
             if _search.accepted(way, search, _ranking.seen(rows)):
-                served[store] = _Served(way, ways[: place + 1], statements[store], rows)
+                served[store] = _Served(way, ways[store][: place + 1], statements[store], rows)
         if len(served) == len(stores):
             break
     return [served[store] for store in stores]
@@ -235,7 +236,7 @@ def retrieve_memory_components_by_query(
     if query_embedding is None:
         conversations = schema.store(MemoryType.CONVERSATION_MEMORY)
         search = yield from _with_meaning(search, conversations if conversations in stores else stores[0], filter)
-    served = yield from _ranked(search, stores)
+    served = yield from ranked(search, stores)
     found = [
         hit
         for store, each in zip(stores, served, strict=True)
@@ -273,8 +274,13 @@ def page(
     if _search.checked_limit(batch_size) == 0:
         raise ConfigurationError("batch_size=0: expected a whole number above 0")
     rows = yield from fetch(queries.page(target, filter, include_embedding, after, batch_size))
-    place = (rows[-1][-2], rows[-1][-1]) if len(rows) == batch_size else None
+    place = _place_of(rows[-1]) if len(rows) == batch_size else None
     return _documents(target, rows, include_embedding), place
+
+
+def _place_of(row: Record) -> Place:
+    """Return the place that a row ends with."""
+    return row[-2].replace(tzinfo=UTC), row[-1]
 
 
 def count(schema: Schema, memory_store_type: StoreName, filter: Filter | None = None) -> Operation[int]:
@@ -310,7 +316,7 @@ def _place(target: Store, memory_id: str, before: str | datetime) -> Operation[P
     if name is not None:
         rows = yield from fetch(queries.turn_place(target, memory_id, _values.id_key(name)))
         if rows:
-            return cast(Place, rows[0])
+            return _place_of(rows[0])
     try:
         # Before every turn of that time.
         return _values.time(before, "before"), -1

@@ -17,7 +17,7 @@ from psycopg import sql
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql._filters import condition
 from memorizz.memory_provider.postgresql._steps import Query
-from memorizz.memory_provider.postgresql._stores import COLUMNS, EMBEDDING, SELECTED, Kind, Row, Schema, Store
+from memorizz.memory_provider.postgresql._stores import COLUMNS, EMBEDDING, SELECTED, TIMES, Kind, Row, Schema, Store
 
 # A document is there until it has expired.
 LIVE = sql.SQL("(d.expires_at IS NULL OR d.expires_at > now())")
@@ -33,7 +33,14 @@ def raw(text: str) -> sql.SQL:
 def selected(include_embedding: bool) -> sql.Composed:
     """Return the columns that Store.document reads, or Store.document_with_embedding."""
     names = (*SELECTED, EMBEDDING) if include_embedding else SELECTED
-    return sql.SQL(", ").join(sql.Identifier("d", name) for name in names)
+    return sql.SQL(", ").join(
+        _UTC.format(sql.Identifier("d", name), sql.Identifier(name)) if name in TIMES else sql.Identifier("d", name)
+        for name in names
+    )
+
+
+# Times leave as UTC, for in the session's own zone the first and the last of them lie outside of Python's years.
+_UTC = sql.SQL("{} AT TIME ZONE INTERVAL '0' AS {}")
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -89,7 +96,7 @@ def touched(store: Store, enough: LiteralString) -> sql.Composed:
 @lru_cache(maxsize=1024)
 def _page(store: Store, where: str, include_embedding: bool) -> bytes:
     template = sql.SQL(
-        "SELECT {columns}, d.created_at, d.seq FROM {table} AS d WHERE {live} AND {where} "
+        "SELECT {columns}, d.created_at AT TIME ZONE INTERVAL '0', d.seq FROM {table} AS d WHERE {live} AND {where} "
         "AND (d.created_at, d.seq) > (%(created_at)s::timestamptz, %(seq)s::bigint) "
         "ORDER BY d.created_at, d.seq LIMIT %(limit)s"
     )
@@ -145,7 +152,10 @@ def turns_before(
 
 @lru_cache(maxsize=64)
 def _turn_place(store: Store) -> bytes:
-    template = sql.SQL('SELECT "timestamp", seq FROM {table} WHERE id = %(id)s AND memory_id = %(memory_id)s')
+    template = sql.SQL(
+        "SELECT \"timestamp\" AT TIME ZONE INTERVAL '0', seq FROM {table} "
+        "WHERE id = %(id)s AND memory_id = %(memory_id)s"
+    )
     return template.format(table=store.table).as_bytes(None)
 
 
@@ -203,6 +213,35 @@ def _texts(store: Store, prefix: str) -> bytes:
 def texts(store: Store, prefix: str, keys: Sequence[UUID]) -> Query:
     """What is embedded of some documents: their ids, what stands before the content, and the content."""
     return Query(_texts(store, prefix), {"ids": list(keys)})
+
+
+@lru_cache(maxsize=64)
+def _sample(store: Store) -> bytes:
+    template = sql.SQL(
+        "SELECT d.embedding, d.memory_id FROM {table} AS d JOIN (SELECT id FROM {table} AS d "
+        "WHERE {live} AND d.embedding IS NOT NULL ORDER BY random() LIMIT %(rows)s) AS taken USING (id)"
+    )
+    return template.format(table=store.table, live=LIVE).as_bytes(None)
+
+
+def sample(store: Store, rows: int) -> Query:
+    """Some vectors of a store, taken at random, and the memories that they are of."""
+    return Query(_sample(store), {"rows": rows})
+
+
+@lru_cache(maxsize=64)
+def _note_bits(schema: Schema) -> bytes:
+    template = sql.SQL(
+        "INSERT INTO {table} (store, recall, rows) VALUES (%(store)s, %(recall)s, %(rows)s) "
+        "ON CONFLICT ON CONSTRAINT memorizz_bits_pkey "
+        "DO UPDATE SET recall = excluded.recall, rows = excluded.rows, measured_at = now()"
+    )
+    return template.format(table=sql.Identifier(schema.name, "memorizz_bits")).as_bytes(None)
+
+
+def note_bits(store: Store, recall: float, rows: int) -> Query:
+    """Note what the bits of a store's vectors were measured to keep."""
+    return Query(_note_bits(store.schema), {"store": store.name, "recall": recall, "rows": rows})
 
 
 @lru_cache(maxsize=256)

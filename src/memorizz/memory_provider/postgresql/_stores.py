@@ -77,10 +77,10 @@ _COMPUTED = ("score", "distance")
 _ALWAYS_COMPUTED = ("_score", "_distance", "_explanation", "_context")
 
 _CLOCKS = ("created_at", "updated_at")
-_TIMES = tuple(name for name, column in COLUMNS.items() if column.kind is Kind.TIME)
+TIMES = tuple(name for name, column in COLUMNS.items() if column.kind is Kind.TIME)
 _PLAIN = tuple(name for name, column in COLUMNS.items() if column.kind is not Kind.TIME)
 # What a read selects, in this order, before what it adds of its own.
-SELECTED = ("id", "data", *_PLAIN, *_TIMES)
+SELECTED = ("id", "data", *_PLAIN, *TIMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,8 @@ class Schema:
     on_invalid_text: InvalidText = "error"
     # Whether the provider has an embedder.
     embeds: bool = False
+    # The stores whose bits were measured to keep what they must.
+    bits: frozenset[str] = frozenset()
 
     def store(self, memory_type: MemoryType | str) -> Store:
         """Return the store of a memory type; raises ConfigurationError for an unknown one."""
@@ -196,9 +198,9 @@ class Store:
         for path, value in zip(_PLAIN, record[2:], strict=False):
             if value is not None:
                 document[path] = value
-        for path, value in zip(_TIMES, record[2 + len(_PLAIN) :], strict=False):
+        for path, value in zip(TIMES, record[2 + len(_PLAIN) :], strict=False):
             if value is not None:
-                document[path] = value.astimezone(UTC)
+                document[path] = value.replace(tzinfo=UTC)
         document.update(data)
         return document
 

@@ -17,10 +17,12 @@ from memorizz.embeddings.base import Embedder, embed_blocking
 from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed
 from memorizz.memory_provider.base import Document, Filter, Hits, MemoryOperations, MemoryProvider, Ranking, StoreName
 from memorizz.memory_provider.postgresql import _operations as operations
+from memorizz.memory_provider.postgresql import _recall
 from memorizz.memory_provider.postgresql._driver import AnyConnection, connect, drive, make_pool, open_schema, perform
 from memorizz.memory_provider.postgresql._driver_shared import (
     FIRST_PAUSE,
     RETRY_SECONDS,
+    default_config,
     is_alive,
     logger,
 )
@@ -239,7 +241,7 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
         pool: ConnectionPool[Any] | None = None,
         embedder: Embedder | None = None,
     ) -> None:
-        self.config = config if config is not None else PostgreSQLConfig.auto()
+        self.config = config if config is not None else default_config(pool)
         self.embedder = embedder
         server = None
         if pool is None and self.config.embedded_server is not None:
@@ -261,6 +263,17 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
 
     def close(self) -> None:
         self._closing()
+
+    def measure_recall(self, memory_store_type: StoreName, sample: int = 50, limit: int = 10) -> dict[str, Any]:
+        """Compare served answers with exact ones on a store's own vectors, and say what to change.
+
+        `sample` documents are taken at random; each one's vector is searched for in the whole store, and in the memory
+        of another one. The report holds, for either, the recall (the share of the true `limit` nearest that was found),
+        the routes taken and the median times in ms; whether the bits of the vectors keep enough to be used from now on
+        (ENOUGH_BITS), which is noted in the schema; and advice. Takes as long as that many exact searches.
+        """
+        report, self._schema = self.run(_recall.measure_recall, memory_store_type, sample, limit)
+        return report
 
     @contextmanager
     def transaction(self) -> Generator[Transaction]:

@@ -26,6 +26,7 @@ from memorizz.memory_provider.base import (
     StoreName,
 )
 from memorizz.memory_provider.postgresql import _operations as operations
+from memorizz.memory_provider.postgresql import _recall
 from memorizz.memory_provider.postgresql._driver_async import (
     AnyConnection,
     connect,
@@ -37,6 +38,7 @@ from memorizz.memory_provider.postgresql._driver_async import (
 from memorizz.memory_provider.postgresql._driver_shared import (
     FIRST_PAUSE,
     RETRY_SECONDS,
+    default_config,
     is_alive,
     logger,
 )
@@ -255,7 +257,7 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         pool: AsyncConnectionPool[Any] | None = None,
         embedder: Embedder | AsyncEmbedder | None = None,
     ) -> None:
-        self.config = config if config is not None else PostgreSQLConfig.auto()
+        self.config = config if config is not None else default_config(pool)
         self.embedder = embedder
         self._given_pool = pool
         self._pool: AsyncConnectionPool[Any] | None = None
@@ -320,6 +322,17 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         if self._release is not None:
             await asyncio.to_thread(self._release)
             self._release = None
+
+    async def measure_recall(self, memory_store_type: StoreName, sample: int = 50, limit: int = 10) -> dict[str, Any]:
+        """Compare served answers with exact ones on a store's own vectors, and say what to change.
+
+        `sample` documents are taken at random; each one's vector is searched for in the whole store, and in the memory
+        of another one. The report holds, for either, the recall (the share of the true `limit` nearest that was found),
+        the routes taken and the median times in ms; whether the bits of the vectors keep enough to be used from now on
+        (ENOUGH_BITS), which is noted in the schema; and advice. Takes as long as that many exact searches.
+        """
+        report, self._schema = await self.run(_recall.measure_recall, memory_store_type, sample, limit)
+        return report
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncTransaction]:
