@@ -1,0 +1,359 @@
+"""Connections: whose they are, that none is leaked, what is logged about them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+from faces import Blocking, Loop
+from memorizz.errors import MemorizzError
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql import (
+    AsyncPostgreSQLProvider,
+    PooledPostgreSQLProvider,
+    PostgreSQLConfig,
+    PostgreSQLProvider,
+)
+
+LONG = MemoryType.LONG_TERM_MEMORY
+EAST = [1.0, 0.0, 0.0, 0.0]
+
+
+@pytest.fixture
+def connection(migrated_dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection beside the provider's."""
+    with psycopg.connect(migrated_dsn, autocommit=True, application_name="beside") as connection:
+        yield connection
+
+
+def states(connection: psycopg.Connection[Any]) -> list[str]:
+    """What the connections of others to this database are doing."""
+    rows = connection.execute(
+        "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+        "AND backend_type = 'client backend'"
+    )
+    return [state for (state,) in rows]
+
+
+def use(face: Any) -> None:
+    """Use a provider in each of the ways in which it talks to the server."""
+    id = face.store({"name": "Ada", "content": "tea", "memory_id": "m", "embedding": EAST}, LONG)
+    assert face.retrieve_by_id(id, LONG, include_embedding=True)["embedding"] == EAST
+    assert face.update_by_id(id, {"a": 1}, LONG) is True
+    assert len(face.store_many([{"a": n} for n in range(3)], LONG)) == 3
+    assert [hit["id"] for hit in face.retrieve_by_query({"embedding": EAST}, LONG, limit=50)] == [id]
+    assert [hit["id"] for hit in face.retrieve_by_query("tea", LONG)] == [id]
+    assert len(list(face.iterate(LONG, batch_size=2))) == face.count(LONG) == 4
+    with face.transaction() as tx:
+        tx.delete_by_id(id, LONG)
+    assert face.purge_expired() == 0
+    assert face.delete_all(LONG) is True
+
+
+# --- leaks --------------------------------------------------------------------------------------------------------
+
+
+def test_a_thousand_failing_calls_leave_the_pool_idle(
+    face: Any, connection: psycopg.Connection[Any], wait_for: Callable[..., Any]
+) -> None:
+    """Whatever went wrong, no connection is left in use or in a transaction, and there are no more than the pool's."""
+    connection.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'refused'; END$$;"
+        "CREATE TRIGGER refuse BEFORE INSERT ON long_term_memory FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+
+    def in_transaction() -> None:
+        with face.transaction() as tx:
+            tx.store({}, LONG)
+
+    failing: list[Callable[[], Any]] = [
+        lambda: face.store({}, LONG),
+        lambda: face.store_many([{}, {}], LONG),
+        in_transaction,
+        lambda: face.store({"bad": object()}, LONG),
+        lambda: face.store_many(iter([{"a": 1}, {"bad": object()}]), LONG),
+        lambda: face.retrieve_by_query({"a": {"$near": 1}}, LONG),
+        lambda: face.retrieve_by_query({"embedding": [1]}, LONG),
+        lambda: face.count("nope"),
+    ]
+    for n in range(1000):
+        with pytest.raises(MemorizzError):
+            failing[n % len(failing)]()
+    assert states(connection) in (["idle"] * n for n in range(1, 5))
+    assert face.count(LONG) == 0
+
+
+def test_an_iteration_that_is_left_holds_no_connection(face: Any, connection: psycopg.Connection[Any]) -> None:
+    """Between two batches, and after the last that is read, no transaction is open."""
+    face.store_many([{} for _ in range(6)], LONG)
+    streams = [face.iterate(LONG, batch_size=2) for _ in range(10)]
+    for stream in streams:
+        next(stream)
+    assert set(states(connection)) == {"idle"}
+    assert face.count(LONG) == 6
+
+
+def test_close_ends_every_connection(
+    open_face: Callable[..., Any], config: PostgreSQLConfig, connection: psycopg.Connection[Any],
+    wait_for: Callable[..., Any],
+) -> None:  # fmt: skip
+    """After close the server serves nobody."""
+    with open_face(config.replace(min_size=3)) as face:
+        use(face)
+        assert states(connection)
+    wait_for(lambda: not states(connection), "the connections to end")
+
+
+def test_a_provider_that_is_dropped_ends_its_connections(
+    config: PostgreSQLConfig, connection: psycopg.Connection[Any], wait_for: Callable[..., Any]
+) -> None:
+    """A provider that nobody closed and nobody has any more leaves no connection."""
+    provider: Any = PostgreSQLProvider(config)
+    use(provider)
+    del provider
+    gc.collect()
+    wait_for(lambda: not states(connection), "the connections to end")
+
+
+def test_an_async_provider_that_is_dropped_ends_its_connections(
+    config: PostgreSQLConfig, connection: psycopg.Connection[Any], wait_for: Callable[..., Any]
+) -> None:
+    """The same on the async face, while its event loop runs on."""
+
+    async def main() -> None:
+        provider: Any = AsyncPostgreSQLProvider(config)
+        assert await provider.count(LONG) == 0
+        del provider
+        gc.collect()
+        await asyncio.to_thread(wait_for, lambda: not states(connection), "the connections to end")
+
+    asyncio.run(main())
+
+
+def test_an_opening_that_fails_leaves_no_connection(
+    open_face: Callable[..., Any], config: PostgreSQLConfig, connection: psycopg.Connection[Any],
+    wait_for: Callable[..., Any],
+) -> None:  # fmt: skip
+    """A provider that could not open holds nothing."""
+    for _ in range(5):
+        with pytest.raises(MemorizzError):
+            open_face(config.replace(embedding_dimensions=99)).count(LONG)
+    wait_for(lambda: not states(connection), "the connections to end")
+
+
+_BLOCKING = """
+import sys
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+provider = PostgreSQLProvider(PostgreSQLConfig(dsn=sys.argv[1], embedding_dimensions=4, min_size=2))
+provider.store({"name": "Ada"}, "long_term_memory")
+print(provider.count("long_term_memory"))
+"""
+_ASYNC = """
+import asyncio, sys
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, AsyncPostgreSQLProvider
+async def main():
+    provider = AsyncPostgreSQLProvider(PostgreSQLConfig(dsn=sys.argv[1], embedding_dimensions=4, min_size=2))
+    await provider.store({"name": "Ada"}, "long_term_memory")
+    print(await provider.count("long_term_memory"))
+    return provider
+provider = asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("script", [_BLOCKING, _ASYNC], ids=["blocking", "async"])
+def test_a_script_that_never_closes_ends_well(
+    migrated_dsn: str, script: str, connection: psycopg.Connection[Any], wait_for: Callable[..., Any]
+) -> None:
+    """It exits by itself, says nothing, and leaves no connection."""
+    command = [sys.executable, "-X", "dev", "-c", script, migrated_dsn]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("1\n", "", 0)
+    wait_for(lambda: not states(connection), "the connections to end")
+
+
+# --- pools --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["blocking", "async"])
+def open_on_pool(request: pytest.FixtureRequest, migrated_dsn: str, loop: Loop) -> Iterator[Callable[..., Any]]:
+    """Open a provider of either face on a pool that is the caller's; returns both."""
+    pools: list[Any] = []
+
+    def open_it(**options: Any) -> tuple[Any, Any]:
+        options = {"min_size": 1, "max_size": 2} | options
+        config = PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4)
+        if request.param == "blocking":
+            pools.append(pool := ConnectionPool(migrated_dsn, open=True, **options))
+            return PostgreSQLProvider(config, pool=pool), pool
+
+        async def start() -> Any:
+            pool: Any = AsyncConnectionPool(migrated_dsn, open=False, **options)
+            await pool.open()
+            return pool, AsyncPostgreSQLProvider(config, pool=pool)
+
+        pool, provider = loop.run(start())
+        pools.append(Blocking(pool, loop))
+        return Blocking(provider, loop), pools[-1]
+
+    yield open_it
+    for pool in pools:
+        pool.close()
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [{}, {"autocommit": True}, {"row_factory": dict_row}, {"autocommit": True, "prepare_threshold": None}],
+    ids=["plain", "autocommit", "dict rows", "unprepared"],
+)
+def test_a_pool_of_the_callers_is_used_and_not_closed(open_on_pool: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+    """Whatever its connections are like; after close the pool is open, and its connections are as they were."""
+    face, pool = open_on_pool(kwargs=kwargs)
+    use(face)
+    face.close()
+    with pytest.raises(MemorizzError, match="closed"):
+        face.count(LONG)
+    assert pool.get_stats()["requests_num"] > 10
+    assert pool.closed is False
+    with pool.connection() as connection:
+        assert connection.autocommit is kwargs.get("autocommit", False)
+
+
+def test_what_a_plain_connection_stored_is_committed(open_on_pool: Callable[..., Any], migrated_dsn: str) -> None:
+    """On connections without autocommit each call is committed, and rolled back when it fails."""
+    face, _ = open_on_pool()
+    face.store({"id": "a"}, LONG)
+    with pytest.raises(MemorizzError):
+        face.store_many([{"id": "b"}, {"id": 5}], LONG)
+    with psycopg.connect(migrated_dsn) as connection:
+        assert connection.execute("SELECT count(*) FROM long_term_memory").fetchone() == (1,)
+
+
+def test_a_pool_needs_no_configured_server(
+    migrated_dsn: str, monkeypatch: pytest.MonkeyPatch, loop: Loop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a pool and no config no server is looked for: the vectors' length is the schema's."""
+    monkeypatch.setenv("MEMORIZZ_EMBEDDED", "0")
+    with ConnectionPool(migrated_dsn, min_size=1, open=True) as pool, PostgreSQLProvider(pool=pool) as provider:
+        use(provider)
+        assert provider.config.database == psycopg.conninfo.conninfo_to_dict(migrated_dsn)["dbname"]
+
+    async def main() -> int:
+        async with (
+            AsyncConnectionPool(migrated_dsn, min_size=1) as pool,
+            AsyncPostgreSQLProvider(pool=pool) as provider,
+        ):
+            return await provider.count(LONG)
+
+    assert loop.run(main()) == 0
+    assert caplog.text == ""
+
+
+def test_a_pool_is_sized_by_the_config(
+    open_face: Callable[..., Any], config: PostgreSQLConfig, connection: psycopg.Connection[Any],
+    wait_for: Callable[..., Any],
+) -> None:  # fmt: skip
+    """min_size connections are kept, no more than max_size are made."""
+    with open_face(config.replace(min_size=3, max_size=3)) as face:
+        face.count(LONG)
+        wait_for(lambda: len(states(connection)) == 3, "the pool to fill")
+        with face.transaction() as one, face.transaction() as two, face.transaction() as three:
+            assert [tx.count(LONG) for tx in (one, two, three)] == [0, 0, 0]
+            assert len(states(connection)) == 3
+
+
+def test_the_pooled_provider_takes_its_sizes(
+    config: PostgreSQLConfig, connection: psycopg.Connection[Any], wait_for: Callable[..., Any]
+) -> None:
+    """PooledPostgreSQLProvider(config, min_conn, max_conn) is a PostgreSQLProvider with a pool of that size."""
+    with PooledPostgreSQLProvider(config, min_conn=2, max_conn=5) as provider:
+        assert isinstance(provider, PostgreSQLProvider)
+        assert (provider.config.min_size, provider.config.max_size) == (2, 5)
+        wait_for(lambda: len(states(connection)) == 2, "the pool to fill")
+        use(provider)
+    with PooledPostgreSQLProvider(config) as provider:
+        assert (provider.config.min_size, provider.config.max_size) == (1, 20)
+
+
+@pytest.mark.parametrize(("threshold", "prepared"), [(None, False), (0, True), (5, True)])
+def test_statements_are_prepared_by_the_threshold(
+    config: PostgreSQLConfig, connection: psycopg.Connection[Any], threshold: int | None, prepared: bool
+) -> None:
+    """prepare_threshold=None prepares nothing, for poolers that hand a session to another; else statements are."""
+    connection.execute(
+        "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN NEW.role := (SELECT count(*) FROM pg_prepared_statements); RETURN NEW; END$$;"
+        "CREATE TRIGGER tell BEFORE INSERT ON long_term_memory FOR EACH ROW EXECUTE FUNCTION tell()"
+    )
+    with PostgreSQLProvider(config.replace(prepare_threshold=threshold, max_size=1)) as provider:
+        for _ in range(10):
+            id = provider.store({"name": "Ada", "embedding": EAST}, LONG)
+            provider.retrieve_by_id(id, LONG)
+            provider.retrieve_by_query({"embedding": EAST, "name": "Ada"}, LONG, limit=50)
+            provider.store_many([{"a": 1}, {"a": 2}], LONG)
+        last = provider.retrieve_by_id(provider.store({}, LONG), LONG)
+    assert last is not None
+    assert (int(last["role"]) > 0) is prepared
+
+
+# --- a session that is not UTC ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata", "UTC+14", "<+0545>-05:45"])
+def test_the_sessions_time_zone_changes_nothing(
+    open_face: Callable[..., Any], config: PostgreSQLConfig, zone: str
+) -> None:
+    """Times come back as they went in, the first and the last that there are too, in whatever zone the server lives."""
+    times = ["0001-01-01T00:00:00+00:00", "1969-07-20T20:17:40.123456+00:00", "9999-12-31T23:59:59.999999+00:00"]
+    with open_face(config.replace(libpq={"options": f"-c TimeZone={zone}"})) as face:
+        for moment in times:
+            id = face.store({"timestamp": moment, "created_at": moment}, LONG)
+            stored = face.retrieve_by_id(id, LONG)
+            assert [stored[key].isoformat() for key in ("timestamp", "created_at")] == [moment, moment]
+            assert face.count(LONG, {"timestamp": moment}) == 1
+        assert [each["created_at"].isoformat() for each in face.iterate(LONG, batch_size=1)] == times
+        ids = face.store_many([{"memory_id": "m", "timestamp": moment} for moment in times], "conversation_memory")
+        for n, id in enumerate(ids):
+            turns = face.retrieve_conversation_history_ordered_by_timestamp("m", before=id)
+            assert [turn["timestamp"].isoformat() for turn in turns] == times[:n]
+
+
+# --- logs ---------------------------------------------------------------------------------------------------------
+
+
+def test_debug_logging_tells_no_secret(
+    open_face: Callable[..., Any], config: PostgreSQLConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At DEBUG each statement is logged with its time, and no password, no content and no embedding."""
+    caplog.set_level(logging.DEBUG)
+    secret = config.replace(password="s3cret-password")
+    with open_face(secret) as face:
+        face.store({"content": "s3cret-content", "embedding": [0.123456, 0.2, 0.3, 0.4]}, LONG)
+        face.store_many([{"content": "s3cret-content", "embedding": [0.123456, 0.2, 0.3, 0.4]}], LONG)
+        face.retrieve_by_query({"content": "s3cret-content", "embedding": [0.123456, 0.2, 0.3, 0.4]}, LONG, limit=50)
+        with pytest.raises(MemorizzError):
+            face.store({"id": "s3cret-content", "_id": "s3cret-other"}, LONG)
+    ours = [record for record in caplog.records if record.name == "memorizz.postgresql"]
+    assert any("INSERT INTO" in record.getMessage() and " ms" in record.getMessage() for record in ours)
+    assert any("ORDER BY" in record.getMessage() for record in ours)
+    assert "s3cret" not in caplog.text
+    assert "0.123456" not in caplog.text
+    assert "\\x3d" not in caplog.text
+
+
+def test_nothing_is_logged_above_info_in_good_times(
+    open_face: Callable[..., Any], dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Opening, migrating, using and closing warn of nothing."""
+    with open_face(PostgreSQLConfig(dsn=dsn, embedding_dimensions=4)) as face:
+        use(face)
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []

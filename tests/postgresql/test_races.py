@@ -1,0 +1,154 @@
+"""Races: many threads, one store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+
+LONG = MemoryType.LONG_TERM_MEMORY
+TURNS = MemoryType.CONVERSATION_MEMORY
+
+
+@pytest.fixture
+def wide(open_face: Callable[..., Any], config: PostgreSQLConfig) -> Iterator[Any]:
+    """A provider with a connection for each of sixteen threads."""
+    with open_face(config.replace(max_size=16)) as face:
+        yield face
+
+
+def at_once(threads: int, call: Callable[[int], Any]) -> list[Any]:
+    """Call a function with 0, 1, ... in so many threads that start together; return what the calls bring."""
+    barrier = threading.Barrier(threads)
+
+    def work(n: int) -> Any:
+        barrier.wait()
+        return call(n)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, range(threads)))
+
+
+@pytest.mark.parametrize("call", ["store", "store_many", "transaction"])
+def test_sixteen_threads_storing_one_id_make_one_document(wide: Any, call: str) -> None:
+    """Each brings a key of its own, and the one document in the end has them all."""
+
+    def store(n: int) -> Any:
+        document = {"_id": "one", f"key{n}": n, "name": "Ada"}
+        if call == "store":
+            return wide.store(document, LONG)
+        if call == "store_many":
+            return wide.store_many([document], LONG)[0]
+        with wide.transaction() as tx:
+            return tx.store(document, LONG)
+
+    assert at_once(16, store) == ["one"] * 16
+    [stored] = wide.list_all(LONG)
+    assert {key: stored[key] for key in stored if key.startswith("key")} == {f"key{n}": n for n in range(16)}
+
+
+def test_updates_of_one_document_lose_nothing(wide: Any) -> None:
+    """Eight threads that merge different keys, many times, all end up in it."""
+    wide.store({"id": "one"}, LONG)
+
+    def update(n: int) -> bool:
+        return all(wide.update_by_id("one", {f"key{n}": i, "name": f"{n}"}, LONG) for i in range(20))
+
+    assert at_once(8, update) == [True] * 8
+    stored = wide.retrieve_by_id("one", LONG)
+    assert [stored[f"key{n}"] for n in range(8)] == [19] * 8
+
+
+def test_a_reader_of_store_many_sees_none_or_all(wide: Any, provider: PostgreSQLProvider) -> None:
+    """While batches are written, every read sees nothing of them, and afterwards everything."""
+    seen: list[int] = []
+
+    def documents() -> Iterator[dict[str, Any]]:
+        for n in range(1200):
+            if n == 1100:
+                seen.extend(
+                    (
+                        provider.count(TURNS),
+                        len(provider.list_all(TURNS)),
+                        len(provider.retrieve_by_query({"embedding": [1, 0, 0, 0]}, TURNS, limit=9)),
+                        len(provider.retrieve_conversation_history_ordered_by_timestamp("m")),
+                    )
+                )
+            yield {"memory_id": "m", "n": n, "embedding": [1, n % 50, 0, 0]}
+
+    assert len(wide.store_many(documents(), TURNS)) == 1200
+    assert seen == [0, 0, 0, 0]
+    assert wide.count(TURNS) == 1200
+
+
+def test_delete_by_name_by_eight_threads_deletes_eight_documents(wide: Any) -> None:
+    """Each of them deletes another one, and says True for it; who comes too late says False."""
+    wide.store_many([{"name": "Ada", "n": n} for n in range(10)], LONG)
+    assert at_once(8, lambda n: wide.delete_by_name("Ada", LONG)) == [True] * 8
+    assert [each["n"] for each in wide.list_all(LONG)] == [0, 1]
+    assert sorted(at_once(8, lambda n: wide.delete_by_name("Ada", LONG))) == [False] * 6 + [True] * 2
+    assert wide.count(LONG) == 0
+
+
+def test_delete_by_id_says_true_to_one(wide: Any) -> None:
+    """Of eight that delete the same document one has."""
+    for _ in range(5):
+        id = wide.store({}, LONG)
+        assert sorted(at_once(8, lambda n, id=id: wide.delete_by_id(id, LONG))) == [False] * 7 + [True]
+
+
+def test_an_expired_id_is_taken_over_once(wide: Any) -> None:
+    """Threads that store under an expired document's id make one new document of all their keys."""
+    wide.store({"id": "one", "old": 1, "expires_at": "2020-01-01"}, LONG)
+    assert at_once(8, lambda n: wide.store({"id": "one", f"key{n}": n}, LONG)) == ["one"] * 8
+    [stored] = wide.list_all(LONG)
+    assert {key for key in stored if key.startswith("key")} == {f"key{n}" for n in range(8)}
+    assert "old" not in stored
+
+
+def test_turns_of_one_thread_keep_their_order_among_many(wide: Any) -> None:
+    """Eight that tell into one memory at once: each one's turns read back in the order in which it told them."""
+
+    def tell(n: int) -> None:
+        for i in range(15):
+            wide.store({"memory_id": "m", "role": str(n), "i": i}, TURNS)
+
+    at_once(8, tell)
+    history = wide.retrieve_conversation_history_ordered_by_timestamp("m")
+    assert [[turn["i"] for turn in history if turn["role"] == str(n)] for n in range(8)] == [list(range(15))] * 8
+
+
+def test_one_config_opened_by_many_at_once(open_face: Callable[..., Any], dsn: str) -> None:
+    """Eight providers opened by threads on an empty database all come up."""
+    config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=4, max_size=1)
+
+    def work(n: int) -> int:
+        with open_face(config) as face:
+            return len(face.store({}, LONG))
+
+    assert at_once(8, work) == [36] * 8
+
+
+def test_a_provider_closed_under_its_callers_is_said(wide: Any) -> None:
+    """Calls that are under way when the provider is closed end well or with ProviderClosed, and none hangs."""
+    started = threading.Barrier(5)
+
+    def work(n: int) -> str:
+        started.wait()
+        try:
+            while True:
+                wide.store({}, LONG)
+        except Exception as error:
+            return type(error).__name__
+
+    with ThreadPoolExecutor(4) as pool:
+        results = [pool.submit(work, n) for n in range(4)]
+        started.wait()
+        wide.close()
+        assert [result.result(30) for result in results] == ["ProviderClosed"] * 4
