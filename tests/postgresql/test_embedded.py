@@ -308,9 +308,10 @@ def test_nothing_is_open_to_others(room: Path) -> None:
 
 
 def test_a_strangers_settings_do_no_harm(room: Path, work: Callable[..., Worker]) -> None:
-    """A locale that is not installed and PostgreSQL's own variables in the environment change nothing."""
-    worker = work(room / "data", LC_ALL="xx_XX.UTF-8", LANG="xx_XX.UTF-8", PGPORT="1", PGDATA="/x", PGUSER="x")
+    """A locale that is not installed and PostgreSQL's own variables change nothing, and the server sees no secret."""
+    worker = work(room / "data", LC_ALL="xx_XX.UTF-8", LANG="xx_XX.UTF-8", PGPORT="1", PGDATA="/x", SOME_API_KEY="x")
     assert execute(worker.answer["conninfo"], "SHOW port") == [("5432",)]
+    assert {"SOME_API_KEY", "PGDATA"}.isdisjoint(postmasters(room / "data")[0].environ())
 
 
 @pytest.mark.parametrize("version", [16, 18])
@@ -548,10 +549,13 @@ def test_killed_while_starting(room: Path, work: Callable[..., Worker], delay: f
 def test_an_interrupted_start(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Ctrl-C while the server comes up leaves no server."""
 
-    def interrupt(self: EmbeddedServer, pid: int) -> None:
+    spawn = EmbeddedServer._spawn
+
+    def interrupt(*arguments: Any) -> None:
+        spawn(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(EmbeddedServer, "_ready", interrupt)
+    monkeypatch.setattr(EmbeddedServer, "_spawn", interrupt)
     with pytest.raises(KeyboardInterrupt):
         server.acquire()
     assert gone(server.path)
@@ -719,6 +723,27 @@ def test_files_that_were_half_moved(server: EmbeddedServer) -> None:
         (server.path / name).rename(ready / name)
     assert execute(server.acquire(), "SELECT 1") == [(1,)]
     assert not ready.exists()
+
+
+@pytest.mark.parametrize("steps", [0, 1, 5, 20])
+def test_ended_between_two_files(room: Path, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """A folder is no database before its last file is in place, and the next start completes it."""
+    server = EmbeddedServer(room / "data", settings=FAST)
+    rename, count = Path.rename, iter(range(100))
+
+    def end(self: Path, target: Path) -> Path:
+        if next(count) == steps:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", end)
+    with pytest.raises(KeyboardInterrupt):
+        server.acquire()
+    monkeypatch.undo()
+    assert not (server.path / "PG_VERSION").exists()
+    assert execute(server.acquire(), "SELECT 1") == [(1,)]
+    assert {each.name for each in (server.path / ".memorizz").iterdir()}.isdisjoint({"ready", "starting"})
+    server.release()
 
 
 def test_the_folder_is_removed_under_the_server(server: EmbeddedServer, caplog: pytest.LogCaptureFixture) -> None:
