@@ -14,6 +14,7 @@ from memorizz.errors import ConfigurationError, MemorizzError, SchemaError
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _indexes
 from memorizz.memory_provider.postgresql._queries import raw
+from memorizz.memory_provider.postgresql._search import ENOUGH_BITS, LEAST_BITS
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
@@ -207,6 +208,10 @@ def _schema(config: PostgreSQLConfig, found: Database) -> Operation[Schema]:
     settings = sql.SQL("SELECT text_search_config FROM {}").format(sql.Identifier(found.schema, "memorizz_settings"))
     rows = yield from fetch(Query(settings.as_bytes(None)))
     kinds = yield from fetch(Query(_INDEX_KIND, {"schema": found.schema}))
+    measured = sql.SQL("SELECT store FROM {} WHERE recall >= %(enough)s").format(
+        sql.Identifier(found.schema, "memorizz_bits")
+    )
+    bits = yield from fetch(Query(measured.as_bytes(None), {"enough": ENOUGH_BITS}))
     return Schema(
         found.schema,
         found.vector_schema,
@@ -214,6 +219,7 @@ def _schema(config: PostgreSQLConfig, found: Database) -> Operation[Schema]:
         rows[0][0],
         kinds[0][0] if kinds else "none",
         config.on_invalid_text,
+        bits=frozenset(row[0] for row in bits if found.dimensions >= LEAST_BITS),
     )
 
 

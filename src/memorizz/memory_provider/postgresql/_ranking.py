@@ -25,6 +25,8 @@ from memorizz.memory_provider.postgresql._search import MOST_COMPARED, Search, W
 from memorizz.memory_provider.postgresql._steps import Query, Row
 from memorizz.memory_provider.postgresql._stores import Schema, Store
 
+# Where a row has its distance, counted from its end.
+DISTANCE = -5
 PARTS = ("meaning", "words", "speaker", "session", "recency", "importance")
 
 
@@ -67,7 +69,7 @@ def hits(store: Store, search: Search, rows: list[Row], explain: bool) -> list[d
     for row in rows:
         if row[0] is None:
             continue
-        distance, score, parts = row[-5:-2]
+        distance, score, parts = row[DISTANCE:-2]
         if score is None:
             score, parts = 1.0 - distance, (1.0 - distance,)
         document = read(row)
@@ -108,7 +110,7 @@ def _parameters(search: Search, store: Store) -> dict[str, Any]:
     parameters: dict[str, Any] = {**search.condition.parameters, "limit": search.limit}
     parameters["min_score"] = search.options.min_score
     if search.vector is not None:
-        parameters |= {"vector": search.vector, "depth": search.depth, "most": MOST_COMPARED}
+        parameters |= {"vector": search.vector, "depth": search.depth, "most": MOST_COMPARED, "by_bits": search.by_bits}
     if search.words is not None:
         parameters |= {"question": search.words, "config": store.schema.text_search_config, "depth": search.depth}
     if search.scored:
@@ -187,6 +189,9 @@ def _distances(schema: Schema) -> Mapping[str, sql.Composable]:
     normalize = sql.Identifier(space, "l2_normalize")
     return {
         "distance": sql.SQL("(d.embedding {} {})").format(nearer, vector),
+        "bits_distance": sql.SQL("(d.embedding_bits OPERATOR({}.<~>) {}({})::bit({}))").format(
+            sql.Identifier(space), sql.Identifier(space, "binary_quantize"), vector, sql.Literal(schema.dimensions)
+        ),
         "half_distance": sql.SQL("({n}(d.embedding)::{half} {nearer} {n}({vector})::{half})").format(
             n=normalize, half=half, nearer=nearer, vector=vector
         ),
@@ -214,6 +219,12 @@ _NEAR = {
     ORDER BY {distance} LIMIT %(depth)s
 )""",
     # OFFSET keeps the planner from the index, and each distance is computed once.
+    Way.BITS: """near AS MATERIALIZED (
+    SELECT d.id, d.seq, {distance} AS distance FROM (
+        SELECT d.id, d.seq, d.embedding FROM {table} AS d WHERE {where} AND d.embedding IS NOT NULL
+        ORDER BY {bits_distance} LIMIT %(by_bits)s
+    ) AS d ORDER BY distance, d.seq LIMIT %(depth)s
+)""",
     Way.EXACT: """near AS MATERIALIZED (
     SELECT * FROM (
         SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND d.embedding IS NOT NULL OFFSET 0

@@ -7,6 +7,8 @@ FEW     A filter: read the matching rows, at most MOST_COMPARED of them, and com
         more.
 INDEX   Search the index for the nearest ef_search rows and keep those that match. Accepted when as many match as are
         wanted: the nearest rows of the store hold the nearest matching ones, if enough of them match.
+BITS    Rank every matching row by the signs of its numbers, compare the best of them. Accepted, but only taken where
+        it was measured, on vectors of this store, to keep what it must (measure_recall).
 EXACT   Compare every matching row. Always accepted.
 
 Whether the index can serve a filter depends on what lies near the query, not on how many rows match in all; trying it
@@ -26,7 +28,7 @@ from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _values
 from memorizz.memory_provider.postgresql._filters import Condition, condition
-from memorizz.memory_provider.postgresql._stores import EMBEDDING, Schema, Store, Vector
+from memorizz.memory_provider.postgresql._stores import EMBEDDING, Store, Vector
 
 # FEW compares at most this many rows; comparing them costs about what searching the index under a filter costs.
 MOST_COMPARED = 500
@@ -35,6 +37,12 @@ _EF_SEARCH = 100
 # Under a filter, so that it is enough for one in forty of the rows near the query to match.
 _EF_SEARCH_FILTERED = 400
 _MAX_EF_SEARCH = 1000  # pgvector's
+# The bits serve where they were measured to keep this share of the nearest, never for vectors of fewer dimensions: of
+# few signs there are too few to tell neighbours apart.
+ENOUGH_BITS = 0.99
+LEAST_BITS = 128
+# How many of the best by their bits are compared: at least this, or ten times what is wanted.
+_BY_BITS = 400
 # How many of each side, nearest and best by words, are scored in full: at least this, or five times the limit.
 _DEPTH = 50
 # Roles that everybody has are no names.
@@ -46,6 +54,7 @@ class Way(Enum):
 
     FEW = "the filter may leave few rows: compare each of them"
     INDEX = "search the HNSW index"
+    BITS = "rank every row that matches by its bits, compare the best"
     EXACT = "compare every row that matches"
 
 
@@ -103,6 +112,11 @@ class Search:
     def depth(self) -> int:
         """How many of the nearest are wanted."""
         return max(_DEPTH, 5 * self.limit) if self.scored else self.limit
+
+    @property
+    def by_bits(self) -> int:
+        """How many of the best by their bits are compared."""
+        return max(_BY_BITS, 10 * self.depth)
 
     @property
     def ef_search(self) -> int:
@@ -167,21 +181,22 @@ def without_names(question: str, names: Sequence[str]) -> str:
     return " ".join(re.sub(pattern, " ", question, flags=re.IGNORECASE).split()) or question
 
 
-def ways(search: Search, schema: Schema) -> Sequence[Way]:
+def ways(search: Search, store: Store) -> Sequence[Way]:
     """Decide how to serve a search: the ways to try, in order; the last one is always accepted."""
     if search.vector is None or search.options.exact:
         return (Way.EXACT,)
-    indexed = schema.index != "none" and search.depth <= _MAX_EF_SEARCH
+    indexed = store.schema.index != "none" and search.depth <= _MAX_EF_SEARCH
     if not search.filtered:
         return (Way.INDEX, Way.EXACT) if indexed else (Way.EXACT,)
-    return (Way.FEW, Way.INDEX, Way.EXACT) if indexed else (Way.EXACT,)
+    last = Way.BITS if store.name in store.schema.bits else Way.EXACT
+    return (Way.FEW, Way.INDEX, last) if indexed else (Way.FEW, last)
 
 
 def accepted(way: Way, search: Search, seen: int) -> bool:
     """Say whether a way has lost nothing. `seen` are the rows that matched, for FEW of all, for INDEX of those near."""
     if way is Way.FEW:
         return seen <= MOST_COMPARED
-    return way is Way.EXACT or seen >= search.depth
+    return way is not Way.INDEX or seen >= search.depth
 
 
 def settings(search: Search, way: Way) -> dict[str, str]:

@@ -7,7 +7,7 @@ CREATE TABLE memorizz_migrations (
     applied_at timestamptz NOT NULL DEFAULT now()
 );
 
--- Which model made the vectors. `name` is NULL until a provider with an embedder stores a document; a change of the
+-- Which model made the vectors. `name` is NULL until a provider with an embedder opens the schema; a change of the
 -- model adds a row.
 CREATE TABLE memorizz_embedding_models (
     id integer GENERATED ALWAYS AS IDENTITY CONSTRAINT memorizz_embedding_models_pkey PRIMARY KEY,
@@ -24,6 +24,14 @@ CREATE TABLE memorizz_settings (
 );
 CREATE UNIQUE INDEX memorizz_settings_one_row ON memorizz_settings ((true));
 INSERT INTO memorizz_settings SELECT {language}, id FROM memorizz_embedding_models;
+
+-- How many of the nearest the bits of a store's vectors kept when that was measured; without a row they are not used.
+CREATE TABLE memorizz_bits (
+    store text CONSTRAINT memorizz_bits_pkey PRIMARY KEY,
+    recall double precision NOT NULL,
+    rows bigint NOT NULL,
+    measured_at timestamptz NOT NULL DEFAULT now()
+);
 
 CREATE TABLE memorizz_store (
     id uuid NOT NULL,

@@ -1,0 +1,135 @@
+"""How much of the truth the served answers hold, measured on a store's own vectors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from memorizz.errors import ConfigurationError
+from memorizz.memory_provider.base import StoreName
+from memorizz.memory_provider.postgresql import _queries as queries
+from memorizz.memory_provider.postgresql import _ranking, _search, _values
+from memorizz.memory_provider.postgresql._operations import ranked
+from memorizz.memory_provider.postgresql._search import ENOUGH_BITS, LEAST_BITS, Options, Way
+from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch, fetch_all
+from memorizz.memory_provider.postgresql._stores import Schema, Store
+
+# From here on comparing every row is slower than the index by more than a person would accept.
+_WANTS_INDEX = 10_000
+
+
+@dataclass
+class _Kind:
+    """One kind of search, and what was measured of it."""
+
+    search: str
+    routes: Counter[str] = field(default_factory=Counter[str])
+    recalls: list[float] = field(default_factory=list[float])
+    served_ms: list[float] = field(default_factory=list[float])
+    exact_ms: list[float] = field(default_factory=list[float])
+
+    @property
+    def recall(self) -> float | None:
+        return sum(self.recalls) / len(self.recalls) if self.recalls else None
+
+    def report(self) -> dict[str, Any]:
+        return {
+            "search": self.search,
+            "routes": dict(self.routes),
+            "recall": self.recall,
+            "median_ms": median(self.served_ms) if self.served_ms else None,
+            "exact_ms": median(self.exact_ms) if self.exact_ms else None,
+        }
+
+
+def measure_recall(
+    schema: Schema, memory_store_type: StoreName, sample: int = 50, limit: int = 10
+) -> Operation[tuple[dict[str, Any], Schema]]:
+    """Return the report, and the schema with what the measurement allows from now on."""
+    store = schema.store(memory_store_type)
+    if not _search.checked_limit(sample, "sample") or not _search.checked_limit(limit):
+        raise ConfigurationError("sample and limit: expected numbers above 0")
+    rows = (yield from fetch(queries.count(store, {"embedding": {"$exists": True}})))[0][0]
+    taken = yield from fetch(queries.sample(store, sample))
+    everywhere, elsewhere, bits = _Kind("all"), _Kind("one memory"), _Kind("bits")
+    for place, (binary, _) in enumerate(taken):
+        vector = _values.from_vector(binary)
+        yield from _compare(store, {"embedding": vector}, limit, everywhere, bits)
+        # What one memory is asked about another one's subject is what an index under a filter is worst at.
+        memory_id = taken[place - 1][1]
+        if memory_id is not None:
+            yield from _compare(store, {"embedding": vector, "memory_id": memory_id}, limit, elsewhere)
+    kept = bits.recall
+    used = kept is not None and kept >= ENOUGH_BITS and schema.dimensions >= LEAST_BITS
+    if kept is not None:
+        yield from fetch(queries.note_bits(store, kept, rows))
+    report = {
+        "store": store.name,
+        "rows": rows,
+        "sample": len(taken),
+        "limit": limit,
+        "ways": [kind.report() for kind in (everywhere, elsewhere) if kind.recalls],
+        "bits": {"recall": kept, "used": used},
+        "advice": _advice(schema, rows, everywhere, elsewhere, kept, used),
+    }
+    return report, replace(schema, bits=schema.bits | {store.name} if used else schema.bits - {store.name})
+
+
+def _compare(
+    store: Store, query: dict[str, Any], limit: int, kind: _Kind, bits: _Kind | None = None
+) -> Operation[None]:
+    """Search as it is served and exactly, and by the bits where asked, and note what was found of the truth."""
+    search, _ = _search.parse(store, query, limit, Options())
+    exact = replace(search, options=Options(exact=True))
+    started = perf_counter()
+    served = (yield from ranked(search, [store]))[0]
+    kind.served_ms.append((perf_counter() - started) * 1000)
+    started = perf_counter()
+    truth = (yield from ranked(exact, [store]))[0].rows
+    kind.exact_ms.append((perf_counter() - started) * 1000)
+    kind.routes[served.way.name.lower()] += 1
+    if not truth:
+        return
+    kind.recalls.append(_found(served.rows, truth))
+    if bits is not None:
+        rows = (yield from fetch_all(_ranking.statements(search, store, Way.BITS)))[-1]
+        bits.recalls.append(_found(rows, truth))
+
+
+def _found(rows: Sequence[Row], truth: Sequence[Row]) -> float:
+    """Return the share of the true hits that were found; a hit as near as the last true one is as good as it."""
+    farthest = max(row[_ranking.DISTANCE] for row in truth) + 1e-9
+    near_enough = sum(1 for row in rows if row[0] is not None and row[_ranking.DISTANCE] <= farthest)
+    return min(near_enough / len(truth), 1.0)
+
+
+def _advice(
+    schema: Schema, rows: int, everywhere: _Kind, elsewhere: _Kind, kept: float | None, used: bool
+) -> list[str]:
+    """Return what to change, in sentences."""
+    advice: list[str] = []
+    if rows == 0:
+        return ["The store has no vectors: there is nothing to measure."]
+    if schema.index == "none" and rows > _WANTS_INDEX:
+        advice.append("There is no vector index, so every search compares every row: memorizz index build.")
+    for kind in (everywhere, elsewhere):
+        if kind.recall is not None and kind.recall < ENOUGH_BITS:
+            advice.append(
+                f"Searches of {kind.search} find {kind.recall:.1%} of the nearest: search with a larger ef_search, or "
+                "build the index with larger parameters: memorizz index rebuild --m 32 --ef-construction 256."
+            )
+    if kept is not None and not used:
+        advice.append(
+            f"The bits of these vectors keep {kept:.1%} of the nearest; {ENOUGH_BITS:.0%} and {LEAST_BITS} dimensions "
+            "are needed, so filtered searches that the index cannot serve compare every matching row."
+        )
+    if elsewhere.routes["exact"] * 2 > sum(elsewhere.routes.values()) > 0:
+        advice.append(
+            "Most searches inside one memory compare every row of it. A memory that has grown large can have an index "
+            "of its own: memorizz index build --memory-id ID."
+        )
+    return advice or ["Nothing to change."]
