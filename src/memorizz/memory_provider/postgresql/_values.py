@@ -26,6 +26,8 @@ _MAX_DEPTH = 256
 # Python refuses to read integers with more digits than this (sys.set_int_max_str_digits).
 _MAX_DIGITS = 4300
 _MAX_FLOAT4 = float(np.finfo(np.float32).max)
+# pgvector adds up the squares in single precision.
+_MIN_LENGTH, _MAX_LENGTH = 1e-15, 1e18
 
 _quote: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -256,6 +258,13 @@ def vector(value: Any, *, dimensions: int, store: str, path: str = "embedding") 
         raise InvalidDocument(path, f"the vector {reason}; every number must be finite in single precision")
     if not single.any():
         raise InvalidDocument(path, "the vector is all zero: it has no direction, so nothing can be near it")
+    length = float(np.linalg.norm(single.astype(np.float64)))
+    if not _MIN_LENGTH < length < _MAX_LENGTH:
+        raise InvalidDocument(
+            path,
+            f"the vector's length is {length:.3g}, of which no square can be taken in single precision; "
+            f"expected one between {_MIN_LENGTH:.0e} and {_MAX_LENGTH:.0e}: divide the vector by its length",
+        )
     return len(single).to_bytes(2) + b"\0\0" + single.tobytes()
 
 
