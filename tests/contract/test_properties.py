@@ -1,0 +1,309 @@
+"""Properties, on documents and calls that hypothesis makes up: whatever goes in comes out, and nobody else's."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from memorizz.errors import InvalidDocument
+from memorizz.memory_provider.memory_type import MemoryType
+
+LONG = MemoryType.LONG_TERM_MEMORY
+TURNS = MemoryType.CONVERSATION_MEMORY
+
+# About a second for each.
+few = settings(max_examples=25)
+
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+numbers = (
+    st.integers(-(2**200), 2**200)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from([1e23, 1e16, 5e-324, 1.7976931348623157e308, -0.0, 2**53 + 1, 10**400])
+)
+values = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=8,
+)
+moments = st.datetimes(timezones=st.just(UTC))
+doubles = st.floats(allow_nan=False, allow_infinity=False)
+
+# Keys that are more than keys somewhere: of the document, of the table, of a search, of a filter, of SQL.
+ODD = [
+    "score", "distance", "data", "words", "seq", "embedding_bits", "limit", "$gt", "$text", "a.b", "", "'", '"', "%s",
+    "%", "{}", "_", "__class__", "id ", "ID", "Name", "select", "agent_id", "tags.0",
+]  # fmt: skip
+COLUMNS: dict[str, st.SearchStrategy[Any]] = {
+    **dict.fromkeys(["name", "role", "content", "memory_id", "conversation_id"], st.none() | texts),
+    "importance_score": st.none() | doubles,
+    "access_count": st.none() | st.integers(-(2**63), 2**63 - 1),
+    "metadata": st.none() | st.dictionaries(texts, values, max_size=3),
+    "last_accessed": st.none() | moments,
+    "timestamp": st.none() | moments,
+}
+NOT_KEYS = {
+    "id",
+    "_id",
+    "embedding",
+    "_score",
+    "_distance",
+    "_explanation",
+    "_context",
+    "created_at",
+    "updated_at",
+    "expires_at",
+}
+keys = st.sampled_from(ODD) | texts.filter(lambda key: key not in NOT_KEYS and key not in COLUMNS)
+documents = st.builds(
+    lambda free, columns: {**free, **columns},
+    st.dictionaries(keys, values, max_size=6),
+    st.fixed_dictionaries({}, optional=COLUMNS),
+)
+
+
+def own(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key not in ("id", "_id", "created_at", "updated_at")}
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equality that tells 1 from 1.0 and from True."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+# --- documents ----------------------------------------------------------------------------------------------------
+
+
+@few
+@given(document=documents)
+def test_whatever_goes_in_comes_out(face: Any, document: dict[str, Any]) -> None:
+    """Any keys and values of JSON, nested, and None in keys that have a column, come back the same in each read."""
+    id = face.store(document, LONG)
+    stored = own(face.retrieve_by_id(id, LONG))
+    assert same(stored, document)
+    assert same([own(each) for each in face.list_all(LONG)][-1], document)
+
+
+@few
+@given(document=documents)
+def test_a_document_that_was_read_can_be_stored_again(face: Any, document: dict[str, Any]) -> None:
+    """Storing what was read, under its id or as a new document, changes nothing in it."""
+    id = face.store(document, LONG)
+    first = face.retrieve_by_id(id, LONG)
+    face.store(first, LONG)
+    assert same(own(face.retrieve_by_id(id, LONG)), document)
+    other = face.store(own(first), LONG)
+    assert same(own(face.retrieve_by_id(other, LONG)), document)
+
+
+@few
+@given(steps=st.lists(st.tuples(st.sampled_from(["store", "store_many", "update"]), documents), min_size=1, max_size=6))
+def test_merging_is_what_a_dict_does(face: Any, steps: list[tuple[str, dict[str, Any]]]) -> None:
+    """After any calls that merge into one document it holds what dict.update would have left."""
+    id, model = face.store({}, LONG), {}
+    for call, document in steps:
+        model.update(document)
+        if call == "store":
+            face.store({**document, "_id": id}, LONG)
+        elif call == "store_many":
+            face.store_many([{**document, "id": id}], LONG)
+        else:
+            assert face.update_by_id(id, document, LONG) is True
+    assert same(own(face.retrieve_by_id(id, LONG)), model)
+
+
+@few
+@given(batch=st.lists(st.tuples(st.sampled_from("abc"), documents), max_size=8))
+def test_store_many_is_store_in_order(face: Any, batch: list[tuple[str, dict[str, Any]]]) -> None:
+    """However often an id comes, a batch leaves what its documents one after another would have left."""
+    face.delete_all(LONG)
+    model: dict[str, dict[str, Any]] = {}
+    for id, document in batch:
+        model.setdefault(id, {}).update(document)
+    assert face.store_many([{**document, "_id": id} for id, document in batch], LONG) == [id for id, _ in batch]
+    assert same({each["id"]: own(each) for each in face.list_all(LONG)}, model)
+
+
+@few
+@given(text=st.text(min_size=1))
+def test_text_that_cannot_be_stored_is_refused_and_no_other(face: Any, text: str) -> None:
+    """A text is stored and comes back, or holds a NUL or a lone surrogate and is an InvalidDocument, in any place."""
+    possible = "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+    for document in ({"content": text}, {"free": [text]}, {"metadata": {text: 1}}):
+        if possible:
+            stored = face.retrieve_by_id(face.store(document, LONG), LONG)
+            assert own(stored) == document
+        else:
+            with pytest.raises(InvalidDocument):
+                face.store(document, LONG)
+
+
+@few
+@given(moment=moments)
+def test_times_come_back_to_the_microsecond(face: Any, moment: datetime) -> None:
+    """In whatever form a time is given, it is the same time."""
+    forms = [moment, moment.replace(tzinfo=None), moment.isoformat()]
+    ids = face.store_many([{"created_at": form, "expires_at": None, "timestamp": form} for form in forms], LONG)
+    for id in ids:
+        stored = face.retrieve_by_id(id, LONG)
+        assert stored["created_at"] == stored["timestamp"] == moment
+
+
+# --- ids ----------------------------------------------------------------------------------------------------------
+
+
+@few
+@given(ids=st.lists(texts.filter(bool) | st.uuids().map(str) | st.uuids().map(lambda id: str(id).upper()), unique=True,
+                    min_size=1, max_size=5))  # fmt: skip
+def test_any_text_is_an_id(face: Any, ids: list[str]) -> None:
+    """Ids of any text come back, are found, and are never mixed up."""
+    face.delete_all(LONG)
+    assert face.store_many([{"_id": id, "n": n} for n, id in enumerate(ids)], LONG) == ids
+    for n, id in enumerate(ids):
+        stored = face.retrieve_by_id(id, LONG)
+        assert (stored["id"], stored["_id"], stored["n"]) == (id, id, n)
+        assert [each["n"] for each in face.retrieve_by_query({"_id": id}, LONG, limit=9)] == [n]
+    assert face.delete_by_id(ids[0], LONG) is True
+    assert [each["id"] for each in face.list_all(LONG)] == ids[1:]
+
+
+@few
+@given(id=st.text() | st.none() | st.integers() | st.binary())
+def test_no_id_that_is_asked_for_is_an_error(face: Any, id: Any) -> None:
+    """Anything at all is an id that no document has."""
+    assert face.retrieve_by_id(id, LONG) is None
+    assert face.update_by_id(id, {}, LONG) is False
+    assert face.delete_by_id(id, LONG) is False
+    assert face.delete_memagent(id, cascade=True) is False
+
+
+# --- memories -----------------------------------------------------------------------------------------------------
+
+memory_ids = st.sampled_from(["m", "M", "m ", "", "m%", "m_", "m'", '{"a":1}', "\U0001f600", "null"])
+directions = st.integers(0, 359).map(lambda angle: [math.cos(angle), math.sin(angle), 0.25, 0.0])
+words = st.lists(st.sampled_from(["tea", "coffee", "cup", "the"]), max_size=3).map(" ".join)
+turns = st.lists(st.tuples(memory_ids, directions, words, st.integers(0, 3)), min_size=1, max_size=12)
+
+
+@few
+@given(told=turns, asked=memory_ids, direction=directions, limit=st.integers(0, 13))
+def test_nobody_elses_memory_is_returned(
+    face: Any, told: list[tuple[str, list[float], str, int]], asked: str, direction: list[float], limit: int
+) -> None:
+    """Every search in a memory brings that memory's documents, as many as there are up to the limit, and no other."""
+    face.delete_all(TURNS)
+    face.store_many(
+        [
+            {
+                "n": n,
+                "memory_id": memory,
+                "embedding": vector,
+                "content": content,
+                "timestamp": datetime(2024, 1, day + 1),
+            }
+            for n, (memory, vector, content, day) in enumerate(told)
+        ],
+        TURNS,
+    )
+    mine = [n for n, (memory, *_) in enumerate(told) if memory == asked]
+    filter = {"memory_id": asked, "limit": limit}
+    found = face.retrieve_by_query(filter, TURNS)
+    assert [each["n"] for each in found] == mine[:limit]
+
+    similarity = {
+        n: np.dot(told[n][1], direction) / np.linalg.norm(told[n][1]) / np.linalg.norm(direction) for n in mine
+    }
+    found = face.retrieve_by_query({**filter, "embedding": direction}, TURNS)
+    assert {each["n"] for each in found} <= set(mine)
+    assert [each["score"] for each in found] == pytest.approx(
+        sorted(similarity.values(), reverse=True)[:limit], abs=1e-6
+    )
+
+    found = face.retrieve_memory_components_by_query(query_embedding=direction, memory_id=asked, limit=limit)
+    assert {each["memory_id"] for each in found} <= {asked}
+    assert len(found) == min(limit, len(mine))
+
+    found = face.retrieve_by_query({**filter, "$text": {"$search": "tea cup"}}, TURNS)
+    hits = [n for n in mine if {"tea", "cup"} & set(told[n][2].split())]
+    assert {each["n"] for each in found} <= set(hits)
+    assert len(found) == min(limit, len(hits))
+
+    history = face.retrieve_conversation_history_ordered_by_timestamp(asked)
+    assert [each["n"] for each in history] == sorted(mine, key=lambda n: told[n][3])
+
+
+@few
+@given(days=st.lists(st.integers(0, 3), min_size=1, max_size=12), limit=st.integers(1, 5))
+def test_paging_back_meets_each_turn_once(face: Any, days: list[int], limit: int) -> None:
+    """Page by page from the newest, a history is the whole history."""
+    face.delete_all(TURNS)
+    face.store_many(
+        [{"n": n, "memory_id": "m", "timestamp": datetime(2024, 1, day + 1)} for n, day in enumerate(days)], TURNS
+    )
+    met: list[int] = []
+    before = None
+    while page := face.retrieve_conversation_history_ordered_by_timestamp("m", limit, before):
+        met = [turn["n"] for turn in page] + met
+        before = page[0]["_id"]
+    assert met == sorted(range(len(days)), key=lambda n: days[n])
+
+
+# --- vectors and numbers ------------------------------------------------------------------------------------------
+
+
+@few
+@given(vector=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=4, max_size=4))
+def test_embeddings_come_back_exactly(face: Any, vector: list[float]) -> None:
+    """Every single-precision number comes back as it is, and a document is nearest to itself."""
+    length = float(np.linalg.norm(vector))
+    assume(1e-14 < length < 1e17)
+    face.delete_all(LONG)
+    id = face.store({"embedding": vector}, LONG)
+    stored = face.retrieve_by_id(id, LONG, include_embedding=True)
+    assert stored["embedding"] == vector
+    for exact in (True, False):
+        [hit] = face.retrieve_by_query({"embedding": vector}, LONG, exact=exact)
+        assert hit["score"] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("length", [1e-45, 1e-30, 1e-16, 1e19, 3e38])
+def test_vectors_that_cannot_be_compared_are_refused(face: Any, length: float) -> None:
+    """Numbers so small or so large that their squares leave single precision would have no score."""
+    for call in (
+        lambda: face.store({"embedding": [length, 0, 0, 0]}, LONG),
+        lambda: face.retrieve_by_query({"embedding": [length, 0, 0, 0]}, LONG),
+    ):
+        with pytest.raises(InvalidDocument, match="length"):
+            call()
+
+
+mixed = st.lists(numbers | texts | st.booleans() | st.none(), max_size=8)
+
+
+@few
+@given(stored=mixed, bound=numbers)
+def test_numbers_compare_with_numbers_alone(face: Any, stored: list[Any], bound: Any) -> None:
+    """`$gt` and its kin find the numbers that Python would, never a text, a bool or a None."""
+    face.delete_all(LONG)
+    face.store_many([{"_id": f"{n}", "value": value} for n, value in enumerate(stored)], LONG)
+    numeric = {str(n): value for n, value in enumerate(stored) if type(value) in (int, float)}
+    for operator, holds in (
+        ("$gt", lambda value: value > bound),
+        ("$gte", lambda value: value >= bound),
+        ("$lt", lambda value: value < bound),
+        ("$lte", lambda value: value <= bound),
+        ("$eq", lambda value: value == bound),
+    ):
+        found = {each["_id"] for each in face.iterate(LONG, {"value": {operator: bound}})}
+        assert found == {id for id, value in numeric.items() if holds(value)}, operator
