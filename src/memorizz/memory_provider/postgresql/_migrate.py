@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
+from typing import cast
 
 from psycopg import sql
 
@@ -16,7 +17,7 @@ from memorizz.memory_provider.postgresql import _indexes
 from memorizz.memory_provider.postgresql._queries import raw
 from memorizz.memory_provider.postgresql._search import ENOUGH_BITS, LEAST_BITS
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
-from memorizz.memory_provider.postgresql._stores import Schema
+from memorizz.memory_provider.postgresql._stores import IndexKind, Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 
 DEFAULT_DIMENSIONS = 1536
@@ -207,7 +208,7 @@ def _schema(config: PostgreSQLConfig, found: Database) -> Operation[Schema]:
         )
     settings = sql.SQL("SELECT text_search_config FROM {}").format(sql.Identifier(found.schema, "memorizz_settings"))
     rows = yield from fetch(Query(settings.as_bytes(None)))
-    kinds = yield from fetch(Query(_INDEX_KIND, {"schema": found.schema}))
+    indexes = yield from fetch(Query(_INDEXES, {"schema": found.schema}))
     measured = sql.SQL("SELECT store FROM {} WHERE recall >= %(enough)s").format(
         sql.Identifier(found.schema, "memorizz_bits")
     )
@@ -217,8 +218,9 @@ def _schema(config: PostgreSQLConfig, found: Database) -> Operation[Schema]:
         found.vector_schema,
         found.dimensions,
         rows[0][0],
-        kinds[0][0] if kinds else "none",
-        config.on_invalid_text,
+        index="none",
+        indexes=frozenset(cast("list[tuple[str, IndexKind]]", indexes)),
+        on_invalid_text=config.on_invalid_text,
         bits=frozenset(row[0] for row in bits if found.dimensions >= LEAST_BITS),
     )
 
@@ -249,13 +251,14 @@ def use_model(schema: Schema, name: str, dimensions: int) -> Operation[Schema]:
     return replace(schema, embeds=True)
 
 
-_INDEX_KIND = b"""
-SELECT CASE opcname WHEN 'vector_cosine_ops' THEN 'hnsw' ELSE 'halfvec' END
+_INDEXES = b"""
+SELECT store.relname, CASE opcname WHEN 'vector_cosine_ops' THEN 'hnsw' ELSE 'halfvec' END
 FROM pg_class AS index
 JOIN pg_index ON indexrelid = index.oid AND indisvalid
+JOIN pg_class AS store ON store.oid = indrelid
 JOIN pg_opclass ON pg_opclass.oid = indclass[0]
-JOIN pg_namespace ON pg_namespace.oid = relnamespace
-WHERE nspname = %(schema)s AND relname = 'conversation_memory_embedding_idx'
+JOIN pg_namespace ON pg_namespace.oid = index.relnamespace
+WHERE nspname = %(schema)s AND index.relname = store.relname || '_embedding_idx'
 """
 
 

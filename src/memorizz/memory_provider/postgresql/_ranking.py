@@ -138,7 +138,7 @@ def _statement(store: Store, form: _Form) -> bytes:
     pieces["found_distance"] = pieces["distance"] if form.meaning else sql.SQL("NULL::float8")
     # FEW reads nothing more once it has seen that there are too many.
     pieces["not_too_many"] = sql.SQL("AND (SELECT n FROM counted) <= %(most)s" if form.way is Way.FEW else "")
-    parts = [raw(text).format(**pieces) for text in _parts(form, store.schema)]
+    parts = [raw(text).format(**pieces) for text in _parts(form, store)]
     pieces["from"] = sql.SQL("ranked" if form.scored else "near")
     select = _FEW_HITS if form.way is Way.FEW else _HITS
     pieces["score"] = sql.SQL("hit.score" if form.scored else "NULL::float8")
@@ -158,7 +158,7 @@ def _statement(store: Store, form: _Form) -> bytes:
     return sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), final).as_bytes(None)
 
 
-def _parts(form: _Form, schema: Schema) -> list[str]:
+def _parts(form: _Form, store: Store) -> list[str]:
     """Return the parts of a statement, in order."""
     parts: list[str] = []
     if form.words:
@@ -166,7 +166,7 @@ def _parts(form: _Form, schema: Schema) -> list[str]:
     if form.way is Way.FEW:
         parts += [_MATCHING, _COUNTED]
     if form.meaning:
-        halfvec = form.way is Way.INDEX and schema.index == "halfvec"
+        halfvec = form.way is Way.INDEX and store.index == "halfvec"
         parts.append(_NEAR_IN_HALFVEC if halfvec else _NEAR[form.way])
     if form.words:
         parts.append(_SAID)

@@ -74,7 +74,7 @@ def measure_recall(
         "limit": limit,
         "ways": [kind.report() for kind in (everywhere, elsewhere) if kind.recalls],
         "bits": {"recall": kept, "used": used},
-        "advice": _advice(schema, rows, everywhere, elsewhere, kept, used),
+        "advice": _advice(store, rows, everywhere, elsewhere, kept, used),
     }
     return report, replace(schema, bits=schema.bits | {store.name} if used else schema.bits - {store.name})
 
@@ -107,14 +107,12 @@ def _found(rows: Sequence[Row], truth: Sequence[Row]) -> float:
     return min(near_enough / len(truth), 1.0)
 
 
-def _advice(
-    schema: Schema, rows: int, everywhere: _Kind, elsewhere: _Kind, kept: float | None, used: bool
-) -> list[str]:
+def _advice(store: Store, rows: int, everywhere: _Kind, elsewhere: _Kind, kept: float | None, used: bool) -> list[str]:
     """Return what to change, in sentences."""
     advice: list[str] = []
     if rows == 0:
         return ["The store has no vectors: there is nothing to measure."]
-    if schema.index == "none" and rows > _WANTS_INDEX:
+    if store.index == "none" and rows > _WANTS_INDEX:
         advice.append("There is no vector index, so every search compares every row: memorizz index build.")
     for kind in (everywhere, elsewhere):
         if kind.recall is not None and kind.recall < ENOUGH_BITS:

@@ -185,7 +185,7 @@ def ways(search: Search, store: Store) -> Sequence[Way]:
     """Decide how to serve a search: the ways to try, in order; the last one is always accepted."""
     if search.vector is None or search.options.exact:
         return (Way.EXACT,)
-    indexed = store.schema.index != "none" and search.depth <= _MAX_EF_SEARCH
+    indexed = store.index != "none" and search.depth <= _MAX_EF_SEARCH
     if not search.filtered:
         return (Way.INDEX, Way.EXACT) if indexed else (Way.EXACT,)
     last = Way.BITS if store.name in store.schema.bits else Way.EXACT

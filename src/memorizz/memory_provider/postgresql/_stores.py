@@ -106,7 +106,9 @@ class Schema:
     vector_schema: str
     dimensions: int
     text_search_config: str = "english"
+    # The vector index that a store is made with, and those that stores have which differ from it.
     index: IndexKind = "hnsw"
+    indexes: frozenset[tuple[str, IndexKind]] = frozenset()
     on_invalid_text: InvalidText = "error"
     # Whether the provider has an embedder.
     embeds: bool = False
@@ -132,6 +134,11 @@ class Store:
     @property
     def name(self) -> str:
         return self.memory_type.value
+
+    @property
+    def index(self) -> IndexKind:
+        """The vector index that this store has."""
+        return dict(self.schema.indexes).get(self.name, self.schema.index)
 
     @property
     def table(self) -> sql.Identifier:
