@@ -24,6 +24,16 @@ from memorizz.errors import (
 
 DriverError = psycopg.Error
 
+# SQLSTATE's class 08, of which the driver makes no common class.
+_LOST_CONNECTION = (
+    errors.ConnectionException,
+    errors.ConnectionDoesNotExist,
+    errors.ConnectionFailure,
+    errors.SqlclientUnableToEstablishSqlconnection,
+    errors.SqlserverRejectedEstablishmentOfSqlconnection,
+)
+_GOING_OR_COMING = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow)
+
 # The first that fits wins, so that what is special stands before what is general.
 _TABLE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], type[MemorizzError], str], ...] = (
     (psycopg_pool.PoolClosed, ProviderClosed, "the provider is closed: open a new one"),
@@ -41,14 +51,14 @@ _TABLE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], type[
     ((errors.DuplicateTable, errors.DuplicateObject), SchemaError,
      "the schema already holds something of this name that is not memorizz's: use PostgreSQLConfig(schema=...)"),
     (errors.InsufficientPrivilege, DatabaseError, "this user lacks a right: have the owner grant it"),
-    (errors.ConnectionException, ConnectionFailed, "the connection was lost"),
-    ((errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow), ConnectionFailed,
+    (_LOST_CONNECTION, ConnectionFailed, "the connection was lost"),
+    (_GOING_OR_COMING, ConnectionFailed,
      "the server is going down or coming up"),
 )  # fmt: skip
 
 # Rolled back whole by the server, so that they may be tried again whatever they do.
 _ROLLED_BACK = (errors.SerializationFailure, errors.DeadlockDetected)
-_LOST = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow, errors.ConnectionException)
+_LOST = (*_LOST_CONNECTION, *_GOING_OR_COMING)
 
 
 def translated(error: psycopg.Error, where: str) -> MemorizzError:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self, cast, get_args
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -183,6 +183,9 @@ class PostgreSQLConfig:
 
     def replace(self, **changes: Any) -> Self:
         """Return the same configuration with some fields changed."""
+        unknown = set(changes).difference(item.name for item in fields(self))
+        if unknown:
+            raise ConfigurationError(f"unknown option {', '.join(sorted(unknown))}: expected a field of this object")
         changed = copy(self)
         changed._set(**changes)
         changed._check()
@@ -237,6 +240,10 @@ class PostgreSQLConfig:
             seconds = getattr(self, name)
             if not (isinstance(seconds, int | float) and seconds > 0) and (seconds is not None or name[0] != "o"):
                 raise ConfigurationError(f"{name}={seconds!r}: expected a number of seconds above 0")
+        if self.prepare_threshold is not None:
+            _check_range("prepare_threshold", self.prepare_threshold, 0, 1_000_000)
+        if not isinstance(cast(object, self.text_search_config), str):
+            raise ConfigurationError(f"text_search_config={self.text_search_config!r}: expected a name")
         if self.schema is not None and not _is_schema(self.schema):
             raise ConfigurationError(
                 f"schema={self.schema!r}: expected a name of 1 to 63 bytes without NUL and %, and not $user"
@@ -295,9 +302,14 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise ConfigurationError(f"{name}={value!r}: expected one of {', '.join(choices)}")
 
 
-def _is_schema(name: str) -> bool:
+def _is_schema(name: object) -> bool:
     # The driver takes % for the beginning of a parameter, and in a search_path $user is somebody's name.
-    return 0 < len(name.encode()) < 64 and not {"\0", "%"} & set(name) and name != "$user"
+    if not isinstance(name, str) or {"\0", "%"} & set(name) or name == "$user":
+        return False
+    try:
+        return 0 < len(name.encode()) < 64
+    except UnicodeEncodeError:
+        return False
 
 
 def _check_range(name: str, value: object, low: int, high: int) -> None:
