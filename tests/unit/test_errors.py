@@ -1,0 +1,102 @@
+"""Driver errors become memorizz errors, by one table; what may be sent again."""
+
+from __future__ import annotations
+
+import psycopg
+import psycopg_pool
+import pytest
+from psycopg import errors
+
+from memorizz.errors import (
+    ConnectionFailed,
+    DatabaseError,
+    MemorizzError,
+    OperationTimeout,
+    PoolTimeout,
+    ProviderClosed,
+    ReadOnlyError,
+    SchemaError,
+    StorageFull,
+)
+from memorizz.memory_provider.postgresql._errors import may_repeat, translated, translating
+
+TABLE = [
+    (psycopg_pool.PoolClosed, ProviderClosed),
+    (psycopg_pool.PoolTimeout, PoolTimeout),
+    (psycopg_pool.TooManyRequests, PoolTimeout),
+    (errors.QueryCanceled, OperationTimeout),
+    (errors.LockNotAvailable, OperationTimeout),
+    (errors.IdleInTransactionSessionTimeout, OperationTimeout),
+    (errors.ReadOnlySqlTransaction, ReadOnlyError),
+    (errors.DiskFull, StorageFull),
+    (errors.OutOfMemory, StorageFull),
+    (errors.ConfigurationLimitExceeded, StorageFull),
+    (errors.TooManyConnections, ConnectionFailed),
+    (errors.UndefinedTable, SchemaError),
+    (errors.UndefinedColumn, SchemaError),
+    (errors.InvalidSchemaName, SchemaError),
+    (errors.DuplicateTable, SchemaError),
+    (errors.DuplicateObject, SchemaError),
+    (errors.InsufficientPrivilege, DatabaseError),
+    (errors.ConnectionFailure, ConnectionFailed),
+    (errors.SqlclientUnableToEstablishSqlconnection, ConnectionFailed),
+    (errors.AdminShutdown, ConnectionFailed),
+    (errors.CrashShutdown, ConnectionFailed),
+    (errors.CannotConnectNow, ConnectionFailed),
+    (psycopg.OperationalError, ConnectionFailed),
+    (errors.SyntaxError, DatabaseError),
+    (errors.DeadlockDetected, DatabaseError),
+    (errors.UniqueViolation, DatabaseError),
+    (psycopg.DataError, DatabaseError),
+    (psycopg.InterfaceError, DatabaseError),
+]
+
+
+@pytest.mark.parametrize(("driver", "ours"), TABLE, ids=lambda kind: kind.__name__)
+def test_each_driver_error_has_its_own(driver: type[psycopg.Error], ours: type[MemorizzError]) -> None:
+    """The class tells a caller what to do; the driver's words and the server's place are kept, on one line."""
+    error = translated(driver("what the\nserver said"), "host h, port 1")
+    assert type(error) is ours
+    assert "what the server said" in str(error)
+
+
+def test_timeouts_are_timeouts_and_lost_connections_connection_errors() -> None:
+    """Python's own classes catch them."""
+    assert isinstance(translated(psycopg_pool.PoolTimeout("x"), ""), TimeoutError)
+    assert isinstance(translated(errors.QueryCanceled("x"), ""), TimeoutError)
+    assert isinstance(translated(errors.AdminShutdown("x"), ""), ConnectionError)
+
+
+def test_the_original_is_the_cause() -> None:
+    """What the driver raised is not lost."""
+    original = errors.SyntaxError("x")
+    with pytest.raises(DatabaseError) as caught, translating("h"):
+        raise original
+    assert caught.value.__cause__ is original
+
+
+def test_other_exceptions_pass() -> None:
+    """What is not the driver's is not touched."""
+    with pytest.raises(KeyError), translating("h"):
+        raise KeyError("x")
+
+
+@pytest.mark.parametrize(
+    ("error", "once", "twice"),
+    [
+        (errors.SerializationFailure, True, True),
+        (errors.DeadlockDetected, True, True),
+        (errors.AdminShutdown, False, True),
+        (errors.CannotConnectNow, False, True),
+        (psycopg.OperationalError, False, True),
+        (psycopg_pool.PoolTimeout, False, False),
+        (errors.QueryCanceled, False, False),
+        (errors.UniqueViolation, False, False),
+        (errors.DiskFull, False, False),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_is_sent_again(error: type[psycopg.Error], once: bool, twice: bool) -> None:
+    """What was rolled back whole always, what may have been done only where doing it twice is doing it once."""
+    assert may_repeat(error("x"), False) is once
+    assert may_repeat(error("x"), True) is twice
