@@ -1,0 +1,407 @@
+"""How a search is planned, without a server: every decision in one table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memorizz.errors import ConfigurationError, DimensionMismatch, FilterError, InvalidDocument
+from memorizz.memory_provider.base import Ranking
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql._ranking import statements
+from memorizz.memory_provider.postgresql._search import (
+    MOST_COMPARED,
+    Options,
+    Search,
+    Way,
+    accepted,
+    parse,
+    settings,
+    ways,
+    weights,
+    without_names,
+)
+from memorizz.memory_provider.postgresql._stores import Schema, Store
+
+FEW, INDEX, BITS, EXACT = Way.FEW, Way.INDEX, Way.BITS, Way.EXACT
+LONG, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
+VECTOR = {"embedding": [1.0, 0.0, 0.0, 0.0]}
+WORDS = {"$text": {"$search": "tea with Ada"}}
+FILTER = {"memory_id": "m1"}
+
+HNSW = Schema("public", "public", 4)
+HALFVEC = replace(HNSW, index="halfvec")
+NO_INDEX = replace(HNSW, index="none")
+DROPPED = replace(HNSW, indexes=frozenset({(LONG.value, "none")}))
+OF_ITS_OWN = replace(NO_INDEX, indexes=frozenset({(LONG.value, "hnsw")}))
+GOOD_BITS = replace(HNSW, bits=frozenset({LONG.value}))
+BITS_ALONE = replace(GOOD_BITS, index="none")
+BITS_ELSEWHERE = replace(HNSW, bits=frozenset({TURNS.value}))
+
+
+def search(query: Any, limit: int = 10, schema: Schema = HNSW, store: MemoryType = LONG, **options: Any) -> Search:
+    return parse(schema.store(store), query, limit, Options(**options))[0]
+
+
+# --- which way ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "limit", "schema", "options", "expected"),
+    [
+        # Nothing but words: no index of vectors has a say.
+        (WORDS, 10, HNSW, {}, [EXACT]),
+        (WORDS | FILTER, 10, HNSW, {}, [EXACT]),
+        ("tea", 10, GOOD_BITS, {}, [EXACT]),
+        # Without a filter the nearest are the index's, as far as it goes.
+        (VECTOR, 10, HNSW, {}, [INDEX, EXACT]),
+        (VECTOR, 10, HALFVEC, {}, [INDEX, EXACT]),
+        (VECTOR, 1000, HNSW, {}, [INDEX, EXACT]),
+        (VECTOR, 1001, HNSW, {}, [EXACT]),
+        (VECTOR, 10, NO_INDEX, {}, [EXACT]),
+        (VECTOR, 10, DROPPED, {}, [EXACT]),
+        (VECTOR, 10, OF_ITS_OWN, {}, [INDEX, EXACT]),
+        # Bits are for filters.
+        (VECTOR, 10, GOOD_BITS, {}, [INDEX, EXACT]),
+        (VECTOR, 10, BITS_ALONE, {}, [EXACT]),
+        # With a filter: few rows first.
+        (VECTOR | FILTER, 10, HNSW, {}, [FEW, INDEX, EXACT]),
+        (VECTOR | FILTER, 10, HALFVEC, {}, [FEW, INDEX, EXACT]),
+        (VECTOR | FILTER, 1000, HNSW, {}, [FEW, INDEX, EXACT]),
+        (VECTOR | FILTER, 1001, HNSW, {}, [FEW, EXACT]),
+        (VECTOR | FILTER, 10, NO_INDEX, {}, [FEW, EXACT]),
+        (VECTOR | FILTER, 10, DROPPED, {}, [FEW, EXACT]),
+        (VECTOR | FILTER, 10, OF_ITS_OWN, {}, [FEW, INDEX, EXACT]),
+        (VECTOR | FILTER, 10, GOOD_BITS, {}, [FEW, INDEX, BITS]),
+        (VECTOR | FILTER, 1001, GOOD_BITS, {}, [FEW, BITS]),
+        (VECTOR | FILTER, 10, BITS_ALONE, {}, [FEW, BITS]),
+        (VECTOR | FILTER, 10, BITS_ELSEWHERE, {}, [FEW, INDEX, EXACT]),
+        # With words, five times as many are wanted of the nearest.
+        (VECTOR | WORDS, 10, HNSW, {}, [INDEX, EXACT]),
+        (VECTOR | WORDS, 200, HNSW, {}, [INDEX, EXACT]),
+        (VECTOR | WORDS, 201, HNSW, {}, [EXACT]),
+        (VECTOR | WORDS | FILTER, 200, HNSW, {}, [FEW, INDEX, EXACT]),
+        (VECTOR | WORDS | FILTER, 201, HNSW, {}, [FEW, EXACT]),
+        (VECTOR | WORDS | FILTER, 201, GOOD_BITS, {}, [FEW, BITS]),
+        # As with any other part of the score.
+        (VECTOR, 201, HNSW, {"ranking": Ranking(recency=0.1)}, [EXACT]),
+        (VECTOR, 201, HNSW, {"ranking": Ranking(importance=0.1)}, [EXACT]),
+        (VECTOR, 201, HNSW, {"ranking": Ranking(meaning=1, words=0)}, [INDEX, EXACT]),
+        # The caller wants it exact.
+        (VECTOR, 10, HNSW, {"exact": True}, [EXACT]),
+        (VECTOR | FILTER, 10, HNSW, {"exact": True}, [EXACT]),
+        (VECTOR | FILTER, 10, GOOD_BITS, {"exact": True}, [EXACT]),
+        (VECTOR | WORDS | FILTER, 10, HNSW, {"exact": True, "ef_search": 40}, [EXACT]),
+        # How it is read, and how far the index looks, change nothing.
+        (VECTOR, 10, HNSW, {"ef_search": 1}, [INDEX, EXACT]),
+        (VECTOR | FILTER, 10, HNSW, {"touch": True, "min_score": 0.5}, [FEW, INDEX, EXACT]),
+    ],
+)
+def test_which_ways_are_tried(
+    query: Any, limit: int, schema: Schema, options: dict[str, Any], expected: list[Way]
+) -> None:
+    """By the query, the limit, the index and the bits of the store, and what the caller says."""
+    assert list(ways(search(query, limit, schema, **options), schema.store(LONG))) == expected
+
+
+@pytest.mark.parametrize("query", [VECTOR, WORDS, VECTOR | FILTER, VECTOR | WORDS, VECTOR | WORDS | FILTER])
+@pytest.mark.parametrize("schema", [HNSW, HALFVEC, NO_INDEX, DROPPED, GOOD_BITS, BITS_ALONE])
+@pytest.mark.parametrize("limit", [1, 10, 201, 1000, 100_000])
+def test_the_last_way_is_always_accepted(query: Any, schema: Schema, limit: int) -> None:
+    """A search ends with an answer, whatever was seen."""
+    asked = search(query, limit, schema)
+    last = ways(asked, schema.store(LONG))[-1]
+    assert all(accepted(last, asked, seen) for seen in (0, 1, MOST_COMPARED + 1))
+
+
+@pytest.mark.parametrize(
+    ("way", "query", "limit", "seen", "expected"),
+    [
+        (FEW, VECTOR | FILTER, 10, 0, True),
+        (FEW, VECTOR | FILTER, 10, MOST_COMPARED, True),
+        (FEW, VECTOR | FILTER, 10, MOST_COMPARED + 1, False),
+        # As many as are wanted were near: nothing was lost.
+        (INDEX, VECTOR, 10, 10, True),
+        (INDEX, VECTOR, 10, 9, False),
+        (INDEX, VECTOR | FILTER, 10, 10, True),
+        (INDEX, VECTOR | FILTER, 10, 0, False),
+        (INDEX, VECTOR, 1000, 999, False),
+        # Wanted are the candidates, not the hits.
+        (INDEX, VECTOR | WORDS, 1, 49, False),
+        (INDEX, VECTOR | WORDS, 1, 50, True),
+        (INDEX, VECTOR | WORDS, 20, 99, False),
+        (INDEX, VECTOR | WORDS, 20, 100, True),
+        (BITS, VECTOR | FILTER, 10, 0, True),
+        (EXACT, VECTOR | FILTER, 10, 0, True),
+        (EXACT, WORDS, 10, 0, True),
+    ],
+)
+def test_what_is_accepted(way: Way, query: Any, limit: int, seen: int, expected: bool) -> None:
+    """What a way brings is taken only where it cannot have lost a row."""
+    assert accepted(way, search(query, limit), seen) is expected
+
+
+# --- how many are looked at ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "limit", "given", "expected"),
+    [
+        (VECTOR, 1, None, 100),
+        (VECTOR, 50, None, 100),
+        (VECTOR, 51, None, 102),
+        (VECTOR, 500, None, 1000),
+        (VECTOR, 1000, None, 1000),
+        (VECTOR | FILTER, 1, None, 400),
+        (VECTOR | FILTER, 101, None, 404),
+        (VECTOR | FILTER, 1000, None, 1000),
+        (VECTOR | WORDS, 1, None, 100),
+        (VECTOR | WORDS, 20, None, 200),
+        (VECTOR | WORDS | FILTER, 100, None, 1000),
+        (VECTOR, 10, 1, 1),
+        (VECTOR | FILTER, 10, 40, 40),
+        (VECTOR, 10, 1000, 1000),
+    ],
+)
+def test_ef_search(query: Any, limit: int, given: int | None, expected: int) -> None:
+    """It follows the limit and the filter, within what pgvector can, unless the caller says."""
+    assert search(query, limit, ef_search=given).ef_search == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "limit", "depth", "by_bits"),
+    [
+        (VECTOR, 1, 1, 400),
+        (VECTOR, 100, 100, 1000),
+        (VECTOR | WORDS, 1, 50, 500),
+        (VECTOR | WORDS, 10, 50, 500),
+        (WORDS, 11, 55, 550),
+    ],
+)
+def test_depth(query: Any, limit: int, depth: int, by_bits: int) -> None:
+    """More than the limit where more than the distance makes the score."""
+    asked = search(query, limit)
+    assert (asked.depth, asked.by_bits) == (depth, by_bits)
+
+
+@pytest.mark.parametrize(
+    ("way", "query", "expected"),
+    [
+        (FEW, VECTOR | FILTER, {}),
+        (INDEX, VECTOR, {"jit": "off", "hnsw.ef_search": "100", "hnsw.iterative_scan": "off"}),
+        (
+            INDEX,
+            VECTOR | FILTER,
+            {"jit": "off", "hnsw.ef_search": "400", "hnsw.iterative_scan": "off", "enable_sort": "off"},
+        ),
+        (BITS, VECTOR | FILTER, {"jit": "off"}),
+        (EXACT, VECTOR, {"jit": "off"}),
+        (EXACT, WORDS, {"jit": "off"}),
+    ],
+)
+def test_what_is_set_for_the_statement(way: Way, query: Any, expected: dict[str, str]) -> None:
+    """A statement that needs nothing set is sent alone; else the settings go before it, in the same batch."""
+    assert settings(search(query), way) == expected
+    queries = statements(search(query), HNSW.store(LONG), way)
+    assert len(queries) == (2 if expected else 1)
+    assert all(not expected or dict(query.parameters) == expected for query in queries[:-1])
+
+
+@pytest.mark.parametrize("way", Way)
+@pytest.mark.parametrize("query", [VECTOR | FILTER, VECTOR | WORDS | FILTER])
+def test_no_statement_runs_on_a_generic_plan(way: Way, query: Any) -> None:
+    """It is planned for its own values; one that counts accesses is never sent twice."""
+    for touch in (False, True):
+        statement = statements(search(query, touch=touch), HNSW.store(LONG), way)[-1]
+        assert statement.custom_plan
+        assert statement.repeatable is not touch
+        # A statement is put together once for its shape.
+        assert statements(search(query, limit=3, touch=touch), HNSW.store(LONG), way)[-1].sql is statement.sql
+
+
+# --- what is asked ------------------------------------------------------------------------------------------------
+
+
+def test_a_query_is_read() -> None:
+    """The vector, the words, the filter and the limit; and the words that may be a name."""
+    asked, filter = parse(HNSW.store(LONG), VECTOR | WORDS | FILTER | {"limit": 3}, 10, Options())
+    assert (asked.limit, asked.words, asked.dimensions, filter) == (3, "tea with Ada", 4, FILTER)
+    assert asked.names == ("ada", "tea", "with")
+    assert asked.ranked
+    assert asked.filtered
+    assert asked.scored
+    asked, filter = parse(HNSW.store(LONG), "the user asked Ada", 7, Options())
+    assert (asked.limit, asked.vector, asked.dimensions, filter, asked.filtered) == (7, None, 0, {}, False)
+    # Roles that everybody has are no names.
+    assert asked.names == ("ada", "asked", "the")
+
+
+def test_what_is_no_query_of_meaning_or_words() -> None:
+    """A filter alone, also one on the embedding, ranks nothing."""
+    for query in ({}, FILTER, {"embedding": {"$exists": True}}):
+        assert not search(query).ranked
+    assert search({"embedding": {"$exists": True}}).filtered
+
+
+def test_the_callers_query_is_not_changed() -> None:
+    """What is taken out of it is taken out of a copy."""
+    query = VECTOR | WORDS | FILTER | {"limit": 3}
+    before = dict(query)
+    search(query)
+    assert query == before
+
+
+@pytest.mark.parametrize(
+    ("query", "limit", "error"),
+    [
+        (None, 1, FilterError),
+        (5, 1, FilterError),
+        ([], 1, FilterError),
+        ({"$text": "tea"}, 1, FilterError),
+        ({"$text": {}}, 1, FilterError),
+        ({"$text": {"$search": None}}, 1, FilterError),
+        ({"$text": {"$search": ["tea"]}}, 1, FilterError),
+        ({"$text": {"$search": "tea", "$language": "english"}}, 1, FilterError),
+        ({"$text": {"search": "tea"}}, 1, FilterError),
+        ({"$and": [{"$text": {"$search": "tea"}}]}, 1, FilterError),
+        ({"embedding": [1.0]}, 1, DimensionMismatch),
+        ({"embedding": [1.0, 2.0, 3.0, math.nan]}, 1, InvalidDocument),
+        ({"embedding": None}, 1, InvalidDocument),
+        ({"embedding": "1, 2, 3, 4"}, 1, InvalidDocument),
+        (VECTOR, -1, ConfigurationError),
+        (VECTOR, True, ConfigurationError),
+        (VECTOR, 1.5, ConfigurationError),
+        (VECTOR, "10", ConfigurationError),
+        (VECTOR, None, ConfigurationError),
+        (VECTOR | {"limit": -1}, 1, ConfigurationError),
+    ],
+)
+def test_what_cannot_be_asked(query: Any, limit: Any, error: type[Exception]) -> None:
+    """Refused before anything is sent."""
+    with pytest.raises(error):
+        search(query, limit)
+
+
+def test_an_error_of_words_shows_what_is_expected() -> None:
+    """And what was given."""
+    with pytest.raises(FilterError, match=r"\$text: expected \{\"\$search\": \"the words\"\}, got \{'\$find': 'tea'\}"):
+        search({"$text": {"$find": "tea"}})
+
+
+@pytest.mark.parametrize("ef_search", [0, -1, 1001, 2**40, 1.0, "40", True])
+def test_an_ef_search_that_cannot_be(ef_search: Any) -> None:
+    """It is a whole number that pgvector takes."""
+    with pytest.raises(ConfigurationError, match="ef_search"):
+        Options(ef_search=ef_search)
+
+
+# --- the ranking --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "store", "names_cut", "given", "expected"),
+    [
+        # Both: .7 and .3; conversations add the session, and the speaker whose name was cut out.
+        (VECTOR | WORDS, LONG, False, {}, {"meaning": 0.7, "words": 0.3, "speaker": 0.0, "session": 0.0}),
+        (VECTOR | WORDS, TURNS, False, {}, {"meaning": 0.7, "words": 0.3, "speaker": 0.0, "session": 0.2}),
+        (VECTOR | WORDS, TURNS, True, {}, {"meaning": 0.7, "words": 0.3, "speaker": 0.05, "session": 0.2}),
+        (VECTOR | WORDS, LONG, True, {}, {"meaning": 0.7, "words": 0.3, "speaker": 0.0, "session": 0.0}),
+        # Words alone make the whole.
+        (WORDS, LONG, False, {}, {"words": 1.0, "speaker": 0.0, "session": 0.0}),
+        (WORDS, TURNS, False, {}, {"words": 1.0, "speaker": 0.0, "session": 0.2}),
+        # What is given is taken, also 0.
+        (
+            WORDS,
+            TURNS,
+            True,
+            {"words": 0.4, "speaker": 0.0, "session": 0.0},
+            {"words": 0.4, "speaker": 0, "session": 0},
+        ),
+        (VECTOR | WORDS, LONG, False, {"speaker": 0.5, "session": 0.6}, {"speaker": 0.5, "session": 0.6}),
+        (VECTOR | WORDS, LONG, False, {"meaning": 0.0, "words": 0.0}, {"meaning": 0.0, "words": 0.0}),
+        # Off unless asked for.
+        (VECTOR | WORDS, TURNS, True, {}, {"recency": 0.0, "half_life": 30.0, "importance": 0.0, "fusion": "score"}),
+        (VECTOR, LONG, False, {"recency": 0.1, "half_life": 7}, {"recency": 0.1, "half_life": 7}),
+    ],
+)
+def test_weights(query: Any, store: MemoryType, names_cut: bool, given: Any, expected: Any) -> None:
+    """Those that suit the store and the query, where the caller gives none."""
+    asked = replace(search(query, store=store, ranking=Ranking(**given)), names_cut=names_cut)
+    found = weights(asked, HNSW.store(store))
+    assert {name: getattr(found, name) for name in expected} == expected
+    assert all(getattr(found, each.name) is not None for each in fields(Ranking))
+
+
+@pytest.mark.parametrize("name", ["meaning", "words", "speaker", "session", "recency", "importance", "half_life"])
+@pytest.mark.parametrize("weight", [-0.1, math.nan, math.inf, "0.5", [1]])
+def test_a_weight_that_cannot_be(name: str, weight: Any) -> None:
+    """A weight is a number of at least 0; the error names it."""
+    with pytest.raises(ConfigurationError, match=name):
+        Ranking(**{name: weight})
+
+
+@pytest.mark.parametrize("name", ["meaning", "recency", "importance", "half_life"])
+def test_a_weight_that_is_always_one(name: str) -> None:
+    """None means the default only where there is one."""
+    with pytest.raises(ConfigurationError, match=name):
+        Ranking(**{name: None})
+
+
+@pytest.mark.parametrize(("given", "what"), [({"fusion": "sum"}, "fusion"), ({"half_life": 0}, "half_life")])
+def test_a_ranking_that_cannot_be(given: Any, what: str) -> None:
+    """The error names what is wrong."""
+    with pytest.raises(ConfigurationError, match=what):
+        Ranking(**given)
+
+
+# --- names --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("question", "names", "expected"),
+    [
+        ("When did Caroline go to the museum?", ["caroline"], "When did go to the museum?"),
+        ("What is Caroline's favourite tea?", ["caroline"], "What is favourite tea?"),
+        ("What is Caroline\u2019s favourite tea?", ["caroline"], "What is favourite tea?"),
+        ("CAROLINE and Melanie: who won?", ["caroline", "melanie"], "and : who won?"),
+        ("When did Caroline leave?", [], "When did Caroline leave?"),
+        # Whole words only.
+        ("Is Art an artist of Bartholomew's?", ["art"], "Is an artist of Bartholomew's?"),
+        # A name that looks like a pattern is no pattern.
+        ("Who is a.b or axb?", ["a.b"], "Who is or axb?"),
+        # Of nothing there is no meaning.
+        ("Caroline", ["caroline"], "Caroline"),
+        ("Caroline's Melanie", ["caroline", "melanie"], "Caroline's Melanie"),
+        ("Was hat Jürgen gesagt?", ["jürgen"], "Was hat gesagt?"),
+    ],
+)
+def test_names_are_cut_out(question: str, names: list[str], expected: str) -> None:
+    """With their 's, whatever their case."""
+    assert without_names(question, names) == expected
+
+
+@given(st.text(), st.lists(st.text(min_size=1), max_size=4))
+def test_cutting_names_leaves_a_question(question: str, names: list[str]) -> None:
+    """Never an error, and never nothing of something."""
+    assert bool(without_names(question, names)) == bool(question)
+
+
+# --- stores and vectors --------------------------------------------------------------------------------------------
+
+
+def test_any_vector_is_taken_as_it_comes() -> None:
+    """A list, a tuple and an array of numpy are the same vector."""
+    vectors = ([1, 0, 0, 0], (1.0, 0.0, 0.0, 0.0), np.array([1, 0, 0, 0]), np.array([1, 0, 0, 0], dtype=np.float16))
+    assert len({search({"embedding": vector}).vector for vector in vectors}) == 1
+
+
+def test_a_store_is_told_apart_by_its_index() -> None:
+    """Each store is searched by the index that it has."""
+    stores: list[Store] = [DROPPED.store(LONG), DROPPED.store(TURNS), OF_ITS_OWN.store(LONG), OF_ITS_OWN.store(TURNS)]
+    assert [store.index for store in stores] == ["none", "hnsw", "hnsw", "none"]
