@@ -713,6 +713,17 @@ def test_the_pid_of_another_folders_server(server: EmbeddedServer, room: Path) -
     other.release()
 
 
+@pytest.mark.parametrize("content", ["", "\0" * 100, None])
+def test_a_pid_file_that_makes_no_sense(server: EmbeddedServer, content: str | None) -> None:
+    """What a failing machine leaves of the pid file, or the lack of it, is not in the way."""
+    server.acquire()
+    kill_server(server)
+    file = server.path / "postmaster.pid"
+    file.unlink() if content is None else file.write_text(content)
+    assert not server.status().running
+    assert execute(server.acquire(), "SELECT 1") == [(1,)]
+
+
 def test_files_that_were_half_moved(server: EmbeddedServer) -> None:
     """A first start that ended between two of its steps is completed by the next."""
     server.acquire()

@@ -241,7 +241,7 @@ def check_version(path: Path, version: int) -> None:
 
 
 def options(path: Path, account: Account, settings: Mapping[str, str]) -> list[str]:
-    """Return the server's command line options, and write the files that they name."""
+    """Return the server's command line options, and write the files that they name; the server does not run."""
     private = path / PRIVATE
     if sys.platform == "win32":
         access, names = "host all all 127.0.0.1/32 scram-sha-256\n", ""
@@ -250,7 +250,11 @@ def options(path: Path, account: Account, settings: Mapping[str, str]) -> list[s
         # The kernel says who is at the other end of a socket: the server's own user and root, nobody else.
         access = "local all all peer map=memorizz\nlocal replication all peer map=memorizz\n"
         names = "".join(f'memorizz "{name}" all\n' for name in {pwd.getpwuid(0).pw_name, account.name})
-        sockets = str(socket_folder(private, account)).replace('"', '""')
+        folder = socket_folder(private, account)
+        for stale in folder.glob(".s.PGSQL.*.lock"):
+            # It holds the pid of a server that is gone, which may be another program's by now.
+            stale.unlink()
+        sockets = str(folder).replace('"', '""')
         place = {"listen_addresses": "", "port": "5432", "unix_socket_directories": f'"{sockets}"'}
     files = {"hba_file": private / "pg_hba.conf", "ident_file": private / "pg_ident.conf"}
     write(files["hba_file"], access, account)

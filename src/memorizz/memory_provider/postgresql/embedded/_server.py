@@ -182,7 +182,7 @@ class EmbeddedServer:
 
     def _start(self, account: Account) -> PidFile:
         installed = reachable(installation(self.version), account)
-        self._forget_stale_pids()
+        self._forget_stale_pid()
         _folder.initialise(self.path, account, installed, self._sync())
         command = [program(installed, "postgres"), "-D", self.path]
         command += _folder.options(self.path, account, self._settings)
@@ -245,12 +245,14 @@ class EmbeddedServer:
             time.sleep(0.01)
         return None
 
-    def _forget_stale_pids(self) -> None:
-        """Remove pid files whose number belongs to another program by now, which PostgreSQL would believe."""
+    def _forget_stale_pid(self) -> None:
+        """Remove a pid file whose number belongs to another program by now, which PostgreSQL would believe."""
         import psutil
 
         server = _watch.read_pid_file(self._folder)
         if server is None:
+            # An empty one is what a failing machine may leave.
+            (self.path / "postmaster.pid").unlink(missing_ok=True)
             return
         if _watch.answers(server):
             raise ConfigurationError(
@@ -261,8 +263,6 @@ class EmbeddedServer:
         if psutil.pid_exists(server.pid) and not self._is_server(server.pid):
             logger.warning("the process %s in postmaster.pid is no server of %s: removed", server.pid, self.path)
             (self.path / "postmaster.pid").unlink()
-        if server.socket_folder:
-            Path(server.socket_folder, f".s.PGSQL.{server.port}.lock").unlink(missing_ok=True)
 
     def _is_server(self, pid: int) -> bool:
         import psutil

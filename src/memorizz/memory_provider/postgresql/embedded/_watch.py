@@ -105,13 +105,15 @@ class PidFile(NamedTuple):
 
 
 def read_pid_file(folder: str) -> PidFile | None:
-    """Read postmaster.pid; a server that is coming up writes it line by line."""
+    """Read postmaster.pid, which a server that is coming up writes line by line; None without one that makes sense."""
     try:
         with open(os.path.join(folder, "postmaster.pid"), encoding="utf-8", errors="surrogateescape") as file:
             pid, _, _, port, socket_folder, address, _, state = (file.read().split("\n") + [""] * 8)[:8]
     except FileNotFoundError:
         return None
-    return PidFile(int(pid), int(port or 0), socket_folder, address, state.strip() == "ready") if pid else None
+    return (
+        PidFile(int(pid), int(port or 0), socket_folder, address, state.strip() == "ready") if pid.isdecimal() else None
+    )
 
 
 def alive(pid: int) -> bool:
