@@ -89,11 +89,13 @@ class Bench:
             "SELECT nspname FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'vector'"
         )
         self.raw = Raw(conninfo, SCHEMA, vector_schema)
+        self.wider_raw = Raw(conninfo, SCHEMA, vector_schema, ef_search=100)
         self.async_raw = AsyncRaw(conninfo, SCHEMA, vector_schema)
         self.ids: list[str] = []
 
     def close(self) -> None:
         self.raw.close()
+        self.wider_raw.close()
         self.provider.close()
         drop(self.conninfo)
 
@@ -154,6 +156,13 @@ class Bench:
                 self._recall,
             ),
             Operation(
+                f"top {_LIMIT}, no filter, raw with ef_search 100",
+                None,
+                2,
+                lambda turn: self.wider_raw.nearest(self._question(turn), _LIMIT),
+                lambda turn: provider.retrieve_by_query({"embedding": self._question(turn)}, LONG, _LIMIT),
+            ),
+            Operation(
                 f"top {_LIMIT} inside a memory of 1 %",
                 1.3,
                 2,
@@ -196,20 +205,25 @@ class Bench:
         assert "embedding_idx" in plan or self.data.rows < 10_000, plan
 
     def _recall(self) -> str:
-        return self._recalled(lambda turn: ({"embedding": self._question(turn)}, None))
+        by_raw = self._recalled(lambda turn: self.raw.nearest(self._question(turn), _LIMIT))
+        by_provider = self._recalled(
+            lambda turn: self.provider.retrieve_by_query({"embedding": self._question(turn)}, LONG, _LIMIT)
+        )
+        return f"recall@{_LIMIT} {by_provider:.3f}, of raw {by_raw:.3f}"
 
     def _recall_in_memory(self) -> str:
-        return self._recalled(lambda turn: (self._asked_of_memory(turn), turn % MEMORIES))
+        recall = self._recalled(
+            lambda turn: self.provider.retrieve_by_query(self._asked_of_memory(turn), LONG, _LIMIT), in_memory=True
+        )
+        return f"recall@{_LIMIT} {recall:.3f}"
 
-    def _recalled(self, asked: Callable[[int], tuple[dict[str, Any], int | None]]) -> str:
-        """Say which part of the nearest documents the provider finds, against all vectors compared in numpy."""
+    def _recalled(self, search: Callable[[int], Any], *, in_memory: bool = False) -> float:
+        """Return which part of the nearest documents a search finds, against all vectors compared in numpy."""
         shares: list[float] = []
         for turn in range(200):
-            query, memory = asked(turn)
-            nearest = self.data.nearest(self._question(turn), memory, _LIMIT)
-            found = {hit["number"] for hit in self.provider.retrieve_by_query(query, LONG, _LIMIT)}
-            shares.append(len(found & nearest) / len(nearest))
-        return f"recall@{_LIMIT} {sum(shares) / len(shares):.3f}"
+            nearest = self.data.nearest(self._question(turn), turn % MEMORIES if in_memory else None, _LIMIT)
+            shares.append(len({hit["number"] for hit in search(turn)} & nearest) / len(nearest))
+        return sum(shares) / len(shares)
 
     # --- threads and the async face -------------------------------------------------------------------------------
 
@@ -221,7 +235,7 @@ class Bench:
     def _threads(self, repeat: int) -> list[Result]:
         """Count the searches of eight threads in a second, by rounds in turns."""
         rounds = max(3, repeat // 30)
-        search = next(each for each in self.operations() if each.name.endswith("no filter"))
+        search = next(each for each in self.operations() if each.name == f"top {_LIMIT}, no filter")
         counts: dict[Any, list[float]] = {search.raw: [], search.provider: []}
         for turn in range(-1, rounds):
             for way in (search.raw, search.provider) if turn % 2 else (search.provider, search.raw):

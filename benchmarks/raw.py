@@ -90,23 +90,25 @@ def _kept_plans(schema: str, vector_schema: str) -> dict[str, Any]:
     return {"autocommit": True, "options": f"-c search_path={schema},{vector_schema}"}
 
 
-def _own_plans(schema: str, vector_schema: str) -> dict[str, Any]:
+def _own_plans(schema: str, vector_schema: str, ef_search: int = 40) -> dict[str, Any]:
     """Prepared, but planned anew for each value; and the planner told that no disk turns.
 
     With random pages as dear as they are by default it compares all of 10,000 vectors rather than use the index.
     """
     options = _kept_plans(schema, vector_schema)
     options["options"] += " -c plan_cache_mode=force_custom_plan -c random_page_cost=1.1"
+    options["options"] += f" -c hnsw.ef_search={ef_search}"
     return options
 
 
 class Raw:
     """Hand-written psycopg with a pool, blocking."""
 
-    def __init__(self, conninfo: str, schema: str, vector_schema: str) -> None:
+    def __init__(self, conninfo: str, schema: str, vector_schema: str, ef_search: int = 40) -> None:
         self._statements = Statements(schema)
         self._pool = ConnectionPool(conninfo, kwargs=_kept_plans(schema, vector_schema), configure=_adapt, **_SIZE)
-        self._searches = ConnectionPool(conninfo, kwargs=_own_plans(schema, vector_schema), configure=_adapt, **_SIZE)
+        own = _own_plans(schema, vector_schema, ef_search)
+        self._searches = ConnectionPool(conninfo, kwargs=own, configure=_adapt, **_SIZE)
         self._pool.open(wait=True)
         self._searches.open(wait=True)
 
