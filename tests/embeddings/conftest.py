@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
+import httpx2
 import pytest
 from openai_endpoint import DIMENSIONS, Endpoint
 
 from faces import Blocking, Loop
 from memorizz.embeddings import AsyncOpenAIEmbedder, OpenAIEmbedder, openai
+
+# Reading the machine's certificates takes longer than most of these tests, and loopback HTTP has no use for them.
+NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @pytest.fixture
@@ -26,6 +32,8 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setattr(openai, "_backoff", lambda _state: 0.02)
+    for client in (httpx2.Client, httpx2.AsyncClient):
+        monkeypatch.setattr(httpx2, client.__name__, partial(client, verify=NO_CERTIFICATES))
 
 
 @pytest.fixture(params=["blocking", "async"])

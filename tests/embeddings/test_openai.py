@@ -195,6 +195,7 @@ def _replaced(value: Any) -> Answer:
         (_replaced([0.0] * 4), "all zero"),
         (_replaced("no base64"), "something else than vectors"),
         (_replaced("AAAA"), "something else than vectors"),
+        (_replaced("!AACAPwAAgD8AAIA/AACAPw=="), "something else than vectors"),
         (_replaced({"a": 1}), "something else than vectors"),
         (_replaced(None), "expected vectors of 4 dimensions, got 1"),
     ],
@@ -239,7 +240,7 @@ def test_retry_after_is_honoured(embedder: Any, endpoint: Endpoint) -> None:
     endpoint.script = [refuse(429, retry_after="0.3")]
     started = time.monotonic()
     embedder.embed(["text"])
-    assert 0.3 <= time.monotonic() - started < 3
+    assert 0.3 <= time.monotonic() - started < 5
 
 
 def test_a_wish_beyond_the_timeout_is_an_error_at_once(embedder: Any, endpoint: Endpoint) -> None:
@@ -248,7 +249,7 @@ def test_a_wish_beyond_the_timeout_is_an_error_at_once(embedder: Any, endpoint: 
     started = time.monotonic()
     with pytest.raises(EmbeddingFailed, match="slow down, which asks to wait 100 s") as raised:
         embedder.embed(["text"])
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 5
     assert raised.value.transient
     assert (raised.value.status, raised.value.retry_after) == (429, 100)
 
@@ -299,28 +300,26 @@ def test_failures_end_with_the_timeout(open_embedder: Open, endpoint: Endpoint) 
     """A server that keeps failing is given up when the time is over, and the error says what it said."""
     endpoint.script = [refuse(503, "overloaded")] * 1000
     started = time.monotonic()
-    with pytest.raises(EmbeddingFailed, match=r"answered 503: overloaded; .*attempts: \d+, timeout: 0\.3 s") as raised:
-        open_embedder(timeout=0.3).embed(["text"])
+    with pytest.raises(EmbeddingFailed, match=r"answered 503: overloaded; .*attempts: \d+, timeout: 1 s") as raised:
+        open_embedder(timeout=1).embed(["text"])
     assert raised.value.status == 503
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 5
     assert len(endpoint.requests) > 1
 
 
 def test_a_timeout_does_not_hide_what_was_said(open_embedder: Open, endpoint: Endpoint) -> None:
     """Where the last attempt is cut off, the error still has the server's last words."""
     endpoint.script = [refuse(503, "overloaded"), hang]
-    with pytest.raises(
-        EmbeddingFailed, match=r"answered 503: overloaded; then .* did not answer within 0\.3 s"
-    ) as raised:
-        open_embedder(timeout=0.3).embed(["text"])
+    with pytest.raises(EmbeddingFailed, match=r"answered 503: overloaded; then .* did not answer within 1 s") as raised:
+        open_embedder(timeout=1).embed(["text"])
     assert raised.value.status == 503
 
 
 def test_a_timeout_does_not_hide_a_broken_connection(open_embedder: Open, endpoint: Endpoint) -> None:
     """Where there was no answer at all, the error still says what happened to the connection."""
     endpoint.script = [hang_up, hang]
-    with pytest.raises(EmbeddingFailed, match=r"embeddings: .*; then .* did not answer within 0\.3 s"):
-        open_embedder(timeout=0.3).embed(["text"])
+    with pytest.raises(EmbeddingFailed, match=r"embeddings: .*; then .* did not answer within 1 s"):
+        open_embedder(timeout=1).embed(["text"])
 
 
 @pytest.mark.parametrize("answer", [hang, drip])
@@ -330,7 +329,7 @@ def test_a_server_that_does_not_end_its_answer(open_embedder: Open, endpoint: En
     started = time.monotonic()
     with pytest.raises(EmbeddingFailed, match=r"did not answer within 0\.3 s") as raised:
         open_embedder(timeout=0.3).embed(["text"])
-    assert 0.25 <= time.monotonic() - started < 3
+    assert 0.25 <= time.monotonic() - started < 5
     assert raised.value.transient
 
 
@@ -340,8 +339,8 @@ def test_nobody_listens(open_embedder: Open) -> None:
         port = free.getsockname()[1]
     started = time.monotonic()
     with pytest.raises(EmbeddingFailed, match=rf"http://127.0.0.1:{port}/v1/embeddings: .*gave up"):
-        open_embedder(base_url=f"http://127.0.0.1:{port}/v1", timeout=0.3).embed(["text"])
-    assert time.monotonic() - started < 3
+        open_embedder(base_url=f"http://127.0.0.1:{port}/v1", timeout=1).embed(["text"])
+    assert time.monotonic() - started < 5
 
 
 def test_attempts_are_logged(embedder: Any, endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
@@ -354,18 +353,21 @@ def test_attempts_are_logged(embedder: Any, endpoint: Endpoint, caplog: pytest.L
 
 
 @pytest.mark.parametrize("options", [{"api_key": KEY}, {"headers": {"Authorization": f"Bearer {KEY}"}}])
-@pytest.mark.parametrize("status", [200, 401, 500])
+@pytest.mark.parametrize("status", [200, 401])
 def test_the_key_is_never_shown(
     open_embedder: Open, endpoint: Endpoint, caplog: pytest.LogCaptureFixture, options: dict[str, Any], status: int
 ) -> None:
     """Not in an error, not in its traceback, not in a log, even where the server says it aloud."""
     caplog.set_level(logging.DEBUG)
+    embedder = open_embedder(**options)
     for start in (0, 585):
-        endpoint.script = [say(b"x" * start + f"no such key: {KEY}".encode(), status=status)] * 100
+        said = b"x" * start + f"no such key: {KEY}".encode()
+        endpoint.script = [say(said, status=500), say(said, status=status)]
         with pytest.raises(EmbeddingFailed) as raised:
-            open_embedder(timeout=0.1, **options).embed(["text"])
+            embedder.embed(["text"])
         shown = "".join(traceback.format_exception(raised.value)) + caplog.text
         assert endpoint.headers[-1]["authorization"] == f"Bearer {KEY}"
+        assert "trying again" in shown
         assert KEY[:8] not in shown
         assert start or "no such key: ***" in shown
 

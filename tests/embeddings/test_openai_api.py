@@ -68,6 +68,8 @@ def test_an_endpoint_shows_no_secret() -> None:
     assert "a-long-key" not in repr(endpoint)
     assert "another-secret" not in repr(endpoint)
     assert endpoint.showable("a-long-key and another-secret") == "*** and ***"
+    nested = api.endpoint("http://host", "a-long-key", {"x-token": "a-long-key-with-more"})
+    assert nested.showable("a-long-key-with-more") == "***"
     assert "hidden" not in endpoint.shown
 
 
