@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from typer.main import get_command
+
 import memorizz
+import memorizz.embeddings
 from memorizz import (
     AsyncPostgreSQLProvider,
     MemoryProvider,
@@ -19,7 +22,8 @@ from memorizz import (
     PostgreSQLProvider,
     errors,
 )
-from memorizz.memory_provider.base import MemoryOperations
+from memorizz.cli import app
+from memorizz.memory_provider.base import Hits, MemoryOperations, Ranking
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference.md"
 
@@ -56,12 +60,26 @@ def page() -> Iterator[str]:
     yield "Of every provider. On `AsyncPostgreSQLProvider` each is awaited, and `iterate` is an `async for`.\n"
     for name in members(MemoryOperations):
         yield from described(getattr(MemoryOperations, name), level=3)
+    yield from described(Ranking, level=3)
+    yield from described(Hits, level=3, signed=False)
     yield from described(PostgreSQLProvider.transaction, level=3)
+    yield from described(PostgreSQLProvider.measure_recall, level=3)
     yield from described(MemoryProvider.close, level=3)
     yield "## Configuration\n"
     yield from described(PostgreSQLConfig, level=3)
     for name in ("embedded", "auto", "replace", "conninfo", "where", "effective_index"):
         yield from described(getattr(PostgreSQLConfig, name), level=3, name=f"PostgreSQLConfig.{name}")
+    yield "## Embedders\n"
+    yield "In `memorizz.embeddings`. [Embed](how-to/embed.md) shows them at work.\n"
+    for name in ("Embedder", "AsyncEmbedder"):
+        protocol = getattr(memorizz.embeddings, name)
+        yield from described(protocol, level=3, signed=False)
+        yield from described(protocol.embed, level=4, name=f"{name}.embed")
+    for name in ("OpenAIEmbedder", "SentenceTransformerEmbedder"):
+        embedder = getattr(memorizz.embeddings, name)
+        yield from described(embedder, level=3)
+        yield markdown(inspect.getdoc(embedder.__init__) or "") + "\n"
+    yield from described(memorizz.embeddings.AsyncOpenAIEmbedder, level=3, signed=False)
     yield "## Stores\n"
     yield from described(MemoryType, level=3, signed=False)
     yield "| name | value |\n|---|---|"
@@ -72,11 +90,31 @@ def page() -> Iterator[str]:
     for name in memorizz.__all__:
         if inspect.isabstract(contract := getattr(memorizz, name)):
             yield from described(contract, level=3, signed=False)
+    yield "## Commands\n"
+    yield from commands()
     yield "## Errors\n"
     yield "[Errors](errors.md) has the messages, and what to do.\n"
     for error in vars(errors).values():
         if isinstance(error, type) and error.__module__ == errors.__name__:
             yield from described(error, level=3, signed=False)
+
+
+def commands() -> Iterator[str]:
+    """Yield a table of the command line's commands."""
+    yield "With the extra `cli`. Each has `--json`; `--help` tells the options.\n"
+    yield "| command | what it does |\n|---|---|"
+    for path, command in sorted(leaves(get_command(app), "memorizz")):
+        yield f"| `{path}` | {inspect.cleandoc(command.help or '').splitlines()[0]} |"
+    yield ""
+
+
+def leaves(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield path, command
+    else:
+        for name, each in inner.items():
+            yield from leaves(each, f"{path} {name}")
 
 
 def members(contract: type) -> list[str]:

@@ -29,7 +29,7 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 # What a page shows beside a program that cannot run here, and why; in Markdown it is not seen.
 NOT_RUN = "<!-- not run:"
 # A line of a program that says what the line before it prints.
-PRINTS = "#> "
+PRINTS = "# -> "
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=NAMES)
 
