@@ -89,18 +89,32 @@ class OwnDatabase:
         return [pid for (pid,) in rows]
 
 
+@pytest.fixture(scope="session")
+def _own_template(own_server: EmbeddedServer) -> str:
+    """A database with the tables, of which each test gets a copy."""
+    name = "memorizz_own_template"
+    _administer(own_server, f"CREATE DATABASE {name}")
+    PostgreSQLProvider(OwnDatabase(make_conninfo(_conninfo(own_server), dbname=name)).config()).close()
+    return name
+
+
 @pytest.fixture
-def own_database(own_server: EmbeddedServer) -> Iterator[OwnDatabase]:
-    server = own_server.status().conninfo
-    assert server is not None
+def own_database(own_server: EmbeddedServer, _own_template: str) -> Iterator[OwnDatabase]:
     name = f"memorizz_own_{next(_numbers)}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    database = OwnDatabase(make_conninfo(server, dbname=name))
-    PostgreSQLProvider(database.config()).close()
-    yield database
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    _administer(own_server, f"CREATE DATABASE {name} TEMPLATE {_own_template} STRATEGY file_copy")
+    yield OwnDatabase(make_conninfo(_conninfo(own_server), dbname=name))
+    _administer(own_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _conninfo(server: EmbeddedServer) -> str:
+    conninfo = server.status().conninfo
+    assert conninfo is not None
+    return conninfo
+
+
+def _administer(server: EmbeddedServer, statement: str) -> None:
+    with psycopg.connect(_conninfo(server), autocommit=True) as connection:
+        connection.execute(statement)
 
 
 @pytest.fixture

@@ -51,7 +51,10 @@ with PostgreSQLProvider(PostgreSQLConfig(dsn=sys.argv[1], embedding_dimensions=4
 """
 
 
-def test_ten_processes_starting_at_once_all_come_up(dsn: str) -> None:
+_WAITING = "SELECT count(*) = 10 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+def test_ten_processes_starting_at_once_all_come_up(dsn: str, wait_for: Callable[..., Any]) -> None:
     """On an empty database each of ten processes stores its document, and the migrations have run once."""
     command = [sys.executable, "-W", "error", "-c", _PROCESS, dsn]
     processes = [
@@ -62,10 +65,14 @@ def test_ten_processes_starting_at_once_all_come_up(dsn: str) -> None:
         for n in range(10)
     ]  # fmt: skip
     said = []
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
+    # Nobody can create an extension before all ten have come as far as they can.
+    with psycopg.connect(dsn) as holding, psycopg.connect(dsn, autocommit=True) as looking:
+        holding.execute("LOCK TABLE pg_extension IN SHARE MODE")
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        wait_for(lambda: looking.execute(_WAITING).fetchone() == (True,), "ten processes to wait", 60)
     for process in processes:
         said.append(process.communicate(timeout=60))
     assert [error for _, error in said] == [""] * 10

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 
 from memorizz.memory_provider.memory_type import MemoryType
@@ -93,6 +94,27 @@ def test_delete_by_name_by_eight_threads_deletes_eight_documents(wide: Any) -> N
     assert at_once(8, lambda n: wide.delete_by_name("Ada", LONG)) == [True] * 8
     assert [each["n"] for each in wide.list_all(LONG)] == [0, 1]
     assert sorted(at_once(8, lambda n: wide.delete_by_name("Ada", LONG))) == [False] * 6 + [True] * 2
+    assert wide.count(LONG) == 0
+
+
+def test_delete_by_name_takes_the_next_where_it_came_too_late(
+    wide: Any, migrated_dsn: str, wait_for: Callable[..., Any]
+) -> None:
+    """Whoever waited for a document that somebody else then deleted deletes the next of that name, and says True."""
+    waiting = (
+        "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    wide.store_many([{"name": "Ada", "n": n} for n in range(2)], LONG)
+    with (
+        psycopg.connect(migrated_dsn, autocommit=True) as looking,
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(migrated_dsn) as other,
+    ):
+        other.execute("DELETE FROM long_term_memory WHERE data @> '{\"n\": 1}'")
+        deleted = pool.submit(wide.delete_by_name, "Ada", LONG)
+        wait_for(lambda: looking.execute(waiting).fetchone() == (True,), "delete_by_name to wait")
+        other.commit()
+        assert deleted.result(30) is True
     assert wide.count(LONG) == 0
 
 
