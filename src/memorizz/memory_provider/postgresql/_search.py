@@ -178,7 +178,8 @@ def without_names(question: str, names: Sequence[str]) -> str:
     if not names:
         return question
     pattern = rf"\b(?:{'|'.join(map(re.escape, names))})(?:['\u2019]s)?\b"
-    return " ".join(re.sub(pattern, " ", question, flags=re.IGNORECASE).split()) or question
+    rest = " ".join(re.sub(pattern, " ", question, flags=re.IGNORECASE).split())
+    return rest if _NAMES.search(rest) else question
 
 
 def ways(search: Search, store: Store) -> Sequence[Way]:
