@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from memorizz.cli import demo, doctor, documents, migrate, server, stats
+from memorizz.cli import demo, doctor, documents, index, migrate, server, stats
 from memorizz.errors import MemorizzError
 
 
@@ -59,4 +59,5 @@ def _memorizz(  # pyright: ignore[reportUnusedFunction] - typer calls it
 
 for command in (demo.demo, doctor.doctor, migrate.migrate, stats.stats, documents.search, documents.show):
     app.command()(command)
+app.add_typer(index.commands, name="index")
 app.add_typer(server.commands, name="server")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,3 +114,14 @@ def repeated(config: PostgreSQLConfig, dsn: str | None, embedded: Path | None) -
         " --dsn ..." if dsn is not None else f" --embedded {shlex.quote(str(embedded))}" if embedded is not None else ""
     )
     return f"{options} --schema {config.schema}" if config.schema is not None else options
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask before something is done; where nobody can answer, `yes` has to be said beforehand."""
+    from memorizz.errors import ConfigurationError
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"{question} Nobody is there to answer: say --yes")
+    typer.confirm(question, abort=True, err=True)

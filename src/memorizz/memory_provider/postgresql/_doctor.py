@@ -68,7 +68,8 @@ class IndexFacts:
     """One index of a store.
 
     `method` is btree, gin, hnsw, or halfvec for an hnsw index of half precision; `scans` is how often it was used since
-    the server's statistics were reset.
+    the server's statistics were reset; `being_built` says that somebody is at it; `condition` is what a partial index
+    covers, `memory_id` the memory whose own it is; `constraint` says that it keeps a rule and is more than speed.
     """
 
     name: str
@@ -77,6 +78,17 @@ class IndexFacts:
     valid: bool
     bytes: int
     scans: int
+    being_built: bool = False
+    m: int | None = None
+    ef_construction: int | None = None
+    condition: str | None = None
+    constraint: bool = False
+    memory_id: str | None = None
+
+    @property
+    def left_over(self) -> bool:
+        """Whether it is what an interrupted build or rebuild has left: it slows writes and serves no search."""
+        return not self.being_built and (not self.valid or _indexes.is_passing(self.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +108,7 @@ class Facts:
     stores: Sequence[StoreFacts] = ()
     indexes: Sequence[IndexFacts] = ()
     missing_indexes: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The name of each index that should be there, and the statement that makes it."""
+    """The name of each index that should be there, and its store."""
 
 
 def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Facts]:
@@ -143,7 +155,7 @@ def measure(found: Database) -> Operation[tuple[list[StoreFacts], list[IndexFact
             StoreFacts(name, total, embedded, expired, not counted, oldest, newest, dead, table_bytes, index_bytes)
         )
     indexes = yield from fetch(Query(_INDEXES, bound))
-    return stores, [IndexFacts(*row) for row in indexes]
+    return stores, [IndexFacts(*row, memory_id=_indexes.stored_memory_id(row[9])) for row in indexes]
 
 
 def _attempt(operation: Operation[T]) -> Operation[T | None]:
@@ -180,22 +192,26 @@ def _table_rights(found: Database) -> Operation[tuple[bool | None, bool | None]]
 
 
 def _missing(found: Database, stores: Sequence[StoreFacts], indexes: Sequence[IndexFacts]) -> dict[str, str]:
-    """Return the statements that make the indexes which every store should have and some store has not.
+    """Return the indexes which every store should have and some store has not, each with its store.
 
-    Whether there is to be a vector index, and of which kind, the stores that have one say.
+    Whether there is to be a vector index, the stores that have one say.
     """
     if found.schema is None or found.vector_schema is None or found.dimensions is None:
         return {}
     names = {index.name for index in indexes}
-    methods = {index.method for index in indexes}
-    kind: IndexKind = "hnsw" if "hnsw" in methods else "halfvec" if "halfvec" in methods else "none"
-    schema = Schema(found.schema, found.vector_schema, found.dimensions, index=kind)
+    schema = Schema(found.schema, found.vector_schema, found.dimensions, index=vector_kind(indexes) or "none")
     return {
-        name: statement.as_string(None)
+        name: store.name
         for store in stores
-        for name, statement in _indexes.named(schema.store(store.name), _indexes.HNSW()).items()
+        for name in _indexes.named(schema.store(store.name), _indexes.HNSW())
         if name not in names
     }
+
+
+def vector_kind(indexes: Sequence[IndexFacts]) -> IndexKind | None:
+    """Return the kind of the stores' vector indexes, None where no store has one."""
+    methods = {index.method for index in indexes if not _indexes.is_passing(index.name)}
+    return "hnsw" if "hnsw" in methods else "halfvec" if "halfvec" in methods else None
 
 
 # --- SQL ----------------------------------------------------------------------------------------------------------
@@ -276,7 +292,12 @@ WHERE nspname = %(schema)s AND relname = ANY (%(stores)s::text[])
 _INDEXES = b"""
 SELECT index.relname::text, store.relname::text,
     CASE opcname WHEN 'halfvec_cosine_ops' THEN 'halfvec' ELSE amname::text END, indisvalid AND indisready,
-    pg_relation_size(index.oid), coalesce(idx_scan, 0)
+    pg_relation_size(index.oid), coalesce(idx_scan, 0),
+    EXISTS (SELECT FROM pg_stat_progress_create_index AS progress
+        WHERE datname = current_database() AND (index_relid = index.oid OR index_relid IS NULL AND NOT indisvalid)),
+    (SELECT option_value::int FROM pg_options_to_table(index.reloptions) WHERE option_name = 'm'),
+    (SELECT option_value::int FROM pg_options_to_table(index.reloptions) WHERE option_name = 'ef_construction'),
+    pg_get_expr(indpred, indrelid), EXISTS (SELECT FROM pg_constraint WHERE conindid = index.oid) OR indisunique
 FROM pg_index
 JOIN pg_class AS index ON index.oid = indexrelid
 JOIN pg_class AS store ON store.oid = indrelid

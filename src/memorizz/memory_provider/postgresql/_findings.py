@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from shlex import quote
 
 from memorizz.errors import SchemaError
 from memorizz.memory_provider.postgresql._doctor import Facts
+from memorizz.memory_provider.postgresql._indexes import VECTOR_INDEXES
 from memorizz.memory_provider.postgresql._migrate import check_versions
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 
@@ -39,8 +41,9 @@ class Finding:
 
 def judge(facts: Facts, config: PostgreSQLConfig) -> list[Finding]:
     """Return what was found, the worst first."""
-    checks = (_versions, _extension, _schema, _tables, _rights, _durability, _vectors, _indexes, _memory, _rows)
+    checks = (_versions, _extension, _schema, _tables, _rights, _durability, _memory, _rows)
     found = [finding for check in checks for finding in check(facts)]
+    found += [*_vectors(facts, config), *_indexes(facts, config)]
     if config.embedded_server is None:
         found += _connection(facts, config)
     return sorted(found, key=lambda finding: list(Level).index(finding.level))
@@ -251,10 +254,10 @@ def _is_local(config: PostgreSQLConfig) -> bool:
 # --- is it fast ---------------------------------------------------------------------------------------------------
 
 
-def _vectors(facts: Facts) -> Iterator[Finding]:
+def _vectors(facts: Facts, config: PostgreSQLConfig) -> Iterator[Finding]:
     dimensions = facts.database.dimensions
     many = _most_vectors(facts)
-    indexed = any(index.method in ("hnsw", "halfvec") for index in facts.indexes)
+    indexed = any(index.method in VECTOR_INDEXES for index in facts.indexes)
     if dimensions is not None and dimensions > 4000:
         yield Finding(
             Level.WARNING if many > _MANY_VECTORS else Level.NOTE,
@@ -277,26 +280,50 @@ def _vectors(facts: Facts) -> Iterator[Finding]:
             Level.WARNING,
             "index",
             f"no store has a vector index, and one holds {many:,} vectors: every search compares them all",
-            "copy the memories into a schema that is made with index='hnsw'",
+            f"{_command('index build', config)} makes them while the stores are in use",
         )
 
 
-def _indexes(facts: Facts) -> Iterator[Finding]:
-    schema = _quoted(facts.database.schema)
+def _indexes(facts: Facts, config: PostgreSQLConfig) -> Iterator[Finding]:
+    required = {f"{store.name}_embedding_idx" for store in facts.stores}
     for index in facts.indexes:
-        if not index.valid:
+        if index.being_built:
+            yield Finding(
+                Level.NOTE,
+                index.name,
+                f"the index {index.name} is being built",
+                "`memorizz index list` shows when it is done",
+            )
+        elif not index.valid:
+            mend = f"build --store {index.store}" if index.name in required else "drop --invalid"
             yield Finding(
                 Level.WARNING,
                 index.name,
-                "this index is invalid: it slows every write, and no search uses it",
-                f"REINDEX INDEX CONCURRENTLY {schema}.{index.name}",
+                f"the index {index.name} is invalid, as an interrupted build leaves it: it slows every write, and no "
+                "search uses it",
+                _command(f"index {mend}", config),
             )
-    for name, statement in facts.missing_indexes.items():
-        yield Finding(Level.WARNING, name, "this index is missing", statement)
+        elif index.left_over:
+            yield Finding(
+                Level.NOTE,
+                index.name,
+                f"an interrupted rebuild left the index {index.name}: every write keeps it up, and no search uses it",
+                f"{_command('index rebuild', config)} goes on with it; {_command(f'index drop {index.name}', config)}",
+            )
+    only_others = "" if any(index.method in VECTOR_INDEXES for index in facts.indexes) else " --kind none"
+    for name, store in facts.missing_indexes.items():
+        advice = _command(f"index build --store {store}{only_others}", config)
+        yield Finding(Level.WARNING, name, f"the index {name} is missing", advice)
+
+
+def _command(words: str, config: PostgreSQLConfig) -> str:
+    """Return a command for the same schema; which server it is, the reader knows."""
+    schema = "" if config.schema is None else f" --schema {quote(config.schema)}"
+    return f"`memorizz {words}{schema}`"
 
 
 def _memory(facts: Facts) -> Iterator[Finding]:
-    graphs = [index.bytes for index in facts.indexes if index.method in ("hnsw", "halfvec")]
+    graphs = [index.bytes for index in facts.indexes if index.method in VECTOR_INDEXES]
     largest, total = max(graphs, default=0), sum(graphs)
     sizes = facts.sizes
     if largest > sizes.get("maintenance_work_mem", largest) and largest > 64 * _MB:
@@ -305,7 +332,7 @@ def _memory(facts: Facts) -> Iterator[Finding]:
             "maintenance_work_mem",
             f"the largest vector index has {largest // _MB:,} MB, maintenance_work_mem is "
             f"{sizes['maintenance_work_mem'] // _MB:,} MB: building it again takes twice as long or more",
-            f"before a build: SET maintenance_work_mem = '{_rounded(largest)}'",
+            f"`memorizz index rebuild --maintenance-work-mem {_rounded(largest)}` sets it for that build",
         )
     if total > sizes.get("shared_buffers", total):
         yield Finding(

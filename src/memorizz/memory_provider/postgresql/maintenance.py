@@ -2,24 +2,63 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from memorizz.memory_provider.postgresql import _doctor, _migrate
+from memorizz.errors import MemorizzError, OperationTimeout, SchemaError
+from memorizz.memory_provider.postgresql import _doctor, _indexes, _indexing, _migrate
 from memorizz.memory_provider.postgresql._doctor import Facts, IndexFacts, StoreFacts
 from memorizz.memory_provider.postgresql._driver import connect, drive, perform
 from memorizz.memory_provider.postgresql._errors import translating
 from memorizz.memory_provider.postgresql._findings import Finding, Level, judge
+from memorizz.memory_provider.postgresql._indexes import HNSW, Progress
+from memorizz.memory_provider.postgresql._indexing import Job, Wanted
 from memorizz.memory_provider.postgresql._migrate import Database, Migration
-from memorizz.memory_provider.postgresql._steps import Operation, Statement, Step
+from memorizz.memory_provider.postgresql._steps import Operation, Script, Statement, Step
+from memorizz.memory_provider.postgresql._stores import IndexKind
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
-__all__ = ["Database", "Facts", "Finding", "IndexFacts", "Level", "Maintenance", "Migration", "StoreFacts"]
+__all__ = [
+    "Database",
+    "Facts",
+    "Finding",
+    "IndexFacts",
+    "Job",
+    "Level",
+    "Made",
+    "Maintenance",
+    "Migration",
+    "Progress",
+    "StoreFacts",
+]
 
 T = TypeVar("T")
+
+# How long a replacement tries to take the place of an index that is in use, and what it rests between two tries.
+_SWAP_SECONDS = 60.0
+_SWAP_PAUSE = 0.5
+# How long what is left of a build is tried to be removed: whoever was in its way may be in this one's.
+_CLEAN_SECONDS = 5.0
+_POLL_SECONDS = 0.25
+
+Watch = Callable[[Job, Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A job that is done: how large the index is, how long it took, and what the server had to say of it."""
+
+    job: Job
+    bytes: int
+    seconds: float
+    notices: Sequence[str] = ()
 
 
 class Maintenance:
@@ -34,8 +73,8 @@ class Maintenance:
         server = None if config.embedded_server is None else EmbeddedServer(config.embedded_server.path)
         self._closing = weakref.finalize(self, _release, opened := [], server)
         try:
-            conninfo = config.conninfo if server is None else config.complete(server.acquire())
-            self._connection = connect(config, conninfo)
+            self._conninfo = config.conninfo if server is None else config.complete(server.acquire())
+            self._connection = connect(config, self._conninfo)
             opened.append(self._connection)
         except BaseException:
             self._closing()
@@ -66,6 +105,208 @@ class Maintenance:
         """Return how much each store and each of its indexes holds."""
         return self._run(_doctor.measure(self.database()))
 
+    # --- indexes --------------------------------------------------------------------------------------------------
+
+    def indexes(self) -> list[tuple[IndexFacts, int | None]]:
+        """Return each index of the stores, and how many rows it covers, None where counting them takes too long."""
+        found = self._look()
+        rows = self._run(_indexing.covered(found))
+        return [(index, rows[index.name]) for index in found.indexes]
+
+    def plan_build(
+        self,
+        store: str | None = None,
+        *,
+        kind: IndexKind | None = None,
+        m: int | None = None,
+        ef_construction: int | None = None,
+        memory_id: str | None = None,
+        json_keys: bool = False,
+    ) -> list[Job]:
+        """Return what is to be done for the stores to have every index that they should have.
+
+        With `memory_id`, the vector index that one memory of a store has of its own instead; with `json_keys`, the
+        index on the keys that have no column. Raises ConfigurationError for what cannot be made.
+        """
+        found, wanted = self._look(), self._wanted(store, kind, m, ef_construction)
+        if memory_id is not None:
+            return [self._run(_indexing.own_index(found, memory_id, wanted, self._hnsw))]
+        return _indexing.keys(found, wanted) if json_keys else _indexing.missing(found, wanted, self._hnsw)
+
+    def plan_rebuild(
+        self,
+        name: str | None = None,
+        store: str | None = None,
+        *,
+        kind: IndexKind | None = None,
+        m: int | None = None,
+        ef_construction: int | None = None,
+    ) -> list[Job]:
+        """Return what is to be done to make vector indexes again, or the one index of this name."""
+        found, wanted = self._look(), self._wanted(store, kind, m, ef_construction)
+        return _indexing.again(found, name, wanted, self._hnsw, self._run(_indexing.covered(found)))
+
+    def maintenance_work_mem(self) -> int:
+        """Return what the server gives to one build, in bytes."""
+        return self._run(_indexing.memory_and_process())[0]
+
+    def make(
+        self,
+        jobs: Sequence[Job],
+        *,
+        memory: str | None = None,
+        lock_seconds: float = 0,
+        watch: Watch | None = None,
+    ) -> Generator[Made]:
+        """Do jobs, one after another, while the stores stay in use; yields each when it is done.
+
+        `memory` is the maintenance_work_mem for it, as PostgreSQL writes it ("2GB"). A transaction that is in the way
+        is waited for, `lock_seconds` at most where they are given. `watch` is called a few times a second from another
+        thread. What is given up leaves nothing behind, or the error says what.
+        """
+        found = self._look()
+        left = list(jobs)
+        together = [job for job in jobs if job.switches]
+        with self._patient(memory, lock_seconds):
+            try:
+                while left:
+                    job, started = left[0], time.perf_counter()
+                    notices = self._make(found, job, watch)
+                    # The stores change from one kind to another all at once.
+                    swaps = [job] if job.action == "replace" else []
+                    if job.switches:
+                        swaps = together if job is together[-1] else []
+                    self._swap(found, swaps)
+                    left.pop(0)
+                    size = self._size(job)
+                    yield Made(job, size, round(time.perf_counter() - started, 3), notices)
+            except _Busy:
+                raise
+            except BaseException as error:
+                self._clean(found, [*together, *left] if together else left[:1], error)
+                raise
+
+    def plan_drop(self, name: str | None = None) -> list[IndexFacts]:
+        """Return the index of a name, or without one all that interrupted builds have left invalid.
+
+        Raises ConfigurationError for an index that is not there or that keeps a rule of its table.
+        """
+        return _indexing.removable(self._look(), name)
+
+    def drop(self, indexes: Sequence[IndexFacts], *, lock_seconds: float = 0) -> None:
+        """Drop indexes while the stores stay in use."""
+        found = self._look()
+        with self._patient(None, lock_seconds):
+            for index in indexes:
+                self._run(_indexing.remove(found, index))
+
+    def _look(self) -> _indexing.Found:
+        found = self.database()
+        if not found.has_migrations or found.dimensions is None:
+            raise SchemaError(f"there are no tables in schema {found.schema!r}: make them with `memorizz migrate`")
+        return self._run(_indexing.look(found))
+
+    def _wanted(self, store: str | None, kind: IndexKind | None, m: int | None, ef: int | None) -> Wanted:
+        wanted = Wanted(store, kind, m, ef)
+        hnsw = wanted.hnsw(self._hnsw)
+        # Raises what it would raise of a provider.
+        changes = {"hnsw_m": hnsw.m, "hnsw_ef_construction": hnsw.ef_construction}
+        self.config.replace(**changes if kind is None else {**changes, "index": kind})
+        return wanted
+
+    @property
+    def _hnsw(self) -> HNSW:
+        return HNSW(self.config.hnsw_m, self.config.hnsw_ef_construction)
+
+    def _size(self, job: Job) -> int:
+        found = self._look()
+        index = found.index(job.name if not job.switches else _indexes.replacement(job.name)) or found.index(job.name)
+        return index.bytes if index is not None else 0
+
+    @contextmanager
+    def _patient(self, memory: str | None, lock_seconds: float) -> Generator[None]:
+        """Let statements take as long as they need."""
+        timeout, self._connection.operation_timeout = self._connection.operation_timeout, None
+        try:
+            self._run(_script(_indexes.patient(memory, lock_seconds).as_bytes(None)))
+            yield
+        finally:
+            # A connection that was lost has nothing to be reset.
+            with suppress(MemorizzError):
+                self._run(_script(_indexes.IMPATIENT))
+            self._connection.operation_timeout = timeout
+
+    def _make(self, found: _indexing.Found, job: Job, watch: Watch | None) -> list[str]:
+        notices: list[str] = []
+
+        def note(notice: Any) -> None:
+            if notice.severity_nonlocalized in ("NOTICE", "WARNING"):
+                notices.append(f"{notice.message_primary} {notice.message_hint or ''}".strip())
+
+        self._connection.add_notice_handler(note)
+        try:
+            with self._watched(job, watch):
+                self._run(_indexing.make(found, job))
+        finally:
+            self._connection.remove_notice_handler(note)
+        return notices
+
+    @contextmanager
+    def _watched(self, job: Job, watch: Watch | None) -> Generator[None]:
+        """Look at the progress of this session from a second connection, on a thread of its own."""
+        if watch is None:
+            yield
+            return
+        pid, over = self._run(_indexing.memory_and_process())[1], threading.Event()
+        thread = threading.Thread(target=self._poll, args=(pid, job, watch, over), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(timeout=5)
+
+    def _poll(self, pid: int, job: Job, watch: Watch, over: threading.Event) -> None:
+        # Without a second connection the build goes on unseen.
+        with (
+            suppress(MemorizzError),
+            connect(self.config, self._conninfo) as connection,
+            translating(self.config.where),
+        ):
+            while not over.wait(_POLL_SECONDS):
+                progress = drive(_indexing.progress(pid), lambda step: perform(connection, cast(Statement, step)))
+                if progress is not None and not over.is_set():
+                    watch(job, progress)
+
+    def _swap(self, found: _indexing.Found, jobs: Sequence[Job]) -> None:
+        """Put replacements in their place, as soon as nobody uses the stores for a moment."""
+        give_up = time.monotonic() + _SWAP_SECONDS
+        while jobs:
+            try:
+                with self._connection.transaction():
+                    self._run(_indexing.take_places(found, jobs))
+            except OperationTimeout as error:
+                if time.monotonic() > give_up:
+                    names = ", ".join(_indexes.replacement(job.name) for job in jobs)
+                    raise _Busy(
+                        f"{names}: finished, and could not take its place, for {jobs[0].store} was in use all "
+                        "the time: run the same command again when less is going on, nothing is built twice"
+                    ) from error
+                time.sleep(_SWAP_PAUSE)
+            else:
+                return
+
+    def _clean(self, found: _indexing.Found, jobs: Sequence[Job], error: BaseException) -> None:
+        """Remove what is left of jobs that were given up, or say that it is left."""
+        try:
+            self._run(_script(_indexes.patient(None, _CLEAN_SECONDS).as_bytes(None)))
+            self._run(_indexing.clean(found, jobs))
+        except MemorizzError:
+            left = f"what was built of {jobs[0].name} is left, invalid: `memorizz index drop --invalid` removes it"
+            if isinstance(error, MemorizzError):
+                raise type(error)(f"{error}; {left}") from error
+            error.add_note(left)
+
     def close(self) -> None:
         """Close the connection. Twice is fine."""
         self._closing()
@@ -84,6 +325,14 @@ class Maintenance:
     def _perform(self, step: Step) -> Any:
         with translating(self.config.where):
             return perform(self._connection, cast(Statement, step))
+
+
+class _Busy(OperationTimeout):
+    """What was built is kept for the next try."""
+
+
+def _script(statements: bytes) -> Operation[None]:
+    yield Script(statements)
 
 
 def _release(opened: list[Any], server: EmbeddedServer | None) -> None:

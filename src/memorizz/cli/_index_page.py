@@ -1,0 +1,212 @@
+"""What `memorizz index` prints."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
+
+from memorizz.cli import _show
+from memorizz.memory_provider.postgresql import maintenance
+from memorizz.memory_provider.postgresql.maintenance import IndexFacts, Job, Made
+
+_DONE = {"create": "built", "reindex": "rebuilt", "replace": "replaced"}
+_VECTOR_INDEXES = ("hnsw", "halfvec")
+_MB = 2**20
+
+
+# --- the list -----------------------------------------------------------------------------------------------------
+
+
+def show(indexes: Sequence[tuple[IndexFacts, int | None]]) -> None:
+    """Print a table of indexes; each store is set apart."""
+    columns = {"index": {"overflow": "fold"}, "kind m/ef": _show.LEFT} | dict.fromkeys(
+        ("rows", "size", "scans"), _show.RIGHT
+    )
+    made = _show.table({**columns, "": _show.LEFT}, [])
+    before: str | None = None
+    for index, rows in indexes:
+        if before not in (None, index.store):
+            made.add_section()
+        before = index.store
+        made.add_row(
+            Text(_show.plain(index.name)),
+            kind(index.method, index.m, index.ef_construction),
+            "?" if rows is None else f"{rows:,}",
+            _show.size(index.bytes),
+            f"{index.scans:,}",
+            _state(index),
+        )
+        if index.memory_id is not None:
+            made.add_row(Text(f"  memory {_memory(index.memory_id)}", "dim"))
+    _show.show(made)
+
+
+def _memory(memory_id: str) -> str:
+    """Return an id on one line, whatever it is made of."""
+    return _show.plain(json.dumps(_show.shortened(memory_id, 60), ensure_ascii=False))
+
+
+def kind(method: str, m: int | None, ef_construction: int | None) -> str:
+    """Return what an index is, vector indexes with their two parameters."""
+    return method if m is None else f"{method} {m}/{ef_construction}"
+
+
+def _state(index: IndexFacts) -> Text:
+    if index.being_built:
+        return Text("being built", "cyan")
+    if index.left_over:
+        return Text("left over" if index.valid else "invalid", "yellow")
+    return Text("key" if index.constraint else "", "dim")
+
+
+# --- before and after ---------------------------------------------------------------------------------------------
+
+
+def show_plan(jobs: Sequence[Job], work_mem: int, memory: str | None) -> None:
+    """Say what is going to be built, and what memory it needs."""
+    graphs = [job for job in jobs if job.memory]
+    for job in graphs:
+        assert job.hnsw is not None
+        rows = "" if job.rows is None else f" over {job.rows:,} vectors"
+        own = "" if job.memory_id is None else f" of the memory {_memory(job.memory_id)}"
+        _show.say(f"{job.name}: {kind(job.kind, job.hnsw.m, job.hnsw.ef_construction)}{rows}{own}")
+    if (need := memory_need(graphs, work_mem, memory)) is not None:
+        _show.say(need, "yellow" if "--" in need else "dim")
+    if graphs:
+        _show.say()
+
+
+def memory_need(jobs: Sequence[Job], work_mem: int, memory: str | None) -> str | None:
+    """Say how much memory the largest graph needs, and what to do where it has less."""
+    largest = max((job.memory for job in jobs), default=0)
+    if largest < _MB:
+        return None
+    need = f"needs about {_show.size(largest)} of maintenance_work_mem"
+    if memory is not None:
+        return f"{need}; it gets {memory}"
+    if largest <= work_mem:
+        return f"{need}, which is {_show.size(work_mem)}"
+    return (
+        f"{need}, which is {_show.size(work_mem)}: with less it takes several times as long; "
+        f"--maintenance-work-mem {rounded(largest)} sets it for this build"
+    )
+
+
+def rounded(size: int) -> str:
+    """Return an amount of memory of at least `size`, as PostgreSQL writes it."""
+    step = 64 * _MB if size < 1024 * _MB else 512 * _MB
+    return f"{-(-size // step) * step // _MB}MB"
+
+
+def show_made(made: Made) -> None:
+    """Say that one index is done."""
+    job = made.job
+    about = (job.kind, _show.size(made.bytes), duration(made.seconds))
+    _show.say(f"{_DONE[job.action]}  {job.name}  ({', '.join(about)})")
+    for notice in made.notices:
+        _show.say(f"  {notice}", "yellow")
+
+
+def report(made: Made) -> dict[str, Any]:
+    """Return what was done as JSON has it."""
+    job = asdict(made.job)
+    hnsw = job.pop("hnsw") or {"m": None, "ef_construction": None}
+    return {**job, **hnsw, "bytes": made.bytes, "seconds": made.seconds, "notices": list(made.notices)}
+
+
+def reopen(jobs: Sequence[Job], before: Sequence[IndexFacts]) -> str | None:
+    """Say whether providers that are open have to be opened again: they learn of the vector indexes then."""
+    switches = any(job.switches for job in jobs)
+    first = any(job.memory_id is None and job.hnsw is not None and job.action == "create" for job in jobs)
+    served = {index.store for index in before if index.method in _VECTOR_INDEXES and index.valid}
+    if switches:
+        return "open providers search without an index from now on, exactly and slowly: open them again"
+    if first and "conversation_memory" not in served:
+        return "open providers do not know of the new indexes: open them again"
+    return None
+
+
+# --- meanwhile ----------------------------------------------------------------------------------------------------
+
+
+class Pace:
+    """How fast a phase goes, and so how long it will take."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._phase = ""
+        self._began = (0.0, 0.0)
+
+    def left(self, progress: maintenance.Progress) -> float | None:
+        """Return the seconds until the phase is done, None while that cannot be said."""
+        now, share = self._clock(), progress.share
+        if share is None:
+            return None
+        if progress.phase != self._phase or share < self._began[1]:
+            self._phase, self._began = progress.phase, (now, share)
+        took, gained = now - self._began[0], share - self._began[1]
+        return took / gained * (1 - share) if took >= 1 and gained > 0 else None
+
+
+def line(progress: maintenance.Progress, left: float | None) -> str:
+    """Return what a build does, how far it is, and how long it will take, in a few words."""
+    parts = [progress.phase.removeprefix("building index: ").removeprefix("index validation: ")]
+    if progress.share is not None:
+        parts.append(f"{progress.share:.0%}")
+    if left is not None:
+        parts.append(f"{duration(left)} left")
+    if progress.waits_for is not None:
+        parts.append(f"waits for {progress.waits_for}")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Return a time that something takes, as precise as anybody wants it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {seconds:02} s"
+
+
+@contextmanager
+def watching() -> Generator[Callable[[Job, maintenance.Progress], None] | None]:
+    """Show the progress of a build on a terminal; anywhere else there is nothing to call."""
+    errors = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    if not errors.is_terminal:
+        yield None
+        return
+    bar = Progress(
+        TextColumn("{task.fields[name]}", style="bold", markup=False),
+        BarColumn(bar_width=20),
+        TextColumn("{task.description}", style="dim", markup=False),
+        console=errors,
+        transient=True,
+        # Only what shares the terminal with the bar has to go around it.
+        redirect_stdout=sys.stdout.isatty(),
+    )
+    task = bar.add_task("", total=None, name="", visible=False)
+    pace = Pace()
+
+    def watch(job: Job, progress: maintenance.Progress) -> None:
+        text = _show.plain(line(progress, pace.left(progress)))
+        share = progress.share
+        bar.update(
+            task,
+            description=text,
+            name=job.name,
+            visible=True,
+            total=None if share is None else 1.0,
+            completed=share or 0.0,
+        )
+
+    with bar:
+        yield watch
