@@ -261,7 +261,9 @@ def test_a_table_of_the_users_own_in_the_way(open_face: Callable[..., Any], dsn:
 def test_a_right_that_is_missing(open_face: Callable[..., Any], migrated_dsn: str) -> None:
     """A user who may not read the tables is told which one."""
     with psycopg.connect(migrated_dsn, autocommit=True) as connection:
-        connection.execute("GRANT SELECT ON memorizz_migrations, memorizz_settings TO pg_monitor")
+        connection.execute(
+            "GRANT SELECT ON ALL TABLES IN SCHEMA public TO pg_monitor; REVOKE ALL ON long_term_memory FROM pg_monitor"
+        )
     config = PostgreSQLConfig(dsn=make_conninfo(migrated_dsn, options="-c role=pg_monitor"), embedding_dimensions=4)
     with open_face(config) as face, pytest.raises(MemorizzError, match=r"lacks a right.*table long_term_memory"):
         face.count(LONG)
