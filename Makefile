@@ -16,7 +16,7 @@ help:  ## say what there is (this)
 	@echo "make test     run the tests; some of them:  make test ARGS='tests/unit -k filter'"
 	@echo "make lint     check style, format and types"
 	@echo "make format   put style and format right"
-	@echo "make bench    measure; writes benchmarks/RESULTS.md"
+	@echo "make bench    measure against raw psycopg; keep it in benchmarks/RESULTS.md:  make bench ARGS=--write"
 	@echo "make docs     write docs/reference.md again, from the docstrings"
 	@echo "make lowest   run the tests with the oldest versions that pyproject.toml allows"
 	@echo "make dist     build the wheel and the source distribution"
