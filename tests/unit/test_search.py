@@ -194,15 +194,31 @@ def test_depth(query: Any, limit: int, depth: int, by_bits: int) -> None:
     ("way", "query", "expected"),
     [
         (FEW, VECTOR | FILTER, {}),
-        (INDEX, VECTOR, {"jit": "off", "hnsw.ef_search": "100", "hnsw.iterative_scan": "off"}),
+        (
+            INDEX,
+            VECTOR,
+            {
+                "jit": "off",
+                "plan_cache_mode": "force_custom_plan",
+                "hnsw.ef_search": "100",
+                "hnsw.iterative_scan": "off",
+                "enable_sort": "off",
+            },
+        ),
         (
             INDEX,
             VECTOR | FILTER,
-            {"jit": "off", "hnsw.ef_search": "400", "hnsw.iterative_scan": "off", "enable_sort": "off"},
+            {
+                "jit": "off",
+                "plan_cache_mode": "force_custom_plan",
+                "hnsw.ef_search": "400",
+                "hnsw.iterative_scan": "off",
+                "enable_sort": "off",
+            },
         ),
-        (BITS, VECTOR | FILTER, {"jit": "off"}),
-        (EXACT, VECTOR, {"jit": "off"}),
-        (EXACT, WORDS, {"jit": "off"}),
+        (BITS, VECTOR | FILTER, {"jit": "off", "plan_cache_mode": "force_custom_plan"}),
+        (EXACT, VECTOR, {"jit": "off", "plan_cache_mode": "force_custom_plan"}),
+        (EXACT, WORDS, {"jit": "off", "plan_cache_mode": "force_custom_plan"}),
     ],
 )
 def test_what_is_set_for_the_statement(way: Way, query: Any, expected: dict[str, str]) -> None:
@@ -219,7 +235,8 @@ def test_no_statement_runs_on_a_generic_plan(way: Way, query: Any) -> None:
     """It is planned for its own values; one that counts accesses is never sent twice."""
     for touch in (False, True):
         statement = statements(search(query, touch=touch), HNSW.store(LONG), way)[-1]
-        assert statement.custom_plan
+        set_before = settings(search(query, touch=touch), way)
+        assert statement.custom_plan or set_before["plan_cache_mode"] == "force_custom_plan"
         assert statement.repeatable is not touch
         # A statement is put together once for its shape.
         assert statements(search(query, limit=3, touch=touch), HNSW.store(LONG), way)[-1].sql is statement.sql

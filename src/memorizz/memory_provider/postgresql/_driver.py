@@ -18,7 +18,7 @@ from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql._driver_shared import (
     CANCEL_SECONDS,
     Rows,
-    VectorDumper,
+    brings_rows,
     log,
     logger,
 )
@@ -30,7 +30,7 @@ from memorizz.memory_provider.postgresql._errors import (
     translating,
 )
 from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Statement, Step
-from memorizz.memory_provider.postgresql._stores import Schema, Vector
+from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 
 P = ParamSpec("P")
@@ -74,7 +74,6 @@ def drive(operation: Operation[T], perform: Callable[[Step], Any]) -> T:
 
 def perform(connection: AnyConnection, step: Statement) -> Any:
     """Perform one step on a connection; raises the driver's errors."""
-    connection.adapters.register_dumper(Vector, VectorDumper)
     started = time.perf_counter()
     if isinstance(step, Query):
         brought: Any = _rows(_execute(connection, step))
@@ -96,7 +95,7 @@ def _execute(connection: AnyConnection, query: Query) -> psycopg.Cursor[tuple[An
 
 
 def _rows(cursor: psycopg.Cursor[tuple[Any, ...]]) -> Rows:
-    return cursor.fetchall() if cursor.description is not None else []
+    return cursor.fetchall() if brings_rows(cursor) else []
 
 
 def connect(config: PostgreSQLConfig, conninfo: str) -> Connection:

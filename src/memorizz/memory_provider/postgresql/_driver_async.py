@@ -19,7 +19,7 @@ from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql._driver_shared import (
     CANCEL_SECONDS,
     Rows,
-    VectorDumper,
+    brings_rows,
     log,
     logger,
 )
@@ -31,7 +31,7 @@ from memorizz.memory_provider.postgresql._errors import (
     translating,
 )
 from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Statement, Step
-from memorizz.memory_provider.postgresql._stores import Schema, Vector
+from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 
 P = ParamSpec("P")
@@ -75,7 +75,6 @@ async def drive(operation: Operation[T], perform: Callable[[Step], Awaitable[Any
 
 async def perform(connection: AnyConnection, step: Statement) -> Any:
     """Perform one step on a connection; raises the driver's errors."""
-    connection.adapters.register_dumper(Vector, VectorDumper)
     started = time.perf_counter()
     if isinstance(step, Query):
         brought: Any = await _rows(await _execute(connection, step))
@@ -97,7 +96,7 @@ async def _execute(connection: AnyConnection, query: Query) -> psycopg.AsyncCurs
 
 
 async def _rows(cursor: psycopg.AsyncCursor[tuple[Any, ...]]) -> Rows:
-    return await cursor.fetchall() if cursor.description is not None else []
+    return await cursor.fetchall() if brings_rows(cursor) else []
 
 
 async def connect(config: PostgreSQLConfig, conninfo: str) -> AsyncConnection:

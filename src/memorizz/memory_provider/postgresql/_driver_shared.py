@@ -35,6 +35,20 @@ class VectorDumper(Dumper):
         return obj
 
 
+# For every connection made from now on; the type is ours alone.
+psycopg.adapters.register_dumper(Vector, VectorDumper)
+
+
+def prepare(connection: psycopg.BaseConnection[Any]) -> None:
+    """Have a connection that was made before this library was loaded send vectors."""
+    connection.adapters.register_dumper(Vector, VectorDumper)
+
+
+def brings_rows(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> bool:
+    """Say whether a statement has rows to fetch; to ask for the cursor's description would describe every column."""
+    return cursor.pgresult is not None and cursor.pgresult.nfields > 0
+
+
 def default_config(pool: Any) -> PostgreSQLConfig:
     """Return what holds where no configuration was given: the server of the pool, if there is one, else auto()."""
     if pool is None:

@@ -91,9 +91,9 @@ def named(store: Store, hnsw: HNSW, *, concurrently: bool = False) -> dict[str, 
         (name := f"{store.name}_{of}_idx"): _create(name, store, definition, concurrently)
         for of, definition in ordinary.items()
     }
-    if store.schema.index != "none":
+    if store.index != "none":
         name = embedding_index(store)
-        statements[name] = create_embedding(store, store.schema.index, hnsw, name, concurrently=concurrently)
+        statements[name] = create_embedding(store, store.index, hnsw, name, concurrently=concurrently)
     return statements
 
 

@@ -64,8 +64,9 @@ class Found:
         return self.database.dimensions or 0
 
     @property
-    def kind(self) -> IndexKind | None:
-        return _doctor.vector_kind(self.indexes)
+    def kind(self) -> IndexKind:
+        """The kind of vector index that a store gets: what others have, else what pgvector can make."""
+        return _doctor.vector_kind(self.indexes) or _possible(self.dimensions)
 
     def schema(self, kind: IndexKind) -> Schema:
         database = self.database
@@ -109,13 +110,8 @@ def covered(found: Found) -> Operation[dict[str, int | None]]:
 
 def missing(found: Found, wanted: Wanted, default: HNSW) -> list[Job]:
     """Plan to make what the stores lack."""
-    kind = wanted.kind or found.kind or _possible(found.dimensions)
+    kind = wanted.kind or found.kind
     _check_kind(found, kind)
-    if found.kind is not None and kind not in (found.kind, "none"):
-        raise ConfigurationError(
-            f"the vector indexes of the stores are {found.kind}, and all stores have one kind: "
-            f"`memorizz index rebuild --kind {kind}` changes it"
-        )
     hnsw = wanted.hnsw(default)
     jobs: list[Job] = []
     for store in found.chosen(wanted.store):
@@ -130,8 +126,8 @@ def missing(found: Found, wanted: Wanted, default: HNSW) -> list[Job]:
                 jobs.append(_job("create", found, store, name, kind if is_vector else _method(name), hnsw, index))
             elif is_vector and not _is_as(index, wanted):
                 raise ConfigurationError(
-                    f"{name} is there with m={index.m} and ef_construction={index.ef_construction}: "
-                    "`memorizz index rebuild` changes them"
+                    f"{name} is there, {index.method} with m={index.m} and ef_construction={index.ef_construction}: "
+                    "`memorizz index rebuild` changes that"
                 )
     return jobs
 
@@ -142,10 +138,14 @@ def own_index(found: Found, memory_id: str, wanted: Wanted, default: HNSW) -> Op
         raise ConfigurationError("a memory's own index is made in one store: say which with --store")
     (store,) = found.chosen(wanted.store)
     table = found.table(store.name)
-    kind = wanted.kind or found.kind or _possible(found.dimensions)
-    _check_kind(found, kind)
-    if kind == "none" or found.kind not in (None, kind):
-        raise ConfigurationError(f"the index of a memory is of the kind that the stores have: {found.kind or 'none'}")
+    whole = found.index(_indexes.embedding_index(table))
+    if whole is None or not whole.valid:
+        raise ConfigurationError(
+            f"{store.name} has no vector index, and without one no search uses a memory's own: "
+            f"`memorizz index build --store {store.name}` comes first"
+        )
+    if wanted.kind not in (None, whole.method):
+        raise ConfigurationError(f"a memory's own index is of the kind that its store has: {whole.method}")
     memory_id = _indexes.checked_memory_id(memory_id)
     rows = (yield from fetch(Query(_indexes.count_memory(table), {"memory_id": memory_id})))[0][0]
     if rows == 0:
@@ -155,10 +155,9 @@ def own_index(found: Found, memory_id: str, wanted: Wanted, default: HNSW) -> Op
     if index is not None and (index.valid or index.being_built):
         state = "is being built" if index.being_built else "is there: `memorizz index rebuild` makes it again"
         raise ConfigurationError(f"the index {name} of the memory {memory_id!r} {state}")
-    job = _job("create", found, store, name, kind, wanted.hnsw(default), index)
-    return replace(
-        job, rows=rows, memory=wanted.hnsw(default).memory(kind, found.dimensions, rows), memory_id=memory_id
-    )
+    hnsw = wanted.hnsw(default)
+    job = _job("create", found, store, name, whole.method, hnsw, index)
+    return replace(job, rows=rows, memory=hnsw.memory(whole.method, found.dimensions, rows), memory_id=memory_id)
 
 
 def keys(found: Found, wanted: Wanted) -> list[Job]:
@@ -177,8 +176,6 @@ def again(found: Found, name: str | None, wanted: Wanted, default: HNSW, rows: d
     changes = (wanted.kind, wanted.m, wanted.ef_construction) != (None, None, None)
     if name is not None and (changes or wanted.store is not None):
         raise ConfigurationError("an index that is named is made again as it is: leave out the other options")
-    if wanted.kind not in (None, found.kind) and wanted.store is not None:
-        raise ConfigurationError("all stores have one kind of vector index: leave out --store to change it")
     _check_kind(found, wanted.kind or "none")
     chosen = {store.name: store for store in found.chosen(wanted.store)}
     indexes = (
@@ -198,7 +195,7 @@ def again(found: Found, name: str | None, wanted: Wanted, default: HNSW, rows: d
         kind = wanted.kind or index.method
         if index.being_built:
             raise ConfigurationError(f"{index.name} is being built by somebody else")
-        action = "reindex" if kind == index.method and _is_as(index, wanted) else "replace"
+        action = "reindex" if name is not None or _is_as(index, wanted) else "replace"
         job = _job(action, found, chosen[index.store], index.name, kind, hnsw, index)
         count = rows[index.name]
         memory = hnsw.memory(kind, found.dimensions, count or 0) if job.memory else 0
@@ -250,7 +247,11 @@ def _check_kind(found: Found, kind: IndexKind) -> None:
 
 
 def _is_as(index: IndexFacts, wanted: Wanted) -> bool:
-    return wanted.m in (None, index.m) and wanted.ef_construction in (None, index.ef_construction)
+    return (
+        wanted.kind in (None, "none", index.method)
+        and wanted.m in (None, index.m)
+        and wanted.ef_construction in (None, index.ef_construction)
+    )
 
 
 def _method(name: str) -> str:
@@ -294,20 +295,18 @@ def _statement(found: Found, job: Job, name: str) -> bytes:
     return made.as_bytes(None)
 
 
-def take_places(found: Found, jobs: Sequence[Job]) -> Operation[None]:
-    """Put replacements in the place of the indexes that they replace; the caller runs this in one transaction."""
-    for job in jobs:
-        yield Script(_indexes.take_place(found.table(job.store), job.name).as_bytes(None))
+def take_place(found: Found, job: Job) -> Operation[None]:
+    """Put a replacement in the place of the index that it replaces; the caller runs this in one transaction."""
+    yield Script(_indexes.take_place(found.table(job.store), job.name).as_bytes(None))
 
 
-def clean(found: Found, jobs: Sequence[Job]) -> Operation[None]:
-    """Remove what jobs that were given up have left: invalid indexes, and replacements."""
+def clean(found: Found, job: Job) -> Operation[None]:
+    """Remove what a job that was given up has left: what is invalid, and a replacement."""
     now = yield from look(found.database)
     for index in now.indexes:
-        for job in jobs if not index.being_built else ():
-            is_own = index.name == job.name or (_indexes.is_passing(index.name) and index.name.startswith(job.name))
-            if is_own and not index.constraint and (not index.valid or index.name == _indexes.replacement(job.name)):
-                yield Script(_indexes.drop(found.table(index.store), index.name).as_bytes(None))
+        is_own = index.name == job.name or (_indexes.is_passing(index.name) and index.name.startswith(job.name))
+        if is_own and index.left_over and not index.constraint:
+            yield Script(_indexes.drop(found.table(index.store), index.name).as_bytes(None))
 
 
 def removable(found: Found, name: str | None) -> list[IndexFacts]:

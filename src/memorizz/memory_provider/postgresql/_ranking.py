@@ -56,9 +56,14 @@ def statements(search: Search, store: Store, way: Way) -> list[Query]:
         options.include_embedding,
         options.touch,
     )
-    # What is touched is not to be counted twice.
-    query = Query(_statement(store, form), _parameters(search, store), repeatable=not options.touch, custom_plan=True)
     needed = settings(search, way)
+    # What is touched is not to be counted twice.
+    query = Query(
+        _statement(store, form),
+        _parameters(search, store),
+        repeatable=not options.touch,
+        custom_plan="plan_cache_mode" not in needed,
+    )
     return [Query(_set(tuple(needed)), needed), query] if needed else [query]
 
 

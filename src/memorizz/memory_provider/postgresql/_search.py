@@ -204,11 +204,9 @@ def settings(search: Search, way: Way) -> dict[str, str]:
     """Return what the statement needs set in its transaction."""
     if way is Way.FEW:
         return {}
-    # Compiling a statement takes longer than these statements do.
-    needed = {"jit": "off"}
+    # Compiling a statement takes longer than these statements do. Planned for its values, it may be prepared.
+    needed = {"jit": "off", "plan_cache_mode": "force_custom_plan"}
     if way is Way.INDEX:
-        needed |= {"hnsw.ef_search": str(search.ef_search), "hnsw.iterative_scan": "off"}
-        if search.filtered:
-            # The planner takes the index to bring as many rows as are asked for, or sorts what it need not.
-            needed["enable_sort"] = "off"
+        # The planner takes vectors that are stored apart to cost nothing, and sorts them all rather than ask the index.
+        needed |= {"hnsw.ef_search": str(search.ef_search), "hnsw.iterative_scan": "off", "enable_sort": "off"}
     return needed

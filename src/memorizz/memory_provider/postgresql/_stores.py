@@ -98,7 +98,8 @@ class Row:
     merged: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+# Compared by identity, which is all that the caches of statements need, and costs nothing.
+@dataclass(frozen=True, eq=False)
 class Schema:
     """Where the tables are and how they were made; read from the database when a provider opens."""
 
@@ -124,7 +125,7 @@ class Schema:
         return {memory_type: Store(self, memory_type) for memory_type in MemoryType}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Store:
     """One of the seven tables."""
 

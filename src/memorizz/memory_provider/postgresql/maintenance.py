@@ -165,26 +165,21 @@ class Maintenance:
         thread. What is given up leaves nothing behind, or the error says what.
         """
         found = self._look()
-        left = list(jobs)
-        together = [job for job in jobs if job.switches]
         with self._patient(memory, lock_seconds):
-            try:
-                while left:
-                    job, started = left[0], time.perf_counter()
+            for job in jobs:
+                started = time.perf_counter()
+                try:
                     notices = self._make(found, job, watch)
-                    # The stores change from one kind to another all at once.
-                    swaps = [job] if job.action == "replace" else []
-                    if job.switches:
-                        swaps = together if job is together[-1] else []
-                    self._swap(found, swaps)
-                    left.pop(0)
-                    size = self._size(job)
-                    yield Made(job, size, round(time.perf_counter() - started, 3), notices)
-            except _Busy:
-                raise
-            except BaseException as error:
-                self._clean(found, [*together, *left] if together else left[:1], error)
-                raise
+                    if job.action == "replace":
+                        self._take_place(found, job)
+                except _Busy:
+                    raise
+                except BaseException as error:
+                    self._clean(found, job, error)
+                    raise
+                index = self._look().index(job.name)
+                seconds = round(time.perf_counter() - started, 3)
+                yield Made(job, 0 if index is None else index.bytes, seconds, notices)
 
     def plan_drop(self, name: str | None = None) -> list[IndexFacts]:
         """Return the index of a name, or without one all that interrupted builds have left invalid.
@@ -217,11 +212,6 @@ class Maintenance:
     @property
     def _hnsw(self) -> HNSW:
         return HNSW(self.config.hnsw_m, self.config.hnsw_ef_construction)
-
-    def _size(self, job: Job) -> int:
-        found = self._look()
-        index = found.index(job.name if not job.switches else _indexes.replacement(job.name)) or found.index(job.name)
-        return index.bytes if index is not None else 0
 
     @contextmanager
     def _patient(self, memory: str | None, lock_seconds: float) -> Generator[None]:
@@ -278,31 +268,30 @@ class Maintenance:
                 if progress is not None and not over.is_set():
                     watch(job, progress)
 
-    def _swap(self, found: _indexing.Found, jobs: Sequence[Job]) -> None:
-        """Put replacements in their place, as soon as nobody uses the stores for a moment."""
+    def _take_place(self, found: _indexing.Found, job: Job) -> None:
+        """Put a replacement in its place, as soon as nobody uses the store for a moment."""
         give_up = time.monotonic() + _SWAP_SECONDS
-        while jobs:
+        while True:
             try:
                 with self._connection.transaction():
-                    self._run(_indexing.take_places(found, jobs))
+                    self._run(_indexing.take_place(found, job))
             except OperationTimeout as error:
                 if time.monotonic() > give_up:
-                    names = ", ".join(_indexes.replacement(job.name) for job in jobs)
                     raise _Busy(
-                        f"{names}: finished, and could not take its place, for {jobs[0].store} was in use all "
-                        "the time: run the same command again when less is going on, nothing is built twice"
+                        f"{_indexes.replacement(job.name)} is finished and could not take its place, for {job.store} was "
+                        "in use all the time: run the same command again when less is going on, it is not built twice"
                     ) from error
                 time.sleep(_SWAP_PAUSE)
             else:
                 return
 
-    def _clean(self, found: _indexing.Found, jobs: Sequence[Job], error: BaseException) -> None:
-        """Remove what is left of jobs that were given up, or say that it is left."""
+    def _clean(self, found: _indexing.Found, job: Job, error: BaseException) -> None:
+        """Remove what is left of a job that was given up, or say that it is left."""
         try:
             self._run(_script(_indexes.patient(None, _CLEAN_SECONDS).as_bytes(None)))
-            self._run(_indexing.clean(found, jobs))
+            self._run(_indexing.clean(found, job))
         except MemorizzError:
-            left = f"what was built of {jobs[0].name} is left, invalid: `memorizz index drop --invalid` removes it"
+            left = f"what was built of {job.name} is left, invalid: `memorizz index drop --invalid` removes it"
             if isinstance(error, MemorizzError):
                 raise type(error)(f"{error}; {left}") from error
             error.add_note(left)

@@ -25,6 +25,7 @@ from memorizz.memory_provider.postgresql._driver_shared import (
     default_config,
     is_alive,
     logger,
+    prepare,
 )
 from memorizz.memory_provider.postgresql._embedding import embed_many
 from memorizz.memory_provider.postgresql._errors import (
@@ -243,6 +244,7 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
     ) -> None:
         self.config = config if config is not None else default_config(pool)
         self.embedder = embedder
+        self._pool_is_given = pool is not None
         server = None
         if pool is None and self.config.embedded_server is not None:
             server = EmbeddedServer(self.config.embedded_server.path)
@@ -308,6 +310,8 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
             self._check_open()
             with self._pool.connection() as connection:
                 if is_alive(connection):
+                    if self._pool_is_given:
+                        prepare(connection)
                     yield connection
                     return
                 connection.close()

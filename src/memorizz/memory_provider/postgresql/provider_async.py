@@ -41,6 +41,7 @@ from memorizz.memory_provider.postgresql._driver_shared import (
     default_config,
     is_alive,
     logger,
+    prepare,
 )
 from memorizz.memory_provider.postgresql._embedding import embed_many
 from memorizz.memory_provider.postgresql._errors import (
@@ -366,6 +367,8 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
             _, pool = await self._opened()
             async with pool.connection() as connection:
                 if is_alive(connection):
+                    if pool is self._given_pool:
+                        prepare(connection)
                     yield connection
                     return
                 await connection.close()
