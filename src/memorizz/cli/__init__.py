@@ -8,6 +8,7 @@
     documents.py   memorizz search, memorizz show
     index.py       memorizz index list, build, rebuild, drop; its page is _index_page.py
     migrate.py     memorizz migrate
+    recall.py      memorizz recall; its page is _recall_page.py
     server.py      memorizz server start, stop, status
     stats.py       memorizz stats
 

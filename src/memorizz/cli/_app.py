@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from memorizz.cli import demo, doctor, documents, index, migrate, server, stats
+from memorizz.cli import demo, doctor, documents, index, migrate, recall, server, stats
 from memorizz.errors import MemorizzError
 
 
@@ -57,7 +57,15 @@ def _memorizz(  # pyright: ignore[reportUnusedFunction] - typer calls it
             reconfigure(errors="replace")
 
 
-for command in (demo.demo, doctor.doctor, migrate.migrate, stats.stats, documents.search, documents.show):
+for command in (
+    demo.demo,
+    doctor.doctor,
+    migrate.migrate,
+    stats.stats,
+    recall.recall,
+    documents.search,
+    documents.show,
+):
     app.command()(command)
 app.add_typer(index.commands, name="index")
 app.add_typer(server.commands, name="server")

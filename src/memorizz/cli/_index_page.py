@@ -19,7 +19,6 @@ from memorizz.memory_provider.postgresql import maintenance
 from memorizz.memory_provider.postgresql.maintenance import IndexFacts, Job, Made
 
 _DONE = {"create": "built", "reindex": "rebuilt", "replace": "replaced"}
-_VECTOR_INDEXES = ("hnsw", "halfvec")
 _MB = 2**20
 
 
@@ -123,15 +122,12 @@ def report(made: Made) -> dict[str, Any]:
     return {**job, **hnsw, "bytes": made.bytes, "seconds": made.seconds, "notices": list(made.notices)}
 
 
-def reopen(jobs: Sequence[Job], before: Sequence[IndexFacts]) -> str | None:
-    """Say whether providers that are open have to be opened again: they learn of the vector indexes then."""
-    switches = any(job.switches for job in jobs)
-    first = any(job.memory_id is None and job.hnsw is not None and job.action == "create" for job in jobs)
-    served = {index.store for index in before if index.method in _VECTOR_INDEXES and index.valid}
-    if switches:
-        return "open providers search without an index from now on, exactly and slowly: open them again"
-    if first and "conversation_memory" not in served:
-        return "open providers do not know of the new indexes: open them again"
+def reopen(jobs: Sequence[Job]) -> str | None:
+    """Say whether providers that are open have to be opened again: then they learn which stores have vector indexes."""
+    if any(job.switches for job in jobs):
+        return "open providers search there without an index from now on, exactly and slowly: open them again"
+    if any(job.hnsw is not None and job.action == "create" and job.memory_id is None for job in jobs):
+        return "providers that are open do not know of the new vector index: open them again"
     return None
 
 

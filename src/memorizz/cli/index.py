@@ -211,7 +211,7 @@ def _make(
     from memorizz.cli import _index_page, _show
 
     found, work_mem = maintenance.database(), maintenance.maintenance_work_mem()
-    reopen = _index_page.reopen(jobs, [index for index, _ in maintenance.indexes()])
+    reopen = _index_page.reopen(jobs)
     if not as_json:
         _show.say(f"schema {found.schema} of database {found.name}: {place(settings)}", "dim")
         _show.say()

@@ -119,7 +119,7 @@ def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Facts]:
     server, may = Server(*rows[0][:10]), rows[0][10:]
     applied = (yield from _attempt(_migrate.applied(found))) or []
     pending, newer = yield from _pending(found)
-    stores, indexes = yield from measure(found)
+    stores, all_indexes = yield from measure(found)
     read, write = yield from _table_rights(found)
     return Facts(
         server,
@@ -132,8 +132,8 @@ def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Facts]:
         newer=newer,
         text_search_config=(yield from _text_search_config(found)),
         stores=stores,
-        indexes=indexes,
-        missing_indexes=_missing(found, stores, indexes),
+        indexes=all_indexes,
+        missing_indexes=_missing(found, stores, all_indexes),
     )
 
 
@@ -154,8 +154,13 @@ def measure(found: Database) -> Operation[tuple[list[StoreFacts], list[IndexFact
         stores.append(
             StoreFacts(name, total, embedded, expired, not counted, oldest, newest, dead, table_bytes, index_bytes)
         )
-    indexes = yield from fetch(Query(_INDEXES, bound))
-    return stores, [IndexFacts(*row, memory_id=_indexes.stored_memory_id(row[9])) for row in indexes]
+    return stores, (yield from indexes(found))
+
+
+def indexes(found: Database) -> Operation[list[IndexFacts]]:
+    """Return every index of the stores, store by store."""
+    rows = yield from fetch(Query(_INDEXES, {"schema": found.schema, "stores": [each.value for each in MemoryType]}))
+    return [IndexFacts(*row, memory_id=_indexes.stored_memory_id(row[9])) for row in rows]
 
 
 def _attempt(operation: Operation[T]) -> Operation[T | None]:

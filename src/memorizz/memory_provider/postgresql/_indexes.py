@@ -160,10 +160,13 @@ def drop(store: Store, name: str) -> sql.Composed:
     return sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(_index(store, name))
 
 
-def take_place(store: Store, name: str) -> sql.Composed:
+def take_place(store: Store, name: str, lock_seconds: float) -> sql.Composed:
     """Return the statements that put a replacement in the place of an index; they wait until nobody uses the store."""
-    return sql.SQL("SET LOCAL lock_timeout = '2s'; DROP INDEX {old}; ALTER INDEX {new} RENAME TO {name}").format(
-        old=_index(store, name), new=_index(store, replacement(name)), name=sql.Identifier(name)
+    return sql.SQL("SET LOCAL lock_timeout = {wait}; DROP INDEX {old}; ALTER INDEX {new} RENAME TO {name}").format(
+        wait=sql.Literal(round(lock_seconds * 1000)),
+        old=_index(store, name),
+        new=_index(store, replacement(name)),
+        name=sql.Identifier(name),
     )
 
 

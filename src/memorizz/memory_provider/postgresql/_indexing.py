@@ -268,7 +268,7 @@ def make(found: Found, job: Job) -> Operation[None]:
         yield Script(_indexes.reindex(table, job.name).as_bytes(None))
         return
     name = job.name if job.action == "create" else _indexes.replacement(job.name)
-    index = (yield from look(found.database)).index(name)
+    index = next((each for each in (yield from _doctor.indexes(found.database)) if each.name == name), None)
     if index is not None and index.valid and index.method == job.kind and _is_built_as(index, job.hnsw):
         # A replacement that an earlier run has finished.
         return
@@ -295,18 +295,23 @@ def _statement(found: Found, job: Job, name: str) -> bytes:
     return made.as_bytes(None)
 
 
-def take_place(found: Found, job: Job) -> Operation[None]:
+def take_place(found: Found, job: Job, lock_seconds: float) -> Operation[None]:
     """Put a replacement in the place of the index that it replaces; the caller runs this in one transaction."""
-    yield Script(_indexes.take_place(found.table(job.store), job.name).as_bytes(None))
+    yield Script(_indexes.take_place(found.table(job.store), job.name, lock_seconds).as_bytes(None))
 
 
 def clean(found: Found, job: Job) -> Operation[None]:
     """Remove what a job that was given up has left: what is invalid, and a replacement."""
-    now = yield from look(found.database)
-    for index in now.indexes:
+    for index in (yield from _doctor.indexes(found.database)):
         is_own = index.name == job.name or (_indexes.is_passing(index.name) and index.name.startswith(job.name))
         if is_own and index.left_over and not index.constraint:
             yield Script(_indexes.drop(found.table(index.store), index.name).as_bytes(None))
+
+
+def size(found: Found, job: Job) -> Operation[int]:
+    """Return how large the index of a job is, in bytes."""
+    now = yield from _doctor.indexes(found.database)
+    return sum(index.bytes for index in now if index.name == job.name)
 
 
 def removable(found: Found, name: str | None) -> list[IndexFacts]:

@@ -41,8 +41,10 @@ __all__ = [
 
 T = TypeVar("T")
 
-# How long a replacement tries to take the place of an index that is in use, and what it rests between two tries.
+# How long a replacement tries to take the place of an index that is in use; what a single try holds up all others at
+# most, and what it rests between two.
 _SWAP_SECONDS = 60.0
+_SWAP_LOCK_SECONDS = 2.0
 _SWAP_PAUSE = 0.5
 # How long what is left of a build is tried to be removed: whoever was in its way may be in this one's.
 _CLEAN_SECONDS = 5.0
@@ -177,9 +179,8 @@ class Maintenance:
                 except BaseException as error:
                     self._clean(found, job, error)
                     raise
-                index = self._look().index(job.name)
-                seconds = round(time.perf_counter() - started, 3)
-                yield Made(job, 0 if index is None else index.bytes, seconds, notices)
+                size = self._run(_indexing.size(found, job))
+                yield Made(job, size, round(time.perf_counter() - started, 3), notices)
 
     def plan_drop(self, name: str | None = None) -> list[IndexFacts]:
         """Return the index of a name, or without one all that interrupted builds have left invalid.
@@ -274,12 +275,12 @@ class Maintenance:
         while True:
             try:
                 with self._connection.transaction():
-                    self._run(_indexing.take_place(found, job))
+                    self._run(_indexing.take_place(found, job, _SWAP_LOCK_SECONDS))
             except OperationTimeout as error:
                 if time.monotonic() > give_up:
                     raise _Busy(
-                        f"{_indexes.replacement(job.name)} is finished and could not take its place, for {job.store} was "
-                        "in use all the time: run the same command again when less is going on, it is not built twice"
+                        f"{_indexes.replacement(job.name)} is finished and could not take its place, for {job.store} "
+                        "was in use all the time: run the same command again, it is not built twice"
                     ) from error
                 time.sleep(_SWAP_PAUSE)
             else:

@@ -1,0 +1,645 @@
+"""Indexes that are built, built again and dropped while the stores are in use, and what is left when that fails."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from memorizz.errors import ConfigurationError, ConnectionFailed, InvalidDocument, MemorizzError, OperationTimeout
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, _indexes, maintenance
+from memorizz.memory_provider.postgresql._indexes import HNSW
+from memorizz.memory_provider.postgresql._stores import Schema
+from memorizz.memory_provider.postgresql.maintenance import IndexFacts, Job, Made, Maintenance, Progress
+
+MINE = "O'Brien"
+STORE = "toolbox"
+WHOLE = f"{STORE}_embedding_idx"
+
+
+@pytest.fixture
+def database(migrated_dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection beside that of the maintenance."""
+    with psycopg.connect(migrated_dsn, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def maintain(config: PostgreSQLConfig) -> Iterator[Maintenance]:
+    with Maintenance(config) as maintenance:
+        yield maintenance
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here is so large that it has to be waited for."""
+    monkeypatch.setattr(maintenance, "_CLEAN_SECONDS", 0.2)
+    monkeypatch.setattr(maintenance, "_SWAP_PAUSE", 0.01)
+    monkeypatch.setattr(maintenance, "_POLL_SECONDS", 0.01)
+
+
+def fill(provider: PostgreSQLProvider, rows: int = 40, mine: str = MINE) -> None:
+    """Store vectors in all directions, two fifths of them in one memory."""
+    provider.store_many(
+        (
+            {"memory_id": mine if n % 5 < 2 else f"m{n % 50}", "embedding": [n % 7 - 3, n % 11 - 5, n % 13 - 6, n + 1]}
+            for n in range(rows)
+        ),
+        STORE,
+    )
+
+
+def definitions(database: psycopg.Connection[Any]) -> dict[str, str]:
+    rows = database.execute("SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'")
+    return dict(rows.fetchall())
+
+
+def facts(maintain: Maintenance) -> dict[str, IndexFacts]:
+    return {index.name: index for index, _ in maintain.indexes()}
+
+
+def make(maintain: Maintenance, jobs: list[Job], **options: Any) -> list[Made]:
+    return list(maintain.make(jobs, **options))
+
+
+@pytest.fixture
+def somebody_writes(migrated_dsn: str) -> Callable[[], AbstractContextManager[int]]:
+    """Leave a transaction open that has written to the store, which what runs CONCURRENTLY waits for; give its process."""
+
+    @contextmanager
+    def write() -> Iterator[int]:
+        with psycopg.connect(migrated_dsn) as connection:
+            connection.execute(f"UPDATE {STORE} SET role = 'nobody' WHERE false")
+            yield connection.info.backend_pid
+
+    return write
+
+
+class Building(threading.Thread):
+    """Jobs that are done on a thread, and the error that they end with."""
+
+    def __init__(self, config: PostgreSQLConfig, store: str = STORE) -> None:
+        super().__init__(daemon=True)
+        self.maintain = Maintenance(config)
+        self.jobs = self.maintain.plan_build(store)
+        self.made: list[Made] = []
+        self.error: MemorizzError | None = None
+        self.seen: list[Progress] = []
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.made = make(self.maintain, self.jobs, watch=lambda job, progress: self.seen.append(progress))
+        except MemorizzError as error:
+            self.error = error
+
+    def process(self, database: psycopg.Connection[Any]) -> int | None:
+        """The server's process, once it waits for somebody's transaction."""
+        row = database.execute("SELECT pid FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'").fetchone()
+        return row[0] if row else None
+
+    def ended(self) -> Building:
+        self.join(timeout=30)
+        assert not self.is_alive()
+        self.maintain.close()
+        return self
+
+
+# --- building -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_built_later_is_what_is_made_with_the_tables(
+    maintain: Maintenance, database: psycopg.Connection[Any]
+) -> None:
+    """Every index that was dropped is built again as it was; then nothing is missing."""
+    before = definitions(database)
+    assert maintain.plan_build() == []
+    for name in before:
+        if name.startswith((f"{STORE}_", "agents_")) and not name.endswith("_pkey"):
+            database.execute(f"DROP INDEX {name}")
+    made = make(maintain, maintain.plan_build())
+    assert len(made) == 12
+    assert all(each.bytes > 0 and each.job.action == "create" for each in made)
+    assert definitions(database) == before
+    assert maintain.plan_build() == []
+    _, findings = maintain.examine()
+    assert not any("index" in finding.text for finding in findings)
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "halfvec"])
+def test_vector_indexes_for_a_schema_without(dsn: str, kind: Any) -> None:
+    """A schema that was made without vector indexes gets them, and a provider that opens then uses them."""
+    config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=4, index="none")
+    with PostgreSQLProvider(config) as provider:
+        fill(provider)
+        assert (
+            provider.retrieve_by_query({"embedding": [1, 0, 0, 0]}, STORE, explain=True).explanation["route"] == "exact"
+        )
+    with Maintenance(config.replace(embedding_dimensions=None)) as maintain:
+        assert {job.kind for job in maintain.plan_build(kind="none")} == set()
+        made = make(maintain, maintain.plan_build(kind=kind, m=8))
+        assert {each.job.store for each in made} == {each.value for each in MemoryType}
+        built = facts(maintain)[WHOLE]
+        assert (built.method, built.m, built.ef_construction, built.valid) == (kind, 8, 128, True)
+    with PostgreSQLProvider(config) as provider:
+        hits = provider.retrieve_by_query({"embedding": [1, 0, 0, 0]}, STORE, explain="plan")
+    assert hits.explanation["route"] == "index"
+    assert WHOLE in json.dumps(hits.explanation["plan"])
+
+
+def test_a_build_outlives_every_timeout(
+    config: PostgreSQLConfig,
+    provider: PostgreSQLProvider,
+    database: psycopg.Connection[Any],
+    wait_for: Callable[..., Any],
+    somebody_writes: Callable[[], Any],
+) -> None:
+    """Neither operation_timeout nor the role's own timeouts end a build that has to wait."""
+    fill(provider)
+    database.execute(f"DROP INDEX {WHOLE}")
+    database.execute(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET lock_timeout = 100', current_database()); END $$"
+    )
+    database.execute(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = 300', current_database()); END $$"
+    )
+    with somebody_writes():
+        building = Building(config.replace(operation_timeout=0.3))
+        wait_for(lambda: building.process(database), "the build waits")
+        building.join(timeout=0.6)
+        assert building.is_alive()
+    assert building.ended().error is None
+    assert [each.job.name for each in building.made] == [WHOLE]
+
+
+def test_progress_says_who_is_in_the_way(
+    config: PostgreSQLConfig,
+    maintain: Maintenance,
+    provider: PostgreSQLProvider,
+    database: psycopg.Connection[Any],
+    wait_for: Callable[..., Any],
+    somebody_writes: Callable[[], Any],
+) -> None:
+    """While another transaction holds a build up, its process is named; afterwards the build goes on."""
+    fill(provider)
+    database.execute(f"DROP INDEX {WHOLE}")
+    with somebody_writes() as process:
+        building = Building(config)
+        waiting = wait_for(lambda: [each for each in building.seen if each.waits_for], "somebody is in the way")[0]
+        assert waiting.phase == "waiting for writers before build"
+        assert waiting.share == 0
+        assert re.fullmatch(rf"process {process} \(idle in transaction, for \d+ s\)", waiting.waits_for or "")
+        assert facts(maintain)[WHOLE].being_built
+    assert building.ended().error is None
+
+
+def test_memory_is_set_for_the_build_only(maintain: Maintenance, database: psycopg.Connection[Any]) -> None:
+    """maintenance_work_mem is as large as asked for while it is built, and what it was before afterwards."""
+    database.execute(f"DROP INDEX {WHOLE}")
+    before = maintain.maintenance_work_mem()
+    during = [maintain.maintenance_work_mem() for _ in maintain.make(maintain.plan_build(), memory="77MB")]
+    assert during == [77 * 2**20]
+    assert maintain.maintenance_work_mem() == before
+    with pytest.raises(MemorizzError, match="a lot"):
+        make(maintain, [], memory="a lot")
+
+
+def test_what_the_server_says_of_a_build_is_heard(config: PostgreSQLConfig, dsn: str) -> None:
+    """A graph that outgrows its memory is said, with the server's hint."""
+    config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=512, index="none")
+    with PostgreSQLProvider(config) as provider:
+        provider.store_many(
+            ({"embedding": [float((n * d) % 17 - 8) for d in range(1, 513)]} for n in range(600)), STORE
+        )
+    with Maintenance(config) as maintain:
+        (made,) = make(maintain, maintain.plan_build(STORE, m=2, ef_construction=4), memory="1MB")
+    assert "no longer fits into maintenance_work_mem" in made.notices[0]
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "m", "rows", "expected"),
+    [(1536, 24, 100_000, 820e6), (384, 24, 100_000, 290e6), (128, 8, 8611, 9.6e6)],
+)
+def test_the_memory_that_a_graph_needs(dimensions: int, m: int, rows: int, expected: float) -> None:
+    """The estimate is what was measured, with a reserve."""
+    assert HNSW(m).memory("hnsw", dimensions, rows) == pytest.approx(expected, rel=0.03)
+    assert HNSW(m).memory("halfvec", dimensions, rows) < HNSW(m).memory("hnsw", dimensions, rows)
+
+
+# --- one memory ---------------------------------------------------------------------------------------------------
+
+IDS = [MINE, 'say "hi"', r"100% \ %s %(f0)s", "日本語 ü", "one\ntwo\t", "'; DROP TABLE toolbox; --", "x" * 1024, " "]
+
+
+@pytest.mark.parametrize("memory_id", IDS, ids=range(len(IDS)))
+def test_a_memory_with_an_index_of_its_own(
+    maintain: Maintenance, provider: PostgreSQLProvider, database: psycopg.Connection[Any], memory_id: str
+) -> None:
+    """It covers that memory and no other, whatever its id is made of; the id can be read back."""
+    fill(provider, mine=memory_id)
+    (made,) = make(maintain, maintain.plan_build(STORE, memory_id=memory_id))
+    listed = {index.name: (index, rows) for index, rows in maintain.indexes()}
+    index, rows = listed[made.job.name]
+    assert (index.memory_id, rows, made.job.rows) == (memory_id, 16, 16)
+    assert (index.valid, index.method, index.m) == (True, "hnsw", 24)
+    assert listed[WHOLE][1] == 40
+    (said,) = database.execute(f"SELECT obj_description('{made.job.name}'::regclass)").fetchone() or ("",)
+    assert said == f"memory_id: {memory_id}"
+    with pytest.raises(ConfigurationError, match="is there"):
+        maintain.plan_build(STORE, memory_id=memory_id)
+
+
+def test_the_name_of_a_memorys_index() -> None:
+    """The same id has the same name, another one another; every name is one that PostgreSQL does not shorten."""
+    schema = Schema("public", "public", 4)
+    names = [_indexes.memory_index(schema.store(store), each) for store in MemoryType for each in IDS]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z_]+_memory_[0-9a-f]{12}_idx", name) and len(name) < 58 for name in names)
+    assert names[0] == _indexes.memory_index(schema.store("personas"), MINE)
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "halfvec"])
+def test_a_search_in_that_memory_uses_its_index(dsn: str, kind: Any) -> None:
+    """The id is bound as a parameter, and still the planner sees that the index holds every row of that memory."""
+    config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=4, index=kind)
+    queries: list[dict[str, Any]] = [{"memory_id": MINE}, {"memory_id": MINE, "$text": {"$search": "tea"}}]
+
+    def used(provider: PostgreSQLProvider, query: dict[str, Any]) -> str:
+        hits = provider.retrieve_by_query({"embedding": [1, 2, 0, 3], **query}, STORE, limit=10, explain="plan")
+        assert len(hits) == 10
+        assert hits.explanation["route"] == "index"
+        return json.dumps(hits.explanation["plan"])
+
+    with PostgreSQLProvider(config) as provider:
+        fill(provider, 2000)
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(f"ANALYZE {STORE}")
+        assert all(WHOLE in used(provider, query) for query in queries)
+        with Maintenance(config) as maintain:
+            (made,) = make(maintain, maintain.plan_build(STORE, memory_id=MINE))
+        for query in queries:
+            plan = used(provider, query)
+            assert made.job.name in plan
+            assert WHOLE not in plan
+        assert made.job.name not in used(provider, {"memory_id": {"$ne": MINE}})
+        for _ in range(8):
+            provider.retrieve_by_query({"embedding": [1, 2, 0, 3], "memory_id": MINE}, STORE, limit=10)
+    with Maintenance(config) as maintain:
+        # However often the same statement runs, and whether it is prepared.
+        assert facts(maintain)[made.job.name].scans >= 8
+
+
+@pytest.mark.parametrize(
+    ("store", "memory_id", "options", "error", "said"),
+    [
+        (None, MINE, {}, ConfigurationError, "--store"),
+        (STORE, "nobody", {}, ConfigurationError, "no vectors in a memory 'nobody'"),
+        (STORE, "a\0b", {}, InvalidDocument, "NUL"),
+        (STORE, "x" * 1025, {}, InvalidDocument, "1025 bytes"),
+        (STORE, MINE, {"kind": "halfvec"}, ConfigurationError, "of the kind that its store has: hnsw"),
+        ("personas", MINE, {}, ConfigurationError, "no vectors in a memory"),
+    ],
+)
+def test_a_memory_that_cannot_have_one(
+    maintain: Maintenance,
+    provider: PostgreSQLProvider,
+    store: str | None,
+    memory_id: str,
+    options: dict[str, Any],
+    error: type[Exception],
+    said: str,
+) -> None:
+    """What makes no sense is refused before anything is built."""
+    fill(provider)
+    with pytest.raises(error, match=said):
+        maintain.plan_build(store, memory_id=memory_id, **options)
+
+
+def test_without_the_stores_own_index_no_search_uses_it(
+    maintain: Maintenance, provider: PostgreSQLProvider, database: psycopg.Connection[Any]
+) -> None:
+    """A memory's own index comes after that of its store, and the command for that is said."""
+    fill(provider)
+    database.execute(f"DROP INDEX {WHOLE}")
+    with pytest.raises(ConfigurationError, match="memorizz index build --store toolbox"):
+        maintain.plan_build(STORE, memory_id=MINE)
+
+
+# --- keys without a column ----------------------------------------------------------------------------------------
+
+
+def test_the_index_on_keys(
+    maintain: Maintenance, provider: PostgreSQLProvider, database: psycopg.Connection[Any]
+) -> None:
+    """It serves filters on keys without a column, and on metadata."""
+    provider.store_many(({"own": n, "metadata": {"topic": n}} for n in range(2000)), STORE)
+    (made,) = make(maintain, maintain.plan_build(STORE, json_keys=True))
+    assert maintain.plan_build(STORE, json_keys=True) == []
+    database.execute(f"ANALYZE {STORE}")
+    for key in ("own", "metadata.topic"):
+        hits = provider.retrieve_by_query({key: 7}, STORE, limit=5, explain="plan")
+        assert len(hits) == 1
+        assert made.job.name in json.dumps(hits.explanation["plan"])
+
+
+# --- what goes wrong ----------------------------------------------------------------------------------------------
+
+
+def cancel(database: psycopg.Connection[Any], pid: int) -> None:
+    database.execute("SELECT pg_cancel_backend(%s)", [pid])
+
+
+def terminate(database: psycopg.Connection[Any], pid: int) -> None:
+    database.execute("SELECT pg_terminate_backend(%s)", [pid])
+
+
+@pytest.mark.parametrize(
+    ("stop", "error", "said"),
+    [
+        (cancel, OperationTimeout, "is left, invalid: `memorizz index drop --invalid`"),
+        (terminate, ConnectionFailed, ""),
+    ],
+)
+def test_a_build_that_is_ended(
+    config: PostgreSQLConfig,
+    provider: PostgreSQLProvider,
+    database: psycopg.Connection[Any],
+    wait_for: Callable[..., Any],
+    stop: Callable[[psycopg.Connection[Any], int], None],
+    error: type[Exception],
+    said: str,
+    somebody_writes: Callable[[], Any],
+) -> None:
+    """What is invalid then is named by doctor with the command that mends it; that command mends it."""
+    fill(provider)
+    database.execute(f"DROP INDEX {WHOLE}")
+    with somebody_writes():
+        building = Building(config)
+        stop(database, wait_for(lambda: building.process(database), "the build waits"))
+        building.ended()
+    assert type(building.error) is error
+    assert said in str(building.error)
+    with Maintenance(config) as maintain:
+        wait_for(lambda: not facts(maintain)[WHOLE].being_built, "the server has noticed")
+        assert not facts(maintain)[WHOLE].valid
+        finding = next(each for each in maintain.examine()[1] if each.subject == WHOLE)
+        assert finding.advice == "`memorizz index build --store toolbox`"
+        (job,) = maintain.plan_build(STORE)
+        assert job.mends
+        make(maintain, [job])
+        assert facts(maintain)[WHOLE].valid
+
+
+def test_a_build_that_is_cancelled_leaves_nothing(
+    config: PostgreSQLConfig,
+    provider: PostgreSQLProvider,
+    database: psycopg.Connection[Any],
+    wait_for: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    somebody_writes: Callable[[], Any],
+) -> None:
+    """As soon as nobody is in the way any more, what was begun is removed; the stores are as they were."""
+    monkeypatch.setattr(maintenance, "_CLEAN_SECONDS", 20)
+    fill(provider)
+    database.execute(f"DROP INDEX {WHOLE}")
+    with somebody_writes():
+        building = Building(config)
+        cancel(database, wait_for(lambda: building.process(database), "the build waits"))
+        wait_for(lambda: database.execute("SELECT FROM pg_stat_activity WHERE query ~ '^DROP INDEX CONC'").rowcount, "")
+    assert type(building.ended().error) is OperationTimeout
+    assert "left" not in str(building.error)
+    assert WHOLE not in definitions(database)
+
+
+def test_waiting_can_be_limited(
+    maintain: Maintenance,
+    provider: PostgreSQLProvider,
+    database: psycopg.Connection[Any],
+    somebody_writes: Callable[[], Any],
+) -> None:
+    """With lock_seconds a build that is held up gives up."""
+    fill(provider)
+    database.execute(f"DROP INDEX {WHOLE}")
+    with somebody_writes(), pytest.raises(OperationTimeout, match="a lock was not free in time"):
+        make(maintain, maintain.plan_build(), lock_seconds=0.1)
+
+
+def test_an_index_that_somebody_builds_is_left_alone(
+    config: PostgreSQLConfig,
+    maintain: Maintenance,
+    database: psycopg.Connection[Any],
+    wait_for: Callable[..., Any],
+    somebody_writes: Callable[[], Any],
+) -> None:
+    """What is invalid only because it is not finished is neither dropped nor built a second time."""
+    database.execute(f"DROP INDEX {WHOLE}")
+    with somebody_writes():
+        building = Building(config)
+        wait_for(lambda: building.process(database), "the build waits")
+        assert maintain.plan_drop() == []
+        for plan in (lambda: maintain.plan_drop(WHOLE), lambda: maintain.plan_build(), lambda: maintain.plan_rebuild()):
+            with pytest.raises(ConfigurationError, match="is being built"):
+                plan()
+        finding = next(each for each in maintain.examine()[1] if each.subject == WHOLE)
+        assert finding.level == "note"
+    assert building.ended().error is None
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"store": "memories"}, "conversation_memory"),
+        ({"kind": "ivfflat"}, "hnsw, halfvec, none"),
+        ({"m": 1}, "hnsw_m=1"),
+        ({"ef_construction": 2000}, "hnsw_ef_construction=2000"),
+        ({"m": 40, "ef_construction": 40}, "whole number from 80"),
+        ({"kind": "halfvec"}, "is there, hnsw with m=24"),
+        ({"m": 16}, "memorizz index rebuild"),
+    ],
+)
+def test_a_build_that_makes_no_sense(maintain: Maintenance, options: dict[str, Any], said: str) -> None:
+    """A wrong option says what is right; what is there already is not built in another way."""
+    with pytest.raises(ConfigurationError, match=said):
+        maintain.plan_build(**options)
+
+
+@pytest.mark.parametrize(("dimensions", "kind", "possible"), [(2001, "hnsw", "halfvec"), (4001, "halfvec", "no index")])
+def test_vectors_that_are_too_long(dsn: str, dimensions: int, kind: Any, possible: str) -> None:
+    """Above pgvector's limits the kind that is possible is said, and taken where none is asked for."""
+    config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=dimensions, index="none")
+    PostgreSQLProvider(config).close()
+    with Maintenance(config) as maintain:
+        with pytest.raises(ConfigurationError, match=possible):
+            maintain.plan_build(kind=kind)
+        assert {job.kind for job in maintain.plan_build(STORE)} == ({possible} if possible == "halfvec" else set())
+
+
+# --- building again -----------------------------------------------------------------------------------------------
+
+
+def test_rebuilding_as_it_is(
+    maintain: Maintenance, provider: PostgreSQLProvider, database: psycopg.Connection[Any]
+) -> None:
+    """Vector indexes are made again, the one of a memory too; any other index by its name."""
+    fill(provider)
+    make(maintain, maintain.plan_build(STORE, memory_id=MINE))
+    before = definitions(database)
+    made = make(maintain, maintain.plan_rebuild(store=STORE))
+    assert [each.job.action for each in made] == ["reindex"] * 2
+    assert [each.job.rows for each in made] == [40, 16]
+    (made_one,) = make(maintain, maintain.plan_rebuild(f"{STORE}_words_idx"))
+    assert (made_one.job.kind, made_one.job.memory) == ("gin", 0)
+    assert definitions(database) == before
+
+
+def test_rebuilding_with_other_parameters(
+    maintain: Maintenance, provider: PostgreSQLProvider, database: psycopg.Connection[Any]
+) -> None:
+    """The new index takes the old one's name and place, a memory's own with its comment; nothing else is left."""
+    fill(provider)
+    make(maintain, maintain.plan_build(STORE, memory_id=MINE))
+    names = set(definitions(database))
+    made = make(maintain, maintain.plan_rebuild(store=STORE, m=8))
+    assert [each.job.action for each in made] == ["replace"] * 2
+    assert set(definitions(database)) == names
+    for each in made:
+        index = facts(maintain)[each.job.name]
+        assert (index.m, index.ef_construction, index.valid) == (8, 128, True)
+    assert facts(maintain)[made[1].job.name].memory_id == MINE
+    assert database.execute(f"SELECT obj_description('{made[1].job.name}'::regclass)").fetchone() == (
+        f"memory_id: {MINE}",
+    )
+    assert make(maintain, maintain.plan_rebuild(store="agents", m=24))[0].job.action == "reindex"
+
+
+def test_switching_to_halfvec(maintain: Maintenance, provider: PostgreSQLProvider, config: PostgreSQLConfig) -> None:
+    """A provider that was open still finds everything; one that opens afterwards searches by the new index."""
+    fill(provider)
+    query = {"embedding": [1, 2, 0, 3]}
+    expected = [hit["id"] for hit in provider.retrieve_by_query(query, STORE, limit=10)]
+    made = make(maintain, maintain.plan_rebuild(store=STORE, kind="halfvec"))
+    assert [each.job.switches for each in made] == [True]
+    assert [hit["id"] for hit in provider.retrieve_by_query(query, STORE, limit=10)] == expected
+    with PostgreSQLProvider(config) as reopened:
+        hits = reopened.retrieve_by_query(query, STORE, limit=10, explain="plan")
+    assert [hit["id"] for hit in hits] == expected
+    assert WHOLE in json.dumps(hits.explanation["plan"])
+    assert facts(maintain)["agents_embedding_idx"].method == "hnsw"
+
+
+def test_a_store_in_use_is_waited_for(
+    maintain: Maintenance,
+    migrated_dsn: str,
+    provider: PostgreSQLProvider,
+    database: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A replacement that finds no moment to take its place is kept, said, and not built a second time."""
+    fill(provider)
+    monkeypatch.setattr(maintenance, "_SWAP_SECONDS", 0)
+    monkeypatch.setattr(maintenance, "_SWAP_LOCK_SECONDS", 0.05)
+    jobs = maintain.plan_rebuild(store=STORE, m=8)
+    with psycopg.connect(migrated_dsn) as reader:
+        # It does not hold up the build, only the moment in which one takes the other's place.
+        reader.execute(f"SELECT FROM {STORE}")
+        with pytest.raises(OperationTimeout, match=f"{WHOLE}_new is finished and could not take its place"):
+            make(maintain, jobs)
+    built = oid(database, f"{WHOLE}_new")
+    finding = next(each for each in maintain.examine()[1] if each.subject == f"{WHOLE}_new")
+    assert "`memorizz index rebuild` goes on with it" in finding.advice
+    make(maintain, jobs)
+    assert oid(database, WHOLE) == built
+    assert f"{WHOLE}_new" not in definitions(database)
+
+
+def test_a_store_that_is_free_again_is_taken(
+    maintain: Maintenance, provider: PostgreSQLProvider, migrated_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replacement tries again until the store is free for a moment."""
+    fill(provider)
+    monkeypatch.setattr(maintenance, "_SWAP_LOCK_SECONDS", 0.05)
+    with psycopg.connect(migrated_dsn) as reader:
+        reader.execute(f"SELECT FROM {STORE}")
+        rest = threading.Timer(0.5, reader.rollback)
+        rest.start()
+        (made,) = make(maintain, maintain.plan_rebuild(store=STORE, m=8))
+        rest.join()
+    assert made.seconds > 0.3
+    assert facts(maintain)[WHOLE].m == 8
+
+
+def test_a_replacement_that_fails_leaves_the_old_one(
+    config: PostgreSQLConfig,
+    maintain: Maintenance,
+    provider: PostgreSQLProvider,
+    database: psycopg.Connection[Any],
+    somebody_writes: Callable[[], Any],
+) -> None:
+    """A rebuild that is given up leaves the index as it was, and only that."""
+    fill(provider)
+    before = definitions(database)
+    for options in ({"m": 8}, {}):
+        with somebody_writes(), pytest.raises(OperationTimeout):
+            make(maintain, maintain.plan_rebuild(store=STORE, **options), lock_seconds=0.1)
+        maintain.drop(maintain.plan_drop())
+        assert definitions(database) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("nothing_idx", {}, "no store has an index 'nothing_idx'"),
+        (WHOLE, {"m": 8}, "leave out the other options"),
+        (WHOLE, {"store": STORE}, "leave out the other options"),
+        (None, {"m": 1}, "hnsw_m=1"),
+        (None, {"store": "memories"}, "conversation_memory"),
+    ],
+)
+def test_a_rebuild_that_makes_no_sense(
+    maintain: Maintenance, name: str | None, options: dict[str, Any], said: str
+) -> None:
+    """A wrong option says what is right."""
+    with pytest.raises(ConfigurationError, match=said):
+        maintain.plan_rebuild(name, **options)
+
+
+def test_nothing_to_rebuild(maintain: Maintenance, database: psycopg.Connection[Any]) -> None:
+    """Where there is no vector index, the command that builds one is said."""
+    database.execute(f"DROP INDEX {WHOLE}")
+    with pytest.raises(ConfigurationError, match="memorizz index build"):
+        maintain.plan_rebuild(store=STORE)
+
+
+# --- dropping -----------------------------------------------------------------------------------------------------
+
+
+def test_dropping(maintain: Maintenance, database: psycopg.Connection[Any]) -> None:
+    """An index is dropped by its name, and doctor says how it is built again."""
+    maintain.drop(maintain.plan_drop(WHOLE))
+    assert WHOLE not in definitions(database)
+    finding = next(each for each in maintain.examine()[1] if each.subject == WHOLE)
+    assert finding.advice == f"`memorizz index build --store {STORE}`"
+
+
+def test_what_is_never_dropped(maintain: Maintenance, database: psycopg.Connection[Any]) -> None:
+    """A primary key, a unique index and what does not exist are refused, invalid or not."""
+    database.execute(f"CREATE UNIQUE INDEX own_rule ON {STORE} (name)")
+    database.execute("CREATE TABLE other (id int); CREATE INDEX other_idx ON other (id)")
+    for name, said in ((f"{STORE}_pkey", "keeps a rule"), ("own_rule", "keeps a rule"), ("other_idx", "no store has")):
+        with pytest.raises(ConfigurationError, match=said):
+            maintain.plan_drop(name)
+    database.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'own_rule'::regclass")
+    assert maintain.plan_drop() == []
+
+
+def oid(database: psycopg.Connection[Any], name: str) -> int:
+    row = database.execute(f"SELECT '{name}'::regclass::oid").fetchone()
+    assert row is not None
+    return row[0]
