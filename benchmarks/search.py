@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks import report
 from memorizz import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql import _queries as queries
 from memorizz.memory_provider.postgresql import _ranking, _search
 from memorizz.memory_provider.postgresql._search import Options, Search, Way
 from memorizz.memory_provider.postgresql._steps import Operation, fetch_all
@@ -142,11 +143,12 @@ def _one_way(schema: Schema, query: dict[str, Any], way: Way) -> Operation[tuple
     store = schema.store(STORE)
     search: Search
     search, _ = _search.parse(store, query, LIMIT, Options())
-    statements = _ranking.statements(search, store, way)
+    statement = _ranking.statement(search, store, way)
     if way is Way.FEW:
-        last = statements[-1]
-        statements[-1] = replace(last, parameters={**last.parameters, "most": _FEW_AT_MOST})
-    rows = (yield from fetch_all(statements))[-1]
+        statement = replace(statement, parameters={**statement.parameters, "most": _FEW_AT_MOST})
+    settings = _search.settings(search, way)
+    before = [queries.set_locally(settings)] if settings else []
+    rows = (yield from fetch_all([*before, statement]))[-1]
     return [hit["id"] for hit in _ranking.hits(store, search, rows, False)], _ranking.seen(rows)
 
 

@@ -631,19 +631,7 @@ def test_a_search_explains_itself(talk: PostgreSQLProvider, question: Any, route
     assert not any(isinstance(value, bytes) for value in parameters.values())
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        pytest.param(
-            question,
-            marks=pytest.mark.xfail(strict=True, reason="the plan of a filter alone touches once more")
-            if question == ask(memory_id="m")
-            else (),
-        )
-        for question in QUESTIONS
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("question", QUESTIONS, ids=str)
 def test_a_plan_is_of_the_statement_and_touches_nothing_twice(talk: PostgreSQLProvider, question: Any) -> None:
     """PostgreSQL's own EXPLAIN, of the statement as it is run."""
     hits = talk.retrieve_by_query(question, TURNS, 2, explain="plan", touch=True)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from memorizz.errors import ConfigurationError, DimensionMismatch, FilterError, InvalidDocument
 from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql._ranking import statements
+from memorizz.memory_provider.postgresql._ranking import statement
 from memorizz.memory_provider.postgresql._search import (
     MOST_COMPARED,
     Options,
@@ -222,11 +222,8 @@ def test_depth(query: Any, limit: int, depth: int, by_bits: int) -> None:
     ],
 )
 def test_what_is_set_for_the_statement(way: Way, query: Any, expected: dict[str, str]) -> None:
-    """A statement that needs nothing set is sent alone; else the settings go before it, in the same batch."""
+    """A statement asks for what it needs set, and for nothing else."""
     assert settings(search(query), way) == expected
-    queries = statements(search(query), HNSW.store(LONG), way)
-    assert len(queries) == (2 if expected else 1)
-    assert all(not expected or dict(query.parameters) == expected for query in queries[:-1])
 
 
 @pytest.mark.parametrize("way", Way)
@@ -234,12 +231,12 @@ def test_what_is_set_for_the_statement(way: Way, query: Any, expected: dict[str,
 def test_no_statement_runs_on_a_generic_plan(way: Way, query: Any) -> None:
     """It is planned for its own values; one that counts accesses is never sent twice."""
     for touch in (False, True):
-        statement = statements(search(query, touch=touch), HNSW.store(LONG), way)[-1]
+        sent = statement(search(query, touch=touch), HNSW.store(LONG), way)
         set_before = settings(search(query, touch=touch), way)
-        assert statement.custom_plan or set_before["plan_cache_mode"] == "force_custom_plan"
-        assert statement.repeatable is not touch
+        assert sent.custom_plan or set_before["plan_cache_mode"] == "force_custom_plan"
+        assert sent.repeatable is not touch
         # A statement is put together once for its shape.
-        assert statements(search(query, limit=3, touch=touch), HNSW.store(LONG), way)[-1].sql is statement.sql
+        assert statement(search(query, limit=3, touch=touch), HNSW.store(LONG), way).sql is sent.sql
 
 
 # --- what is asked ------------------------------------------------------------------------------------------------

@@ -131,7 +131,8 @@ def opened(config: PostgreSQLConfig) -> Operation[Schema | None]:
 
 def apply(config: PostgreSQLConfig) -> Operation[list[Migration]]:
     """Create or upgrade the schema and return what was done; the caller runs this in one transaction."""
-    # Whoever waited here finds the work done by the one before.
+    # Whoever waited here finds the work done by the one before, which a snapshot from before the wait would not show.
+    yield Script(b"SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
     yield from fetch(Query(b"SELECT pg_advisory_xact_lock(%(key)s)", {"key": _LOCK}))
     found = yield from database(config)
     missing = yield from pending(found)
@@ -176,7 +177,7 @@ def _ensure_vector(found: Database, schema: str) -> Operation[None]:
 
 
 def _run(schema: Schema, missing: Sequence[Migration], hnsw: _indexes.HNSW) -> Operation[None]:
-    path = sql.SQL("SET LOCAL search_path TO {}, {}, pg_catalog")
+    path = sql.SQL("SET LOCAL search_path TO {}, {}")
     yield Script(path.format(sql.Identifier(schema.name), sql.Identifier(schema.vector_schema)).as_bytes(None))
     for migration in missing:
         script = raw(migration.text).format(
@@ -209,10 +210,13 @@ def _schema(config: PostgreSQLConfig, found: Database) -> Operation[Schema]:
     settings = sql.SQL("SELECT text_search_config FROM {}").format(sql.Identifier(found.schema, "memorizz_settings"))
     rows = yield from fetch(Query(settings.as_bytes(None)))
     indexes = yield from fetch(Query(_INDEXES, {"schema": found.schema}))
-    measured = sql.SQL("SELECT store FROM {} WHERE recall >= %(enough)s").format(
-        sql.Identifier(found.schema, "memorizz_bits")
-    )
-    bits = yield from fetch(Query(measured.as_bytes(None), {"enough": ENOUGH_BITS}))
+    # A store that has outgrown what was measured is to be measured again.
+    measured = sql.SQL(
+        "SELECT store FROM {} AS bits JOIN pg_class ON relname = store "
+        "JOIN pg_namespace ON pg_namespace.oid = relnamespace AND nspname = %(schema)s "
+        "WHERE recall >= %(enough)s AND reltuples <= 4 * bits.rows"
+    ).format(sql.Identifier(found.schema, "memorizz_bits"))
+    bits = yield from fetch(Query(measured.as_bytes(None), {"enough": ENOUGH_BITS, "schema": found.schema}))
     return Schema(
         found.schema,
         found.vector_schema,

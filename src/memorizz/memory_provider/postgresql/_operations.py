@@ -90,9 +90,10 @@ def retrieve_by_name(
     schema: Schema, name: str, memory_store_type: StoreName, *, include_embedding: bool = False
 ) -> Operation[Document | None]:
     target = schema.store(memory_store_type)
-    if not _can_be_stored(name):
+    text = _values.searched(name)
+    if text is None:
         return None
-    rows = yield from fetch(queries.newest_by_name(target, name, include_embedding))
+    rows = yield from fetch(queries.newest_by_name(target, text, include_embedding))
     return _first(_documents(target, rows, include_embedding))
 
 
@@ -122,7 +123,7 @@ def retrieve_by_query(
         statement = queries.matching(target, filter, include_embedding, search.limit, touch)
         rows = yield from fetch(statement)
         found = Hits(_documents(target, rows, include_embedding))
-        served = _Served(Way.EXACT, [Way.EXACT], [statement], rows)
+        served = _Served(Way.EXACT, [Way.EXACT], statement, rows)
     else:
         if isinstance(query, str):
             search = yield from _with_meaning(search, target, filter)
@@ -131,7 +132,13 @@ def retrieve_by_query(
     if context:
         yield from _add_context(target, found, context)
     if explain:
-        found.explanation = yield from _explanation(target, search, served, explain == "plan")
+        found.explanation = _explanation(search, served)
+        if explain == "plan":
+            # What is run once more must not count once more.
+            again = replace(search, options=replace(options, touch=False))
+            plain = queries.matching(target, filter, include_embedding, search.limit)
+            statement = _ranking.statement(again, target, served.way) if search.ranked else plain
+            found.explanation["plan"] = yield from _plan(statement, _search.settings(search, served.way))
     return found
 
 
@@ -153,7 +160,7 @@ class _Served:
 
     way: Way
     tried: Sequence[Way]
-    statements: Sequence[Query]
+    statement: Query
     rows: list[Record]
 
 
@@ -163,14 +170,17 @@ def ranked(search: Search, stores: Sequence[Store]) -> Operation[list[_Served]]:
     served: dict[Store, _Served] = {}
     for place in range(max(map(len, ways.values()))):
         waiting = [store for store in stores if store not in served]
-        statements = {store: _ranking.statements(search, store, ways[store][place]) for store in waiting}
-        # What is set holds for the whole batch, so it is said once.
-        batch = [*statements[waiting[0]][:-1], *(statements[store][-1] for store in waiting)]
-        results = (yield from fetch_all(batch))[-len(waiting) :]
+        asked = {store: _ranking.statement(search, store, ways[store][place]) for store in waiting}
+        needed: dict[str, str] = {}
+        for store in waiting:
+            needed |= _search.settings(search, ways[store][place])
+        batch = [queries.set_locally(needed)] if needed else []
+        undo = queries.reset(needed) if needed else None
+        results = (yield from fetch_all([*batch, *asked.values()], undo))[-len(waiting) :]
         for store, rows in zip(waiting, results, strict=True):
             way = ways[store][place]
             if _search.accepted(way, search, _ranking.seen(rows)):
-                served[store] = _Served(way, ways[store][: place + 1], statements[store], rows)
+                served[store] = _Served(way, ways[store][: place + 1], asked[store], rows)
         if len(served) == len(stores):
             break
     return [served[store] for store in stores]
@@ -188,29 +198,28 @@ def _add_context(target: Store, found: Hits, turns: int) -> Operation[None]:
         hit["_context"] = around[_values.id_key(hit["id"])]
 
 
-def _explanation(target: Store, search: Search, served: _Served, with_plan: bool) -> Operation[dict[str, Any]]:
+def _explanation(search: Search, served: _Served) -> dict[str, Any]:
     """Return how a search was served, for a person to read."""
-    statement = served.statements[-1]
-    explanation: dict[str, Any] = {
+    return {
         "route": served.way.name.lower(),
-        "why": served.way.value,
+        "why": served.way.value if search.ranked else "nothing ranks: read what matches, the oldest first",
         "tried": [way.name.lower() for way in served.tried],
         "matching": _ranking.seen(served.rows) if served.way is Way.FEW else None,
         "ef_search": search.ef_search if served.way is Way.INDEX else None,
-        "statement": statement.sql.decode(),
+        "statement": served.statement.sql.decode(),
         "parameters": {
             name: f"<{search.dimensions} numbers>" if name == "vector" else value
-            for name, value in statement.parameters.items()
+            for name, value in served.statement.parameters.items()
         },
     }
-    if with_plan:
-        # What is run once more must not count once more.
-        again = replace(search, options=replace(search.options, touch=False))
-        statements = _ranking.statements(again, target, served.way) if search.ranked else served.statements
-        plan = replace(statements[-1], sql=queries.explained(statements[-1].sql))
-        results = yield from fetch_all([*statements[:-1], plan])
-        explanation["plan"] = results[-1][0][0]
-    return explanation
+
+
+def _plan(statement: Query, settings: Mapping[str, str]) -> Operation[Any]:
+    """Return what PostgreSQL's EXPLAIN says of a statement, which it runs."""
+    plan = replace(statement, sql=queries.explained(statement.sql))
+    before = [queries.set_locally(settings)] if settings else []
+    results = yield from fetch_all([*before, plan], queries.reset(settings) if settings else None)
+    return results[-1][0][0]
 
 
 def retrieve_memory_components_by_query(
@@ -237,12 +246,7 @@ def retrieve_memory_components_by_query(
         conversations = schema.store(MemoryType.CONVERSATION_MEMORY)
         search = yield from _with_meaning(search, conversations if conversations in stores else stores[0], filter)
     served = yield from ranked(search, stores)
-    found = [
-        hit
-        for store, each in zip(stores, served, strict=True)
-        for hit in _ranking.hits(store, search, each.rows, False)
-    ]
-    return sorted(found, key=lambda hit: hit["_score"], reverse=True)[: search.limit]
+    return _ranking.merged(search, [(store, each.rows) for store, each in zip(stores, served, strict=True)])
 
 
 _MEMORIES = [member for member in MemoryType if member is not MemoryType.MEMAGENT]
@@ -299,13 +303,14 @@ def retrieve_conversation_history_ordered_by_timestamp(
     target = schema.store(MemoryType.CONVERSATION_MEMORY)
     if limit is not None:
         _search.checked_limit(limit)
-    if not _can_be_stored(memory_id):
+    memory = _values.searched(memory_id)
+    if memory is None:
         return []
     if before is None:
-        rows = yield from fetch(queries.newest_turns(target, memory_id, limit, include_embedding))
+        rows = yield from fetch(queries.newest_turns(target, memory, limit, include_embedding))
     else:
-        place = yield from _place(target, memory_id, before)
-        rows = yield from fetch(queries.turns_before(target, memory_id, limit, place, include_embedding))
+        place = yield from _place(target, memory, before)
+        rows = yield from fetch(queries.turns_before(target, memory, limit, place, include_embedding))
     rows.reverse()
     return _documents(target, rows, include_embedding)
 
@@ -340,9 +345,10 @@ def delete_by_id(schema: Schema, id: Any, memory_store_type: StoreName) -> Opera
 
 def delete_by_name(schema: Schema, name: str, memory_store_type: StoreName) -> Operation[bool]:
     target = schema.store(memory_store_type)
-    if not _can_be_stored(name):
+    text = _values.searched(name)
+    if text is None:
         return False
-    rows = yield from fetch(queries.delete_newest_by_name(target, name))
+    rows = yield from fetch(queries.delete_newest_by_name(target, text))
     return bool(rows)
 
 
@@ -413,8 +419,3 @@ def _first(documents: list[Document]) -> Document | None:
 
 def _was_live(rows: list[Record]) -> bool:
     return bool(rows) and bool(rows[0][0])
-
-
-def _can_be_stored(text: Any) -> bool:
-    """Say whether a text can be in the database at all; what cannot is found nowhere."""
-    return _values.id_text(text) is not None or text == ""

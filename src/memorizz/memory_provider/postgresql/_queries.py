@@ -6,10 +6,10 @@ row in each of them, as in the conditions of the filters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
-from typing import Any, LiteralString, cast
+from functools import lru_cache, wraps
+from typing import Any, LiteralString, ParamSpec, cast
 from uuid import UUID
 
 from psycopg import sql
@@ -30,27 +30,49 @@ def raw(text: str) -> sql.SQL:
     return sql.SQL(cast(LiteralString, text))
 
 
-def selected(include_embedding: bool) -> sql.Composed:
+def selected(store: Store, include_embedding: bool) -> sql.Composed:
     """Return the columns that Store.document reads, or Store.document_with_embedding."""
-    names = (*SELECTED, EMBEDDING) if include_embedding else SELECTED
-    return sql.SQL(", ").join(
+    columns: list[sql.Composable] = [
         _UTC.format(sql.Identifier("d", name), sql.Identifier(name)) if name in TIMES else sql.Identifier("d", name)
-        for name in names
-    )
+        for name in SELECTED
+    ]
+    return sql.SQL(", ").join([*columns, sent(store)] if include_embedding else columns)
+
+
+def sent(store: Store) -> sql.Composed:
+    """Return the embedding as bytes: a connection may have a reader for vectors of its own."""
+    return sql.SQL("{}(d.embedding) AS embedding").format(sql.Identifier(store.schema.vector_schema, "vector_send"))
 
 
 # Times leave as UTC, for in the session's own zone the first and the last of them lie outside of Python's years.
 _UTC = sql.SQL("{} AT TIME ZONE INTERVAL '0' AS {}")
 
 
+P = ParamSpec("P")
+# A condition of thousands of alternatives is not asked twice, and would fill the cache with megabytes.
+_LONG = 4096
+
+
+def cached_by_shape(build: Callable[P, bytes]) -> Callable[P, bytes]:
+    """Keep the statements that a function composes, save the very long ones."""
+    keep = lru_cache(maxsize=1024)(build)
+
+    @wraps(build)
+    def statement(*args: P.args, **kwargs: P.kwargs) -> bytes:
+        long = any(isinstance(each, str) and len(each) > _LONG for each in args)
+        return build(*args, **kwargs) if long else keep(*args, **kwargs)
+
+    return statement
+
+
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1024)
+@cached_by_shape
 def _select(store: Store, where: str, order: LiteralString, include_embedding: bool) -> bytes:
     template = sql.SQL("SELECT {columns} FROM {table} AS d WHERE {live} AND {where} {order}")
     return template.format(
-        columns=selected(include_embedding), table=store.table, live=LIVE, where=raw(where), order=sql.SQL(order)
+        columns=selected(store, include_embedding), table=store.table, live=LIVE, where=raw(where), order=sql.SQL(order)
     ).as_bytes(None)
 
 
@@ -93,7 +115,7 @@ def touched(store: Store, enough: LiteralString) -> sql.Composed:
     ).format(table=store.table, enough=sql.SQL(enough))
 
 
-@lru_cache(maxsize=1024)
+@cached_by_shape
 def _page(store: Store, where: str, include_embedding: bool) -> bytes:
     template = sql.SQL(
         "SELECT {columns}, d.created_at AT TIME ZONE INTERVAL '0', d.seq FROM {table} AS d WHERE {live} AND {where} "
@@ -101,7 +123,7 @@ def _page(store: Store, where: str, include_embedding: bool) -> bytes:
         "ORDER BY d.created_at, d.seq LIMIT %(limit)s"
     )
     return template.format(
-        columns=selected(include_embedding), table=store.table, live=LIVE, where=raw(where)
+        columns=selected(store, include_embedding), table=store.table, live=LIVE, where=raw(where)
     ).as_bytes(None)
 
 
@@ -114,7 +136,7 @@ def page(
     return Query(_page(store, found.sql, include_embedding), parameters, custom_plan=True)
 
 
-@lru_cache(maxsize=256)
+@cached_by_shape
 def _count(store: Store, where: str) -> bytes:
     template = sql.SQL("SELECT count(*) FROM {table} AS d WHERE {live} AND {where}")
     return template.format(table=store.table, live=LIVE, where=raw(where)).as_bytes(None)
@@ -133,7 +155,7 @@ def _history(store: Store, before: LiteralString, include_embedding: bool) -> by
         'ORDER BY d."timestamp" DESC, d.seq DESC LIMIT %(limit)s'
     )
     return template.format(
-        columns=selected(include_embedding), table=store.table, live=LIVE, before=sql.SQL(before)
+        columns=selected(store, include_embedding), table=store.table, live=LIVE, before=sql.SQL(before)
     ).as_bytes(None)
 
 
@@ -177,7 +199,7 @@ def _context(store: Store) -> bytes:
         'WHERE {live} AND d.memory_id = hit.memory_id AND (d."timestamp", d.seq) > (hit."timestamp", hit.seq) '
         'ORDER BY d."timestamp", d.seq LIMIT %(turns)s)) AS d ORDER BY d.place'
     )
-    return template.format(columns=selected(False), table=store.table, live=LIVE).as_bytes(None)
+    return template.format(columns=selected(store, False), table=store.table, live=LIVE).as_bytes(None)
 
 
 def context(store: Store, keys: Sequence[UUID], turns: int) -> Query:
@@ -185,21 +207,22 @@ def context(store: Store, keys: Sequence[UUID], turns: int) -> Query:
     return Query(_context(store), {"ids": list(keys), "turns": turns}, custom_plan=True)
 
 
-@lru_cache(maxsize=256)
-def _speakers(store: Store, where: str) -> bytes:
-    # Whoever speaks in a memory has spoken lately.
+@cached_by_shape
+def _speakers(store: Store, where: str, newest: LiteralString) -> bytes:
+    # Whoever speaks in a memory has spoken lately; each order is that of an index.
     template = sql.SQL(
         "SELECT DISTINCT name FROM (SELECT d.role FROM {table} AS d WHERE {live} AND {where} AND d.role IS NOT NULL "
-        "ORDER BY d.\"timestamp\" DESC LIMIT 2000) AS d, string_to_table(lower(d.role), ' ') AS name "
+        "ORDER BY {newest} LIMIT 2000) AS d, string_to_table(lower(d.role), ' ') AS name "
         "WHERE name = ANY (%(names)s::text[])"
     )
-    return template.format(table=store.table, live=LIVE, where=raw(where)).as_bytes(None)
+    return template.format(table=store.table, live=LIVE, where=raw(where), newest=sql.SQL(newest)).as_bytes(None)
 
 
 def speakers(store: Store, filter: Mapping[str, Any], names: Sequence[str]) -> Query:
     """Which of some names are those of speakers."""
     found = condition(filter)
-    return Query(_speakers(store, found.sql), {**found.parameters, "names": list(names)}, custom_plan=True)
+    newest = 'd."timestamp" DESC, d.seq DESC' if "memory_id" in filter else "d.created_at DESC, d.seq DESC"
+    return Query(_speakers(store, found.sql, newest), {**found.parameters, "names": list(names)}, custom_plan=True)
 
 
 @lru_cache(maxsize=64)
@@ -218,10 +241,10 @@ def texts(store: Store, prefix: str, keys: Sequence[UUID]) -> Query:
 @lru_cache(maxsize=64)
 def _sample(store: Store) -> bytes:
     template = sql.SQL(
-        "SELECT d.embedding, d.memory_id FROM {table} AS d JOIN (SELECT id FROM {table} AS d "
+        "SELECT {embedding}, d.memory_id FROM {table} AS d JOIN (SELECT id FROM {table} AS d "
         "WHERE {live} AND d.embedding IS NOT NULL ORDER BY random() LIMIT %(rows)s) AS taken USING (id)"
     )
-    return template.format(table=store.table, live=LIVE).as_bytes(None)
+    return template.format(embedding=sent(store), table=store.table, live=LIVE).as_bytes(None)
 
 
 def sample(store: Store, rows: int) -> Query:
@@ -247,6 +270,25 @@ def note_bits(store: Store, recall: float, rows: int) -> Query:
 @lru_cache(maxsize=256)
 def explained(statement: bytes) -> bytes:
     return b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement
+
+
+@lru_cache(maxsize=64)
+def _set(names: tuple[str, ...]) -> bytes:
+    calls = [sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Placeholder(name)) for name in names]
+    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls)).as_bytes(None)
+
+
+def set_locally(settings: Mapping[str, str]) -> Query:
+    """Set what holds until the end of the transaction."""
+    return Query(_set(tuple(settings)), settings)
+
+
+def reset(settings: Mapping[str, str]) -> Query:
+    """Set back to what the session began with, until the end of the transaction."""
+    return Query(
+        b"SELECT set_config(name, reset_val, true) FROM pg_settings WHERE name = ANY (%(names)s)",
+        {"names": list(settings)},
+    )
 
 
 # --- writing ------------------------------------------------------------------------------------------------------
@@ -330,10 +372,12 @@ def delete_by_id(store: Store, key: UUID) -> Query:
 
 @lru_cache(maxsize=64)
 def _delete_newest(store: Store) -> bytes:
-    # The lock makes two callers at once delete two documents, and not one of them report what the other deleted.
+    # The lock makes two callers at once delete two documents, and not one of them report what the other deleted. A part
+    # that is not materialized may be run again for each row, and finds the next newest every time.
     template = sql.SQL(
-        "DELETE FROM {table} AS t USING (SELECT d.id FROM {table} AS d WHERE {live} AND d.name = %(name)s {newest} "
-        "FOR UPDATE) AS newest WHERE t.id = newest.id RETURNING true"
+        "WITH newest AS MATERIALIZED ("
+        "SELECT d.id FROM {table} AS d WHERE {live} AND d.name = %(name)s {newest} FOR UPDATE) "
+        "DELETE FROM {table} AS d USING newest WHERE d.id = newest.id RETURNING true"
     )
     return template.format(table=store.table, live=LIVE, newest=sql.SQL(_NEWEST)).as_bytes(None)
 

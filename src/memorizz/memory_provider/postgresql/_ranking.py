@@ -15,18 +15,30 @@ are MATERIALIZED, or the planner computes them again for each row.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from psycopg import sql
 
-from memorizz.memory_provider.postgresql._queries import LIVE, raw, selected, touched
+from memorizz.memory_provider.postgresql._queries import LIVE, cached_by_shape, raw, selected, touched
 from memorizz.memory_provider.postgresql._search import MOST_COMPARED, Search, Way, settings, weights
 from memorizz.memory_provider.postgresql._steps import Query, Row
 from memorizz.memory_provider.postgresql._stores import Schema, Store
 
-# Where a row has its distance, counted from its end.
-DISTANCE = -5
+
+class Tail(NamedTuple):
+    """What a row of a search brings behind the document."""
+
+    distance: float | None
+    score: float | None
+    parts: Sequence[float] | None
+    seq: int
+    seen: int | None
+
+
+def tail(row: Row) -> Tail:
+    return Tail(*row[-len(Tail._fields) :])
+
+
 PARTS = ("meaning", "words", "speaker", "session", "recency", "importance")
 
 
@@ -38,13 +50,12 @@ class _Form(NamedTuple):
     words: bool
     scored: bool
     fusion: str
-    where: str
     include_embedding: bool
     touch: bool
 
 
-def statements(search: Search, store: Store, way: Way) -> list[Query]:
-    """Return what serves a search in one way; the last statement brings the rows."""
+def statement(search: Search, store: Store, way: Way) -> Query:
+    """Return what serves a search in one way, once the settings of that way are made."""
     options = search.options
     form = _Form(
         way,
@@ -52,41 +63,35 @@ def statements(search: Search, store: Store, way: Way) -> list[Query]:
         search.words is not None,
         search.scored,
         search.ranking.fusion,
-        search.condition.sql,
         options.include_embedding,
         options.touch,
     )
-    needed = settings(search, way)
     # What is touched is not to be counted twice.
-    query = Query(
-        _statement(store, form),
+    return Query(
+        _statement(store, form, search.condition.sql),
         _parameters(search, store),
         repeatable=not options.touch,
-        custom_plan="plan_cache_mode" not in needed,
+        custom_plan="plan_cache_mode" not in settings(search, way),
     )
-    return [Query(_set(tuple(needed)), needed), query] if needed else [query]
 
 
 def hits(store: Store, search: Search, rows: list[Row], explain: bool) -> list[dict[str, Any]]:
     """Return the documents of a search, with their score and, where a vector ranked, their distance."""
     read = store.document_with_embedding if search.options.include_embedding else store.document
-    documents: list[dict[str, Any]] = []
-    for row in rows:
-        if row[0] is None:
-            continue
-        distance, score, parts = row[DISTANCE:-2]
-        if score is None:
-            score, parts = 1.0 - distance, (1.0 - distance,)
-        document = read(row)
-        if distance is not None:
-            document["_distance"] = distance
-            document.setdefault("distance", distance)
-        document["_score"] = score
-        document.setdefault("score", score)
-        if explain:
-            document["_explanation"] = {part: value for part, value in zip(PARTS, parts, strict=False) if value}
-        documents.append(document)
-    return documents
+    return [_hit(read(row), tail(row), explain) for row in rows if row[0] is not None]
+
+
+def _hit(document: dict[str, Any], found: Tail, explain: bool) -> dict[str, Any]:
+    distance, score, parts, *_ = found
+    if distance is not None:
+        document["_distance"] = distance
+        document.setdefault("distance", distance)
+        score, parts = (1.0 - distance, (1.0 - distance,)) if score is None else (score, parts)
+    document["_score"] = score
+    document.setdefault("score", score)
+    if explain:
+        document["_explanation"] = {part: value for part, value in zip(PARTS, parts or (), strict=False) if value}
+    return document
 
 
 def merged(search: Search, found: Sequence[tuple[Store, list[Row]]]) -> list[dict[str, Any]]:
@@ -94,21 +99,23 @@ def merged(search: Search, found: Sequence[tuple[Store, list[Row]]]) -> list[dic
 
     A store's text scores are shares of its own best; to be compared they become shares of the best of all.
     """
-    best = max((row[-3][-1] or 0.0 for _, rows in found for row in rows if row[-3]), default=0.0)
+    tails = [[tail(row) for row in rows if row[0] is not None] for _, rows in found]
+    best = max((each.parts[-1] or 0.0 for store in tails for each in store if each.parts), default=0.0)
     documents: list[dict[str, Any]] = []
-    for store, rows in found:
-        for document, row in zip(hits(store, search, rows, False), (row for row in rows if row[0]), strict=True):
-            if row[-3] and best:
-                document["_score"] -= row[-3][1] * (1 - (row[-3][-1] or 0.0) / best)
-                if "score" in document and document["score"] == row[-4]:
-                    document["score"] = document["_score"]
+    for (store, rows), ends in zip(found, tails, strict=True):
+        for document, end in zip(hits(store, search, rows, False), ends, strict=True):
+            if end.parts and best:
+                score = document["_score"] - end.parts[1] * (1 - (end.parts[-1] or 0.0) / best)
+                document["_score"] = score
+                if document["score"] == end.score:
+                    document["score"] = score
             documents.append(document)
     return sorted(documents, key=lambda document: document["_score"], reverse=True)[: search.limit]
 
 
 def seen(rows: list[Row]) -> int:
     """Return what `accepted` asks for."""
-    return rows[0][-1] or 0 if rows else 0
+    return tail(rows[0]).seen or 0 if rows else 0
 
 
 def _parameters(search: Search, store: Store) -> dict[str, Any]:
@@ -125,18 +132,12 @@ def _parameters(search: Search, store: Store) -> dict[str, Any]:
     return parameters
 
 
-@lru_cache(maxsize=64)
-def _set(names: tuple[str, ...]) -> bytes:
-    calls = [sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Placeholder(name)) for name in names]
-    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls)).as_bytes(None)
-
-
-@lru_cache(maxsize=1024)
-def _statement(store: Store, form: _Form) -> bytes:
+@cached_by_shape
+def _statement(store: Store, form: _Form, where: str) -> bytes:
     pieces: dict[str, sql.Composable] = {
         "table": store.table,
-        "columns": selected(form.include_embedding),
-        "where": sql.SQL("{} AND {}").format(LIVE, raw(form.where)),
+        "columns": selected(store, form.include_embedding),
+        "where": sql.SQL("{} AND {}").format(LIVE, raw(where)),
         **_distances(store.schema),
     }
     pieces["rank"] = _RANK if form.words else sql.SQL("NULL::float8")
@@ -223,13 +224,13 @@ _NEAR = {
     SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND d.embedding IS NOT NULL
     ORDER BY {distance} LIMIT %(depth)s
 )""",
-    # OFFSET keeps the planner from the index, and each distance is computed once.
     Way.BITS: """near AS MATERIALIZED (
     SELECT d.id, d.seq, {distance} AS distance FROM (
         SELECT d.id, d.seq, d.embedding FROM {table} AS d WHERE {where} AND d.embedding IS NOT NULL
         ORDER BY {bits_distance} LIMIT %(by_bits)s
     ) AS d ORDER BY distance, d.seq LIMIT %(depth)s
 )""",
+    # OFFSET keeps the planner from the index, and each distance is computed once.
     Way.EXACT: """near AS MATERIALIZED (
     SELECT * FROM (
         SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND d.embedding IS NOT NULL OFFSET 0

@@ -15,9 +15,11 @@ from memorizz.memory_provider.postgresql import _queries as queries
 from memorizz.memory_provider.postgresql import _ranking, _search, _values
 from memorizz.memory_provider.postgresql._operations import ranked
 from memorizz.memory_provider.postgresql._search import ENOUGH_BITS, LEAST_BITS, Options, Way
-from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch, fetch_all
+from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch
 from memorizz.memory_provider.postgresql._stores import Schema, Store
 
+# Bits are measured where this many times more rows are ranked by them than are compared.
+_TELLING = 25
 # From here on comparing every row is slower than the index by more than a person would accept.
 _WANTS_INDEX = 10_000
 
@@ -64,8 +66,10 @@ def measure_recall(
         if memory_id is not None:
             yield from _compare(store, {"embedding": vector, "memory_id": memory_id}, limit, elsewhere)
     kept = bits.recall
-    used = kept is not None and kept >= ENOUGH_BITS and schema.dimensions >= LEAST_BITS
-    if kept is not None:
+    # Of few rows nearly all are compared whatever their bits say.
+    telling = rows >= _TELLING * _search.BY_BITS
+    used = kept is not None and kept >= ENOUGH_BITS and schema.dimensions >= LEAST_BITS and telling
+    if kept is not None and telling:
         yield from fetch(queries.note_bits(store, kept, rows))
     report = {
         "store": store.name,
@@ -96,14 +100,15 @@ def _compare(
         return
     kind.recalls.append(_found(served.rows, truth))
     if bits is not None:
-        rows = (yield from fetch_all(_ranking.statements(search, store, Way.BITS)))[-1]
+        rows = yield from fetch(_ranking.statement(search, store, Way.BITS))
         bits.recalls.append(_found(rows, truth))
 
 
 def _found(rows: Sequence[Row], truth: Sequence[Row]) -> float:
     """Return the share of the true hits that were found; a hit as near as the last true one is as good as it."""
-    farthest = max(row[_ranking.DISTANCE] for row in truth) + 1e-9
-    near_enough = sum(1 for row in rows if row[0] is not None and row[_ranking.DISTANCE] <= farthest)
+    farthest = max(_ranking.tail(row).distance or 0.0 for row in truth) + 1e-9
+    distances = [_ranking.tail(row).distance for row in rows if row[0] is not None]
+    near_enough = sum(1 for distance in distances if distance is not None and distance <= farthest)
     return min(near_enough / len(truth), 1.0)
 
 
@@ -120,7 +125,7 @@ def _advice(store: Store, rows: int, everywhere: _Kind, elsewhere: _Kind, kept: 
                 f"Searches of {kind.search} find {kind.recall:.1%} of the nearest: search with a larger ef_search, or "
                 "build the index with larger parameters: memorizz index rebuild --m 32 --ef-construction 256."
             )
-    if kept is not None and not used:
+    if kept is not None and not used and rows > _WANTS_INDEX:
         advice.append(
             f"The bits of these vectors keep {kept:.1%} of the nearest; {ENOUGH_BITS:.0%} and {LEAST_BITS} dimensions "
             "are needed, so filtered searches that the index cannot serve compare every matching row."

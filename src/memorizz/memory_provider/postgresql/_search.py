@@ -17,6 +17,7 @@ costs a few milliseconds and no statistics can tell beforehand. The figures behi
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,12 +38,13 @@ _EF_SEARCH = 100
 # Under a filter, so that it is enough for one in forty of the rows near the query to match.
 _EF_SEARCH_FILTERED = 400
 _MAX_EF_SEARCH = 1000  # pgvector's
+_MAX_LIMIT = 1_000_000_000
 # The bits serve where they were measured to keep this share of the nearest, never for vectors of fewer dimensions: of
 # few signs there are too few to tell neighbours apart.
 ENOUGH_BITS = 0.99
 LEAST_BITS = 128
 # How many of the best by their bits are compared: at least this, or ten times what is wanted.
-_BY_BITS = 400
+BY_BITS = 400
 # How many of each side, nearest and best by words, are scored in full: at least this, or five times the limit.
 _DEPTH = 50
 # Roles that everybody has are no names.
@@ -72,6 +74,11 @@ class Options:
     def __post_init__(self) -> None:
         if self.ef_search is not None and not 1 <= checked_limit(self.ef_search, "ef_search") <= _MAX_EF_SEARCH:
             raise ConfigurationError(f"ef_search={self.ef_search}: expected 1 to {_MAX_EF_SEARCH}")
+        score, ranking = cast("tuple[object, object]", (self.min_score, self.ranking))
+        if score is not None and not (isinstance(score, int | float) and math.isfinite(score)):
+            raise ConfigurationError(f"min_score={score!r}: expected a finite number")
+        if not isinstance(ranking, Ranking | None):
+            raise ConfigurationError(f"ranking: expected a Ranking, got {type(ranking).__name__}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,7 @@ class Search:
     @property
     def by_bits(self) -> int:
         """How many of the best by their bits are compared."""
-        return max(_BY_BITS, 10 * self.depth)
+        return max(BY_BITS, 10 * self.depth)
 
     @property
     def ef_search(self) -> int:
@@ -147,8 +154,8 @@ _NAMES = re.compile(r"\w+")
 
 
 def checked_limit(limit: Any, name: str = "limit") -> int:
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
-        raise ConfigurationError(f"{name}={limit!r}: expected a whole number of at least 0")
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= _MAX_LIMIT:
+        raise ConfigurationError(f"{name}={limit!r}: expected a whole number from 0 to {_MAX_LIMIT:,}")
     return limit
 
 

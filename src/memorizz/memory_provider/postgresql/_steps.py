@@ -31,9 +31,13 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Several statements, sent as one pipeline: all or nothing. Brings back the rows of each, in order."""
+    """Several statements, sent as one pipeline: all or nothing. Brings back the rows of each, in order.
+
+    `undo` takes back what the batch has set for its transaction, where that goes on after it.
+    """
 
     queries: Sequence[Query]
+    undo: Query | None = None
 
     @property
     def repeatable(self) -> bool:
@@ -72,9 +76,9 @@ def fetch(query: Query) -> Operation[list[Row]]:
     return rows
 
 
-def fetch_all(queries: Sequence[Query]) -> Operation[list[list[Row]]]:
+def fetch_all(queries: Sequence[Query], undo: Query | None = None) -> Operation[list[list[Row]]]:
     """Ask for the rows of each of several statements, all or nothing; `yield from` it."""
     if len(queries) == 1:
         return [(yield queries[0])]
-    results: list[list[Row]] = yield Batch(queries)
+    results: list[list[Row]] = yield Batch(queries, undo)
     return results

@@ -261,9 +261,13 @@ def _own_items(document: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     """Return the items that are the user's: not the ids, and not what a search has added."""
     dropped = {*ID_KEYS, *_ALWAYS_COMPUTED}
     for key in _COMPUTED:
-        if f"_{key}" in document and key in document and document[key] == document[f"_{key}"]:
+        if f"_{key}" in document and key in document and _is_same(document[key], document[f"_{key}"]):
             dropped.add(key)
     return [item for item in document.items() if item[0] not in dropped]
+
+
+def _is_same(value: Any, computed: Any) -> bool:
+    return isinstance(value, int | float) and isinstance(computed, int | float) and value == computed
 
 
 def _text(value: Any, column: Column, on_invalid: InvalidText) -> str:

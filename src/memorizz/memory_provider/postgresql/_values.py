@@ -94,16 +94,22 @@ def new_id() -> UUID:
 
 def id_text(value: Any) -> str | None:
     """Return the id as its text, or None for what cannot be an id: ids are str, UUID or bson's ObjectId."""
-    if not isinstance(value, str | UUID | uuid_utils.UUID) and type(value).__name__ != "ObjectId":
-        return None
-    name = str(value)
-    if not name or "\0" in name:
+    if isinstance(value, UUID | uuid_utils.UUID) or type(value).__name__ == "ObjectId":
+        return str(value)
+    return searched(value) or None
+
+
+def searched(value: Any) -> str | None:
+    """Return a text as it is searched for, or None for what no column holds."""
+    if isinstance(value, Enum):
+        value = value.value
+    if not isinstance(value, str) or "\0" in value:
         return None
     try:
-        name.encode()
+        value.encode()
     except UnicodeEncodeError:
         return None
-    return name
+    return str.__str__(value)
 
 
 def id_key(name: str) -> UUID:
