@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import select
 import time
 from typing import Any
@@ -11,7 +12,8 @@ import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from memorizz.memory_provider.postgresql._steps import Batch, Script, Statement
+from memorizz.errors import ProviderClosed
+from memorizz.memory_provider.postgresql._steps import Batch, Statement
 from memorizz.memory_provider.postgresql._stores import Vector
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 
@@ -58,6 +60,14 @@ def default_config(pool: Any) -> PostgreSQLConfig:
     return PostgreSQLConfig(dsn=conninfo, embedding_dimensions=None)
 
 
+def check_process(opener: int) -> None:
+    """Refuse to work in a forked child: two processes on one connection get each other's answers."""
+    if opener != os.getpid():
+        raise ProviderClosed(
+            "the provider was opened before a fork, by another process: open a provider in each process"
+        )
+
+
 def log(step: Statement, started: float, brought: Any) -> None:
     """Log what a step was and how long it took; what is bound is never logged, for it may be a secret."""
     if not logger.isEnabledFor(logging.DEBUG):
@@ -67,7 +77,7 @@ def log(step: Statement, started: float, brought: Any) -> None:
         text = f"{len(step.queries)} statements, the last: {step.queries[-1].sql.decode()}"
     else:
         text = step.sql.decode()
-    logger.debug("%.2f ms, %d rows: %s", took, 0 if isinstance(step, Script) else len(brought), text)
+    logger.debug("%.2f ms, %d rows: %s", took, 0 if brought is None else len(brought), text)
 
 
 def is_alive(connection: psycopg.BaseConnection[Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import weakref
 from abc import abstractmethod
@@ -22,6 +23,7 @@ from memorizz.memory_provider.postgresql._driver import AnyConnection, connect, 
 from memorizz.memory_provider.postgresql._driver_shared import (
     FIRST_PAUSE,
     RETRY_SECONDS,
+    check_process,
     default_config,
     is_alive,
     logger,
@@ -248,7 +250,8 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
         server = None
         if pool is None and self.config.embedded_server is not None:
             server = EmbeddedServer(self.config.embedded_server.path)
-        self._closing = weakref.finalize(self, _release, own := [], server)
+        self._closing = weakref.finalize(self, _release, own := [], server, os.getpid())
+        self._opener = os.getpid()
         try:
             if pool is None:
                 conninfo = self.config.complete(server.acquire()) if server is not None else self.config.conninfo
@@ -319,6 +322,7 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
     def _check_open(self) -> None:
         if not self._closing.alive:
             raise ProviderClosed("the provider is closed: open a new one")
+        check_process(self._opener)
 
     def run(self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         self._check_open()
@@ -373,8 +377,13 @@ class PooledPostgreSQLProvider(PostgreSQLProvider):
         super().__init__(config.replace(min_size=min_conn, max_size=max_conn), embedder=embedder)
 
 
-def _release(pools: list[ConnectionPool[Any]], server: EmbeddedServer | None) -> None:
-    """Close what a provider opened; knows nothing of the provider, which may be gone."""
+def _release(pools: list[ConnectionPool[Any]], server: EmbeddedServer | None, opener: int) -> None:
+    """Close the pool that a provider made, and leave its server; not in a forked child, where both are the parent's.
+
+    Knows nothing of the provider, which may be gone.
+    """
+    if opener != os.getpid():
+        return
     for pool in pools:
         pool.close()
     if server is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import weakref
 from abc import abstractmethod
@@ -38,6 +39,7 @@ from memorizz.memory_provider.postgresql._driver_async import (
 from memorizz.memory_provider.postgresql._driver_shared import (
     FIRST_PAUSE,
     RETRY_SECONDS,
+    check_process,
     default_config,
     is_alive,
     logger,
@@ -263,9 +265,9 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         self._given_pool = pool
         self._pool: AsyncConnectionPool[Any] | None = None
         self._schema: Schema | None = None
-        self._server: EmbeddedServer | None = None
         self._release: Callable[[], Any] | None = None
         self._opening = asyncio.Lock()
+        self._opener = os.getpid()
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -291,9 +293,11 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
                     except BaseException:
                         await self._let_go()
                         raise
+        check_process(self._opener)
         return cast(Schema, self._schema), cast("AsyncConnectionPool[Any]", self._pool)
 
     async def _open(self) -> None:
+        self._opener = os.getpid()
         if self._given_pool is not None:
             with translating(self.config.where):
                 async with self._given_pool.connection() as connection:
@@ -317,6 +321,9 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         return self.config.complete(conninfo)
 
     async def _let_go(self) -> None:
+        """Close the pool that was made here and leave the server; in a forked child both are the parent's."""
+        if self._opener != os.getpid():
+            return
         if self._pool is not None and self._pool is not self._given_pool:
             await self._pool.close()
         self._pool = None
