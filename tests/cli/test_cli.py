@@ -14,9 +14,12 @@ from psycopg.conninfo import make_conninfo
 
 from memorizz.memory_provider.postgresql import PostgreSQLProvider
 
-COMMANDS = ["demo", "doctor", "migrate", "stats", "search", "show", "server"]
+COMMANDS = ["demo", "doctor", "index", "migrate", "recall", "stats", "search", "show", "server"]
 # A whole call of each command that looks at a database.
-CALLS = [["demo"], ["doctor"], ["migrate"], ["migrate", "--check"], ["stats"], ["search", "tea"], ["show", "1"]]
+CALLS = [
+    ["demo"], ["doctor"], ["migrate"], ["migrate", "--check"], ["stats"], ["search", "tea"], ["show", "1"],
+    ["index", "list"], ["index", "build"], ["index", "rebuild"], ["index", "drop", "--invalid"], ["recall"],
+]  # fmt: skip
 NOBODY = "host=localhost port=1 dbname=postgres connect_timeout=2"
 
 
@@ -143,7 +146,7 @@ def test_two_servers_are_one_too_many(memorizz: Callable[..., Any], tmp_path: Pa
     assert "give one of them" in shown.stderr
 
 
-@pytest.mark.parametrize("call", [["stats"], ["search", "tea"], ["show", "1"], ["migrate", "--check"], ["doctor"]])
+@pytest.mark.parametrize("call", [call for call in CALLS if call not in (["demo"], ["migrate"])])
 def test_looking_makes_no_server(memorizz: Callable[..., Any], tmp_path: Path, call: list[str]) -> None:
     """Where there is no embedded server, a command that only looks says so and makes none."""
     shown = memorizz(*call, "--embedded", tmp_path / "none")
@@ -152,7 +155,7 @@ def test_looking_makes_no_server(memorizz: Callable[..., Any], tmp_path: Path, c
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("call", [["stats"], ["search", "tea"], ["show", "1"]])
+@pytest.mark.parametrize("call", [["stats"], ["search", "tea"], ["show", "1"], ["index", "build"], ["recall"]])
 def test_looking_makes_no_tables(memorizz: Callable[..., Any], dsn: str, call: list[str]) -> None:
     """Where there are no tables, a command that only looks says so and makes none."""
     for _ in range(2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -200,22 +201,33 @@ def test_a_dropped_extension(doctor: Callable[..., dict[str, Any]], migrated_dsn
     assert doctor(migrated_dsn)["findings"]["tables"]["level"] == "danger"
 
 
-def test_an_invalid_index(doctor: Callable[..., dict[str, Any]], migrated_dsn: str) -> None:
+def advised(memorizz: Callable[..., Any], finding: dict[str, Any], dsn: str) -> Any:
+    """Do what a finding advises."""
+    program, *words = shlex.split(finding["advice"].strip("`"))
+    assert program == "memorizz"
+    return memorizz(*words, "--dsn", dsn)
+
+
+def test_an_invalid_index(
+    doctor: Callable[..., dict[str, Any]], memorizz: Callable[..., Any], migrated_dsn: str
+) -> None:
     """An index that an interrupted build left behind is named, and the advice mends it."""
     execute(migrated_dsn, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'toolbox_embedding_idx'::regclass")
     finding = doctor(migrated_dsn)["findings"]["toolbox_embedding_idx"]
     assert finding["level"] == "warning"
-    execute(migrated_dsn, finding["advice"])
+    assert advised(memorizz, finding, migrated_dsn).code == 0
     assert "toolbox_embedding_idx" not in doctor(migrated_dsn)["findings"]
 
 
 @pytest.mark.parametrize("index", ["toolbox_embedding_idx", "toolbox_words_idx", "toolbox_name_idx"])
-def test_a_missing_index(doctor: Callable[..., dict[str, Any]], migrated_dsn: str, index: str) -> None:
+def test_a_missing_index(
+    doctor: Callable[..., dict[str, Any]], memorizz: Callable[..., Any], migrated_dsn: str, index: str
+) -> None:
     """An index that was dropped is named, and the advice makes it again."""
     execute(migrated_dsn, f"DROP INDEX {index}")
     finding = doctor(migrated_dsn)["findings"][index]
     assert finding["level"] == "warning"
-    execute(migrated_dsn, finding["advice"])
+    assert advised(memorizz, finding, migrated_dsn).code == 0
     assert index not in doctor(migrated_dsn)["findings"]
 
 
@@ -360,6 +372,15 @@ def test_indexes_larger_than_memory(facts: Facts) -> None:
     assert found == {"maintenance_work_mem": "warning", "shared_buffers": "warning"}
     sizes = {"maintenance_work_mem": 2**31, "shared_buffers": 2**34, "work_mem": 2**22}
     assert levels(replace(facts, indexes=grown, sizes=sizes)) == {}
+
+
+def test_the_command_for_an_index_names_the_schema(facts: Facts) -> None:
+    """Whoever looked at another schema than the connection's own is told to build there."""
+    bare = replace(facts, missing_indexes={"toolbox_words_idx": "toolbox"})
+    elsewhere = PostgreSQLConfig("localhost", schema="my memories")
+    assert judge(bare, elsewhere)[0].advice == "`memorizz index build --store toolbox --schema 'my memories'`"
+    others = [index for index in facts.indexes if index.method != "hnsw"]
+    assert judge(replace(bare, indexes=others), LOCAL)[0].advice.endswith("--kind none`")
 
 
 def test_many_vectors(facts: Facts) -> None:

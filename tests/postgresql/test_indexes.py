@@ -71,7 +71,7 @@ def make(maintain: Maintenance, jobs: list[Job], **options: Any) -> list[Made]:
 
 @pytest.fixture
 def somebody_writes(migrated_dsn: str) -> Callable[[], AbstractContextManager[int]]:
-    """Leave a transaction open that has written to the store, which what runs CONCURRENTLY waits for; give its process."""
+    """Leave a transaction open that has written to the store, for what runs CONCURRENTLY to wait for; give its pid."""
 
     @contextmanager
     def write() -> Iterator[int]:
