@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from memorizz.memory_provider.postgresql import PostgreSQLConfig
+from memorizz.errors import ProviderClosed
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
+
+LONG = MemoryType.LONG_TERM_MEMORY
 
 # --- forks --------------------------------------------------------------------------------------------------------
 
@@ -51,3 +58,64 @@ def test_a_forked_child_is_refused_and_its_end_leaves_the_parent_its_connections
     command = [sys.executable, "-c", FORK, face, config.conninfo]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+# --- tasks and threads in one transaction -------------------------------------------------------------------------
+
+EAST = [1.0, 0.0, 0.0, 0.0]
+COUNT = 20
+
+
+def documents() -> list[dict[str, Any]]:
+    return [{"id": str(n), "memory_id": str(n), "embedding": EAST} for n in range(COUNT)]
+
+
+def question(n: int) -> dict[str, Any]:
+    return {"embedding": EAST, "memory_id": str(n)}
+
+
+def test_tasks_in_one_transaction_each_get_their_own_answer(config: PostgreSQLConfig) -> None:
+    """Searches and writes gathered inside one block, each a pipeline or a statement, do not mix."""
+
+    async def main() -> None:
+        async with AsyncPostgreSQLProvider(config) as provider, provider.transaction() as tx:
+            await tx.store_many(documents(), LONG)
+            calls = [tx.retrieve_by_query(question(n), LONG, limit=5) for n in range(COUNT)]
+            writes = [tx.update_by_id(str(n), {"n": n}, LONG) for n in range(COUNT)]
+            found = await asyncio.gather(*calls, *writes)
+            assert [[hit["id"] for hit in hits] for hits in found[:COUNT]] == [[str(n)] for n in range(COUNT)]
+            assert found[COUNT:] == [True] * COUNT
+
+    asyncio.run(main())
+
+
+def test_threads_in_one_transaction_each_get_their_own_answer(provider: PostgreSQLProvider) -> None:
+    """The same with threads."""
+    with ThreadPoolExecutor(8) as threads, provider.transaction() as tx:
+        tx.store_many(documents(), LONG)
+        found = threads.map(lambda n: tx.retrieve_by_query(question(n), LONG, limit=5), range(COUNT))
+        assert [[hit["id"] for hit in hits] for hits in found] == [[str(n)] for n in range(COUNT)]
+
+
+def test_what_outlives_its_transaction_does_not_reach_the_connection(config: PostgreSQLConfig) -> None:
+    """Calls that are still on their way when the block ends do nothing on a connection that is others' by then."""
+
+    async def main() -> None:
+        async with AsyncPostgreSQLProvider(config.replace(max_size=1)) as provider:
+            await provider.store_many(documents(), LONG)
+            tasks: list[asyncio.Task[Any]] = []
+
+            async def block() -> None:
+                async with provider.transaction() as tx:
+                    tasks.extend(asyncio.ensure_future(tx.delete_by_id(str(n), LONG)) for n in range(COUNT))
+                    await tasks[0]
+                    raise KeyError
+
+            with pytest.raises(KeyError):
+                await block()
+            late = await asyncio.gather(*tasks, return_exceptions=True)
+            assert any(isinstance(each, ProviderClosed) for each in late)
+            assert {True} >= {each for each in late if not isinstance(each, ProviderClosed)}
+            assert await provider.count(LONG) == COUNT
+
+    asyncio.run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import weakref
 from abc import abstractmethod
@@ -207,11 +208,12 @@ class Transaction(_Methods):
         self.embedder = embedder
         self._connection = connection
         self._where = where
-        self.over = False
+        self._over = False
+        # The steps of several threads are one after the other: what a pipeline brings is its own.
+        self._one_step = threading.Lock()
 
     def run(self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        if self.over:
-            raise ProviderClosed("the transaction is over: start another one")
+        self._check_open()
         return drive(operation(self._schema, *args, **kwargs), self._perform)
 
     run_whole = run
@@ -219,8 +221,19 @@ class Transaction(_Methods):
     def _perform(self, step: Step) -> Any:
         if isinstance(step, Embed):
             return self._embed(step)
-        with translating(self._where):
+        with self._one_step, translating(self._where):
+            self._check_open()
             return perform(self._connection, step)
+
+    def _check_open(self) -> None:
+        if self._over:
+            raise ProviderClosed("the transaction is over: start another one")
+
+    def end(self) -> None:
+        """Let no further step begin, and wait for one that another thread has begun."""
+        self._over = True
+        with self._one_step:
+            pass
 
 
 class PostgreSQLProvider(_Methods, MemoryProvider):
@@ -298,7 +311,7 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
                     of_caller = error
                     raise
                 finally:
-                    transaction.over = True
+                    transaction.end()
                 if connection.info.transaction_status == TransactionStatus.INERROR:
                     raise DatabaseError("nothing of the transaction was kept: an operation in it had failed")
         except DriverError as error:

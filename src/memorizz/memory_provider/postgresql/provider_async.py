@@ -228,13 +228,14 @@ class AsyncTransaction(_Methods):
         self.embedder = embedder
         self._connection = connection
         self._where = where
-        self.over = False
+        self._over = False
+        # The steps of several tasks are one after the other: what a pipeline brings is its own.
+        self._one_step = asyncio.Lock()
 
     async def run(
         self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        if self.over:
-            raise ProviderClosed("the transaction is over: start another one")
+        self._check_open()
         return await drive(operation(self._schema, *args, **kwargs), self._perform)
 
     run_whole = run
@@ -242,8 +243,20 @@ class AsyncTransaction(_Methods):
     async def _perform(self, step: Step) -> Any:
         if isinstance(step, Embed):
             return await self._embed(step)
-        with translating(self._where):
-            return await perform(self._connection, step)
+        async with self._one_step:
+            with translating(self._where):
+                self._check_open()
+                return await perform(self._connection, step)
+
+    def _check_open(self) -> None:
+        if self._over:
+            raise ProviderClosed("the transaction is over: start another one")
+
+    async def end(self) -> None:
+        """Let no further step begin, and wait for one that another task has begun."""
+        self._over = True
+        async with self._one_step:
+            pass
 
 
 class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
@@ -359,7 +372,7 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
                     of_caller = error
                     raise
                 finally:
-                    transaction.over = True
+                    await transaction.end()
                 if connection.info.transaction_status == TransactionStatus.INERROR:
                     raise DatabaseError("nothing of the transaction was kept: an operation in it had failed")
         except DriverError as error:
