@@ -122,7 +122,7 @@ def test_the_leaves_need_nothing_but_each_other(package: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "room", ["_steps", "_values", "_stores", "_filters", "_queries", "_search", "_ranking", "_operations"]
+    "room", ["_steps", "_values", "_stores", "_filters", "_queries", "_changes", "_search", "_ranking", "_operations"]
 )
 def test_what_is_said_once_knows_no_face(room: str) -> None:
     """The rooms below the faces need no face, no driver, no pool and no event loop."""
@@ -172,7 +172,7 @@ _STATEMENT = re.compile(
     r"|ALTER\s+TABLE\s|DROP\s+(TABLE|INDEX|SCHEMA)\s|SET\s+LOCAL\s|TRUNCATE\s)"
 )
 # The doctor's findings quote the SQL that a person is to run.
-_SQL = ("_queries", "_search", "_ranking", "_filters", "_indexes", "_migrate", "_doctor", "_findings")
+_SQL = ("_queries", "_changes", "_search", "_ranking", "_filters", "_indexes", "_migrate", "_doctor", "_findings")
 _ROOMS_OF_SQL = {f"{POSTGRESQL}.{room}" for room in _SQL}
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from memorizz.errors import ConfigurationError, DimensionMismatch, FilterError, InvalidDocument
 from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql._ranking import statement
+from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql._search import (
     MOST_COMPARED,
     Options,
@@ -27,6 +27,7 @@ from memorizz.memory_provider.postgresql._search import (
     weights,
     without_names,
 )
+from memorizz.memory_provider.postgresql._steps import Batch, Query
 from memorizz.memory_provider.postgresql._stores import Schema, Store
 
 FEW, INDEX, BITS, EXACT = Way.FEW, Way.INDEX, Way.BITS, Way.EXACT
@@ -222,21 +223,57 @@ def test_depth(query: Any, limit: int, depth: int, by_bits: int) -> None:
     ],
 )
 def test_what_is_set_for_the_statement(way: Way, query: Any, expected: dict[str, str]) -> None:
-    """A statement asks for what it needs set, and for nothing else."""
+    """What the index is to do, and nothing where nothing is needed."""
     assert settings(search(query), way) == expected
 
 
-@pytest.mark.parametrize("way", Way)
-@pytest.mark.parametrize("query", [VECTOR | FILTER, VECTOR | WORDS | FILTER])
-def test_no_statement_runs_on_a_generic_plan(way: Way, query: Any) -> None:
-    """It is planned for its own values; one that counts accesses is never sent twice."""
-    for touch in (False, True):
-        sent = statement(search(query, touch=touch), HNSW.store(LONG), way)
-        set_before = settings(search(query, touch=touch), way)
-        assert sent.custom_plan or set_before["plan_cache_mode"] == "force_custom_plan"
-        assert sent.repeatable is not touch
-        # A statement is put together once for its shape.
-        assert statement(search(query, limit=3, touch=touch), HNSW.store(LONG), way).sql is sent.sql
+def seen(rows: int) -> list[tuple[Any, ...]]:
+    """What a statement brings that found nothing it may return, and saw some rows."""
+    return [(None,) * 20 + (rows,)]
+
+
+def queries_of(step: Any) -> list[Query]:
+    return list(step.queries) if isinstance(step, Batch) else [step]
+
+
+@pytest.mark.parametrize("words", [{}, WORDS], ids=["meaning", "meaning and words"])
+@pytest.mark.parametrize("touch", [False, True])
+def test_each_way_is_one_round_trip(words: Any, touch: bool) -> None:
+    """Settings and statement go together; the next way is tried where the one before may have lost a row."""
+    asked = search(VECTOR | FILTER | words)
+    operation = operations.retrieve_by_query(HNSW, VECTOR | FILTER | words, LONG, 10, touch=touch, explain=True)
+    step = next(operation)
+    sent = [queries_of(step)]
+    # More than were compared match; and of those near the query too few.
+    sent.append(queries_of(operation.send(seen(MOST_COMPARED + 1))))
+    sent.append(queries_of(operation.send([[], seen(asked.depth - 1)])))
+    for way, queries in zip((FEW, INDEX, EXACT), sent, strict=True):
+        *before, statement = queries
+        assert [dict(query.parameters) for query in before] == [settings(asked, way)] * bool(settings(asked, way))
+        # It is planned for its own values, and what is touched must not be counted twice.
+        assert statement.custom_plan or settings(asked, way)["plan_cache_mode"] == "force_custom_plan"
+        assert statement.repeatable is not touch
+    with pytest.raises(StopIteration) as end:
+        operation.send([[], []])
+    assert end.value.value == []
+    assert end.value.value.explanation["tried"] == ["few", "index", "exact"]
+
+
+def test_what_is_accepted_ends_the_search() -> None:
+    """No further way is tried."""
+    operation = operations.retrieve_by_query(HNSW, VECTOR | FILTER, LONG, 10)
+    next(operation)
+    with pytest.raises(StopIteration):
+        operation.send(seen(MOST_COMPARED))
+
+
+def test_a_search_of_one_shape_is_one_statement() -> None:
+    """Put together once, whatever the values and the limit."""
+    shapes = [
+        queries_of(next(operations.retrieve_by_query(HNSW, VECTOR | {"memory_id": memory}, LONG, limit)))[-1].sql
+        for memory, limit in (("m1", 10), ("m2", 1), ("m3", 500))
+    ]
+    assert shapes[0] is shapes[1] is shapes[2]
 
 
 # --- what is asked ------------------------------------------------------------------------------------------------
@@ -290,6 +327,7 @@ def test_the_callers_query_is_not_changed() -> None:
         ({"embedding": "1, 2, 3, 4"}, 1, InvalidDocument),
         (VECTOR, -1, ConfigurationError),
         (VECTOR, True, ConfigurationError),
+        (VECTOR, 2**63, ConfigurationError),
         (VECTOR, 1.5, ConfigurationError),
         (VECTOR, "10", ConfigurationError),
         (VECTOR, None, ConfigurationError),
@@ -313,6 +351,19 @@ def test_an_ef_search_that_cannot_be(ef_search: Any) -> None:
     """It is a whole number that pgvector takes."""
     with pytest.raises(ConfigurationError, match="ef_search"):
         Options(ef_search=ef_search)
+
+
+@pytest.mark.parametrize("min_score", ["0.5", math.nan, math.inf, [1]])
+def test_a_min_score_that_cannot_be(min_score: Any) -> None:
+    """It is a finite number."""
+    with pytest.raises(ConfigurationError, match="min_score"):
+        Options(min_score=min_score)
+
+
+def test_a_ranking_is_a_ranking() -> None:
+    """A dict of weights is none."""
+    with pytest.raises(ConfigurationError, match="Ranking"):
+        Options(ranking={"words": 1})  # type: ignore[arg-type]
 
 
 # --- the ranking --------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from memorizz.errors import MemorizzError
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql._driver_shared import (
     CANCEL_SECONDS,
+    JsonbLoader,
     Rows,
     brings_rows,
     log,
@@ -29,7 +30,7 @@ from memorizz.memory_provider.postgresql._errors import (
     is_starting_up,
     translating,
 )
-from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Statement, Step
+from memorizz.memory_provider.postgresql._steps import Batch, Copy, Operation, Query, Statement, Step
 from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 
@@ -82,6 +83,12 @@ def perform(connection: AnyConnection, step: Statement) -> Any:
         with connection.pipeline():
             cursors = [_execute(connection, query) for query in step.queries]
         brought = [_rows(cursor) for cursor in cursors]
+    elif isinstance(step, Copy):
+        with connection.cursor().copy(step.sql) as copy:
+            copy.set_types(step.types)
+            for row in step.rows:
+                copy.write_row(row)
+        brought = None
     else:
         brought = connection.execute(step.sql) and None
     log(step, started, brought)
@@ -135,6 +142,7 @@ def open_schema(config: PostgreSQLConfig, connection: AnyConnection, embedder: E
 def make_pool(config: PostgreSQLConfig, conninfo: str) -> ConnectionPool[Connection]:
     def configure(connection: Connection) -> None:
         connection.operation_timeout = config.operation_timeout
+        connection.adapters.register_loader("jsonb", JsonbLoader)
 
     return ConnectionPool(
         conninfo,

@@ -18,6 +18,7 @@ from memorizz.errors import MemorizzError
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql._driver_shared import (
     CANCEL_SECONDS,
+    JsonbLoader,
     Rows,
     brings_rows,
     log,
@@ -30,7 +31,7 @@ from memorizz.memory_provider.postgresql._errors import (
     is_starting_up,
     translating,
 )
-from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Statement, Step
+from memorizz.memory_provider.postgresql._steps import Batch, Copy, Operation, Query, Statement, Step
 from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 
@@ -83,6 +84,12 @@ async def perform(connection: AnyConnection, step: Statement) -> Any:
         async with connection.pipeline():
             cursors = [await _execute(connection, query) for query in step.queries]
         brought = [await _rows(cursor) for cursor in cursors]
+    elif isinstance(step, Copy):
+        async with connection.cursor().copy(step.sql) as copy:
+            copy.set_types(step.types)
+            for row in step.rows:
+                await copy.write_row(row)
+        brought = None
     else:
         brought = await connection.execute(step.sql) and None
     log(step, started, brought)
@@ -140,6 +147,7 @@ async def open_schema(
 def make_pool(config: PostgreSQLConfig, conninfo: str) -> AsyncConnectionPool[AsyncConnection]:
     async def configure(connection: AsyncConnection) -> None:
         connection.operation_timeout = config.operation_timeout
+        connection.adapters.register_loader("jsonb", JsonbLoader)
 
     return AsyncConnectionPool(
         conninfo,

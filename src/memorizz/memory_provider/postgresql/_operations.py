@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, Literal, cast
 from uuid import UUID
 
 from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
 from memorizz.memory_provider.base import Document, Filter, Hits, Ranking, StoreName
 from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql import _changes as changes
 from memorizz.memory_provider.postgresql import _queries as queries
 from memorizz.memory_provider.postgresql import _ranking, _search, _values
 from memorizz.memory_provider.postgresql._agents import agent_document
@@ -30,7 +32,7 @@ def store(schema: Schema, data: Mapping[str, Any], memory_store_type: StoreName)
     target = schema.store(memory_store_type)
     document = (yield from embed(target, [data]))[0]
     row = target.row(document)
-    stored = yield from fetch(queries.upsert(target, row))
+    stored = yield from fetch(changes.upsert(target, row))
     if not stored:
         yield from _store_again(target, [row])
     return row.name
@@ -43,19 +45,28 @@ def store_many(
     names: list[str] = []
     for batch in batches(documents):
         rows = [each if isinstance(each, Row) else target.row(each) for each in batch]
-        results = yield from fetch_all([queries.upsert(target, row) for row in rows])
-        expired = [row for row, stored in zip(rows, results, strict=True) if not stored]
-        if expired:
-            yield from _store_again(target, expired)
+        for columns, run in groupby(rows, key=lambda row: row.inserted if row.is_new else None):
+            yield from _store_run(target, list(run), all_new=columns is not None)
         names += [row.name for row in rows]
     return names
+
+
+def _store_run(target: Store, rows: Sequence[Row], all_new: bool) -> Operation[None]:
+    """Store documents that follow each other: new ones with the same columns, or such as may exist already."""
+    if all_new:
+        yield changes.copy(target, rows)
+        return
+    results = yield from fetch_all([changes.upsert(target, row) for row in rows])
+    expired = [row for row, stored in zip(rows, results, strict=True) if not stored]
+    if expired:
+        yield from _store_again(target, expired)
 
 
 def _store_again(target: Store, rows: Sequence[Row]) -> Operation[None]:
     """Store documents under the ids of expired ones, which must not be merged with them."""
     steps: list[Query] = []
     for row in rows:
-        steps += [queries.delete_expired(target, row.values["id"]), queries.upsert(target, row)]
+        steps += [changes.delete_expired(target, row.values["id"]), changes.upsert(target, row)]
     yield from fetch_all(steps)
 
 
@@ -68,7 +79,7 @@ def update_by_id(schema: Schema, id: Any, data: Mapping[str, Any], memory_store_
         raise InvalidDocument("id", f"the data has the id {given_id(data)!r}, the document to update is {name!r}")
     key = _values.id_key(name)
     document = (yield from embed(target, [data], key))[0]
-    rows = yield from fetch(queries.update(target, target.row(document, key)))
+    rows = yield from fetch(changes.update(target, target.row(document, key)))
     return bool(rows)
 
 
@@ -339,7 +350,7 @@ def delete_by_id(schema: Schema, id: Any, memory_store_type: StoreName) -> Opera
     name = _values.id_text(id)
     if name is None:
         return False
-    rows = yield from fetch(queries.delete_by_id(target, _values.id_key(name)))
+    rows = yield from fetch(changes.delete_by_id(target, _values.id_key(name)))
     return _was_live(rows)
 
 
@@ -348,18 +359,18 @@ def delete_by_name(schema: Schema, name: str, memory_store_type: StoreName) -> O
     text = _values.searched(name)
     if text is None:
         return False
-    rows = yield from fetch(queries.delete_newest_by_name(target, text))
+    rows = yield from fetch(changes.delete_newest_by_name(target, text))
     return bool(rows)
 
 
 def delete_all(schema: Schema, memory_store_type: StoreName) -> Operation[bool]:
-    yield from fetch(queries.delete_all(schema.store(memory_store_type)))
+    yield from fetch(changes.delete_all(schema.store(memory_store_type)))
     return True
 
 
 def purge_expired(schema: Schema, memory_store_type: StoreName | None = None) -> Operation[int]:
     types = list(MemoryType) if memory_store_type is None else [MemoryType.of(memory_store_type)]
-    results = yield from fetch_all([queries.delete_expired(schema.store(each)) for each in types])
+    results = yield from fetch_all([changes.delete_expired(schema.store(each)) for each in types])
     return sum(rows[0][0] for rows in results)
 
 
@@ -402,7 +413,7 @@ def delete_memagent(schema: Schema, id: Any, cascade: bool = False) -> Operation
     name = _values.id_text(id)
     if name is None:
         return False
-    rows = yield from fetch(queries.delete_agent_and_memories(schema, _values.id_key(name)))
+    rows = yield from fetch(changes.delete_agent_and_memories(schema, _values.id_key(name)))
     return _was_live(rows)
 
 

@@ -1,4 +1,4 @@
-"""Every SELECT, INSERT, UPDATE and DELETE that is no search.
+"""Every SELECT that is no search.
 
 A statement is composed once for each shape and kept; what differs from call to call is bound. `d` is the document's
 row in each of them, as in the conditions of the filters.
@@ -14,15 +14,12 @@ from uuid import UUID
 
 from psycopg import sql
 
-from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql._filters import condition
 from memorizz.memory_provider.postgresql._steps import Query
-from memorizz.memory_provider.postgresql._stores import COLUMNS, EMBEDDING, SELECTED, TIMES, Kind, Row, Schema, Store
+from memorizz.memory_provider.postgresql._stores import SELECTED, TIMES, Schema, Store
 
 # A document is there until it has expired.
 LIVE = sql.SQL("(d.expires_at IS NULL OR d.expires_at > now())")
-
-_CASTS = {Kind.OBJECT: sql.SQL("::jsonb"), Kind.TIME: sql.SQL("::timestamptz"), Kind.TEXT: sql.SQL("::text")}
 
 
 def raw(text: str) -> sql.SQL:
@@ -81,10 +78,10 @@ def by_id(store: Store, key: UUID, include_embedding: bool) -> Query:
 
 
 def newest_by_name(store: Store, name: str, include_embedding: bool) -> Query:
-    return Query(_select(store, "d.name = %(name)s", _NEWEST, include_embedding), {"name": name})
+    return Query(_select(store, "d.name = %(name)s", NEWEST, include_embedding), {"name": name})
 
 
-_NEWEST: LiteralString = "ORDER BY d.created_at DESC, d.seq DESC LIMIT 1"
+NEWEST: LiteralString = "ORDER BY d.created_at DESC, d.seq DESC LIMIT 1"
 
 
 def matching(
@@ -289,152 +286,3 @@ def reset(settings: Mapping[str, str]) -> Query:
         b"SELECT set_config(name, reset_val, true) FROM pg_settings WHERE name = ANY (%(names)s)",
         {"names": list(settings)},
     )
-
-
-# --- writing ------------------------------------------------------------------------------------------------------
-
-
-def _value(column: str, vector_type: sql.Identifier) -> sql.Composable:
-    """The placeholder of a column, with its type, so that a statement means the same whatever is bound."""
-    if column == EMBEDDING:
-        return sql.SQL("{}::{}").format(sql.Placeholder(column), vector_type)
-    kind = COLUMNS[column].kind
-    return sql.Placeholder(column) + _CASTS.get(kind, raw(f"::{kind.value}"))
-
-
-def _merge(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composable]) -> sql.Composed:
-    """The assignments that merge given keys into a document, whose values are in `source`.
-
-    A key with a column leaves `data`, where an earlier None of it may stand.
-    """
-    keys = sql.SQL("d.data")
-    columns = [name for name in merged if name != EMBEDDING]
-    if columns:
-        keys = sql.SQL("(d.data - {}::text[])").format(sql.Literal(columns))
-    assignments: list[sql.Composable] = [
-        sql.SQL("{} = {}").format(sql.Identifier(name), source[name]) for name in merged
-    ]
-    assignments.append(sql.SQL("data = {} || {}").format(keys, source["data"]))
-    assignments.append(sql.SQL("updated_at = clock_timestamp()"))
-    return sql.SQL(", ").join(assignments)
-
-
-@lru_cache(maxsize=1024)
-def _upsert(store: Store, inserted: tuple[str, ...], merged: tuple[str, ...]) -> bytes:
-    vector_type = sql.Identifier(store.schema.vector_schema, "vector")
-    template = sql.SQL(
-        "INSERT INTO {table} AS d (id, data{names}) VALUES (%(id)s, %(data)s::jsonb{values}) "
-        "ON CONFLICT ON CONSTRAINT {primary_key} DO UPDATE SET {merge} WHERE {live} RETURNING true"
-    )
-    return template.format(
-        table=store.table,
-        names=sql.Composed([sql.SQL(", {}").format(sql.Identifier(name)) for name in inserted]),
-        values=sql.Composed([sql.SQL(", {}").format(_value(name, vector_type)) for name in inserted]),
-        primary_key=store.primary_key,
-        merge=_merge(store, merged, {name: sql.Identifier("excluded", name) for name in (*merged, "data")}),
-        live=LIVE,
-    ).as_bytes(None)
-
-
-def upsert(store: Store, row: Row) -> Query:
-    """Insert a document, or merge it into the one with its id. Brings no row where that one has expired."""
-    return Query(_upsert(store, row.inserted, row.merged), row.values)
-
-
-@lru_cache(maxsize=1024)
-def _update(store: Store, merged: tuple[str, ...]) -> bytes:
-    vector_type = sql.Identifier(store.schema.vector_schema, "vector")
-    source: dict[str, sql.Composable] = {name: _value(name, vector_type) for name in merged}
-    template = sql.SQL("UPDATE {table} AS d SET {merge} WHERE d.id = %(id)s AND {live} RETURNING true")
-    return template.format(
-        table=store.table, merge=_merge(store, merged, source | {"data": sql.SQL("%(data)s::jsonb")}), live=LIVE
-    ).as_bytes(None)
-
-
-def update(store: Store, row: Row) -> Query:
-    """Merge a document into the one with its id; brings a row where there is one."""
-    return Query(_update(store, row.merged), row.values)
-
-
-# --- deleting -----------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=64)
-def _delete_by_id(store: Store) -> bytes:
-    template = sql.SQL("DELETE FROM {table} AS d WHERE d.id = %(id)s RETURNING {live}")
-    return template.format(table=store.table, live=LIVE).as_bytes(None)
-
-
-def delete_by_id(store: Store, key: UUID) -> Query:
-    """Delete one document; brings a row that says whether it was still live."""
-    return Query(_delete_by_id(store), {"id": key}, repeatable=False)
-
-
-@lru_cache(maxsize=64)
-def _delete_newest(store: Store) -> bytes:
-    # The lock makes two callers at once delete two documents, and not one of them report what the other deleted. A part
-    # that is not materialized may be run again for each row, and finds the next newest every time.
-    template = sql.SQL(
-        "WITH newest AS MATERIALIZED ("
-        "SELECT d.id FROM {table} AS d WHERE {live} AND d.name = %(name)s {newest} FOR UPDATE) "
-        "DELETE FROM {table} AS d USING newest WHERE d.id = newest.id RETURNING true"
-    )
-    return template.format(table=store.table, live=LIVE, newest=sql.SQL(_NEWEST)).as_bytes(None)
-
-
-def delete_newest_by_name(store: Store, name: str) -> Query:
-    return Query(_delete_newest(store), {"name": name}, repeatable=False)
-
-
-@lru_cache(maxsize=64)
-def _delete_all(store: Store) -> bytes:
-    return sql.SQL("DELETE FROM {table}").format(table=store.table).as_bytes(None)
-
-
-def delete_all(store: Store) -> Query:
-    return Query(_delete_all(store))
-
-
-@lru_cache(maxsize=64)
-def _delete_expired(store: Store, where: LiteralString) -> bytes:
-    template = sql.SQL(
-        "WITH gone AS (DELETE FROM {table} AS d WHERE d.expires_at <= now() {where} RETURNING 1) "
-        "SELECT count(*) FROM gone"
-    )
-    return template.format(table=store.table, where=sql.SQL(where)).as_bytes(None)
-
-
-def delete_expired(store: Store, key: UUID | None = None) -> Query:
-    """Delete what has expired, or only the document under `key`; brings how many."""
-    if key is not None:
-        return Query(_delete_expired(store, "AND d.id = %(id)s"), {"id": key}, repeatable=False)
-    return Query(_delete_expired(store, ""), repeatable=False)
-
-
-@lru_cache(maxsize=16)
-def _delete_agent_and_memories(schema: Schema) -> bytes:
-    agents = schema.store(MemoryType.MEMAGENT)
-    template = sql.SQL(
-        "WITH gone AS (DELETE FROM {agents} AS d WHERE d.id = %(id)s RETURNING d.*), "
-        "own AS MATERIALIZED ("
-        "SELECT own.memory_id FROM gone AS d, {listed} AS own (memory_id) WHERE {live} EXCEPT "
-        "SELECT other.memory_id FROM {agents} AS d, {listed} AS other (memory_id) WHERE d.id <> %(id)s AND {live}), "
-        "{deletes} SELECT {live} FROM gone AS d"
-    )
-    listed = sql.SQL(
-        "jsonb_array_elements_text("
-        "CASE jsonb_typeof(d.data -> 'memory_ids') WHEN 'array' THEN d.data -> 'memory_ids' END)"
-    )
-    deletes = sql.SQL(", ").join(
-        sql.SQL("{} AS (DELETE FROM {} WHERE memory_id = ANY (ARRAY(SELECT memory_id FROM own)))").format(
-            sql.Identifier(f"of_{memory_type.value}"), schema.store(memory_type).table
-        )
-        for memory_type in MemoryType
-        if memory_type is not MemoryType.MEMAGENT
-    )
-    return template.format(agents=agents.table, live=LIVE, listed=listed, deletes=deletes).as_bytes(None)
-
-
-def delete_agent_and_memories(schema: Schema, key: UUID) -> Query:
-    """Delete an agent and what carries its memory_ids, save the memories that another agent lists."""
-    return Query(_delete_agent_and_memories(schema), {"id": key}, repeatable=False)

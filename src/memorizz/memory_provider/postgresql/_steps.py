@@ -45,6 +45,19 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """Rows for COPY ... FROM STDIN (FORMAT BINARY), of the types named. Brings back nothing."""
+
+    sql: bytes
+    types: Sequence[str]
+    rows: Sequence[Row]
+
+    @property
+    def repeatable(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """DDL: any number of statements without parameters, in the transaction of the operation. Brings back nothing."""
 
@@ -63,7 +76,7 @@ class Embed:
     kind: Literal["query", "document"]
 
 
-Statement = Query | Batch | Script
+Statement = Query | Batch | Copy | Script
 Step = Statement | Embed
 
 T = TypeVar("T")

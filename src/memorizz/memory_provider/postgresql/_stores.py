@@ -88,14 +88,15 @@ class Row:
     """A document on its way to its table.
 
     `name` is its id as the caller knows it, `values` are the parameters of the statement. A new document sets the
-    columns `inserted`; one that exists already gets
-    those of `merged`, and keeps the others.
+    columns `inserted`; one that exists already gets those of `merged`, and keeps the others. `is_new` says that the id
+    was made for it, so that there is none.
     """
 
     name: str
     values: dict[str, Any]
     inserted: tuple[str, ...]
     merged: tuple[str, ...]
+    is_new: bool
 
 
 # Compared by identity, which is all that the caches of statements need, and costs nothing.
@@ -166,12 +167,13 @@ class Store:
         # In one order, so that documents with the same keys share one statement.
         merged = tuple(sorted(set(values).difference(_CLOCKS)))
         inserted = self._defaults(values)
+        is_new = name is None and key is None
         if key is None:
             key = _values.id_key(name) if name is not None else _values.new_id()
         if name is not None and str(key) != name:
             extra[GIVEN_ID] = name
         values |= {"id": key, "data": _values.to_json(extra, "", self.schema.on_invalid_text)}
-        return Row(name or str(key), values, inserted, merged)
+        return Row(name or str(key), values, inserted, merged, is_new)
 
     def _put(self, path: Any, value: Any, values: dict[str, Any], extra: dict[str, Any]) -> None:
         """Put one key of a document where it belongs."""

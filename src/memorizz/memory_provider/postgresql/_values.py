@@ -27,7 +27,7 @@ _MAX_DEPTH = 256
 _MAX_DIGITS = 4300
 _MAX_FLOAT4 = float(np.finfo(np.float32).max)
 # pgvector adds up the squares in single precision.
-_MIN_LENGTH, _MAX_LENGTH = 1e-15, 1e18
+_MIN_SQUARE, _MAX_SQUARE = 1e-30, 1e36
 
 _quote: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -257,21 +257,27 @@ def vector(value: Any, *, dimensions: int, store: str, path: str = "embedding") 
         raise InvalidDocument(path, f"expected a list of numbers or a one-dimensional array, got {_described(value)}")
     if len(array) != dimensions:
         raise DimensionMismatch(expected=dimensions, got=len(array), store=store)
-    with np.errstate(over="ignore"):
-        single = array.astype(">f4")
+    with np.errstate(over="ignore", invalid="ignore"):
+        single = array.astype(np.float32)
+        square = float(single @ single)
+    # One comparison for what is right; what is wrong is told apart below. NaN and infinity fail it too.
+    if not _MIN_SQUARE < square < _MAX_SQUARE:
+        raise InvalidDocument(path, _unfit(array, single))
+    return len(single).to_bytes(2) + b"\0\0" + single.astype(">f4").tobytes()
+
+
+def _unfit(array: Any, single: Any) -> str:
+    """Return why the cosine of a vector cannot be taken."""
     if not np.isfinite(single).all():
         reason = "holds NaN or infinity" if not np.isfinite(array).all() else f"holds a number above {_MAX_FLOAT4:.3g}"
-        raise InvalidDocument(path, f"the vector {reason}; every number must be finite in single precision")
+        return f"the vector {reason}; every number must be finite in single precision"
     if not single.any():
-        raise InvalidDocument(path, "the vector is all zero: it has no direction, so nothing can be near it")
+        return "the vector is all zero: it has no direction, so nothing can be near it"
     length = float(np.linalg.norm(single.astype(np.float64)))
-    if not _MIN_LENGTH < length < _MAX_LENGTH:
-        raise InvalidDocument(
-            path,
-            f"the vector's length is {length:.3g}, of which no square can be taken in single precision; "
-            f"expected one between {_MIN_LENGTH:.0e} and {_MAX_LENGTH:.0e}: divide the vector by its length",
-        )
-    return len(single).to_bytes(2) + b"\0\0" + single.tobytes()
+    return (
+        f"the vector's length is {length:.3g}, of which no square can be taken in single precision; "
+        f"expected one between {_MIN_SQUARE**0.5:.0e} and {_MAX_SQUARE**0.5:.0e}: divide the vector by its length"
+    )
 
 
 def from_vector(binary: bytes) -> list[float]:
