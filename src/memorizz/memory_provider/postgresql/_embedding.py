@@ -1,15 +1,19 @@
 """What of a document is embedded, and when: where the provider has an embedder and the document no embedding.
 
 The text is the `content`, after "role: " in a conversation and after "name: " elsewhere, for who speaks and what a
-thing is called belong to its meaning. Agents and documents without content are not embedded; neither is a document
-whose `embedding` was given, be it None.
+thing is called belong to its meaning. The vector follows the text: a document is embedded where its text differs from
+the one that is stored under its id, and loses its vector where nothing is left to embed. Where the text stays, so does
+the vector, whoever made it. Agents are not embedded; neither is a document whose `embedding` was given, be it None.
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +25,8 @@ from memorizz.memory_provider.postgresql._steps import Embed, Operation, fetch
 from memorizz.memory_provider.postgresql._stores import EMBEDDING, Row, Schema, Store, batches, given_id
 
 Document = Mapping[str, Any]
+# What the text is made of, by key, as it is stored; "" for what is missing.
+Parts = dict[str, str]
 
 
 def prefix_key(store: Store) -> str:
@@ -28,75 +34,127 @@ def prefix_key(store: Store) -> str:
     return "role" if store.memory_type is MemoryType.CONVERSATION_MEMORY else "name"
 
 
-def embedded_text(store: Store, document: Document) -> str | None:
-    """Return the text of a document that is embedded, or None."""
-    content, prefix = document.get("content"), document.get(prefix_key(store))
-    if not isinstance(content, str) or not content.strip():
+def embedded_text(store: Store, parts: Parts) -> str | None:
+    """Return the text that is embedded, or None where there is nothing to embed."""
+    content, prefix = parts.get("content", ""), parts.get(prefix_key(store), "")
+    if not content.strip():
         return None
-    return f"{prefix}: {content}" if isinstance(prefix, str) and prefix.strip() else content
+    return f"{prefix}: {content}" if prefix.strip() else content
 
 
 def embed(store: Store, documents: Sequence[Document], key: UUID | None = None) -> Operation[list[Document]]:
     """Return documents, with an embedding where they are to have one; `key` is the id of a document to update."""
-    if not store.schema.embeds or store.memory_type is MemoryType.MEMAGENT:
+    if not _embeds(store):
         return list(documents)
-    stored = yield from _stored(store, documents, key)
-    texts: dict[int, str] = {}
-    for place, (document, before) in enumerate(zip(documents, stored, strict=True)):
-        changes = {"content", prefix_key(store)} & set(document)
-        text = embedded_text(store, {**before, **document}) if changes and EMBEDDING not in document else None
-        if text is not None:
-            texts[place] = text
+    keys = [key or _given_key(document) for document in documents]
+    stored = yield from _stored(store, documents, keys)
+    return (yield from _embed(store, documents, keys, stored))
+
+
+def _embeds(store: Store) -> bool:
+    return store.schema.embeds and store.memory_type is not MemoryType.MEMAGENT
+
+
+def _given_key(document: Document) -> UUID | None:
+    name = given_id(document)
+    return None if name is None else _values.id_key(name)
+
+
+def _stored(store: Store, documents: Sequence[Document], keys: Sequence[UUID | None]) -> Operation[dict[UUID, Parts]]:
+    """Return what is stored, by id, where a document may change the text without bringing its vector."""
+    prefix = prefix_key(store)
+    changing = {
+        key
+        for document, key in zip(documents, keys, strict=True)
+        if key is not None and EMBEDDING not in document and not {"content", prefix}.isdisjoint(document)
+    }
+    if not changing:
+        return {}
+    rows = yield from fetch(queries.texts(store, prefix, list(changing)))
+    return {id: {prefix: before or "", "content": content or ""} for id, before, content in rows}
+
+
+def _embed(
+    store: Store, documents: Sequence[Document], keys: Sequence[UUID | None], known: dict[UUID, Parts]
+) -> Operation[list[Document]]:
+    """Return documents, embedded where they change the text; `known` is what is there, and then what they leave."""
+    changed: dict[int, str | None] = {}
+    for place, (document, key) in enumerate(zip(documents, keys, strict=True)):
+        before = known.get(key, {}) if key is not None else {}
+        after = before | _given_parts(store, document)
+        if key is not None:
+            known[key] = after
+        text = embedded_text(store, after)
+        if EMBEDDING not in document and text != embedded_text(store, before):
+            changed[place] = text
+    texts = [text for text in changed.values() if text is not None]
+    vectors = iter((yield Embed(texts, "document")) if texts else ())
     embedded = list(documents)
-    if texts:
-        vectors = yield Embed(list(texts.values()), "document")
-        for place, vector in zip(texts, vectors, strict=True):
-            embedded[place] = {**documents[place], EMBEDDING: vector}
+    for place, text in changed.items():
+        embedded[place] = {**documents[place], EMBEDDING: None if text is None else next(vectors)}
     return embedded
 
 
-def _stored(store: Store, documents: Sequence[Document], key: UUID | None) -> Operation[list[Document]]:
-    """Return what is stored of documents that change only a part of their text: the meaning is of the whole."""
-    parts = {"content", prefix_key(store)}
-    keys: dict[int, UUID] = {}
-    for place, document in enumerate(documents):
-        name = given_id(document)
-        if len(parts & set(document)) == 1 and EMBEDDING not in document and (key is not None or name is not None):
-            keys[place] = key or _values.id_key(name or "")
-    found: dict[UUID, Document] = {}
-    if keys:
-        rows = yield from fetch(queries.texts(store, prefix_key(store), list(set(keys.values()))))
-        found = {id: {prefix_key(store): prefix, "content": content} for id, prefix, content in rows}
-    return [found.get(keys[place], {}) if place in keys else {} for place in range(len(documents))]
+def _given_parts(store: Store, document: Document) -> Parts:
+    """Return the parts of the text that a document brings, as they will be stored."""
+    parts: Parts = {}
+    for key in ("content", prefix_key(store)):
+        if key in document:
+            value = document[key].value if isinstance(document[key], Enum) else document[key]
+            parts[key] = _values.text(value, key, store.schema.on_invalid_text) if isinstance(value, str) else ""
+    return parts
 
 
 class Spool:
-    """Rows in a temporary file: read as often as needed, one at a time."""
+    """Rows in a temporary file: read as often as needed, one at a time; and what they leave of the texts, by id."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="memorizz-")  # noqa: SIM115 it lives as long as the spool
+        weakref.finalize(self, self._file.close)
+        self._places: dict[UUID, int] = {}
 
-    def append(self, row: Row) -> None:
-        pickle.dump(row, self._file, pickle.HIGHEST_PROTOCOL)
+    def append(self, row: Row, parts: Parts | None) -> None:
+        """Add a row, and the parts of the text under its id, where the caller gave that."""
+        if parts is not None:
+            self._places[row.values["id"]] = self._file.tell()
+        pickle.dump((row, parts), self._file, pickle.HIGHEST_PROTOCOL)
+
+    def parts(self, key: UUID) -> Parts:
+        """Return the parts of the text under an id that are known from the rows so far."""
+        if key not in self._places:
+            return {}
+        self._file.seek(self._places[key])
+        _, parts = pickle.load(self._file)  # noqa: S301 written by ourselves, in a file without a name
+        self._file.seek(0, os.SEEK_END)
+        return parts
 
     def __iter__(self) -> Iterator[Row]:
         self._file.seek(0)
         while True:
             try:
-                yield pickle.load(self._file)  # noqa: S301 written by ourselves, in a file without a name
+                row, _ = pickle.load(self._file)  # noqa: S301 as above
             except EOFError:
                 return
+            yield row
 
 
 def embed_many(
     schema: Schema, documents: Iterable[Document], memory_store_type: StoreName
 ) -> Operation[Iterable[Document] | Spool]:
-    """Return documents as store_many takes them; those to be embedded are embedded now, while no connection waits."""
+    """Return documents as store_many takes them; those to be embedded are embedded now, while no connection waits.
+
+    None of them is stored meanwhile, so that the same id in a later batch is looked for in the spool, too.
+    """
     store = schema.store(memory_store_type)
-    if not schema.embeds or store.memory_type is MemoryType.MEMAGENT:
+    if not _embeds(store):
         return documents
     spool = Spool()
     for batch in batches(documents):
-        for document in (yield from embed(store, batch)):
-            spool.append(store.row(document))
+        keys = [_given_key(document) for document in batch]
+        known = yield from _stored(store, batch, keys)
+        for key in filter(None, keys):
+            known[key] = known.get(key, {}) | spool.parts(key)
+        for document in (yield from _embed(store, batch, keys, known)):
+            row = store.row(document)
+            spool.append(row, known.get(row.values["id"]))
     return spool
