@@ -231,7 +231,7 @@ def test_the_line_of_a_build(progress: Progress, left: float | None, expected: s
 
 
 def test_the_time_that_is_left() -> None:
-    """It is estimated from the pace of the phase, not at its very beginning, and afresh in the next one."""
+    """It is estimated from the pace of the phase, not at its very beginning, and afresh for each phase and index."""
     now = 100.0
     pace = _index_page.Pace(lambda: now)
     assert pace.left(Progress("one", 10, 100)) is None
@@ -241,6 +241,7 @@ def test_the_time_that_is_left() -> None:
     assert pace.left(Progress("two", 0, 0)) is None
     now = 112.0
     assert pace.left(Progress("two", 9, 10)) == pytest.approx(0.5)
+    assert pace.left(Progress("two", 9, 10), "another index") is None
 
 
 @pytest.mark.parametrize(

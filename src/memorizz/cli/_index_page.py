@@ -139,16 +139,16 @@ class Pace:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._phase = ""
+        self._phase = ("", "")
         self._began = (0.0, 0.0)
 
-    def left(self, progress: maintenance.Progress) -> float | None:
+    def left(self, progress: maintenance.Progress, index: str = "") -> float | None:
         """Return the seconds until the phase is done, None while that cannot be said."""
         now, share = self._clock(), progress.share
         if share is None:
             return None
-        if progress.phase != self._phase or share < self._began[1]:
-            self._phase, self._began = progress.phase, (now, share)
+        if (index, progress.phase) != self._phase:
+            self._phase, self._began = (index, progress.phase), (now, share)
         took, gained = now - self._began[0], share - self._began[1]
         return took / gained * (1 - share) if took >= 1 and gained > 0 else None
 
@@ -193,7 +193,7 @@ def watching() -> Generator[Callable[[Job, maintenance.Progress], None] | None]:
     pace = Pace()
 
     def watch(job: Job, progress: maintenance.Progress) -> None:
-        text = _show.plain(line(progress, pace.left(progress)))
+        text = _show.plain(line(progress, pace.left(progress, job.name)))
         share = progress.share
         bar.update(
             task,
