@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from memorizz.errors import ProviderClosed
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, fetch
 
 LONG = MemoryType.LONG_TERM_MEMORY
 
@@ -67,11 +69,12 @@ COUNT = 20
 
 
 def documents() -> list[dict[str, Any]]:
-    return [{"id": str(n), "memory_id": str(n), "embedding": EAST} for n in range(COUNT)]
+    return [{"id": str(n), "name": str(n), "embedding": EAST} for n in range(COUNT)]
 
 
 def question(n: int) -> dict[str, Any]:
-    return {"embedding": EAST, "memory_id": str(n)}
+    """Ask for one document in a way that needs settings of the server, so that it is a pipeline."""
+    return {"embedding": EAST, "name": str(n)}
 
 
 def test_tasks_in_one_transaction_each_get_their_own_answer(config: PostgreSQLConfig) -> None:
@@ -82,7 +85,7 @@ def test_tasks_in_one_transaction_each_get_their_own_answer(config: PostgreSQLCo
             await tx.store_many(documents(), LONG)
             calls = [tx.retrieve_by_query(question(n), LONG, limit=5) for n in range(COUNT)]
             writes = [tx.update_by_id(str(n), {"n": n}, LONG) for n in range(COUNT)]
-            found = await asyncio.gather(*calls, *writes)
+            found = await asyncio.wait_for(asyncio.gather(*calls, *writes), 30)
             assert [[hit["id"] for hit in hits] for hits in found[:COUNT]] == [[str(n)] for n in range(COUNT)]
             assert found[COUNT:] == [True] * COUNT
 
@@ -119,3 +122,23 @@ def test_what_outlives_its_transaction_does_not_reach_the_connection(config: Pos
             assert await provider.count(LONG) == COUNT
 
     asyncio.run(main())
+
+
+def test_a_search_in_a_transaction_leaves_no_settings_behind(
+    open_face: Callable[..., Any], config: PostgreSQLConfig
+) -> None:
+    """What a search sets for the planner holds for the search, and not for the rest of the block."""
+    names = ["enable_sort", "enable_seqscan", "jit", "hnsw.ef_search", "hnsw.iterative_scan"]
+    asked = Query(b"SELECT name, setting FROM pg_settings WHERE name = ANY (%(names)s) ORDER BY name", {"names": names})
+
+    def settings(_: Any) -> Operation[list[Row]]:
+        return (yield from fetch(asked))
+
+    with open_face(config) as face, face.transaction() as tx:
+        tx.store_many(documents(), LONG)
+        # The first search loads pgvector, which brings its settings.
+        tx.retrieve_by_query({"embedding": EAST}, LONG, exact=True)
+        before = tx.run(settings)
+        for query in (question(1), {"embedding": EAST}, "tea", {"embedding": EAST, "memory_id": "m"}):
+            tx.retrieve_by_query(query, LONG, ef_search=77)
+            assert tx.run(settings) == before

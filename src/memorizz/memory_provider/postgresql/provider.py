@@ -38,7 +38,7 @@ from memorizz.memory_provider.postgresql._errors import (
     translating,
     was_rolled_back,
 )
-from memorizz.memory_provider.postgresql._steps import Embed, Operation, Step
+from memorizz.memory_provider.postgresql._steps import Batch, Embed, Operation, Step
 from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
@@ -223,7 +223,10 @@ class Transaction(_Methods):
             return self._embed(step)
         with self._one_step, translating(self._where):
             self._check_open()
-            return perform(self._connection, step)
+            brought = perform(self._connection, step)
+            if isinstance(step, Batch) and step.undo is not None:
+                perform(self._connection, step.undo)
+            return brought
 
     def _check_open(self) -> None:
         if self._over:

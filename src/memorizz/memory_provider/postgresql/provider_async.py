@@ -53,7 +53,7 @@ from memorizz.memory_provider.postgresql._errors import (
     translating,
     was_rolled_back,
 )
-from memorizz.memory_provider.postgresql._steps import Embed, Operation, Step
+from memorizz.memory_provider.postgresql._steps import Batch, Embed, Operation, Step
 from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
@@ -246,7 +246,10 @@ class AsyncTransaction(_Methods):
         async with self._one_step:
             with translating(self._where):
                 self._check_open()
-                return await perform(self._connection, step)
+                brought = await perform(self._connection, step)
+                if isinstance(step, Batch) and step.undo is not None:
+                    await perform(self._connection, step.undo)
+                return brought
 
     def _check_open(self) -> None:
         if self._over:
