@@ -9,11 +9,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 
-from memorizz.errors import ProviderClosed
+from memorizz.errors import ConfigurationError, OperationTimeout, ProviderClosed
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql._migrate import _LOCK
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, fetch
 
 LONG = MemoryType.LONG_TERM_MEMORY
@@ -142,3 +144,40 @@ def test_a_search_in_a_transaction_leaves_no_settings_behind(
         for query in (question(1), {"embedding": EAST}, "tea", {"embedding": EAST, "memory_id": "m"}):
             tx.retrieve_by_query(query, LONG, ef_search=77)
             assert tx.run(settings) == before
+
+
+# --- opening ------------------------------------------------------------------------------------------------------
+
+
+def test_opening_waits_for_the_migration_of_another(open_face: Callable[..., Any], dsn: str) -> None:
+    """A migration by another program may take longer than operation_timeout, which holds again after the opening."""
+    config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=4, operation_timeout=0.5)
+    with ThreadPoolExecutor(1) as thread:
+        with psycopg.connect(dsn) as other:
+            other.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+            opening = thread.submit(opened, open_face, config)
+            with pytest.raises(TimeoutError):
+                opening.result(1.5)
+        face = opening.result(30)
+    try:
+        with pytest.raises(OperationTimeout):
+            face.run(lambda _: fetch(Query(b"SELECT pg_sleep(5)")))
+    finally:
+        face.close()
+
+
+def opened(open_face: Callable[..., Any], config: PostgreSQLConfig) -> Any:
+    face = open_face(config)
+    face.count(LONG)
+    return face
+
+
+def test_an_embedded_config_takes_no_other_server() -> None:
+    """replace() refuses what embedded() refuses, and a port is checked."""
+    for field in ("host", "port", "database", "user", "password"):
+        with pytest.raises(ConfigurationError, match=f"its own {field}"):
+            PostgreSQLConfig.embedded("/nowhere").replace(**{field: "1"})
+    with pytest.raises(ConfigurationError, match="port='x'"):
+        PostgreSQLConfig().replace(port="x")
+    assert PostgreSQLConfig().replace(port="5433") == PostgreSQLConfig(port=5433)
+    assert PostgreSQLConfig.embedded("/nowhere").replace(max_size=3).max_size == 3

@@ -22,6 +22,7 @@ from memorizz.memory_provider.postgresql._driver_shared import (
     brings_rows,
     log,
     logger,
+    without_timeout,
 )
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
@@ -129,7 +130,7 @@ def open_schema(config: PostgreSQLConfig, connection: AnyConnection, embedder: E
 
     schema = drive(migrate.opened(config), perform_here)
     while schema is None:
-        with connection.transaction():
+        with without_timeout(connection), connection.transaction():
             done = drive(migrate.apply(config), perform_here)
         for migration in done:
             logger.info("applied migration %d (%s)", migration.version, migration.name)

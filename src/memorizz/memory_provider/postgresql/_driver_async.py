@@ -23,6 +23,7 @@ from memorizz.memory_provider.postgresql._driver_shared import (
     brings_rows,
     log,
     logger,
+    without_timeout,
 )
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
@@ -134,8 +135,9 @@ async def open_schema(
 
     schema = await drive(migrate.opened(config), perform_here)
     while schema is None:
-        async with connection.transaction():
-            done = await drive(migrate.apply(config), perform_here)
+        with without_timeout(connection):
+            async with connection.transaction():
+                done = await drive(migrate.apply(config), perform_here)
         for migration in done:
             logger.info("applied migration %d (%s)", migration.version, migration.name)
         schema = await drive(migrate.opened(config), perform_here)

@@ -7,6 +7,8 @@ import logging
 import os
 import select
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -71,6 +73,19 @@ def default_config(pool: Any) -> PostgreSQLConfig:
     # Computed anew for each connection, it may hold a token; then no server is named in messages.
     conninfo = pool.conninfo if isinstance(pool.conninfo, str) else ""
     return PostgreSQLConfig(dsn=conninfo, embedding_dimensions=None)
+
+
+@contextmanager
+def without_timeout(connection: Any) -> Generator[None]:
+    """Wait as long as it takes, on a connection of ours: others may be migrating. A given pool is as it is."""
+    timeout = getattr(connection, "operation_timeout", None)
+    if timeout is not None:
+        connection.operation_timeout = None
+    try:
+        yield
+    finally:
+        if timeout is not None:
+            connection.operation_timeout = timeout
 
 
 def check_process(opener: int) -> None:

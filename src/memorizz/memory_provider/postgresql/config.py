@@ -148,11 +148,7 @@ class PostgreSQLConfig:
 
         Nothing is started by this: the first provider starts the server, the last close in any process stops it.
         """
-        misplaced = sorted({*_ENVIRONMENT, "dsn"} & set(options))
-        if misplaced:
-            raise ConfigurationError(
-                f"the embedded server has its own {', '.join(misplaced)}: leave it out, or use PostgreSQLConfig(...)"
-            )
+        _check_embedded(options)
         config = cls(**_DEFAULTS, **options)
         config._set(
             host="embedded",
@@ -186,6 +182,10 @@ class PostgreSQLConfig:
         unknown = set(changes).difference(item.name for item in fields(self))
         if unknown:
             raise ConfigurationError(f"unknown option {', '.join(sorted(unknown))}: expected a field of this object")
+        if self.embedded_server is not None:
+            _check_embedded(changes)
+        elif changes.get("port") is not None:
+            changes["port"] = _port(changes["port"])
         changed = copy(self)
         changed._set(**changes)
         changed._check()
@@ -295,6 +295,14 @@ def _port(port: Any) -> int:
     if not 0 < number < 65_536:
         raise ConfigurationError(f"port={port!r}: expected a number from 1 to 65535")
     return number
+
+
+def _check_embedded(options: Mapping[str, Any]) -> None:
+    misplaced = sorted({*_ENVIRONMENT, "dsn"} & set(options))
+    if misplaced:
+        raise ConfigurationError(
+            f"the embedded server has its own {', '.join(misplaced)}: leave it out, or use PostgreSQLConfig(...)"
+        )
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
