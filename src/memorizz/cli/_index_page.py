@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from memorizz.cli import _show
@@ -155,13 +156,13 @@ class Pace:
 
 def line(progress: maintenance.Progress, left: float | None) -> str:
     """Return what a build does, how far it is, and how long it will take, in a few words."""
+    if progress.waits_for is not None:
+        return f"waits for {progress.waits_for}"
     parts = [progress.phase.removeprefix("building index: ").removeprefix("index validation: ")]
     if progress.share is not None:
         parts.append(f"{progress.share:.0%}")
     if left is not None:
         parts.append(f"{duration(left)} left")
-    if progress.waits_for is not None:
-        parts.append(f"waits for {progress.waits_for}")
     return ", ".join(parts)
 
 
@@ -181,9 +182,10 @@ def watching() -> Generator[Callable[[Job, maintenance.Progress], None] | None]:
         yield None
         return
     bar = Progress(
-        TextColumn("{task.fields[name]}", style="bold", markup=False),
-        BarColumn(bar_width=20),
-        TextColumn("{task.description}", style="dim", markup=False),
+        TextColumn("{task.fields[name]}", style="bold", markup=False, table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=12),
+        # Who is in the way is said whole, on several lines if need be.
+        TextColumn("{task.description}", style="dim", markup=False, table_column=Column(ratio=1)),
         console=errors,
         transient=True,
         # Only what shares the terminal with the bar has to go around it.
