@@ -28,6 +28,12 @@ _TYPES = ("uuid", "jsonb", "text", "text", "text", "float8", "jsonb", "timestamp
 _WRITTEN = ("id", "data", "name", "memory_id", "content", "importance_score", "metadata", "created_at", "updated_at")
 
 
+_SET_LOCAL = (
+    "SELECT set_config('hnsw.ef_search', '100', true), set_config('plan_cache_mode', 'force_custom_plan', true), "
+    "set_config('enable_sort', 'off', true)"
+)
+
+
 class Statements:
     """The statements, for the tables of one schema."""
 
@@ -90,24 +96,23 @@ def _kept_plans(schema: str, vector_schema: str) -> dict[str, Any]:
     return {"autocommit": True, "options": f"-c search_path={schema},{vector_schema}"}
 
 
-def _own_plans(schema: str, vector_schema: str, ef_search: int = 40) -> dict[str, Any]:
+def _own_plans(schema: str, vector_schema: str) -> dict[str, Any]:
     """Prepared, but planned anew for each value; and the planner told that no disk turns.
 
     With random pages as dear as they are by default it compares all of 10,000 vectors rather than use the index.
     """
     options = _kept_plans(schema, vector_schema)
     options["options"] += " -c plan_cache_mode=force_custom_plan -c random_page_cost=1.1"
-    options["options"] += f" -c hnsw.ef_search={ef_search}"
     return options
 
 
 class Raw:
     """Hand-written psycopg with a pool, blocking."""
 
-    def __init__(self, conninfo: str, schema: str, vector_schema: str, ef_search: int = 40) -> None:
+    def __init__(self, conninfo: str, schema: str, vector_schema: str) -> None:
         self._statements = Statements(schema)
         self._pool = ConnectionPool(conninfo, kwargs=_kept_plans(schema, vector_schema), configure=_adapt, **_SIZE)
-        own = _own_plans(schema, vector_schema, ef_search)
+        own = _own_plans(schema, vector_schema)
         self._searches = ConnectionPool(conninfo, kwargs=own, configure=_adapt, **_SIZE)
         self._pool.open(wait=True)
         self._searches.open(wait=True)
@@ -141,6 +146,15 @@ class Raw:
     def nearest(self, vector: np.ndarray, limit: int) -> list[Document]:
         rows = _rows(self._searches, self._statements.nearest, {"vector": vector, "limit": limit})
         return [_hit(row) for row in rows]
+
+    def nearest_behind_a_pooler(self, vector: np.ndarray, limit: int) -> list[Document]:
+        """Search with nothing set that outlives the transaction, and with the recall that the provider promises."""
+        with self._pool.connection() as connection:
+            with connection.pipeline():
+                connection.execute(_SET_LOCAL, prepare=True)
+                cursor = connection.cursor(binary=True)
+                cursor.execute(self._statements.nearest, {"vector": vector, "limit": limit}, prepare=True)
+            return [_hit(row) for row in cursor.fetchall()]
 
     def nearest_in_memory(self, vector: np.ndarray, limit: int, memory_id: str) -> list[Document]:
         parameters = {"vector": vector, "limit": limit, "memory_id": memory_id}
