@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -17,6 +18,7 @@ from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql._migrate import _LOCK
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, fetch
+from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
 LONG = MemoryType.LONG_TERM_MEMORY
 
@@ -170,6 +172,21 @@ def opened(open_face: Callable[..., Any], config: PostgreSQLConfig) -> Any:
     face = open_face(config)
     face.count(LONG)
     return face
+
+
+def test_a_cancelled_opening_leaves_no_server(folder: Path) -> None:
+    """A first use that is cancelled while the embedded server starts, leaves none behind."""
+
+    async def main() -> None:
+        provider = AsyncPostgreSQLProvider(PostgreSQLConfig.embedded(folder / "data"))
+        task = asyncio.ensure_future(provider.count(LONG))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not (folder / "data").exists() or not EmbeddedServer(folder / "data").status().running
+
+    asyncio.run(main())
 
 
 def test_an_embedded_config_takes_no_other_server() -> None:

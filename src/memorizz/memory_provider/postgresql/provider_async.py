@@ -331,10 +331,9 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         if self.config.embedded_server is None:
             return self.config.conninfo
         server = EmbeddedServer(self.config.embedded_server.path)
-        conninfo = await asyncio.to_thread(server.acquire)
-        # Also where the provider is dropped without close().
+        # Before, for a cancelled task leaves the thread at work; also where the provider is dropped without close().
         self._release = weakref.finalize(self, server.release)
-        return self.config.complete(conninfo)
+        return self.config.complete(await asyncio.to_thread(server.acquire))
 
     async def _let_go(self) -> None:
         """Close the pool that was made here and leave the server; in a forked child both are the parent's."""
@@ -344,6 +343,7 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
             await self._pool.close()
         self._pool = None
         if self._release is not None:
+            # Waits for a thread that is still starting the server.
             await asyncio.to_thread(self._release)
             self._release = None
 
