@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 
-from memorizz.errors import ConfigurationError, OperationTimeout, ProviderClosed
+from memorizz.errors import ConfigurationError, ConnectionFailed, OperationTimeout, ProviderClosed
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql._migrate import _LOCK
@@ -198,3 +201,41 @@ def test_an_embedded_config_takes_no_other_server() -> None:
         PostgreSQLConfig().replace(port="x")
     assert PostgreSQLConfig().replace(port="5433") == PostgreSQLConfig(port=5433)
     assert PostgreSQLConfig.embedded("/nowhere").replace(max_size=3).max_size == 3
+
+
+# --- servers that die ---------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_is_gone_is_not_called_a_full_pool(
+    open_face: Callable[..., Any], own_database: Any, own_server: EmbeddedServer
+) -> None:
+    """After the server has gone for good, a call says that it cannot be reached, and works when it is back."""
+    with open_face(own_database.config(pool_timeout=1)) as face:
+        face.store({"id": "a"}, LONG)
+        own_server.stop()
+        try:
+            for call in (lambda: face.count(LONG), lambda: face.store_many([{"id": "b"}], LONG)):
+                with pytest.raises(ConnectionFailed, match="Failed to connect"):
+                    call()
+        finally:
+            own_server.acquire()
+            own_server.release()
+        assert face.count(LONG) == 1
+
+
+def test_an_embedded_server_that_was_killed_is_started_again(
+    open_face: Callable[..., Any], own_server: EmbeddedServer, wait_for: Callable[..., Any]
+) -> None:
+    """After kill -9 of the server under an open provider the next calls work, and nothing is lost."""
+    config = PostgreSQLConfig.embedded(own_server.path, schema="killed", embedding_dimensions=4)
+    with open_face(config) as face:
+        id = face.store({"name": "Ada"}, LONG)
+        pid = own_server.status().pid
+        assert pid is not None
+        sessions = psutil.Process(pid).children(recursive=True)
+        os.kill(pid, signal.SIGKILL)
+        psutil.wait_procs(sessions, 10)
+        wait_for(lambda: not own_server.status().running, "the server's end")
+        assert face.retrieve_by_id(id, LONG)["name"] == "Ada"
+        assert face.store_many([{"id": "b"}], LONG) == ["b"]
+        assert face.delete_all(LONG) is True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, ParamSpec, TypeVar, cast
 
 import psycopg
@@ -20,6 +21,7 @@ from memorizz.memory_provider.postgresql._driver_shared import (
     JsonbLoader,
     Rows,
     brings_rows,
+    find_server,
     log,
     logger,
     without_timeout,
@@ -34,6 +36,7 @@ from memorizz.memory_provider.postgresql._errors import (
 from memorizz.memory_provider.postgresql._steps import Batch, Copy, Operation, Query, Statement, Step
 from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -140,18 +143,22 @@ def open_schema(config: PostgreSQLConfig, connection: AnyConnection, embedder: E
     return schema
 
 
-def make_pool(config: PostgreSQLConfig, conninfo: str) -> ConnectionPool[Connection]:
+def make_pool(config: PostgreSQLConfig, server: EmbeddedServer | None) -> ConnectionPool[Connection]:
+    """Return an open pool, which looks for its server whenever it connects."""
+
     def configure(connection: Connection) -> None:
         connection.operation_timeout = config.operation_timeout
         connection.adapters.register_loader("jsonb", JsonbLoader)
 
     return ConnectionPool(
-        conninfo,
+        partial(find_server, config, server),
         connection_class=Connection,
         kwargs={"autocommit": True, "prepare_threshold": config.prepare_threshold},
         configure=configure,
         min_size=config.min_size,
         max_size=config.max_size,
         timeout=config.pool_timeout,
+        # Then the pauses between its attempts begin anew, with the next caller.
+        reconnect_timeout=config.pool_timeout,
         open=True,
     )

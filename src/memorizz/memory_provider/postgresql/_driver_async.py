@@ -21,6 +21,7 @@ from memorizz.memory_provider.postgresql._driver_shared import (
     JsonbLoader,
     Rows,
     brings_rows,
+    find_server,
     log,
     logger,
     without_timeout,
@@ -35,6 +36,7 @@ from memorizz.memory_provider.postgresql._errors import (
 from memorizz.memory_provider.postgresql._steps import Batch, Copy, Operation, Query, Statement, Step
 from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -146,7 +148,12 @@ async def open_schema(
     return schema
 
 
-def make_pool(config: PostgreSQLConfig, conninfo: str) -> AsyncConnectionPool[AsyncConnection]:
+def make_pool(config: PostgreSQLConfig, server: EmbeddedServer | None) -> AsyncConnectionPool[AsyncConnection]:
+    """Return a pool, yet to be opened, which looks for its server whenever it connects."""
+
+    async def conninfo() -> str:
+        return await asyncio.to_thread(find_server, config, server)
+
     async def configure(connection: AsyncConnection) -> None:
         connection.operation_timeout = config.operation_timeout
         connection.adapters.register_loader("jsonb", JsonbLoader)
@@ -159,5 +166,7 @@ def make_pool(config: PostgreSQLConfig, conninfo: str) -> AsyncConnectionPool[As
         min_size=config.min_size,
         max_size=config.max_size,
         timeout=config.pool_timeout,
+        # Then the pauses between its attempts begin anew, with the next caller.
+        reconnect_timeout=config.pool_timeout,
         open=False,
     )

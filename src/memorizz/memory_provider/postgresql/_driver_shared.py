@@ -7,7 +7,7 @@ import logging
 import os
 import select
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from memorizz.errors import ProviderClosed
 from memorizz.memory_provider.postgresql._steps import Batch, Statement
 from memorizz.memory_provider.postgresql._stores import Vector
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
 logger = logging.getLogger("memorizz.postgresql")
 
@@ -64,6 +65,20 @@ def prepare(connection: psycopg.BaseConnection[Any]) -> None:
 def brings_rows(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> bool:
     """Say whether a statement has rows to fetch; to ask for the cursor's description would describe every column."""
     return cursor.pgresult is not None and cursor.pgresult.nfields > 0
+
+
+def find_server(config: PostgreSQLConfig, server: EmbeddedServer | None) -> str:
+    """Return what to connect to; an embedded server in use that has died is started again."""
+    if server is None:
+        return config.conninfo
+    conninfo = server.acquire()
+    server.release()
+    return config.complete(conninfo)
+
+
+def cannot_connect(config: PostgreSQLConfig, stats: Mapping[str, int]) -> bool:
+    """Say whether a pool that had no connection in time may have lacked a server, and not been used up."""
+    return config.embedded_server is not None or stats.get("connections_errors", 0) > 0
 
 
 def default_config(pool: Any) -> PostgreSQLConfig:

@@ -23,6 +23,7 @@ from memorizz.errors import (
 )
 
 DriverError = psycopg.Error
+NoneFree = psycopg_pool.PoolTimeout
 
 # SQLSTATE's class 08, of which the driver makes no common class.
 _LOST_CONNECTION = (

@@ -8,7 +8,7 @@ import time
 import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
@@ -24,8 +24,10 @@ from memorizz.memory_provider.postgresql._driver import AnyConnection, connect, 
 from memorizz.memory_provider.postgresql._driver_shared import (
     FIRST_PAUSE,
     RETRY_SECONDS,
+    cannot_connect,
     check_process,
     default_config,
+    find_server,
     is_alive,
     logger,
     prepare,
@@ -33,6 +35,7 @@ from memorizz.memory_provider.postgresql._driver_shared import (
 from memorizz.memory_provider.postgresql._embedding import embed_many
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
+    NoneFree,
     may_repeat,
     translated,
     translating,
@@ -263,9 +266,9 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
         self.config = config if config is not None else default_config(pool)
         self.embedder = embedder
         self._pool_is_given = pool is not None
-        server = None
+        self._server = server = None
         if pool is None and self.config.embedded_server is not None:
-            server = EmbeddedServer(self.config.embedded_server.path)
+            self._server = server = EmbeddedServer(self.config.embedded_server.path)
         self._closing = weakref.finalize(self, _release, own := [], server, os.getpid())
         self._opener = os.getpid()
         try:
@@ -273,7 +276,7 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
                 conninfo = self.config.complete(server.acquire()) if server is not None else self.config.conninfo
                 with connect(self.config, conninfo) as connection:
                     self._schema = open_schema(self.config, connection, self.embedder)
-                own.append(pool := make_pool(self.config, conninfo))
+                own.append(pool := make_pool(self.config, server))
             else:
                 with translating(self.config.where), pool.connection() as connection:
                     self._schema = open_schema(self.config, connection, self.embedder)
@@ -327,7 +330,13 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
         """Lend a connection of the pool; one on which the server has hung up makes way for the next."""
         while True:
             self._check_open()
-            with self._pool.connection() as connection:
+            with ExitStack() as lent:
+                try:
+                    connection = lent.enter_context(self._pool.connection())
+                except NoneFree:
+                    if not self._pool_is_given and cannot_connect(self.config, self._pool.get_stats()):
+                        connect(self.config, find_server(self.config, self._server)).close()
+                    raise
                 if is_alive(connection):
                     if self._pool_is_given:
                         prepare(connection)

@@ -8,7 +8,7 @@ import time
 import weakref
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast
 
@@ -39,8 +39,10 @@ from memorizz.memory_provider.postgresql._driver_async import (
 from memorizz.memory_provider.postgresql._driver_shared import (
     FIRST_PAUSE,
     RETRY_SECONDS,
+    cannot_connect,
     check_process,
     default_config,
+    find_server,
     is_alive,
     logger,
     prepare,
@@ -48,6 +50,7 @@ from memorizz.memory_provider.postgresql._driver_shared import (
 from memorizz.memory_provider.postgresql._embedding import embed_many
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
+    NoneFree,
     may_repeat,
     translated,
     translating,
@@ -281,6 +284,7 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         self._given_pool = pool
         self._pool: AsyncConnectionPool[Any] | None = None
         self._schema: Schema | None = None
+        self._server: EmbeddedServer | None = None
         self._release: Callable[[], Any] | None = None
         self._opening = asyncio.Lock()
         self._opener = os.getpid()
@@ -323,14 +327,14 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         conninfo = await self._conninfo()
         async with await connect(self.config, conninfo) as connection:
             schema = await open_schema(self.config, connection, self.embedder)
-        self._pool = make_pool(self.config, conninfo)
+        self._pool = make_pool(self.config, self._server)
         await self._pool.open()
         self._schema = schema
 
     async def _conninfo(self) -> str:
         if self.config.embedded_server is None:
             return self.config.conninfo
-        server = EmbeddedServer(self.config.embedded_server.path)
+        self._server = server = EmbeddedServer(self.config.embedded_server.path)
         # Before, for a cancelled task leaves the thread at work; also where the provider is dropped without close().
         self._release = weakref.finalize(self, server.release)
         return self.config.complete(await asyncio.to_thread(server.acquire))
@@ -388,7 +392,14 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         """Lend a connection of the pool; one on which the server has hung up makes way for the next."""
         while True:
             _, pool = await self._opened()
-            async with pool.connection() as connection:
+            async with AsyncExitStack() as lent:
+                try:
+                    connection = await lent.enter_async_context(pool.connection())
+                except NoneFree:
+                    if pool is not self._given_pool and cannot_connect(self.config, pool.get_stats()):
+                        conninfo = await asyncio.to_thread(find_server, self.config, self._server)
+                        await (await connect(self.config, conninfo)).close()
+                    raise
                 if is_alive(connection):
                     if pool is self._given_pool:
                         prepare(connection)
