@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import psycopg
@@ -332,6 +333,11 @@ class Try:
         self.opened.append(provider := PostgreSQLProvider(PostgreSQLConfig(dsn=dsn or self.dsn, **options)))
         return provider
 
+    def embed_with(self, name: str, dimensions: int = 1536) -> PostgreSQLProvider:
+        embedder = SimpleNamespace(name=name, dimensions=dimensions, embed=lambda texts, kind: [])
+        self.opened.append(provider := PostgreSQLProvider(PostgreSQLConfig(dsn=self.dsn), embedder=embedder))
+        return provider
+
     def store(self, **document: Any) -> None:
         self.open().store(document, "long_term_memory")
 
@@ -414,6 +420,13 @@ class Try:
     def malformed_dsn(self) -> None:
         PostgreSQLConfig(dsn="postgresql//localhost")
 
+    def embedder_of_another_length(self) -> None:
+        self.embed_with("other", 384)
+
+    def embedder_of_another_model(self) -> None:
+        self.embed_with("first").close()
+        self.embed_with("second")
+
     def no_server_configured(self) -> None:
         for name in ("HOST", "PORT", "DB", "USER", "PASSWORD"):
             self.monkeypatch.delenv(f"POSTGRES_{name}", raising=False)
@@ -440,6 +453,15 @@ class Try:
         reader = self.open(make_conninfo(self.dsn, options="-c default_transaction_read_only=on"))
         with reader.transaction() as tx, suppress(ReadOnlyError):
             tx.store({}, "toolbox")
+
+    def missing_right(self) -> None:
+        with psycopg.connect(self.dsn, autocommit=True) as owner:
+            self.open().close()
+            owner.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO pg_monitor")
+            self.open(make_conninfo(self.dsn, options="-c role=pg_monitor")).store({}, "toolbox")
+
+    def embedder_that_fails(self) -> None:
+        self.embed_with("broken").store({"content": "tea"}, "toolbox")
 
     def transaction_that_is_over(self) -> None:
         with self.open().transaction() as tx:
@@ -481,7 +503,7 @@ def test_each_row_of_the_error_tables_is_true(
 
 def test_each_way_to_go_wrong_is_documented() -> None:
     """No trial is without its row."""
-    helpers = {"open", "store"}
+    helpers = {"open", "embed_with", "store"}
     assert set(MESSAGES) == {name for name in vars(Try) if not name.startswith("_")} - helpers
 
 
