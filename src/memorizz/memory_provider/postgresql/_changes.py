@@ -201,3 +201,21 @@ def _delete_agent_and_memories(schema: Schema) -> bytes:
 def delete_agent_and_memories(schema: Schema, key: UUID) -> Query:
     """Delete an agent and what carries its memory_ids, save the memories that another agent lists."""
     return Query(_delete_agent_and_memories(schema), {"id": key}, repeatable=False)
+
+
+# --- what was measured ---------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=64)
+def _note_bits(schema: Schema) -> bytes:
+    template = sql.SQL(
+        "INSERT INTO {table} (store, recall, rows) VALUES (%(store)s, %(recall)s, %(rows)s) "
+        "ON CONFLICT ON CONSTRAINT memorizz_bits_pkey "
+        "DO UPDATE SET recall = excluded.recall, rows = excluded.rows, measured_at = now()"
+    )
+    return template.format(table=sql.Identifier(schema.name, "memorizz_bits")).as_bytes(None)
+
+
+def note_bits(store: Store, recall: float, rows: int) -> Query:
+    """Note what the bits of a store's vectors were measured to keep."""
+    return Query(_note_bits(store.schema), {"store": store.name, "recall": recall, "rows": rows})

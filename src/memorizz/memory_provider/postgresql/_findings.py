@@ -234,7 +234,8 @@ def _connection(facts: Facts, config: PostgreSQLConfig) -> Iterator[Finding]:
             Level.NOTE,
             "pooler",
             "a pooler stands between this and the server",
-            "if it pools transactions and is older than PgBouncer 1.21: PostgreSQLConfig(prepare_threshold=None)",
+            "if it pools transactions and follows no prepared statements (PgBouncer before 1.24, or "
+            "max_prepared_statements = 0): PostgreSQLConfig(prepare_threshold=None)",
         )
     if server.superuser:
         yield Finding(

@@ -83,6 +83,7 @@ def named(store: Store, hnsw: HNSW, *, concurrently: bool = False) -> dict[str, 
     ordinary = {
         "name": sql.SQL("(name, created_at, seq)"),
         "memory_id": sql.SQL('(memory_id, "timestamp", seq)'),
+        "conversation_id": sql.SQL("(conversation_id) WHERE conversation_id IS NOT NULL"),
         "created_at": sql.SQL("(created_at, seq)"),
         "expires_at": sql.SQL("(expires_at) WHERE expires_at IS NOT NULL"),
         "words": sql.SQL("USING gin (words)"),

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from memorizz.memory_provider.postgresql._filters import condition
 from memorizz.memory_provider.postgresql._steps import Query
-from memorizz.memory_provider.postgresql._stores import SELECTED, TIMES, Schema, Store
+from memorizz.memory_provider.postgresql._stores import SELECTED, TIMES, Store
 
 # A document is there until it has expired.
 LIVE = sql.SQL("(d.expires_at IS NULL OR d.expires_at > now())")
@@ -247,21 +247,6 @@ def _sample(store: Store) -> bytes:
 def sample(store: Store, rows: int) -> Query:
     """Some vectors of a store, taken at random, and the memories that they are of."""
     return Query(_sample(store), {"rows": rows})
-
-
-@lru_cache(maxsize=64)
-def _note_bits(schema: Schema) -> bytes:
-    template = sql.SQL(
-        "INSERT INTO {table} (store, recall, rows) VALUES (%(store)s, %(recall)s, %(rows)s) "
-        "ON CONFLICT ON CONSTRAINT memorizz_bits_pkey "
-        "DO UPDATE SET recall = excluded.recall, rows = excluded.rows, measured_at = now()"
-    )
-    return template.format(table=sql.Identifier(schema.name, "memorizz_bits")).as_bytes(None)
-
-
-def note_bits(store: Store, recall: float, rows: int) -> Query:
-    """Note what the bits of a store's vectors were measured to keep."""
-    return Query(_note_bits(store.schema), {"store": store.name, "recall": recall, "rows": rows})
 
 
 @lru_cache(maxsize=256)

@@ -9,8 +9,9 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from memorizz.errors import ConfigurationError
+from memorizz.errors import ConfigurationError, ReadOnlyError
 from memorizz.memory_provider.base import StoreName
+from memorizz.memory_provider.postgresql import _changes as changes
 from memorizz.memory_provider.postgresql import _queries as queries
 from memorizz.memory_provider.postgresql import _ranking, _search, _values
 from memorizz.memory_provider.postgresql._operations import ranked
@@ -70,7 +71,11 @@ def measure_recall(
     telling = rows >= _TELLING * _search.BY_BITS
     used = kept is not None and kept >= ENOUGH_BITS and schema.dimensions >= LEAST_BITS and telling
     if kept is not None and telling:
-        yield from fetch(queries.note_bits(store, kept, rows))
+        try:
+            yield from fetch(changes.note_bits(store, kept, rows))
+        except ReadOnlyError:
+            # A standby can be measured too; the note is then to be made on the primary.
+            used = False
     report = {
         "store": store.name,
         "rows": rows,
@@ -127,8 +132,8 @@ def _advice(store: Store, rows: int, everywhere: _Kind, elsewhere: _Kind, kept: 
             )
     if kept is not None and not used and rows > _WANTS_INDEX:
         advice.append(
-            f"The bits of these vectors keep {kept:.1%} of the nearest; {ENOUGH_BITS:.0%} and {LEAST_BITS} dimensions "
-            "are needed, so filtered searches that the index cannot serve compare every matching row."
+            f"The bits of these vectors keep {kept:.1%} of the nearest; they are used from {ENOUGH_BITS:.0%} and "
+            f"{LEAST_BITS} dimensions on. Filtered searches that the index cannot serve compare every matching row."
         )
     if elsewhere.routes["exact"] * 2 > sum(elsewhere.routes.values()) > 0:
         advice.append(
