@@ -125,7 +125,7 @@ def test_what_is_built_later_is_what_is_made_with_the_tables(
         if name.startswith((f"{STORE}_", "agents_")) and not name.endswith("_pkey"):
             database.execute(f"DROP INDEX {name}")
     made = make(maintain, maintain.plan_build())
-    assert len(made) == 12
+    assert len(made) == 14
     assert all(each.bytes > 0 and each.job.action == "create" for each in made)
     assert definitions(database) == before
     assert maintain.plan_build() == []

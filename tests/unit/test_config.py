@@ -98,7 +98,8 @@ def test_auto_takes_the_environment_or_the_embedded_server(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A POSTGRES_* variable names the server; without any it is the embedded one, and the log says where."""
-    assert PostgreSQLConfig.auto(schema="s").embedded_server is not None
+    with caplog.at_level("WARNING", logger="memorizz.config"):
+        assert PostgreSQLConfig.auto(schema="s").embedded_server is not None
     assert "embedded PostgreSQL, its data is in" in caplog.text
     monkeypatch.setenv("MEMORIZZ_EMBEDDED", "0")
     with pytest.raises(ConfigurationError, match="POSTGRES_HOST"):

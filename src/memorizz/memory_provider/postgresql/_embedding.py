@@ -14,7 +14,7 @@ import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from memorizz.memory_provider.base import StoreName
@@ -44,8 +44,7 @@ def embedded_text(store: Store, parts: Parts) -> str | None:
 
 def embed(store: Store, documents: Sequence[Document], key: UUID | None = None) -> Operation[list[Document]]:
     """Return documents, with an embedding where they are to have one; `key` is the id of a document to update."""
-    # What is no document is refused by the row that it does not become.
-    if not _embeds(store) or not all(isinstance(document, Mapping) for document in cast("list[Any]", documents)):
+    if not _embeds(store):
         return list(documents)
     keys = [key or _given_key(document) for document in documents]
     stored = yield from _stored(store, documents, keys)

@@ -157,8 +157,6 @@ class Store:
 
     def row(self, document: Mapping[str, Any], key: UUID | None = None) -> Row:
         """Return the row for a document, under `key` or else under the document's own id or a new one."""
-        if not isinstance(cast(object, document), Mapping):
-            raise InvalidDocument("", f"expected a dict, got {type(document).__name__}")
         name = given_id(document)
         extra: dict[str, Any] = {}
         values: dict[str, Any] = {}
@@ -244,7 +242,12 @@ class Vector(bytes):
 
 
 def given_id(document: Mapping[str, Any]) -> str | None:
-    """Return the id that a document carries, or None; raises InvalidDocument for what is no id or for two ids."""
+    """Return the id that a document carries, or None.
+
+    Raises InvalidDocument for what is no document, for what is no id, and for two ids.
+    """
+    if not isinstance(cast(object, document), Mapping):
+        raise InvalidDocument("", f"expected a dict, got {type(document).__name__}")
     names: dict[str, str] = {}
     for key in ID_KEYS:
         value = document.get(key)
