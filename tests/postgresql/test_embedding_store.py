@@ -447,11 +447,19 @@ def test_a_model_of_another_length_is_refused(open_face: Callable[..., Any], con
 
 
 def test_an_awaited_embedder_on_the_blocking_face(config: PostgreSQLConfig) -> None:
-    """It cannot be awaited there; the error says what to do."""
-    with PostgreSQLProvider(config, embedder=AwaitedHashes()) as provider:  # type: ignore[arg-type]
-        with pytest.raises(ConfigurationError, match="awaited"):
-            provider.store({"content": "tea"}, LONG)
-        assert provider.count(LONG) == 0
+    """It cannot be awaited there; the error says what to do, before its model is noted."""
+    with pytest.raises(ConfigurationError, match="awaited"):
+        PostgreSQLProvider(config, embedder=AwaitedHashes())  # type: ignore[arg-type]
+    assert noted_model(config) == [(None, 4)]
+
+
+def test_a_name_that_many_documents_share_is_a_speakers(face: Any, embedder: Hashes) -> None:
+    """Outside of conversations it is cut out of what is embedded as a speaker's is; a title stays."""
+    face.store_many([{"name": "Ada", "content": f"fact {n}", "memory_id": "m"} for n in range(10)], LONG)
+    face.store({"name": "tea", "content": "no milk", "memory_id": "m"}, LONG)
+    embedder.asked.clear()
+    face.retrieve_memory_components_by_query("What tea does Ada's sister drink?", memory_id="m", memory_type=LONG)
+    assert embedder.texts == ["What tea does sister drink?"]
 
 
 # --- failures -----------------------------------------------------------------------------------------------------

@@ -61,17 +61,22 @@ def is_async(embedder: Embedder | AsyncEmbedder) -> bool:
     return inspect.iscoroutinefunction(embedder.embed)
 
 
+def check_blocking(embedder: Embedder | AsyncEmbedder) -> None:
+    """Raise ConfigurationError for an embedder that must be awaited."""
+    if is_async(embedder):
+        raise ConfigurationError(
+            f"{type(embedder).__name__} must be awaited: give it to an async provider, or give this one an embedder "
+            "whose embed() is an ordinary method"
+        )
+
+
 def embed_blocking(embedder: Embedder, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
     """Return the vectors of texts as an array of shape (texts, dimensions), asking a blocking embedder.
 
     Raises EmbeddingFailed for a text that is blank, and for an answer of the wrong count or length, or with numbers
     that are not finite; ConfigurationError for an embedder that must be awaited.
     """
-    if is_async(embedder):
-        raise ConfigurationError(
-            f"{type(embedder).__name__} must be awaited: give it to an async provider, or give this one an embedder "
-            "whose embed() is an ordinary method"
-        )
+    check_blocking(embedder)
     check_texts(embedder.name, texts)
     vectors: Vectors = embedder.embed(texts, kind=kind) if texts else []
     return check_vectors(embedder.name, embedder.dimensions, len(texts), vectors)

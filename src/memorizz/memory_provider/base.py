@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeGuard
 
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.memory_type import MemoryType
@@ -15,6 +15,14 @@ from memorizz.memory_provider.memory_type import MemoryType
 Document = dict[str, Any]
 StoreName = MemoryType | str
 Filter = Mapping[str, Any]
+
+
+# More than any score needs, and little enough for every sum of them.
+LARGEST_WEIGHT = 1_000_000
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +60,10 @@ class Ranking:
             weight = getattr(self, name)
             if weight is None and name in ("words", "speaker", "session"):
                 continue
-            if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
-                raise ConfigurationError(f"{name}={weight!r}: expected a number of at least 0")
-        if self.half_life == 0:
-            raise ConfigurationError("half_life=0: expected a number of days above 0")
+            if not is_number(weight) or not 0 <= weight <= LARGEST_WEIGHT:
+                raise ConfigurationError(f"{name}={weight!r}: expected a number from 0 to {LARGEST_WEIGHT:,}")
+        if self.half_life < 1e-6:
+            raise ConfigurationError(f"half_life={self.half_life!r}: expected a number of days of at least 1e-6")
 
 
 class Hits(list[Document]):

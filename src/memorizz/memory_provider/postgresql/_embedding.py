@@ -29,14 +29,9 @@ Document = Mapping[str, Any]
 Parts = dict[str, str]
 
 
-def prefix_key(store: Store) -> str:
-    """Return the key whose value stands before the content."""
-    return "role" if store.memory_type is MemoryType.CONVERSATION_MEMORY else "name"
-
-
 def embedded_text(store: Store, parts: Parts) -> str | None:
     """Return the text that is embedded, or None where there is nothing to embed."""
-    content, prefix = parts.get("content", ""), parts.get(prefix_key(store), "")
+    content, prefix = parts.get("content", ""), parts.get(store.said_by, "")
     if not content.strip():
         return None
     return f"{prefix}: {content}" if prefix.strip() else content
@@ -62,7 +57,7 @@ def _given_key(document: Document) -> UUID | None:
 
 def _stored(store: Store, documents: Sequence[Document], keys: Sequence[UUID | None]) -> Operation[dict[UUID, Parts]]:
     """Return what is stored, by id, where a document may change the text without bringing its vector."""
-    prefix = prefix_key(store)
+    prefix = store.said_by
     changing = {
         key
         for document, key in zip(documents, keys, strict=True)
@@ -98,7 +93,7 @@ def _embed(
 def _given_parts(store: Store, document: Document) -> Parts:
     """Return the parts of the text that a document brings, as they will be stored."""
     parts: Parts = {}
-    for key in ("content", prefix_key(store)):
+    for key in ("content", store.said_by):
         if key in document:
             value = document[key].value if isinstance(document[key], Enum) else document[key]
             parts[key] = _values.text(value, key, store.schema.on_invalid_text) if isinstance(value, str) else ""

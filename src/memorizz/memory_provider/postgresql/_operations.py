@@ -126,6 +126,8 @@ def retrieve_by_query(
     target = schema.store(memory_store_type)
     if _search.checked_limit(context, "context") and target.memory_type is not MemoryType.CONVERSATION_MEMORY:
         raise ConfigurationError(f"context: only turns of a conversation have others around them, not {target.name}")
+    if explain not in (False, True, "plan"):
+        raise ConfigurationError(f"explain={explain!r}: expected True, False or 'plan'")
     options = _search.Options(include_embedding, exact, ef_search, ranking, min_score, touch)
     search, filter = _search.parse(target, query, limit, options)
     if search.limit == 0:
@@ -158,7 +160,7 @@ def _with_meaning(search: Search, target: Store, filter: Filter) -> Operation[Se
     if not target.schema.embeds or search.words is None or not search.words.strip():
         return search
     names: list[str] = []
-    if search.names and target.memory_type is MemoryType.CONVERSATION_MEMORY:
+    if search.names:
         rows = yield from fetch(queries.speakers(target, filter, search.names))
         names = [row[0] for row in rows]
     vectors = yield Embed([_search.without_names(search.words, names)], "query")

@@ -208,18 +208,28 @@ def context(store: Store, keys: Sequence[UUID], turns: int) -> Query:
 def _speakers(store: Store, where: str, newest: LiteralString) -> bytes:
     # Whoever speaks in a memory has spoken lately; each order is that of an index.
     template = sql.SQL(
-        "SELECT DISTINCT name FROM (SELECT d.role FROM {table} AS d WHERE {live} AND {where} AND d.role IS NOT NULL "
-        "ORDER BY {newest} LIMIT 2000) AS d, string_to_table(lower(d.role), ' ') AS name "
-        "WHERE name = ANY (%(names)s::text[])"
+        "SELECT part FROM (SELECT d.{said_by} AS said_by FROM {table} AS d "
+        "WHERE {live} AND {where} AND d.{said_by} IS NOT NULL ORDER BY {newest} LIMIT 2000) AS d, "
+        "regexp_split_to_table(lower(d.said_by), '\\W+') AS part "
+        "WHERE part = ANY (%(names)s::text[]) GROUP BY part HAVING count(*) >= %(least)s"
     )
-    return template.format(table=store.table, live=LIVE, where=raw(where), newest=sql.SQL(newest)).as_bytes(None)
+    return template.format(
+        table=store.table, live=LIVE, where=raw(where), newest=sql.SQL(newest), said_by=sql.Identifier(store.said_by)
+    ).as_bytes(None)
 
 
 def speakers(store: Store, filter: Mapping[str, Any], names: Sequence[str]) -> Query:
-    """Which of some names are those of speakers."""
+    """Which of some names are those of speakers.
+
+    Outside of conversations a `name` is as a rule a title of its own; one that many documents share is whose they are.
+    """
     found = condition(filter)
     newest = 'd."timestamp" DESC, d.seq DESC' if "memory_id" in filter else "d.created_at DESC, d.seq DESC"
-    return Query(_speakers(store, found.sql, newest), {**found.parameters, "names": list(names)}, custom_plan=True)
+    parameters = {**found.parameters, "names": list(names), "least": 1 if store.said_by == "role" else _SHARED}
+    return Query(_speakers(store, found.sql, newest), parameters, custom_plan=True)
+
+
+_SHARED = 10
 
 
 @lru_cache(maxsize=64)

@@ -260,11 +260,12 @@ _SOURCES = {
 }
 # The exponent is bounded, for PostgreSQL takes an underflow for an error.
 _OTHER_PARTS = """
-        CASE WHEN string_to_array(lower(role), ' ') && %(names)s::text[] THEN %(speaker)s::float8 ELSE 0 END AS speaker,
+        CASE WHEN regexp_split_to_array(lower(role), '\\W+') && %(names)s::text[]
+            THEN %(speaker)s::float8 ELSE 0 END AS speaker,
         %(recency)s::float8 * exp(-least(
             ln(2) * greatest(extract(epoch FROM now() - moment), 0) / 86400 / %(half_life)s::float8, 500
         )) AS recency,
-        %(importance)s::float8 * coalesce(importance_score, 0) AS importance
+        %(importance)s::float8 * greatest(least(coalesce(importance_score, 0), 1e6), -1e6) AS importance
     FROM candidate
 )"""
 _SCORED = {

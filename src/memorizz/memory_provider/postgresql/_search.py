@@ -17,7 +17,6 @@ costs a few milliseconds and no statistics can tell beforehand. The figures behi
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from enum import Enum
 from typing import Any, cast
 
 from memorizz.errors import ConfigurationError, FilterError
-from memorizz.memory_provider.base import Ranking
+from memorizz.memory_provider.base import LARGEST_WEIGHT, Ranking, is_number
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _values
 from memorizz.memory_provider.postgresql._filters import Condition, condition
@@ -38,6 +37,8 @@ _EF_SEARCH = 100
 # Under a filter, so that it is enough for one in forty of the rows near the query to match.
 _EF_SEARCH_FILTERED = 400
 _MAX_EF_SEARCH = 1000  # pgvector's
+# What of a question is searched for, in characters: the parser of tsquery ends at some three times as many.
+_MAX_QUESTION = 100_000
 _MAX_LIMIT = 1_000_000_000
 # The bits serve where they were measured to keep this share of the nearest, never for vectors of fewer dimensions: of
 # few signs there are too few to tell neighbours apart.
@@ -75,7 +76,7 @@ class Options:
         if self.ef_search is not None and not 1 <= checked_limit(self.ef_search, "ef_search") <= _MAX_EF_SEARCH:
             raise ConfigurationError(f"ef_search={self.ef_search}: expected 1 to {_MAX_EF_SEARCH}")
         score, ranking = cast("tuple[object, object]", (self.min_score, self.ranking))
-        if score is not None and not (isinstance(score, int | float) and math.isfinite(score)):
+        if score is not None and not (is_number(score) and abs(score) <= LARGEST_WEIGHT):
             raise ConfigurationError(f"min_score={score!r}: expected a finite number")
         if not isinstance(ranking, Ranking | None):
             raise ConfigurationError(f"ranking: expected a Ranking, got {type(ranking).__name__}")
@@ -165,7 +166,7 @@ def _words(operand: Any) -> str:
         words = cast("Mapping[str, Any]", operand).get("$search")
     if not isinstance(words, str):
         raise FilterError(f'$text: expected {{"$search": "the words"}}, got {operand!r:.80}')
-    return _values.text(words, "$search", "replace").replace("\ufffd", " ")
+    return _values.text(words[:_MAX_QUESTION], "$search", "replace").replace("\ufffd", " ")
 
 
 def weights(search: Search, store: Store) -> Ranking:

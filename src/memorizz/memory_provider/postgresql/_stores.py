@@ -143,6 +143,11 @@ class Store:
         return dict(self.schema.indexes).get(self.name, self.schema.index)
 
     @property
+    def said_by(self) -> str:
+        """The key that says whose words the content is, or what it is about: it is embedded together with it."""
+        return "role" if self.memory_type is MemoryType.CONVERSATION_MEMORY else "name"
+
+    @property
     def table(self) -> sql.Identifier:
         return sql.Identifier(self.schema.name, self.name)
 

@@ -15,7 +15,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
-from memorizz.embeddings.base import Embedder, embed_blocking
+from memorizz.embeddings.base import Embedder, check_blocking, embed_blocking
 from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed
 from memorizz.memory_provider.base import Document, Filter, Hits, MemoryOperations, MemoryProvider, Ranking, StoreName
 from memorizz.memory_provider.postgresql import _operations as operations
@@ -265,6 +265,8 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
     ) -> None:
         self.config = config if config is not None else default_config(pool)
         self.embedder = embedder
+        if embedder is not None:
+            check_blocking(embedder)
         self._pool_is_given = pool is not None
         self._server = server = None
         if pool is None and self.config.embedded_server is not None:
