@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -166,13 +167,21 @@ def test_an_interrupted_build(
 
 
 def _interrupt(dsn: str, writer: psycopg.Connection[Any] | None) -> None:
-    """Press Ctrl-C as soon as a build waits; then let the one in its way go, once what is left of it is dropped."""
+    """Press Ctrl-C as soon as a build waits, as a person does again where nothing happens.
+
+    Then let the one in its way go, once what is left of it is dropped.
+    """
+    pressed, give_up = 0.0, time.monotonic() + 30
+    here = "datname = current_database()"
     with psycopg.connect(dsn, autocommit=True) as connection:
-        while not connection.execute("SELECT FROM pg_stat_progress_create_index WHERE phase ~ '^waiting'").rowcount:
-            pass
-        os.kill(os.getpid(), signal.SIGINT)
-        while writer and not connection.execute("SELECT FROM pg_stat_activity WHERE query ~ '^DROP INDEX C'").rowcount:
-            pass
+        while time.monotonic() < give_up:
+            building = connection.execute(f"SELECT phase FROM pg_stat_progress_create_index WHERE {here}").fetchone()
+            if building and building[0].startswith("waiting") and time.monotonic() - pressed > 3:
+                os.kill(os.getpid(), signal.SIGINT)
+                pressed = time.monotonic()
+            dropping = f"SELECT FROM pg_stat_activity WHERE {here} AND query ~ '^DROP INDEX C'"
+            if pressed and (connection.execute(dropping).rowcount if writer else not building):
+                break
     if writer:
         writer.rollback()
 

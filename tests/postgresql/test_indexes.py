@@ -102,7 +102,9 @@ class Building(threading.Thread):
 
     def process(self, database: psycopg.Connection[Any]) -> int | None:
         """The server's process, once it waits for somebody's transaction."""
-        row = database.execute("SELECT pid FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'").fetchone()
+        row = database.execute(
+            "SELECT pid FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%' AND datname = current_database()"
+        ).fetchone()
         return row[0] if row else None
 
     def ended(self) -> Building:
