@@ -31,7 +31,7 @@ from memorizz.memory_provider.postgresql._filters import Condition, condition
 from memorizz.memory_provider.postgresql._stores import EMBEDDING, Store, Vector
 
 # FEW compares at most this many rows; comparing them costs about what searching the index under a filter costs.
-MOST_COMPARED = 500
+MOST_COMPARED = 1000
 # ef_search: at least this, or the index loses more than one in a hundred of the nearest.
 _EF_SEARCH = 100
 # Under a filter, so that it is enough for one in forty of the rows near the query to match.
