@@ -12,7 +12,7 @@ BITS    Rank every matching row by the signs of its numbers, compare the best of
 EXACT   Compare every matching row. Always accepted.
 
 Whether the index can serve a filter depends on what lies near the query, not on how many rows match in all; trying it
-costs a few milliseconds and no statistics can tell beforehand. The figures behind the constants: docs/search.md.
+costs a few milliseconds and no statistics can tell beforehand. The figures behind the constants: benchmarks/SEARCH.md.
 """
 
 from __future__ import annotations
