@@ -142,7 +142,16 @@ def test_what_is_wrong_is_one_message(run: Callable[..., Any], arguments: list[s
     assert "Traceback" not in shown.stderr
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C interrupts: what a shell starts in the background ignores it, tests included."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_an_interrupted_build(
+    ctrl_c: None,
     run: Callable[..., Any],
     stored: None,
     database: psycopg.Connection[Any],
@@ -155,10 +164,10 @@ def test_an_interrupted_build(
         monkeypatch.setattr(maintenance, "_CLEAN_SECONDS", seconds)
         with psycopg.connect(migrated_dsn) as writer:
             writer.execute("UPDATE toolbox SET role = 'nobody' WHERE false")
-            ctrl_c = threading.Thread(target=_interrupt, args=(migrated_dsn, None if left else writer))
-            ctrl_c.start()
+            interruption = threading.Thread(target=_interrupt, args=(migrated_dsn, None if left else writer))
+            interruption.start()
             shown = run("build")
-            ctrl_c.join()
+            interruption.join()
         assert shown.code == 130
         assert said in shown.stderr
         assert (NAME in listed(run)) is left
