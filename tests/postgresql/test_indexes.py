@@ -280,7 +280,7 @@ def test_a_search_in_that_memory_uses_its_index(dsn: str, kind: Any) -> None:
         return json.dumps(hits.explanation["plan"])
 
     with PostgreSQLProvider(config) as provider:
-        fill(provider, 2000)
+        fill(provider, 4400)
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(f"ANALYZE {STORE}")
         assert all(WHOLE in used(provider, query) for query in queries)

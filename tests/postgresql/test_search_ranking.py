@@ -529,8 +529,8 @@ def test_touch_leaves_out_what_min_score_leaves_out(talk: PostgreSQLProvider) ->
 
 def test_touch_counts_once_whatever_ways_were_tried(provider: PostgreSQLProvider) -> None:
     """A way whose answer was not taken has counted nothing."""
-    provider.store_many([{"n": n, "embedding": towards(90 + n / 10), "memory_id": "far"} for n in range(600)], LONG)
-    provider.store_many([{"n": 600 + n, "embedding": towards(n / 10), "memory_id": "near"} for n in range(450)], LONG)
+    provider.store_many([{"n": n, "embedding": towards(90 + n / 20), "memory_id": "far"} for n in range(1200)], LONG)
+    provider.store_many([{"n": 1200 + n, "embedding": towards(n / 10), "memory_id": "near"} for n in range(450)], LONG)
     hits = provider.retrieve_by_query(ask(vector=EAST, memory_id="far"), LONG, 3, touch=True, explain=True)
     assert hits.explanation is not None
     assert len(hits.explanation["tried"]) == 3
