@@ -172,7 +172,17 @@ _STATEMENT = re.compile(
     r"|ALTER\s+TABLE\s|DROP\s+(TABLE|INDEX|SCHEMA)\s|SET\s+LOCAL\s|TRUNCATE\s)"
 )
 # The doctor's findings quote the SQL that a person is to run.
-_SQL = ("_queries", "_changes", "_search", "_ranking", "_filters", "_indexes", "_migrate", "_doctor", "_findings")
+_SQL = (
+    "_queries",
+    "_changes",
+    "_search",
+    "_ranking",
+    "_filters",
+    "_indexes",
+    "_migrate",
+    "maintenance._doctor",
+    "maintenance._findings",
+)
 _ROOMS_OF_SQL = {f"{POSTGRESQL}.{room}" for room in _SQL}
 
 

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, _doctor
-from memorizz.memory_provider.postgresql._findings import judge
-from memorizz.memory_provider.postgresql.maintenance import Facts, Level, Maintenance
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql.maintenance import Facts, Level, Maintenance, _doctor
+from memorizz.memory_provider.postgresql.maintenance._findings import judge
 
 KEYS = {
     "ok",

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from memorizz.cli import _common, _index_page, _recall_page
-from memorizz.memory_provider.postgresql import PostgreSQLProvider, maintenance
-from memorizz.memory_provider.postgresql.maintenance import Progress
+from memorizz.memory_provider.postgresql import PostgreSQLProvider
+from memorizz.memory_provider.postgresql.maintenance import Progress, _maintenance
 
 NAME = "toolbox_embedding_idx"
 
@@ -161,7 +161,7 @@ def test_an_interrupted_build(
     """Ctrl-C ends it with 130; what was begun is removed, or it is said how it can be."""
     database.execute(f"DROP INDEX {NAME}")
     for seconds, said, left in ((0.1, "memorizz index drop --invalid", True), (20, "is removed again", False)):
-        monkeypatch.setattr(maintenance, "_CLEAN_SECONDS", seconds)
+        monkeypatch.setattr(_maintenance, "_CLEAN_SECONDS", seconds)
         with psycopg.connect(migrated_dsn) as writer:
             writer.execute("UPDATE toolbox SET role = 'nobody' WHERE false")
             interruption = threading.Thread(target=_interrupt, args=(migrated_dsn, None if left else writer))
@@ -275,7 +275,7 @@ def test_a_terminal_sees_progress(run: Callable[..., Any], monkeypatch: pytest.M
     """On a terminal a bar moves, on stderr; what was done stays on stdout alone."""
     assert run("rebuild", NAME).stderr == ""
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setattr(maintenance, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(_maintenance, "_POLL_SECONDS", 0.01)
     with psycopg.connect(migrated_dsn) as writer:
         writer.execute("UPDATE toolbox SET role = 'nobody' WHERE false")
         process = writer.info.backend_pid
@@ -300,8 +300,8 @@ def test_a_terminal_sees_progress(run: Callable[..., Any], monkeypatch: pytest.M
 )  # fmt: skip
 def test_the_memory_is_said_beforehand(rows: int, work_mem: int, given: str | None, expected: str | None) -> None:
     """What the largest graph needs, what it has, and the option that gives it more."""
-    need = maintenance.HNSW().memory("hnsw", 384, rows)
-    jobs = [maintenance.Job("create", NAME, "toolbox", "hnsw", rows, size) for size in (need, need // 2)]
+    need = _maintenance.HNSW().memory("hnsw", 384, rows)
+    jobs = [_maintenance.Job("create", NAME, "toolbox", "hnsw", rows, size) for size in (need, need // 2)]
     assert _index_page.memory_need(jobs, work_mem, given) == expected
 
 

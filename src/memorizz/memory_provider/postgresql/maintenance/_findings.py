@@ -9,10 +9,10 @@ from enum import StrEnum
 from shlex import quote
 
 from memorizz.errors import SchemaError
-from memorizz.memory_provider.postgresql._doctor import Facts
 from memorizz.memory_provider.postgresql._indexes import VECTOR_INDEXES
 from memorizz.memory_provider.postgresql._migrate import check_versions
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.maintenance._doctor import Facts
 
 # Below this many vectors nothing that is said about vector indexes can be felt.
 _MANY_VECTORS = 20_000

@@ -8,12 +8,13 @@ from typing import Literal
 
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import _doctor, _indexes
-from memorizz.memory_provider.postgresql._doctor import IndexFacts, StoreFacts
+from memorizz.memory_provider.postgresql import _indexes
 from memorizz.memory_provider.postgresql._indexes import HNSW, Progress
 from memorizz.memory_provider.postgresql._migrate import Database
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql._stores import IndexKind, Schema, Store
+from memorizz.memory_provider.postgresql.maintenance import _doctor
+from memorizz.memory_provider.postgresql.maintenance._doctor import IndexFacts, StoreFacts
 
 
 @dataclass(frozen=True, slots=True)

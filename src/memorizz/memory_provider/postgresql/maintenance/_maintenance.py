@@ -1,4 +1,4 @@
-"""What is done to a database and not with memories: look at it, upgrade it, measure it, examine it."""
+"""One connection to a database, for what is done to it and not with memories."""
 
 from __future__ import annotations
 
@@ -12,33 +12,20 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from memorizz.errors import MemorizzError, OperationTimeout, SchemaError
-from memorizz.memory_provider.postgresql import _doctor, _indexes, _indexing, _migrate
-from memorizz.memory_provider.postgresql._doctor import Facts, IndexFacts, StoreFacts
+from memorizz.memory_provider.postgresql import _indexes, _migrate
 from memorizz.memory_provider.postgresql._driver import connect, drive, perform
 from memorizz.memory_provider.postgresql._driver_shared import without_timeout
 from memorizz.memory_provider.postgresql._errors import translating
-from memorizz.memory_provider.postgresql._findings import Finding, Level, judge
 from memorizz.memory_provider.postgresql._indexes import HNSW, Progress
-from memorizz.memory_provider.postgresql._indexing import Job, Wanted
 from memorizz.memory_provider.postgresql._migrate import Database, Migration
 from memorizz.memory_provider.postgresql._steps import Operation, Script, Statement, Step
 from memorizz.memory_provider.postgresql._stores import IndexKind
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
-
-__all__ = [
-    "Database",
-    "Facts",
-    "Finding",
-    "IndexFacts",
-    "Job",
-    "Level",
-    "Made",
-    "Maintenance",
-    "Migration",
-    "Progress",
-    "StoreFacts",
-]
+from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing
+from memorizz.memory_provider.postgresql.maintenance._doctor import Facts, IndexFacts, StoreFacts
+from memorizz.memory_provider.postgresql.maintenance._findings import Finding, judge
+from memorizz.memory_provider.postgresql.maintenance._indexing import Job, Wanted
 
 T = TypeVar("T")
 

@@ -1,0 +1,28 @@
+"""What is done to a database and not with memories: look at it, upgrade it, measure it, examine it, index it.
+
+_maintenance.py   Maintenance: one connection to a database in any state
+_doctor.py        what is looked at: the facts
+_findings.py      what is wrong with them, and what to do
+_indexing.py      indexes that are wanted, built, replaced, dropped
+"""
+
+from memorizz.memory_provider.postgresql._indexes import Progress
+from memorizz.memory_provider.postgresql._migrate import Database, Migration
+from memorizz.memory_provider.postgresql.maintenance._doctor import Facts, IndexFacts, StoreFacts
+from memorizz.memory_provider.postgresql.maintenance._findings import Finding, Level
+from memorizz.memory_provider.postgresql.maintenance._indexing import Job
+from memorizz.memory_provider.postgresql.maintenance._maintenance import Made, Maintenance
+
+__all__ = [
+    "Database",
+    "Facts",
+    "Finding",
+    "IndexFacts",
+    "Job",
+    "Level",
+    "Made",
+    "Maintenance",
+    "Migration",
+    "Progress",
+    "StoreFacts",
+]
