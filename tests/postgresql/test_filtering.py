@@ -19,11 +19,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memorizz.errors import InvalidDocument
-from memorizz.memory_provider.postgresql import _stores, _values
-from memorizz.memory_provider.postgresql._filters import condition
+from memorizz.memory_provider import _documents, _values
+from memorizz.memory_provider.postgresql import _stores
+from memorizz.memory_provider.postgresql._conditions import condition
 
 Document = Mapping[str, Any]
 Find = Callable[..., set[str]]
+TYPES = {
+    _documents.Kind.TEXT: "text",
+    _documents.Kind.NUMBER: "double precision",
+    _documents.Kind.INTEGER: "bigint",
+    _documents.Kind.TIME: "timestamptz",
+    _documents.Kind.OBJECT: "jsonb",
+}
 
 
 # --- the rows -----------------------------------------------------------------------------------------------------
@@ -37,7 +45,7 @@ def row(document: Document) -> dict[str, Any]:
         data[_stores.GIVEN_ID] = document["id"]
     for key, value in document.items():
         if key != "id":
-            in_column = (key in _stores.COLUMNS and value is not None) or key == _stores.EMBEDDING
+            in_column = (key in _documents.KEYS and value is not None) or key == _documents.EMBEDDING
             (columns if in_column else data)[key] = value
     return columns
 
@@ -45,7 +53,7 @@ def row(document: Document) -> dict[str, Any]:
 @pytest.fixture
 def connection(dsn: str) -> Iterator[psycopg.Connection]:
     """A connection to a database with one table `documents`, laid out as the stores are, that holds the zoo."""
-    columns = ", ".join(f'"{column.name}" {column.kind.value}' for column in _stores.COLUMNS.values())
+    columns = ", ".join(f'"{column.name}" {TYPES[column.kind]}' for column in _documents.KEYS.values())
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(
             f"CREATE TABLE documents (id uuid PRIMARY KEY, {columns}, embedding float4[], data jsonb NOT NULL)"
@@ -78,7 +86,7 @@ def find(connection: psycopg.Connection) -> Find:
 
 MISSING = object()
 NOTHING = object()
-TIMES = {column.name for column in _stores.COLUMNS.values() if column.kind is _stores.Kind.TIME}
+TIMES = {column.name for column in _documents.KEYS.values() if column.kind is _documents.Kind.TIME}
 IDS = ("id", "_id")
 
 
@@ -143,7 +151,7 @@ def look_up(document: Document, key: str) -> Any:
     if key in IDS:
         return document["id"]
     first, *rest = key.split(".")
-    if rest and (first in IDS or (first in _stores.COLUMNS and first != "metadata")):
+    if rest and (first in IDS or (first in _documents.KEYS and first != "metadata")):
         return MISSING
     value: Any = document
     for step in (first, *rest):

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memorizz.errors import FilterError
-from memorizz.memory_provider.postgresql import _stores
-from memorizz.memory_provider.postgresql._filters import condition
+from memorizz.memory_provider import _documents
+from memorizz.memory_provider.postgresql._conditions import condition
 
 PLACEHOLDER = re.compile(r"%\((f[0-9]+)\)s")
 
@@ -67,7 +67,7 @@ def test_orders_texts_by_code_point_on_every_server(key: str) -> None:
 
 # --- no user's text in the SQL ------------------------------------------------------------------------------------
 
-KNOWN = {*_stores.COLUMNS, *_stores.ID_KEYS, _stores.EMBEDDING}
+KNOWN = {*_documents.KEYS, *_documents.ID_KEYS, _documents.EMBEDDING}
 
 anything = st.text(max_size=8)
 # A number in a path, which may index a list, is another form.
@@ -80,7 +80,7 @@ def filters_with(key: str, text: str, number: float) -> list[dict[str, Any]]:
     return [
         {key: text, "memory_id": text, "importance_score": number, "_id": text},
         *({key: {name: value}} for name in ("$eq", "$ne", "$gt", "$lte", "$contains") for value in (text, number)),
-        *({name: {"$gt": text, "$in": [text]}} for name in (*_stores.COLUMNS, "id")),
+        *({name: {"$gt": text, "$in": [text]}} for name in (*_documents.KEYS, "id")),
         {key: {"$contains": [text]}, f"{key}.x{key}": {"$nin": [number, text]}, f"{key}.0": [text, {key: number}]},
         {"$nor": [{key: {"$exists": True}}, {"$not": {key: {"$not": {"$eq": {key: text}}}}}]},
     ]

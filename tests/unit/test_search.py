@@ -12,20 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memorizz.errors import ConfigurationError, DimensionMismatch, FilterError, InvalidDocument
+from memorizz.memory_provider._questions import Options, asked, weights, without_names
 from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql._search import (
     MOST_COMPARED,
-    Options,
     Search,
     Way,
     accepted,
     parse,
     settings,
     ways,
-    weights,
-    without_names,
 )
 from memorizz.memory_provider.postgresql._steps import Batch, Query
 from memorizz.memory_provider.postgresql._stores import Schema, Store
@@ -47,7 +45,7 @@ BITS_ELSEWHERE = replace(HNSW, bits=frozenset({TURNS.value}))
 
 
 def search(query: Any, limit: int = 10, schema: Schema = HNSW, store: MemoryType = LONG, **options: Any) -> Search:
-    return parse(schema.store(store), query, limit, Options(**options))[0]
+    return parse(schema.store(store), asked(query, limit, Options(**options)))
 
 
 # --- which way ----------------------------------------------------------------------------------------------------
@@ -281,16 +279,19 @@ def test_a_search_of_one_shape_is_one_statement() -> None:
 
 def test_a_query_is_read() -> None:
     """The vector, the words, the filter and the limit; and the words that may be a name."""
-    asked, filter = parse(HNSW.store(LONG), VECTOR | WORDS | FILTER | {"limit": 3}, 10, Options())
-    assert (asked.limit, asked.words, asked.dimensions, filter) == (3, "tea with Ada", 4, FILTER)
-    assert asked.names == ("ada", "tea", "with")
-    assert asked.ranked
-    assert asked.filtered
-    assert asked.scored
-    asked, filter = parse(HNSW.store(LONG), "the user asked Ada", 7, Options())
-    assert (asked.limit, asked.vector, asked.dimensions, filter, asked.filtered) == (7, None, 0, {}, False)
+    question = asked(VECTOR | WORDS | FILTER | {"limit": 3}, 10, Options())
+    assert (question.limit, question.words, question.filter) == (3, "tea with Ada", FILTER)
+    assert question.names == ("ada", "tea", "with")
+    found = parse(HNSW.store(LONG), question)
+    assert (found.limit, found.words, found.dimensions) == (3, "tea with Ada", 4)
+    assert found.ranked
+    assert found.filtered
+    assert found.scored
+    question = asked("the user asked Ada", 7, Options())
+    assert (question.limit, question.embedding, question.filter) == (7, None, {})
     # Roles that everybody has are no names.
-    assert asked.names == ("ada", "asked", "the")
+    assert question.names == ("ada", "asked", "the")
+    assert not parse(HNSW.store(LONG), question).filtered
 
 
 def test_what_is_no_query_of_meaning_or_words() -> None:
@@ -397,8 +398,7 @@ def test_a_ranking_is_a_ranking() -> None:
 )
 def test_weights(query: Any, store: MemoryType, names_cut: bool, given: Any, expected: Any) -> None:
     """Those that suit the store and the query, where the caller gives none."""
-    asked = replace(search(query, store=store, ranking=Ranking(**given)), names_cut=names_cut)
-    found = weights(asked, HNSW.store(store))
+    found = weights(Ranking(**given), store, meaning="embedding" in query, names_cut=names_cut)
     assert {name: getattr(found, name) for name in expected} == expected
     assert all(getattr(found, each.name) is not None for each in fields(Ranking))
 

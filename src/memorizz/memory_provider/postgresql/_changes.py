@@ -12,12 +12,19 @@ from uuid import UUID
 
 from psycopg import sql
 
+from memorizz.memory_provider._documents import EMBEDDING, KEYS, Kind
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql._queries import LIVE, NEWEST, raw
+from memorizz.memory_provider.postgresql._queries import LIVE, NEWEST
 from memorizz.memory_provider.postgresql._steps import Copy, Query
-from memorizz.memory_provider.postgresql._stores import COLUMNS, EMBEDDING, Kind, Row, Schema, Store
+from memorizz.memory_provider.postgresql._stores import Row, Schema, Store
 
-_CASTS = {Kind.OBJECT: sql.SQL("::jsonb"), Kind.TIME: sql.SQL("::timestamptz"), Kind.TEXT: sql.SQL("::text")}
+_CASTS = {
+    Kind.TEXT: sql.SQL("::text"),
+    Kind.NUMBER: sql.SQL("::float8"),
+    Kind.INTEGER: sql.SQL("::bigint"),
+    Kind.TIME: sql.SQL("::timestamptz"),
+    Kind.OBJECT: sql.SQL("::jsonb"),
+}
 
 # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -26,8 +33,7 @@ def _value(column: str, vector_type: sql.Identifier) -> sql.Composable:
     """The placeholder of a column, with its type, so that a statement means the same whatever is bound."""
     if column == EMBEDDING:
         return sql.SQL("{}::{}").format(sql.Placeholder(column), vector_type)
-    kind = COLUMNS[column].kind
-    return sql.Placeholder(column) + _CASTS.get(kind, raw(f"::{kind.value}"))
+    return sql.Placeholder(column) + _CASTS[KEYS[column].kind]
 
 
 def _merge(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composable]) -> sql.Composed:
@@ -88,7 +94,7 @@ def _copy(store: Store, inserted: tuple[str, ...]) -> bytes:
 def copy(store: Store, rows: Sequence[Row]) -> Copy:
     """Insert new documents that set the same columns: what no row can be in the way of needs no ON CONFLICT."""
     inserted = rows[0].inserted
-    kinds = [Kind.OBJECT if name == EMBEDDING else COLUMNS[name].kind for name in inserted]
+    kinds = [Kind.OBJECT if name == EMBEDDING else KEYS[name].kind for name in inserted]
     json = {"data", *(name for name, kind in zip(inserted, kinds, strict=True) if kind is Kind.OBJECT)} - {EMBEDDING}
 
     def copied(name: str, value: Any) -> Any:

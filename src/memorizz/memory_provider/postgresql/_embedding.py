@@ -17,12 +17,13 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+from memorizz.memory_provider import _values
+from memorizz.memory_provider._documents import EMBEDDING, batches, given_id
 from memorizz.memory_provider.base import StoreName
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _queries as queries
-from memorizz.memory_provider.postgresql import _values
 from memorizz.memory_provider.postgresql._steps import Embed, Operation, fetch
-from memorizz.memory_provider.postgresql._stores import EMBEDDING, Row, Schema, Store, batches, given_id
+from memorizz.memory_provider.postgresql._stores import Row, Schema, Store
 
 Document = Mapping[str, Any]
 # What the text is made of, by key, as it is stored; "" for what is missing.

@@ -13,8 +13,9 @@ from hashlib import sha256
 
 from psycopg import sql
 
-from memorizz.memory_provider.postgresql import _values
-from memorizz.memory_provider.postgresql._stores import COLUMNS, IndexKind, Store
+from memorizz.memory_provider import _values
+from memorizz.memory_provider._documents import KEYS
+from memorizz.memory_provider.postgresql._stores import IndexKind, Store
 
 VECTOR_INDEXES = ("hnsw", "halfvec")
 # pgvector's limits, in dimensions.
@@ -147,7 +148,7 @@ def comment(store: Store, name: str, memory_id: str) -> sql.Composed:
 
 def checked_memory_id(memory_id: str) -> str:
     """Return an id that a memory can have; raises InvalidDocument for any other."""
-    return _values.text(memory_id, "memory_id", limit=COLUMNS["memory_id"].limit)
+    return _values.text(memory_id, "memory_id", limit=KEYS["memory_id"].limit)
 
 
 # --- mending and removing -----------------------------------------------------------------------------------------

@@ -13,17 +13,20 @@ from typing import Any, Literal, cast
 from uuid import UUID
 
 from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
+from memorizz.memory_provider import _values
+from memorizz.memory_provider._agents import agent_document
+from memorizz.memory_provider._documents import batches, given_id
+from memorizz.memory_provider._questions import Options, asked, checked_limit, components_asked, without_names
 from memorizz.memory_provider.base import Document, Filter, Hits, Ranking, StoreName
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _changes as changes
 from memorizz.memory_provider.postgresql import _queries as queries
-from memorizz.memory_provider.postgresql import _ranking, _search, _values
-from memorizz.memory_provider.postgresql._agents import agent_document
+from memorizz.memory_provider.postgresql import _ranking, _search
 from memorizz.memory_provider.postgresql._embedding import Spool, embed
 from memorizz.memory_provider.postgresql._search import Search, Way
 from memorizz.memory_provider.postgresql._steps import Embed, Operation, Query, fetch, fetch_all
 from memorizz.memory_provider.postgresql._steps import Row as Record
-from memorizz.memory_provider.postgresql._stores import Row, Schema, Store, batches, given_id
+from memorizz.memory_provider.postgresql._stores import Row, Schema, Store
 
 # --- storing ------------------------------------------------------------------------------------------------------
 
@@ -124,12 +127,13 @@ def retrieve_by_query(
     explain: bool | Literal["plan"] = False,
 ) -> Operation[Hits]:
     target = schema.store(memory_store_type)
-    if _search.checked_limit(context, "context") and target.memory_type is not MemoryType.CONVERSATION_MEMORY:
+    if checked_limit(context, "context") and target.memory_type is not MemoryType.CONVERSATION_MEMORY:
         raise ConfigurationError(f"context: only turns of a conversation have others around them, not {target.name}")
     if explain not in (False, True, "plan"):
         raise ConfigurationError(f"explain={explain!r}: expected True, False or 'plan'")
-    options = _search.Options(include_embedding, exact, ef_search, ranking, min_score, touch)
-    search, filter = _search.parse(target, query, limit, options)
+    options = Options(include_embedding, exact, ef_search, ranking, min_score, touch)
+    question = asked(query, limit, options)
+    search, filter = _search.parse(target, question), question.filter
     if search.limit == 0:
         return Hits()
     if not search.ranked:
@@ -163,7 +167,7 @@ def _with_meaning(search: Search, target: Store, filter: Filter) -> Operation[Se
     if search.names:
         rows = yield from fetch(queries.speakers(target, filter, search.names))
         names = [row[0] for row in rows]
-    vectors = yield Embed([_search.without_names(search.words, names)], "query")
+    vectors = yield Embed([without_names(search.words, names)], "query")
     return replace(search, vector=target.vector(vectors[0]), names=names, names_cut=bool(names))
 
 
@@ -245,14 +249,8 @@ def retrieve_memory_components_by_query(
 ) -> Operation[list[Document]]:
     searched = [MemoryType.of(memory_type)] if memory_type is not None else _MEMORIES
     stores = [schema.store(each) for each in searched]
-    asked: dict[str, Any] = {} if memory_id is None else {"memory_id": memory_id}
-    if query is not None:
-        asked["$text"] = {"$search": query}
-    if query_embedding is not None:
-        asked["embedding"] = query_embedding
-    search, filter = _search.parse(stores[0], asked, limit, _search.Options(include_embedding=True))
-    if not search.ranked:
-        raise ConfigurationError("nothing to search for: give query, query_embedding or both")
+    question = components_asked(query, query_embedding, memory_id, limit)
+    search, filter = _search.parse(stores[0], question), question.filter
     if search.limit == 0:
         return []
     if query_embedding is None:
@@ -288,7 +286,7 @@ def page(
 ) -> Operation[tuple[list[Document], Place | None]]:
     """Return the next documents of an iteration, and the place to go on from, None at the end."""
     target = schema.store(memory_store_type)
-    if _search.checked_limit(batch_size) == 0:
+    if checked_limit(batch_size) == 0:
         raise ConfigurationError("batch_size=0: expected a whole number above 0")
     rows = yield from fetch(queries.page(target, filter, include_embedding, after, batch_size))
     place = _place_of(rows[-1]) if len(rows) == batch_size else None
@@ -315,7 +313,7 @@ def retrieve_conversation_history_ordered_by_timestamp(
 ) -> Operation[list[Document]]:
     target = schema.store(MemoryType.CONVERSATION_MEMORY)
     if limit is not None:
-        _search.checked_limit(limit)
+        checked_limit(limit)
     memory = _values.searched(memory_id)
     if memory is None:
         return []

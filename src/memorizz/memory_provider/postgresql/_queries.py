@@ -14,7 +14,7 @@ from uuid import UUID
 
 from psycopg import sql
 
-from memorizz.memory_provider.postgresql._filters import condition
+from memorizz.memory_provider.postgresql._conditions import condition
 from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql._stores import SELECTED, TIMES, Store
 

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 from psycopg import sql
 
+from memorizz.memory_provider._questions import weights
 from memorizz.memory_provider.postgresql._queries import LIVE, cached_by_shape, raw, selected, touched
-from memorizz.memory_provider.postgresql._search import MOST_COMPARED, Search, Way, settings, weights
+from memorizz.memory_provider.postgresql._search import MOST_COMPARED, Search, Way, settings
 from memorizz.memory_provider.postgresql._steps import Query, Row
 from memorizz.memory_provider.postgresql._stores import Schema, Store
 
@@ -126,7 +127,9 @@ def _parameters(search: Search, store: Store) -> dict[str, Any]:
     if search.words is not None:
         parameters |= {"question": search.words, "config": store.schema.text_search_config, "depth": search.depth}
     if search.scored:
-        ranking = weights(search, store)
+        ranking = weights(
+            search.ranking, store.memory_type, meaning=search.vector is not None, names_cut=search.names_cut
+        )
         parameters |= {part: getattr(ranking, part) for part in PARTS}
         parameters |= {"half_life": ranking.half_life, "names": list(search.names)}
     return parameters

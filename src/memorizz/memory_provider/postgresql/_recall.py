@@ -10,14 +10,15 @@ from time import perf_counter
 from typing import Any
 
 from memorizz.errors import ConfigurationError, ReadOnlyError
+from memorizz.memory_provider._questions import Options, asked, checked_limit
 from memorizz.memory_provider.base import StoreName
 from memorizz.memory_provider.postgresql import _changes as changes
 from memorizz.memory_provider.postgresql import _queries as queries
-from memorizz.memory_provider.postgresql import _ranking, _search, _values
+from memorizz.memory_provider.postgresql import _ranking, _search
 from memorizz.memory_provider.postgresql._operations import ranked
-from memorizz.memory_provider.postgresql._search import ENOUGH_BITS, LEAST_BITS, Options, Way
+from memorizz.memory_provider.postgresql._search import ENOUGH_BITS, LEAST_BITS, Way
 from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch
-from memorizz.memory_provider.postgresql._stores import Schema, Store
+from memorizz.memory_provider.postgresql._stores import Schema, Store, from_binary
 
 # Bits are measured where this many times more rows are ranked by them than are compared.
 _TELLING = 25
@@ -54,13 +55,13 @@ def measure_recall(
 ) -> Operation[tuple[dict[str, Any], Schema]]:
     """Return the report, and the schema with what the measurement allows from now on."""
     store = schema.store(memory_store_type)
-    if not _search.checked_limit(sample, "sample") or not _search.checked_limit(limit):
+    if not checked_limit(sample, "sample") or not checked_limit(limit):
         raise ConfigurationError("sample and limit: expected numbers above 0")
     rows = (yield from fetch(queries.count(store, {"embedding": {"$exists": True}})))[0][0]
     taken = yield from fetch(queries.sample(store, sample))
     everywhere, elsewhere, bits = _Kind("all"), _Kind("one memory"), _Kind("bits")
     for place, (binary, _) in enumerate(taken):
-        vector = _values.from_vector(binary)
+        vector = from_binary(binary)
         yield from _compare(store, {"embedding": vector}, limit, everywhere, bits)
         # What one memory is asked about another one's subject is what an index under a filter is worst at.
         memory_id = taken[place - 1][1]
@@ -92,7 +93,7 @@ def _compare(
     store: Store, query: dict[str, Any], limit: int, kind: _Kind, bits: _Kind | None = None
 ) -> Operation[None]:
     """Search as it is served and exactly, and by the bits where asked, and note what was found of the truth."""
-    search, _ = _search.parse(store, query, limit, Options())
+    search = _search.parse(store, asked(query, limit, Options()))
     exact = replace(search, options=Options(exact=True))
     started = perf_counter()
     served = (yield from ranked(search, [store]))[0]

@@ -17,18 +17,14 @@ costs a few milliseconds and no statistics can tell beforehand. The figures behi
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any, cast
 
-from memorizz.errors import ConfigurationError, FilterError
-from memorizz.memory_provider.base import LARGEST_WEIGHT, Ranking, is_number
-from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import _values
-from memorizz.memory_provider.postgresql._filters import Condition, condition
-from memorizz.memory_provider.postgresql._stores import EMBEDDING, Store, Vector
+from memorizz.memory_provider._questions import MAX_EF_SEARCH, Options, Question
+from memorizz.memory_provider.base import Ranking
+from memorizz.memory_provider.postgresql._conditions import Condition, condition
+from memorizz.memory_provider.postgresql._stores import Store, Vector
 
 # FEW compares at most this many rows; comparing them costs about what searching the index under a filter costs.
 MOST_COMPARED = 1000
@@ -36,10 +32,6 @@ MOST_COMPARED = 1000
 _EF_SEARCH = 100
 # Under a filter, so that it is enough for one in forty of the rows near the query to match.
 _EF_SEARCH_FILTERED = 400
-_MAX_EF_SEARCH = 1000  # pgvector's
-# What of a question is searched for, in characters: the parser of tsquery ends at some three times as many.
-_MAX_QUESTION = 100_000
-_MAX_LIMIT = 1_000_000_000
 # The bits serve where they were measured to keep this share of the nearest, never for vectors of fewer dimensions: of
 # few signs there are too few to tell neighbours apart.
 ENOUGH_BITS = 0.99
@@ -48,8 +40,6 @@ LEAST_BITS = 128
 BY_BITS = 400
 # How many of each side, nearest and best by words, are scored in full: at least this, or five times the limit.
 _DEPTH = 50
-# Roles that everybody has are no names.
-_COMMON_ROLES = frozenset({"user", "assistant", "system", "tool", "function", "human", "ai", "agent", "bot"})
 
 
 class Way(Enum):
@@ -59,27 +49,6 @@ class Way(Enum):
     INDEX = "search the HNSW index"
     BITS = "rank every row that matches by its bits, compare the best"
     EXACT = "compare every row that matches"
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How the caller wants it searched, beside what is searched for."""
-
-    include_embedding: bool = False
-    exact: bool = False
-    ef_search: int | None = None
-    ranking: Ranking | None = None
-    min_score: float | None = None
-    touch: bool = False
-
-    def __post_init__(self) -> None:
-        if self.ef_search is not None and not 1 <= checked_limit(self.ef_search, "ef_search") <= _MAX_EF_SEARCH:
-            raise ConfigurationError(f"ef_search={self.ef_search}: expected 1 to {_MAX_EF_SEARCH}")
-        score, ranking = cast("tuple[object, object]", (self.min_score, self.ranking))
-        if score is not None and not (is_number(score) and abs(score) <= LARGEST_WEIGHT):
-            raise ConfigurationError(f"min_score={score!r}: expected a finite number")
-        if not isinstance(ranking, Ranking | None):
-            raise ConfigurationError(f"ranking: expected a Ranking, got {type(ranking).__name__}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,71 +99,28 @@ class Search:
     def ef_search(self) -> int:
         """How many rows the index is to look at."""
         wanted = max(_EF_SEARCH_FILTERED, 4 * self.depth) if self.filtered else max(_EF_SEARCH, 2 * self.depth)
-        return min(self.options.ef_search or wanted, _MAX_EF_SEARCH)
+        return min(self.options.ef_search or wanted, MAX_EF_SEARCH)
 
 
-def parse(
-    store: Store, query: Mapping[str, Any] | str, limit: int, options: Options
-) -> tuple[Search, Mapping[str, Any]]:
-    """Return the search that a query asks for, and the filter in it."""
-    if isinstance(query, str):
-        query = {"$text": {"$search": query}}
-    if not isinstance(cast(object, query), Mapping):
-        raise FilterError(f"a query is a dict or a str, got {type(query).__name__}")
-    filter = dict(query)
-    limit = checked_limit(filter.pop("limit", limit))
-    words = _words(filter.pop("$text")) if "$text" in filter else None
-    vector = None
-    if EMBEDDING in filter and not isinstance(filter[EMBEDDING], Mapping):
-        vector = store.vector(filter.pop(EMBEDDING))
-    names = tuple(sorted(set(_NAMES.findall(words.lower())) - _COMMON_ROLES)) if words is not None else ()
-    return Search(vector, words, condition(filter), limit, options, options.ranking or Ranking(), names), filter
-
-
-_NAMES = re.compile(r"\w+")
-
-
-def checked_limit(limit: Any, name: str = "limit") -> int:
-    if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= _MAX_LIMIT:
-        raise ConfigurationError(f"{name}={limit!r}: expected a whole number from 0 to {_MAX_LIMIT:,}")
-    return limit
-
-
-def _words(operand: Any) -> str:
-    words: object = None
-    if isinstance(operand, Mapping) and len(cast("Mapping[str, Any]", operand)) == 1:
-        words = cast("Mapping[str, Any]", operand).get("$search")
-    if not isinstance(words, str):
-        raise FilterError(f'$text: expected {{"$search": "the words"}}, got {operand!r:.80}')
-    return _values.text(words[:_MAX_QUESTION], "$search", "replace").replace("\ufffd", " ")
-
-
-def weights(search: Search, store: Store) -> Ranking:
-    """Return the ranking, with the weights that suit a store's documents where the caller gave none."""
-    ranking = search.ranking
-    turns = store.memory_type is MemoryType.CONVERSATION_MEMORY
-    # A name that is still in the vector must not count twice.
-    speaker = (0.05 if turns and search.names_cut else 0.0) if ranking.speaker is None else ranking.speaker
-    session = (0.2 if turns else 0.0) if ranking.session is None else ranking.session
-    # Words alone make the whole of the score.
-    words = 1.0 if ranking.words is None and search.vector is None else 0.3 if ranking.words is None else ranking.words
-    return replace(ranking, speaker=speaker, session=session, words=words)
-
-
-def without_names(question: str, names: Sequence[str]) -> str:
-    """Return the question without some names: small models follow a name to whoever is addressed by it."""
-    if not names:
-        return question
-    pattern = rf"\b(?:{'|'.join(map(re.escape, names))})(?:['\u2019]s)?\b"
-    rest = " ".join(re.sub(pattern, " ", question, flags=re.IGNORECASE).split())
-    return rest if _NAMES.search(rest) else question
+def parse(store: Store, question: Question) -> Search:
+    """Return the search for a question; raises InvalidDocument, DimensionMismatch or FilterError."""
+    vector = None if question.embedding is None else store.vector(question.embedding)
+    return Search(
+        vector,
+        question.words,
+        condition(question.filter),
+        question.limit,
+        question.options,
+        question.options.ranking or Ranking(),
+        question.names,
+    )
 
 
 def ways(search: Search, store: Store) -> Sequence[Way]:
     """Decide how to serve a search: the ways to try, in order; the last one is always accepted."""
     if search.vector is None or search.options.exact:
         return (Way.EXACT,)
-    indexed = store.index != "none" and search.depth <= _MAX_EF_SEARCH
+    indexed = store.index != "none" and search.depth <= MAX_EF_SEARCH
     if not search.filtered:
         return (Way.INDEX, Way.EXACT) if indexed else (Way.EXACT,)
     last = Way.BITS if store.name in store.schema.bits else Way.EXACT

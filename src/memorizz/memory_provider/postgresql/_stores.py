@@ -7,78 +7,28 @@ because NULL in a column means that the key is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
 from functools import cached_property
-from itertools import islice
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
 import numpy as np
 from psycopg import sql
 
-from memorizz.errors import InvalidDocument
+from memorizz.memory_provider import _values
+from memorizz.memory_provider._documents import CLOCKS, EMBEDDING, KEYS, Kind, fitted, given_id, own_items
+from memorizz.memory_provider._values import InvalidText
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import _values
-from memorizz.memory_provider.postgresql._values import InvalidText
 
 IndexKind = Literal["hnsw", "halfvec", "none"]
 
 
-class Kind(Enum):
-    """What a column holds."""
-
-    TEXT = "text"
-    NUMBER = "double precision"
-    INTEGER = "bigint"
-    TIME = "timestamp with time zone"
-    OBJECT = "jsonb"
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column that holds one key of a document; `limit` is in bytes, for text that is indexed."""
-
-    name: str
-    kind: Kind
-    limit: int | None = None
-
-
-_INDEXED_TEXT = 1024
-
-COLUMNS: Mapping[str, Column] = {
-    column.name: column
-    for column in (
-        Column("name", Kind.TEXT, _INDEXED_TEXT),
-        Column("memory_id", Kind.TEXT, _INDEXED_TEXT),
-        Column("conversation_id", Kind.TEXT, _INDEXED_TEXT),
-        Column("role", Kind.TEXT, _INDEXED_TEXT),
-        Column("content", Kind.TEXT),
-        Column("importance_score", Kind.NUMBER),
-        Column("access_count", Kind.INTEGER),
-        Column("metadata", Kind.OBJECT),
-        Column("timestamp", Kind.TIME),
-        Column("created_at", Kind.TIME),
-        Column("updated_at", Kind.TIME),
-        Column("last_accessed", Kind.TIME),
-        Column("expires_at", Kind.TIME),
-    )
-}
-
-# Keys of a document that no column of their own and no `data` holds: the id is the primary key, the vector is apart.
-ID_KEYS = ("id", "_id")
-EMBEDDING = "embedding"
 # Under this key of `data` stands the id's text where it is no canonical UUID.
 GIVEN_ID = "_id"
-# What a search adds to its hits; dropped again when such a document is stored back.
-_COMPUTED = ("score", "distance")
-_ALWAYS_COMPUTED = ("_score", "_distance", "_explanation", "_context")
-
-_CLOCKS = ("created_at", "updated_at")
-TIMES = tuple(name for name, column in COLUMNS.items() if column.kind is Kind.TIME)
-_PLAIN = tuple(name for name, column in COLUMNS.items() if column.kind is not Kind.TIME)
+TIMES = tuple(name for name, column in KEYS.items() if column.kind is Kind.TIME)
+_PLAIN = tuple(name for name, column in KEYS.items() if column.kind is not Kind.TIME)
 # What a read selects, in this order, before what it adds of its own.
 SELECTED = ("id", "data", *_PLAIN, *TIMES)
 
@@ -161,17 +111,17 @@ class Store:
 
     def vector(self, value: Any) -> Vector:
         """Return a vector as a parameter; raises InvalidDocument or DimensionMismatch."""
-        return Vector(_values.vector(value, dimensions=self.schema.dimensions, store=self.name))
+        return Vector(_binary(_values.vector(value, dimensions=self.schema.dimensions, store=self.name)))
 
     def row(self, document: Mapping[str, Any], key: UUID | None = None) -> Row:
         """Return the row for a document, under `key` or else under the document's own id or a new one."""
         name = given_id(document)
         extra: dict[str, Any] = {}
         values: dict[str, Any] = {}
-        for path, value in _own_items(document):
+        for path, value in own_items(document):
             self._put(path, value, values, extra)
         # In one order, so that documents with the same keys share one statement.
-        merged = tuple(sorted(set(values).difference(_CLOCKS)))
+        merged = tuple(sorted(set(values).difference(CLOCKS)))
         inserted = self._defaults(values)
         is_new = name is None and key is None
         if key is None:
@@ -183,13 +133,13 @@ class Store:
 
     def _put(self, path: Any, value: Any, values: dict[str, Any], extra: dict[str, Any]) -> None:
         """Put one key of a document where it belongs."""
-        column = COLUMNS.get(path) if isinstance(path, str) else None
+        column = KEYS.get(path) if isinstance(path, str) else None
         if path == EMBEDDING:
             values[path] = None if value is None else self.vector(value)
         elif column is None:
             extra[path] = value
         elif value is not None:
-            values[path] = _READERS[column.kind](value, column, self.schema.on_invalid_text)
+            values[path] = fitted(column, value, self.schema.on_invalid_text)
         elif not self._is_clock(path):
             values[path] = extra[path] = None
 
@@ -204,7 +154,7 @@ class Store:
 
     def _is_clock(self, path: str) -> bool:
         """Say whether a time is always there, so that None means the same as leaving it out."""
-        return path in _CLOCKS or (path == "timestamp" and self.memory_type is MemoryType.CONVERSATION_MEMORY)
+        return path in CLOCKS or (path == "timestamp" and self.memory_type is MemoryType.CONVERSATION_MEMORY)
 
     def document(self, record: tuple[Any, ...]) -> dict[str, Any]:
         """Return the document of a record that begins with the columns of SELECTED."""
@@ -225,23 +175,8 @@ class Store:
         """Return the document of a record that goes on with the embedding after the columns of SELECTED."""
         document = self.document(record)
         binary = record[len(SELECTED)]
-        document[EMBEDDING] = None if binary is None else _values.from_vector(binary)
+        document[EMBEDDING] = None if binary is None else from_binary(binary)
         return document
-
-
-# Documents that are sent at once: enough to hide the round trip, few enough to hold.
-_BATCH = 500
-
-Item = TypeVar("Item")
-
-
-def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Yield the items of an iterable in lists, as many as are stored at once."""
-    if isinstance(items, Mapping | str):
-        raise InvalidDocument("", "store_many takes an iterable of dicts; use store for one document")
-    remaining = iter(items)
-    while batch := list(islice(remaining, _BATCH)):
-        yield batch
 
 
 class Vector(bytes):
@@ -250,79 +185,11 @@ class Vector(bytes):
     __slots__ = ()
 
 
-def given_id(document: Mapping[str, Any]) -> str | None:
-    """Return the id that a document carries, or None.
-
-    Raises InvalidDocument for what is no document, for what is no id, and for two ids.
-    """
-    if not isinstance(cast(object, document), Mapping):
-        raise InvalidDocument("", f"expected a dict, got {type(document).__name__}")
-    names: dict[str, str] = {}
-    for key in ID_KEYS:
-        value = document.get(key)
-        if value is None:
-            continue
-        name = _values.id_text(value)
-        if name is None:
-            raise InvalidDocument(key, f"{value!r} is no id: expected a text without NUL, a UUID or an ObjectId")
-        names[key] = name
-    if len(set(names.values())) > 1:
-        raise InvalidDocument("_id", f"the document has two ids, id={names['id']!r} and _id={names['_id']!r}")
-    return next(iter(names.values()), None)
+def _binary(vector: Any) -> bytes:
+    """Return the binary form of a vector, pgvector's vector_send."""
+    return len(vector).to_bytes(2) + b"\0\0" + vector.astype(">f4").tobytes()
 
 
-def _own_items(document: Mapping[str, Any]) -> list[tuple[Any, Any]]:
-    """Return the items that are the user's: not the ids, and not what a search has added."""
-    dropped = {*ID_KEYS, *_ALWAYS_COMPUTED}
-    for key in _COMPUTED:
-        if f"_{key}" in document and key in document and _is_same(document[key], document[f"_{key}"]):
-            dropped.add(key)
-    return [item for item in document.items() if item[0] not in dropped]
-
-
-def _is_same(value: Any, computed: Any) -> bool:
-    return isinstance(value, int | float) and isinstance(computed, int | float) and value == computed
-
-
-def _text(value: Any, column: Column, on_invalid: InvalidText) -> str:
-    if isinstance(value, Enum):
-        value = value.value
-    if not isinstance(value, str):
-        raise InvalidDocument(column.name, f"expected a str or None, got {type(value).__name__}")
-    return _values.text(value, column.name, on_invalid, column.limit)
-
-
-def _number(value: Any, column: Column, on_invalid: InvalidText) -> float:
-    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
-        try:
-            number = float(cast(float, value))
-        except OverflowError:
-            number = float("inf")
-        if number - number == 0 and number == value:
-            return number
-    raise InvalidDocument(column.name, f"expected a finite number in double precision or None, got {value!r:.80}")
-
-
-def _whole(value: Any, column: Column, on_invalid: InvalidText) -> int:
-    if isinstance(value, int | np.integer) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
-        return int(cast(int, value))
-    raise InvalidDocument(column.name, f"expected a 64-bit integer or None, got {value!r:.80}")
-
-
-def _moment(value: Any, column: Column, on_invalid: InvalidText) -> datetime:
-    return _values.time(value, column.name)
-
-
-def _object(value: Any, column: Column, on_invalid: InvalidText) -> str:
-    if not isinstance(value, Mapping):
-        raise InvalidDocument(column.name, f"expected a dict or None, got {type(value).__name__}")
-    return _values.to_json(value, column.name, on_invalid)
-
-
-_READERS: Mapping[Kind, Callable[[Any, Column, InvalidText], Any]] = {
-    Kind.TEXT: _text,
-    Kind.NUMBER: _number,
-    Kind.INTEGER: _whole,
-    Kind.TIME: _moment,
-    Kind.OBJECT: _object,
-}
+def from_binary(vector: bytes) -> list[float]:
+    """Return the numbers of a vector from its binary form."""
+    return cast("list[float]", np.frombuffer(vector, dtype=">f4", offset=4).tolist())

@@ -15,8 +15,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 
 from memorizz.errors import ConfigurationError
+from memorizz.memory_provider._values import InvalidText
 from memorizz.memory_provider.postgresql._stores import IndexKind
-from memorizz.memory_provider.postgresql._values import InvalidText
 
 logger = logging.getLogger("memorizz.config")
 

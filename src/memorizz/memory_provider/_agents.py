@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from memorizz.errors import InvalidDocument
-from memorizz.memory_provider.postgresql import _values
-from memorizz.memory_provider.postgresql._stores import given_id
+from memorizz.memory_provider import _values
+from memorizz.memory_provider._documents import given_id
 
 
 def agent_document(agent: Any) -> dict[str, Any]:

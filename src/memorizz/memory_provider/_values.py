@@ -13,7 +13,6 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import numpy as np
 import uuid_utils
-from pgvector import Vector
 
 from memorizz.errors import DimensionMismatch, InvalidDocument
 
@@ -240,12 +239,12 @@ def _plain(value: Any, path: str) -> Any:
 # --- vectors ------------------------------------------------------------------------------------------------------
 
 
-def vector(value: Any, *, dimensions: int, store: str, path: str = "embedding") -> bytes:
-    """Return the binary form of a vector (pgvector's vector_send) after checking that it can be stored and compared.
+def vector(value: Any, *, dimensions: int, store: str, path: str = "embedding") -> Any:
+    """Return a vector as an array in single precision, after checking that it can be stored and compared.
 
     `value` is a list, a tuple, a one-dimensional numpy array of any number type, or a pgvector Vector.
     """
-    if isinstance(value, Vector):
+    if hasattr(value, "to_numpy"):
         value = value.to_numpy()
     try:
         if isinstance(value, str | bytes | Mapping | set):
@@ -263,7 +262,7 @@ def vector(value: Any, *, dimensions: int, store: str, path: str = "embedding") 
     # One comparison for what is right; what is wrong is told apart below. NaN and infinity fail it too.
     if not _MIN_SQUARE < square < _MAX_SQUARE:
         raise InvalidDocument(path, _unfit(array, single))
-    return len(single).to_bytes(2) + b"\0\0" + single.astype(">f4").tobytes()
+    return single
 
 
 def _unfit(array: Any, single: Any) -> str:
@@ -278,11 +277,6 @@ def _unfit(array: Any, single: Any) -> str:
         f"the vector's length is {length:.3g}, of which no square can be taken in single precision; "
         f"expected one between {_MIN_SQUARE**0.5:.0e} and {_MAX_SQUARE**0.5:.0e}: divide the vector by its length"
     )
-
-
-def from_vector(binary: bytes) -> list[float]:
-    """Return the numbers of a vector from its binary form."""
-    return cast("list[float]", np.frombuffer(binary, dtype=">f4", offset=4).tolist())
 
 
 def _described(value: Any) -> str:

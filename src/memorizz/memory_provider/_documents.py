@@ -1,0 +1,166 @@
+"""What a document is, in every provider: its ids, the keys that have a kind of their own, and what is computed.
+
+A key with a kind must fit it; any other key holds any JSON value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from itertools import islice
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from memorizz.errors import InvalidDocument
+from memorizz.memory_provider import _values
+from memorizz.memory_provider._values import InvalidText
+
+
+class Kind(Enum):
+    """What a key holds."""
+
+    TEXT = "a text"
+    NUMBER = "a number in double precision"
+    INTEGER = "a 64-bit integer"
+    TIME = "a time"
+    OBJECT = "an object"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key with a kind of its own; `limit` is in bytes, for text that is indexed."""
+
+    name: str
+    kind: Kind
+    limit: int | None = None
+
+
+_INDEXED_TEXT = 1024
+
+KEYS: Mapping[str, Key] = {
+    key.name: key
+    for key in (
+        Key("name", Kind.TEXT, _INDEXED_TEXT),
+        Key("memory_id", Kind.TEXT, _INDEXED_TEXT),
+        Key("conversation_id", Kind.TEXT, _INDEXED_TEXT),
+        Key("role", Kind.TEXT, _INDEXED_TEXT),
+        Key("content", Kind.TEXT),
+        Key("importance_score", Kind.NUMBER),
+        Key("access_count", Kind.INTEGER),
+        Key("metadata", Kind.OBJECT),
+        Key("timestamp", Kind.TIME),
+        Key("created_at", Kind.TIME),
+        Key("updated_at", Kind.TIME),
+        Key("last_accessed", Kind.TIME),
+        Key("expires_at", Kind.TIME),
+    )
+}
+
+ID_KEYS = ("id", "_id")
+EMBEDDING = "embedding"
+# What a search adds to its hits; dropped again when such a document is stored back.
+_COMPUTED = ("score", "distance")
+_ALWAYS_COMPUTED = ("_score", "_distance", "_explanation", "_context")
+
+CLOCKS = ("created_at", "updated_at")
+
+
+def given_id(document: Mapping[str, Any]) -> str | None:
+    """Return the id that a document carries, or None.
+
+    Raises InvalidDocument for what is no document, for what is no id, and for two ids.
+    """
+    if not isinstance(cast(object, document), Mapping):
+        raise InvalidDocument("", f"expected a dict, got {type(document).__name__}")
+    names: dict[str, str] = {}
+    for key in ID_KEYS:
+        value = document.get(key)
+        if value is None:
+            continue
+        name = _values.id_text(value)
+        if name is None:
+            raise InvalidDocument(key, f"{value!r} is no id: expected a text without NUL, a UUID or an ObjectId")
+        names[key] = name
+    if len(set(names.values())) > 1:
+        raise InvalidDocument("_id", f"the document has two ids, id={names['id']!r} and _id={names['_id']!r}")
+    return next(iter(names.values()), None)
+
+
+def own_items(document: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """Return the items that are the user's: not the ids, and not what a search has added."""
+    dropped = {*ID_KEYS, *_ALWAYS_COMPUTED}
+    for key in _COMPUTED:
+        if f"_{key}" in document and key in document and _is_same(document[key], document[f"_{key}"]):
+            dropped.add(key)
+    return [item for item in document.items() if item[0] not in dropped]
+
+
+def _is_same(value: Any, computed: Any) -> bool:
+    return isinstance(value, int | float) and isinstance(computed, int | float) and value == computed
+
+
+def _text(value: Any, key: Key, on_invalid: InvalidText) -> str:
+    if isinstance(value, Enum):
+        value = value.value
+    if not isinstance(value, str):
+        raise InvalidDocument(key.name, f"expected a str or None, got {type(value).__name__}")
+    return _values.text(value, key.name, on_invalid, key.limit)
+
+
+def _number(value: Any, key: Key, on_invalid: InvalidText) -> float:
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        try:
+            number = float(cast(float, value))
+        except OverflowError:
+            number = float("inf")
+        if number - number == 0 and number == value:
+            return number
+    raise InvalidDocument(key.name, f"expected a finite number in double precision or None, got {value!r:.80}")
+
+
+def _whole(value: Any, key: Key, on_invalid: InvalidText) -> int:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
+        return int(cast(int, value))
+    raise InvalidDocument(key.name, f"expected a 64-bit integer or None, got {value!r:.80}")
+
+
+def _moment(value: Any, key: Key, on_invalid: InvalidText) -> datetime:
+    return _values.time(value, key.name)
+
+
+def _object(value: Any, key: Key, on_invalid: InvalidText) -> str:
+    if not isinstance(value, Mapping):
+        raise InvalidDocument(key.name, f"expected a dict or None, got {type(value).__name__}")
+    return _values.to_json(value, key.name, on_invalid)
+
+
+_READERS: Mapping[Kind, Callable[[Any, Key, InvalidText], Any]] = {
+    Kind.TEXT: _text,
+    Kind.NUMBER: _number,
+    Kind.INTEGER: _whole,
+    Kind.TIME: _moment,
+    Kind.OBJECT: _object,
+}
+
+
+def fitted(key: Key, value: Any, on_invalid: InvalidText) -> Any:
+    """Return the value of a key as its kind has it, an object as JSON; raises InvalidDocument where it does not fit."""
+    return _READERS[key.kind](value, key, on_invalid)
+
+
+# Documents that are sent at once: enough to hide the round trip, few enough to hold.
+_BATCH = 500
+
+Item = TypeVar("Item")
+
+
+def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Yield the items of an iterable in lists, as many as are stored at once."""
+    if isinstance(items, Mapping | str):
+        raise InvalidDocument("", "store_many takes an iterable of dicts; use store for one document")
+    remaining = iter(items)
+    while batch := list(islice(remaining, _BATCH)):
+        yield batch

@@ -1,0 +1,233 @@
+"""A filter, a dict with Mongo's operators, is read and checked: the same for every provider.
+
+    {"memory_id": "m1", "importance_score": {"$gt": 0.5, "$ne": 1}}
+
+becomes a tree of All, Either, Not and Clause, in which only $eq, $gt, $gte, $lt, $lte, $in, $exists and $contains are
+left: the others are complements of these. What a clause holds for is said in docs/filters.md; each provider asks its
+server for just that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from memorizz.errors import FilterError, InvalidDocument
+from memorizz.memory_provider import _values
+from memorizz.memory_provider._documents import EMBEDDING, ID_KEYS
+
+Order = Literal["$gt", "$gte", "$lt", "$lte"]
+
+_MAX_DEPTH = 64
+# No document is nested deeper than this, so that a longer path is a missing key.
+_MAX_PATH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value to compare with, as JSON gives it back, and its JSON: None for a text that no document can hold."""
+
+    plain: Any
+    json: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What a key points at: the steps from the document to a value in it; a None in them leads to nothing."""
+
+    key: str
+    steps: Sequence[str | None]
+
+    @property
+    def name(self) -> str:
+        """The key of the document; empty where there can be none such."""
+        return self.steps[0] or ""
+
+    @property
+    def path(self) -> Sequence[str | None]:
+        """The steps from the key of the document on."""
+        return self.steps[1:]
+
+    @property
+    def is_id(self) -> bool:
+        return not self.path and self.name in ID_KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """What one key must be. `$in` has several values, `$exists` none, the others one."""
+
+    field: Field
+    operator: Literal["$eq", "$in", "$exists", "$contains"] | Order
+    values: Sequence[Value] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every part holds; of none, always."""
+
+    parts: Sequence[Node]
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """At least one part holds."""
+
+    parts: Sequence[Node]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The part does not hold: a plain complement."""
+
+    part: Node
+
+
+Node = All | Either | Not | Clause
+
+
+def parsed(filter: Mapping[str, Any] | None) -> Node:
+    """Return what a filter says; no filter matches all. Raises FilterError where it is malformed."""
+    return _filter({} if filter is None else filter, "the filter", 0)
+
+
+# --- logic --------------------------------------------------------------------------------------------------------
+
+_LOGIC: Mapping[str, Callable[[Sequence[Node]], Node]] = {
+    "$and": All,
+    "$or": Either,
+    "$nor": lambda parts: Not(Either(parts)),
+}
+
+
+def _filter(filter: Any, where: str, depth: int) -> Node:
+    if not isinstance(filter, Mapping):
+        raise _wrong(where, "a dict such as {'name': 'Ada'}", filter)
+    if depth > _MAX_DEPTH:
+        raise FilterError(f"the filter is nested more than {_MAX_DEPTH} levels deep, or in itself; flatten it")
+    return All([_part(key, operand, depth) for key, operand in cast("Mapping[Any, Any]", filter).items()])
+
+
+def _part(key: Any, operand: Any, depth: int) -> Node:
+    if not isinstance(key, str):
+        raise _wrong("a key of the filter", "a str", key)
+    if key in _LOGIC:
+        if not isinstance(operand, list | tuple) or not operand:
+            raise _wrong(key, f"a list of at least one filter, {{'{key}': [{{'name': 'Ada'}}, ...]}}", operand)
+        filters = cast("Sequence[Any]", operand)
+        return _LOGIC[key]([_filter(each, f"each filter in {key}", depth + 1) for each in filters])
+    if key == "$not":
+        return Not(_filter(operand, key, depth + 1))
+    if key.startswith("$"):
+        raise _unknown(key, "beside keys", [*_LOGIC, "$not"])
+    return _under(key, _operators(key, operand), depth)
+
+
+def _operators(key: str, operand: Any) -> Mapping[str, Any]:
+    """Return the operators under a key; a value stands for `$eq`."""
+    names = list(cast("Mapping[Any, Any]", operand)) if isinstance(operand, Mapping) else []
+    plain = [name for name in names if not (isinstance(name, str) and name.startswith("$"))]
+    if len(plain) == len(names):
+        return {"$eq": operand}
+    if plain:
+        raise FilterError(
+            f"{key!r} mixes operators with the plain key {plain[0]!r}; expected operators only, or a whole object: "
+            "to compare with an object that has such keys use $eq"
+        )
+    return cast("Mapping[str, Any]", operand)
+
+
+def _under(key: str, operators: Mapping[str, Any], depth: int) -> Node:
+    parts: list[Node] = []
+    for name, operand in operators.items():
+        if name == "$not":
+            if _operators(key, operand) is not operand:
+                raise _wrong(f"$not under {key!r}", "operators such as {'$gt': 5}; to exclude a value use $ne", operand)
+            parts.append(Not(_filter({key: operand}, name, depth + 1)))
+        elif name in _OPERATORS:
+            parts.append(_OPERATORS[name](_field(key, name), name, operand))
+        else:
+            raise _unknown(name, f"under {key!r}", [*_OPERATORS, "$not"])
+    return All(parts)
+
+
+def _wrong(where: str, expected: str, got: Any) -> FilterError:
+    empty = "an empty" if isinstance(got, Sized) and not len(got) else "a"
+    return FilterError(f"{where} expects {expected}; got {empty} {type(cast(object, got)).__name__}")
+
+
+def _unknown(operator: str, where: str, known: Iterable[str]) -> FilterError:
+    return FilterError(f"unknown operator {operator} {where}; expected one of {', '.join(known)}")
+
+
+# --- fields and values --------------------------------------------------------------------------------------------
+
+
+def _field(key: str, operator: str) -> Field:
+    steps = key.split(".")
+    if steps[0] == EMBEDDING and (len(steps) > 1 or operator != "$exists"):
+        raise FilterError(
+            f"{operator} under {key!r} is not possible, expected $exists: a vector is no value to filter by; "
+            "to search by it, give it as 'embedding' at the top of the query"
+        )
+    return Field(key, [_step(step) for step in steps] if len(steps) <= _MAX_PATH else [None])
+
+
+def _step(step: str) -> str | None:
+    try:
+        return _values.text(step, "")
+    except InvalidDocument:
+        return None
+
+
+def _value(operand: Any, operator: str, key: str) -> Value:
+    try:
+        written = _values.to_json(operand, key)
+        return Value(json.loads(written), written)
+    except InvalidDocument:
+        pass
+    try:
+        return Value(json.loads(_values.to_json(operand, key, "replace")), None)
+    except InvalidDocument as error:
+        what = f"{operator} expects a value that a document can hold, {error.path!r} is none"
+        raise FilterError(f"{what}: {error.reason}") from None
+
+
+# --- operators ----------------------------------------------------------------------------------------------------
+
+
+def _one(field: Field, name: Any, operand: Any) -> Node:
+    return Clause(field, name, [_value(operand, name, field.key)])
+
+
+def _in(field: Field, name: str, operand: Any) -> Node:
+    if not isinstance(operand, list | tuple | set | frozenset):
+        raise _wrong(f"{name} under {field.key!r}", f"a list of values, {{'{name}': [...]}}", operand)
+    return Clause(field, "$in", [_value(each, name, field.key) for each in cast("Iterable[Any]", operand)])
+
+
+def _exists(field: Field, name: str, operand: Any) -> Node:
+    if not isinstance(operand, bool):
+        raise _wrong(f"{name} under {field.key!r}", "True or False", operand)
+    found = Clause(field, "$exists")
+    return found if operand else Not(found)
+
+
+def _unequal(field: Field, name: str, operand: Any) -> Node:
+    return Not(Clause(field, "$eq", [_value(operand, name, field.key)]))
+
+
+_OPERATORS: Mapping[str, Callable[[Field, str, Any], Node]] = {
+    "$eq": _one,
+    "$ne": _unequal,
+    "$gt": _one,
+    "$gte": _one,
+    "$lt": _one,
+    "$lte": _one,
+    "$in": _in,
+    "$nin": lambda field, name, operand: Not(_in(field, name, operand)),
+    "$exists": _exists,
+    "$contains": _one,
+}

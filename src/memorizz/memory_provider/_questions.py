@@ -1,0 +1,127 @@
+"""What is asked of a search: read and checked, the same for every provider."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
+from memorizz.memory_provider import _values
+from memorizz.memory_provider._documents import EMBEDDING
+from memorizz.memory_provider.base import LARGEST_WEIGHT, Ranking, is_number
+from memorizz.memory_provider.memory_type import MemoryType
+
+MAX_EF_SEARCH = 1000  # pgvector's, whose name the option has
+# What of a question is searched for, in characters: the parser of tsquery ends at some three times as many.
+_MAX_QUESTION = 100_000
+_MAX_LIMIT = 1_000_000_000
+# Roles that everybody has are no names.
+_COMMON_ROLES = frozenset({"user", "assistant", "system", "tool", "function", "human", "ai", "agent", "bot"})
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the caller wants it searched, beside what is searched for."""
+
+    include_embedding: bool = False
+    exact: bool = False
+    ef_search: int | None = None
+    ranking: Ranking | None = None
+    min_score: float | None = None
+    touch: bool = False
+
+    def __post_init__(self) -> None:
+        if self.ef_search is not None and not 1 <= checked_limit(self.ef_search, "ef_search") <= MAX_EF_SEARCH:
+            raise ConfigurationError(f"ef_search={self.ef_search}: expected 1 to {MAX_EF_SEARCH}")
+        score, ranking = cast("tuple[object, object]", (self.min_score, self.ranking))
+        if score is not None and not (is_number(score) and abs(score) <= LARGEST_WEIGHT):
+            raise ConfigurationError(f"min_score={score!r}: expected a finite number")
+        if not isinstance(ranking, Ranking | None):
+            raise ConfigurationError(f"ranking: expected a Ranking, got {type(ranking).__name__}")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a caller asks for. `names` are the words of it that may name a speaker, in lower case."""
+
+    embedding: Any
+    words: str | None
+    filter: Mapping[str, Any]
+    limit: int
+    options: Options
+    names: Sequence[str]
+
+    @property
+    def ranked(self) -> bool:
+        return self.embedding is not None or self.words is not None
+
+
+def asked(query: Mapping[str, Any] | str, limit: int, options: Options) -> Question:
+    """Return what a query asks for; raises FilterError or ConfigurationError."""
+    if isinstance(query, str):
+        query = {"$text": {"$search": query}}
+    if not isinstance(cast(object, query), Mapping):
+        raise FilterError(f"a query is a dict or a str, got {type(query).__name__}")
+    filter = dict(query)
+    limit = checked_limit(filter.pop("limit", limit))
+    words = _words(filter.pop("$text")) if "$text" in filter else None
+    embedding = None
+    if EMBEDDING in filter and not isinstance(filter[EMBEDDING], Mapping):
+        embedding = filter.pop(EMBEDDING)
+        if embedding is None:
+            raise InvalidDocument(EMBEDDING, "expected a vector, got None; leave the key out to search without one")
+    names = tuple(sorted(set(_NAMES.findall(words.lower())) - _COMMON_ROLES)) if words is not None else ()
+    return Question(embedding, words, filter, limit, options, names)
+
+
+def components_asked(query: str | None, query_embedding: Any, memory_id: str | None, limit: int) -> Question:
+    """Return what retrieve_memory_components_by_query asks for; raises ConfigurationError where that is nothing."""
+    wanted: dict[str, Any] = {} if memory_id is None else {"memory_id": memory_id}
+    if query is not None:
+        wanted["$text"] = {"$search": query}
+    if query_embedding is not None:
+        wanted[EMBEDDING] = query_embedding
+    question = asked(wanted, limit, Options(include_embedding=True))
+    if not question.ranked:
+        raise ConfigurationError("nothing to search for: give query, query_embedding or both")
+    return question
+
+
+_NAMES = re.compile(r"\w+")
+
+
+def checked_limit(limit: Any, name: str = "limit") -> int:
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= _MAX_LIMIT:
+        raise ConfigurationError(f"{name}={limit!r}: expected a whole number from 0 to {_MAX_LIMIT:,}")
+    return limit
+
+
+def _words(operand: Any) -> str:
+    words: object = None
+    if isinstance(operand, Mapping) and len(cast("Mapping[str, Any]", operand)) == 1:
+        words = cast("Mapping[str, Any]", operand).get("$search")
+    if not isinstance(words, str):
+        raise FilterError(f'$text: expected {{"$search": "the words"}}, got {operand!r:.80}')
+    return _values.text(words[:_MAX_QUESTION], "$search", "replace").replace("\ufffd", " ")
+
+
+def weights(ranking: Ranking, memory_type: MemoryType, *, meaning: bool, names_cut: bool) -> Ranking:
+    """Return a ranking with the weights that suit a store's documents where the caller gave none."""
+    turns = memory_type is MemoryType.CONVERSATION_MEMORY
+    # A name that is still in the vector must not count twice.
+    speaker = (0.05 if turns and names_cut else 0.0) if ranking.speaker is None else ranking.speaker
+    session = (0.2 if turns else 0.0) if ranking.session is None else ranking.session
+    # Words alone make the whole of the score.
+    words = ranking.words if ranking.words is not None else 0.3 if meaning else 1.0
+    return replace(ranking, speaker=speaker, session=session, words=words)
+
+
+def without_names(question: str, names: Sequence[str]) -> str:
+    """Return the question without some names: small models follow a name to whoever is addressed by it."""
+    if not names:
+        return question
+    pattern = rf"\b(?:{'|'.join(map(re.escape, names))})(?:['\u2019]s)?\b"
+    rest = " ".join(re.sub(pattern, " ", question, flags=re.IGNORECASE).split())
+    return rest if _NAMES.search(rest) else question
