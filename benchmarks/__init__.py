@@ -1,9 +1,15 @@
-"""How fast the provider is: the same work by hand-written psycopg and by the provider, in turns, as ratios.
+"""How fast and how complete the provider is, against SQL by hand and against others, in turns, as ratios.
 
 __main__.py    the command line: python -m benchmarks
-operations.py  what is measured, and how the turns are taken
-raw.py         the limit: hand-written psycopg on the provider's own tables
-data.py        made-up documents, vectors and questions
+pages.py       the workloads by their names; RESULTS.md and README's table, out of results.json
+operations.py  each operation against hand-written psycopg
+cells.py       search under every share of matching rows, against the best SQL of the same recall
+hybrid.py      search by meaning and words, against its bare statement
 memory.py      how much memory a stream takes, each in a process of its own
-report.py      the machine, the tables, RESULTS.md
+retrieval.py   what is found of LoCoMo's answers; locomo.py reads its file
+lab.py         the server and its schemas
+data.py        made-up documents, vectors and questions
+timing.py      turns
+raw.py, raw_search.py   the limit: hand-written psycopg on the provider's own tables
+report.py      the machine, the tables, results.json
 """

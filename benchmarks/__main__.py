@@ -1,77 +1,79 @@
-"""python -m benchmarks: compare the provider with hand-written psycopg, in turns, and say the ratios."""
+"""python -m benchmarks: compare the provider with SQL by hand and with others, in turns, and say the ratios."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
-from collections.abc import Generator
-from contextlib import closing, contextmanager
+import time
+from dataclasses import fields
 from pathlib import Path
 
-from benchmarks import memory, report
-from benchmarks.operations import Bench, Result
-from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+from benchmarks import pages, report
+from benchmarks.lab import Lab
+
+_PAGES = {"plot": pages.plot, "tables": pages.write}
 
 
 def main() -> None:
     options = _options()
-    with _server(options.dsn) as conninfo:
-        load = f"{os.getloadavg()[0]:.1f}"
-        results, facts = _operations(conninfo, options)
-        growths = memory.measure(conninfo) if options.only in "memory" else []
-        facts["load"] = f"{load} before, {os.getloadavg()[0]:.1f} after, of which the benchmark itself is about 1"
-    for name, fact in facts.items():
-        print(f"{name}: {fact}")
-    if results:
-        report.show("provider / raw", report.HEAD, report.lines(results))
-    if growths:
-        report.show("memory", report.MEMORY_HEAD, report.memory_lines(growths))
+    if options.workload[0] in _PAGES:
+        for name in options.workload:
+            _PAGES[name]()
+        return
+    lab = Lab(**{field.name: getattr(options, field.name) for field in fields(Lab) if hasattr(options, field.name)})
+    with lab.opened() as opened:
+        machine = report.machine(opened.conninfo)
+        for name in options.workload:
+            _measure(name, opened, machine, options)
     if options.write:
-        report.write(facts, results, growths)
+        pages.write()
+
+
+def _measure(name: str, lab: Lab, machine: dict[str, str], options: argparse.Namespace) -> None:
+    """Measure one workload, tell it, and keep it where that is asked for."""
+    load, started = report.load(), time.monotonic()
+    for part in pages.WORKLOADS[name].measure(lab):
+        run = report.run(part, _command(name, lab), load, time.monotonic() - started)
+        print("\n".join(f"{key}: {value}" for key, value in {"part": part.key, **machine, **run}.items()))
+        for table in pages.WORKLOADS[name].tables(part.record):
+            table.show()
+        if options.write:
+            report.store(part, machine, run)
+        load, started = report.load(), time.monotonic()
+
+
+def _command(name: str, lab: Lab) -> str:
+    """Return how a workload was asked for, without what is of this machine."""
+    defaults = Lab()
+    wishes = [each for each in ("rows", "dimensions", "repeat") if getattr(lab, each) != getattr(defaults, each)]
+    return " ".join(["python -m benchmarks", name, *(f"--{each} {getattr(lab, each)}" for each in wishes)])
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rows", type=int, default=10_000, help="documents to search among (10000)")
-    parser.add_argument("--repeat", type=int, default=200, help="turns of an operation that takes 1 ms (200)")
-    parser.add_argument(
-        "--only", default="", metavar="NAME", help="what has this in its name: store, top, async, memory"
+    takes = "\n".join(f"  {name:12} {module.TAKES}" for name, module in pages.WORKLOADS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"workloads, and how long each takes on two cores:\n{takes}\n\nof what was stored:\n"
+        "  plot         draw the pictures again\n  tables       write RESULTS.md and README's table again",
     )
-    parser.add_argument("--dsn", help="the server to use, in a schema of its own; else an embedded one")
-    parser.add_argument("--write", action="store_true", help="write benchmarks/RESULTS.md")
-    return parser.parse_args()
-
-
-@contextmanager
-def _server(dsn: str | None) -> Generator[str]:
-    """Give the connection string of a server: the one named, or an embedded one of this run."""
-    if dsn is not None:
-        yield dsn
-        return
-    with tempfile.TemporaryDirectory(prefix="memorizz-benchmark-") as folder:
-        # The server's own user must reach its data.
-        Path(folder).chmod(0o711)
-        server = EmbeddedServer(Path(folder) / "data")
-        try:
-            yield server.acquire()
-        finally:
-            server.release()
-
-
-def _operations(conninfo: str, options: argparse.Namespace) -> tuple[list[Result], dict[str, str]]:
-    with closing(Bench(conninfo, options.rows)) as bench:
-        facts = report.machine(conninfo, options.rows)
-        chosen = {name: measure for name, measure in bench.measurements().items() if options.only in name}
-        if chosen:
-            print(f"storing {options.rows:,} documents twice, and a conversation of {options.rows:,} turns ...")
-            bench.fill()
-            bench.check()
-        results: list[Result] = []
-        for name, measure in chosen.items():
-            print(f"{name} ...")
-            results += measure(options.repeat)
-    return results, facts
+    names = [*pages.WORKLOADS, *_PAGES]
+    parser.add_argument("workload", nargs="*", default=pages.USUAL, metavar="WORKLOAD",
+                        help=f"{', '.join(names)}; else {', '.join(pages.USUAL)}")  # fmt: skip
+    parser.add_argument("--rows", type=int, help="documents to search among; else what the workload is for")
+    parser.add_argument("--dimensions", type=int, help="length of the vectors; else what the workload is for")
+    parser.add_argument("--repeat", type=int, default=200, help="turns of an operation that takes 1 ms (200)")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the embedded server's data, and use it again")
+    parser.add_argument("--dsn", help="the server to use, in schemas of its own; else an embedded one")
+    parser.add_argument("--locomo", type=Path, metavar="FILE", help="retrieval: locomo10.json")
+    parser.add_argument("--model", metavar="FOLDER", help="retrieval: a model of sentence-transformers")
+    parser.add_argument("--write", action="store_true", help="keep the figures in benchmarks/, with the tables")
+    options = parser.parse_args()
+    if wrong := set(options.workload) - set(names):
+        parser.error(f"unknown workload {', '.join(sorted(wrong))}: expected some of {', '.join(names)}")
+    if set(options.workload) & set(_PAGES) and set(options.workload) - set(_PAGES):
+        parser.error("plot and tables measure nothing: ask for them alone")
+    return options
 
 
 main()

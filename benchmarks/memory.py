@@ -6,48 +6,48 @@ import json
 import subprocess
 import sys
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.data import Data
-from benchmarks.operations import SCHEMA, drop, without_vector_indexes
+from benchmarks.lab import Lab
+from benchmarks.report import Part, Record, Table, target
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 
+TAKES = "2 minutes"
+SCHEMA = "memorizz_benchmark_memory"
 LIMIT = 150
 _PLAIN, _WITH_VECTORS = MemoryType.WORKFLOW_MEMORY, MemoryType.TOOLBOX
 
 
-@dataclass(frozen=True)
-class Growth:
-    """The most memory that a stream took above what the process had before, in MB."""
-
-    name: str
-    megabytes: float
-
-    @property
-    def reached(self) -> bool:
-        return self.megabytes <= LIMIT
-
-
-def measure(conninfo: str, plain: int = 100_000, with_vectors: int = 20_000) -> list[Growth]:
+def measure(lab: Lab) -> Iterator[Part]:
     """Store and read back streams of documents, without and with vectors."""
-    drop(conninfo)
-    PostgreSQLProvider(PostgreSQLConfig(dsn=conninfo, schema=SCHEMA)).close()
+    lab.drop(SCHEMA)
+    PostgreSQLProvider(lab.config(SCHEMA)).close()
     # What the server does for the index is not what the client needs memory for.
-    without_vector_indexes(conninfo)
-    results: list[Growth] = []
-    for rows, vectors in ((plain, False), (with_vectors, True)):
+    lab.without_vector_indexes(SCHEMA)
+    plain = lab.rows or 100_000
+    megabytes: dict[str, float] = {}
+    for rows, vectors in ((plain, False), (plain // 5, True)):
         for task in ("store_many", "iterate"):
             name = f"{task} of {rows:,}" + (" with embeddings" if vectors else "")
-            asked = json.dumps([conninfo, task, rows, vectors])
+            print(f"  {name} ...")
+            asked = json.dumps([lab.conninfo, task, rows, vectors])
             done = subprocess.run(
                 [sys.executable, "-m", "benchmarks.memory"], input=asked, text=True, check=True, stdout=subprocess.PIPE
             )
-            results.append(Growth(name, float(done.stdout)))
-    drop(conninfo)
-    return results
+            megabytes[name] = float(done.stdout)
+    lab.drop(SCHEMA)
+    yield Part("memory", {"megabytes": megabytes}, f"{plain:,} documents, {plain // 5:,} with vectors of 1,536")
+
+
+def tables(record: Record) -> list[Table]:
+    body = [
+        (name, f"{each:.0f} MB", f"≤ {LIMIT} MB", target(each <= LIMIT)) for name, each in record["megabytes"].items()
+    ]
+    return [Table("The most memory that a stream took", ("stream", "above the start", "target", ""), body)]
 
 
 def _stream(provider: PostgreSQLProvider, task: str, data: Data, vectors: bool) -> None:

@@ -6,19 +6,21 @@ import asyncio
 import gc
 import threading
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-import psycopg
-from psycopg import sql
-
 from benchmarks.data import MEMORIES, Data, document_of, memory_id
+from benchmarks.lab import Lab
 from benchmarks.raw import AsyncRaw, Raw
+from benchmarks.report import Part, Record, Table, number, target
+from benchmarks.timing import in_turns, in_turns_awaited
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLProvider
 
+TAKES = "3 minutes"
 SCHEMA = "memorizz_benchmark"
 LONG, SHORT = MemoryType.LONG_TERM_MEMORY, MemoryType.SHORT_TERM_MEMORY
 _THREADS = 8
@@ -66,60 +68,69 @@ class Operation:
 
     def measure(self, repeat: int) -> list[Result]:
         count = max(5, round(repeat * self.share))
-        took: dict[Any, list[float]] = {self.raw: [], self.provider: []}
-        for turn in range(-max(1, count // 20), count):
-            # Whoever comes second finds the pages warm, so each comes second as often.
-            for way in (self.raw, self.provider) if turn % 2 else (self.provider, self.raw):
-                started = time.perf_counter()
-                way(turn)
-                if turn >= 0:
-                    took[way].append((time.perf_counter() - started) * 1000)
-        raw, provider = median(took[self.raw]), median(took[self.provider])
-        return [Result(self.name, raw, provider, self.target, count, note=self.note())]
+        took = in_turns({"raw": self.raw, "provider": self.provider}, count)
+        return [Result(self.name, median(took["raw"]), median(took["provider"]), self.target, count, note=self.note())]
+
+
+def measure(lab: Lab) -> Iterator[Part]:
+    rows = lab.rows or 10_000
+    print(f"storing {rows:,} documents twice, and a conversation of {rows:,} turns ...")
+    with closing(Bench(lab, rows)) as bench:
+        bench.check()
+        results: list[Result] = []
+        for name, measured in bench.measurements().items():
+            print(f"  {name} ...")
+            results += measured(lab.repeat)
+    data = f"{rows:,} documents and a conversation of {rows:,} turns, 1,536 dimensions, HNSW"
+    yield Part("operations", {"results": [asdict(result) for result in results]}, data)
+
+
+def tables(record: Record) -> list[Table]:
+    body = [_line(Result(**each)) for each in record["results"]]
+    return [Table("Provider / raw", ("operation", "raw", "provider", "ratio", "target", "", "turns", ""), body)]
+
+
+def _line(result: Result) -> tuple[str, ...]:
+    return (
+        result.name,
+        number(result.raw, result.unit),
+        number(result.provider, result.unit),
+        f"{result.ratio:.2f}",
+        "" if result.target is None else f"{'≤' if result.unit == 'ms' else '≥'} {result.target}",
+        target(result.reached),
+        str(result.repeated),
+        result.note,
+    )
 
 
 class Bench:
     """A schema full of data and the two ways to it."""
 
-    def __init__(self, conninfo: str, rows: int) -> None:
-        self.conninfo = conninfo
+    def __init__(self, lab: Lab, rows: int) -> None:
         self.data = Data(rows)
-        self.config = PostgreSQLConfig(dsn=conninfo, schema=SCHEMA)
-        drop(conninfo)
+        self.config = lab.config(SCHEMA)
+        self._lab = lab
+        lab.drop(SCHEMA)
+        self.ids = self._fill()
         self.provider = PostgreSQLProvider(self.config)
-        vector_schema = self._ask(
-            "SELECT nspname FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'vector'"
-        )
-        self.raw = Raw(conninfo, SCHEMA, vector_schema)
-        self.async_raw = AsyncRaw(conninfo, SCHEMA, vector_schema)
-        self.ids: list[str] = []
+        self.raw = Raw(lab.conninfo, SCHEMA, lab.vector_schema)
+        self.async_raw = AsyncRaw(lab.conninfo, SCHEMA, lab.vector_schema)
 
     def close(self) -> None:
         self.raw.close()
         self.provider.close()
-        drop(self.conninfo)
+        self._lab.drop(SCHEMA)
+        gc.unfreeze()
 
-    def _ask(self, statement: str) -> Any:
-        with psycopg.connect(self.conninfo, autocommit=True) as connection:
-            return connection.execute(statement).fetchone()[0]
-
-    def fill(self) -> None:
-        """Store the documents, and build the vector indexes after that, which is much faster."""
-        indexes = without_vector_indexes(self.conninfo)
-        self.ids = self.provider.store_many(self.data.documents(), LONG)
-        self.provider.store_many(self.data.documents(), SHORT)
-        self.provider.store_many(self.data.turns(), MemoryType.CONVERSATION_MEMORY)
-        with psycopg.connect(self.conninfo, autocommit=True) as connection:
-            for index in indexes:
-                connection.execute(index)
-            for store in MemoryType:
-                # It would come in the turn of one or the other.
-                table = sql.Identifier(SCHEMA, store.value)
-                connection.execute(sql.SQL("ALTER TABLE {} SET (autovacuum_enabled = off)").format(table))
-            connection.execute("VACUUM ANALYZE")
+    def _fill(self) -> list[str]:
+        with self._lab.filling(self.config) as provider:
+            ids = provider.store_many(self.data.documents(), LONG)
+            provider.store_many(self.data.documents(), SHORT)
+            provider.store_many(self.data.turns(), MemoryType.CONVERSATION_MEMORY)
         # What is there now is not the garbage of what is measured.
         gc.collect()
         gc.freeze()
+        return ids
 
     # --- the operations -------------------------------------------------------------------------------------------
 
@@ -239,10 +250,10 @@ class Bench:
         ways = [searches[0].provider, *(search.raw for search in searches)]
         counts: list[list[float]] = [[] for _ in ways]
         for turn in range(-1, rounds):
-            for number in range(len(ways)) if turn % 2 else reversed(range(len(ways))):
-                throughput = _throughput(ways[number])
+            for place in range(len(ways)) if turn % 2 else reversed(range(len(ways))):
+                throughput = _throughput(ways[place])
                 if turn >= 0:
-                    counts[number].append(throughput)
+                    counts[place].append(throughput)
         provider, raw, of_session = map(median, counts)
         name = f"{_THREADS} threads, top {_LIMIT}"
         return [
@@ -292,33 +303,6 @@ def _throughput(way: Callable[[int], Any], seconds: float = 1.5) -> float:
     return sum(counts) / (time.perf_counter() - started)
 
 
-async def _measure_async(
-    name: str, count: int, raw: Callable[[int], Awaitable[Any]], provider: Callable[[int], Awaitable[Any]]
-) -> Result:
-    took: dict[Any, list[float]] = {raw: [], provider: []}
-    for turn in range(-10, count):
-        for way in (raw, provider) if turn % 2 else (provider, raw):
-            started = time.perf_counter()
-            await way(turn)
-            if turn >= 0:
-                took[way].append((time.perf_counter() - started) * 1000)
-    return Result(name, median(took[raw]), median(took[provider]), None, count)
-
-
-def drop(conninfo: str) -> None:
-    """Remove everything that a benchmark has made."""
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute("SET client_min_messages = warning")
-        connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(SCHEMA)))
-
-
-def without_vector_indexes(conninfo: str) -> list[str]:
-    """Drop the vector indexes; return the statements that make them again."""
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        indexes = connection.execute(
-            "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = %s AND indexdef LIKE '%% USING hnsw %%'",
-            (SCHEMA,),
-        ).fetchall()
-        for name, _ in indexes:
-            connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(SCHEMA, name)))
-    return [statement for _, statement in indexes]
+async def _measure_async(name: str, count: int, raw: Callable[[int], Any], provider: Callable[[int], Any]) -> Result:
+    took = await in_turns_awaited({"raw": raw, "provider": provider}, count)
+    return Result(name, median(took["raw"]), median(took["provider"]), None, count)

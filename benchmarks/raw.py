@@ -22,8 +22,8 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from benchmarks.data import Document
 
-_COLUMNS = "d.id, d.data, d.name, d.memory_id, d.content, d.importance_score, d.metadata, d.created_at, d.updated_at"
-_LIVE = "(d.expires_at IS NULL OR d.expires_at > now())"
+COLUMNS = "d.id, d.data, d.name, d.memory_id, d.content, d.importance_score, d.metadata, d.created_at, d.updated_at"
+LIVE = "(d.expires_at IS NULL OR d.expires_at > now())"
 _TYPES = ("uuid", "jsonb", "text", "text", "text", "float8", "jsonb", "timestamptz", "timestamptz")
 _WRITTEN = ("id", "data", "name", "memory_id", "content", "importance_score", "metadata", "created_at", "updated_at")
 
@@ -47,21 +47,21 @@ class Statements:
             "short_term_memory",
         )
         self.copy = text(f"COPY {{table}} ({columns}) FROM STDIN (FORMAT BINARY)", "short_term_memory")
-        self.by_id = text(f"SELECT {_COLUMNS} FROM {{table}} AS d WHERE d.id = %b AND {_LIVE}")
+        self.by_id = text(f"SELECT {COLUMNS} FROM {{table}} AS d WHERE d.id = %b AND {LIVE}")
         self.nearest = text(
-            f"SELECT {_COLUMNS}, d.embedding <=> %(vector)b AS distance FROM {{table}} AS d WHERE {_LIVE} "
+            f"SELECT {COLUMNS}, d.embedding <=> %(vector)b AS distance FROM {{table}} AS d WHERE {LIVE} "
             "ORDER BY d.embedding <=> %(vector)b LIMIT %(limit)b"
         )
         # Adding 0 keeps the planner from the vector index, which filters after it has searched.
         self.nearest_in_memory = text(
-            f"SELECT {_COLUMNS}, d.embedding <=> %(vector)b AS distance FROM {{table}} AS d "
-            f"WHERE d.memory_id = %(memory_id)b AND {_LIVE} "
+            f"SELECT {COLUMNS}, d.embedding <=> %(vector)b AS distance FROM {{table}} AS d "
+            f"WHERE d.memory_id = %(memory_id)b AND {LIVE} "
             "ORDER BY (d.embedding <=> %(vector)b) + 0 LIMIT %(limit)b"
         )
-        self.list_all = text(f"SELECT {_COLUMNS} FROM {{table}} AS d WHERE {_LIVE} ORDER BY d.created_at, d.seq")
+        self.list_all = text(f"SELECT {COLUMNS} FROM {{table}} AS d WHERE {LIVE} ORDER BY d.created_at, d.seq")
         self.history = text(
             "SELECT d.id, d.data, d.memory_id, d.conversation_id, d.role, d.content, d.timestamp, d.created_at, "
-            f"d.updated_at FROM {{table}} AS d WHERE d.memory_id = %b AND {_LIVE} ORDER BY d.timestamp, d.seq",
+            f"d.updated_at FROM {{table}} AS d WHERE d.memory_id = %b AND {LIVE} ORDER BY d.timestamp, d.seq",
             "conversation_memory",
         )
 
@@ -75,7 +75,7 @@ class _VectorDumper(Dumper):
         return len(obj).to_bytes(2) + b"\0\0" + obj.astype(">f4").tobytes()
 
 
-def _adapt(connection: Connection[Any]) -> None:
+def adapt(connection: Connection[Any]) -> None:
     _register(connection, TypeInfo.fetch(connection, "vector"))
 
 
@@ -111,9 +111,9 @@ class Raw:
 
     def __init__(self, conninfo: str, schema: str, vector_schema: str) -> None:
         self._statements = Statements(schema)
-        self._pool = ConnectionPool(conninfo, kwargs=_kept_plans(schema, vector_schema), configure=_adapt, **_SIZE)
+        self._pool = ConnectionPool(conninfo, kwargs=_kept_plans(schema, vector_schema), configure=adapt, **_SIZE)
         own = _own_plans(schema, vector_schema)
-        self._searches = ConnectionPool(conninfo, kwargs=own, configure=_adapt, **_SIZE)
+        self._searches = ConnectionPool(conninfo, kwargs=own, configure=adapt, **_SIZE)
         self._pool.open(wait=True)
         self._searches.open(wait=True)
 
@@ -145,7 +145,7 @@ class Raw:
 
     def nearest(self, vector: np.ndarray, limit: int) -> list[Document]:
         rows = _rows(self._searches, self._statements.nearest, {"vector": vector, "limit": limit})
-        return [_hit(row) for row in rows]
+        return [hit(row) for row in rows]
 
     def nearest_behind_a_pooler(self, vector: np.ndarray, limit: int) -> list[Document]:
         """Search with nothing set that outlives the transaction, and with the recall that the provider promises."""
@@ -154,11 +154,11 @@ class Raw:
                 connection.execute(_SET_LOCAL, prepare=True)
                 cursor = connection.cursor(binary=True)
                 cursor.execute(self._statements.nearest, {"vector": vector, "limit": limit}, prepare=True)
-            return [_hit(row) for row in cursor.fetchall()]
+            return [hit(row) for row in cursor.fetchall()]
 
     def nearest_in_memory(self, vector: np.ndarray, limit: int, memory_id: str) -> list[Document]:
         parameters = {"vector": vector, "limit": limit, "memory_id": memory_id}
-        return [_hit(row) for row in _rows(self._searches, self._statements.nearest_in_memory, parameters)]
+        return [hit(row) for row in _rows(self._searches, self._statements.nearest_in_memory, parameters)]
 
     def list_all(self) -> list[Document]:
         return [_document(row) for row in _rows(self._pool, self._statements.list_all, None)]
@@ -195,7 +195,7 @@ class AsyncRaw:
 
     async def nearest(self, vector: np.ndarray, limit: int) -> list[Document]:
         rows = await _rows_async(self._searches, self._statements.nearest, {"vector": vector, "limit": limit})
-        return [_hit(row) for row in rows]
+        return [hit(row) for row in rows]
 
 
 async def _rows_async(
@@ -238,7 +238,7 @@ def _document(row: tuple[Any, ...]) -> Document:
     }
 
 
-def _hit(row: tuple[Any, ...]) -> Document:
+def hit(row: tuple[Any, ...]) -> Document:
     document = _document(row[:-1])
     document["_distance"] = document["distance"] = distance = row[-1]
     document["_score"] = document["score"] = 1.0 - distance

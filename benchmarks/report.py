@@ -1,104 +1,95 @@
-"""What a run is told by: the machine, the tables, and the page that keeps them."""
+"""What a run is told by: the machine, the tables, results.json and the page that is made of it."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
-from benchmarks.data import DIMENSIONS
-from benchmarks.memory import LIMIT, Growth
-from benchmarks.operations import Result
+STORED = Path(__file__).with_name("results.json")
+PAGE = Path(__file__).with_name("RESULTS.md")
+_SETTINGS = ("fsync", "synchronous_commit", "shared_buffers", "maintenance_work_mem", "work_mem")
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
-_SETTINGS = ("fsync", "synchronous_commit", "shared_buffers", "maintenance_work_mem", "work_mem", "plan_cache_mode")
-
+Record = dict[str, Any]
 Lines = Sequence[Sequence[str]]
-HEAD = ("operation", "raw", "provider", "ratio", "target", "", "turns", "")
 
 
-def lines(results: Sequence[Result]) -> Lines:
-    """Return the results as the lines of a table."""
-    return [
-        (
-            result.name,
-            _number(result.raw, result.unit),
-            _number(result.provider, result.unit),
-            f"{result.ratio:.2f}",
-            "" if result.target is None else f"{'≤' if result.unit == 'ms' else '≥'} {result.target}",
-            {True: "reached", False: "missed", None: ""}[result.reached],
-            str(result.repeated),
-            result.note,
-        )
-        for result in results
-    ]
+@dataclass(frozen=True)
+class Part:
+    """What a workload brings: under which key it is stored, the figures, and the data that they were measured on."""
+
+    key: str
+    record: Record
+    data: str
+
+    @property
+    def workload(self) -> str:
+        return self.key.partition("/")[0]
 
 
-def memory_lines(growths: Sequence[Growth]) -> Lines:
-    return [(each.name, f"{each.megabytes:.0f} MB", "reached" if each.reached else "missed") for each in growths]
+@dataclass(frozen=True)
+class Table:
+    """A table of a report."""
+
+    title: str
+    head: Sequence[str]
+    body: Lines
+
+    def markdown(self) -> str:
+        rows = [self.head, ["---"] * len(self.head), *self.body]
+        return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+    def show(self) -> None:
+        try:
+            from rich.console import Console
+            from rich.table import Table as Printed
+        except ImportError:
+            print(f"{self.title}\n{self.markdown()}")
+            return
+        table = Printed(*self.head, title=self.title, title_justify="left")
+        for line in self.body:
+            table.add_row(*line)
+        Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
-MEMORY_HEAD = ("stream", "above the start", f"target: {LIMIT} MB")
+def number(value: float, unit: str) -> str:
+    return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 3}f} {unit}"
 
 
-def machine(conninfo: str, rows: int) -> dict[str, str]:
-    """Say what the figures were measured on."""
+def target(reached: bool | None) -> str:
+    return {True: "reached", False: "missed", None: ""}[reached]
+
+
+# --- the machine --------------------------------------------------------------------------------------------------
+
+
+def machine(conninfo: str) -> dict[str, str]:
+    """Say what the figures are measured on."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        settings = {name: connection.execute("SELECT current_setting(%s)", (name,)).fetchone()[0] for name in _SETTINGS}
-        postgresql = connection.execute("SHOW server_version").fetchone()[0]
-        pgvector = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").fetchone()[0]
+
+        def ask(statement: str, *values: Any) -> Any:
+            row = connection.execute(statement, values).fetchone()
+            return row[0] if row else "none"
+
+        settings = {name: ask("SELECT current_setting(%s)", name) for name in _SETTINGS}
+        postgresql = ask("SHOW server_version")
+        pgvector = ask("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'")
     return {
-        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "machine": f"{_processor()}, {os.cpu_count()} cores, {_memory()}, {_system()}",
         "PostgreSQL": f"{postgresql}, pgvector {pgvector}",
         "Python": f"{platform.python_version()}, psycopg {version('psycopg')} ({psycopg.pq.__impl__}), "
         f"psycopg-pool {version('psycopg-pool')}, numpy {version('numpy')}",
         "settings": ", ".join(f"{name} = {value}" for name, value in settings.items()),
-        "data": f"{rows:,} documents and a conversation of {rows:,} turns, {DIMENSIONS:,} dimensions, HNSW",
     }
-
-
-def show(title: str, head: Sequence[str], body: Lines) -> None:
-    """Print a table."""
-    try:
-        from rich.console import Console
-        from rich.table import Table
-    except ImportError:
-        print(f"{title}\n{_markdown(head, body)}")
-        return
-    table = Table(*head, title=title, title_justify="left")
-    for line in body:
-        table.add_row(*line)
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
-
-
-def write(facts: dict[str, str], results: Sequence[Result], growths: Sequence[Growth]) -> None:
-    """Write RESULTS.md."""
-    parts = [_INTRODUCTION, _markdown(("", ""), list(facts.items())), _markdown(HEAD, lines(results))]
-    if growths:
-        parts.append(_markdown(MEMORY_HEAD, memory_lines(growths)))
-    RESULTS.write_text("\n\n".join(parts) + "\n")
-
-
-_INTRODUCTION = """# Results
-
-Written by `python -m benchmarks --write`. The same work was done by hand-written psycopg (`raw.py`) and by the
-provider, in turns within one run; the times are medians. A ratio holds from machine to machine, a time does not."""
-
-
-def _markdown(head: Sequence[str], body: Lines) -> str:
-    rows = [head, ["---"] * len(head), *body]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def _number(value: float, unit: str) -> str:
-    return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 3}f} {unit}"
 
 
 def _processor() -> str:
@@ -121,3 +112,42 @@ def _system() -> str:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except OSError:
         return platform.platform()
+
+
+def load() -> str:
+    return f"{os.getloadavg()[0]:.1f}"
+
+
+def run(part: Part, command: str, load_before: str, seconds: float) -> dict[str, str]:
+    """Say what run a part comes from."""
+    return {
+        "command": command,
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "data": part.data,
+        "load": f"{load_before} before, {load()} after, of which the benchmark itself is about 1",
+        "took": f"{seconds / 60:.1f} minutes",
+    }
+
+
+# --- what is kept -------------------------------------------------------------------------------------------------
+
+
+def stored() -> dict[str, Any]:
+    """Return every part that was written, by its key."""
+    return json.loads(STORED.read_text("utf-8")) if STORED.exists() else {}
+
+
+def store(part: Part, machine: dict[str, str], run: dict[str, str]) -> None:
+    """Keep a part in the place of the one that was measured before."""
+    everything = stored() | {part.key: {"machine": machine, "run": run, "record": part.record}}
+    STORED.write_text(json.dumps(dict(sorted(everything.items())), indent=1) + "\n", "utf-8")
+
+
+def put_between(page: Path, name: str, text: str) -> None:
+    """Replace what stands between the markers of a name in a page."""
+    start, end = f"<!-- {name}: written by a command -->", f"<!-- /{name} -->"
+    before, found, rest = page.read_text("utf-8").partition(start)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise SystemExit(f"{page} has no place for {name}: write {start} and {end} into it")
+    page.write_text(f"{before}{start}\n{text}\n{end}{after}", "utf-8")

@@ -1,0 +1,213 @@
+"""Search under every share of matching rows: how complete, how fast, and how fast the best SQL by hand would be.
+
+A cell is one kind of filter. The provider searches as it does for anybody; by hand every way is tried that is known,
+and those that find as much (`ENOUGH`) take turns with the provider. The fastest of these is what a cell is compared
+with. The truth are all vectors compared in numpy.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import mean, median
+from typing import Any
+
+from benchmarks.data import Cell, Document, Shares
+from benchmarks.lab import Lab
+from benchmarks.raw_search import RawSearch, RawWay, ways
+from benchmarks.report import Part, Record, Table, target
+from benchmarks.timing import in_turns
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql import PostgreSQLProvider
+
+TAKES = "15 minutes, of which 6 build the indexes"
+LONG = MemoryType.LONG_TERM_MEMORY
+LIMIT = 10
+ENOUGH = 0.99
+RATIO = 1.25
+OURS = "provider"
+_FINALISTS = 3
+# A way that is slow is looked at for this long, and asked at least so many questions.
+_SURVEY_SECONDS, _LEAST = 2.0, 10
+
+
+@dataclass
+class Found:
+    """What one way found, and how long it took."""
+
+    recalls: list[float] = field(default_factory=list[float])
+    short: int = 0
+    routes: Counter[str] = field(default_factory=Counter[str])
+    ms: float = 0.0
+
+    @property
+    def recall(self) -> float:
+        return mean(self.recalls)
+
+    def add(self, hits: Sequence[Document], truth: set[int]) -> None:
+        self.recalls.append(len({hit["number"] for hit in hits} & truth) / len(truth))
+        self.short += len(hits) < len(truth)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A cell, with the question of each turn and its true answer."""
+
+    cell: Cell
+    data: Shares
+    truths: dict[int, set[int]] = field(default_factory=dict[int, set[int]])
+
+    def question(self, turn: int) -> tuple[Any, str | None]:
+        memories = self.cell.memories
+        memory = memories[turn % len(memories)] if memories is not None else None
+        return self.cell.questions[turn % len(self.cell.questions)], memory
+
+    def truth(self, turn: int) -> set[int]:
+        if turn not in self.truths:
+            self.truths[turn] = self.data.nearest_in(*self.question(turn), LIMIT)
+        return self.truths[turn]
+
+
+def measure(lab: Lab) -> Iterator[Part]:
+    """Measure the cells of one data set for each length of the vectors."""
+    rows = lab.rows or 100_000
+    for dimensions in [lab.dimensions] if lab.dimensions else [384, 1536]:
+        name = f"{rows:,} rows of {dimensions:,} dimensions"
+        schema = f"memorizz_benchmark_cells_{rows}_{dimensions}"
+        data = Shares(rows, dimensions)
+        config = lab.config(schema, embedding_dimensions=dimensions)
+        build_seconds = None
+        if not lab.holds(schema, LONG, rows):
+            lab.drop(schema)
+            print(f"storing {name} ...")
+            started = time.perf_counter()
+            with lab.filling(config) as provider:
+                provider.store_many(data.documents(), LONG)
+            build_seconds = time.perf_counter() - started
+        raw = RawSearch(lab.conninfo, schema, lab.vector_schema, dimensions)
+        with PostgreSQLProvider(config) as provider:
+            bits = provider.measure_recall(LONG)["bits"]
+            cells = [_cell(Asked(cell, data), provider, raw, lab.repeat) for cell in data.cells()]
+        raw.close()
+        if lab.keep is None:
+            lab.drop(schema)
+        record = {"rows": rows, "dimensions": dimensions, "bits": bits, "build_seconds": build_seconds, "cells": cells}
+        yield Part(f"cells/{rows}x{dimensions}", record, f"{name}, clustered")
+
+
+def _cell(asked: Asked, provider: PostgreSQLProvider, raw: RawSearch, repeat: int) -> Record:
+    """Try every way, then let the best take turns with the provider."""
+    print(f"  {asked.cell.name} ...")
+    tried = {way: _survey(asked, way, raw) for way in ways(asked.cell.memories is not None)}
+    good = sorted((way for way in tried if tried[way].recall >= ENOUGH), key=lambda way: tried[way].ms)
+    finalists = {way.name: _by_hand(asked, way, raw) for way in good[:_FINALISTS]}
+    found = {name: Found() for name in (OURS, *finalists)}
+
+    def ours(turn: int) -> Sequence[Document]:
+        vector, memory = asked.question(turn)
+        filter = {} if memory is None else {"memory_id": memory}
+        return provider.retrieve_by_query({"embedding": vector, **filter}, LONG, limit=LIMIT)
+
+    took = in_turns(
+        {OURS: ours, **finalists},
+        repeat,
+        seconds=30,
+        note=lambda name, turn, hits: found[name].add(hits, asked.truth(turn)),
+    )
+    for turn in range(min(repeat, 50)):
+        vector, memory = asked.question(turn)
+        query = {"embedding": vector} | ({} if memory is None else {"memory_id": memory})
+        found[OURS].routes[provider.retrieve_by_query(query, LONG, LIMIT, explain=True).explanation["route"]] += 1
+    for name, times in took.items():
+        found[name].ms = median(times)
+    complete = [name for name in finalists if found[name].recall >= ENOUGH]
+    best = min(complete, key=lambda name: found[name].ms)
+    return {
+        "name": asked.cell.name,
+        "share": asked.cell.share,
+        "turns": len(took[OURS]),
+        OURS: _summary(found[OURS]),
+        "best": {"name": best, **_summary(found[best])},
+        "tried": [{"name": way.name, **_summary(each)} for way, each in tried.items()],
+    }
+
+
+def _by_hand(asked: Asked, way: RawWay, raw: RawSearch) -> Callable[[int], list[Document]]:
+    return lambda turn: raw.find(way, *asked.question(turn), LIMIT)
+
+
+def _survey(asked: Asked, way: RawWay, raw: RawSearch) -> Found:
+    """Ask some questions in one way."""
+    found, find = Found(), _by_hand(asked, way, raw)
+    times: list[float] = []
+    until = time.perf_counter() + _SURVEY_SECONDS
+    for turn in range(-3, 60):
+        if turn >= _LEAST and time.perf_counter() > until:
+            break
+        started = time.perf_counter()
+        hits = find(turn)
+        if turn >= 0:
+            times.append((time.perf_counter() - started) * 1000)
+            found.add(hits, asked.truth(turn))
+    found.ms = median(times)
+    return found
+
+
+def _summary(found: Found) -> Record:
+    summary = asdict(found) | {"recall": found.recall, "routes": dict(found.routes)}
+    del summary["recalls"]
+    return summary
+
+
+# --- what is told -------------------------------------------------------------------------------------------------
+
+_HEAD = (
+    "filter leaves",
+    "recall@10",
+    "short lists",
+    "served by",
+    "provider",
+    "best SQL by hand",
+    "",
+    "ratio",
+    "target",
+    "",
+)
+
+
+def tables(record: Record) -> list[Table]:
+    """Return what a part is told by: the cells, and every way by hand in each of them."""
+    body: list[tuple[str, ...]] = []
+    for cell in record["cells"]:
+        ours, best = cell[OURS], cell["best"]
+        ratio = ours["ms"] / best["ms"]
+        body.append(
+            (
+                cell["name"],
+                f"{ours['recall']:.3f}",
+                str(ours["short"]),
+                ", ".join(f"{route} {count}" for route, count in Counter(ours["routes"]).most_common()),
+                f"{ours['ms']:.2f} ms",
+                f"{best['ms']:.2f} ms",
+                best["name"],
+                f"{ratio:.2f}",
+                f"≤ {RATIO}, recall ≥ {ENOUGH}",
+                target(ratio <= RATIO and ours["recall"] >= ENOUGH and not ours["short"]),
+            )
+        )
+    return [Table("Provider against the best SQL of the same recall", _HEAD, body), _tried(record)]
+
+
+def _tried(record: Record) -> Table:
+    names = list(dict.fromkeys(way["name"] for cell in record["cells"] for way in cell["tried"]))
+    body: list[tuple[str, ...]] = []
+    for name in names:
+        line = [name]
+        for cell in record["cells"]:
+            way = next((way for way in cell["tried"] if way["name"] == name), None)
+            line.append("" if way is None else f"{way['recall']:.2f}, {way['ms']:.1f}")
+        body.append(tuple(line))
+    head = ("by hand: recall@10, ms", *(cell["name"] for cell in record["cells"]))
+    return Table("What was tried by hand", head, body)

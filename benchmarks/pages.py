@@ -1,0 +1,76 @@
+"""Every workload, and the pages and pictures that are made of what they brought; nothing here measures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from benchmarks import cells, hybrid, memory, operations, report, retrieval
+from benchmarks.lab import Lab
+from benchmarks.report import Part, Record, Table
+
+ROOT = Path(__file__).parent.parent
+
+
+class Workload(Protocol):
+    """What each of them has; `TAKES` is for a person who waits."""
+
+    TAKES: str
+
+    def measure(self, lab: Lab) -> Iterator[Part]: ...
+
+    def tables(self, record: Record) -> list[Table]: ...
+
+
+WORKLOADS: dict[str, Any] = {
+    "operations": operations,
+    "cells": cells,
+    "hybrid": hybrid,
+    "memory": memory,
+    "retrieval": retrieval,
+}
+# What needs nothing but this project.
+USUAL = ["operations", "cells", "hybrid", "memory"]
+
+_INTRODUCTION = """# Results
+
+Written by `python -m benchmarks --write`, out of `results.json`, where each figure is. Everything that is compared took
+turns within one run; times are medians. A ratio holds from machine to machine, a time does not.
+[docs/benchmarks.md](../docs/benchmarks.md) says what each workload does."""
+
+
+def write() -> None:
+    """Write RESULTS.md."""
+    everything = report.stored()
+    parts = [_INTRODUCTION]
+    machines = list({json.dumps(part["machine"]) for part in everything.values()})
+    if len(machines) == 1:
+        parts.append(_facts(json.loads(machines[0])))
+    for name in WORKLOADS:
+        for key, part in everything.items():
+            if key.partition("/")[0] == name:
+                parts += _part(name, part, part["run"] | (part["machine"] if len(machines) > 1 else {}))
+    report.PAGE.write_text("\n\n".join(parts) + "\n", "utf-8")
+
+
+def _part(name: str, part: dict[str, Any], facts: dict[str, str]) -> Iterator[str]:
+    yield f"## {name.capitalize()}: {facts['data']}"
+    yield _facts({key: value for key, value in facts.items() if key != "data"})
+    for table in WORKLOADS[name].tables(part["record"]):
+        yield f"{table.title}:"
+        yield table.markdown()
+
+
+def _facts(facts: dict[str, str]) -> str:
+    return Table("", ("", ""), list(facts.items())).markdown()
+
+
+def plot() -> None:
+    """Draw the pictures."""
+    # Only this needs matplotlib.
+    from benchmarks import plots
+
+    for path in plots.draw(report.stored(), ROOT / "docs" / "images"):
+        print(path.relative_to(ROOT))
