@@ -10,8 +10,9 @@ MemorizzError
 ├── InvalidDocument (ValueError)          a value that cannot be stored, with its key path
 │   └── DimensionMismatch                 an embedding of the wrong length
 ├── FilterError (ValueError)              an unknown operator or a malformed operand
+├── InvalidFile (ValueError)              an export that is altered, cut off, of another version, or none
 ├── ReadOnlyError                         the transaction or the server only reads
-├── StorageFull                           the server has no room left
+├── StorageFull                           the server, or the disk of an export, has no room left
 ├── EmbeddingFailed                       an embedder brought no vectors, or not the ones it was asked for
 └── DatabaseError                         anything else of the driver, the original as __cause__
 """
@@ -78,12 +79,25 @@ class FilterError(MemorizzError, ValueError):
     """A filter uses an unknown operator or an operand of the wrong form."""
 
 
+class InvalidFile(MemorizzError, ValueError):
+    """A file is no export, or not one as it was written.
+
+    `file` is its name, `where` the line, row group or part of it, `reason` what is wrong there.
+    """
+
+    def __init__(self, file: str, where: str, reason: str) -> None:
+        super().__init__(f"{file}, {where}: {reason}")
+        self.file = file
+        self.where = where
+        self.reason = reason
+
+
 class ReadOnlyError(MemorizzError):
     """A write reached a read-only transaction, or a standby server."""
 
 
 class StorageFull(MemorizzError):
-    """The server has no room left: disk, quota or memory."""
+    """No room is left: on the server, of disk, quota or memory, or on the disk that an export is written to."""
 
 
 class EmbeddingFailed(MemorizzError):
