@@ -18,7 +18,7 @@ import numpy as np
 from psycopg import sql
 
 from memorizz.memory_provider import _values
-from memorizz.memory_provider._documents import CLOCKS, EMBEDDING, KEYS, Kind, fitted, given_id, own_items
+from memorizz.memory_provider._documents import CLOCKS, EMBEDDING, KEYS, Kind, fitted, given_id, is_clock, own_items
 from memorizz.memory_provider._values import InvalidText
 from memorizz.memory_provider.memory_type import MemoryType
 
@@ -140,7 +140,7 @@ class Store:
             extra[path] = value
         elif value is not None:
             values[path] = fitted(column, value, self.schema.on_invalid_text)
-        elif not self._is_clock(path):
+        elif not is_clock(path, self.memory_type):
             values[path] = extra[path] = None
 
     def _defaults(self, values: dict[str, Any]) -> tuple[str, ...]:
@@ -148,13 +148,9 @@ class Store:
         created = values.get("created_at")
         if created is not None:
             values.setdefault("updated_at", created)
-            if self._is_clock("timestamp"):
+            if is_clock("timestamp", self.memory_type):
                 values.setdefault("timestamp", created)
         return tuple(sorted(values))
-
-    def _is_clock(self, path: str) -> bool:
-        """Say whether a time is always there, so that None means the same as leaving it out."""
-        return path in CLOCKS or (path == "timestamp" and self.memory_type is MemoryType.CONVERSATION_MEMORY)
 
     def document(self, record: tuple[Any, ...]) -> dict[str, Any]:
         """Return the document of a record that begins with the columns of SELECTED."""
