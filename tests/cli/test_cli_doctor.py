@@ -109,7 +109,7 @@ def test_a_healthy_database_has_no_findings(
     memorizz: Callable[..., Any], migrated_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nothing is wrong it says so, and the exit code is 0."""
-    monkeypatch.setattr("memorizz.memory_provider.postgresql.maintenance.judge", lambda facts, config: [])
+    monkeypatch.setattr("memorizz.memory_provider.postgresql.maintenance._maintenance.judge", lambda facts, config: [])
     shown = memorizz("doctor", "--dsn", migrated_dsn)
     assert shown.code == 0
     assert "Nothing endangers it" in shown.stdout
