@@ -111,6 +111,24 @@ def test_iterate_brings_each_document_once_in_order(face: Any, batch_size: int) 
     assert numbers(face.iterate(LONG, batch_size=batch_size)) == list(range(6))
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+def test_iterate_begins_after_a_document(face: Any, batch_size: int) -> None:
+    """Behind the one of that id, in the order of iterate, also where all times are the same, and with a filter."""
+    ids = face.store_many([{"n": n, "created_at": LONG_AGO} for n in range(6)], LONG)
+    for place, id in enumerate(ids):
+        rest = list(range(place + 1, 6))
+        assert numbers(face.iterate(LONG, batch_size=batch_size, after=id)) == rest
+        assert numbers(face.iterate(LONG, {"n": {"$ne": 4}}, batch_size, after=id)) == [n for n in rest if n != 4]
+
+
+@pytest.mark.parametrize("id", ["nobody", "", 5, "x\0"], ids=repr)
+def test_iterate_after_no_document_is_refused(face: Any, id: Any) -> None:
+    """An id that the store has not, or that is none, is a FilterError and no empty stream."""
+    face.store({"id": "nobody"}, SHORT)
+    with pytest.raises(FilterError, match="no document of this id"):
+        list(face.iterate(LONG, after=id))
+
+
 def test_iterate_and_count_take_a_filter(face: Any) -> None:
     """The filter of a query serves both."""
     face.store_many([{"n": n, "even": n % 2 == 0} for n in range(7)], LONG)

@@ -506,3 +506,27 @@ def test_update_refuses_what_store_refuses(face: Any) -> None:
     with pytest.raises(DimensionMismatch):
         face.update_by_id(id, {"a": 2, "embedding": [1]}, LONG)
     assert own(face.retrieve_by_id(id, LONG)) == {"a": 1}
+
+
+# --- before storing -----------------------------------------------------------------------------------------------
+
+
+def test_a_document_can_be_checked_before_it_is_stored(face: Any) -> None:
+    """check raises what store would raise, with the key path, and stores nothing."""
+    for wrong in ({"a": {"b": [object()]}}, {"embedding": [1.0]}, {"name": 5}, {"id": "a", "_id": "b"}, ["x"]):
+        with pytest.raises(InvalidDocument) as checked:
+            face.check(wrong, LONG)
+        with pytest.raises(InvalidDocument) as stored:
+            face.store(wrong, LONG)
+        assert (checked.value.path, str(checked.value)) == (stored.value.path, str(stored.value))
+    assert face.check({"id": "a", "content": "tea", "embedding": [1, 0, 0, 0]}, LONG) is None
+    assert face.count(LONG) == 0
+
+
+def test_a_provider_says_what_it_is(face: Any) -> None:
+    """Where the memories are, how long their vectors are, and no model while nobody has named one."""
+    face.count(LONG)
+    assert face.embedding_dimensions == 4
+    assert face.embedding_model is None
+    assert isinstance(face.location, str)
+    assert face.location

@@ -102,6 +102,10 @@ class MemoryOperations(ABC):
         """
 
     @abstractmethod
+    def check(self, data: Mapping[str, Any], memory_store_type: StoreName) -> None:
+        """Raise what `store` would raise for a document that cannot be kept; store nothing."""
+
+    @abstractmethod
     def retrieve_by_id(
         self, id: Any, memory_store_type: StoreName, *, include_embedding: bool = False
     ) -> Document | None:
@@ -251,11 +255,34 @@ class MemoryOperations(ABC):
         batch_size: int = 1000,
         *,
         include_embedding: bool = False,
+        after: Any = None,
     ) -> Iterator[Document]:
-        """Yield the documents that match a filter, oldest first, reading `batch_size` at a time."""
+        """Yield the documents that match a filter, oldest first, reading `batch_size` at a time.
+
+        after: the id of a document; begins with the one behind it. Raises FilterError where there is none of that id.
+        """
 
 
-class MemoryProvider(MemoryOperations):
+class About(ABC):
+    """What a provider says of itself, on either face."""
+
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """Where the memories are, without a secret: the same text for every provider of the same memories."""
+
+    @property
+    @abstractmethod
+    def embedding_dimensions(self) -> int | None:
+        """How long the vectors are; None where the stores take any length."""
+
+    @property
+    @abstractmethod
+    def embedding_model(self) -> str | None:
+        """The model that made the vectors; None where nobody has said so."""
+
+
+class MemoryProvider(MemoryOperations, About):
     """A store of memories, on the blocking face. A context manager that closes itself."""
 
     @abstractmethod
@@ -279,6 +306,9 @@ class AsyncMemoryOperations(ABC):
 
     @abstractmethod
     async def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]: ...
+
+    @abstractmethod
+    async def check(self, data: Mapping[str, Any], memory_store_type: StoreName) -> None: ...
 
     @abstractmethod
     async def retrieve_by_id(
@@ -377,10 +407,11 @@ class AsyncMemoryOperations(ABC):
         batch_size: int = 1000,
         *,
         include_embedding: bool = False,
+        after: Any = None,
     ) -> AsyncIterator[Document]: ...
 
 
-class AsyncMemoryProvider(AsyncMemoryOperations):
+class AsyncMemoryProvider(AsyncMemoryOperations, About):
     """A store of memories, on the async face. An async context manager that closes itself."""
 
     @abstractmethod

@@ -207,7 +207,11 @@ def _schema(config: PostgreSQLConfig, found: Database) -> Operation[Schema]:
             f"configuration says embedding_dimensions={config.embedding_dimensions}: open it with "
             f"{found.dimensions}, or use another schema"
         )
-    settings = sql.SQL("SELECT text_search_config FROM {}").format(sql.Identifier(found.schema, "memorizz_settings"))
+    settings = sql.SQL(
+        "SELECT text_search_config, name FROM {} AS settings JOIN {} AS model ON model.id = embedding_model"
+    ).format(
+        sql.Identifier(found.schema, "memorizz_settings"), sql.Identifier(found.schema, "memorizz_embedding_models")
+    )
     rows = yield from fetch(Query(settings.as_bytes(None)))
     indexes = yield from fetch(Query(_INDEXES, {"schema": found.schema}))
     # A store that has outgrown what was measured is to be measured again.
@@ -225,6 +229,7 @@ def _schema(config: PostgreSQLConfig, found: Database) -> Operation[Schema]:
         index="none",
         indexes=frozenset(cast("list[tuple[str, IndexKind]]", indexes)),
         on_invalid_text=config.on_invalid_text,
+        model_name=rows[0][1],
         bits=frozenset(row[0] for row in bits if found.dimensions >= LEAST_BITS),
     )
 
@@ -252,7 +257,7 @@ def use_model(schema: Schema, name: str, dimensions: int) -> Operation[Schema]:
             f"the vectors of schema {schema.name!r} were made by {rows[0][0]!r}, the embedder is {name!r}, and vectors "
             f"of two models cannot be compared: use {rows[0][0]!r}, or another schema for {name!r}"
         )
-    return replace(schema, embeds=True)
+    return replace(schema, model_name=name, embeds=True)
 
 
 _INDEXES = b"""

@@ -73,6 +73,11 @@ def _store_again(target: Store, rows: Sequence[Row]) -> Operation[None]:
     yield from fetch_all(steps)
 
 
+def check(schema: Schema, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[None]:
+    schema.store(memory_store_type).row(data)
+    yield from ()
+
+
 def update_by_id(schema: Schema, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[bool]:
     target = schema.store(memory_store_type)
     name = _values.id_text(id)
@@ -291,6 +296,16 @@ def page(
     rows = yield from fetch(queries.page(target, filter, include_embedding, after, batch_size))
     place = _place_of(rows[-1]) if len(rows) == batch_size else None
     return _documents(target, rows, include_embedding), place
+
+
+def place_of(schema: Schema, id: Any, memory_store_type: StoreName) -> Operation[Place]:
+    """Return the place in an iteration that a document has, expired or not."""
+    target = schema.store(memory_store_type)
+    name = _values.id_text(id)
+    rows = [] if name is None else (yield from fetch(queries.place(target, _values.id_key(name))))
+    if not rows:
+        raise FilterError(f"after={id!r}: {target.name} has no document of this id")
+    return _place_of(rows[0])
 
 
 def _place_of(row: Record) -> Place:

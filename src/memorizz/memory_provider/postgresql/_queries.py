@@ -133,6 +133,17 @@ def page(
     return Query(_page(store, found.sql, include_embedding), parameters, custom_plan=True)
 
 
+@lru_cache(maxsize=64)
+def _place(store: Store) -> bytes:
+    template = sql.SQL("SELECT created_at AT TIME ZONE INTERVAL '0', seq FROM {table} WHERE id = %(id)s")
+    return template.format(table=store.table).as_bytes(None)
+
+
+def place(store: Store, key: UUID) -> Query:
+    """Where a document stands among all of its store, expired or not."""
+    return Query(_place(store), {"id": key})
+
+
 @cached_by_shape
 def _count(store: Store, where: str) -> bytes:
     template = sql.SQL("SELECT count(*) FROM {table} AS d WHERE {live} AND {where}")

@@ -65,7 +65,8 @@ class Schema:
     index: IndexKind = "hnsw"
     indexes: frozenset[tuple[str, IndexKind]] = frozenset()
     on_invalid_text: InvalidText = "error"
-    # Whether the provider has an embedder.
+    # The model that made the vectors, where that is known; whether the provider has an embedder.
+    model_name: str | None = None
     embeds: bool = False
     # The stores whose bits were measured to keep what they must.
     bits: frozenset[str] = frozenset()

@@ -77,6 +77,9 @@ class _Methods(MemoryOperations):
         embedded = self.run(embed_many, documents, memory_store_type)
         return self.run_whole(operations.store_many, embedded, memory_store_type)
 
+    def check(self, data: Mapping[str, Any], memory_store_type: StoreName) -> None:
+        return self.run(operations.check, data, memory_store_type)
+
     def retrieve_by_id(
         self, id: Any, memory_store_type: StoreName, *, include_embedding: bool = False
     ) -> Document | None:
@@ -194,8 +197,11 @@ class _Methods(MemoryOperations):
         batch_size: int = 1000,
         *,
         include_embedding: bool = False,
+        after: Any = None,
     ) -> Iterator[Document]:
         place: operations.Place | None = operations.BEGINNING
+        if after is not None:
+            place = self.run(operations.place_of, after, memory_store_type)
         while place is not None:
             documents, place = self.run(
                 operations.page, memory_store_type, filter, batch_size, include_embedding, place
@@ -286,6 +292,18 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
             self._closing()
             raise
         self._pool = pool
+
+    @property
+    def location(self) -> str:
+        return f"{self.config.where}, schema {self._schema.name}"
+
+    @property
+    def embedding_dimensions(self) -> int:
+        return self._schema.dimensions
+
+    @property
+    def embedding_model(self) -> str | None:
+        return self._schema.model_name
 
     def close(self) -> None:
         self._closing()

@@ -94,6 +94,9 @@ class _Methods(AsyncMemoryOperations):
         embedded = await self.run(embed_many, documents, memory_store_type)
         return await self.run_whole(operations.store_many, embedded, memory_store_type)
 
+    async def check(self, data: Mapping[str, Any], memory_store_type: StoreName) -> None:
+        return await self.run(operations.check, data, memory_store_type)
+
     async def retrieve_by_id(
         self, id: Any, memory_store_type: StoreName, *, include_embedding: bool = False
     ) -> Document | None:
@@ -211,8 +214,11 @@ class _Methods(AsyncMemoryOperations):
         batch_size: int = 1000,
         *,
         include_embedding: bool = False,
+        after: Any = None,
     ) -> AsyncIterator[Document]:
         place: operations.Place | None = operations.BEGINNING
+        if after is not None:
+            place = await self.run(operations.place_of, after, memory_store_type)
         while place is not None:
             documents, place = await self.run(
                 operations.page, memory_store_type, filter, batch_size, include_embedding, place
@@ -293,6 +299,21 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
     async def __aenter__(self) -> Self:
         await self._opened()
         return self
+
+    # Before it is open, what its configuration says.
+
+    @property
+    def location(self) -> str:
+        schema = self.config.schema if self._schema is None else self._schema.name
+        return f"{self.config.where}, schema {schema}"
+
+    @property
+    def embedding_dimensions(self) -> int | None:
+        return self.config.embedding_dimensions if self._schema is None else self._schema.dimensions
+
+    @property
+    def embedding_model(self) -> str | None:
+        return None if self._schema is None else self._schema.model_name
 
     async def close(self) -> None:
         async with self._opening:

@@ -1,0 +1,146 @@
+"""What is moved: a source of documents, and the checksum by which it is seen that all of them arrived as they were."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from memorizz.memory_provider import _values
+from memorizz.memory_provider._documents import CLOCKS, EMBEDDING, KEYS, Kind, fitted, given_id, own_items
+from memorizz.memory_provider.base import Document, MemoryProvider
+from memorizz.memory_provider.memory_type import MemoryType
+
+
+class Source(Protocol):
+    """Something to read documents from: a provider, a dump, a file."""
+
+    @property
+    def location(self) -> str:
+        """What is read from and where that is, without a secret."""
+        ...
+
+    @property
+    def embedding_dimensions(self) -> int | None:
+        """How long the vectors are, where that is known."""
+        ...
+
+    @property
+    def embedding_model(self) -> str | None:
+        """The model that made the vectors, where that is known."""
+        ...
+
+    def stores(self) -> Sequence[MemoryType]:
+        """Return the stores that there are to read."""
+        ...
+
+    def count(self, store: MemoryType) -> int:
+        """Return how many documents `documents` will bring."""
+        ...
+
+    def documents(self, store: MemoryType, after: str | None = None) -> Iterator[Document]:
+        """Yield the documents of a store, always in the same order, with `id` and, where there is one, `embedding`.
+
+        `after` is the id of a document; begins with the one behind it. Raises FilterError where there is none of
+        that id. An embedding is an array in single precision, or what stands in its place and is none.
+        """
+        ...
+
+
+class Stored:
+    """The documents that a provider keeps. Those that have expired are in no read, and so they are not moved."""
+
+    def __init__(self, provider: MemoryProvider, batch_size: int = 500) -> None:
+        self._provider = provider
+        self._batch_size = batch_size
+
+    @property
+    def location(self) -> str:
+        return self._provider.location
+
+    @property
+    def embedding_dimensions(self) -> int | None:
+        return self._provider.embedding_dimensions
+
+    @property
+    def embedding_model(self) -> str | None:
+        return self._provider.embedding_model
+
+    def stores(self) -> Sequence[MemoryType]:
+        return list(MemoryType)
+
+    def count(self, store: MemoryType) -> int:
+        return self._provider.count(store)
+
+    def documents(self, store: MemoryType, after: str | None = None) -> Iterator[Document]:
+        stored = self._provider.iterate(store, batch_size=self._batch_size, include_embedding=True, after=after)
+        for document in stored:
+            document[EMBEDDING] = single(document.get(EMBEDDING))
+            yield document
+
+
+def single(vector: Any) -> Any:
+    """Return a vector as an array in single precision, which is what is stored of it; what is none stays as it is."""
+    if not isinstance(vector, list) or not vector:
+        return cast(Any, vector)
+    try:
+        return np.asarray(vector, np.float32)
+    except (TypeError, ValueError, OverflowError):
+        return cast(Any, vector)
+
+
+# --- checksums ----------------------------------------------------------------------------------------------------
+
+
+class Checksum:
+    """What some documents add up to, in whatever order they come: the sum of their digests.
+
+    It shows what was lost, doubled or changed by accident; it does not keep out who forges on purpose.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum = 0
+
+    def add(self, document: Mapping[str, Any]) -> None:
+        self.count += 1
+        self._sum = (self._sum + int.from_bytes(digest(document))) % 2**256
+
+    def hexdigest(self) -> str:
+        return f"{self._sum:064x}"
+
+
+def digest(document: Mapping[str, Any]) -> bytes:
+    """Return the SHA-256 of what a document holds: its JSON, the keys in order, then its vector in single precision.
+
+    A document has the same one in every provider. Raises InvalidDocument for what no provider can keep.
+    """
+    text = json.dumps(
+        canonical(document), sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_json_value
+    )
+    # Zero has a sign that JSON keeps and JSONB does not.
+    made = sha256(text.replace("-0.0", "0.0").encode("utf-8", "surrogatepass"))
+    vector = document.get(EMBEDDING)
+    if vector is not None:
+        made.update(b"\0" + np.asarray(vector, "<f4").tobytes())
+    return made.digest()
+
+
+def canonical(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document without its embedding, each key that has a kind as that kind is given back."""
+    found: dict[str, Any] = {"id": given_id(document)}
+    for name, value in own_items(document):
+        key = KEYS.get(name)
+        if name == EMBEDDING or (value is None and name in CLOCKS):
+            continue
+        found[name] = value if value is None or key is None or key.kind is Kind.OBJECT else fitted(key, value, "error")
+    return found
+
+
+def _json_value(value: Any) -> Any:
+    """Return the JSON value that is stored for one that JSON does not have."""
+    return value.isoformat() if isinstance(value, datetime) else json.loads(_values.to_json(value, ""))
