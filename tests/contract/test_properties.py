@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from documents import documents, moments, numbers, own, same, texts
 from memorizz.errors import InvalidDocument
 from memorizz.memory_provider.memory_type import MemoryType
 
@@ -19,67 +20,6 @@ TURNS = MemoryType.CONVERSATION_MEMORY
 
 # About a second for each.
 few = settings(max_examples=25)
-
-texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
-numbers = (
-    st.integers(-(2**200), 2**200)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from([1e23, 1e16, 5e-324, 1.7976931348623157e308, -0.0, 2**53 + 1, 10**400])
-)
-values = st.recursive(
-    st.none() | st.booleans() | numbers | texts,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
-    max_leaves=8,
-)
-moments = st.datetimes(timezones=st.just(UTC))
-doubles = st.floats(allow_nan=False, allow_infinity=False)
-
-# Keys that are more than keys somewhere: of the document, of the table, of a search, of a filter, of SQL.
-ODD = [
-    "score", "distance", "data", "words", "seq", "embedding_bits", "limit", "$gt", "$text", "a.b", "", "'", '"', "%s",
-    "%", "{}", "_", "__class__", "id ", "ID", "Name", "select", "agent_id", "tags.0",
-]  # fmt: skip
-COLUMNS: dict[str, st.SearchStrategy[Any]] = {
-    **dict.fromkeys(["name", "role", "content", "memory_id", "conversation_id"], st.none() | texts),
-    "importance_score": st.none() | doubles,
-    "access_count": st.none() | st.integers(-(2**63), 2**63 - 1),
-    "metadata": st.none() | st.dictionaries(texts, values, max_size=3),
-    "last_accessed": st.none() | moments,
-    "timestamp": st.none() | moments,
-}
-NOT_KEYS = {
-    "id",
-    "_id",
-    "embedding",
-    "_score",
-    "_distance",
-    "_explanation",
-    "_context",
-    "created_at",
-    "updated_at",
-    "expires_at",
-}
-keys = st.sampled_from(ODD) | texts.filter(lambda key: key not in NOT_KEYS and key not in COLUMNS)
-documents = st.builds(
-    lambda free, columns: {**free, **columns},
-    st.dictionaries(keys, values, max_size=6),
-    st.fixed_dictionaries({}, optional=COLUMNS),
-)
-
-
-def own(document: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in document.items() if key not in ("id", "_id", "created_at", "updated_at")}
-
-
-def same(one: Any, other: Any) -> bool:
-    """Equality that tells 1 from 1.0 and from True."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
 
 
 # --- documents ----------------------------------------------------------------------------------------------------
