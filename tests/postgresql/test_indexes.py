@@ -14,10 +14,10 @@ import pytest
 
 from memorizz.errors import ConfigurationError, ConnectionFailed, InvalidDocument, MemorizzError, OperationTimeout
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, _indexes, maintenance
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, _indexes
 from memorizz.memory_provider.postgresql._indexes import HNSW
 from memorizz.memory_provider.postgresql._stores import Schema
-from memorizz.memory_provider.postgresql.maintenance import IndexFacts, Job, Made, Maintenance, Progress
+from memorizz.memory_provider.postgresql.maintenance import IndexFacts, Job, Made, Maintenance, Progress, _maintenance
 
 MINE = "O'Brien"
 STORE = "toolbox"
@@ -40,9 +40,9 @@ def maintain(config: PostgreSQLConfig) -> Iterator[Maintenance]:
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here is so large that it has to be waited for."""
-    monkeypatch.setattr(maintenance, "_CLEAN_SECONDS", 0.2)
-    monkeypatch.setattr(maintenance, "_SWAP_PAUSE", 0.01)
-    monkeypatch.setattr(maintenance, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(_maintenance, "_CLEAN_SECONDS", 0.2)
+    monkeypatch.setattr(_maintenance, "_SWAP_PAUSE", 0.01)
+    monkeypatch.setattr(_maintenance, "_POLL_SECONDS", 0.01)
 
 
 def fill(provider: PostgreSQLProvider, rows: int = 40, mine: str = MINE) -> None:
@@ -408,7 +408,7 @@ def test_a_build_that_is_cancelled_leaves_nothing(
     somebody_writes: Callable[[], Any],
 ) -> None:
     """As soon as nobody is in the way any more, what was begun is removed; the stores are as they were."""
-    monkeypatch.setattr(maintenance, "_CLEAN_SECONDS", 20)
+    monkeypatch.setattr(_maintenance, "_CLEAN_SECONDS", 20)
     fill(provider)
     database.execute(f"DROP INDEX {WHOLE}")
     with somebody_writes():
@@ -545,8 +545,8 @@ def test_a_store_in_use_is_waited_for(
 ) -> None:
     """A replacement that finds no moment to take its place is kept, said, and not built a second time."""
     fill(provider)
-    monkeypatch.setattr(maintenance, "_SWAP_SECONDS", 0)
-    monkeypatch.setattr(maintenance, "_SWAP_LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(_maintenance, "_SWAP_SECONDS", 0)
+    monkeypatch.setattr(_maintenance, "_SWAP_LOCK_SECONDS", 0.05)
     jobs = maintain.plan_rebuild(store=STORE, m=8)
     with psycopg.connect(migrated_dsn) as reader:
         # It does not hold up the build, only the moment in which one takes the other's place.
@@ -566,7 +566,7 @@ def test_a_store_that_is_free_again_is_taken(
 ) -> None:
     """A replacement tries again until the store is free for a moment."""
     fill(provider)
-    monkeypatch.setattr(maintenance, "_SWAP_LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(_maintenance, "_SWAP_LOCK_SECONDS", 0.05)
     with psycopg.connect(migrated_dsn) as reader:
         reader.execute(f"SELECT FROM {STORE}")
         rest = threading.Timer(0.5, reader.rollback)

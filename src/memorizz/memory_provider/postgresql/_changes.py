@@ -12,7 +12,7 @@ from uuid import UUID
 
 from psycopg import sql
 
-from memorizz.memory_provider._documents import EMBEDDING, KEYS, Kind
+from memorizz.memory_provider._documents import KEYS, Kind
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql._queries import LIVE, NEWEST
 from memorizz.memory_provider.postgresql._steps import Copy, Query
@@ -29,10 +29,13 @@ _CASTS = {
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
-def _value(column: str, vector_type: sql.Identifier) -> sql.Composable:
+def _value(store: Store, column: str) -> sql.Composable:
     """The placeholder of a column, with its type, so that a statement means the same whatever is bound."""
-    if column == EMBEDDING:
-        return sql.SQL("{}::{}").format(sql.Placeholder(column), vector_type)
+    schema = store.schema
+    if column == schema.vector_column:
+        return sql.SQL("{}::{}").format(sql.Placeholder(column), sql.Identifier(schema.vector_schema, "vector"))
+    if column == schema.bits_column:
+        return sql.SQL("{}::bit({})").format(sql.Placeholder(column), sql.Literal(schema.dimensions))
     return sql.Placeholder(column) + _CASTS[KEYS[column].kind]
 
 
@@ -42,7 +45,7 @@ def _merge(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composa
     A key with a column leaves `data`, where an earlier None of it may stand.
     """
     keys = sql.SQL("d.data")
-    columns = [name for name in merged if name != EMBEDDING]
+    columns = [name for name in merged if name in KEYS]
     if columns:
         keys = sql.SQL("(d.data - {}::text[])").format(sql.Literal(columns))
     assignments: list[sql.Composable] = [
@@ -55,7 +58,6 @@ def _merge(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composa
 
 @lru_cache(maxsize=1024)
 def _upsert(store: Store, inserted: tuple[str, ...], merged: tuple[str, ...]) -> bytes:
-    vector_type = sql.Identifier(store.schema.vector_schema, "vector")
     template = sql.SQL(
         "INSERT INTO {table} AS d (id, data{names}) VALUES (%(id)s, %(data)s::jsonb{values}) "
         "ON CONFLICT ON CONSTRAINT {primary_key} DO UPDATE SET {merge} WHERE {live} RETURNING true"
@@ -63,7 +65,7 @@ def _upsert(store: Store, inserted: tuple[str, ...], merged: tuple[str, ...]) ->
     return template.format(
         table=store.table,
         names=sql.Composed([sql.SQL(", {}").format(sql.Identifier(name)) for name in inserted]),
-        values=sql.Composed([sql.SQL(", {}").format(_value(name, vector_type)) for name in inserted]),
+        values=sql.Composed([sql.SQL(", {}").format(_value(store, name)) for name in inserted]),
         primary_key=store.primary_key,
         merge=_merge(store, merged, {name: sql.Identifier("excluded", name) for name in (*merged, "data")}),
         live=LIVE,
@@ -94,8 +96,9 @@ def _copy(store: Store, inserted: tuple[str, ...]) -> bytes:
 def copy(store: Store, rows: Sequence[Row]) -> Copy:
     """Insert new documents that set the same columns: what no row can be in the way of needs no ON CONFLICT."""
     inserted = rows[0].inserted
-    kinds = [Kind.OBJECT if name == EMBEDDING else KEYS[name].kind for name in inserted]
-    json = {"data", *(name for name, kind in zip(inserted, kinds, strict=True) if kind is Kind.OBJECT)} - {EMBEDDING}
+    # Vectors and bits are in the form that they have in COPY.
+    kinds = [KEYS[name].kind if name in KEYS else Kind.OBJECT for name in inserted]
+    json = {"data", *(name for name in inserted if name in KEYS and KEYS[name].kind is Kind.OBJECT)}
 
     def copied(name: str, value: Any) -> Any:
         return _JSONB_VERSION + value.encode() if name in json and value is not None else value
@@ -112,8 +115,7 @@ _JSONB_VERSION = b"\x01"
 
 @lru_cache(maxsize=1024)
 def _update(store: Store, merged: tuple[str, ...]) -> bytes:
-    vector_type = sql.Identifier(store.schema.vector_schema, "vector")
-    source: dict[str, sql.Composable] = {name: _value(name, vector_type) for name in merged}
+    source: dict[str, sql.Composable] = {name: _value(store, name) for name in merged}
     template = sql.SQL("UPDATE {table} AS d SET {merge} WHERE d.id = %(id)s AND {live} RETURNING true")
     return template.format(
         table=store.table, merge=_merge(store, merged, source | {"data": sql.SQL("%(data)s::jsonb")}), live=LIVE
@@ -215,7 +217,7 @@ def delete_agent_and_memories(schema: Schema, key: UUID) -> Query:
 @lru_cache(maxsize=64)
 def _note_bits(schema: Schema) -> bytes:
     template = sql.SQL(
-        "INSERT INTO {table} (store, recall, rows) VALUES (%(store)s, %(recall)s, %(rows)s) "
+        "INSERT INTO {table} (store, model, recall, rows) VALUES (%(store)s, %(model)s, %(recall)s, %(rows)s) "
         "ON CONFLICT ON CONSTRAINT memorizz_bits_pkey "
         "DO UPDATE SET recall = excluded.recall, rows = excluded.rows, measured_at = now()"
     )
@@ -224,4 +226,5 @@ def _note_bits(schema: Schema) -> bytes:
 
 def note_bits(store: Store, recall: float, rows: int) -> Query:
     """Note what the bits of a store's vectors were measured to keep."""
-    return Query(_note_bits(store.schema), {"store": store.name, "recall": recall, "rows": rows})
+    parameters = {"store": store.name, "model": store.schema.model_id, "recall": recall, "rows": rows}
+    return Query(_note_bits(store.schema), parameters)

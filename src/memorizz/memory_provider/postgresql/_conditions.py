@@ -48,14 +48,21 @@ class Condition:
     parameters: Mapping[str, Any]
 
 
-def condition(filter: Mapping[str, Any] | None) -> Condition:
-    """Return the condition that holds for the rows whose documents match `filter`; no filter matches all."""
-    bind = _Bind()
+def condition(filter: Mapping[str, Any] | None, vectors: str = EMBEDDING) -> Condition:
+    """Return the condition that holds for the rows whose documents match `filter`; no filter matches all.
+
+    `vectors` is the column in which the embedding is.
+    """
+    bind = _Bind(vectors)
     return Condition(_sql(parsed(filter), bind), bind)
 
 
 class _Bind(dict[str, Any]):
     """The parameters of a condition by their names f0, f1, ...; a call keeps a value and returns its placeholder."""
+
+    def __init__(self, vectors: str) -> None:
+        super().__init__()
+        self.vectors = vectors
 
     def __call__(self, value: Any, type: str) -> str:
         if len(self) >= _MAX_PARAMETERS:
@@ -75,7 +82,7 @@ def _sql(node: Node, bind: _Bind) -> str:
         case Not(part):
             return f"({_sql(part, bind)}) IS NOT TRUE"
         case Clause(field, operator, values):
-            return _clause(_column(field, operator), operator, values, bind)
+            return _clause(_column(field, operator, bind.vectors), operator, values, bind)
 
 
 def _all(parts: Sequence[str]) -> str:
@@ -261,15 +268,14 @@ _COLUMNS: Mapping[str, _Column] = {
     for column in KEYS.values()
     if column.kind in _TYPES
 }
-_EMBEDDING = _Column(EMBEDDING, _sql_column(EMBEDDING), "text", _as_text)
 _ID = _Column("id", _sql_column("id"), "uuid", _as_id)
 _ID_TEXT = _Column("id", f"coalesce({_DATA} ->> '{GIVEN_ID}', {_ID.sql}::text)", "text", _as_text)
 
 
-def _column(field: Field, operator: str) -> _Place:
+def _column(field: Field, operator: str, vectors: str) -> _Place:
     """Return where a field is, for an operator: an id is looked up as the primary key, and compared as its text."""
     if field.name == EMBEDDING:
-        return _EMBEDDING
+        return _Column(EMBEDDING, _sql_column(vectors), "text", _as_text)
     if field.is_id:
         return _ID_TEXT if operator in _SIGNS or operator == "$contains" else _ID
     name = field.name

@@ -18,7 +18,7 @@ from psycopg.pq import Format
 
 from memorizz.errors import ProviderClosed
 from memorizz.memory_provider.postgresql._steps import Batch, Statement
-from memorizz.memory_provider.postgresql._stores import Vector
+from memorizz.memory_provider.postgresql._stores import Bits, Vector
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
@@ -33,12 +33,12 @@ FIRST_PAUSE = 0.02
 CANCEL_SECONDS = 1.0
 
 
-class VectorDumper(Dumper):
-    """Send a vector in binary; the statement names its type, so that its oid need not be known."""
+class BinaryDumper(Dumper):
+    """Send what is in binary form as it is; the statement names its type, so that its oid need not be known."""
 
     format = Format.BINARY
 
-    def dump(self, obj: Vector) -> bytes:
+    def dump(self, obj: bytes) -> bytes:
         return obj
 
 
@@ -53,13 +53,15 @@ class JsonbLoader(Loader):
 
 _decode = json.JSONDecoder().decode
 
-# For every connection made from now on; the type is ours alone.
-psycopg.adapters.register_dumper(Vector, VectorDumper)
+# For every connection made from now on; the types are ours alone.
+psycopg.adapters.register_dumper(Vector, BinaryDumper)
+psycopg.adapters.register_dumper(Bits, BinaryDumper)
 
 
 def prepare(connection: psycopg.BaseConnection[Any]) -> None:
     """Have a connection that was made before this library was loaded send vectors."""
-    connection.adapters.register_dumper(Vector, VectorDumper)
+    connection.adapters.register_dumper(Vector, BinaryDumper)
+    connection.adapters.register_dumper(Bits, BinaryDumper)
 
 
 def brings_rows(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> bool:

@@ -43,12 +43,13 @@ class HNSW:
 
 
 def embedding_index(store: Store) -> str:
-    return f"{store.name}_embedding_idx"
+    return f"{store.name}_{store.schema.vector_column}_idx"
 
 
 def memory_index(store: Store, memory_id: str) -> str:
     """Return the name of the index that one memory has of its own: the same for the same id, whatever is in the id."""
-    return f"{store.name}_memory_{sha256(memory_id.encode()).hexdigest()[:12]}_idx"
+    of = "memory" if store.schema.model_id == 1 else f"memory_{store.schema.model_id}"
+    return f"{store.name}_{of}_{sha256(memory_id.encode()).hexdigest()[:12]}_idx"
 
 
 def keys_index(store: Store) -> str:
@@ -112,14 +113,15 @@ def create_embedding(
     space = store.schema.vector_schema
     if kind == "halfvec":
         # Of length one, so that no number is too large or too small for half precision; cosine does not see lengths.
-        target = sql.SQL("({}(embedding)::{}({})) {}").format(
+        target = sql.SQL("({}({})::{}({})) {}").format(
             sql.Identifier(space, "l2_normalize"),
+            store.embedding,
             sql.Identifier(space, "halfvec"),
             sql.Literal(store.schema.dimensions),
             sql.Identifier(space, "halfvec_cosine_ops"),
         )
     else:
-        target = sql.SQL("embedding {}").format(sql.Identifier(space, "vector_cosine_ops"))
+        target = sql.SQL("{} {}").format(store.embedding, sql.Identifier(space, "vector_cosine_ops"))
     definition = sql.SQL("USING hnsw ({}) WITH (m = {}, ef_construction = {}){}").format(
         target,
         sql.Literal(hnsw.m),
@@ -231,7 +233,7 @@ WHERE mine.pid = %(pid)s
 
 def count_covered(store: Store, method: str, condition: str | None) -> bytes:
     """Return the statement that counts the rows that an index covers; `condition` is as the catalogs write it."""
-    embedded = sql.SQL("embedding IS NOT NULL" if method in VECTOR_INDEXES else "true")
+    embedded = sql.SQL("{} IS NOT NULL").format(store.embedding) if method in VECTOR_INDEXES else sql.SQL("true")
     # It comes from pg_get_expr; the driver takes a bare % for the beginning of a parameter.
     covered = f"({(condition or 'true').replace('%', '%%')})".encode()
     statement = sql.SQL("SELECT count(*) FROM {} WHERE {} AND ").format(store.table, embedded)
@@ -240,5 +242,5 @@ def count_covered(store: Store, method: str, condition: str | None) -> bytes:
 
 def count_memory(store: Store) -> bytes:
     """Return the statement that counts the vectors of one memory, and those of the store by the server's estimate."""
-    statement = sql.SQL("SELECT count(embedding) FROM {} WHERE memory_id = %(memory_id)s").format(store.table)
-    return statement.as_bytes(None)
+    statement = sql.SQL("SELECT count({}) FROM {} WHERE memory_id = %(memory_id)s")
+    return statement.format(store.embedding, store.table).as_bytes(None)

@@ -17,7 +17,7 @@ from memorizz.memory_provider.postgresql import _indexes
 from memorizz.memory_provider.postgresql._queries import raw
 from memorizz.memory_provider.postgresql._search import ENOUGH_BITS, LEAST_BITS
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
-from memorizz.memory_provider.postgresql._stores import IndexKind, Schema
+from memorizz.memory_provider.postgresql._stores import IndexKind, Schema, vector_column
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 
 DEFAULT_DIMENSIONS = 1536
@@ -55,6 +55,7 @@ class Database:
     server_version: int
     vector_version: str | None
     vector_schema: str | None
+    model_id: int
     dimensions: int | None
     has_migrations: bool
 
@@ -77,13 +78,14 @@ def migrations() -> Sequence[Migration]:
 _DATABASE = b"""
 SELECT current_database(), wanted.name, schema.oid IS NOT NULL,
     current_setting('server_version_num')::int, vector.version, vector.schema,
-    (SELECT atttypmod FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-     WHERE relnamespace = schema.oid AND relname = 'conversation_memory' AND attname = 'embedding'),
+    coalesce(substring(vectors.attname FROM '[0-9]+')::int, 1), vectors.atttypmod,
     EXISTS (SELECT FROM pg_class WHERE relnamespace = schema.oid AND relname = 'memorizz_migrations')
 FROM (SELECT coalesce(%(schema)s::text, current_schema()) AS name) AS wanted
 LEFT JOIN pg_namespace AS schema ON schema.nspname = wanted.name
 LEFT JOIN (SELECT extversion AS version, nspname AS schema FROM pg_extension
            JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'vector') AS vector ON true
+LEFT JOIN pg_class AS store ON relnamespace = schema.oid AND relname = 'conversation_memory'
+LEFT JOIN pg_attribute AS vectors ON attrelid = store.oid AND attname ~ '^embedding(_[0-9]+)?$'
 """
 
 
@@ -213,14 +215,15 @@ def _schema(config: PostgreSQLConfig, found: Database) -> Operation[Schema]:
         sql.Identifier(found.schema, "memorizz_settings"), sql.Identifier(found.schema, "memorizz_embedding_models")
     )
     rows = yield from fetch(Query(settings.as_bytes(None)))
-    indexes = yield from fetch(Query(_INDEXES, {"schema": found.schema}))
+    indexes = yield from fetch(Query(_INDEXES, {"schema": found.schema, "column": vector_column(found.model_id)}))
     # A store that has outgrown what was measured is to be measured again.
     measured = sql.SQL(
         "SELECT store FROM {} AS bits JOIN pg_class ON relname = store "
         "JOIN pg_namespace ON pg_namespace.oid = relnamespace AND nspname = %(schema)s "
-        "WHERE recall >= %(enough)s AND reltuples <= 4 * bits.rows"
+        "WHERE recall >= %(enough)s AND reltuples <= 4 * bits.rows AND bits.model = %(model)s"
     ).format(sql.Identifier(found.schema, "memorizz_bits"))
-    bits = yield from fetch(Query(measured.as_bytes(None), {"enough": ENOUGH_BITS, "schema": found.schema}))
+    bound = {"enough": ENOUGH_BITS, "schema": found.schema, "model": found.model_id}
+    bits = yield from fetch(Query(measured.as_bytes(None), bound))
     return Schema(
         found.schema,
         found.vector_schema,
@@ -231,6 +234,7 @@ def _schema(config: PostgreSQLConfig, found: Database) -> Operation[Schema]:
         on_invalid_text=config.on_invalid_text,
         model_name=rows[0][1],
         bits=frozenset(row[0] for row in bits if found.dimensions >= LEAST_BITS),
+        model_id=found.model_id,
     )
 
 
@@ -267,7 +271,7 @@ JOIN pg_index ON indexrelid = index.oid AND indisvalid
 JOIN pg_class AS store ON store.oid = indrelid
 JOIN pg_opclass ON pg_opclass.oid = indclass[0]
 JOIN pg_namespace ON pg_namespace.oid = index.relnamespace
-WHERE nspname = %(schema)s AND index.relname = store.relname || '_embedding_idx'
+WHERE nspname = %(schema)s AND index.relname = store.relname || '_' || %(column)s || '_idx'
 """
 
 

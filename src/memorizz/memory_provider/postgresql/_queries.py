@@ -38,7 +38,8 @@ def selected(store: Store, include_embedding: bool) -> sql.Composed:
 
 def sent(store: Store) -> sql.Composed:
     """Return the embedding as bytes: a connection may have a reader for vectors of its own."""
-    return sql.SQL("{}(d.embedding) AS embedding").format(sql.Identifier(store.schema.vector_schema, "vector_send"))
+    send = sql.Identifier(store.schema.vector_schema, "vector_send")
+    return sql.SQL("{}(d.{}) AS embedding").format(send, store.embedding)
 
 
 # Times leave as UTC, for in the session's own zone the first and the last of them lie outside of Python's years.
@@ -88,7 +89,7 @@ def matching(
     store: Store, filter: Mapping[str, Any] | None, include_embedding: bool, limit: int | None, touch: bool = False
 ) -> Query:
     """Documents that match, oldest first."""
-    found = condition(filter)
+    found = condition(filter, store.schema.vector_column)
     statement = _select(store, found.sql, "ORDER BY d.created_at, d.seq LIMIT %(limit)s", include_embedding)
     if touch:
         statement = touching(store, statement)
@@ -128,7 +129,7 @@ def page(
     store: Store, filter: Mapping[str, Any] | None, include_embedding: bool, after: tuple[Any, int], limit: int
 ) -> Query:
     """The documents that match after a place, oldest first; each row ends with its own place."""
-    found = condition(filter)
+    found = condition(filter, store.schema.vector_column)
     parameters = {**found.parameters, "created_at": after[0], "seq": after[1], "limit": limit}
     return Query(_page(store, found.sql, include_embedding), parameters, custom_plan=True)
 
@@ -151,7 +152,7 @@ def _count(store: Store, where: str) -> bytes:
 
 
 def count(store: Store, filter: Mapping[str, Any] | None) -> Query:
-    found = condition(filter)
+    found = condition(filter, store.schema.vector_column)
     return Query(_count(store, found.sql), found.parameters, custom_plan=bool(filter))
 
 
@@ -234,7 +235,7 @@ def speakers(store: Store, filter: Mapping[str, Any], names: Sequence[str]) -> Q
 
     Outside of conversations a `name` is as a rule a title of its own; one that many documents share is whose they are.
     """
-    found = condition(filter)
+    found = condition(filter, store.schema.vector_column)
     newest = 'd."timestamp" DESC, d.seq DESC' if "memory_id" in filter else "d.created_at DESC, d.seq DESC"
     parameters = {**found.parameters, "names": list(names), "least": 1 if store.said_by == "role" else _SHARED}
     return Query(_speakers(store, found.sql, newest), parameters, custom_plan=True)
@@ -259,10 +260,10 @@ def texts(store: Store, prefix: str, keys: Sequence[UUID]) -> Query:
 @lru_cache(maxsize=64)
 def _sample(store: Store) -> bytes:
     template = sql.SQL(
-        "SELECT {embedding}, d.memory_id FROM {table} AS d JOIN (SELECT id FROM {table} AS d "
-        "WHERE {live} AND d.embedding IS NOT NULL ORDER BY random() LIMIT %(rows)s) AS taken USING (id)"
+        "SELECT {sent}, d.memory_id FROM {table} AS d JOIN (SELECT id FROM {table} AS d "
+        "WHERE {live} AND d.{embedding} IS NOT NULL ORDER BY random() LIMIT %(rows)s) AS taken USING (id)"
     )
-    return template.format(embedding=sent(store), table=store.table, live=LIVE).as_bytes(None)
+    return template.format(sent=sent(store), embedding=store.embedding, table=store.table, live=LIVE).as_bytes(None)
 
 
 def sample(store: Store, rows: int) -> Query:

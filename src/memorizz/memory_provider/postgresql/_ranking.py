@@ -21,9 +21,9 @@ from psycopg import sql
 
 from memorizz.memory_provider._questions import weights
 from memorizz.memory_provider.postgresql._queries import LIVE, cached_by_shape, raw, selected, touched
-from memorizz.memory_provider.postgresql._search import MOST_COMPARED, Search, Way, settings
+from memorizz.memory_provider.postgresql._search import MOST_COMPARED, MOST_WORDS, Search, Way, settings
 from memorizz.memory_provider.postgresql._steps import Query, Row
-from memorizz.memory_provider.postgresql._stores import Schema, Store
+from memorizz.memory_provider.postgresql._stores import Store
 
 
 class Tail(NamedTuple):
@@ -125,7 +125,8 @@ def _parameters(search: Search, store: Store) -> dict[str, Any]:
     if search.vector is not None:
         parameters |= {"vector": search.vector, "depth": search.depth, "most": MOST_COMPARED, "by_bits": search.by_bits}
     if search.words is not None:
-        parameters |= {"question": search.words, "config": store.schema.text_search_config, "depth": search.depth}
+        parameters |= {"question": search.words, "most_words": MOST_WORDS, "depth": search.depth}
+        parameters["config"] = store.schema.text_search_config
     if search.scored:
         ranking = weights(
             search.ranking, store.memory_type, meaning=search.vector is not None, names_cut=search.names_cut
@@ -141,7 +142,7 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
         "table": store.table,
         "columns": selected(store, form.include_embedding),
         "where": sql.SQL("{} AND {}").format(LIVE, raw(where)),
-        **_distances(store.schema),
+        **_distances(store),
     }
     pieces["rank"] = _RANK if form.words else sql.SQL("NULL::float8")
     pieces["found_distance"] = pieces["distance"] if form.meaning else sql.SQL("NULL::float8")
@@ -189,33 +190,50 @@ def _parts(form: _Form, store: Store) -> list[str]:
     return parts
 
 
-def _distances(schema: Schema) -> Mapping[str, sql.Composable]:
-    """Return the cosine distance, and the same as the halfvec index has it (_indexes.create_embedding)."""
-    space = schema.vector_schema
+def _distances(store: Store) -> Mapping[str, sql.Composable]:
+    """Return the column of the vectors and the distances: cosine, by bits, and as the halfvec index has it."""
+    schema, column = store.schema, sql.Identifier("d", store.schema.vector_column)
+    space, bit = schema.vector_schema, sql.SQL("bit({})").format(sql.Literal(schema.dimensions))
+    quantize = sql.Identifier(space, "binary_quantize")
     nearer = sql.SQL("OPERATOR({}.<=>)").format(sql.Identifier(space))
     vector = sql.SQL("%(vector)s::{}").format(sql.Identifier(space, "vector"))
     half = sql.SQL("{}({})").format(sql.Identifier(space, "halfvec"), sql.Literal(schema.dimensions))
     normalize = sql.Identifier(space, "l2_normalize")
     return {
-        "distance": sql.SQL("(d.embedding {} {})").format(nearer, vector),
-        "bits_distance": sql.SQL("(d.embedding_bits OPERATOR({}.<~>) {}({})::bit({}))").format(
-            sql.Identifier(space), sql.Identifier(space, "binary_quantize"), vector, sql.Literal(schema.dimensions)
+        "column": column,
+        "embedded": sql.SQL("{} IS NOT NULL").format(column),
+        "distance": sql.SQL("({} {} {})").format(column, nearer, vector),
+        # A row that was written by other hands may lack its bits.
+        "bits_distance": sql.SQL(
+            "(coalesce(d.{bits}, {quantize}({column})::{bit}) OPERATOR({space}.<~>) {quantize}({vector})::{bit})"
+        ).format(
+            bits=sql.Identifier(schema.bits_column),
+            column=column,
+            quantize=quantize,
+            bit=bit,
+            space=sql.Identifier(space),
+            vector=vector,
         ),
-        "half_distance": sql.SQL("({n}(d.embedding)::{half} {nearer} {n}({vector})::{half})").format(
-            n=normalize, half=half, nearer=nearer, vector=vector
+        "half_distance": sql.SQL("({n}({column})::{half} {nearer} {n}({vector})::{half})").format(
+            n=normalize, column=column, half=half, nearer=nearer, vector=vector
         ),
     }
 
 
-# Terms are ORed: a question never holds all the words of its answer.
+# Words are ORed: a question never holds all the words of its answer. Of a page that is asked, those that it says most
+# often are taken, of equals the first.
 _ASKED = """asked AS MATERIALIZED (
-    SELECT replace(plainto_tsquery(%(config)s::regconfig, %(question)s)::text, ' & ', ' | ')::tsquery AS words
+    SELECT string_agg(array_to_tsvector(ARRAY[lexeme])::text, ' | ')::tsquery AS words
+    FROM (
+        SELECT lexeme FROM unnest(to_tsvector(%(config)s::regconfig, %(question)s))
+        ORDER BY cardinality(positions) DESC, positions[1] LIMIT %(most_words)s
+    ) AS said
 )"""
 # Without regard to length: normalising by it buries the short turns of a conversation.
 _RANK = sql.SQL("ts_rank(d.words, (SELECT words FROM asked), 0)")
 
 _MATCHING = """matching AS MATERIALIZED (
-    SELECT d.id, d.seq, d.embedding FROM {table} AS d WHERE {where} AND d.embedding IS NOT NULL LIMIT %(most)s + 1
+    SELECT d.id, d.seq, {column} FROM {table} AS d WHERE {where} AND {embedded} LIMIT %(most)s + 1
 )"""
 _COUNTED = "counted AS MATERIALIZED (SELECT count(*) AS n FROM matching)"
 _NEAR = {
@@ -224,26 +242,26 @@ _NEAR = {
     ORDER BY distance, d.seq LIMIT %(depth)s
 )""",
     Way.INDEX: """near AS MATERIALIZED (
-    SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND d.embedding IS NOT NULL
+    SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded}
     ORDER BY {distance} LIMIT %(depth)s
 )""",
     Way.BITS: """near AS MATERIALIZED (
     SELECT d.id, d.seq, {distance} AS distance FROM (
-        SELECT d.id, d.seq, d.embedding FROM {table} AS d WHERE {where} AND d.embedding IS NOT NULL
+        SELECT d.id, d.seq, {column} FROM {table} AS d WHERE {where} AND {embedded}
         ORDER BY {bits_distance} LIMIT %(by_bits)s
     ) AS d ORDER BY distance, d.seq LIMIT %(depth)s
 )""",
     # OFFSET keeps the planner from the index, and each distance is computed once.
     Way.EXACT: """near AS MATERIALIZED (
     SELECT * FROM (
-        SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND d.embedding IS NOT NULL OFFSET 0
+        SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded} OFFSET 0
     ) AS d ORDER BY distance, seq LIMIT %(depth)s
 )""",
 }
 # The index ranks in half precision; twice as many are taken from it and compared exactly.
 _NEAR_IN_HALFVEC = """near AS MATERIALIZED (
     SELECT * FROM (
-        SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND d.embedding IS NOT NULL
+        SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded}
         ORDER BY {half_distance} LIMIT %(depth)s * 2
     ) AS d ORDER BY distance, seq LIMIT %(depth)s
 )"""

@@ -40,6 +40,9 @@ LEAST_BITS = 128
 BY_BITS = 400
 # How many of each side, nearest and best by words, are scored in full: at least this, or five times the limit.
 _DEPTH = 50
+# How many words of a question are searched for: ranking takes time for each of them in each row that has one, and a
+# question that a person asks has fewer.
+MOST_WORDS = 64
 
 
 class Way(Enum):
@@ -108,7 +111,7 @@ def parse(store: Store, question: Question) -> Search:
     return Search(
         vector,
         question.words,
-        condition(question.filter),
+        condition(question.filter, store.schema.vector_column),
         question.limit,
         question.options,
         question.options.ranking or Ranking(),

@@ -52,6 +52,11 @@ class Row:
     is_new: bool
 
 
+def vector_column(model: int) -> str:
+    """Return the name of the column that holds the vectors of an embedding model."""
+    return EMBEDDING if model == 1 else f"{EMBEDDING}_{model}"
+
+
 # Compared by identity, which is all that the caches of statements need, and costs nothing.
 @dataclass(frozen=True, eq=False)
 class Schema:
@@ -70,6 +75,16 @@ class Schema:
     embeds: bool = False
     # The stores whose bits were measured to keep what they must.
     bits: frozenset[str] = frozenset()
+    # The number of the embedding model whose columns are used; each model has its own.
+    model_id: int = 1
+
+    @property
+    def vector_column(self) -> str:
+        return vector_column(self.model_id)
+
+    @property
+    def bits_column(self) -> str:
+        return f"{self.vector_column}_bits"
 
     def store(self, memory_type: MemoryType | str) -> Store:
         """Return the store of a memory type; raises ConfigurationError for an unknown one."""
@@ -100,6 +115,11 @@ class Store:
     def said_by(self) -> str:
         """The key that says whose words the content is, or what it is about: it is embedded together with it."""
         return "role" if self.memory_type is MemoryType.CONVERSATION_MEMORY else "name"
+
+    @property
+    def embedding(self) -> sql.Identifier:
+        """The column of the vectors."""
+        return sql.Identifier(self.schema.vector_column)
 
     @property
     def table(self) -> sql.Identifier:
@@ -136,7 +156,9 @@ class Store:
         """Put one key of a document where it belongs."""
         column = KEYS.get(path) if isinstance(path, str) else None
         if path == EMBEDDING:
-            values[path] = None if value is None else self.vector(value)
+            vector = None if value is None else self.vector(value)
+            values[self.schema.vector_column] = vector
+            values[self.schema.bits_column] = None if vector is None else bits_of(vector)
         elif column is None:
             extra[path] = value
         elif value is not None:
@@ -182,11 +204,27 @@ class Vector(bytes):
     __slots__ = ()
 
 
+class Bits(bytes):
+    """The signs of a vector in the binary form of PostgreSQL's bit(n), as Vector is in that of a vector."""
+
+    __slots__ = ()
+
+
 def _binary(vector: Any) -> bytes:
     """Return the binary form of a vector, pgvector's vector_send."""
     return len(vector).to_bytes(2) + b"\0\0" + vector.astype(">f4").tobytes()
 
 
+def _numbers(vector: bytes) -> Any:
+    return np.frombuffer(vector, dtype=">f4", offset=4)
+
+
 def from_binary(vector: bytes) -> list[float]:
     """Return the numbers of a vector from its binary form."""
-    return cast("list[float]", np.frombuffer(vector, dtype=">f4", offset=4).tolist())
+    return cast("list[float]", _numbers(vector).tolist())
+
+
+def bits_of(vector: Vector) -> Bits:
+    """Return a bit for each number of a vector, 1 where it is above 0: pgvector's binary_quantize."""
+    numbers = _numbers(vector)
+    return Bits(len(numbers).to_bytes(4) + np.packbits(numbers > 0).tobytes())

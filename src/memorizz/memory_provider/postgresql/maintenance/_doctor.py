@@ -13,7 +13,7 @@ from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _indexes, _migrate
 from memorizz.memory_provider.postgresql._migrate import Applied, Database
 from memorizz.memory_provider.postgresql._steps import Operation, Query, T, fetch
-from memorizz.memory_provider.postgresql._stores import IndexKind, Schema
+from memorizz.memory_provider.postgresql._stores import IndexKind, Schema, vector_column
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 
 # Up to this size a table is counted; of a larger one the server's own estimate is taken.
@@ -141,13 +141,15 @@ def measure(found: Database) -> Operation[tuple[list[StoreFacts], list[IndexFact
     """Return the size of each store that is there, and of its indexes."""
     if not found.has_migrations:
         return [], []
-    bound = {"schema": found.schema, "stores": [each.value for each in MemoryType]}
+    column = vector_column(found.model_id)
+    bound = {"schema": found.schema, "stores": [each.value for each in MemoryType], "column": column}
     stores: list[StoreFacts] = []
     for name, heap_bytes, table_bytes, index_bytes, estimate, share, dead in (yield from fetch(Query(_TABLES, bound))):
         counted = heap_bytes <= _COUNTED_BYTES or estimate < 0
         statement = _COUNT if counted else _GLANCE
         table = sql.Identifier(found.schema or "", name)
-        rows = yield from _attempt(fetch(Query(statement.format(table=table).as_bytes(None))))
+        counting = statement.format(table=table, embedding=sql.Identifier(column)).as_bytes(None)
+        rows = yield from _attempt(fetch(Query(counting)))
         total, embedded, expired, oldest, newest = rows[0] if rows else (None,) * 5
         if rows and not counted:
             total, embedded = estimate, round(estimate * share)
@@ -204,7 +206,13 @@ def _missing(found: Database, stores: Sequence[StoreFacts], indexes: Sequence[In
     if found.schema is None or found.vector_schema is None or found.dimensions is None:
         return {}
     names = {index.name for index in indexes}
-    schema = Schema(found.schema, found.vector_schema, found.dimensions, index=vector_kind(indexes) or "none")
+    schema = Schema(
+        found.schema,
+        found.vector_schema,
+        found.dimensions,
+        index=vector_kind(indexes) or "none",
+        model_id=found.model_id,
+    )
     return {
         name: store.name
         for store in stores
@@ -271,14 +279,15 @@ SELECT pg_class.relname::text, pg_relation_size(pg_class.oid), pg_table_size(pg_
 FROM pg_class
 JOIN pg_namespace ON pg_namespace.oid = relnamespace
 LEFT JOIN pg_stat_all_tables AS counters ON counters.relid = pg_class.oid
-LEFT JOIN pg_stats ON pg_stats.schemaname = nspname AND tablename = pg_class.relname AND attname = 'embedding'
+LEFT JOIN pg_stats ON pg_stats.schemaname = nspname AND tablename = pg_class.relname
+    AND attname = %(column)s
 WHERE nspname = %(schema)s AND pg_class.relname = ANY (%(stores)s::text[]) AND relkind IN ('r', 'p')
 ORDER BY array_position(%(stores)s::text[], pg_class.relname::text)
 """
 
 _COUNT = sql.SQL(
-    "SELECT count(*), count(embedding), count(*) FILTER (WHERE expires_at <= now()), min(created_at), max(created_at) "
-    "FROM {table}"
+    "SELECT count(*), count({embedding}), count(*) FILTER (WHERE expires_at <= now()), "
+    "min(created_at), max(created_at) FROM {table}"
 )
 _GLANCE = sql.SQL(
     "SELECT NULL, NULL, (SELECT count(*) FROM {table} WHERE expires_at <= now()), "

@@ -71,7 +71,13 @@ class Found:
 
     def schema(self, kind: IndexKind) -> Schema:
         database = self.database
-        return Schema(database.schema or "", database.vector_schema or "", self.dimensions, index=kind)
+        return Schema(
+            database.schema or "",
+            database.vector_schema or "",
+            self.dimensions,
+            index=kind,
+            model_id=database.model_id,
+        )
 
     def table(self, name: str) -> Store:
         return self.schema("none").store(name)

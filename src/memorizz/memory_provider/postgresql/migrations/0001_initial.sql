@@ -27,10 +27,13 @@ INSERT INTO memorizz_settings SELECT {language}, id FROM memorizz_embedding_mode
 
 -- How many of the nearest the bits of a store's vectors kept when that was measured; without a row they are not used.
 CREATE TABLE memorizz_bits (
-    store text CONSTRAINT memorizz_bits_pkey PRIMARY KEY,
+    store text NOT NULL,
+    model integer NOT NULL
+        CONSTRAINT memorizz_bits_model_fkey REFERENCES memorizz_embedding_models ON DELETE CASCADE,
     recall double precision NOT NULL,
     rows bigint NOT NULL,
-    measured_at timestamptz NOT NULL DEFAULT now()
+    measured_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT memorizz_bits_pkey PRIMARY KEY (store, model)
 );
 
 CREATE TABLE memorizz_store (
@@ -52,7 +55,9 @@ CREATE TABLE memorizz_store (
     data jsonb NOT NULL,
     embedding vector({dimensions}),
     -- The signs of the vector: what a large memory is searched by before the best are compared exactly.
-    embedding_bits bit({dimensions}) GENERATED ALWAYS AS (binary_quantize(embedding)::bit({dimensions})) STORED,
+    -- No generated column: to add one for another model later would write every row again.
+    embedding_bits bit({dimensions}) CONSTRAINT embedding_bits_check
+        CHECK (embedding_bits IS NULL OR embedding_bits = binary_quantize(embedding)::bit({dimensions})),
     -- Who spoke belongs to the words. A tsvector holds 1 MB, so the words are those of the first 200 kB: as many
     -- characters as are sure to fit.
     words tsvector GENERATED ALWAYS AS (
