@@ -6,6 +6,7 @@
     demo.py        memorizz demo; its page is _demo_page.py
     doctor.py      memorizz doctor; its page is _doctor_page.py
     documents.py   memorizz search, memorizz show
+    export.py      memorizz export, memorizz import
     index.py       memorizz index list, build, rebuild, drop; its page is _index_page.py
     migrate.py     memorizz migrate
     recall.py      memorizz recall; its page is _recall_page.py

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from memorizz.cli import demo, doctor, documents, index, migrate, recall, server, stats
+from memorizz.cli import demo, doctor, documents, export, index, migrate, recall, server, stats
 from memorizz.errors import MemorizzError
 
 
@@ -65,7 +65,9 @@ for command in (
     recall.recall,
     documents.search,
     documents.show,
+    export.export,
 ):
     app.command()(command)
+app.command("import")(export.import_)
 app.add_typer(index.commands, name="index")
 app.add_typer(server.commands, name="server")

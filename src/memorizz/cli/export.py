@@ -1,0 +1,108 @@
+"""memorizz export and memorizz import: memories into a file, and out of it again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, memories, place
+
+if TYPE_CHECKING:
+    from memorizz.memory_provider.memory_type import MemoryType
+    from memorizz.memory_provider.postgresql import PostgreSQLConfig
+
+Store = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="One store; may be given several times. All by default.")
+]
+
+
+def export(
+    file: Annotated[str, typer.Argument(metavar="[FILE]", help="A file; - is stdout.")] = "-",
+    store: Store = None,
+    format: Annotated[
+        str | None,
+        typer.Option(help="jsonl, jsonl.gz, jsonl.zst or parquet; by default what the file's name ends with."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Write memories into a file, or into a pipe: ids, times and embeddings included.
+
+    Programs may read and store meanwhile; what they store while it runs may be in the file or not.
+    """
+    from memorizz import moving
+    from memorizz.cli import _show
+    from memorizz.errors import ConfigurationError
+
+    to_stdout = file == "-"
+    if to_stdout and as_json:
+        raise ConfigurationError("--json reports on stdout, where the export goes: name a FILE")
+    if to_stdout and sys.stdout.isatty() and format not in (None, "jsonl"):
+        raise ConfigurationError(f"{format} is not for a terminal: name a FILE, or a program to pipe it to")
+    settings = config(dsn, schema, embedded, auto_migrate=False)
+    with memories(settings) as provider, _show.progress("exporting") as progress:
+        if not to_stdout:
+            counts = moving.export(provider, file, stores=store, format=format, force=force, progress=progress)
+        else:
+            # Not sys.stdout's own buffer, which Python would write once more at its end where nobody reads any more.
+            with open(sys.stdout.fileno(), "wb", closefd=False) as out:
+                moving.export(provider, out, stores=store, format=format, progress=progress)
+            return
+    _report(settings, counts, file, as_json)
+
+
+def import_(
+    file: Annotated[
+        str, typer.Argument(metavar="[FILE]", help="What `memorizz export` has written; - is stdin.")
+    ] = "-",
+    store: Store = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Merge into what is there: the same id is the same memory.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Delete what is there in the stores that are loaded.")
+    ] = False,
+    without_embeddings: Annotated[bool, typer.Option("--without-embeddings", help="Leave the embeddings out.")] = False,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Load memories out of a file, or out of a pipe: all of them, or none if anything is wrong.
+
+    Refuses stores that hold memories, unless --merge or --replace is said.
+    """
+    from memorizz import moving
+    from memorizz.cli import _show
+    from memorizz.errors import ConfigurationError
+
+    if merge and replace:
+        raise ConfigurationError("--merge and --replace are two ways: give one of them")
+    if file == "-" and sys.stdin.isatty():
+        raise ConfigurationError("import what? name a FILE, or pipe an export into it")
+    existing: Any = "merge" if merge else "replace" if replace else "refuse"
+    source: str | IO[bytes] = sys.stdin.buffer if file == "-" else file
+    settings = config(dsn, schema, embedded, auto_migrate=False)
+    with memories(settings) as provider, _show.progress("importing") as progress:
+        counts = moving.load(
+            source, provider, stores=store, existing=existing, embeddings=not without_embeddings, progress=progress
+        )
+    _report(settings, counts, file, as_json)
+
+
+def _report(settings: PostgreSQLConfig, counts: Mapping[MemoryType, int], file: str, as_json: bool) -> None:
+    from memorizz.cli import _show
+
+    stores = {store.value: count for store, count in counts.items()}
+    if as_json:
+        _show.print_json({"file": file, "stores": stores})
+        return
+    _show.say(f"{file}, {place(settings)}", "dim")
+    rows = [[store, f"{count:,}"] for store, count in stores.items()]
+    _show.show(_show.table({"store": _show.LEFT, "documents": _show.RIGHT}, rows, ["all", f"{sum(stores.values()):,}"]))

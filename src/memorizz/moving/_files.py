@@ -1,0 +1,186 @@
+"""The file of an export: its format, how it appears whole or not at all, and how it is opened again."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import io
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import zlib
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any, cast
+
+from memorizz.errors import ConfigurationError, InvalidFile, MemorizzError, StorageFull
+
+File = str | os.PathLike[str] | IO[bytes]
+
+
+class Format(StrEnum):
+    """How an export is written: its value is the end of a file's name."""
+
+    JSON_LINES = "jsonl"
+    GZIP = "jsonl.gz"
+    ZSTD = "jsonl.zst"
+    PARQUET = "parquet"
+
+    @classmethod
+    def of(cls, value: str | None, file: File) -> Format:
+        """Return a format by its value, or else by a file's name, JSON Lines where it has none."""
+        known = ", ".join(cls)
+        if value is not None:
+            try:
+                return cls(value)
+            except ValueError:
+                raise ConfigurationError(f"format={value!r}: expected one of {known}") from None
+        name = name_of(file)
+        for each in cls:
+            if name.endswith(f".{each.value}"):
+                return each
+        if isinstance(file, str | os.PathLike):
+            raise ConfigurationError(f"{name}: the name says no format: let it end with one of {known}, or give one")
+        return cls.JSON_LINES
+
+
+def name_of(file: File) -> str:
+    """Return what messages call a file."""
+    name = file if isinstance(file, str | os.PathLike) else getattr(file, "name", None)
+    return os.fspath(name) if isinstance(name, str | os.PathLike) else "the stream"
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def writing(file: File, force: bool) -> Generator[IO[bytes]]:
+    """Open what is written to: a stream, or a file that appears under its name once all of it is on disk.
+
+    Raises ConfigurationError where a file exists and `force` is not said, or where it cannot be written, StorageFull
+    where the disk has no room. Whatever is raised inside, no half a file is left.
+    """
+    with _translated(file, "written"):
+        if not isinstance(file, str | os.PathLike):
+            yield file
+            file.flush()
+            return
+        path = Path(file)
+        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+            with path.open("wb") as device:
+                yield device
+            return
+        if path.exists() and not force:
+            raise ConfigurationError(f"{path} exists: name another file, or say that it is to be replaced (--force)")
+        handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        try:
+            with open(handle, "w+b") as new:
+                yield new
+                new.flush()
+                os.fsync(handle)
+            os.replace(partial, path)
+        except BaseException:
+            os.unlink(partial)
+            raise
+
+
+@contextmanager
+def _translated(file: File, what: str) -> Generator[None]:
+    """Raise the errors of files as errors of ours; those of ours that are OSErrors too stay what they are."""
+    try:
+        yield
+    except MemorizzError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            raise StorageFull(
+                f"no room is left to write {name_of(file)} ({error.strerror}); nothing is left of it"
+            ) from error
+        reason = error.strerror or str(error)
+        raise ConfigurationError(f"{name_of(file)} cannot be {what}: {reason}") from error
+
+
+@contextmanager
+def compressing(file: IO[bytes], format: Format) -> Generator[IO[bytes]]:
+    """Compress what is written, where the format says so."""
+    if format is Format.GZIP:
+        # Without a name and a time, so that the same memories make the same file.
+        with gzip.GzipFile("", "wb", 6, file, 0) as compressed:
+            yield cast("IO[bytes]", compressed)
+    elif format is Format.ZSTD:
+        zstd = _zstd()
+        options = {zstd.CompressionParameter.checksum_flag: 1}
+        with zstd.ZstdFile(file, "wb", options=options) as compressed:
+            yield compressed
+    else:
+        yield file
+
+
+def _zstd() -> Any:
+    """Return the module that compresses with zstd: Python's own from 3.14 on."""
+    try:
+        return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+    except ImportError:
+        raise ConfigurationError(
+            "zstd is not installed: pip install 'memorizz-postgresql[zstd]', or use .jsonl.gz"
+        ) from None
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An export that is read: `stream` is what is in it, decompressed.
+
+    `damage` are the errors by which the stream says that the file is cut off or altered.
+    """
+
+    name: str
+    format: Format
+    stream: IO[bytes]
+    damage: tuple[type[Exception], ...]
+
+
+@contextmanager
+def reading(file: File) -> Generator[Opened]:
+    """Open an export, whose format is told from its first bytes. Parquet that cannot seek is copied first."""
+    with ExitStack() as stack:
+        stack.enter_context(_translated(file, "read"))
+        stream = stack.enter_context(open(file, "rb")) if isinstance(file, str | os.PathLike) else file
+        raw: Any = stream if hasattr(stream, "peek") else io.BufferedReader(cast("io.RawIOBase", stream))
+        begin, name = raw.peek(4)[:4], name_of(file)
+        if not begin:
+            raise InvalidFile(name, "byte 0", "the file is empty")
+        format = next((each for magic, each in _MAGIC.items() if begin.hex().startswith(magic)), Format.JSON_LINES)
+        if format is Format.GZIP:
+            yield Opened(name, format, cast("IO[bytes]", gzip.GzipFile(fileobj=raw)), (EOFError, OSError, zlib.error))
+        elif format is Format.ZSTD:
+            zstd = _zstd()
+            yield Opened(name, format, zstd.ZstdFile(raw), (EOFError, OSError, zstd.ZstdError))
+        elif format is Format.PARQUET:
+            yield Opened(name, format, stack.enter_context(seekable(raw)), (OSError,))
+        else:
+            yield Opened(name, format, raw, (OSError,))
+
+
+# What files begin with, in hexadecimal.
+_MAGIC = {"1f8b": Format.GZIP, "28b52ffd": Format.ZSTD, b"PAR1".hex(): Format.PARQUET}
+
+
+@contextmanager
+def seekable(file: IO[bytes]) -> Generator[IO[bytes]]:
+    """Give a file in which one can go back: itself, or else a temporary copy."""
+    if file.seekable():
+        yield file
+        return
+    with tempfile.TemporaryFile(prefix="memorizz-") as copy:
+        shutil.copyfileobj(file, copy)
+        copy.seek(0)
+        yield copy

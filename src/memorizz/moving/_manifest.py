@@ -1,0 +1,107 @@
+"""What an export says of itself: its format, what made it, whose vectors it holds, and what must be in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, Self, cast
+
+from memorizz.errors import ConfigurationError, InvalidFile
+from memorizz.memory_provider.base import Document
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.moving._streams import Checksum
+
+Entry = tuple[MemoryType, Document]
+
+FORMAT = "memorizz export"
+# The version of both file formats, described in docs/file-format.md. What an older reader cannot read needs a new one.
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What is known of an export before its first document."""
+
+    software: str
+    exported_at: str
+    stores: tuple[MemoryType, ...]
+    dimensions: int | None
+    model: str | None
+
+    @classmethod
+    def now(cls, stores: Iterable[MemoryType], dimensions: int | None, model: str | None) -> Self:
+        return cls(
+            software=f"memorizz-postgresql {version('memorizz-postgresql')}",
+            exported_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            stores=tuple(stores),
+            dimensions=dimensions,
+            model=model,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {"format": FORMAT, "version": VERSION} | vars(self)
+
+    @classmethod
+    def from_json(cls, found: Any, file: str, where: str) -> Self:
+        """Return the manifest in a file; raises InvalidFile for what is none, or of another version."""
+        noted = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+        if noted.get("format") != FORMAT:
+            raise InvalidFile(file, where, 'this is no export of memorizz: expected a manifest, {"format": ...}')
+        if noted.get("version") != VERSION:
+            raise InvalidFile(
+                file,
+                where,
+                f"the file has version {noted.get('version')!r} of the format, made by {noted.get('software')!r}, this "
+                f"program reads version {VERSION}: load it with the program that made it, or with a newer one",
+            )
+        try:
+            return cls(
+                software=str(noted["software"]),
+                exported_at=str(noted["exported_at"]),
+                stores=tuple(map(MemoryType.of, noted["stores"])),
+                dimensions=noted["dimensions"],
+                model=noted["model"],
+            )
+        except (KeyError, TypeError, ConfigurationError) as error:
+            raise InvalidFile(file, where, f"the manifest is incomplete: {error}") from error
+
+
+class Tally:
+    """Counts documents on their way through, and takes the checksum of each store."""
+
+    def __init__(self, stores: Iterable[MemoryType]) -> None:
+        self._checksums = {store: Checksum() for store in stores}
+
+    @property
+    def counts(self) -> dict[MemoryType, int]:
+        return {store: checksum.count for store, checksum in self._checksums.items()}
+
+    def count(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        for store, document in entries:
+            self._checksums[store].add(document)
+            yield store, document
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            store.value: {"documents": checksum.count, "checksum": checksum.hexdigest()}
+            for store, checksum in self._checksums.items()
+        }
+
+    def compare(self, end: Any, file: str, where: str) -> None:
+        """Raise InvalidFile unless the documents were those that the end of a file says it holds."""
+        if end != self.to_json():
+            raise InvalidFile(file, where, f"the file is to hold {end}, but held {self.to_json()}")
+
+
+def to_json(value: Any) -> str:
+    """Return JSON in its shortest form; the times that documents have become ISO 8601 texts."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_time)
+
+
+def _time(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"a {type(value).__name__} is not what a provider gives back")
