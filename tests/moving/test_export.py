@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from documents import documents, same
-from memorizz.errors import InvalidFile
+from memorizz.errors import ConfigurationError, InvalidDocument, InvalidFile
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.moving import export, load
@@ -137,3 +139,202 @@ def test_a_compressed_file_that_is_altered_is_refused(provider: Any, exported: A
             clear(other)
             accepted += 1
     assert accepted <= 3
+
+
+def rewritten(whole: bytes, change: Callable[[list[dict[str, Any]]], None]) -> bytes:
+    """Return JSON Lines with other lines, whose checksums are right."""
+    lines = [json.loads(line) for line in whole.splitlines()]
+    change(lines)
+    written, crc = b"", 0
+    for line in lines:
+        line.pop("crc32", None)
+        body = json.dumps(line).encode()[:-1]
+        crc = zlib.crc32(body, crc)
+        written += b'%b,"crc32":"%08x"}\n' % (body, crc)
+    return written
+
+
+def put(line: int, **values: Any) -> Callable[[list[dict[str, Any]]], None]:
+    return lambda lines: lines[line].update(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "said"),
+    [
+        (put(0, version=2), "line 1", "version 2 of the format"),
+        (put(0, format="other"), "line 1", "no export of memorizz"),
+        (put(0, stores=["memories"]), "line 1", "the manifest is incomplete"),
+        (put(0, stores=["agents"]), "line 2", "the manifest names no store 'conversation_memory'"),
+        (put(1, store="memories"), "line 2", "expected a document with its store and embedding"),
+        (put(1, embedding="no base64"), "line 2", "expected a document with its store and embedding"),
+        (put(1, document=5), "line 2", "expected a document with its store and embedding"),
+        (put(1, document={"id": "turn-0"}), "line 6", "the file is to hold"),
+        (lambda lines: lines.pop(2), "line 5", "the file is to hold"),
+        (lambda lines: lines.insert(2, lines[1]), "line 7", "the file is to hold"),
+        (lambda lines: lines.append(lines[1]), "line 7", "something follows the end"),
+        (lambda lines: lines.pop(), "line 6", "cut off before its end"),
+    ],
+)
+def test_a_file_says_what_is_wrong_with_it_and_where(
+    exported: Any, other: Any, change: Callable[[Any], None], where: str, said: str
+) -> None:
+    """What a program got wrong that wrote a file, checksums and all, is named with its line, and nothing is stored."""
+    with pytest.raises(InvalidFile, match=said) as raised:
+        load(io.BytesIO(rewritten(exported("jsonl"), change)), other)
+    assert raised.value.where == where
+    assert not any(everything(other).values())
+
+
+@pytest.mark.parametrize("text", [b"", b"\n", b"PAR1", b"{}", b"[1]\n", b"tea", b"\xff\xfe\n", b"[" * 100_000 + b"\n"])
+def test_what_is_no_export_is_refused(other: Any, text: bytes) -> None:
+    """Any other file is refused, whatever is in it."""
+    assert is_refused(text, other)
+
+
+def test_the_place_of_a_change_is_named(exported: Any, other: Any) -> None:
+    """The line, or the row group, in which a byte is another."""
+    whole = exported("jsonl").replace(b"tea 1", b"tea 7", 1)
+    with pytest.raises(InvalidFile, match="line 3: altered"):
+        load(io.BytesIO(whole), other)
+    whole = exported("parquet")
+    with pytest.raises(InvalidFile, match="row group 0: the file is altered"):
+        load(io.BytesIO(whole[:50] + bytes([whole[50] ^ 1]) + whole[51:]), other)
+
+
+def test_a_document_that_the_target_refuses_leaves_nothing(exported: Any, other: Any) -> None:
+    """A value that no document can hold ends the import, and what came before it is gone."""
+    with pytest.raises(InvalidDocument, match="'role'"):
+        load(io.BytesIO(rewritten(exported("jsonl"), put(4, document={"id": "x", "role": 5}))), other)
+    assert not any(everything(other).values())
+
+
+# --- a target that holds something, or something else -------------------------------------------------------------
+
+
+def test_a_target_that_holds_documents_is_refused(exported: Any, other: Any) -> None:
+    """Without a word about it, nothing is mixed with what is there."""
+    other.store({"id": "mine"}, TURNS)
+    with pytest.raises(ConfigurationError, match=r"already holds 1 documents in conversation_memory.*--merge"):
+        load(io.BytesIO(exported("jsonl")), other)
+    assert other.count(TURNS) == 1
+    assert other.count(MemoryType.MEMAGENT) == 0
+
+
+def test_merging_keeps_what_is_there(exported: Any, other: Any) -> None:
+    """The same id is the same document, whose keys the file's win; others stay."""
+    other.store({"id": "mine"}, TURNS)
+    other.store({"id": "turn-1", "content": "coffee", "own": 1}, TURNS)
+    load(io.BytesIO(exported("jsonl")), other, existing="merge")
+    merged = other.retrieve_by_id("turn-1", TURNS)
+    assert (merged["content"], merged["own"], other.count(TURNS)) == ("tea 1", 1, 4)
+
+
+def test_replacing_leaves_what_the_file_holds(exported: Any, provider: Any, other: Any) -> None:
+    """Stores that are in the file, also those that are empty there, become what they are in it."""
+    other.store({"id": "mine"}, TURNS)
+    other.store({"id": "mine"}, LONG)
+    load(io.BytesIO(exported("parquet")), other, existing="replace")
+    assert same(everything(other), everything(provider))
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+def test_replacing_by_a_bad_file_keeps_what_is_there(exported: Any, other: Any, format: str) -> None:
+    """What is to be replaced is gone only when all that replaces it is there."""
+    other.store({"id": "mine"}, TURNS)
+    with pytest.raises(InvalidFile):
+        load(io.BytesIO(exported(format)[:-20]), other, existing="replace")
+    assert [each["id"] for each in other.list_all(TURNS)] == ["mine"]
+
+
+def test_some_stores_are_moved(exported: Any, provider: Any, other: Any) -> None:
+    """Only stores that are asked for are written, read, and looked at in the target."""
+    file = io.BytesIO()
+    assert export(provider, file, stores=["agents", TURNS]) == {TURNS: 3, MemoryType.MEMAGENT: 1}
+    other.store({"id": "mine"}, TURNS)
+    file.seek(0)
+    assert load(file, other, stores=["agents"]) == {MemoryType.MEMAGENT: 1}
+    file.seek(0)
+    with pytest.raises(ConfigurationError, match="the file has no toolbox"):
+        load(file, other, stores=["toolbox"])
+
+
+@pytest.fixture
+def shorter(config: PostgreSQLConfig) -> Iterator[PostgreSQLProvider]:
+    """A provider of another schema, whose vectors are shorter."""
+    with PostgreSQLProvider(config.replace(schema="shorter", embedding_dimensions=3)) as provider:
+        yield provider
+
+
+def test_vectors_of_another_length_are_refused(exported: Any, shorter: Any) -> None:
+    """The error says what can be done, and doing it works."""
+    file = io.BytesIO(exported("jsonl"))
+    with pytest.raises(ConfigurationError, match=r"vectors of 4 dimensions, the target of 3: .*--without-embeddings"):
+        load(file, shorter)
+    file.seek(0)
+    load(file, shorter, embeddings=False)
+    assert shorter.retrieve_by_id("turn-1", TURNS, include_embedding=True)["embedding"] is None
+
+
+class Embedder:
+    """Embeds everything as the same vector."""
+
+    dimensions = 4
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def embed(self, texts: Any, kind: str) -> list[list[float]]:
+        return [[0.5, 0.0, 0.0, 0.0] for _ in texts]
+
+
+def test_vectors_of_another_model_are_refused(config: PostgreSQLConfig) -> None:
+    """Vectors of two models are not mixed; the target's own embedder can make them anew."""
+    with (
+        PostgreSQLProvider(config, embedder=Embedder("one")) as source,
+        PostgreSQLProvider(config.replace(schema="other"), embedder=Embedder("two")) as target,
+    ):
+        source.store({"id": "a", "content": "tea", "embedding": [1, 0, 0, 0]}, LONG)
+        export(source, file := io.BytesIO())
+        file.seek(0)
+        with pytest.raises(ConfigurationError, match="made by 'one', those of the target by 'two'"):
+            load(file, target)
+        file.seek(0)
+        load(file, target, embeddings=False)
+        assert target.retrieve_by_id("a", LONG, include_embedding=True)["embedding"] == [0.5, 0, 0, 0]
+
+
+def test_an_embedder_makes_nothing_where_embeddings_are_kept(exported: Any, config: PostgreSQLConfig) -> None:
+    """A document without a vector stays one, whoever loads it."""
+    with PostgreSQLProvider(config.replace(schema="other"), embedder=Embedder("two")) as target:
+        whole = rewritten(exported("jsonl"), lambda lines: None)
+        load(io.BytesIO(whole), target)
+        assert target.retrieve_by_id("turn-2", TURNS, include_embedding=True)["embedding"] == [1, 2, 0, 0]
+        assert target.retrieve_by_id("agent", "agents", include_embedding=True)["embedding"] is None
+
+
+class WithoutTransactions:
+    """A provider that can take nothing back."""
+
+    def __init__(self, provider: PostgreSQLProvider) -> None:
+        self._provider = provider
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "transaction":
+            raise AttributeError(name)
+        return getattr(self._provider, name)
+
+
+@every_format
+def test_a_target_without_transactions_gets_all_or_nothing(
+    exported: Any, provider: Any, other: Any, format: str
+) -> None:
+    """A file is read to its end before anything of it is stored, or anything is deleted."""
+    whole, target = exported(format), WithoutTransactions(other)
+    other.store({"id": "mine"}, LONG)
+    bad = rewritten(exported("jsonl"), put(4, document={"id": "x", "role": 5}))
+    for file in (whole[:-20], bad):
+        with pytest.raises((InvalidFile, InvalidDocument)):
+            load(io.BytesIO(file), target, existing="replace")
+        assert [each["id"] for each in other.list_all(LONG)] == ["mine"]
+    load(io.BytesIO(whole), target, existing="replace")
+    assert same(everything(other), everything(provider))

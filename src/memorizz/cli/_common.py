@@ -80,6 +80,18 @@ def memories(config: PostgreSQLConfig) -> Generator[PostgreSQLProvider]:
         yield provider
 
 
+@contextmanager
+def receiving(config: PostgreSQLConfig, dimensions: int | None) -> Generator[PostgreSQLProvider]:
+    """Open a provider to store into; where there are no tables yet, they are made for vectors of `dimensions`."""
+    from memorizz.memory_provider.postgresql import PostgreSQLProvider
+    from memorizz.memory_provider.postgresql.maintenance import Maintenance
+
+    with Maintenance(config) as maintenance:
+        is_new = not maintenance.database().has_migrations
+    with PostgreSQLProvider(config.replace(embedding_dimensions=dimensions) if is_new else config) as provider:
+        yield provider
+
+
 def existing(config: PostgreSQLConfig) -> PostgreSQLConfig:
     """Return the configuration of a server to look at; raises where looking would have to make it first."""
     from memorizz.errors import ConfigurationError

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, memories, place
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, memories, place, receiving
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.memory_type import MemoryType
@@ -88,11 +88,13 @@ def import_(
         raise ConfigurationError("import what? name a FILE, or pipe an export into it")
     existing: Any = "merge" if merge else "replace" if replace else "refuse"
     source: str | IO[bytes] = sys.stdin.buffer if file == "-" else file
-    settings = config(dsn, schema, embedded, auto_migrate=False)
-    with memories(settings) as provider, _show.progress("importing") as progress:
-        counts = moving.load(
-            source, provider, stores=store, existing=existing, embeddings=not without_embeddings, progress=progress
-        )
+    settings = config(dsn, schema, embedded)
+    with moving.opened(source) as found, _show.progress("importing") as progress:
+        dimensions = None if without_embeddings else found.manifest.dimensions
+        with receiving(settings, dimensions) as provider:
+            counts = found.load(
+                provider, stores=store, existing=existing, embeddings=not without_embeddings, progress=progress
+            )
     _report(settings, counts, file, as_json)
 
 

@@ -8,6 +8,6 @@ _lines.py      a file of JSON Lines
 _parquet.py    a file of Parquet
 """
 
-from memorizz.moving._export import export, load
+from memorizz.moving._export import ExportFile, export, load, opened
 
-__all__ = ["export", "load"]
+__all__ = ["ExportFile", "export", "load", "opened"]

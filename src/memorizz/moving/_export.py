@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
+import pickle
+import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Literal
+from typing import IO, Literal
 
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider._documents import EMBEDDING, batches
 from memorizz.memory_provider.base import MemoryOperations, MemoryProvider, StoreName
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.moving import _lines, _parquet
-from memorizz.moving._files import File, Format, Opened, compressing, reading, seekable, writing
+from memorizz.moving._files import File, Format, compressing, reading, writing
 from memorizz.moving._manifest import Entry, Manifest
 from memorizz.moving._streams import Stored
 
@@ -83,18 +85,48 @@ def load(
     Raises InvalidFile, with the place in the file; ConfigurationError where the target holds documents, or vectors of
     another length or model.
     """
-    if existing not in ("refuse", "merge", "replace"):
-        raise ConfigurationError(f"existing={existing!r}: expected 'refuse', 'merge' or 'replace'")
-    with _verified(file, target) as whole, reading(whole) as opened:
-        manifest, entries = _read(opened)
-        chosen = _chosen(stores, manifest.stores)
+    with opened(file) as found:
+        return found.load(target, stores=stores, existing=existing, embeddings=embeddings, progress=progress)
+
+
+@contextmanager
+def opened(file: File) -> Generator[ExportFile]:
+    """Open a file that `export` has written, to see its manifest before it is loaded.
+
+    Raises InvalidFile where the file is no export, or of another version, ConfigurationError where it cannot be read.
+    """
+    with reading(file) as source:
+        read = _parquet.read if source.format is Format.PARQUET else _lines.read
+        yield ExportFile(source.name, *read(source))
+
+
+@dataclass(frozen=True)
+class ExportFile:
+    """An export that is open: its documents can be loaded once."""
+
+    name: str
+    manifest: Manifest
+    _entries: Iterator[Entry]
+
+    def load(
+        self,
+        target: MemoryProvider,
+        *,
+        stores: Iterable[StoreName] | None = None,
+        existing: Existing = "refuse",
+        embeddings: bool = True,
+        progress: Progress | None = None,
+    ) -> dict[MemoryType, int]:
+        """Do what the function `load` does."""
+        if existing not in ("refuse", "merge", "replace"):
+            raise ConfigurationError(f"existing={existing!r}: expected 'refuse', 'merge' or 'replace'")
+        chosen = _chosen(stores, self.manifest.stores)
         if embeddings:
-            _check_embeddings(manifest, opened.name, target)
-        wanted = (entry for entry in entries if entry[0] in chosen)
-        transaction = getattr(target, "transaction", None)
-        with nullcontext(target) if transaction is None else transaction() as provider:
+            _check_embeddings(self.manifest, self.name, target)
+        entries = _watched((entry for entry in self._entries if entry[0] in chosen), progress)
+        with _whole(target, entries) as (provider, known):
             _make_room(provider, chosen, existing)
-            return _store(provider, chosen, _watched(wanted, progress), embeddings)
+            return _store(provider, chosen, known, embeddings)
 
 
 def _chosen(stores: Iterable[StoreName] | None, there: Iterable[MemoryType]) -> list[MemoryType]:
@@ -105,10 +137,6 @@ def _chosen(stores: Iterable[StoreName] | None, there: Iterable[MemoryType]) -> 
     if missing:
         raise ConfigurationError(f"the file has no {', '.join(sorted(missing))}: it holds {', '.join(there)}")
     return chosen
-
-
-def _read(opened: Opened) -> tuple[Manifest, Iterator[Entry]]:
-    return _parquet.read(opened) if opened.format is Format.PARQUET else _lines.read(opened)
 
 
 def _watched(entries: Iterable[Entry], progress: Progress | None) -> Iterator[Entry]:
@@ -124,28 +152,28 @@ def _watched(entries: Iterable[Entry], progress: Progress | None) -> Iterator[En
 
 
 @contextmanager
-def _verified(file: File, target: MemoryProvider) -> Generator[File]:
-    """Give a file that is known to be whole, where the target cannot take back what was stored of one that is not."""
-    if hasattr(target, "transaction"):
-        yield file
+def _whole(target: MemoryProvider, entries: Iterator[Entry]) -> Generator[tuple[MemoryOperations, Iterator[Entry]]]:
+    """Give where to store entries, and the entries, so that a fault in one of them leaves the target as it was.
+
+    Where the target has no transactions, all of them are read and checked before the first one is stored.
+    """
+    transaction = getattr(target, "transaction", None)
+    if transaction is not None:
+        with transaction() as provider:
+            yield provider, entries
         return
-    with _again(file) as (whole, rewind):
-        with reading(whole) as opened:
-            for _ in _read(opened)[1]:
-                pass
-        rewind()
-        yield whole
+    with tempfile.TemporaryFile(prefix="memorizz-") as file:
+        for store, document in entries:
+            target.check(document, store)
+            pickle.dump((store, document), file, pickle.HIGHEST_PROTOCOL)
+        yield target, _unpickled(file)
 
 
-@contextmanager
-def _again(file: File) -> Generator[tuple[File, Callable[[], Any]]]:
-    """Give a file that can be read twice, and what goes back to its beginning."""
-    if isinstance(file, str | os.PathLike):
-        yield file, lambda: None
-        return
-    with seekable(file) as stream:
-        begin = stream.tell()
-        yield stream, lambda: stream.seek(begin)
+def _unpickled(file: IO[bytes]) -> Iterator[Entry]:
+    end = file.tell()
+    file.seek(0)
+    while file.tell() < end:
+        yield pickle.load(file)  # noqa: S301 written by ourselves, in a file without a name
 
 
 def _check_embeddings(manifest: Manifest, file: str, target: MemoryProvider) -> None:

@@ -110,8 +110,8 @@ def _translated(file: File, what: str) -> Generator[None]:
 def compressing(file: IO[bytes], format: Format) -> Generator[IO[bytes]]:
     """Compress what is written, where the format says so."""
     if format is Format.GZIP:
-        # Without a name and a time, so that the same memories make the same file.
-        with gzip.GzipFile("", "wb", 6, file, 0) as compressed:
+        # Without a name and a time. Vectors, most of a file as a rule, get no smaller by a higher level.
+        with gzip.GzipFile("", "wb", 1, file, 0) as compressed:
             yield cast("IO[bytes]", compressed)
     elif format is Format.ZSTD:
         zstd = _zstd()
@@ -154,7 +154,11 @@ def reading(file: File) -> Generator[Opened]:
     with ExitStack() as stack:
         stack.enter_context(_translated(file, "read"))
         stream = stack.enter_context(open(file, "rb")) if isinstance(file, str | os.PathLike) else file
-        raw: Any = stream if hasattr(stream, "peek") else io.BufferedReader(cast("io.RawIOBase", stream))
+        raw: Any = stream
+        if not hasattr(stream, "peek"):
+            raw = io.BufferedReader(cast("io.RawIOBase", stream))
+            # Else it would close a stream that is not ours.
+            stack.callback(raw.detach)
         begin, name = raw.peek(4)[:4], name_of(file)
         if not begin:
             raise InvalidFile(name, "byte 0", "the file is empty")
