@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo example test models lint format bench docs lowest dist clean
+.PHONY: help demo example test models lint format bench peers plots docs lowest dist clean
 
 help:  ## say what there is (this)
 	@echo "make demo     see memories stored, found by meaning, filtered and read back"
@@ -17,7 +17,9 @@ help:  ## say what there is (this)
 	@echo "make models   run the tests with a real embedding model, in an environment of its own (1.5 GB)"
 	@echo "make lint     check style, format and types"
 	@echo "make format   put style and format right"
-	@echo "make bench    measure against raw psycopg; keep it in benchmarks/RESULTS.md:  make bench ARGS=--write"
+	@echo "make bench    measure against SQL by hand; some of it, and kept:  make bench ARGS='cells --write'"
+	@echo "make peers    measure against other stores, in an environment of their own; write README's table again"
+	@echo "make plots    draw the pictures of the measurements again"
 	@echo "make docs     write docs/reference.md again, from the docstrings"
 	@echo "make lowest   run the tests with the oldest versions that pyproject.toml allows"
 	@echo "make dist     build the wheel and the source distribution"
@@ -47,6 +49,12 @@ format: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
+peers: .venv/.dev .venv-peers/.done
+	$(BIN)/python -m benchmarks peers --write $(ARGS)
+
+plots: .venv/.bench
+	$(BIN)/python -m benchmarks plot
+
 docs: .venv/.dev
 	$(BIN)/python scripts/make_reference.py
 
@@ -57,7 +65,7 @@ dist: .venv/.dev
 	$(BIN)/python -m hatchling build
 
 clean:
-	rm -rf .venv .venv-models build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-models .venv-peers build dist .pytest_cache .ruff_cache .hypothesis
 
 # The stamps say for which pyproject.toml the environment was made; `dev` holds all that `use` does.
 .venv/.use: pyproject.toml
@@ -67,6 +75,16 @@ clean:
 .venv/.dev: pyproject.toml
 	@$(call install,dev)
 	@touch .venv/.use $@
+
+.venv/.bench: .venv/.dev
+	@$(call install,bench)
+	@touch $@
+
+# Not bounded: a comparison is with what they are today.
+.venv-peers/.done:
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet langchain-postgres langgraph-checkpoint-postgres 'psycopg[binary]'
+	@touch $@
 
 # torch stands alone on its line: what needs it asks for any version, and would bring the one for a GPU.
 .venv-models/.done: pyproject.toml

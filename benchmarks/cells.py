@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import mean, median
 from typing import Any
 
@@ -18,7 +18,7 @@ from benchmarks.data import Cell, Document, Shares
 from benchmarks.lab import Lab
 from benchmarks.raw_search import RawSearch, RawWay, ways
 from benchmarks.report import Part, Record, Table, target
-from benchmarks.timing import in_turns
+from benchmarks.timing import Way, in_turns
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLProvider
 
@@ -29,8 +29,8 @@ ENOUGH = 0.99
 RATIO = 1.25
 OURS = "provider"
 _FINALISTS = 3
-# A way that is slow is looked at for this long, and asked at least so many questions.
-_SURVEY_SECONDS, _LEAST = 2.0, 10
+# All ways take so many turns, and no more than twenty where that takes longer.
+_SURVEY, _SECONDS = 60, 20.0
 
 
 @dataclass
@@ -39,7 +39,6 @@ class Found:
 
     recalls: list[float] = field(default_factory=list[float])
     short: int = 0
-    routes: Counter[str] = field(default_factory=Counter[str])
     ms: float = 0.0
 
     @property
@@ -98,67 +97,55 @@ def measure(lab: Lab) -> Iterator[Part]:
 
 
 def _cell(asked: Asked, provider: PostgreSQLProvider, raw: RawSearch, repeat: int) -> Record:
-    """Try every way, then let the best take turns with the provider."""
+    """Try every way in turns, then let the best take turns with the provider for longer."""
     print(f"  {asked.cell.name} ...")
-    tried = {way: _survey(asked, way, raw) for way in ways(asked.cell.memories is not None)}
-    good = sorted((way for way in tried if tried[way].recall >= ENOUGH), key=lambda way: tried[way].ms)
-    finalists = {way.name: _by_hand(asked, way, raw) for way in good[:_FINALISTS]}
-    found = {name: Found() for name in (OURS, *finalists)}
 
-    def ours(turn: int) -> Sequence[Document]:
+    def ours(turn: int, **options: Any) -> Any:
         vector, memory = asked.question(turn)
         filter = {} if memory is None else {"memory_id": memory}
-        return provider.retrieve_by_query({"embedding": vector, **filter}, LONG, limit=LIMIT)
+        return provider.retrieve_by_query({"embedding": vector, **filter}, LONG, LIMIT, **options)
 
-    took = in_turns(
-        {OURS: ours, **finalists},
-        repeat,
-        seconds=30,
-        note=lambda name, turn, hits: found[name].add(hits, asked.truth(turn)),
-    )
-    for turn in range(min(repeat, 50)):
-        vector, memory = asked.question(turn)
-        query = {"embedding": vector} | ({} if memory is None else {"memory_id": memory})
-        found[OURS].routes[provider.retrieve_by_query(query, LONG, LIMIT, explain=True).explanation["route"]] += 1
-    for name, times in took.items():
-        found[name].ms = median(times)
-    complete = [name for name in finalists if found[name].recall >= ENOUGH]
+    by_hand = {way.name: _by_hand(asked, way, raw) for way in ways(asked.cell.memories is not None)}
+    tried = _measured(asked, {OURS: ours, **by_hand}, _SURVEY)
+    surveyed = tried.pop(OURS)
+    good = sorted((name for name in tried if tried[name].recall >= ENOUGH), key=lambda name: tried[name].ms)
+    found = _measured(asked, {OURS: ours, **{name: by_hand[name] for name in good[:_FINALISTS]}}, repeat)
+    provided = found.pop(OURS)
+    complete = [name for name in found if found[name].recall >= ENOUGH]
     best = min(complete, key=lambda name: found[name].ms)
     return {
         "name": asked.cell.name,
         "share": asked.cell.share,
-        "turns": len(took[OURS]),
-        OURS: _summary(found[OURS]),
+        "turns": len(provided.recalls),
+        "routes": dict(Counter(ours(turn, explain=True).explanation["route"] for turn in range(50))),
+        "tries": dict(Counter(len(ours(turn, explain=True).explanation["tried"]) for turn in range(50))),
+        OURS: _summary(provided),
         "best": {"name": best, **_summary(found[best])},
-        "tried": [{"name": way.name, **_summary(each)} for way, each in tried.items()],
+        "surveyed": _summary(surveyed),
+        "tried": [{"name": name, **_summary(each)} for name, each in tried.items()],
     }
 
 
-def _by_hand(asked: Asked, way: RawWay, raw: RawSearch) -> Callable[[int], list[Document]]:
+def _by_hand(asked: Asked, way: RawWay, raw: RawSearch) -> Way:
     return lambda turn: raw.find(way, *asked.question(turn), LIMIT)
 
 
-def _survey(asked: Asked, way: RawWay, raw: RawSearch) -> Found:
-    """Ask some questions in one way."""
-    found, find = Found(), _by_hand(asked, way, raw)
-    times: list[float] = []
-    until = time.perf_counter() + _SURVEY_SECONDS
-    for turn in range(-3, 60):
-        if turn >= _LEAST and time.perf_counter() > until:
-            break
-        started = time.perf_counter()
-        hits = find(turn)
-        if turn >= 0:
-            times.append((time.perf_counter() - started) * 1000)
-            found.add(hits, asked.truth(turn))
-    found.ms = median(times)
+def _measured(asked: Asked, ways: Mapping[str, Way], turns: int) -> dict[str, Found]:
+    found = {name: Found() for name in ways}
+    took = in_turns(
+        ways,
+        turns,
+        warm=2,
+        seconds=_SECONDS,
+        note=lambda name, turn, hits: found[name].add(hits, asked.truth(turn)),
+    )
+    for name, times in took.items():
+        found[name].ms = median(times)
     return found
 
 
 def _summary(found: Found) -> Record:
-    summary = asdict(found) | {"recall": found.recall, "routes": dict(found.routes)}
-    del summary["recalls"]
-    return summary
+    return {"recall": found.recall, "short": found.short, "ms": found.ms}
 
 
 # --- what is told -------------------------------------------------------------------------------------------------
@@ -188,7 +175,7 @@ def tables(record: Record) -> list[Table]:
                 cell["name"],
                 f"{ours['recall']:.3f}",
                 str(ours["short"]),
-                ", ".join(f"{route} {count}" for route, count in Counter(ours["routes"]).most_common()),
+                ", ".join(f"{route} {count}" for route, count in Counter(cell["routes"]).most_common()),
                 f"{ours['ms']:.2f} ms",
                 f"{best['ms']:.2f} ms",
                 best["name"],

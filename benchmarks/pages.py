@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks import cells, hybrid, memory, operations, report, retrieval
+from benchmarks import cells, hybrid, memory, operations, peers, report, retrieval
 from benchmarks.lab import Lab
 from benchmarks.report import Part, Record, Table
 
@@ -30,6 +30,7 @@ WORKLOADS: dict[str, Any] = {
     "hybrid": hybrid,
     "memory": memory,
     "retrieval": retrieval,
+    "peers": peers,
 }
 # What needs nothing but this project.
 USUAL = ["operations", "cells", "hybrid", "memory"]
@@ -42,7 +43,7 @@ turns within one run; times are medians. A ratio holds from machine to machine, 
 
 
 def write() -> None:
-    """Write RESULTS.md."""
+    """Write RESULTS.md and README's table."""
     everything = report.stored()
     parts = [_INTRODUCTION]
     machines = list({json.dumps(part["machine"]) for part in everything.values()})
@@ -53,6 +54,8 @@ def write() -> None:
             if key.partition("/")[0] == name:
                 parts += _part(name, part, part["run"] | (part["machine"] if len(machines) > 1 else {}))
     report.PAGE.write_text("\n\n".join(parts) + "\n", "utf-8")
+    if "peers" in everything:
+        report.put_between(ROOT / "README.md", "peers", _comparison(everything["peers"]))
 
 
 def _part(name: str, part: dict[str, Any], facts: dict[str, str]) -> Iterator[str]:
@@ -65,6 +68,18 @@ def _part(name: str, part: dict[str, Any], facts: dict[str, str]) -> Iterator[st
 
 def _facts(facts: dict[str, str]) -> str:
     return Table("", ("", ""), list(facts.items())).markdown()
+
+
+def _comparison(part: dict[str, Any]) -> str:
+    """Return README's table of the peers, and what run it comes from."""
+    (table,) = peers.tables(part["record"])
+    versions = ", ".join(f"{name} {version}" for name, version in part["record"]["versions"].items())
+    run, machine = part["run"], part["machine"]
+    return (
+        f"{table.markdown()}\n\n{run['data']}; {versions}; PostgreSQL {machine['PostgreSQL']}; {machine['machine']}; "
+        f"{run['date']}. A search says its recall@{peers.LIMIT} against every vector compared, how many rows came "
+        "back, and its median."
+    )
 
 
 def plot() -> None:

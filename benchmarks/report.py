@@ -139,8 +139,17 @@ def stored() -> dict[str, Any]:
 
 def store(part: Part, machine: dict[str, str], run: dict[str, str]) -> None:
     """Keep a part in the place of the one that was measured before."""
-    everything = stored() | {part.key: {"machine": machine, "run": run, "record": part.record}}
+    everything = stored() | {part.key: {"machine": machine, "run": run, "record": _rounded(part.record)}}
     STORED.write_text(json.dumps(dict(sorted(everything.items())), indent=1) + "\n", "utf-8")
+
+
+def _rounded(value: Any) -> Any:
+    """Return figures with as many digits as they mean."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return [_rounded(each) for each in value] if isinstance(value, list) else value
 
 
 def put_between(page: Path, name: str, text: str) -> None:
