@@ -13,6 +13,7 @@ from typer.main import get_command
 
 import memorizz
 import memorizz.embeddings
+import memorizz.moving
 from memorizz import (
     AsyncPostgreSQLProvider,
     MemoryProvider,
@@ -64,7 +65,10 @@ def page() -> Iterator[str]:
     yield from described(Hits, level=3, signed=False)
     yield from described(PostgreSQLProvider.transaction, level=3)
     yield from described(PostgreSQLProvider.measure_recall, level=3)
+    yield from described(MemoryProvider.loading, level=3)
     yield from described(MemoryProvider.close, level=3)
+    for name in ("location", "embedding_dimensions", "embedding_model"):
+        yield from described(getattr(MemoryProvider, name), level=3, name=name)
     yield "## Configuration\n"
     yield from described(PostgreSQLConfig, level=3)
     for name in ("embedded", "auto", "replace", "conninfo", "where", "effective_index"):
@@ -80,6 +84,10 @@ def page() -> Iterator[str]:
         yield from described(embedder, level=3)
         yield markdown(inspect.getdoc(embedder.__init__) or "") + "\n"
     yield from described(memorizz.embeddings.AsyncOpenAIEmbedder, level=3, signed=False)
+    yield "## Moving\n"
+    yield "In `memorizz.moving`. [Move](how-to/move.md) shows it at work.\n"
+    for name in memorizz.moving.__all__:
+        yield from described(getattr(memorizz.moving, name), level=3, signed=name.islower())
     yield "## Stores\n"
     yield from described(MemoryType, level=3, signed=False)
     yield "| name | value |\n|---|---|"

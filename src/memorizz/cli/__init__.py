@@ -9,6 +9,7 @@
     export.py      memorizz export, memorizz import
     index.py       memorizz index list, build, rebuild, drop; its page is _index_page.py
     migrate.py     memorizz migrate
+    migrate_from.py  memorizz migrate-from; its page is _move_page.py
     recall.py      memorizz recall; its page is _recall_page.py
     server.py      memorizz server start, stop, status
     stats.py       memorizz stats

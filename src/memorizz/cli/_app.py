@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from memorizz.cli import demo, doctor, documents, export, index, migrate, recall, server, stats
+from memorizz.cli import demo, doctor, documents, export, index, migrate, migrate_from, recall, server, stats
 from memorizz.errors import MemorizzError
 
 
@@ -61,6 +61,7 @@ for command in (
     demo.demo,
     doctor.doctor,
     migrate.migrate,
+    migrate_from.migrate_from,
     stats.stats,
     recall.recall,
     documents.search,

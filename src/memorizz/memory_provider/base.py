@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -284,6 +285,16 @@ class About(ABC):
 
 class MemoryProvider(MemoryOperations, About):
     """A store of memories, on the blocking face. A context manager that closes itself."""
+
+    @contextmanager
+    def loading(self, memory_store_type: StoreName, watch: Callable[[float], None] | None = None) -> Generator[None]:
+        """Prepare a store for very many documents, and complete it when the block has ended without an error.
+
+        What costs less when it is made once at the end, a vector index, is made then, where the store is empty at
+        first; until then searches there are exact and slow. `watch` is told how much of it is done, from 0 to 1.
+        Where a block did not reach its end, the next one on the same store completes it.
+        """
+        yield
 
     @abstractmethod
     def close(self) -> None:

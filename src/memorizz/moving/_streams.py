@@ -50,6 +50,10 @@ class Source(Protocol):
         """
         ...
 
+    def left_out(self) -> Sequence[str]:
+        """Return the names of what there is beside the stores, which is not moved."""
+        ...
+
 
 class Stored:
     """The documents that a provider keeps. Those that have expired are in no read, and so they are not moved."""
@@ -82,6 +86,9 @@ class Stored:
             document[EMBEDDING] = single(document.get(EMBEDDING))
             yield document
 
+    def left_out(self) -> Sequence[str]:
+        return []
+
 
 def single(vector: Any) -> Any:
     """Return a vector as an array in single precision, which is what is stored of it; what is none stays as it is."""
@@ -106,9 +113,12 @@ class Checksum:
         self.count = 0
         self._sum = 0
 
-    def add(self, document: Mapping[str, Any]) -> None:
+    def add(self, document: Mapping[str, Any]) -> bytes:
+        """Add a document, and return its digest."""
+        made = digest(document)
         self.count += 1
-        self._sum = (self._sum + int.from_bytes(digest(document))) % 2**256
+        self._sum = (self._sum + int.from_bytes(made)) % 2**256
+        return made
 
     def hexdigest(self) -> str:
         return f"{self._sum:064x}"

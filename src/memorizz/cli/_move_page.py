@@ -1,0 +1,161 @@
+"""What `memorizz migrate-from` prints."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Column
+
+from memorizz.cli import _show
+from memorizz.cli._index_page import duration
+from memorizz.errors import ConfigurationError, MemorizzError
+from memorizz.moving import Problem, Progress, Report, StoreReport
+
+# --- meanwhile ----------------------------------------------------------------------------------------------------
+
+
+class Pace:
+    """How fast a phase of one store goes: its rate, and how long it will take."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._phase = ("", "")
+        self._began = (0.0, 0.0)
+
+    def of(self, progress: Progress) -> str:
+        """Return what is done, at what rate, and how long the rest takes."""
+        now = self._clock()
+        if (progress.phase, progress.store) != self._phase:
+            self._phase, self._began = (progress.phase, progress.store), (now, progress.done)
+        parts = [f"{progress.done / progress.total:.0%}" if progress.total else ""]
+        if progress.phase != "indexing":
+            parts = [f"{progress.done:,.0f} of {progress.total:,.0f}"]
+        took, gained = now - self._began[0], progress.done - self._began[1]
+        if took >= 1 and gained > 0:
+            if progress.phase != "indexing":
+                parts.append(f"{gained / took:,.0f}/s")
+            parts.append(f"{duration(max(progress.total - progress.done, 0) * took / gained)} left")
+        return ", ".join(parts)
+
+
+@contextmanager
+def watching() -> Generator[Callable[[Progress], None] | None]:
+    """Show how far it is on a terminal; anywhere else there is nothing to call."""
+    errors = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    if not errors.is_terminal:
+        yield None
+        return
+    bar = Bar(
+        TextColumn("{task.fields[what]}", style="bold", markup=False, table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=20),
+        TextColumn("{task.description}", style="dim", markup=False, table_column=Column(ratio=1)),
+        console=errors,
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+    )
+    task, pace = bar.add_task("", total=None, what="", visible=False), Pace()
+
+    def watch(progress: Progress) -> None:
+        what = f"{progress.phase} {progress.store}"
+        bar.update(
+            task, description=pace.of(progress), what=what, visible=True, total=progress.total, completed=progress.done
+        )
+
+    with bar:
+        yield watch
+
+
+@contextmanager
+def going_on() -> Generator[None]:
+    """Say of what interrupts a copy that it can be gone on with."""
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except MemorizzError as error:
+        _show.complain(str(error))
+        _show.complain("what was copied until then stays; the same command again goes on from there")
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        _show.complain("interrupted; what was copied until then stays, the same command again goes on from there")
+        raise typer.Exit(130) from None
+
+
+# --- afterwards ---------------------------------------------------------------------------------------------------
+
+
+def show(report: Report) -> None:
+    """Print what was done, or in a dry run what there is, and what is wrong."""
+    _show.say(f"from {report.source}", "dim")
+    _show.say(f"to   {report.target}", "dim")
+    _show.say()
+    held = [store for store in report.stores if store.in_source or store.in_target or store.not_copied]
+    if not held:
+        _show.say("there is nothing to copy")
+    else:
+        (_show_plan if report.dry_run else _show_copied)(held)
+    for name in report.left_out:
+        _show.say(f"not copied: {name}, which is none of the stores", "yellow")
+    if report.dry_run:
+        taken = [store for store in held if store.in_target]
+        if taken and report.existing == "refuse":
+            _show.say("the target holds documents already: it needs --merge or --replace", "yellow")
+        _show.say("nothing was written", "dim")
+    elif held:
+        _show.say(f"{'the same on both sides' if report.ok else 'NOT all the same'}, {duration(report.seconds)}")
+
+
+def _show_copied(stores: Sequence[StoreReport]) -> None:
+    columns = {"store": _show.LEFT} | dict.fromkeys(("copied", "there", "expired", "not copied", "differ"), _show.RIGHT)
+    rows = [
+        (
+            store.store,
+            *(
+                f"{count:,}"
+                for count in (store.copied, store.present, store.expired, store.not_copied, store.different)
+            ),
+        )
+        for store in stores
+    ]
+    _show.show(_show.table(columns, rows))
+    for store in stores:
+        _list(f"{store.store}: not copied", store.problems, store.not_copied)
+        _list(f"{store.store}: different", store.differences, store.different)
+
+
+def _show_plan(stores: Sequence[StoreReport]) -> None:
+    columns = {"store": _show.LEFT} | dict.fromkeys(("documents", "would not fit", "in target"), _show.RIGHT)
+    rows = [
+        (
+            store.store,
+            *(f"{count:,}" for count in (store.in_source, store.not_copied, store.in_target)),
+            ", ".join(f"{length} ({count:,})" for length, count in store.dimensions.items()),
+        )
+        for store in stores
+    ]
+    _show.show(_show.table({**columns, "embeddings": _show.WIDE}, rows))
+    for store in stores:
+        if store.keys:
+            _show.heading(store.store)
+            kinds = [
+                (key, ", ".join(f"{kind} {n:,}" for kind, n in found.items())) for key, found in store.keys.items()
+            ]
+            _show.show(_show.pairs(kinds), 2)
+        _list(f"{store.store}: would not fit", store.problems, store.not_copied)
+
+
+def _list(title: str, problems: Sequence[Problem], count: int) -> None:
+    if not count:
+        return
+    _show.say(title, "yellow")
+    for problem in problems:
+        _show.say(f"  {problem.id}: {_show.shortened(problem.reason, 300)}")
+    if count > len(problems):
+        _show.say(f"  and {count - len(problems):,} more", "dim")

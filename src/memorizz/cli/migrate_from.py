@@ -1,0 +1,135 @@
+"""memorizz migrate-from: all memories of another place, into this one."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, existing
+
+if TYPE_CHECKING:
+    from memorizz.memory_provider.base import MemoryProvider
+    from memorizz.memory_provider.postgresql import PostgreSQLConfig
+    from memorizz.moving import Source
+
+_SOURCE = "What to read"
+_HELD = "Where the target holds documents already (else that is refused)"
+
+
+SourceText = Annotated[
+    str,
+    typer.Argument(
+        help="A mongodb:// URI, the folder of a mongodump, or a PostgreSQL string or URL.", metavar="SOURCE"
+    ),
+]
+Database = Annotated[
+    str | None,
+    typer.Option(help="MongoDB's database; the URI's own, or memorizz.", metavar="NAME", rich_help_panel=_SOURCE),
+]
+SourceSchema = Annotated[
+    str | None,
+    typer.Option(help="Schema of the tables, in a PostgreSQL source.", metavar="NAME", rich_help_panel=_SOURCE),
+]
+Stores = Annotated[
+    list[str] | None,
+    typer.Option(help="One store; give it again for more; all by default.", metavar="NAME", rich_help_panel=_SOURCE),
+]
+Merge = Annotated[
+    bool, typer.Option("--merge", help="Keep them, and merge those of the same id.", rich_help_panel=_HELD)
+]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Delete them first, in the stores that are copied.", rich_help_panel=_HELD)
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Write nothing: say what there is, and what would not fit.")]
+JournalFile = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", help="Where it is noted how far the copy has come; else in the user's own folder."),
+]
+BatchSize = Annotated[int, typer.Option(help="Documents that are written at once.", min=1, max=10_000)]
+
+
+def migrate_from(
+    source: SourceText,
+    db: Database = None,
+    source_schema: SourceSchema = None,
+    store: Stores = None,
+    merge: Merge = False,
+    replace: Replace = False,
+    dry_run: DryRun = False,
+    journal: JournalFile = None,
+    batch_size: BatchSize = 500,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Copy all memories of another place into this one, and compare both when it is done.
+
+    Every id, time and vector stays as it is. Interrupted, even killed, the same command again goes on where it was.
+    Exit code 1: something could not be copied, or differs.
+    """
+    from memorizz.cli import _move_page, _show
+    from memorizz.errors import ConfigurationError
+    from memorizz.moving import copy
+
+    if merge and replace:
+        raise ConfigurationError("--merge and --replace are two ways to treat what is there: give one of them")
+    settings = config(dsn, schema, embedded)
+    with (
+        _source(source, db, source_schema) as opened,
+        _target(settings, opened, dry_run) as target,
+        _move_page.watching() as watch,
+        _move_page.going_on(),
+    ):
+        report = copy(
+            opened,
+            target,
+            store,
+            batch_size=batch_size,
+            existing="merge" if merge else "replace" if replace else "refuse",
+            dry_run=dry_run,
+            journal=journal,
+            progress=watch,
+        )
+    if as_json:
+        _show.print_json(report.to_dict())
+    else:
+        _move_page.show(report)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _source(text: str, db: str | None, schema: str | None) -> Generator[Source]:
+    """Open what SOURCE names."""
+    from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+    from memorizz.moving import Stored
+
+    settings = PostgreSQLConfig(dsn=text, schema=schema, embedding_dimensions=None, auto_migrate=False)
+    with PostgreSQLProvider(settings) as provider:
+        yield Stored(provider)
+
+
+@contextmanager
+def _target(settings: PostgreSQLConfig, source: Source, dry_run: bool) -> Generator[MemoryProvider]:
+    """Open the target; tables that are missing are made for vectors as long as those of the source."""
+    from memorizz.errors import SchemaError
+    from memorizz.memory_provider.postgresql import PostgreSQLProvider
+    from memorizz.memory_provider.postgresql.maintenance import Maintenance
+
+    with Maintenance(existing(settings) if dry_run else settings) as maintenance:
+        found = maintenance.database()
+    if not found.has_migrations:
+        dimensions = source.embedding_dimensions
+        if dry_run:
+            wanted = "" if dimensions is None else f" --dimensions {dimensions}"
+            raise SchemaError(
+                f"schema {found.schema!r} has no tables to say what fits: `memorizz migrate{wanted}` makes them"
+            )
+        settings = settings.replace(embedding_dimensions=dimensions)
+    with PostgreSQLProvider(settings) as provider:
+        yield provider

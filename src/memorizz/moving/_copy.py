@@ -1,0 +1,246 @@
+"""All memories, or some stores of them, from one provider to another: every document as it was, under its own id."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
+from memorizz.memory_provider._documents import EMBEDDING
+from memorizz.memory_provider.base import Document, MemoryProvider, StoreName
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.moving import _journal
+from memorizz.moving._compare import Both
+from memorizz.moving._journal import Journal, Stage
+from memorizz.moving._reading import Reading
+from memorizz.moving._report import Contents, Existing, Phase, Problems, Progress, Report, StoreReport
+from memorizz.moving._streams import Source, Stored
+
+_EXISTING = ("refuse", "merge", "replace")
+
+
+@dataclass(slots=True)
+class _Job:
+    """A copy that is under way."""
+
+    source: Source
+    target: MemoryProvider
+    existing: Existing
+    batch_size: int
+    listed: int
+    progress: Callable[[Progress], None]
+
+    def at(self, phase: Phase, store: MemoryType, done: float, total: float) -> None:
+        self.progress(Progress(phase, store.value, done, total))
+
+
+def copy(
+    source: Source | MemoryProvider,
+    target: MemoryProvider,
+    stores: Iterable[StoreName] | None = None,
+    *,
+    batch_size: int = 500,
+    existing: Existing = "refuse",
+    dry_run: bool = False,
+    journal: str | Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    listed: int = 20,
+) -> Report:
+    """Copy memories into another provider, compare both sides, and report.
+
+    Every document keeps its id, its times, its vector to the last bit, and its place among the others. What the target
+    cannot hold is not copied and listed in the report, whose `ok` says whether all of it arrived. A copy that was
+    interrupted, however, goes on where it was when it is started again, without loss or doubles.
+
+    source: a provider, or a `Dump`.
+    stores: some of the seven; by default all that the source has.
+    batch_size: documents that are written at once, all or nothing.
+    existing: where a store of the target has documents already, "refuse" raises ConfigurationError before anything is
+        written, "merge" keeps them and merges those of the same id as `store` does, "replace" deletes them first.
+    dry_run: write nothing; report what there is, and what would not fit.
+    journal: the file that says how far the copy has come; by default one in the platform's folder for the state of
+        programs. Removed when the copy is finished.
+    progress: is called after each batch.
+    listed: how many problems and differences of each store the report names; all are counted.
+
+    Raises ConfigurationError where source and target are the same or hold vectors of two models, and whatever the
+    providers raise where a server cannot be reached or has no room left; what was copied until then stays.
+    """
+    if existing not in _EXISTING:
+        raise ConfigurationError(f"existing={existing!r}: expected one of {', '.join(_EXISTING)}")
+    if batch_size < 1 or listed < 0:
+        raise ConfigurationError(f"batch_size={batch_size}, listed={listed}: expected at least 1, and at least 0")
+    read = Stored(source, batch_size) if isinstance(source, MemoryProvider) else source
+    job = _Job(read, target, existing, batch_size, listed, progress or (lambda _: None))
+    _check_pair(read, target)
+    chosen = read.stores() if stores is None else [MemoryType.of(each) for each in stores]
+    started = time.monotonic()
+    if dry_run:
+        report = Report(read.location, target.location, existing, True, False, [_read(job, each) for each in chosen])
+    else:
+        path = Path(journal) if journal is not None else _journal.default_path(read.location, target.location)
+        report = _copy(job, chosen, Journal(path, _journal.about(read.location, target.location, existing)))
+    report.left_out = list(read.left_out())
+    report.seconds = round(time.monotonic() - started, 3)
+    return report
+
+
+def _check_pair(source: Source, target: MemoryProvider) -> None:
+    if source.location == target.location:
+        raise ConfigurationError(f"source and target are the same: {source.location}")
+    models = source.embedding_model, target.embedding_model
+    if None not in models and models[0] != models[1]:
+        raise ConfigurationError(
+            f"the vectors of the source were made by {models[0]!r}, those of the target by {models[1]!r}, and vectors "
+            "of two models cannot be compared: copy into a schema of its own, and embed again there"
+        )
+
+
+def _copy(job: _Job, stores: Sequence[MemoryType], journal: Journal) -> Report:
+    begun = {store for store in journal.stages if store in stores}
+    if job.existing == "refuse":
+        held = {store.value: job.target.count(store) for store in stores if store not in begun}
+        if any(held.values()):
+            found = ", ".join(f"{count} in {name}" for name, count in held.items() if count)
+            raise ConfigurationError(
+                f"the target holds documents already ({found}): say existing='merge' to keep them, or 'replace' to "
+                f"delete them first (--merge, --replace); {job.target.location}"
+            )
+    for store in stores:
+        stage = journal.stages.get(store)
+        if stage is None:
+            if job.existing == "replace":
+                job.target.delete_all(store)
+            stage = journal.stages[store] = Stage()
+            journal.write()
+        if not stage.done:
+            _move(job, store, stage, journal, resumed=store in begun)
+    reports = [_verified(job, store, journal.stages[store]) for store in stores]
+    journal.remove()
+    return Report(job.source.location, job.target.location, job.existing, False, journal.resumed, reports)
+
+
+def _move(job: _Job, store: MemoryType, stage: Stage, journal: Journal, resumed: bool) -> None:
+    """Copy what is left of one store; the journal knows of each batch as soon as the target has it."""
+    total = job.source.count(store)
+    with job.target.loading(store, lambda share: job.at("indexing", store, share, 1)):
+        try:
+            _copy_batches(job, store, stage, journal, total, compare=resumed)
+        except _Lost:
+            journal.stages[store] = stage = Stage()
+            _copy_batches(job, store, stage, journal, total, compare=True)
+    stage.done = True
+    journal.write()
+
+
+class _Lost(Exception):
+    """The document after which a copy was to go on is no longer there."""
+
+
+def _copy_batches(job: _Job, store: MemoryType, stage: Stage, journal: Journal, total: int, *, compare: bool) -> None:
+    """Copy what is behind `stage.after`, looking first at what the target has where that is asked for.
+
+    The last batch before an interruption may be in the target without the journal's knowing, and what is stored again
+    is merged: its updated_at would move.
+    """
+    reading = Reading(job.source, store, Problems(job.listed, stage.not_copied, stage.problems), stage.after)
+    expired, everything = stage.expired, compare and stage.after is None
+    batches = reading.batches(job.batch_size)
+    while True:
+        try:
+            batch = next(batches, None)
+        except FilterError as error:
+            raise _Lost from error
+        if batch is not None:
+            _write(job, store, stage, batch, reading.problems, compare or job.existing == "merge")
+            stage.after = batch[-1]["id"]
+            compare = everything
+        stage.not_copied, stage.problems = reading.problems.count, reading.problems.listed
+        stage.expired = expired + reading.expired
+        if batch is None:
+            return
+        journal.write()
+        job.at("copying", store, stage.copied + stage.present + stage.not_copied, total)
+
+
+def _write(
+    job: _Job, store: MemoryType, stage: Stage, batch: Sequence[Document], problems: Problems, compare: bool
+) -> None:
+    """Store a batch, without what is there already and what the target cannot hold."""
+    if compare:
+        equal = Both(job.target, store, job.existing == "merge").equal(batch)
+        stage.present += len(equal)
+        batch = [document for document in batch if document["id"] not in equal]
+    if job.existing == "merge":
+        # What has no vector here keeps the one that it has there.
+        batch = [_without_none(document) for document in batch]
+    try:
+        job.target.store_many(batch, store)
+    except InvalidDocument:
+        fitting = [document for document in batch if _fits(job.target, store, document, problems)]
+        if len(fitting) == len(batch):
+            raise
+        batch = fitting
+        job.target.store_many(batch, store)
+    stage.copied += len(batch)
+
+
+def _without_none(document: Document) -> Document:
+    return {key: value for key, value in document.items() if key != EMBEDDING or value is not None}
+
+
+def _fits(target: MemoryProvider, store: MemoryType, document: Document, problems: Problems) -> bool:
+    """Say whether the target can hold a document, and note the reason where it cannot."""
+    try:
+        target.check(document, store)
+    except InvalidDocument as error:
+        problems.add(document["id"], str(error))
+        return False
+    return True
+
+
+# --- before and after ---------------------------------------------------------------------------------------------
+
+
+def _read(job: _Job, store: MemoryType) -> StoreReport:
+    """Read one store and say what is in it, and what the target could not hold."""
+    total, contents = job.source.count(store), Contents()
+    reading = Reading(job.source, store, Problems(job.listed))
+    done = 0
+    for batch in reading.batches(job.batch_size):
+        for document in batch:
+            contents.add(document)
+            _fits(job.target, store, document, reading.problems)
+        done += len(batch)
+        job.at("reading", store, done, total)
+    return StoreReport(
+        store.value,
+        in_source=total,
+        in_target=job.target.count(store),
+        expired=reading.expired,
+        not_copied=reading.problems.count,
+        problems=reading.problems.listed,
+        keys={key: dict(kinds) for key, kinds in sorted(contents.keys.items())},
+        dimensions=dict(sorted(contents.dimensions.items())),
+    )
+
+
+def _verified(job: _Job, store: MemoryType, stage: Stage) -> StoreReport:
+    """Read one store on both sides, and say how they compare."""
+    both = Both(job.target, store, job.existing == "merge", job.listed)
+    total, done = job.source.count(store), 0
+    for batch in Reading(job.source, store, Problems(0)).batches(job.batch_size):
+        both.compare(batch)
+        done += len(batch)
+        job.at("verifying", store, done, total)
+    return replace(
+        both.report(),
+        in_source=total,
+        copied=stage.copied,
+        present=stage.present,
+        expired=stage.expired,
+        not_copied=stage.not_copied,
+        problems=stage.problems,
+    )

@@ -1,0 +1,94 @@
+"""memorizz migrate-from: from the command line, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+
+LONG = MemoryType.LONG_TERM_MEMORY
+Run = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def _state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("XDG_STATE_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+
+
+@pytest.fixture
+def source(provider: PostgreSQLProvider) -> PostgreSQLProvider:
+    """Some memories to move."""
+    provider.store_many([{"id": f"d{n}", "content": "tea", "embedding": [1, n, 0, 0]} for n in range(5)], LONG)
+    provider.store_memagent({"id": "ada", "memory_ids": ["m"]})
+    return provider
+
+
+def test_memories_move_into_a_new_schema(memorizz: Run, source: PostgreSQLProvider, config: PostgreSQLConfig) -> None:
+    """The tables are made for vectors of the source's length; a table says what was copied, a pipe sees no progress."""
+    result = memorizz("migrate-from", config.conninfo, "--dsn", config.conninfo, "--schema", "moved")
+    assert result.code == 0
+    assert "long_term_memory" in result.stdout
+    assert "the same on both sides" in result.stdout
+    assert result.stderr == ""
+    with PostgreSQLProvider(config.replace(schema="moved")) as target:
+        assert target.embedding_dimensions == 4
+        assert target.list_all(LONG, include_embedding=True) == source.list_all(LONG, include_embedding=True)
+        assert target.retrieve_memagent("ada") == source.retrieve_memagent("ada")
+
+
+def test_the_report_as_json(memorizz: Run, source: PostgreSQLProvider, config: PostgreSQLConfig) -> None:
+    """Everything that the report of copy holds; --store chooses."""
+    result = memorizz(
+        "migrate-from", config.conninfo, "--dsn", config.conninfo, "--schema", "moved", "--store", "agents", "--json"
+    )
+    assert result.code == 0
+    assert result.json["ok"] is True
+    assert [(each["store"], each["copied"]) for each in result.json["stores"]] == [("agents", 1)]
+
+
+def test_a_target_that_holds_documents_needs_a_word(
+    memorizz: Run, source: PostgreSQLProvider, config: PostgreSQLConfig
+) -> None:
+    """Refused with exit code 1, merged or replaced when told so, and not both."""
+    move = ("migrate-from", config.conninfo, "--dsn", config.conninfo, "--schema", "moved")
+    assert memorizz(*move).code == 0
+    refused = memorizz(*move)
+    assert (refused.code, refused.stdout) == (1, "")
+    assert "holds documents already (5 in long_term_memory, 1 in agents)" in refused.stderr
+    assert memorizz(*move, "--merge").code == 0
+    assert memorizz(*move, "--replace").code == 0
+    assert "give one of them" in memorizz(*move, "--merge", "--replace").stderr
+
+
+def test_a_dry_run_needs_tables_and_makes_none(
+    memorizz: Run, source: PostgreSQLProvider, config: PostgreSQLConfig
+) -> None:
+    """It says how to make them; then it says what there is, and what would not fit, with exit code 1."""
+    move = ("migrate-from", config.conninfo, "--dsn", config.conninfo, "--schema", "moved", "--dry-run")
+    result = memorizz(*move)
+    assert result.code == 1
+    assert "`memorizz migrate --dimensions 4` makes them" in result.stderr
+    assert memorizz("migrate", "--dsn", config.conninfo, "--schema", "moved", "--dimensions", "3").code == 0
+    result = memorizz(*move)
+    assert result.code == 1
+    assert "4 (5)" in result.stdout
+    assert "d0: cannot store 'embedding': vector dimension mismatch" in result.stdout
+    assert "nothing was written" in result.stdout
+    with PostgreSQLProvider(config.replace(schema="moved", embedding_dimensions=3)) as target:
+        assert target.count(MemoryType.MEMAGENT) == 0
+
+
+def test_an_unreachable_source_is_an_error_without_the_password(memorizz: Run, config: PostgreSQLConfig) -> None:
+    """One message, exit code 1, no traceback."""
+    result = memorizz(
+        "migrate-from", "postgresql://ada:hunter2@127.0.0.1:1/memories", "--dsn", config.conninfo, "--schema", "moved"
+    )
+    assert (result.code, result.stdout) == (1, "")
+    assert "Failed to connect to PostgreSQL" in result.stderr
+    assert "hunter2" not in result.stderr
