@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from psycopg.conninfo import make_conninfo
 from faces import Blocking, Loop
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+from mongod import GIVEN_URI, mongod
 
 DIMENSIONS = 4
 GIVEN_SERVER = os.environ.get("MEMORIZZ_TEST_DSN")
@@ -58,6 +60,20 @@ def servers() -> Iterator[Callable[[int], str]]:
         each.release()
     for folder in folders:
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri() -> Iterator[Callable[[], str]]:
+    """Give the uri of a MongoDB that is a replica set; it is started once, when it is first asked for."""
+    with ExitStack() as stopping:
+        started: list[str] = []
+
+        def uri() -> str:
+            if not started:
+                started.append(GIVEN_URI or stopping.enter_context(mongod()))
+            return started[0]
+
+        yield uri
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ The rooms:
     memorizz.memory_provider.base           the contract: what every provider does
     memorizz.memory_provider.memory_type    the seven stores
     memorizz.memory_provider.postgresql     PostgreSQLProvider, AsyncPostgreSQLProvider, PostgreSQLConfig
+    memorizz.memory_provider.mongodb        MongoDBProvider, AsyncMongoDBProvider, MongoDBConfig
     memorizz.errors                         what can go wrong, as one tree
     memorizz.cli                            the `memorizz` command
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from memorizz.errors import MemorizzError
     from memorizz.memory_provider.base import AsyncMemoryProvider, MemoryProvider
     from memorizz.memory_provider.memory_type import MemoryType
+    from memorizz.memory_provider.mongodb import AsyncMongoDBProvider, MongoDBConfig, MongoDBProvider
     from memorizz.memory_provider.postgresql import (
         AsyncPostgreSQLProvider,
         PooledPostgreSQLProvider,
@@ -29,10 +31,13 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "AsyncMemoryProvider": "memorizz.memory_provider.base",
+    "AsyncMongoDBProvider": "memorizz.memory_provider.mongodb",
     "AsyncPostgreSQLProvider": "memorizz.memory_provider.postgresql",
     "MemorizzError": "memorizz.errors",
     "MemoryProvider": "memorizz.memory_provider.base",
     "MemoryType": "memorizz.memory_provider.memory_type",
+    "MongoDBConfig": "memorizz.memory_provider.mongodb",
+    "MongoDBProvider": "memorizz.memory_provider.mongodb",
     "PooledPostgreSQLProvider": "memorizz.memory_provider.postgresql",
     "PostgreSQLConfig": "memorizz.memory_provider.postgresql",
     "PostgreSQLProvider": "memorizz.memory_provider.postgresql",
@@ -40,10 +45,13 @@ _ROOMS = {
 
 __all__ = [
     "AsyncMemoryProvider",
+    "AsyncMongoDBProvider",
     "AsyncPostgreSQLProvider",
     "MemorizzError",
     "MemoryProvider",
     "MemoryType",
+    "MongoDBConfig",
+    "MongoDBProvider",
     "PooledPostgreSQLProvider",
     "PostgreSQLConfig",
     "PostgreSQLProvider",

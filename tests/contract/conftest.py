@@ -1,6 +1,6 @@
-"""The contract suite: written once, for every provider and face; here it runs on PostgreSQL 18 and 16.
+"""The contract suite: written once, for every provider and face; here it runs on PostgreSQL 18 and 16, and on MongoDB.
 
-Its tests are many and small, so they share one open provider for each face and version, emptied before each test.
+Its tests are many and small, so they share one open provider for each face and server, emptied before each test.
 """
 
 from __future__ import annotations
@@ -16,47 +16,94 @@ from psycopg.conninfo import make_conninfo
 
 from faces import Blocking, Loop
 from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.mongodb import AsyncMongoDBProvider, MongoDBConfig, MongoDBProvider
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
+from mongod import drop_database
 
+MONGODB = "MongoDB"
 # The server of MEMORIZZ_TEST_DSN has the version it has.
-_VERSIONS = [18] if "MEMORIZZ_TEST_DSN" in os.environ else [18, 16]
+_SERVERS = ["PostgreSQL 18", *(() if "MEMORIZZ_TEST_DSN" in os.environ else ("PostgreSQL 16",)), MONGODB]
+_FACES: dict[tuple[str, str], Any] = {
+    ("blocking", "PostgreSQL"): PostgreSQLProvider,
+    ("async", "PostgreSQL"): AsyncPostgreSQLProvider,
+    ("blocking", MONGODB): MongoDBProvider,
+    ("async", MONGODB): AsyncMongoDBProvider,
+}
 
 
-@pytest.fixture(params=_VERSIONS, ids="PostgreSQL {}".format)
-def pg_version(request: pytest.FixtureRequest) -> int:
+@pytest.fixture(params=_SERVERS)
+def server_name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(params=["blocking", "async"])
+def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture(scope="session")
-def open_provider(servers: Callable[[int], str], loop: Loop) -> Iterator[Callable[[str, int], Any]]:
-    """Give the one provider of a face and a version, opened on a database of its own when it is first asked for."""
-    opened: dict[tuple[str, int], Any] = {}
+def made(servers: Callable[[int], str], mongodb_uri: Callable[[], str]) -> Iterator[Callable[[str, str], Any]]:
+    """Make a database for a face on a server, and give what opens it; it is dropped at the end."""
+    configs: dict[tuple[str, str], Any] = {}
     with ExitStack() as closing:
 
-        def provider(kind: str, version: int) -> Any:
-            if (kind, version) not in opened:
+        def config(kind: str, server_name: str) -> Any:
+            if (kind, server_name) not in configs:
                 name = f"memorizz_contract_{os.getpid()}_{kind}"
-                closing.callback(_administer, servers(version), f"DROP DATABASE {name} WITH (FORCE)")
-                _administer(servers(version), f"CREATE DATABASE {name}")
-                config = PostgreSQLConfig(dsn=make_conninfo(servers(version), dbname=name), embedding_dimensions=4)
-                face = (
-                    PostgreSQLProvider(config)
-                    if kind == "blocking"
-                    else Blocking(AsyncPostgreSQLProvider(config), loop)
-                )
-                opened[kind, version] = closing.enter_context(face)
-            return opened[kind, version]
+                if server_name == MONGODB:
+                    uri = mongodb_uri()
+                    closing.callback(drop_database, uri, name)
+                    configs[kind, server_name] = MongoDBConfig(uri, name, embedding_dimensions=4)
+                else:
+                    server = servers(int(server_name.split()[1]))
+                    closing.callback(_administer, server, f"DROP DATABASE {name} WITH (FORCE)")
+                    _administer(server, f"CREATE DATABASE {name}")
+                    dsn = make_conninfo(server, dbname=name)
+                    configs[kind, server_name] = PostgreSQLConfig(dsn=dsn, embedding_dimensions=4)
+            return configs[kind, server_name]
+
+        yield config
+
+
+@pytest.fixture(scope="session")
+def open_provider(made: Callable[[str, str], Any], loop: Loop) -> Iterator[Callable[[str, str], Any]]:
+    """Give the one provider of a face on a server, opened when it is first asked for."""
+    opened: dict[tuple[str, str], Any] = {}
+    with ExitStack() as closing:
+
+        def provider(kind: str, server_name: str) -> Any:
+            if (kind, server_name) not in opened:
+                face = _open(kind, server_name, loop, made(kind, server_name))
+                opened[kind, server_name] = closing.enter_context(face)
+            return opened[kind, server_name]
 
         yield provider
 
 
-@pytest.fixture(params=["blocking", "async"])
-def face(request: pytest.FixtureRequest, open_provider: Callable[[str, int], Any], pg_version: int) -> Any:
+def _open(kind: str, server_name: str, loop: Loop, config: Any) -> Any:
+    provider = _FACES[kind, server_name.split()[0]](config)
+    return provider if kind == "blocking" else Blocking(provider, loop)
+
+
+@pytest.fixture
+def face(kind: str, server_name: str, open_provider: Callable[[str, str], Any]) -> Any:
     """A provider on either face, with empty stores; its calls block."""
-    provider = open_provider(request.param, pg_version)
+    provider = open_provider(kind, server_name)
     for memory_type in MemoryType:
         provider.delete_all(memory_type)
     return provider
+
+
+@pytest.fixture
+def config(kind: str, server_name: str, made: Callable[[str, str], Any]) -> Any:
+    """What opens another provider on the same database."""
+    return made(kind, server_name)
+
+
+@pytest.fixture
+def open_face(kind: str, server_name: str, loop: Loop) -> Callable[[Any], Any]:
+    """Open another provider on the same face; its calls block."""
+    return lambda config: _open(kind, server_name, loop, config)
 
 
 def _administer(server: str, statement: str) -> None:

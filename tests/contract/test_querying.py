@@ -284,12 +284,11 @@ def test_meaning_and_words_go_together(face: Any) -> None:
 
 
 def test_a_long_text_is_stored_whole_and_found_by_its_beginning(face: Any) -> None:
-    """The words are those of the first 200 kB; the text has no limit."""
+    """At least the words of the first 200 kB are found; the text has no limit."""
     content = "beginning " + "filler " * 60_000 + "ending"
     id = face.store({"content": content}, LONG)
     assert face.retrieve_by_id(id, LONG)["content"] == content
     assert [hit["id"] for hit in face.retrieve_by_query("beginning", LONG)] == [id]
-    assert face.retrieve_by_query("ending", LONG) == []
 
 
 # --- components ---------------------------------------------------------------------------------------------------

@@ -65,6 +65,13 @@ def test_any_long_text_is_stored_whole(provider: PostgreSQLProvider, text: str) 
     assert [hit["id"] for hit in provider.retrieve_by_query("beginning", LONG)] == [id]
 
 
+def test_the_end_of_a_long_text_is_not_found(provider: PostgreSQLProvider) -> None:
+    """The words are those of the first 200 kB."""
+    provider.store({"content": "beginning " + "filler " * 60_000 + "ending"}, LONG)
+    assert len(provider.retrieve_by_query("beginning", LONG)) == 1
+    assert provider.retrieve_by_query("ending", LONG) == []
+
+
 def test_a_text_of_two_megabytes_is_stored_whole(provider: PostgreSQLProvider) -> None:
     """The text itself has no limit of ours."""
     content = "tea " * 500_000

@@ -1,0 +1,89 @@
+"""The driver of the async face: opens a client and performs steps on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from memorizz.memory_provider.mongodb._driver_shared import (
+    CODEC,
+    TAKEN,
+    changed,
+    client_options,
+    is_one_upsert,
+    log,
+    logger,
+    sent,
+)
+from memorizz.memory_provider.mongodb._errors import DriverError, Refused, is_race, translated, translating
+from memorizz.memory_provider.mongodb._steps import Command, Read, Record, Step, Write
+from memorizz.memory_provider.mongodb.config import MongoDBConfig
+
+Session = AsyncClientSession
+
+
+class Connection:
+    """A client, and the one database of it that is used."""
+
+    def __init__(self, config: MongoDBConfig) -> None:
+        self._where = config.where
+        with translating(self._where):
+            self._client: AsyncMongoClient[Record] = AsyncMongoClient(config.uri, **client_options(config))
+            self._database = self._client.get_database(config.db_name, codec_options=CODEC)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def perform(self, step: Step, session: Session | None = None) -> Any:
+        """Perform a step, inside a session's transaction where one is given; raises errors of this library."""
+        started = time.perf_counter()
+        with translating(self._where):
+            try:
+                brought = await self._perform(step, session)
+            except DriverError as error:
+                if session is not None or not is_one_upsert(step) or not is_race(error):
+                    raise
+                brought = await self._perform(step, session)
+        log(step, started, brought)
+        return brought
+
+    async def _perform(self, step: Step, session: Session | None) -> Any:
+        if isinstance(step, Command):
+            database = self._client.admin if step.admin else self._database
+            try:
+                return await database.command(dict(step.command), session=session)
+            except Refused as error:
+                if not step.optional:
+                    raise
+                logger.info("the server has refused %s: %s", next(iter(step.command)), error)
+                return None
+        collection = self._database[step.collection]
+        if isinstance(step, Read):
+            async with await collection.aggregate(list(step.pipeline), session=session) as cursor:
+                return await cursor.to_list()
+        if isinstance(step, Write):
+            return changed(await collection.bulk_write(sent(step.changes), session=session))
+        return await collection.find_one_and_delete(
+            step.filter, projection=TAKEN, sort=list(step.order.items()) or None, session=session
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Session]:
+        """Open a transaction; kept at the end of the block, rolled back where that fails."""
+        of_caller: BaseException | None = None
+        try:
+            async with self._client.start_session() as session, await session.start_transaction():
+                try:
+                    yield session
+                except BaseException as error:
+                    of_caller = error
+                    raise
+        except DriverError as error:
+            if error is of_caller:
+                raise
+            raise translated(error, self._where) from error

@@ -1,0 +1,127 @@
+"""Driver error -> memorizz error, in one table. No other room names the driver's exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from bson.errors import BSONError
+from pymongo import errors
+
+from memorizz.errors import (
+    ConfigurationError,
+    ConnectionFailed,
+    DatabaseError,
+    InvalidDocument,
+    MemorizzError,
+    OperationTimeout,
+    PoolTimeout,
+    ProviderClosed,
+    ReadOnlyError,
+    StorageFull,
+)
+
+DriverError = (errors.PyMongoError, BSONError)
+Refused = errors.OperationFailure
+
+# The server's codes, https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
+_UNAUTHORIZED, _AUTHENTICATION_FAILED, _ATLAS = 13, 18, 8000
+_NO_DISK, _DUPLICATE_KEY = 14031, 11000
+_TOO_LARGE = (10334, 17419, 17420, 2)
+
+_TOO_LARGE_REASON = "it is larger than the 16 MB that MongoDB holds in one document; store its parts by themselves"
+
+
+def translated(error: Exception, where: str) -> MemorizzError:
+    """Return the memorizz error for a driver error; `where` names the server without a secret."""
+    text = _text(error)
+    if isinstance(error, errors.DocumentTooLarge):
+        return InvalidDocument("", _TOO_LARGE_REASON)
+    if isinstance(error, errors.WaitQueueTimeoutError):
+        return PoolTimeout(f"no pooled connection became free in time: raise maxPoolSize in the uri ({where})")
+    if isinstance(error, errors.NotPrimaryError):
+        return ReadOnlyError(f"the server only reads: connect to the primary, or to the whole set ({text}; {where})")
+    if isinstance(error, errors.ServerSelectionTimeoutError):
+        return failed_to_connect(text, where)
+    if isinstance(error, errors.PyMongoError) and error.timeout:
+        return OperationTimeout(f"no answer within operation_timeout from {where}")
+    if isinstance(error, errors.ConnectionFailure):
+        return ConnectionFailed(f"the connection to MongoDB was lost: {where}: {text}")
+    if isinstance(error, errors.ConfigurationError):
+        return ConfigurationError(f"the driver cannot connect to {where} so: {text}")
+    if isinstance(error, errors.InvalidOperation):
+        return ProviderClosed("the provider is closed: open a new one")
+    if isinstance(error, errors.OperationFailure):
+        return _refused(error, text, where)
+    return DatabaseError(f"{type(error).__name__}: {text}")
+
+
+def _refused(error: errors.OperationFailure, text: str, where: str) -> MemorizzError:
+    """Return the error for what the server has refused."""
+    code = code_of(error)
+    if code == _AUTHENTICATION_FAILED:
+        return failed_to_connect(text, where)
+    if code in (_UNAUTHORIZED, _ATLAS):
+        return DatabaseError(f"this user lacks a right: have the owner grant it ({text}; {where})")
+    if code == _NO_DISK:
+        return StorageFull(f"the server has no room left: make room, then try again ({text}; {where})")
+    if code in _TOO_LARGE and "larg" in text.lower():
+        return InvalidDocument("", _TOO_LARGE_REASON)
+    return DatabaseError(f"{type(error).__name__} {code}: {text}")
+
+
+def failed_to_connect(cause: str, where: str) -> ConnectionFailed:
+    """Return the error for a server that cannot be reached or refuses the connection."""
+    advice = "check that the server runs and that the hosts, the user and the password in the uri are right"
+    return ConnectionFailed(f"Failed to connect to MongoDB: {where}: {cause}; {advice}")
+
+
+@contextmanager
+def translating(where: str) -> Generator[None]:
+    """Raise driver errors as memorizz errors, the original as the cause."""
+    try:
+        yield
+    except errors.InvalidURI:
+        # The driver's message quotes the uri at times, and the uri may hold a password.
+        raise ConfigurationError(
+            "uri is no connection string that the driver takes: expected mongodb://user:password@host:port/?options "
+            "where in user and password the characters : / ? # [ ] @ % are to be percent-encoded"
+        ) from None
+    except DriverError as error:
+        raise translated(error, where) from error
+
+
+def code_of(error: Exception) -> int | None:
+    """Return the server's code, that of the first write where there were several."""
+    if isinstance(error, errors.BulkWriteError):
+        failed = _write_errors(error)
+        return failed[0].get("code") if failed else error.code
+    return error.code if isinstance(error, errors.OperationFailure) else None
+
+
+def _write_errors(error: errors.BulkWriteError) -> list[dict[str, Any]]:
+    return cast("list[dict[str, Any]]", error.details.get("writeErrors") or [])
+
+
+def is_race(error: Exception) -> bool:
+    """Say whether an upsert lost against another one: sent again, it finds the record of that."""
+    return code_of(error) == _DUPLICATE_KEY
+
+
+def was_rolled_back(error: MemorizzError) -> bool:
+    """Say whether a transaction that failed so lost against another one, and may be tried again as a whole."""
+    cause = error.__cause__
+    if not isinstance(cause, errors.PyMongoError):
+        return False
+    return cause.has_error_label("TransientTransactionError") or is_race(cause)
+
+
+def _text(error: Exception) -> str:
+    """Return what the server or the driver said, on one line, without the driver's own state."""
+    if isinstance(error, errors.BulkWriteError) and (failed := _write_errors(error)):
+        said = str(failed[0].get("errmsg"))
+    else:
+        said = str(error)
+    said = said.partition(", full error:")[0].partition(", Timeout: ")[0].partition(" (configured timeouts:")[0]
+    return " ".join(said.split())[:500] or type(error).__name__

@@ -1,0 +1,184 @@
+"""Every read and every change that is no search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from memorizz.memory_provider._documents import EMBEDDING
+from memorizz.memory_provider.mongodb._bson import OWN, as_mapping, split
+from memorizz.memory_provider.mongodb._conditions import condition
+from memorizz.memory_provider.mongodb._steps import Delete, Filter, Insert, Order, Read, Record, Stage, Take, Update
+from memorizz.memory_provider.mongodb._stores import MICROSECONDS, SEQ, Row, Store
+
+# Where a document stands among others: a time, its microseconds, what was stored first, and for what others have stored
+# the id.
+Place = tuple[Any, Any, Any, Any]
+BEGINNING: Place = (None, None, None, None)
+
+
+ALL: Filter = {}
+
+
+def live() -> Filter:
+    """Return the query for what has not expired by now; only a date expires."""
+    return {"expires_at": {"$not": {"$lte": datetime.now(UTC)}}}
+
+
+def both(*queries: Filter) -> Filter:
+    """Return the query for what all of some match."""
+    told = [query for query in queries if query]
+    return {"$and": told} if len(told) > 1 else told[0] if told else {}
+
+
+def by_keys(keys: Sequence[Any]) -> Filter:
+    return {"_id": keys[0] if len(keys) == 1 else {"$in": list(keys)}}
+
+
+def ordered(time: str, direction: int = 1) -> Order:
+    """Return the order by a time, and of the same time by what was stored first."""
+    return {time: direction, f"{MICROSECONDS}.{time}": direction, SEQ: direction, "_id": direction}
+
+
+def place_of(record: Record, time: str) -> Place:
+    """Return where a record stands in the order by a time."""
+    own = as_mapping(record.get(OWN))
+    return record.get(time), as_mapping(own.get("us")).get(time), own.get("seq"), record["_id"]
+
+
+def before_all_of(moment: datetime) -> Place:
+    """Return the place before everything of a time."""
+    return (*split(moment), None, None)
+
+
+def _compared(time: str, operator: str, place: Place) -> Filter:
+    """Return the query for what stands before a place, or after it."""
+    fields = [f"${time}", f"${MICROSECONDS}.{time}", f"${SEQ}", "$_id"]
+    # What is missing sorts as null does; microseconds that are missing are none.
+    at = [{"$ifNull": [field, 0 if position == 1 else None]} for position, field in enumerate(fields)]
+    bound = [place[0], place[1] or 0, place[2], place[3]]
+    exact: Filter = {"$expr": {operator: [at, {"$literal": bound}]}}
+    if not isinstance(place[0], datetime):
+        return exact
+    # An index finds the time; what sorts before every date is before it too.
+    if operator == "$gt":
+        return both({time: {"$gte": place[0]}}, exact)
+    return both({time: {"$not": {"$gt": place[0]}}}, exact)
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def _read(
+    store: Store, query: Filter, order: Order | None, limit: int | None, include_embedding: bool, *more: Filter
+) -> Read:
+    pipeline: list[Stage] = [{"$match": both(query, live(), *more)}]
+    if order is not None:
+        pipeline.append({"$sort": order})
+    if limit is not None:
+        pipeline.append({"$limit": limit})
+    return Read(store.name, pipeline if include_embedding else [*pipeline, {"$unset": EMBEDDING}])
+
+
+def by_id(store: Store, keys: Sequence[Any], include_embedding: bool) -> Read:
+    return _read(store, by_keys(keys), None, 1, include_embedding)
+
+
+def newest_by_name(store: Store, name: str, include_embedding: bool) -> Read:
+    return _read(store, {"name": name}, ordered("created_at", -1), 1, include_embedding)
+
+
+def matching(store: Store, filter: Mapping[str, Any] | None, include_embedding: bool, limit: int | None) -> Read:
+    """Documents that match, oldest first."""
+    return _read(store, condition(filter), ordered("created_at"), limit, include_embedding)
+
+
+def page(store: Store, filter: Mapping[str, Any] | None, include_embedding: bool, after: Place, limit: int) -> Read:
+    """The documents that match after a place, oldest first."""
+    behind = _compared("created_at", "$gt", after) if after != BEGINNING else ALL
+    return _read(store, condition(filter), ordered("created_at"), limit, include_embedding, behind)
+
+
+def count(store: Store, filter: Mapping[str, Any] | None) -> Read:
+    return Read(store.name, [{"$match": both(condition(filter), live())}, {"$count": "n"}])
+
+
+def newest_turns(
+    store: Store, memory_id: str, limit: int | None, before: Place | None, include_embedding: bool
+) -> Read:
+    """The turns of a memory, the newest first."""
+    earlier = _compared("timestamp", "$lt", before) if before is not None else ALL
+    return _read(store, {"memory_id": memory_id}, ordered("timestamp", -1), limit, include_embedding, earlier)
+
+
+def next_turns(store: Store, memory_id: str, limit: int, after: Place) -> Read:
+    """The turns of a memory behind a place, the oldest first."""
+    later = _compared("timestamp", "$gt", after)
+    return _read(store, {"memory_id": memory_id}, ordered("timestamp"), limit, False, later)
+
+
+def place(store: Store, keys: Sequence[Any], time: str, **equal: str) -> Read:
+    """What says where a document stands, expired or not."""
+    fields = {time: 1, OWN: 1}
+    return Read(store.name, [{"$match": {**by_keys(keys), **equal}}, {"$limit": 1}, {"$project": fields}])
+
+
+def memory_ids(store: Store) -> Read:
+    """The ids of all agents, and the memories that they list."""
+    return Read(store.name, [{"$match": live()}, {"$project": {"memory_ids": 1}}])
+
+
+# --- changing -----------------------------------------------------------------------------------------------------
+
+
+def stored(store: Store, row: Row) -> Insert | Update:
+    """Insert a document, or merge it into the one with its id, where that has not expired."""
+    if row.is_new:
+        return Insert(store.inserted(row))
+    has_expired = {"$and": [{"$eq": [{"$type": "$expires_at"}, "date"]}, {"$lte": ["$expires_at", datetime.now(UTC)]}]}
+    # A record that was not there has an id and nothing else.
+    is_new = {"$or": [{"$eq": ["$$ROOT", {"_id": "$_id"}]}, has_expired]}
+    whole = {"$mergeObjects": [{"$literal": store.inserted(row)}, {"_id": {"$ifNull": ["$_id", _literal(row.key)]}}]}
+    pipeline = [{"$replaceWith": {"$cond": [is_new, whole, _merged(store, row)]}}]
+    return Update(by_keys(row.keys), pipeline, upsert=True)
+
+
+def updated(store: Store, row: Row) -> Update:
+    """Merge a document into the one with its id."""
+    return Update(both(by_keys(row.keys), live()), [{"$replaceWith": _merged(store, row)}])
+
+
+def _merged(store: Store, row: Row) -> Mapping[str, Any]:
+    given = store.merged(row)
+    rests = {"$mergeObjects": [f"${MICROSECONDS}", _literal(given.pop(OWN)["us"])]}
+    own = {OWN: {"$mergeObjects": [f"${OWN}", {"us": rests}]}}
+    return {"$mergeObjects": ["$$ROOT", _literal(given), own]}
+
+
+def _literal(value: Any) -> Mapping[str, Any]:
+    return {"$literal": value}
+
+
+def touched(keys: Sequence[Any]) -> Update:
+    """Count some documents as accessed."""
+    moment, rest = split(datetime.now(UTC))
+    counted = {"$add": [{"$ifNull": ["$access_count", 0]}, {"$literal": 1}]}
+    changes = {"access_count": counted, "last_accessed": moment, f"{MICROSECONDS}.last_accessed": {"$literal": rest}}
+    return Update({"_id": {"$in": list(keys)}}, [{"$set": changes}], many=True)
+
+
+def taken_by_keys(store: Store, keys: Sequence[Any]) -> Take:
+    return Take(store.name, by_keys(keys))
+
+
+def taken_by_name(store: Store, name: str) -> Take:
+    return Take(store.name, both({"name": name}, live()), ordered("created_at", -1))
+
+
+def expired() -> Delete:
+    return Delete({"expires_at": {"$lte": datetime.now(UTC)}})
+
+
+def of_memories(memory_ids: Sequence[str]) -> Delete:
+    return Delete({"memory_id": {"$in": list(memory_ids)}})

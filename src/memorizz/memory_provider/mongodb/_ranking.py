@@ -1,0 +1,168 @@
+"""The score of a hit: the parts that docs/search.md names, computed for the candidates that a search has brought."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from memorizz.memory_provider._documents import EMBEDDING
+from memorizz.memory_provider._questions import weights
+from memorizz.memory_provider.base import Document, Ranking
+from memorizz.memory_provider.mongodb._bson import OWN, as_mapping
+from memorizz.memory_provider.mongodb._search import DISTANCE, RANK, Search
+from memorizz.memory_provider.mongodb._steps import Record
+from memorizz.memory_provider.mongodb._stores import Store, numbers
+
+# In the place of the 60 of Cormack et al., as measured: docs/search.md.
+_RRF = 10
+_IMPORTANCE = 1e6
+_SESSION = 3
+
+
+@dataclass
+class Candidate:
+    """A record that may be a hit. `rank` is its text score, `parts` are those of its score."""
+
+    record: Record
+    distance: float | None = None
+    rank: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def score(self) -> float:
+        return sum(self.parts.values())
+
+    @property
+    def seq(self) -> bytes:
+        return own(self.record, "seq") or b""
+
+
+def own(record: Record, key: str) -> Any:
+    """Return what is ours in a record."""
+    return as_mapping(record.get(OWN)).get(key)
+
+
+def candidates(search: Search, near: Iterable[Record], said: Iterable[Record]) -> list[Candidate]:
+    """Return the records of both sides together, each once, with its distance and its text score."""
+    found: dict[Any, Candidate] = {}
+    for record in near:
+        found[record["_id"]] = Candidate(record, own(record, DISTANCE))
+    for record in said:
+        candidate = found.setdefault(record["_id"], Candidate(record, _distance(search, record)))
+        candidate.rank = own(record, RANK)
+    return list(found.values())
+
+
+def _distance(search: Search, record: Record) -> float | None:
+    """Return the cosine distance of a record that was found by its words."""
+    if search.vector is None or record.get(EMBEDDING) is None:
+        return None
+    vector, other = np.array(search.vector), np.array(numbers(record[EMBEDDING]))
+    lengths = float(np.linalg.norm(vector) * np.linalg.norm(other)) if len(vector) == len(other) else 0.0
+    return 1.0 - max(-1.0, min(1.0, float(vector @ other) / lengths)) if lengths else None
+
+
+def rank(search: Search, store: Store, found: list[Candidate]) -> list[Candidate]:
+    """Return the hits, the best first."""
+    if search.scored:
+        ranking = weights(search.ranking, store.memory_type, meaning=search.vector is not None, names_cut=False)
+        _score(search, ranking, found)
+    else:
+        for each in found:
+            each.parts = {"meaning": 1.0 - (each.distance or 0.0)}
+    least = search.options.min_score
+    hits = [each for each in found if least is None or each.score >= least]
+    return sorted(hits, key=lambda each: (-each.score, each.seq))[: search.limit]
+
+
+def _score(search: Search, ranking: Ranking, found: list[Candidate]) -> None:
+    meaning, words = _shares(found) if ranking.fusion == "score" else _reciprocal_ranks(found)
+    now = datetime.now(UTC)
+    for each, nearness, share in zip(found, meaning, words, strict=True):
+        each.parts = {
+            "meaning": ranking.meaning * nearness,
+            "words": (ranking.words or 0.0) * share,
+            "speaker": (ranking.speaker or 0.0) * _is_named(each.record, search.names),
+            "recency": ranking.recency * _recency(each.record, ranking.half_life, now) if ranking.recency else 0.0,
+            "importance": ranking.importance * _importance(each.record),
+        }
+    sessions: dict[tuple[Any, Any], list[float]] = {}
+    for each in sorted(found, key=lambda each: (-each.score, each.seq)):
+        sessions.setdefault(_session(each.record), []).append(each.score)
+    for each in found:
+        if each.record.get("conversation_id") is not None:
+            best = sessions[_session(each.record)][:_SESSION]
+            each.parts["session"] = (ranking.session or 0.0) * sum(best) / len(best)
+
+
+def _shares(found: Sequence[Candidate]) -> tuple[list[float], list[float]]:
+    """Return the similarity of each, and its text score as a share of the best."""
+    best = max((each.rank for each in found), default=0.0) or 1.0
+    return [0.0 if each.distance is None else 1.0 - each.distance for each in found], [e.rank / best for e in found]
+
+
+def _reciprocal_ranks(found: Sequence[Candidate]) -> tuple[list[float], list[float]]:
+    """Return 1 / (10 + place) of each, in the order by distance and in that by text score; 0 for what is in neither."""
+    near = sorted((each for each in found if each.distance is not None), key=lambda each: (each.distance, each.seq))
+    said = sorted((each for each in found if each.rank), key=lambda each: (-each.rank, each.seq))
+    by_distance = {id(each): 1 / (_RRF + place) for place, each in enumerate(near, 1)}
+    by_words = {id(each): 1 / (_RRF + place) for place, each in enumerate(said, 1)}
+    return [by_distance.get(id(each), 0.0) for each in found], [by_words.get(id(each), 0.0) for each in found]
+
+
+def _is_named(record: Record, names: Sequence[str]) -> bool:
+    role = record.get("role")
+    return isinstance(role, str) and not set(re.split(r"\W+", role.lower())).isdisjoint(names)
+
+
+def _recency(record: Record, half_life: float, now: datetime) -> float:
+    moment = record.get("timestamp") or record.get("created_at")
+    if not isinstance(moment, datetime):
+        return 0.0
+    days = max((now - moment).total_seconds(), 0) / 86400
+    return math.exp(-min(math.log(2) * days / half_life, 500))
+
+
+def _importance(record: Record) -> float:
+    importance = record.get("importance_score")
+    return max(-_IMPORTANCE, min(_IMPORTANCE, importance)) if isinstance(importance, int | float) else 0.0
+
+
+def _session(record: Record) -> tuple[Any, Any]:
+    return str(record.get("memory_id")), str(record.get("conversation_id"))
+
+
+# --- hits ---------------------------------------------------------------------------------------------------------
+
+
+def hit(store: Store, search: Search, found: Candidate, explain: bool) -> Document:
+    """Return the document of a hit, with its score and, where a vector ranked, its distance."""
+    document = store.document(found.record, search.options.include_embedding)
+    computed = {"score": found.score} if found.distance is None else {"distance": found.distance, "score": found.score}
+    for key, value in computed.items():
+        document[f"_{key}"] = value
+        document.setdefault(key, value)
+    if explain:
+        document["_explanation"] = {part: value for part, value in found.parts.items() if value}
+    return document
+
+
+def merged(search: Search, found: Sequence[tuple[Store, list[Candidate], float]]) -> list[Document]:
+    """Return the best documents of several stores, of which each comes with its hits and its best text score.
+
+    A store's text scores are shares of its own best; to be compared they become shares of the best of all.
+    """
+    best_of_all = max((best for _, _, best in found), default=0.0)
+    if best_of_all and search.ranking.fusion == "score":
+        for _, hits, best in found:
+            for each in hits:
+                each.parts["words"] *= best / best_of_all
+    ranked = [(store, each) for store, hits, _ in found for each in hits]
+    ranked.sort(key=lambda pair: pair[1].score, reverse=True)
+    return [hit(store, search, each, False) for store, each in ranked[: search.limit]]

@@ -1,0 +1,216 @@
+"""Which collections there are, and how a document becomes a record and a record a document.
+
+A store is a collection of its own name, a document one flat record in it, under its id. What MongoDB has no place for
+stands under one key of ours, `_memorizz`: `seq`, which grows with every document stored and decides ties, and `us`, the
+microseconds of the times, of which a BSON date has only the milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, cast
+
+from memorizz.errors import InvalidDocument
+from memorizz.memory_provider import _values
+from memorizz.memory_provider._documents import (
+    CLOCKS,
+    EMBEDDING,
+    ID_KEYS,
+    KEYS,
+    Kind,
+    fitted,
+    given_id,
+    is_clock,
+    own_items,
+)
+from memorizz.memory_provider._values import InvalidText
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.mongodb._bson import (
+    OWN,
+    as_mapping,
+    decoded,
+    encoded,
+    escaped,
+    id_keys,
+    id_name,
+    joined,
+    split,
+    unescaped,
+)
+from memorizz.memory_provider.mongodb._steps import Record
+
+SEQ, MICROSECONDS = f"{OWN}.seq", f"{OWN}.us"
+
+
+@dataclass(frozen=True, slots=True)
+class VectorIndex:
+    """An index that $vectorSearch can use, and the keys that it can filter by."""
+
+    name: str
+    filterable: frozenset[str] = frozenset()
+
+
+# Compared by identity.
+@dataclass(frozen=True, eq=False)
+class Database:
+    """What is known of a database since a provider has opened it."""
+
+    name: str
+    dimensions: int | None
+    on_invalid_text: InvalidText = "error"
+    # Whether the server can do several changes as one: a replica set or a sharded cluster.
+    transactional: bool = True
+    # The stores that $vectorSearch serves, and with which index.
+    vector_indexes: Mapping[MemoryType, VectorIndex] | None = None
+
+    def store(self, memory_type: MemoryType | str) -> Store:
+        """Return the store of a memory type; raises ConfigurationError for an unknown one."""
+        return self._stores[MemoryType.of(memory_type)]
+
+    @cached_property
+    def _stores(self) -> Mapping[MemoryType, Store]:
+        return {memory_type: Store(self, memory_type) for memory_type in MemoryType}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A document on its way to its collection.
+
+    `name` is its id as the caller knows it, `key` what it is inserted under, `keys` where it may stand already.
+    `given` are the fields that it sets, `rests` the microseconds of the times among them. `is_new` says that the id was
+    made for it, so that there is none.
+    """
+
+    name: str
+    key: Any
+    keys: list[Any]
+    given: Record
+    rests: dict[str, int]
+    is_new: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """One of the seven collections."""
+
+    database: Database
+    memory_type: MemoryType
+
+    @property
+    def name(self) -> str:
+        return self.memory_type.value
+
+    @property
+    def vector_index(self) -> VectorIndex | None:
+        return (self.database.vector_indexes or {}).get(self.memory_type)
+
+    def vector(self, value: Any) -> list[float]:
+        """Return a vector in single precision; raises InvalidDocument or DimensionMismatch."""
+        dimensions = self.database.dimensions
+        if dimensions is None:
+            # Any length is taken; what is no vector at all is told below.
+            dimensions = len(value) if hasattr(value, "__len__") else 1
+        single = _values.vector(value, dimensions=dimensions, store=self.name)
+        return cast("list[float]", single.tolist())
+
+    def row(self, document: Mapping[str, Any], name: str | None = None) -> Row:
+        """Return the row for a document, under the id `name` or else under the document's own or a new one."""
+        given: Record = {}
+        rests: dict[str, int] = {}
+        own = given_id(document)
+        free: dict[Any, Any] = {}
+        for path, value in own_items(document):
+            if not self._put(path, value, given, rests):
+                free[path] = value
+        written = _values.to_json(free, "", self.database.on_invalid_text)
+        for path, value in json.loads(written).items():
+            given[escaped(path)] = encoded(value, path)
+        name = name or own
+        is_new = name is None
+        name = name or str(_values.new_id())
+        return Row(name, _key(document, name), id_keys(name), given, rests, is_new)
+
+    def _put(self, path: Any, value: Any, given: Record, rests: dict[str, int]) -> bool:
+        """Put a key that has a kind of its own where it belongs; say whether it has."""
+        if path == EMBEDDING:
+            given[path] = None if value is None else self.vector(value)
+            return True
+        key = KEYS.get(path) if isinstance(path, str) else None
+        if key is None:
+            return False
+        if value is None:
+            if not is_clock(path, self.memory_type):
+                given[path] = None
+            return True
+        fit = fitted(key, value, self.database.on_invalid_text)
+        if key.kind is Kind.TIME:
+            given[path], rests[path] = split(fit)
+        elif key.kind is Kind.OBJECT:
+            given[path] = encoded(json.loads(fit), path)
+        else:
+            given[path] = fit
+        return True
+
+    def inserted(self, row: Row) -> Record:
+        """Return the whole record of a row that is new."""
+        given, rests = dict(row.given), dict(row.rests)
+        for time in ("created_at", "updated_at", "timestamp"):
+            if time not in given and is_clock(time, self.memory_type):
+                is_known = "created_at" in given
+                now = split(datetime.now(UTC))
+                given[time], rests[time] = (given["created_at"], rests["created_at"]) if is_known else now
+        return {"_id": row.key, **given, OWN: {"seq": _values.new_id().bytes, "us": rests}}
+
+    def merged(self, row: Row) -> Record:
+        """Return what a row sets in the record that it is merged into; `us` is to be merged by itself."""
+        moment, rest = split(datetime.now(UTC))
+        given = {path: value for path, value in row.given.items() if path not in CLOCKS}
+        rests = {path: value for path, value in row.rests.items() if path not in CLOCKS}
+        return {**given, "updated_at": moment, OWN: {"us": {**rests, "updated_at": rest}}}
+
+    def document(self, record: Record, include_embedding: bool = False) -> dict[str, Any]:
+        """Return the document of a record."""
+        rests = as_mapping(as_mapping(record.get(OWN)).get("us"))
+        name = id_name(record["_id"])
+        document: dict[str, Any] = {"id": name, "_id": name}
+        for field, value in record.items():
+            path = unescaped(field)
+            key = KEYS.get(path)
+            if key is not None and key.kind is Kind.TIME:
+                document[path] = _time(value, rests.get(path))
+            elif path != EMBEDDING and field != OWN and path not in ID_KEYS:
+                document[path] = decoded(value)
+        if include_embedding:
+            document[EMBEDDING] = numbers(record.get(EMBEDDING))
+        return document
+
+
+def _key(document: Mapping[str, Any], name: str) -> Any:
+    """Return what a document is inserted under: an ObjectId where it was given as one."""
+    for path in ID_KEYS:
+        if type(document.get(path)).__name__ == "ObjectId":
+            return document[path]
+    return name
+
+
+def _time(value: Any, rest: Any) -> Any:
+    """Return a time as an aware datetime; what another program has stored in its place as it is."""
+    if isinstance(value, datetime):
+        return joined(value, rest)
+    if isinstance(value, str):
+        try:
+            return _values.time(value, "")
+        except InvalidDocument:
+            pass
+    return decoded(value)
+
+
+def numbers(value: Any) -> list[float] | None:
+    """Return the numbers of a vector, which other programs may have stored as a BSON vector."""
+    if hasattr(value, "as_vector"):
+        value = value.as_vector().data
+    return None if value is None else [float(number) for number in value]
