@@ -194,7 +194,8 @@ def found(**changes: Any) -> tuple[Any, ...]:
     """What the catalogs say of a schema that is as it should be."""
     fields = {
         "name": "db", "schema": "public", "schema_exists": True, "server_version": 180_000,
-        "vector_version": "0.8.1", "vector_schema": "public", "model_id": 1, "dimensions": 4, "has_migrations": True,
+        "vector_version": "0.8.1", "vector_schema": "public", "model_id": 1, "dimensions": 4,
+        "aside_id": None, "aside_dimensions": None, "has_migrations": True,
     }  # fmt: skip
     return tuple((fields | changes).values())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar, cast
@@ -13,7 +13,6 @@ from psycopg.abc import PQGen
 from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool
 
-from memorizz.embeddings.base import Embedder
 from memorizz.errors import MemorizzError
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql._driver_shared import (
@@ -124,22 +123,20 @@ def connect(config: PostgreSQLConfig, conninfo: str) -> Connection:
         time.sleep(0.1)
 
 
-def open_schema(config: PostgreSQLConfig, connection: AnyConnection, embedder: Embedder | None = None) -> Schema:
-    """Return the schema, made or upgraded first where that is due and allowed."""
+def open_schema(config: PostgreSQLConfig, connection: AnyConnection, models: Mapping[str, int]) -> Schema:
+    """Return the schema, made or upgraded first where that is due and allowed; `models` as in _migrate.opened."""
 
     def perform_here(step: Step) -> Any:
         with translating(config.where):
             return perform(connection, cast(Statement, step))
 
-    schema = drive(migrate.opened(config), perform_here)
+    schema = drive(migrate.opened(config, models), perform_here)
     while schema is None:
         with without_timeout(connection), connection.transaction():
             done = drive(migrate.apply(config), perform_here)
         for migration in done:
             logger.info("applied migration %d (%s)", migration.version, migration.name)
-        schema = drive(migrate.opened(config), perform_here)
-    if embedder is not None:
-        schema = drive(migrate.use_model(schema, embedder.name, embedder.dimensions), perform_here)
+        schema = drive(migrate.opened(config, models), perform_here)
     return schema
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -13,7 +13,6 @@ from psycopg.abc import PQGen
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
-from memorizz.embeddings.base import AsyncEmbedder, Embedder
 from memorizz.errors import MemorizzError
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql._driver_shared import (
@@ -126,25 +125,21 @@ async def connect(config: PostgreSQLConfig, conninfo: str) -> AsyncConnection:
         await asyncio.sleep(0.1)
 
 
-async def open_schema(
-    config: PostgreSQLConfig, connection: AnyConnection, embedder: Embedder | AsyncEmbedder | None = None
-) -> Schema:
-    """Return the schema, made or upgraded first where that is due and allowed."""
+async def open_schema(config: PostgreSQLConfig, connection: AnyConnection, models: Mapping[str, int]) -> Schema:
+    """Return the schema, made or upgraded first where that is due and allowed; `models` as in _migrate.opened."""
 
     async def perform_here(step: Step) -> Any:
         with translating(config.where):
             return await perform(connection, cast(Statement, step))
 
-    schema = await drive(migrate.opened(config), perform_here)
+    schema = await drive(migrate.opened(config, models), perform_here)
     while schema is None:
         with without_timeout(connection):
             async with connection.transaction():
                 done = await drive(migrate.apply(config), perform_here)
         for migration in done:
             logger.info("applied migration %d (%s)", migration.version, migration.name)
-        schema = await drive(migrate.opened(config), perform_here)
-    if embedder is not None:
-        schema = await drive(migrate.use_model(schema, embedder.name, embedder.dimensions), perform_here)
+        schema = await drive(migrate.opened(config, models), perform_here)
     return schema
 
 

@@ -14,7 +14,7 @@ import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from memorizz.memory_provider import _values
@@ -48,7 +48,7 @@ def embed(store: Store, documents: Sequence[Document], key: UUID | None = None) 
 
 
 def _embeds(store: Store) -> bool:
-    return store.schema.embeds and store.memory_type is not MemoryType.MEMAGENT
+    return store.schema.embedder is not None and store.memory_type is not MemoryType.MEMAGENT
 
 
 def _given_key(document: Document) -> UUID | None:
@@ -84,7 +84,7 @@ def _embed(
         if EMBEDDING not in document and text != embedded_text(store, before):
             changed[place] = text
     texts = [text for text in changed.values() if text is not None]
-    vectors = iter((yield Embed(texts, "document")) if texts else ())
+    vectors = iter((yield Embed(texts, "document", cast(str, store.schema.embedder))) if texts else ())
     embedded = list(documents)
     for place, text in changed.items():
         embedded[place] = {**documents[place], EMBEDDING: None if text is None else next(vectors)}

@@ -100,6 +100,11 @@ def may_repeat(error: psycopg.Error, repeatable: bool) -> bool:
     return lost and repeatable
 
 
+def lacks_column(error: MemorizzError) -> bool:
+    """Say whether a column that a statement names is not there: the embedding model may have been changed."""
+    return isinstance(error.__cause__, errors.UndefinedColumn)
+
+
 def was_rolled_back(error: MemorizzError) -> bool:
     """Say whether a transaction that failed so lost against another one, and may be tried again as a whole."""
     return isinstance(error.__cause__, _ROLLED_BACK)

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import KEYS
-from memorizz.memory_provider.postgresql._stores import IndexKind, Store
+from memorizz.memory_provider.postgresql._stores import IndexKind, Store, vector_column
 
 VECTOR_INDEXES = ("hnsw", "halfvec")
 # pgvector's limits, in dimensions.
@@ -43,7 +43,7 @@ class HNSW:
 
 
 def embedding_index(store: Store) -> str:
-    return f"{store.name}_{store.schema.vector_column}_idx"
+    return f"{store.name}_{vector_column(store.schema.model_id)}_idx"
 
 
 def memory_index(store: Store, memory_id: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -47,7 +47,11 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """What the catalogs say: the server, pgvector, and the schema that the tables are to be in."""
+    """What the catalogs say: the server, pgvector, and the schema that the tables are to be in.
+
+    `model_id` is the number of the embedding model that is searched, `aside_id` that of the one that stands aside while
+    the model changes; the columns say so, and nothing else.
+    """
 
     name: str
     schema: str | None
@@ -57,6 +61,8 @@ class Database:
     vector_schema: str | None
     model_id: int
     dimensions: int | None
+    aside_id: int | None
+    aside_dimensions: int | None
     has_migrations: bool
 
 
@@ -79,13 +85,16 @@ _DATABASE = b"""
 SELECT current_database(), wanted.name, schema.oid IS NOT NULL,
     current_setting('server_version_num')::int, vector.version, vector.schema,
     coalesce(substring(vectors.attname FROM '[0-9]+')::int, 1), vectors.atttypmod,
+    CASE WHEN aside.attname IS NOT NULL THEN coalesce(substring(aside.attname FROM '[0-9]+')::int, 1) END,
+    aside.atttypmod,
     EXISTS (SELECT FROM pg_class WHERE relnamespace = schema.oid AND relname = 'memorizz_migrations')
 FROM (SELECT coalesce(%(schema)s::text, current_schema()) AS name) AS wanted
 LEFT JOIN pg_namespace AS schema ON schema.nspname = wanted.name
 LEFT JOIN (SELECT extversion AS version, nspname AS schema FROM pg_extension
            JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'vector') AS vector ON true
 LEFT JOIN pg_class AS store ON relnamespace = schema.oid AND relname = 'conversation_memory'
-LEFT JOIN pg_attribute AS vectors ON attrelid = store.oid AND attname ~ '^embedding(_[0-9]+)?$'
+LEFT JOIN pg_attribute AS vectors ON vectors.attrelid = store.oid AND vectors.attname ~ '^embedding(_[0-9]+)?$'
+LEFT JOIN pg_attribute AS aside ON aside.attrelid = store.oid AND aside.attname ~ '^embedding(_[0-9]+)?_aside$'
 """
 
 
@@ -117,8 +126,11 @@ def pending(found: Database) -> Operation[list[Migration]]:
     return [migration for migration in migrations() if migration.version > newest]
 
 
-def opened(config: PostgreSQLConfig) -> Operation[Schema | None]:
-    """Return the schema to work in, or None while it is to be created or upgraded by `apply`."""
+def opened(config: PostgreSQLConfig, models: Mapping[str, int] | None = None) -> Operation[Schema | None]:
+    """Return the schema to work in, or None while it is to be created or upgraded by `apply`.
+
+    `models` are those that the provider has an embedder for, and the lengths of their vectors.
+    """
     found = yield from database(config)
     missing = yield from pending(found)
     if missing:
@@ -128,7 +140,7 @@ def opened(config: PostgreSQLConfig) -> Operation[Schema | None]:
                 "`memorizz migrate`, or open the provider with auto_migrate=True"
             )
         return None
-    return (yield from _schema(config, found))
+    return (yield from _schema(config, found, models or {}))
 
 
 def apply(config: PostgreSQLConfig) -> Operation[list[Migration]]:
@@ -198,23 +210,22 @@ def _run(schema: Schema, missing: Sequence[Migration], hnsw: _indexes.HNSW) -> O
         )
 
 
-def _schema(config: PostgreSQLConfig, found: Database) -> Operation[Schema]:
+def _schema(config: PostgreSQLConfig, found: Database, models: Mapping[str, int]) -> Operation[Schema]:
     """Return the schema as it was made, after checking that the configuration fits it."""
     check_versions(found)
     if found.schema is None or found.vector_schema is None or found.dimensions is None:
         raise SchemaError(f'schema {found.schema!r} is damaged: its tables or the extension "vector" were dropped')
-    if config.embedding_dimensions not in (None, found.dimensions):
+    settings = sql.SQL("SELECT text_search_config, name FROM {}, {} AS model WHERE model.id = %(model)s").format(
+        sql.Identifier(found.schema, "memorizz_settings"), sql.Identifier(found.schema, "memorizz_embedding_models")
+    )
+    language, model = (yield from fetch(Query(settings.as_bytes(None), {"model": found.model_id})))[0]
+    # An embedder of the very model knows the length better than a configuration, which may be older than the model.
+    if model not in models and config.embedding_dimensions not in (None, found.dimensions):
         raise ConfigurationError(
             f"vector dimension mismatch: schema {found.schema!r} holds vectors of {found.dimensions} dimensions, the "
             f"configuration says embedding_dimensions={config.embedding_dimensions}: open it with "
             f"{found.dimensions}, or use another schema"
         )
-    settings = sql.SQL(
-        "SELECT text_search_config, name FROM {} AS settings JOIN {} AS model ON model.id = embedding_model"
-    ).format(
-        sql.Identifier(found.schema, "memorizz_settings"), sql.Identifier(found.schema, "memorizz_embedding_models")
-    )
-    rows = yield from fetch(Query(settings.as_bytes(None)))
     indexes = yield from fetch(Query(_INDEXES, {"schema": found.schema, "column": vector_column(found.model_id)}))
     # A store that has outgrown what was measured is to be measured again.
     measured = sql.SQL(
@@ -224,44 +235,52 @@ def _schema(config: PostgreSQLConfig, found: Database) -> Operation[Schema]:
     ).format(sql.Identifier(found.schema, "memorizz_bits"))
     bound = {"enough": ENOUGH_BITS, "schema": found.schema, "model": found.model_id}
     bits = yield from fetch(Query(measured.as_bytes(None), bound))
-    return Schema(
+    schema = Schema(
         found.schema,
         found.vector_schema,
         found.dimensions,
-        rows[0][0],
+        language,
         index="none",
         indexes=frozenset(cast("list[tuple[str, IndexKind]]", indexes)),
         on_invalid_text=config.on_invalid_text,
-        model_name=rows[0][1],
+        model_name=model,
         bits=frozenset(row[0] for row in bits if found.dimensions >= LEAST_BITS),
         model_id=found.model_id,
     )
+    return (yield from _use_model(schema, models)) if models else schema
 
 
-def use_model(schema: Schema, name: str, dimensions: int) -> Operation[Schema]:
-    """Return the schema for a provider with an embedder, after noting or checking whose vectors it holds."""
-    if dimensions != schema.dimensions:
+def _use_model(schema: Schema, models: Mapping[str, int]) -> Operation[Schema]:
+    """Return the schema for a provider with embedders, after checking whose vectors it holds.
+
+    Where nobody has said so yet, the first of the provider's models is noted.
+    """
+    name = schema.model_name or next(iter(models))
+    if name in models and models[name] != schema.dimensions:
         raise ConfigurationError(
-            f"vector dimension mismatch: the embedder {name!r} makes vectors of {dimensions} dimensions, schema "
-            f"{schema.name!r} holds {schema.dimensions}: use PostgreSQLConfig(embedding_dimensions={dimensions}) with "
-            "a schema of its own"
+            f"vector dimension mismatch: the embedder {name!r} makes vectors of {models[name]} dimensions, schema "
+            f"{schema.name!r} holds {schema.dimensions}: use PostgreSQLConfig(embedding_dimensions={models[name]}) "
+            "with a schema of its own"
         )
-    models = sql.Identifier(schema.name, "memorizz_embedding_models")
-    settings = sql.Identifier(schema.name, "memorizz_settings")
-    current = sql.SQL("(SELECT embedding_model FROM {})").format(settings)
-    read = sql.SQL("SELECT name FROM {} WHERE id = {}").format(models, current).as_bytes(None)
-    rows = yield from fetch(Query(read))
-    if rows[0][0] is None:
+    if schema.model_name is None:
         # Another program may do the same at the same time: the first one decides.
-        note = sql.SQL("UPDATE {} SET name = %(name)s WHERE id = {} AND name IS NULL").format(models, current)
-        yield from fetch(Query(note.as_bytes(None), {"name": name}))
-        rows = yield from fetch(Query(read))
-    if rows[0][0] != name:
-        raise ConfigurationError(
-            f"the vectors of schema {schema.name!r} were made by {rows[0][0]!r}, the embedder is {name!r}, and vectors "
-            f"of two models cannot be compared: use {rows[0][0]!r}, or another schema for {name!r}"
+        table, bound = (
+            sql.Identifier(schema.name, "memorizz_embedding_models"),
+            {"name": name, "model": schema.model_id},
         )
-    return replace(schema, model_name=name, embeds=True)
+        note = sql.SQL("UPDATE {} SET name = %(name)s WHERE id = %(model)s AND name IS NULL").format(table)
+        yield from fetch(Query(note.as_bytes(None), bound))
+        read = sql.SQL("SELECT name FROM {} WHERE id = %(model)s").format(table)
+        rows = yield from fetch(Query(read.as_bytes(None), bound))
+        return (yield from _use_model(replace(schema, model_name=rows[0][0]), models))
+    if name not in models:
+        given = " and ".join(map(repr, models))
+        raise ConfigurationError(
+            f"the vectors of schema {schema.name!r} were made by {name!r}, the embedder is {given}, and vectors of two "
+            f"models cannot be compared: use {name!r}, another schema for {given}, or change the model of this one "
+            "with `memorizz re-embed`"
+        )
+    return replace(schema, embedder=name)
 
 
 _INDEXES = b"""

@@ -166,14 +166,15 @@ def retrieve_by_query(
 
 def _with_meaning(search: Search, target: Store, filter: Filter) -> Operation[Search]:
     """Add the vector of the question, where there is an embedder; the names of speakers are cut out of it before."""
-    if not target.schema.embeds or search.words is None or not search.words.strip():
+    embedder = target.schema.embedder
+    if embedder is None or search.words is None or not search.words.strip():
         return search
     names: list[str] = []
     if search.names:
         rows = yield from fetch(queries.speakers(target, filter, search.names))
         names = [row[0] for row in rows]
-    vectors = yield Embed([without_names(search.words, names)], "query")
-    return replace(search, vector=target.vector(vectors[0]), names=names, names_cut=bool(names))
+    vectors = yield Embed([without_names(search.words, names)], "query", embedder)
+    return replace(search, vector=target.vector(vectors[0]), names=names, names_cut=True)
 
 
 @dataclass(frozen=True, slots=True)

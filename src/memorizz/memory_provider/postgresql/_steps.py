@@ -70,10 +70,14 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Embed:
-    """Texts for the provider's embedder, while no connection is held. Brings back one vector for each, in order."""
+    """Texts for an embedder, while no connection is held. Brings back one vector for each, in order.
+
+    `model` is the name of the one that the operation's vectors are of.
+    """
 
     texts: Sequence[str]
     kind: Literal["query", "document"]
+    model: str
 
 
 Statement = Query | Batch | Copy | Script

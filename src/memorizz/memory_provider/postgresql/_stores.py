@@ -52,6 +52,10 @@ class Row:
     is_new: bool
 
 
+# Ends the name of a column whose vectors are not searched.
+ASIDE = "_aside"
+
+
 def vector_column(model: int) -> str:
     """Return the name of the column that holds the vectors of an embedding model."""
     return EMBEDDING if model == 1 else f"{EMBEDDING}_{model}"
@@ -70,21 +74,23 @@ class Schema:
     index: IndexKind = "hnsw"
     indexes: frozenset[tuple[str, IndexKind]] = frozenset()
     on_invalid_text: InvalidText = "error"
-    # The model that made the vectors, where that is known; whether the provider has an embedder.
+    # The model that made the vectors, where that is known; the same where the provider has an embedder.
     model_name: str | None = None
-    embeds: bool = False
+    embedder: str | None = None
     # The stores whose bits were measured to keep what they must.
     bits: frozenset[str] = frozenset()
-    # The number of the embedding model whose columns are used; each model has its own.
+    # The number of the embedding model whose columns are used; each model has its own. Those of a model that is not
+    # searched, while another one takes its place, stand aside.
     model_id: int = 1
+    aside: bool = False
 
     @property
     def vector_column(self) -> str:
-        return vector_column(self.model_id)
+        return vector_column(self.model_id) + ASIDE * self.aside
 
     @property
     def bits_column(self) -> str:
-        return f"{self.vector_column}_bits"
+        return f"{vector_column(self.model_id)}_bits" + ASIDE * self.aside
 
     def store(self, memory_type: MemoryType | str) -> Store:
         """Return the store of a memory type; raises ConfigurationError for an unknown one."""

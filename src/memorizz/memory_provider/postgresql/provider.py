@@ -16,8 +16,9 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
 from memorizz.embeddings.base import Embedder, check_blocking, embed_blocking
-from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed
+from memorizz.errors import ConfigurationError, DatabaseError, MemorizzError, ProviderClosed, SchemaError
 from memorizz.memory_provider.base import Document, Filter, Hits, MemoryOperations, MemoryProvider, Ranking, StoreName
+from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql import _recall
 from memorizz.memory_provider.postgresql._driver import AnyConnection, connect, drive, make_pool, open_schema, perform
@@ -36,10 +37,19 @@ from memorizz.memory_provider.postgresql._embedding import embed_many
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
     NoneFree,
+    lacks_column,
     may_repeat,
     translated,
     translating,
     was_rolled_back,
+)
+from memorizz.memory_provider.postgresql._following import (
+    by_name,
+    call_again,
+    is_bound,
+    left_behind,
+    lengths,
+    unknown_vectors,
 )
 from memorizz.memory_provider.postgresql._steps import Batch, Embed, Operation, Step
 from memorizz.memory_provider.postgresql._stores import Schema
@@ -53,16 +63,19 @@ T = TypeVar("T")
 class _Methods(MemoryOperations):
     """Every method, once: for the provider and for its transaction."""
 
-    embedder: Embedder | None
+    _embedders: Mapping[str, Embedder]
 
     def _embed(self, step: Embed) -> Any:
-        """Ask the embedder; only operations that know of one do."""
-        assert self.embedder is not None
-        return embed_blocking(self.embedder, step.texts, step.kind)
+        """Ask the embedder of a model; only operations that know of one do."""
+        return embed_blocking(self._embedders[step.model], step.texts, step.kind)
 
     @abstractmethod
     def run(self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run an operation; each of its steps is a transaction of its own unless one is open."""
+
+    @abstractmethod
+    def following(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Make a call; again where the embedding model was changed under it, and it can be made again."""
 
     @abstractmethod
     def run_whole(
@@ -74,6 +87,9 @@ class _Methods(MemoryOperations):
         return self.run(operations.store, data, memory_store_type)
 
     def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
+        return self.following(self._store_many, documents, memory_store_type)
+
+    def _store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
         embedded = self.run(embed_many, documents, memory_store_type)
         return self.run_whole(operations.store_many, embedded, memory_store_type)
 
@@ -212,12 +228,16 @@ class _Methods(MemoryOperations):
 class Transaction(_Methods):
     """The methods of a provider inside one transaction over all stores: all or nothing."""
 
-    def __init__(self, schema: Schema, connection: AnyConnection, where: str, embedder: Embedder | None) -> None:
+    def __init__(
+        self, schema: Schema, connection: AnyConnection, where: str, embedders: Mapping[str, Embedder]
+    ) -> None:
         self._schema = schema
-        self.embedder = embedder
+        self._embedders = embedders
         self._connection = connection
         self._where = where
         self._over = False
+        # Why the schema is not the one that was read before.
+        self.schema_error: SchemaError | None = None
         # The steps of several threads are one after the other: what a pipeline brings is its own.
         self._one_step = threading.Lock()
 
@@ -227,15 +247,23 @@ class Transaction(_Methods):
 
     run_whole = run
 
+    def following(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        # A failed statement has broken the transaction: only the whole of it can be done again.
+        return call(*args, **kwargs)
+
     def _perform(self, step: Step) -> Any:
         if isinstance(step, Embed):
             return self._embed(step)
-        with self._one_step, translating(self._where):
-            self._check_open()
-            brought = perform(self._connection, step)
-            if isinstance(step, Batch) and step.undo is not None:
-                perform(self._connection, step.undo)
-            return brought
+        try:
+            with self._one_step, translating(self._where):
+                self._check_open()
+                brought = perform(self._connection, step)
+                if isinstance(step, Batch) and step.undo is not None:
+                    perform(self._connection, step.undo)
+                return brought
+        except SchemaError as error:
+            self.schema_error = error
+            raise
 
     def _check_open(self) -> None:
         if self._over:
@@ -256,7 +284,8 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
 
     pool: is used in place of one of its own, and left open by close().
     embedder: embeds documents that are stored with a `content` and no `embedding`, and questions that are a str; see
-        memorizz.embeddings. Its model is noted in the schema, which takes no other from then on.
+        memorizz.embeddings. Its model is noted in the schema, which takes no other from then on. Of several, the one
+        is used whose model the schema's vectors are of, also after `memorizz re-embed` has changed that.
 
     Raises ConnectionFailed where the server cannot be reached, SchemaError where the database lacks something,
     ConfigurationError where the vectors of the schema have another length.
@@ -267,12 +296,13 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
         config: PostgreSQLConfig | None = None,
         *,
         pool: ConnectionPool[Any] | None = None,
-        embedder: Embedder | None = None,
+        embedder: Embedder | Sequence[Embedder] | None = None,
     ) -> None:
         self.config = config if config is not None else default_config(pool)
-        self.embedder = embedder
-        if embedder is not None:
-            check_blocking(embedder)
+        self._embedders = by_name(embedder)
+        for each in self._embedders.values():
+            check_blocking(each)
+        self._reading = threading.Lock()
         self._pool_is_given = pool is not None
         self._server = server = None
         if pool is None and self.config.embedded_server is not None:
@@ -283,11 +313,11 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
             if pool is None:
                 conninfo = self.config.complete(server.acquire()) if server is not None else self.config.conninfo
                 with connect(self.config, conninfo) as connection:
-                    self._schema = open_schema(self.config, connection, self.embedder)
+                    self._schema = open_schema(self.config, connection, lengths(self._embedders))
                 own.append(pool := make_pool(self.config, server))
             else:
                 with translating(self.config.where), pool.connection() as connection:
-                    self._schema = open_schema(self.config, connection, self.embedder)
+                    self._schema = open_schema(self.config, connection, lengths(self._embedders))
         except BaseException:
             self._closing()
             raise
@@ -327,10 +357,20 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
         server has broken the transaction: where its error was caught in the block, the end of the block raises
         DatabaseError, for nothing was kept.
         """
+        schema = self._schema
+        try:
+            with self._transaction() as transaction:
+                yield transaction
+        except SchemaError as error:
+            raise call_again(self._follow(schema, error)) from error
+
+    @contextmanager
+    def _transaction(self) -> Generator[Transaction]:
+        """Open a transaction that knows nothing of a change of the embedding model."""
         of_caller: BaseException | None = None
         try:
             with self._connection() as connection, connection.transaction():
-                transaction = Transaction(self._schema, connection, self.config.where, self.embedder)
+                transaction = Transaction(self._schema, connection, self.config.where, self._embedders)
                 try:
                     yield transaction
                 except BaseException as error:
@@ -339,7 +379,8 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
                 finally:
                     transaction.end()
                 if connection.info.transaction_status == TransactionStatus.INERROR:
-                    raise DatabaseError("nothing of the transaction was kept: an operation in it had failed")
+                    lost = DatabaseError("nothing of the transaction was kept: an operation in it had failed")
+                    raise transaction.schema_error or lost
         except DriverError as error:
             if error is of_caller:
                 raise
@@ -371,7 +412,38 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
 
     def run(self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         self._check_open()
-        return drive(operation(self._schema, *args, **kwargs), self._perform)
+
+        def run_it(*args: P.args, **kwargs: P.kwargs) -> T:
+            return drive(operation(self._schema, *args, **kwargs), self._perform)
+
+        return self.following(run_it, *args, **kwargs)
+
+    def following(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        schema = self._schema
+        try:
+            return call(*args, **kwargs)
+        except SchemaError as error:
+            now = self._follow(schema, error)
+            if any(map(is_bound, [*args, *kwargs.values()])):
+                raise call_again(now) from error
+        return call(*args, **kwargs)
+
+    def _follow(self, schema: Schema, error: SchemaError) -> Schema:
+        """Read the schema again where its embedding model was changed; raises the error where it was not that."""
+        if not lacks_column(error):
+            raise error
+        with self._reading:
+            if self._schema is schema:
+                try:
+                    now = drive(migrate.opened(self.config, lengths(self._embedders)), self._perform)
+                except ConfigurationError as cause:
+                    raise left_behind(schema, cause) from error
+                if now is None or now.model_id == schema.model_id:
+                    raise error
+                if now.embedder is None:
+                    raise left_behind(schema, unknown_vectors(now)) from error
+                self._schema = now
+            return self._schema
 
     def run_whole(
         self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
@@ -381,7 +453,7 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
         pause, give_up = FIRST_PAUSE, time.monotonic() + RETRY_SECONDS
         while True:
             try:
-                with self.transaction() as transaction:
+                with self._transaction() as transaction:
                     return transaction.run(operation, *args, **kwargs)
             except MemorizzError as error:
                 if once or not was_rolled_back(error) or time.monotonic() + pause > give_up:
@@ -416,7 +488,7 @@ class PooledPostgreSQLProvider(PostgreSQLProvider):
         min_conn: int = 1,
         max_conn: int = 20,
         *,
-        embedder: Embedder | None = None,
+        embedder: Embedder | Sequence[Embedder] | None = None,
     ) -> None:
         config = config if config is not None else PostgreSQLConfig.auto()
         super().__init__(config.replace(min_size=min_conn, max_size=max_conn), embedder=embedder)

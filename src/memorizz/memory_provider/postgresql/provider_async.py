@@ -7,7 +7,7 @@ import os
 import time
 import weakref
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast
@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
 from memorizz.embeddings.base import AsyncEmbedder, Embedder, embed_awaiting
-from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed
+from memorizz.errors import ConfigurationError, DatabaseError, MemorizzError, ProviderClosed, SchemaError
 from memorizz.memory_provider.base import (
     AsyncMemoryOperations,
     AsyncMemoryProvider,
@@ -26,6 +26,7 @@ from memorizz.memory_provider.base import (
     Ranking,
     StoreName,
 )
+from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql import _recall
 from memorizz.memory_provider.postgresql._driver_async import (
@@ -51,10 +52,19 @@ from memorizz.memory_provider.postgresql._embedding import embed_many
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
     NoneFree,
+    lacks_column,
     may_repeat,
     translated,
     translating,
     was_rolled_back,
+)
+from memorizz.memory_provider.postgresql._following import (
+    by_name,
+    call_again,
+    is_bound,
+    left_behind,
+    lengths,
+    unknown_vectors,
 )
 from memorizz.memory_provider.postgresql._steps import Batch, Embed, Operation, Step
 from memorizz.memory_provider.postgresql._stores import Schema
@@ -68,18 +78,21 @@ T = TypeVar("T")
 class _Methods(AsyncMemoryOperations):
     """Every method, once: for the provider and for its transaction."""
 
-    embedder: Embedder | AsyncEmbedder | None
+    _embedders: Mapping[str, Embedder | AsyncEmbedder]
 
     async def _embed(self, step: Embed) -> Any:
-        """Ask the embedder; only operations that know of one do."""
-        assert self.embedder is not None
-        return await embed_awaiting(self.embedder, step.texts, step.kind)
+        """Ask the embedder of a model; only operations that know of one do."""
+        return await embed_awaiting(self._embedders[step.model], step.texts, step.kind)
 
     @abstractmethod
     async def run(
         self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run an operation; each of its steps is a transaction of its own unless one is open."""
+
+    @abstractmethod
+    async def following(self, call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Make a call; again where the embedding model was changed under it, and it can be made again."""
 
     @abstractmethod
     async def run_whole(
@@ -91,6 +104,9 @@ class _Methods(AsyncMemoryOperations):
         return await self.run(operations.store, data, memory_store_type)
 
     async def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
+        return await self.following(self._store_many, documents, memory_store_type)
+
+    async def _store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
         embedded = await self.run(embed_many, documents, memory_store_type)
         return await self.run_whole(operations.store_many, embedded, memory_store_type)
 
@@ -231,13 +247,19 @@ class AsyncTransaction(_Methods):
     """The methods of a provider inside one transaction over all stores: all or nothing."""
 
     def __init__(
-        self, schema: Schema, connection: AnyConnection, where: str, embedder: Embedder | AsyncEmbedder | None
+        self,
+        schema: Schema,
+        connection: AnyConnection,
+        where: str,
+        embedders: Mapping[str, Embedder | AsyncEmbedder],
     ) -> None:
         self._schema = schema
-        self.embedder = embedder
+        self._embedders = embedders
         self._connection = connection
         self._where = where
         self._over = False
+        # Why the schema is not the one that was read before.
+        self.schema_error: SchemaError | None = None
         # The steps of several tasks are one after the other: what a pipeline brings is its own.
         self._one_step = asyncio.Lock()
 
@@ -249,16 +271,24 @@ class AsyncTransaction(_Methods):
 
     run_whole = run
 
+    async def following(self, call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        # A failed statement has broken the transaction: only the whole of it can be done again.
+        return await call(*args, **kwargs)
+
     async def _perform(self, step: Step) -> Any:
         if isinstance(step, Embed):
             return await self._embed(step)
-        async with self._one_step:
-            with translating(self._where):
-                self._check_open()
-                brought = await perform(self._connection, step)
-                if isinstance(step, Batch) and step.undo is not None:
-                    await perform(self._connection, step.undo)
-                return brought
+        try:
+            async with self._one_step:
+                with translating(self._where):
+                    self._check_open()
+                    brought = await perform(self._connection, step)
+                    if isinstance(step, Batch) and step.undo is not None:
+                        await perform(self._connection, step.undo)
+                    return brought
+        except SchemaError as error:
+            self.schema_error = error
+            raise
 
     def _check_open(self) -> None:
         if self._over:
@@ -283,10 +313,11 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         config: PostgreSQLConfig | None = None,
         *,
         pool: AsyncConnectionPool[Any] | None = None,
-        embedder: Embedder | AsyncEmbedder | None = None,
+        embedder: Embedder | AsyncEmbedder | Sequence[Embedder | AsyncEmbedder] | None = None,
     ) -> None:
         self.config = config if config is not None else default_config(pool)
-        self.embedder = embedder
+        self._embedders = by_name(embedder)
+        self._reading = asyncio.Lock()
         self._given_pool = pool
         self._pool: AsyncConnectionPool[Any] | None = None
         self._schema: Schema | None = None
@@ -342,12 +373,12 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         if self._given_pool is not None:
             with translating(self.config.where):
                 async with self._given_pool.connection() as connection:
-                    self._schema = await open_schema(self.config, connection, self.embedder)
+                    self._schema = await open_schema(self.config, connection, lengths(self._embedders))
             self._pool = self._given_pool
             return
         conninfo = await self._conninfo()
         async with await connect(self.config, conninfo) as connection:
-            schema = await open_schema(self.config, connection, self.embedder)
+            schema = await open_schema(self.config, connection, lengths(self._embedders))
         self._pool = make_pool(self.config, self._server)
         await self._pool.open()
         self._schema = schema
@@ -390,10 +421,20 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         As PostgreSQLProvider.transaction.
         """
         schema, _ = await self._opened()
+        try:
+            async with self._transaction() as transaction:
+                yield transaction
+        except SchemaError as error:
+            raise call_again(await self._follow(schema, error)) from error
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncGenerator[AsyncTransaction]:
+        """Open a transaction that knows nothing of a change of the embedding model."""
+        schema, _ = await self._opened()
         of_caller: BaseException | None = None
         try:
             async with self._connection() as connection, connection.transaction():
-                transaction = AsyncTransaction(schema, connection, self.config.where, self.embedder)
+                transaction = AsyncTransaction(schema, connection, self.config.where, self._embedders)
                 try:
                     yield transaction
                 except BaseException as error:
@@ -402,7 +443,8 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
                 finally:
                     await transaction.end()
                 if connection.info.transaction_status == TransactionStatus.INERROR:
-                    raise DatabaseError("nothing of the transaction was kept: an operation in it had failed")
+                    lost = DatabaseError("nothing of the transaction was kept: an operation in it had failed")
+                    raise transaction.schema_error or lost
         except DriverError as error:
             if error is of_caller:
                 raise
@@ -431,8 +473,38 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
     async def run(
         self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
+        async def run_it(*args: P.args, **kwargs: P.kwargs) -> T:
+            schema, _ = await self._opened()
+            return await drive(operation(schema, *args, **kwargs), self._perform)
+
+        return await self.following(run_it, *args, **kwargs)
+
+    async def following(self, call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         schema, _ = await self._opened()
-        return await drive(operation(schema, *args, **kwargs), self._perform)
+        try:
+            return await call(*args, **kwargs)
+        except SchemaError as error:
+            now = await self._follow(schema, error)
+            if any(map(is_bound, [*args, *kwargs.values()])):
+                raise call_again(now) from error
+        return await call(*args, **kwargs)
+
+    async def _follow(self, schema: Schema, error: SchemaError) -> Schema:
+        """Read the schema again where its embedding model was changed; raises the error where it was not that."""
+        if not lacks_column(error):
+            raise error
+        async with self._reading:
+            if self._schema is schema:
+                try:
+                    now = await drive(migrate.opened(self.config, lengths(self._embedders)), self._perform)
+                except ConfigurationError as cause:
+                    raise left_behind(schema, cause) from error
+                if now is None or now.model_id == schema.model_id:
+                    raise error
+                if now.embedder is None:
+                    raise left_behind(schema, unknown_vectors(now)) from error
+                self._schema = now
+            return self._schema or schema
 
     async def run_whole(
         self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
@@ -442,7 +514,7 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         pause, give_up = FIRST_PAUSE, time.monotonic() + RETRY_SECONDS
         while True:
             try:
-                async with self.transaction() as transaction:
+                async with self._transaction() as transaction:
                     return await transaction.run(operation, *args, **kwargs)
             except MemorizzError as error:
                 if once or not was_rolled_back(error) or time.monotonic() + pause > give_up:

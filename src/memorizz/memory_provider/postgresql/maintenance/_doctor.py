@@ -13,7 +13,7 @@ from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _indexes, _migrate
 from memorizz.memory_provider.postgresql._migrate import Applied, Database
 from memorizz.memory_provider.postgresql._steps import Operation, Query, T, fetch
-from memorizz.memory_provider.postgresql._stores import IndexKind, Schema, vector_column
+from memorizz.memory_provider.postgresql._stores import ASIDE, IndexKind, Schema, vector_column
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 
 # Up to this size a table is counted; of a larger one the server's own estimate is taken.
@@ -69,7 +69,8 @@ class IndexFacts:
 
     `method` is btree, gin, hnsw, or halfvec for an hnsw index of half precision; `scans` is how often it was used since
     the server's statistics were reset; `being_built` says that somebody is at it; `condition` is what a partial index
-    covers, `memory_id` the memory whose own it is; `constraint` says that it keeps a rule and is more than speed.
+    covers, `memory_id` the memory whose own it is; `constraint` says that it keeps a rule and is more than speed;
+    `column` is that of the vectors in it.
     """
 
     name: str
@@ -83,7 +84,13 @@ class IndexFacts:
     ef_construction: int | None = None
     condition: str | None = None
     constraint: bool = False
+    column: str | None = None
     memory_id: str | None = None
+
+    @property
+    def aside(self) -> bool:
+        """Whether its vectors are of a model that is not searched."""
+        return (self.column or "").endswith(ASIDE)
 
     @property
     def left_over(self) -> bool:
@@ -223,7 +230,7 @@ def _missing(found: Database, stores: Sequence[StoreFacts], indexes: Sequence[In
 
 def vector_kind(indexes: Sequence[IndexFacts]) -> IndexKind | None:
     """Return the kind of the stores' vector indexes, None where no store has one."""
-    methods = {index.method for index in indexes if not _indexes.is_passing(index.name)}
+    methods = {index.method for index in indexes if not (index.aside or _indexes.is_passing(index.name))}
     return "hnsw" if "hnsw" in methods else "halfvec" if "halfvec" in methods else None
 
 
@@ -311,7 +318,9 @@ SELECT index.relname::text, store.relname::text,
         WHERE datname = current_database() AND (index_relid = index.oid OR index_relid IS NULL AND NOT indisvalid)),
     (SELECT option_value::int FROM pg_options_to_table(index.reloptions) WHERE option_name = 'm'),
     (SELECT option_value::int FROM pg_options_to_table(index.reloptions) WHERE option_name = 'ef_construction'),
-    pg_get_expr(indpred, indrelid), EXISTS (SELECT FROM pg_constraint WHERE conindid = index.oid) OR indisunique
+    pg_get_expr(indpred, indrelid), EXISTS (SELECT FROM pg_constraint WHERE conindid = index.oid) OR indisunique,
+    (SELECT attname::text FROM pg_depend JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
+        WHERE objid = index.oid AND refobjid = store.oid AND attname ~ '^embedding(_[0-9]+)?(_aside)?$')
 FROM pg_index
 JOIN pg_class AS index ON index.oid = indexrelid
 JOIN pg_class AS store ON store.oid = indrelid

@@ -11,6 +11,7 @@ from shlex import quote
 from memorizz.errors import SchemaError
 from memorizz.memory_provider.postgresql._indexes import VECTOR_INDEXES
 from memorizz.memory_provider.postgresql._migrate import check_versions
+from memorizz.memory_provider.postgresql._stores import vector_column
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.maintenance._doctor import Facts
 
@@ -258,7 +259,7 @@ def _is_local(config: PostgreSQLConfig) -> bool:
 def _vectors(facts: Facts, config: PostgreSQLConfig) -> Iterator[Finding]:
     dimensions = facts.database.dimensions
     many = _most_vectors(facts)
-    indexed = any(index.method in VECTOR_INDEXES for index in facts.indexes)
+    indexed = any(index.method in VECTOR_INDEXES and not index.aside for index in facts.indexes)
     if dimensions is not None and dimensions > 4000:
         yield Finding(
             Level.WARNING if many > _MANY_VECTORS else Level.NOTE,
@@ -286,7 +287,8 @@ def _vectors(facts: Facts, config: PostgreSQLConfig) -> Iterator[Finding]:
 
 
 def _indexes(facts: Facts, config: PostgreSQLConfig) -> Iterator[Finding]:
-    required = {f"{store.name}_embedding_idx" for store in facts.stores}
+    column = vector_column(facts.database.model_id)
+    required = {f"{store.name}_{column}_idx" for store in facts.stores}
     for index in facts.indexes:
         if index.being_built:
             yield Finding(

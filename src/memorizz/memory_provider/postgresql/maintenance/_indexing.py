@@ -23,7 +23,7 @@ class Job:
 
     `rows` are those that it will cover, None where they could not be counted; `memory` is what maintenance_work_mem
     should be for that, in bytes, 0 for what is no vector index. `mends` says that something invalid makes way for it,
-    `switches` that its kind becomes another.
+    `switches` that its kind becomes another, `aside` that its vectors are those of a model that is not searched yet.
     """
 
     action: Literal["create", "reindex", "replace"]
@@ -36,6 +36,7 @@ class Job:
     memory_id: str | None = None
     mends: bool = False
     switches: bool = False
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +71,11 @@ class Found:
         return _doctor.vector_kind(self.indexes) or _possible(self.dimensions)
 
     def schema(self, kind: IndexKind) -> Schema:
-        database = self.database
-        return Schema(
-            database.schema or "",
-            database.vector_schema or "",
-            self.dimensions,
-            index=kind,
-            model_id=database.model_id,
-        )
+        return schema_of(self.database, kind)
 
-    def table(self, name: str) -> Store:
-        return self.schema("none").store(name)
+    def table(self, name: str, aside: bool = False) -> Store:
+        """Return a store: with the vectors that are searched, or with those that stand aside."""
+        return schema_of(self.database, "none", aside).store(name)
 
     def chosen(self, store: str | None) -> list[StoreFacts]:
         """Return the facts of one store, or of all; raises ConfigurationError for one that does not exist."""
@@ -89,6 +84,18 @@ class Found:
 
     def index(self, name: str) -> IndexFacts | None:
         return next((each for each in self.indexes if each.name == name), None)
+
+
+def schema_of(database: Database, kind: IndexKind, aside: bool = False) -> Schema:
+    """Return the schema of a database that has one: with the vectors that are searched, or with those aside."""
+    return Schema(
+        database.schema or "",
+        database.vector_schema or "",
+        (database.aside_dimensions if aside else database.dimensions) or 0,
+        index=kind,
+        model_id=(database.aside_id or 0) if aside else database.model_id,
+        aside=aside,
+    )
 
 
 def look(database: Database) -> Operation[Found]:
@@ -102,12 +109,13 @@ def covered(found: Found) -> Operation[dict[str, int | None]]:
     stores = {store.name: store for store in found.stores}
     for index in found.indexes:
         store = stores[index.store]
-        if index.condition is None:
-            rows[index.name] = store.with_embedding if index.method in _indexes.VECTOR_INDEXES else store.rows
+        if index.condition is None and not index.aside:
+            is_vector = index.method in _indexes.VECTOR_INDEXES
+            rows[index.name] = store.with_embedding if is_vector else store.rows
         elif store.estimated:
             rows[index.name] = None
         else:
-            statement = _indexes.count_covered(found.table(index.store), index.method, index.condition)
+            statement = _indexes.count_covered(found.table(index.store, index.aside), index.method, index.condition)
             rows[index.name] = (yield from fetch(Query(statement)))[0][0]
     return rows
 
@@ -191,7 +199,9 @@ def again(found: Found, name: str | None, wanted: Wanted, default: HNSW, rows: d
         else [
             index
             for index in found.indexes
-            if index.method in _indexes.VECTOR_INDEXES and index.store in chosen and not _indexes.is_passing(index.name)
+            if index.method in _indexes.VECTOR_INDEXES
+            and index.store in chosen
+            and not (index.aside or _indexes.is_passing(index.name))
         ]
     )
     jobs: list[Job] = []
@@ -210,6 +220,33 @@ def again(found: Found, name: str | None, wanted: Wanted, default: HNSW, rows: d
     if not jobs:
         raise ConfigurationError("there is no vector index to make again: `memorizz index build` makes what is missing")
     return jobs
+
+
+def aside(found: Found, default: HNSW) -> list[Job]:
+    """Plan to make for the vectors that stand aside what indexes there are on those that are searched."""
+    jobs: list[Job] = []
+    dimensions = found.database.aside_dimensions or 0
+    stores = {store.name: store for store in found.stores}
+    for index in found.indexes:
+        searched = index.method in _indexes.VECTOR_INDEXES and not (index.aside or _indexes.is_passing(index.name))
+        if not searched or (kind := _for_length(index.method, dimensions)) == "none":
+            continue
+        table = found.table(index.store, aside=True)
+        of = index.memory_id
+        name = _indexes.embedding_index(table) if of is None else _indexes.memory_index(table, of)
+        there = found.index(name)
+        if there is not None and there.valid:
+            continue
+        hnsw = HNSW(index.m or default.m, index.ef_construction or default.ef_construction)
+        rows = stores[index.store].with_embedding
+        memory = hnsw.memory(kind, dimensions, rows or 0)
+        jobs.append(Job("create", name, index.store, kind, rows, memory, hnsw, of, mends=there is not None, aside=True))
+    return jobs
+
+
+def _for_length(kind: str, dimensions: int) -> str:
+    """Return the kind of vector index that comes nearest to one of other vectors."""
+    return kind if dimensions <= _indexes.MOST_DIMENSIONS[kind] else _possible(dimensions)
 
 
 def _job(
@@ -270,7 +307,7 @@ def _method(name: str) -> str:
 
 def make(found: Found, job: Job) -> Operation[None]:
     """Do a job; a replacement stands beside the old index until it takes its place."""
-    table = found.table(job.store)
+    table = found.table(job.store, job.aside)
     if job.action == "reindex":
         yield Script(_indexes.reindex(table, job.name).as_bytes(None))
         return
@@ -291,7 +328,7 @@ def _is_built_as(index: IndexFacts, hnsw: HNSW | None) -> bool:
 
 
 def _statement(found: Found, job: Job, name: str) -> bytes:
-    table = found.table(job.store)
+    table = found.table(job.store, job.aside)
     if job.hnsw is not None:
         kind: IndexKind = "halfvec" if job.kind == "halfvec" else "hnsw"
         made = _indexes.create_embedding(table, kind, job.hnsw, name, memory_id=job.memory_id, concurrently=True)

@@ -8,22 +8,21 @@ CREATE TABLE memorizz_migrations (
 );
 
 -- Which model made the vectors. `name` is NULL until a provider with an embedder opens the schema; a change of the
--- model adds a row.
+-- model adds a row. Which of them is searched, the columns say: those of the first are embedding and embedding_bits,
+-- those of number 2 embedding_2 and embedding_2_bits; what ends in _aside is not searched. `current_since` is NULL for
+-- one that has never been.
 CREATE TABLE memorizz_embedding_models (
     id integer GENERATED ALWAYS AS IDENTITY CONSTRAINT memorizz_embedding_models_pkey PRIMARY KEY,
     name text,
     dimensions integer NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    current_since timestamptz
 );
-INSERT INTO memorizz_embedding_models (dimensions) VALUES ({dimensions});
+INSERT INTO memorizz_embedding_models (dimensions, current_since) VALUES ({dimensions}, now());
 
-CREATE TABLE memorizz_settings (
-    text_search_config text NOT NULL,
-    embedding_model integer NOT NULL
-        CONSTRAINT memorizz_settings_embedding_model_fkey REFERENCES memorizz_embedding_models
-);
+CREATE TABLE memorizz_settings (text_search_config text NOT NULL);
 CREATE UNIQUE INDEX memorizz_settings_one_row ON memorizz_settings ((true));
-INSERT INTO memorizz_settings SELECT {language}, id FROM memorizz_embedding_models;
+INSERT INTO memorizz_settings VALUES ({language});
 
 -- How many of the nearest the bits of a store's vectors kept when that was measured; without a row they are not used.
 CREATE TABLE memorizz_bits (
