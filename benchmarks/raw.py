@@ -25,6 +25,7 @@ from benchmarks.data import Document
 COLUMNS = "d.id, d.data, d.name, d.memory_id, d.content, d.importance_score, d.metadata, d.created_at, d.updated_at"
 LIVE = "(d.expires_at IS NULL OR d.expires_at > now())"
 _TYPES = ("uuid", "jsonb", "text", "text", "text", "float8", "jsonb", "timestamptz", "timestamptz")
+_BIT = 1560  # the type's oid, the same everywhere
 _WRITTEN = ("id", "data", "name", "memory_id", "content", "importance_score", "metadata", "created_at", "updated_at")
 
 
@@ -41,9 +42,9 @@ class Statements:
         def text(template: str, table: str = "long_term_memory") -> str:
             return sql.SQL(template).format(table=sql.Identifier(schema, table)).as_string()
 
-        columns = ", ".join((*_WRITTEN, "embedding"))
+        columns = ", ".join((*_WRITTEN, "embedding", "embedding_bits"))
         self.store = text(
-            f"INSERT INTO {{table}} ({columns}) VALUES (%b, %b::jsonb, %b, %b, %b, %b, %b::jsonb, %b, %b, %b)",
+            f"INSERT INTO {{table}} ({columns}) VALUES (%b, %b::jsonb, %b, %b, %b, %b, %b::jsonb, %b, %b, %b, %b)",
             "short_term_memory",
         )
         self.copy = text(f"COPY {{table}} ({columns}) FROM STDIN (FORMAT BINARY)", "short_term_memory")
@@ -75,6 +76,23 @@ class _VectorDumper(Dumper):
         return len(obj).to_bytes(2) + b"\0\0" + obj.astype(">f4").tobytes()
 
 
+class Bits:
+    """The signs of a vector."""
+
+    def __init__(self, vector: np.ndarray) -> None:
+        self.vector = vector
+
+
+class _BitsDumper(Dumper):
+    """Send signs as PostgreSQL's bit(n), in binary."""
+
+    format = Format.BINARY
+    oid = _BIT
+
+    def dump(self, obj: Bits) -> bytes:
+        return len(obj.vector).to_bytes(4) + np.packbits(obj.vector > 0).tobytes()
+
+
 def adapt(connection: Connection[Any]) -> None:
     _register(connection, TypeInfo.fetch(connection, "vector"))
 
@@ -86,6 +104,7 @@ async def _adapt_async(connection: AsyncConnection[Any]) -> None:
 def _register(connection: Connection[Any] | AsyncConnection[Any], vector: TypeInfo | None) -> None:
     assert vector is not None
     vector.register(connection)
+    connection.adapters.register_dumper(Bits, _BitsDumper)
     connection.adapters.register_dumper(np.ndarray, type("VectorDumper", (_VectorDumper,), {"oid": vector.oid}))
 
 
@@ -134,7 +153,7 @@ class Raw:
     def store_many(self, documents: Sequence[Document]) -> list[str]:
         rows = [_row(document) for document in documents]
         with self._pool.connection() as connection, connection.cursor().copy(self._statements.copy) as copy:
-            copy.set_types([*_TYPES, connection.adapters.types["vector"].oid])
+            copy.set_types([*_TYPES, connection.adapters.types["vector"].oid, _BIT])
             for row in rows:
                 copy.write_row(row)
         return [str(row[0]) for row in rows]
@@ -218,6 +237,7 @@ def _row(document: Document) -> tuple[Any, ...]:
         document["created_at"],
         document["created_at"],
         document["embedding"],
+        Bits(document["embedding"]),
     )
 
 
