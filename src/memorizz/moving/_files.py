@@ -100,7 +100,7 @@ def _translated(file: File, what: str) -> Generator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
             raise StorageFull(
-                f"no room is left to write {name_of(file)} ({error.strerror}); nothing is left of it"
+                f"no room to write {name_of(file)} ({error.strerror}): make room, or write elsewhere"
             ) from error
         reason = error.strerror or str(error)
         raise ConfigurationError(f"{name_of(file)} cannot be {what}: {reason}") from error
