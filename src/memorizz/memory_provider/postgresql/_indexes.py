@@ -174,6 +174,42 @@ def take_place(store: Store, name: str, lock_seconds: float) -> sql.Composed:
     )
 
 
+# What the column of the vectors says while its index is put off; the rest says how it is to be built.
+_PUT_OFF = "memorizz: the vector index is put off, "
+
+
+def put_off(store: Store, kind: str, hnsw: HNSW, lock_seconds: float) -> sql.Composed:
+    """Return the statements that drop a store's vector index and note in the catalogs how to build it again."""
+    return sql.SQL("SET LOCAL lock_timeout = {wait}; DROP INDEX {index}; {note}").format(
+        wait=sql.Literal(round(lock_seconds * 1000)),
+        index=_index(store, embedding_index(store)),
+        note=_note(store, f"{_PUT_OFF}{kind} m={hnsw.m} ef_construction={hnsw.ef_construction}"),
+    )
+
+
+def built(store: Store) -> sql.Composed:
+    """Return the statement that takes the note of an index that was put off away."""
+    return _note(store, None)
+
+
+def _note(store: Store, text: str | None) -> sql.Composed:
+    column = sql.Identifier(store.schema.name, store.name, store.schema.vector_column)
+    return sql.SQL("COMMENT ON COLUMN {} IS {}").format(column, sql.Literal(text))
+
+
+NOTE = b"""
+SELECT col_description(attrelid, attnum) FROM pg_attribute
+JOIN pg_class ON pg_class.oid = attrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE nspname = %(schema)s AND relname = %(store)s AND attname = %(column)s
+"""
+
+
+def noted(text: str | None) -> tuple[str, HNSW] | None:
+    """Return the kind and the parameters of an index that was put off, None where the column says nothing of one."""
+    found = re.fullmatch(re.escape(_PUT_OFF) + r"(\w+) m=(\d+) ef_construction=(\d+)", text or "")
+    return found and (found[1], HNSW(int(found[2]), int(found[3])))
+
+
 def _index(store: Store, name: str) -> sql.Identifier:
     return sql.Identifier(store.schema.name, name)
 

@@ -8,7 +8,7 @@ import time
 import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import datetime
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
@@ -18,6 +18,7 @@ from psycopg_pool import ConnectionPool
 from memorizz.embeddings.base import Embedder, check_blocking, embed_blocking
 from memorizz.errors import ConfigurationError, DatabaseError, MemorizzError, ProviderClosed, SchemaError
 from memorizz.memory_provider.base import Document, Filter, Hits, MemoryOperations, MemoryProvider, Ranking, StoreName
+from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql import _recall
@@ -322,6 +323,15 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
             self._closing()
             raise
         self._pool = pool
+
+    @contextmanager
+    def loading(self, memory_store_type: StoreName, watch: Callable[[float], None] | None = None) -> Generator[None]:
+        from memorizz.memory_provider.postgresql import maintenance
+
+        store = MemoryType.of(memory_store_type)
+        # A pool that was given does not say how to connect for so long.
+        with nullcontext() if self._pool_is_given else maintenance.loading(self.config, store, watch):
+            yield
 
     @property
     def location(self) -> str:

@@ -4,6 +4,7 @@ _maintenance.py   Maintenance: one connection to a database in any state
 _doctor.py        what is looked at: the facts
 _findings.py      what is wrong with them, and what to do
 _indexing.py      indexes that are wanted, built, replaced, dropped
+_loading.py       the vector index put off while a store is loaded
 """
 
 from memorizz.memory_provider.postgresql._indexes import Progress
@@ -11,6 +12,7 @@ from memorizz.memory_provider.postgresql._migrate import Database, Migration
 from memorizz.memory_provider.postgresql.maintenance._doctor import Facts, IndexFacts, StoreFacts
 from memorizz.memory_provider.postgresql.maintenance._findings import Finding, Level
 from memorizz.memory_provider.postgresql.maintenance._indexing import Job
+from memorizz.memory_provider.postgresql.maintenance._loading import loading
 from memorizz.memory_provider.postgresql.maintenance._maintenance import Made, Maintenance
 
 __all__ = [
@@ -25,4 +27,5 @@ __all__ = [
     "Migration",
     "Progress",
     "StoreFacts",
+    "loading",
 ]

@@ -85,6 +85,11 @@ class Found:
     def index(self, name: str) -> IndexFacts | None:
         return next((each for each in self.indexes if each.name == name), None)
 
+    def lacks(self, job: Job) -> bool:
+        """Say whether an index is still to be made."""
+        index = self.index(job.name)
+        return index is None or not index.valid
+
 
 def schema_of(database: Database, kind: IndexKind, aside: bool = False) -> Schema:
     """Return the schema of a database that has one: with the vectors that are searched, or with those aside."""
@@ -356,6 +361,38 @@ def size(found: Found, job: Job) -> Operation[int]:
     """Return how large the index of a job is, in bytes."""
     now = yield from _doctor.indexes(found.database)
     return sum(index.bytes for index in now if index.name == job.name)
+
+
+# --- put off while a store is loaded ------------------------------------------------------------------------------
+
+
+def put_off(found: Found, name: str, lock_seconds: float) -> Operation[None]:
+    """Drop the vector index of a store that is empty, and note it; the caller runs this in one transaction."""
+    (store,) = found.chosen(name)
+    index = found.index(_indexes.embedding_index(found.table(name)))
+    if index is None or not index.valid or store.rows != 0 or store.estimated:
+        return
+    assert index.m is not None
+    assert index.ef_construction is not None
+    hnsw = HNSW(index.m, index.ef_construction)
+    yield Script(_indexes.put_off(found.table(name), index.method, hnsw, lock_seconds).as_bytes(None))
+
+
+def that_was_put_off(found: Found, name: str) -> Operation[Job | None]:
+    """Return the job to build the index of a store that was put off, None where there is none."""
+    table = found.table(name)
+    bound = {"schema": found.database.schema, "store": name, "column": table.schema.vector_column}
+    rows = yield from fetch(Query(_indexes.NOTE, bound))
+    noted = _indexes.noted(rows[0][0] if rows else None)
+    if noted is None:
+        return None
+    kind, hnsw = noted
+    index = _indexes.embedding_index(table)
+    return _job("create", found, found.chosen(name)[0], index, kind, hnsw, found.index(index))
+
+
+def note_built(found: Found, name: str) -> Operation[None]:
+    yield Script(_indexes.built(found.table(name)).as_bytes(None))
 
 
 def removable(found: Found, name: str | None) -> list[IndexFacts]:

@@ -170,6 +170,22 @@ class Maintenance:
                 size = self._run(_indexing.size(found, job))
                 yield Made(job, size, round(time.perf_counter() - started, 3), notices)
 
+    def put_off(self, store: str) -> None:
+        """Drop the vector index of a store that is empty; the catalogs note how `build_put_off` is to build it."""
+        with self._connection.transaction():
+            self._run(_indexing.put_off(self._look(), store, _SWAP_LOCK_SECONDS))
+
+    def build_put_off(self, store: str, watch: Callable[[float], None] | None = None) -> None:
+        """Build the vector index of a store that was put off; `watch` is told the part that is done, from 0 to 1."""
+        found = self._look()
+        job = self._run(_indexing.that_was_put_off(found, store))
+        if job is None:
+            return
+        tell: Watch | None = None if watch is None else lambda _, progress: watch(progress.share or 0.0)
+        for _ in self.make([job] if found.lacks(job) else [], watch=tell):
+            pass
+        self._run(_indexing.note_built(found, store))
+
     def plan_drop(self, name: str | None = None) -> list[IndexFacts]:
         """Return the index of a name, or without one all that interrupted builds have left invalid.
 

@@ -1,0 +1,29 @@
+"""A store that is being loaded: its vector index is put off while it is empty, and built at once when all is there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from memorizz.errors import DatabaseError, OperationTimeout
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.maintenance._maintenance import Maintenance
+
+logger = logging.getLogger("memorizz.postgresql")
+
+
+@contextmanager
+def loading(config: PostgreSQLConfig, store: MemoryType, watch: Callable[[float], None] | None) -> Generator[None]:
+    """Put off the vector index of a store that is empty, and build it when the block has ended without an error."""
+    with Maintenance(config) as maintenance:
+        try:
+            maintenance.put_off(store.value)
+        except (DatabaseError, OperationTimeout) as error:
+            # It is another user's, or somebody uses it: then each document enters it by itself.
+            logger.info("the vector index of %s is kept while it is loaded: %s", store.value, error)
+    yield
+    # The block may have taken hours, in which a connection may break.
+    with Maintenance(config) as maintenance:
+        maintenance.build_put_off(store.value, watch)
