@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
@@ -131,27 +131,6 @@ def waiting(text: str) -> Generator[None]:
         return
     with errors.status(Text(plain(text), "dim")):
         yield
-
-
-@contextmanager
-def progress(doing: str) -> Generator[Callable[[str, int], None] | None]:
-    """Give what shows how far something is, called with a name and a number; None where stderr is no terminal."""
-    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    errors = Console(stderr=True, markup=False)
-    if not errors.is_terminal:
-        yield None
-        return
-    columns = SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=errors, transient=True) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(name: str, done: int) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(f"{doing} {plain(name)}", total=None)
-            bars.update(tasks[name], completed=done)
-
-        yield show
 
 
 def when(moment: datetime) -> str:

@@ -37,7 +37,7 @@ def export(
     Programs may read and store meanwhile; what they store while it runs may be in the file or not.
     """
     from memorizz import moving
-    from memorizz.cli import _show
+    from memorizz.cli import _move_page
     from memorizz.errors import ConfigurationError
 
     to_stdout = file == "-"
@@ -46,13 +46,13 @@ def export(
     if to_stdout and sys.stdout.isatty() and format not in (None, "jsonl"):
         raise ConfigurationError(f"{format} is not for a terminal: name a FILE, or a program to pipe it to")
     settings = config(dsn, schema, embedded, auto_migrate=False)
-    with memories(settings) as provider, _show.progress("exporting") as progress:
+    with memories(settings) as provider, _move_page.watching() as watch:
         if not to_stdout:
-            counts = moving.export(provider, file, stores=store, format=format, force=force, progress=progress)
+            counts = moving.export(provider, file, stores=store, format=format, force=force, progress=watch)
         else:
             # Not sys.stdout's own buffer, which Python would write once more at its end where nobody reads any more.
             with open(sys.stdout.fileno(), "wb", closefd=False) as out:
-                moving.export(provider, out, stores=store, format=format, progress=progress)
+                moving.export(provider, out, stores=store, format=format, progress=watch)
             return
     _report(settings, counts, file, as_json)
 
@@ -79,7 +79,7 @@ def import_(
     Refuses stores that hold memories, unless --merge or --replace is said.
     """
     from memorizz import moving
-    from memorizz.cli import _show
+    from memorizz.cli import _move_page
     from memorizz.errors import ConfigurationError
 
     if merge and replace:
@@ -89,11 +89,11 @@ def import_(
     existing: Any = "merge" if merge else "replace" if replace else "refuse"
     source: str | IO[bytes] = sys.stdin.buffer if file == "-" else file
     settings = config(dsn, schema, embedded)
-    with moving.opened(source) as found, _show.progress("importing") as progress:
+    with moving.opened(source) as found, _move_page.watching() as watch:
         dimensions = None if without_embeddings else found.manifest.dimensions
         with receiving(settings, dimensions) as provider:
             counts = found.load(
-                provider, stores=store, existing=existing, embeddings=not without_embeddings, progress=progress
+                provider, stores=store, existing=existing, embeddings=not without_embeddings, progress=watch
             )
     _report(settings, counts, file, as_json)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal, Self, TypeGuard
+from typing import Any, ClassVar, Literal, Self, TypeGuard
 
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.memory_type import MemoryType
@@ -33,12 +33,13 @@ class Ranking:
     A hit's score is the sum of its parts. With `embedding` alone and no other part it is the cosine similarity.
 
     meaning: times the cosine similarity to the query's vector.
-    words: times the text score (ts_rank) as a share of the best one. None is 0.3, and 1 where no vector ranks.
+    words: times the text score (ts_rank) as a share of the best one. None is 0.3 where the embedder got the
+        question, 0.6 where the query brings its vector, 1 where no vector ranks.
     fusion: "score" adds the parts as above; "rrf" puts 1 / (10 + rank) in the place of either share (reciprocal rank
         fusion, Cormack et al. 2009).
     speaker: for a document whose `role` the query names. None is 0.05 for conversations where the name was cut out of
         the text that the embedder got, else 0.
-    session: times the mean of the three best scores in the same `conversation_id`. None is 0.2 for conversations.
+    session: times the best score in the same `conversation_id`. None is 0.4 for conversations.
     recency: times 0.5 ** (age in days / half_life); the age of `timestamp`, or else of `created_at`.
     importance: times `importance_score`.
 
@@ -285,6 +286,9 @@ class About(ABC):
 
 class MemoryProvider(MemoryOperations, About):
     """A store of memories, on the blocking face. A context manager that closes itself."""
+
+    # Whether it has transactions, and they may hold any number of documents.
+    has_large_transactions: ClassVar[bool] = False
 
     @contextmanager
     def loading(self, memory_store_type: StoreName, watch: Callable[[float], None] | None = None) -> Generator[None]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import IO, Literal
+from typing import IO, Any, cast
 
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider._documents import EMBEDDING, batches
@@ -18,11 +18,12 @@ from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.moving import _lines, _parquet
 from memorizz.moving._files import File, Format, compressing, reading, writing
 from memorizz.moving._manifest import Entry, Manifest
+from memorizz.moving._report import Existing, Phase, Progress
 from memorizz.moving._streams import Stored
 
-Existing = Literal["refuse", "merge", "replace"]
-# Called with the store and the number of its documents that have passed.
-Progress = Callable[[MemoryType, int], None]
+Watch = Callable[[Progress], None]
+# So many documents pass between two reports of progress.
+_STEP = 500
 
 
 def export(
@@ -32,7 +33,7 @@ def export(
     stores: Iterable[StoreName] | None = None,
     format: str | None = None,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: Watch | None = None,
 ) -> dict[MemoryType, int]:
     """Write memories into a file, and return how many documents of each store.
 
@@ -44,20 +45,22 @@ def export(
     format: "jsonl", "jsonl.gz", "jsonl.zst" or "parquet"; by default what the file's name ends with, "jsonl" for a
         stream.
     force: replace a file that exists.
-    progress: called with a store and the number of its documents so far, after each of them.
+    progress: is called after every 500 documents, and at the end of each store.
 
     Documents whose `expires_at` has passed are in no read, and so not in the file. Raises ConfigurationError for a file
     that exists or cannot be written, StorageFull where the disk has no room.
     """
     stored, chosen = Stored(source), _chosen(stores, MemoryType)
     written_as = Format.of(format, file)
-    manifest = Manifest.now(chosen, stored.embedding_dimensions, stored.embedding_model)
-    entries = _watched(((store, document) for store in chosen for document in stored.documents(store)), progress)
+    counts = {store: stored.count(store) for store in chosen}
+    manifest = Manifest.now(counts, stored.embedding_dimensions, stored.embedding_model)
+    entries = ((store, document) for store in chosen for document in stored.documents(store))
+    watched = _watched(entries, "exporting", counts, progress)
     with writing(file, force) as out:
         if written_as is Format.PARQUET:
-            return _parquet.write(out, manifest, entries).counts
+            return _parquet.write(out, manifest, watched).counts
         with compressing(out, written_as) as compressed:
-            return _lines.write(compressed, manifest, entries).counts
+            return _lines.write(compressed, manifest, watched).counts
 
 
 def load(
@@ -67,20 +70,20 @@ def load(
     stores: Iterable[StoreName] | None = None,
     existing: Existing = "refuse",
     embeddings: bool = True,
-    progress: Progress | None = None,
+    progress: Watch | None = None,
 ) -> dict[MemoryType, int]:
     """Read memories out of a file that `export` has written, and return how many documents of each store.
 
     All or nothing: a file that is cut off, altered or of another version leaves the target as it was, in one
-    transaction where the provider has such, else by reading the file to its end first. Ids, times and embeddings are
-    kept as they are.
+    transaction in PostgreSQL, elsewhere by checking all of it first; there a server that fails in the middle leaves
+    what was stored until then, and the same import with "merge" completes it. Ids, times and embeddings are kept.
 
     file: a path, or a binary stream to read from; the format is told from what is in it.
     stores: all that are in the file by default.
     existing: what is done where these stores hold documents: "refuse", "merge" the file's into them as `store` does, or
         "replace" all of them.
     embeddings: False leaves them out; a provider with an embedder then makes its own.
-    progress: called with a store and the number of its documents so far, after each of them.
+    progress: is called after every 500 documents, and at the end of each store.
 
     Raises InvalidFile, with the place in the file; ConfigurationError where the target holds documents, or vectors of
     another length or model.
@@ -115,7 +118,7 @@ class ExportFile:
         stores: Iterable[StoreName] | None = None,
         existing: Existing = "refuse",
         embeddings: bool = True,
-        progress: Progress | None = None,
+        progress: Watch | None = None,
     ) -> dict[MemoryType, int]:
         """Do what the function `load` does."""
         if existing not in ("refuse", "merge", "replace"):
@@ -123,7 +126,8 @@ class ExportFile:
         chosen = _chosen(stores, self.manifest.stores)
         if embeddings:
             _check_embeddings(self.manifest, self.name, target)
-        entries = _watched((entry for entry in self._entries if entry[0] in chosen), progress)
+        wanted = (entry for entry in self._entries if entry[0] in chosen)
+        entries = _watched(wanted, "importing", self.manifest.stores, progress)
         with _whole(target, entries) as (provider, known):
             _make_room(provider, chosen, existing)
             return _store(provider, chosen, known, embeddings)
@@ -139,13 +143,18 @@ def _chosen(stores: Iterable[StoreName] | None, there: Iterable[MemoryType]) -> 
     return chosen
 
 
-def _watched(entries: Iterable[Entry], progress: Progress | None) -> Iterator[Entry]:
-    counts: dict[MemoryType, int] = {}
-    for store, document in entries:
-        counts[store] = counts.get(store, 0) + 1
-        yield store, document
-        if progress is not None:
-            progress(store, counts[store])
+def _watched(
+    entries: Iterable[Entry], phase: Phase, totals: Mapping[MemoryType, int], watch: Watch | None
+) -> Iterator[Entry]:
+    for store, group in groupby(entries, key=itemgetter(0)):
+        done = 0
+        for entry in group:
+            yield entry
+            done += 1
+            if watch is not None and done % _STEP == 0:
+                watch(Progress(phase, store.value, done, totals[store]))
+        if watch is not None:
+            watch(Progress(phase, store.value, done, totals[store]))
 
 
 # --- into a provider ----------------------------------------------------------------------------------------------
@@ -155,11 +164,10 @@ def _watched(entries: Iterable[Entry], progress: Progress | None) -> Iterator[En
 def _whole(target: MemoryProvider, entries: Iterator[Entry]) -> Generator[tuple[MemoryOperations, Iterator[Entry]]]:
     """Give where to store entries, and the entries, so that a fault in one of them leaves the target as it was.
 
-    Where the target has no transactions, all of them are read and checked before the first one is stored.
+    Where the target has no transaction for that, all are read and checked before the first one is stored.
     """
-    transaction = getattr(target, "transaction", None)
-    if transaction is not None:
-        with transaction() as provider:
+    if target.has_large_transactions:
+        with cast(Any, target).transaction() as provider:
             yield provider, entries
         return
     with tempfile.TemporaryFile(prefix="memorizz-") as file:

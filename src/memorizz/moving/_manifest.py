@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Self, cast
 
-from memorizz.errors import ConfigurationError, InvalidFile
+from memorizz.errors import InvalidFile
 from memorizz.memory_provider.base import Document
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.moving._streams import Checksum
@@ -23,20 +23,23 @@ VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What is known of an export before its first document."""
+    """What is known of an export before its first document.
+
+    stores: how many documents each store had when the export began; what they are in the end stands behind them.
+    """
 
     software: str
     exported_at: str
-    stores: tuple[MemoryType, ...]
+    stores: Mapping[MemoryType, int]
     dimensions: int | None
     model: str | None
 
     @classmethod
-    def now(cls, stores: Iterable[MemoryType], dimensions: int | None, model: str | None) -> Self:
+    def now(cls, stores: Mapping[MemoryType, int], dimensions: int | None, model: str | None) -> Self:
         return cls(
             software=f"memorizz-postgresql {version('memorizz-postgresql')}",
             exported_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            stores=tuple(stores),
+            stores=stores,
             dimensions=dimensions,
             model=model,
         )
@@ -61,11 +64,11 @@ class Manifest:
             return cls(
                 software=str(noted["software"]),
                 exported_at=str(noted["exported_at"]),
-                stores=tuple(map(MemoryType.of, noted["stores"])),
+                stores={MemoryType.of(store): int(count) for store, count in noted["stores"].items()},
                 dimensions=noted["dimensions"],
                 model=noted["model"],
             )
-        except (KeyError, TypeError, ConfigurationError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InvalidFile(file, where, f"the manifest is incomplete: {error}") from error
 
 

@@ -11,12 +11,12 @@ from memorizz.memory_provider._documents import EMBEDDING, ID_KEYS
 from memorizz.memory_provider.base import Document
 
 Existing = Literal["refuse", "merge", "replace"]
-Phase = Literal["reading", "copying", "indexing", "verifying"]
+Phase = Literal["reading", "copying", "indexing", "verifying", "exporting", "importing"]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a copy has come: `done` of `total` documents in one phase of one store.
+    """How far a move has come: `done` of `total` documents in one phase of one store.
 
     While the vector index is built, `total` is 1, and `done` the part of it that is finished.
     """

@@ -292,6 +292,8 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
     ConfigurationError where the vectors of the schema have another length.
     """
 
+    has_large_transactions = True
+
     def __init__(
         self,
         config: PostgreSQLConfig | None = None,
