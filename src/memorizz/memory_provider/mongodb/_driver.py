@@ -20,7 +20,7 @@ from memorizz.memory_provider.mongodb._driver_shared import (
     logger,
     sent,
 )
-from memorizz.memory_provider.mongodb._errors import DriverError, Refused, is_race, translated, translating
+from memorizz.memory_provider.mongodb._errors import DriverError, Refused, connecting, is_race, translated, translating
 from memorizz.memory_provider.mongodb._steps import Command, Read, Record, Step, Write
 from memorizz.memory_provider.mongodb.config import MongoDBConfig
 
@@ -32,7 +32,7 @@ class Connection:
 
     def __init__(self, config: MongoDBConfig) -> None:
         self._where = config.where
-        with translating(self._where):
+        with connecting(self._where):
             self._client: MongoClient[Record] = MongoClient(config.uri, **client_options(config))
             self._database = self._client.get_database(config.db_name, codec_options=CODEC)
 

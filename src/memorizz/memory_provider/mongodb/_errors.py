@@ -13,6 +13,7 @@ from memorizz.errors import (
     ConfigurationError,
     ConnectionFailed,
     DatabaseError,
+    FilterError,
     InvalidDocument,
     MemorizzError,
     OperationTimeout,
@@ -28,7 +29,7 @@ Refused = errors.OperationFailure
 # The server's codes, https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 _UNAUTHORIZED, _AUTHENTICATION_FAILED, _ATLAS = 13, 18, 8000
 _NO_DISK, _DUPLICATE_KEY = 14031, 11000
-_TOO_LARGE = (10334, 17419, 17420, 2)
+_TOO_LARGE = (10334, 17419, 17420)
 
 _TOO_LARGE_REASON = "it is larger than the 16 MB that MongoDB holds in one document; store its parts by themselves"
 
@@ -37,6 +38,8 @@ def translated(error: Exception, where: str) -> MemorizzError:
     """Return the memorizz error for a driver error; `where` names the server without a secret."""
     text = _text(error)
     if isinstance(error, errors.DocumentTooLarge):
+        if text.startswith("aggregate"):
+            return FilterError("the query is larger than the 16 MB that MongoDB takes: ask for less at once")
         return InvalidDocument("", _TOO_LARGE_REASON)
     if isinstance(error, errors.WaitQueueTimeoutError):
         return PoolTimeout(f"no pooled connection became free in time: raise maxPoolSize in the uri ({where})")
@@ -66,7 +69,7 @@ def _refused(error: errors.OperationFailure, text: str, where: str) -> MemorizzE
         return DatabaseError(f"this user lacks a right: have the owner grant it ({text}; {where})")
     if code == _NO_DISK:
         return StorageFull(f"the server has no room left: make room, then try again ({text}; {where})")
-    if code in _TOO_LARGE and "larg" in text.lower():
+    if code in _TOO_LARGE:
         return InvalidDocument("", _TOO_LARGE_REASON)
     return DatabaseError(f"{type(error).__name__} {code}: {text}")
 
@@ -82,7 +85,16 @@ def translating(where: str) -> Generator[None]:
     """Raise driver errors as memorizz errors, the original as the cause."""
     try:
         yield
-    except errors.InvalidURI:
+    except DriverError as error:
+        raise translated(error, where) from error
+
+
+@contextmanager
+def connecting(where: str) -> Generator[None]:
+    """Raise what the driver says of a uri as errors of this library."""
+    try:
+        yield
+    except (errors.InvalidURI, ValueError):
         # The driver's message quotes the uri at times, and the uri may hold a password.
         raise ConfigurationError(
             "uri is no connection string that the driver takes: expected mongodb://user:password@host:port/?options "

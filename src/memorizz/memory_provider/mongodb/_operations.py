@@ -71,7 +71,7 @@ def update_by_id(database: Database, id: Any, data: Mapping[str, Any], memory_st
         return False
     if given_id(data) not in (None, name):
         raise InvalidDocument("id", f"the data has the id {given_id(data)!r}, the document to update is {name!r}")
-    changed = yield from change(target.name, queries.updated(target, target.row(data, name)))
+    changed = yield from change(target.name, queries.updated(target.row(data, name)))
     return changed.matched > 0
 
 

@@ -134,26 +134,39 @@ def memory_ids(store: Store) -> Read:
 
 def stored(store: Store, row: Row) -> Insert | Update:
     """Insert a document, or merge it into the one with its id, where that has not expired."""
+    begun = store.begun(row)
     if row.is_new:
-        return Insert(store.inserted(row))
+        own = {"seq": begun[OWN]["seq"], "us": begun[OWN]["us"] | row.rests}
+        return Insert(begun | row.given | {OWN: own})
     has_expired = {"$and": [{"$eq": [{"$type": "$expires_at"}, "date"]}, {"$lte": ["$expires_at", datetime.now(UTC)]}]}
     # A record that was not there has an id and nothing else.
     is_new = {"$or": [{"$eq": ["$$ROOT", {"_id": "$_id"}]}, has_expired]}
-    whole = {"$mergeObjects": [{"$literal": store.inserted(row)}, {"_id": {"$ifNull": ["$_id", _literal(row.key)]}}]}
-    pipeline = [{"$replaceWith": {"$cond": [is_new, whole, _merged(store, row)]}}]
+    begin = {"$mergeObjects": [_literal(begun), {"_id": {"$ifNull": ["$_id", _literal(row.key)]}}]}
+    # What is given stands in the statement once, for a document of 16 MB to fit into it.
+    pipeline = [
+        {"$replaceWith": {"$cond": [is_new, begin, _merged(*_now())]}},
+        {"$replaceWith": _merged(row.merged, row.merged_rests)},
+    ]
     return Update(by_keys(row.keys), pipeline, upsert=True)
 
 
-def updated(store: Store, row: Row) -> Update:
+def updated(row: Row) -> Update:
     """Merge a document into the one with its id."""
-    return Update(both(by_keys(row.keys), live()), [{"$replaceWith": _merged(store, row)}])
+    fields, rests = _now()
+    merged = _merged(row.merged | fields, row.merged_rests | rests)
+    return Update(both(by_keys(row.keys), live()), [{"$replaceWith": merged}])
 
 
-def _merged(store: Store, row: Row) -> Mapping[str, Any]:
-    given = store.merged(row)
-    rests = {"$mergeObjects": [f"${MICROSECONDS}", _literal(given.pop(OWN)["us"])]}
-    own = {OWN: {"$mergeObjects": [f"${OWN}", {"us": rests}]}}
-    return {"$mergeObjects": ["$$ROOT", _literal(given), own]}
+def _now() -> tuple[Record, dict[str, int]]:
+    """Return what every change sets: the fields, and the microseconds of the times among them."""
+    moment, rest = split(datetime.now(UTC))
+    return {"updated_at": moment}, {"updated_at": rest}
+
+
+def _merged(fields: Record, rests: Mapping[str, int]) -> Mapping[str, Any]:
+    """Return the expression that merges fields into a record."""
+    us = {"$mergeObjects": [f"${MICROSECONDS}", _literal(rests)]}
+    return {"$mergeObjects": ["$$ROOT", _literal(fields), {OWN: {"$mergeObjects": [f"${OWN}", {"us": us}]}}]}
 
 
 def _literal(value: Any) -> Mapping[str, Any]:

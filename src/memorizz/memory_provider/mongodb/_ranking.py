@@ -22,7 +22,6 @@ from memorizz.memory_provider.mongodb._stores import Store, numbers
 # In the place of the 60 of Cormack et al., as measured: docs/search.md.
 _RRF = 10
 _IMPORTANCE = 1e6
-_SESSION = 3
 
 
 @dataclass
@@ -92,13 +91,13 @@ def _score(search: Search, ranking: Ranking, found: list[Candidate]) -> None:
             "recency": ranking.recency * _recency(each.record, ranking.half_life, now) if ranking.recency else 0.0,
             "importance": ranking.importance * _importance(each.record),
         }
-    sessions: dict[tuple[Any, Any], list[float]] = {}
-    for each in sorted(found, key=lambda each: (-each.score, each.seq)):
-        sessions.setdefault(_session(each.record), []).append(each.score)
+    best: dict[tuple[Any, Any], float] = {}
+    for each in found:
+        session = _session(each.record)
+        best[session] = max(each.score, best.get(session, each.score))
     for each in found:
         if each.record.get("conversation_id") is not None:
-            best = sessions[_session(each.record)][:_SESSION]
-            each.parts["session"] = (ranking.session or 0.0) * sum(best) / len(best)
+            each.parts["session"] = (ranking.session or 0.0) * best[_session(each.record)]
 
 
 def _shares(found: Sequence[Candidate]) -> tuple[list[float], list[float]]:

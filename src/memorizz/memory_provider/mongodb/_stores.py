@@ -81,8 +81,9 @@ class Row:
     """A document on its way to its collection.
 
     `name` is its id as the caller knows it, `key` what it is inserted under, `keys` where it may stand already.
-    `given` are the fields that it sets, `rests` the microseconds of the times among them. `is_new` says that the id was
-    made for it, so that there is none.
+    `given` are the fields that it sets, `rests` the microseconds of the times among them, `merged` and `merged_rests`
+    those of them that a document which exists takes too. `is_new` says that the id was made for it, so that there is
+    none.
     """
 
     name: str
@@ -91,6 +92,14 @@ class Row:
     given: Record
     rests: dict[str, int]
     is_new: bool
+
+    @property
+    def merged(self) -> Record:
+        return {path: value for path, value in self.given.items() if path not in CLOCKS}
+
+    @property
+    def merged_rests(self) -> dict[str, int]:
+        return {path: rest for path, rest in self.rests.items() if path not in CLOCKS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,22 +164,16 @@ class Store:
             given[path] = fit
         return True
 
-    def inserted(self, row: Row) -> Record:
-        """Return the whole record of a row that is new."""
-        given, rests = dict(row.given), dict(row.rests)
-        for time in ("created_at", "updated_at", "timestamp"):
-            if time not in given and is_clock(time, self.memory_type):
-                is_known = "created_at" in given
-                now = split(datetime.now(UTC))
-                given[time], rests[time] = (given["created_at"], rests["created_at"]) if is_known else now
-        return {"_id": row.key, **given, OWN: {"seq": _values.new_id().bytes, "us": rests}}
-
-    def merged(self, row: Row) -> Record:
-        """Return what a row sets in the record that it is merged into; `us` is to be merged by itself."""
-        moment, rest = split(datetime.now(UTC))
-        given = {path: value for path, value in row.given.items() if path not in CLOCKS}
-        rests = {path: value for path, value in row.rests.items() if path not in CLOCKS}
-        return {**given, "updated_at": moment, OWN: {"us": {**rests, "updated_at": rest}}}
+    def begun(self, row: Row) -> Record:
+        """Return what the record of a new document has before anything is merged into it: id, times, place."""
+        clocks = {path: (row.given[path], row.rests[path]) for path in CLOCKS if path in row.given}
+        created = clocks.setdefault("created_at", split(datetime.now(UTC)))
+        clocks.setdefault("updated_at", created)
+        if is_clock("timestamp", self.memory_type):
+            clocks["timestamp"] = created
+        rests = {path: rest for path, (_, rest) in clocks.items()}
+        times = {path: moment for path, (moment, _) in clocks.items()}
+        return {"_id": row.key, **times, OWN: {"seq": _values.new_id().bytes, "us": rests}}
 
     def document(self, record: Record, include_embedding: bool = False) -> dict[str, Any]:
         """Return the document of a record."""
