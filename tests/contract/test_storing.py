@@ -410,6 +410,34 @@ def test_store_many_merges_the_same_id_in_order(face: Any) -> None:
     assert face.count(LONG) == 2
 
 
+def test_store_many_of_many_inserts_and_merges(face: Any) -> None:
+    """New documents with and without ids, some that exist, some that come twice, with whatever keys: as one by one."""
+    face.store_many([{"id": f"d{n}", "n": -1, "kept": n} for n in range(0, 60, 7)], LONG)
+    face.store({"id": "d1", "old": True, "expires_at": "2001-01-01"}, LONG)
+    documents: list[dict[str, Any]] = [
+        {"id": f"d{n}", "n": n}
+        | ({"name": f"Ada {n}"} if n % 2 else {})
+        | ({"created_at": f"2001-01-{n % 28 + 1:02}"} if n % 3 else {"role": None})
+        | ({"embedding": [1, n, 0, 0]} if n % 5 else {})
+        for n in range(60)
+    ]
+    documents += [{"id": "d5", "again": 1}, {"content": "no id"}, {"id": "d5", "again": 2}]
+    ids = face.store_many(documents, LONG)
+    assert [*ids[:61], ids[62]] == [*(f"d{n}" for n in range(60)), "d5", "d5"]
+    found = {each["id"]: each for each in face.list_all(LONG, include_embedding=True)}
+    assert len(found) == 61
+    assert found[ids[61]]["content"] == "no id"
+    assert found["d5"]["again"] == 2
+    for n in range(60):
+        stored = found[f"d{n}"]
+        assert (stored["n"], stored.get("kept")) == (n, None if n % 7 else n)
+        assert stored.get("name") == (f"Ada {n}" if n % 2 else None)
+        assert ("role" in stored) == (n % 3 == 0)
+        assert stored["embedding"] == ([1, n, 0, 0] if n % 5 else None)
+        assert (stored["created_at"].year == 2001) == bool(n % 3 and n % 7), n
+    assert "old" not in found["d1"]
+
+
 def test_store_many_takes_a_generator_of_any_length(face: Any) -> None:
     """A generator longer than one batch is stored whole, in order."""
     ids = face.store_many(({"n": n} for n in range(1203)), LONG)

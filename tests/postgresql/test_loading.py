@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from memorizz.errors import InvalidDocument
+from memorizz.errors import DatabaseError, InvalidDocument
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.maintenance import Maintenance
@@ -88,23 +89,39 @@ def test_a_store_without_a_vector_index_gets_none(config: PostgreSQLConfig) -> N
     assert index(config) is None
 
 
-def test_a_user_who_may_not_drop_it_loads_with_the_index(
-    provider: PostgreSQLProvider, config: PostgreSQLConfig
-) -> None:
-    """The tables are another one's: documents are stored all the same."""
-    role = f"loader_{config.database}"
+@pytest.fixture
+def guest(provider: PostgreSQLProvider, config: PostgreSQLConfig) -> Iterator[PostgreSQLConfig]:
+    """What opens the tables as a user who may read and write them, and does not own them."""
+    role = f"guest_{config.database}"
     with psycopg.connect(config.conninfo, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
         connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
-    try:
-        with PostgreSQLProvider(config.replace(user=role, password="x")) as loader, loader.loading(LONG):
+    yield config.replace(user=role, password="x")
+    with psycopg.connect(config.conninfo, autocommit=True) as connection:
+        connection.execute(f"DROP OWNED BY {role}")
+        connection.execute(f"DROP ROLE {role}")
+
+
+def test_a_user_who_may_not_drop_it_loads_with_the_index(guest: PostgreSQLConfig, config: PostgreSQLConfig) -> None:
+    """The tables are another one's: documents are stored all the same."""
+    with PostgreSQLProvider(guest) as provider:
+        with provider.loading(LONG):
             assert index(config) == ("hnsw", 24, 128, True)
-            loader.store_many(numbered(3), LONG)
+            provider.store_many(numbered(3), LONG)
         assert provider.count(LONG) == 3
-    finally:
-        with psycopg.connect(config.conninfo, autocommit=True) as connection:
-            connection.execute(f"DROP OWNED BY {role}")
-            connection.execute(f"DROP ROLE {role}")
+
+
+def test_under_row_level_security_documents_are_inserted(guest: PostgreSQLConfig, config: PostgreSQLConfig) -> None:
+    """PostgreSQL refuses COPY there; new documents, with and without ids, go in as they would one by one."""
+    with psycopg.connect(config.conninfo, autocommit=True) as connection:
+        connection.execute("ALTER TABLE long_term_memory ENABLE ROW LEVEL SECURITY")
+        connection.execute("CREATE POLICY own ON long_term_memory USING (memory_id = 'mine')")
+    with PostgreSQLProvider(guest) as provider:
+        documents = [{"n": n, "memory_id": "mine"} | ({"id": f"d{n}"} if n % 2 else {}) for n in range(30)]
+        ids = provider.store_many(documents, LONG)
+        assert [each["id"] for each in provider.list_all(LONG)] == ids
+        with pytest.raises(DatabaseError, match="row-level security"):
+            provider.store_many([*documents, {"memory_id": "another's"}], LONG)
 
 
 def test_an_index_in_use_is_kept(provider: PostgreSQLProvider, config: PostgreSQLConfig) -> None:

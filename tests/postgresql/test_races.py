@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from memorizz.memory_provider import _values
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 
@@ -52,6 +53,21 @@ def test_sixteen_threads_storing_one_id_make_one_document(wide: Any, call: str) 
     assert at_once(16, store) == ["one"] * 16
     [stored] = wide.list_all(LONG)
     assert {key: stored[key] for key in stored if key.startswith("key")} == {f"key{n}": n for n in range(16)}
+
+
+def test_an_id_that_another_transaction_stores_meanwhile_is_merged(wide: Any, config: PostgreSQLConfig) -> None:
+    """Many documents go by COPY, which knows no conflict: they wait for the other, and are then stored all the same."""
+    with psycopg.connect(config.conninfo) as other, ThreadPoolExecutor(1) as thread:
+        key = _values.id_key("d7")
+        other.execute("INSERT INTO long_term_memory (id, data) VALUES (%s, %s)", (key, '{"_id": "d7", "theirs": 1}'))
+        stored = thread.submit(wide.store_many, [{"id": f"d{n}", "n": n} for n in range(30)], LONG)
+        while other.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() != (1,):
+            assert not stored.done()
+        other.commit()
+        assert stored.result(30) == [f"d{n}" for n in range(30)]
+    found = {each["id"]: each for each in wide.list_all(LONG)}
+    assert len(found) == 30
+    assert (found["d7"]["n"], found["d7"]["theirs"]) == (7, 1)
 
 
 def test_updates_of_one_document_lose_nothing(wide: Any) -> None:

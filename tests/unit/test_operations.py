@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ import pytest
 from memorizz.errors import (
     ConfigurationError,
     ConnectionFailed,
+    DatabaseError,
     DimensionMismatch,
     FilterError,
     InvalidDocument,
@@ -21,9 +23,10 @@ from memorizz.errors import (
 from memorizz.memory_provider import base
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql import _changes as changes
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
-from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query
+from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Script
 from memorizz.memory_provider.postgresql._stores import Schema
 
 LONG = MemoryType.LONG_TERM_MEMORY
@@ -96,7 +99,7 @@ def test_a_bad_document_asks_for_nothing() -> None:
 
 
 def test_store_many_sends_batches() -> None:
-    """Each batch is one pipeline; the source is read no further than the batch that is sent."""
+    """Each batch is looked up and copied; the source is read no further than the batch that is sent."""
     read: list[int] = []
 
     def documents() -> Any:
@@ -105,14 +108,42 @@ def test_store_many_sends_batches() -> None:
             yield {"id": f"{n}"}
 
     operation = operations.store_many(SCHEMA, documents(), LONG)
+    sizes: list[int] = []
     step = next(operation)
-    sizes = [len(step.queries)]
-    assert len(read) == sizes[0] < 1100
     while sum(sizes) < 1100:
-        sizes.append(len(operation.send([[(True,)]] * sizes[-1]).queries))
+        sizes.append(len(step.parameters["ids"]))
+        assert len(read) == sum(sizes)
+        operation.send([])  # none of them is there
+        copied = operation.send(None)
+        assert len(copied.rows) == sizes[-1]
+        assert isinstance(operation.send(None), Script)
+        with suppress(StopIteration):
+            step = operation.send(None)
+    assert sizes == [500, 500, 100]
+
+
+def test_a_copy_that_the_server_refuses_is_inserted() -> None:
+    """What was copied is taken back, and the same documents go as a pipeline; those that exist come behind them."""
+    documents = [{"id": f"{n}"} for n in range(20)]
+    operation = operations.store_many(SCHEMA, documents, LONG)
+    held = [(next(operation).parameters["ids"][3],)]
+    assert operation.send(held).sql == changes.SAVEPOINT
+    assert len(operation.send(None).rows) == 19
+    assert operation.throw(DatabaseError("row-level security")).sql == changes.ROLLBACK_TO_SAVEPOINT
+    pipeline = operation.send(None)
+    ids = [query.parameters["id"] for query in pipeline.queries]
+    assert (len(ids), ids[-1]) == (20, held[0][0])
     with pytest.raises(StopIteration) as done:
-        operation.send([[(True,)]] * sizes[-1])
-    assert done.value.value == [f"{n}" for n in range(1100)]
+        operation.send([[(True,)]] * 20)
+    assert done.value.value == [f"{n}" for n in range(20)]
+
+
+def test_a_few_documents_are_one_pipeline() -> None:
+    """There COPY would take more round trips than it saves."""
+    operation = operations.store_many(SCHEMA, [{"n": 1}, {"id": "a"}, {"n": 2}], LONG)
+    assert len(next(operation).queries) == 3
+    with pytest.raises(StopIteration):
+        operation.send([[(True,)]] * 3)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------

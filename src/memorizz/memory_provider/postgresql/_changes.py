@@ -94,8 +94,8 @@ def _copy(store: Store, inserted: tuple[str, ...]) -> bytes:
 
 
 def copy(store: Store, rows: Sequence[Row]) -> Copy:
-    """Insert new documents that set the same columns: what no row can be in the way of needs no ON CONFLICT."""
-    inserted = rows[0].inserted
+    """Insert new documents; a column that only some of them set is NULL in the others."""
+    inserted = tuple(sorted({name for row in rows for name in row.inserted}))
     # Vectors and bits are in the form that they have in COPY.
     kinds = [KEYS[name].kind if name in KEYS else Kind.OBJECT for name in inserted]
     json = {"data", *(name for name in inserted if name in KEYS and KEYS[name].kind is Kind.OBJECT)}
@@ -106,11 +106,16 @@ def copy(store: Store, rows: Sequence[Row]) -> Copy:
     return Copy(
         _copy(store, inserted),
         ["uuid", "bytea", *(_COPIED[kind] for kind in kinds)],
-        [tuple(copied(name, row.values[name]) for name in ("id", "data", *inserted)) for row in rows],
+        [tuple(copied(name, row.values.get(name)) for name in ("id", "data", *inserted)) for row in rows],
     )
 
 
 _JSONB_VERSION = b"\x01"
+
+# Around a COPY that may fail where an INSERT does not.
+SAVEPOINT = b"SAVEPOINT memorizz_copy"
+RELEASE_SAVEPOINT = b"RELEASE SAVEPOINT memorizz_copy"
+ROLLBACK_TO_SAVEPOINT = b"ROLLBACK TO SAVEPOINT memorizz_copy"
 
 
 @lru_cache(maxsize=1024)

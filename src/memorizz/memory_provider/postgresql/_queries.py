@@ -135,6 +135,17 @@ def page(
 
 
 @lru_cache(maxsize=64)
+def _held(store: Store) -> bytes:
+    template = sql.SQL("SELECT id FROM {table} WHERE id = ANY (%(ids)s::uuid[])")
+    return template.format(table=store.table).as_bytes(None)
+
+
+def held(store: Store, keys: Sequence[UUID]) -> Query:
+    """Which of some ids a store has, of expired documents too."""
+    return Query(_held(store), {"ids": list(keys)})
+
+
+@lru_cache(maxsize=64)
 def _place(store: Store) -> bytes:
     template = sql.SQL("SELECT created_at AT TIME ZONE INTERVAL '0', seq FROM {table} WHERE id = %(id)s")
     return template.format(table=store.table).as_bytes(None)
