@@ -122,7 +122,8 @@ def test_the_leaves_need_nothing_but_each_other(package: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "room", ["_steps", "_stores", "_conditions", "_queries", "_changes", "_search", "_ranking", "_operations"]
+    "room",
+    ["_steps", "_stores", "_conditions", "_queries", "_changes", "_search", "_ranking", "_writing", "_operations"],
 )
 def test_what_is_said_once_knows_no_face(room: str) -> None:
     """The rooms below the faces need no face, no driver, no pool and no event loop."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import Any, Literal, cast
 from uuid import UUID
 
-from memorizz.errors import ConfigurationError, DatabaseError, FilterError, InvalidDocument
+from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._agents import agent_document
-from memorizz.memory_provider._documents import batches, given_id, is_clock
+from memorizz.memory_provider._documents import batches, given_id
 from memorizz.memory_provider._questions import Options, asked, checked_limit, components_asked, without_names
 from memorizz.memory_provider.base import Document, Filter, Hits, Ranking, StoreName
 from memorizz.memory_provider.memory_type import MemoryType
@@ -24,9 +23,10 @@ from memorizz.memory_provider.postgresql import _queries as queries
 from memorizz.memory_provider.postgresql import _ranking, _search
 from memorizz.memory_provider.postgresql._embedding import Spool, embed
 from memorizz.memory_provider.postgresql._search import Search, Way
-from memorizz.memory_provider.postgresql._steps import Embed, Operation, Query, Script, fetch, fetch_all
+from memorizz.memory_provider.postgresql._steps import Embed, Operation, Query, fetch, fetch_all
 from memorizz.memory_provider.postgresql._steps import Row as Record
 from memorizz.memory_provider.postgresql._stores import Row, Schema, Store
+from memorizz.memory_provider.postgresql._writing import upsert, write
 
 # --- storing ------------------------------------------------------------------------------------------------------
 
@@ -35,9 +35,7 @@ def store(schema: Schema, data: Mapping[str, Any], memory_store_type: StoreName)
     target = schema.store(memory_store_type)
     document = (yield from embed(target, [data]))[0]
     row = target.row(document)
-    stored = yield from fetch(changes.upsert(target, row))
-    if not stored:
-        yield from _store_again(target, [row])
+    yield from upsert(target, [row])
     return row.name
 
 
@@ -48,67 +46,9 @@ def store_many(
     names: list[str] = []
     for batch in batches(documents):
         rows = [each if isinstance(each, Row) else target.row(each) for each in batch]
-        if len(rows) >= _WORTH_COPYING:
-            yield from _store_batch(target, rows)
-        else:
-            yield from _upsert(target, rows)
+        yield from write(target, rows)
         names += [row.name for row in rows]
     return names
-
-
-# With fewer, one pipeline is faster than what COPY takes around it.
-_WORTH_COPYING = 10
-
-
-def _store_batch(target: Store, rows: Sequence[Row]) -> Operation[None]:
-    """Copy the documents that are new, in their order, and then merge those that exist or come a second time."""
-    given = [row.values["id"] for row in rows if not row.is_new]
-    held = {key for (key,) in (yield from fetch(queries.held(target, given)))} if given else set[UUID]()
-    new: list[Row] = []
-    others: list[Row] = []
-    for row in rows:
-        (others if row.values["id"] in held else new).append(row)
-        held.add(row.values["id"])
-    refused: list[Row] = []
-    # A time that is missing becomes the server's own, which COPY does only for a column that it leaves out.
-    for _, run in groupby(new, key=lambda row: [name for name in row.inserted if is_clock(name, target.memory_type)]):
-        run = list(run)
-        if not (yield from _copy(target, run)):
-            refused += run
-    yield from _upsert(target, [*refused, *others])
-
-
-def _copy(target: Store, rows: Sequence[Row]) -> Operation[bool]:
-    """Insert documents by COPY; False where they are to be inserted in another way.
-
-    Another transaction may have stored one of their ids meanwhile, and under row-level security there is no COPY.
-    """
-    yield Script(changes.SAVEPOINT)
-    try:
-        yield changes.copy(target, rows)
-    except DatabaseError:
-        yield Script(changes.ROLLBACK_TO_SAVEPOINT)
-        return False
-    yield Script(changes.RELEASE_SAVEPOINT)
-    return True
-
-
-def _upsert(target: Store, rows: Sequence[Row]) -> Operation[None]:
-    """Insert documents, or merge them into those with their ids."""
-    if not rows:
-        return
-    results = yield from fetch_all([changes.upsert(target, row) for row in rows])
-    expired = [row for row, stored in zip(rows, results, strict=True) if not stored]
-    if expired:
-        yield from _store_again(target, expired)
-
-
-def _store_again(target: Store, rows: Sequence[Row]) -> Operation[None]:
-    """Store documents under the ids of expired ones, which must not be merged with them."""
-    steps: list[Query] = []
-    for row in rows:
-        steps += [changes.delete_expired(target, row.values["id"]), changes.upsert(target, row)]
-    yield from fetch_all(steps)
 
 
 def check(schema: Schema, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[None]:

@@ -1,0 +1,73 @@
+"""How documents get into a store: by COPY where they are many and new, else by an INSERT that merges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from uuid import UUID
+
+from memorizz.errors import DatabaseError
+from memorizz.memory_provider._documents import is_clock
+from memorizz.memory_provider.postgresql import _changes as changes
+from memorizz.memory_provider.postgresql import _queries as queries
+from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch, fetch_all
+from memorizz.memory_provider.postgresql._stores import Row, Store
+
+# With fewer, one pipeline is faster than what COPY takes around it.
+_WORTH_COPYING = 10
+
+
+def write(target: Store, rows: Sequence[Row]) -> Operation[None]:
+    """Insert documents, or merge them into those with their ids, in order; the caller runs this in one transaction."""
+    yield from (upsert if len(rows) < _WORTH_COPYING else _write_batch)(target, rows)
+
+
+def _write_batch(target: Store, rows: Sequence[Row]) -> Operation[None]:
+    """Copy the documents that are new, in their order, and then merge those that exist or come a second time."""
+    given = [row.values["id"] for row in rows if not row.is_new]
+    held = {key for (key,) in (yield from fetch(queries.held(target, given)))} if given else set[UUID]()
+    new: list[Row] = []
+    others: list[Row] = []
+    for row in rows:
+        (others if row.values["id"] in held else new).append(row)
+        held.add(row.values["id"])
+    refused: list[Row] = []
+    # A time that is missing becomes the server's own, which COPY does only for a column that it leaves out.
+    for _, run in groupby(new, key=lambda row: [name for name in row.inserted if is_clock(name, target.memory_type)]):
+        run = list(run)
+        if not (yield from _copy(target, run)):
+            refused += run
+    yield from upsert(target, [*refused, *others])
+
+
+def _copy(target: Store, rows: Sequence[Row]) -> Operation[bool]:
+    """Insert documents by COPY; False where they are to be inserted in another way.
+
+    Another transaction may have stored one of their ids meanwhile, and under row-level security there is no COPY.
+    """
+    yield Script(changes.SAVEPOINT)
+    try:
+        yield changes.copy(target, rows)
+    except DatabaseError:
+        yield Script(changes.ROLLBACK_TO_SAVEPOINT)
+        return False
+    yield Script(changes.RELEASE_SAVEPOINT)
+    return True
+
+
+def upsert(target: Store, rows: Sequence[Row]) -> Operation[None]:
+    """Insert documents, or merge them into those with their ids."""
+    if not rows:
+        return
+    results = yield from fetch_all([changes.upsert(target, row) for row in rows])
+    expired = [row for row, stored in zip(rows, results, strict=True) if not stored]
+    if expired:
+        yield from _store_again(target, expired)
+
+
+def _store_again(target: Store, rows: Sequence[Row]) -> Operation[None]:
+    """Store documents under the ids of expired ones, which must not be merged with them."""
+    steps: list[Query] = []
+    for row in rows:
+        steps += [changes.delete_expired(target, row.values["id"]), changes.upsert(target, row)]
+    yield from fetch_all(steps)
