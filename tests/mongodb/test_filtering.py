@@ -56,6 +56,7 @@ def record(document: Document) -> dict[str, Any]:
 def records(database: Mongo[dict[str, Any]]) -> Records:
     """A collection that holds the zoo."""
     collection = database["documents"]
+    collection.drop()
     collection.insert_many([record(document) for document in ZOO])
     return collection
 
