@@ -15,9 +15,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from memorizz.errors import ConfigurationError, ConnectionFailed, StorageFull
+from memorizz.errors import ConfigurationError, ConnectionFailed, InvalidFile, StorageFull
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import PostgreSQLProvider
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql.maintenance import Maintenance
 from memorizz.moving import Progress, export, load, opened
 
 LONG = MemoryType.LONG_TERM_MEMORY
@@ -224,6 +225,27 @@ def test_an_import_streams(filled: Any, target: Any) -> None:
     places: list[int] = []
     load(file, target, progress=lambda _: places.append(file.tell()))
     assert size / 3 < places[0] < size * 2 / 3
+
+
+def test_the_vector_index_is_there_after_an_import_and_after_one_that_failed(
+    filled: Any, target: Any, target_config: PostgreSQLConfig
+) -> None:
+    """An empty store is filled without its index, which is built when it is full, or when it is to stay empty."""
+    export(filled, file := io.BytesIO())
+    methods: list[list[str]] = []
+
+    def look(_: Any = None) -> None:
+        with Maintenance(target_config) as maintenance:
+            methods.append([index.method for index, _ in maintenance.indexes() if index.store == LONG])
+
+    with pytest.raises(InvalidFile):
+        load(io.BytesIO(file.getvalue()[:-20]), target, progress=look)
+    assert "hnsw" not in methods[0]
+    look()
+    assert "hnsw" in methods[-1]
+    load(io.BytesIO(file.getvalue()), target)
+    look()
+    assert "hnsw" in methods[-1]
 
 
 def test_an_export_goes_through_a_pipe(filled: Any, target: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -24,6 +24,8 @@ from memorizz.moving._streams import Stored
 Watch = Callable[[Progress], None]
 # So many documents pass between two reports of progress.
 _STEP = 500
+# Fewer documents enter a vector index sooner than it is made anew.
+_MANY = 1000
 
 
 def export(
@@ -128,7 +130,8 @@ class ExportFile:
             _check_embeddings(self.manifest, self.name, target)
         wanted = (entry for entry in self._entries if entry[0] in chosen)
         entries = _watched(wanted, "importing", self.manifest.stores, progress)
-        with _whole(target, entries) as (provider, known):
+        large = [store for store in chosen if self.manifest.stores[store] >= _MANY]
+        with _loading(target, large, progress), _whole(target, entries) as (provider, known):
             _make_room(provider, chosen, existing)
             return _store(provider, chosen, known, embeddings)
 
@@ -158,6 +161,25 @@ def _watched(
 
 
 # --- into a provider ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _loading(target: MemoryProvider, stores: Iterable[MemoryType], watch: Watch | None) -> Generator[None]:
+    """Load stores as the target likes to; also what it puts off for that is made where the load has failed."""
+    failure: BaseException | None = None
+    with ExitStack() as stack:
+        for store in stores:
+            stack.enter_context(target.loading(store, _indexing(store, watch)))
+        try:
+            yield
+        except BaseException as error:
+            failure = error
+    if failure is not None:
+        raise failure
+
+
+def _indexing(store: MemoryType, watch: Watch | None) -> Callable[[float], None] | None:
+    return None if watch is None else lambda share: watch(Progress("indexing", store.value, share, 1))
 
 
 @contextmanager
