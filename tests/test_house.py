@@ -183,6 +183,7 @@ _SQL = (
     "_migrate",
     "maintenance._doctor",
     "maintenance._findings",
+    "maintenance._models",
 )
 _ROOMS_OF_SQL = {f"{POSTGRESQL}.{room}" for room in _SQL}
 

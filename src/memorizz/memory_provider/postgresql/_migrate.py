@@ -219,11 +219,12 @@ def _schema(config: PostgreSQLConfig, found: Database, models: Mapping[str, int]
         sql.Identifier(found.schema, "memorizz_settings"), sql.Identifier(found.schema, "memorizz_embedding_models")
     )
     language, model = (yield from fetch(Query(settings.as_bytes(None), {"model": found.model_id})))[0]
-    # An embedder of the very model knows the length better than a configuration, which may be older than the model.
-    if model not in models and config.embedding_dimensions not in (None, found.dimensions):
+    # An embedder knows the length better than a configuration, which may be older than the model.
+    if not models and config.embedding_dimensions not in (None, found.dimensions):
+        made_by = "" if model is None else f" made by {model!r}"
         raise ConfigurationError(
-            f"vector dimension mismatch: schema {found.schema!r} holds vectors of {found.dimensions} dimensions, the "
-            f"configuration says embedding_dimensions={config.embedding_dimensions}: open it with "
+            f"vector dimension mismatch: schema {found.schema!r} holds vectors of {found.dimensions} dimensions"
+            f"{made_by}, the configuration says embedding_dimensions={config.embedding_dimensions}: open it with "
             f"{found.dimensions}, or use another schema"
         )
     indexes = yield from fetch(Query(_INDEXES, {"schema": found.schema, "column": vector_column(found.model_id)}))

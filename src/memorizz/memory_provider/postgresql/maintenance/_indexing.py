@@ -15,6 +15,7 @@ from memorizz.memory_provider.postgresql._steps import Operation, Query, Script,
 from memorizz.memory_provider.postgresql._stores import IndexKind, Schema, Store
 from memorizz.memory_provider.postgresql.maintenance import _doctor
 from memorizz.memory_provider.postgresql.maintenance._doctor import IndexFacts, StoreFacts
+from memorizz.memory_provider.postgresql.maintenance._models import schema_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +90,6 @@ class Found:
         """Say whether an index is still to be made."""
         index = self.index(job.name)
         return index is None or not index.valid
-
-
-def schema_of(database: Database, kind: IndexKind, aside: bool = False) -> Schema:
-    """Return the schema of a database that has one: with the vectors that are searched, or with those aside."""
-    return Schema(
-        database.schema or "",
-        database.vector_schema or "",
-        (database.aside_dimensions if aside else database.dimensions) or 0,
-        index=kind,
-        model_id=(database.aside_id or 0) if aside else database.model_id,
-        aside=aside,
-    )
 
 
 def look(database: Database) -> Operation[Found]:

@@ -72,35 +72,50 @@ class Maintenance:
 
     def database(self) -> Database:
         """Return what the catalogs say of the server, of pgvector and of the schema."""
-        return self._run(_migrate.database(self.config))
+        return self.run(_migrate.database(self.config))
 
     def pending(self) -> Sequence[Migration]:
         """Return the migrations that the schema lacks, oldest first."""
-        return self._run(_migrate.pending(self.database()))
+        return self.run(_migrate.pending(self.database()))
 
     def migrate(self) -> Sequence[Migration]:
         """Create or upgrade the schema, and return the migrations that were applied."""
         with without_timeout(self._connection), self._connection.transaction():
-            done = self._run(_migrate.apply(self.config))
+            done = self.run(_migrate.apply(self.config))
         # Says so where the schema is another than the configuration asks for.
-        self._run(_migrate.opened(self.config))
+        self.run(_migrate.opened(self.config))
         return done
 
     def examine(self) -> tuple[Facts, list[Finding]]:
         """Return what there is to know of the database, and what of it needs attention, the worst first."""
-        facts = self._run(_doctor.examine(self.config, self._connection.info.backend_pid))
+        facts = self.run(_doctor.examine(self.config, self._connection.info.backend_pid))
         return facts, judge(facts, self.config)
 
     def measure(self) -> tuple[list[StoreFacts], list[IndexFacts]]:
         """Return how much each store and each of its indexes holds."""
-        return self._run(_doctor.measure(self.database()))
+        return self.run(_doctor.measure(self.database()))
+
+    def run(self, operation: Operation[T]) -> T:
+        """Run an operation on the connection; each of its statements is a transaction of its own unless one is open."""
+        return drive(operation, self._perform)
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        """Open a block that happens as a whole or not at all."""
+        with translating(self.config.where), self._connection.transaction():
+            yield
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is gone."""
+        return self._connection.closed
 
     # --- indexes --------------------------------------------------------------------------------------------------
 
     def indexes(self) -> list[tuple[IndexFacts, int | None]]:
         """Return each index of the stores, and how many rows it covers, None where counting them takes too long."""
         found = self._look()
-        rows = self._run(_indexing.covered(found))
+        rows = self.run(_indexing.covered(found))
         return [(index, rows[index.name]) for index in found.indexes]
 
     def plan_build(
@@ -120,7 +135,7 @@ class Maintenance:
         """
         found, wanted = self._look(), self._wanted(store, kind, m, ef_construction)
         if memory_id is not None:
-            return [self._run(_indexing.own_index(found, memory_id, wanted, self._hnsw))]
+            return [self.run(_indexing.own_index(found, memory_id, wanted, self._hnsw))]
         return _indexing.keys(found, wanted) if json_keys else _indexing.missing(found, wanted, self._hnsw)
 
     def plan_rebuild(
@@ -134,11 +149,15 @@ class Maintenance:
     ) -> list[Job]:
         """Return what is to be done to make vector indexes again, or the one index of this name."""
         found, wanted = self._look(), self._wanted(store, kind, m, ef_construction)
-        return _indexing.again(found, name, wanted, self._hnsw, self._run(_indexing.covered(found)))
+        return _indexing.again(found, name, wanted, self._hnsw, self.run(_indexing.covered(found)))
+
+    def plan_aside(self) -> list[Job]:
+        """Return what is to be done for the vectors that stand aside to have the indexes of those that are searched."""
+        return _indexing.aside(self._look(), self._hnsw)
 
     def maintenance_work_mem(self) -> int:
         """Return what the server gives to one build, in bytes."""
-        return self._run(_indexing.memory_and_process())[0]
+        return self.run(_indexing.memory_and_process())[0]
 
     def make(
         self,
@@ -167,24 +186,24 @@ class Maintenance:
                 except BaseException as error:
                     self._clean(found, job, error)
                     raise
-                size = self._run(_indexing.size(found, job))
+                size = self.run(_indexing.size(found, job))
                 yield Made(job, size, round(time.perf_counter() - started, 3), notices)
 
     def put_off(self, store: str) -> None:
         """Drop the vector index of a store that is empty; the catalogs note how `build_put_off` is to build it."""
         with self._connection.transaction():
-            self._run(_indexing.put_off(self._look(), store, _SWAP_LOCK_SECONDS))
+            self.run(_indexing.put_off(self._look(), store, _SWAP_LOCK_SECONDS))
 
     def build_put_off(self, store: str, watch: Callable[[float], None] | None = None) -> None:
         """Build the vector index of a store that was put off; `watch` is told the part that is done, from 0 to 1."""
         found = self._look()
-        job = self._run(_indexing.that_was_put_off(found, store))
+        job = self.run(_indexing.that_was_put_off(found, store))
         if job is None:
             return
         tell: Watch | None = None if watch is None else lambda _, progress: watch(progress.share or 0.0)
         for _ in self.make([job] if found.lacks(job) else [], watch=tell):
             pass
-        self._run(_indexing.note_built(found, store))
+        self.run(_indexing.note_built(found, store))
 
     def plan_drop(self, name: str | None = None) -> list[IndexFacts]:
         """Return the index of a name, or without one all that interrupted builds have left invalid.
@@ -198,13 +217,13 @@ class Maintenance:
         found = self._look()
         with self._patient(None, lock_seconds):
             for index in indexes:
-                self._run(_indexing.remove(found, index))
+                self.run(_indexing.remove(found, index))
 
     def _look(self) -> _indexing.Found:
         found = self.database()
         if not found.has_migrations or found.dimensions is None:
             raise SchemaError(f"there are no tables in schema {found.schema!r}: make them with `memorizz migrate`")
-        return self._run(_indexing.look(found))
+        return self.run(_indexing.look(found))
 
     def _wanted(self, store: str | None, kind: IndexKind | None, m: int | None, ef: int | None) -> Wanted:
         wanted = Wanted(store, kind, m, ef)
@@ -223,12 +242,12 @@ class Maintenance:
         """Let statements take as long as they need."""
         timeout, self._connection.operation_timeout = self._connection.operation_timeout, None
         try:
-            self._run(_script(_indexes.patient(memory, lock_seconds).as_bytes(None)))
+            self.run(_script(_indexes.patient(memory, lock_seconds).as_bytes(None)))
             yield
         finally:
             # A connection that was lost has nothing to be reset.
             with suppress(MemorizzError):
-                self._run(_script(_indexes.IMPATIENT))
+                self.run(_script(_indexes.IMPATIENT))
             self._connection.operation_timeout = timeout
 
     def _make(self, found: _indexing.Found, job: Job, watch: Watch | None) -> list[str]:
@@ -241,7 +260,7 @@ class Maintenance:
         self._connection.add_notice_handler(note)
         try:
             with self._watched(job, watch):
-                self._run(_indexing.make(found, job))
+                self.run(_indexing.make(found, job))
         finally:
             self._connection.remove_notice_handler(note)
         return notices
@@ -252,7 +271,7 @@ class Maintenance:
         if watch is None:
             yield
             return
-        pid, over = self._run(_indexing.memory_and_process())[1], threading.Event()
+        pid, over = self.run(_indexing.memory_and_process())[1], threading.Event()
         thread = threading.Thread(target=self._poll, args=(pid, job, watch, over), daemon=True)
         thread.start()
         try:
@@ -279,7 +298,7 @@ class Maintenance:
         while True:
             try:
                 with self._connection.transaction():
-                    self._run(_indexing.take_place(found, job, _SWAP_LOCK_SECONDS))
+                    self.run(_indexing.take_place(found, job, _SWAP_LOCK_SECONDS))
             except OperationTimeout as error:
                 if time.monotonic() > give_up:
                     raise _Busy(
@@ -293,8 +312,8 @@ class Maintenance:
     def _clean(self, found: _indexing.Found, job: Job, error: BaseException) -> None:
         """Remove what is left of a job that was given up, or say that it is left."""
         try:
-            self._run(_script(_indexes.patient(None, _CLEAN_SECONDS).as_bytes(None)))
-            self._run(_indexing.clean(found, job))
+            self.run(_script(_indexes.patient(None, _CLEAN_SECONDS).as_bytes(None)))
+            self.run(_indexing.clean(found, job))
         except MemorizzError:
             left = f"what was built of {job.name} is left, invalid: `memorizz index drop --invalid` removes it"
             if isinstance(error, MemorizzError):
@@ -312,9 +331,6 @@ class Maintenance:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    def _run(self, operation: Operation[T]) -> T:
-        return drive(operation, self._perform)
 
     def _perform(self, step: Step) -> Any:
         with translating(self.config.where):

@@ -1,0 +1,308 @@
+"""Changing the embedding model of a schema while it is in use.
+
+The vectors of the new model are made beside those that are searched, batch by batch; whatever is stored or changed
+meanwhile is done again until nearly nothing waits. Then, while writers wait for a moment, the last few are made, it is
+verified that none is missing, and the two models change places. Killed at any point, it goes on where it was: what is
+still to be done, the rows themselves say.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from memorizz.embeddings.base import Embedder, check_blocking, embed_blocking
+from memorizz.errors import ConfigurationError, ConnectionFailed, OperationTimeout, SchemaError
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql._embedding import embedded_text
+from memorizz.memory_provider.postgresql._steps import Operation, T
+from memorizz.memory_provider.postgresql._stores import Store, Vector
+from memorizz.memory_provider.postgresql.maintenance import _models
+from memorizz.memory_provider.postgresql.maintenance._indexing import Job
+from memorizz.memory_provider.postgresql.maintenance._maintenance import Maintenance
+from memorizz.memory_provider.postgresql.maintenance._models import Count, Model, Models, Waiting
+
+# A lock is waited for less long than the server takes to look for a deadlock (1 s): whoever is in the way goes on, and
+# it is tried again, for so long.
+_LOCK_SECONDS = 0.5
+_PAUSE = 0.25
+_GIVE_UP_SECONDS = 60.0
+# How long the server leaves the stores to this program while it makes the last few vectors.
+_IDLE_SECONDS = 10.0
+_LISTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How far a change of the embedding model is.
+
+    `aside` is the model to come, or the one before where `aside.searched_since` is set; None where no change is under
+    way. `without_text` are stores and ids of documents whose vector cannot be made again, up to ten of a store.
+    """
+
+    searched: Model
+    aside: Model | None
+    counts: Sequence[Count] = ()
+    without_text: Sequence[tuple[str, str]] = ()
+
+    @property
+    def waiting(self) -> int:
+        """How many documents are still to be embedded."""
+        return sum(count.waiting for count in self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """How many documents have been embedded, of how many that are known to be due."""
+
+    done: int
+    total: int
+    store: str
+
+
+Watch = Callable[[Filled], None]
+
+
+class Reembedding:
+    """A change of the embedding model, one step after the other; each may be repeated, whatever became of it before.
+
+    embedder: makes the vectors of the model that stands aside; None where none has to be made.
+    batch: documents that are embedded at once, and at most while writers wait.
+    rate: documents a second at most; as fast as it goes by default.
+    """
+
+    def __init__(
+        self, maintenance: Maintenance, embedder: Embedder | None = None, *, batch: int = 64, rate: float | None = None
+    ) -> None:
+        if batch < 1 or (rate is not None and rate <= 0):
+            raise ConfigurationError(f"batch={batch}, rate={rate}: expected numbers above 0")
+        if embedder is not None:
+            check_blocking(embedder)
+        self._maintenance = maintenance
+        self._embedder = embedder
+        self._batch = batch
+        self._rate = rate
+        self._still_since = 0.0
+
+    def change(self) -> Change:
+        """Return how far the change is."""
+        now = self._models()
+        if now.aside is None:
+            return Change(now.searched, None)
+        counts = self._run(_models.counts(now))
+        return Change(now.searched, now.aside, counts, self._run(_models.without_text(now, _LISTED)))
+
+    def begin(self) -> None:
+        """Add the columns of the embedder's model, where they are not there yet.
+
+        Raises ConfigurationError where the vectors are of that model already, or another change is under way.
+        """
+        embedder = self._embedder
+        if embedder is None:
+            raise ConfigurationError("a change of the embedding model begins with an embedder of the new one")
+
+        def add(now: Models) -> Operation[None]:
+            if now.aside is None:
+                if now.searched.name == embedder.name:
+                    raise ConfigurationError(f"the vectors of schema {now.now.name!r} are of {embedder.name!r} already")
+                yield from _models.begin(now.now, embedder.name, embedder.dimensions)
+
+        if self._models().aside is None:
+            self._in_a_moment(add)
+        self._checked(self._models())
+
+    def fill(self, watch: Watch | None = None) -> int:
+        """Embed the documents that wait, and those that are changed meanwhile, until few are left; return how many."""
+        now = self._checked(self._models())
+        done, total = 0, self.change().waiting
+        while True:
+            before = done
+            for store, aside in now.stores():
+                for count in self._fill_store(store, aside):
+                    done += count
+                    if watch is not None:
+                        watch(Filled(done, max(done, total), store.name))
+            if done - before <= self._batch:
+                return done
+
+    def plan_indexes(self) -> list[Job]:
+        """Return the indexes that the vectors aside lack, for Maintenance.make."""
+        return self._maintenance.plan_aside()
+
+    def switch(self, *, drop_without_text: bool = False, watch: Watch | None = None) -> float:
+        """Let the model that stands aside be searched, and put the other one aside; return for how long writers waited.
+
+        Raises ConfigurationError where documents would lose a vector that cannot be made again, unless
+        `drop_without_text`; OperationTimeout where the stores are in use all the time.
+        """
+        give_up = time.monotonic() + _GIVE_UP_SECONDS
+        while True:
+            self.fill(watch)
+            change = self.change()
+            self._check_texts(change, drop_without_text)
+            if change.waiting > self._batch:
+                continue
+            try:
+                self._in_a_moment(lambda now: self._exchanged(now, drop_without_text), give_up)
+            except _Behind:
+                time.sleep(_PAUSE)
+            else:
+                return time.monotonic() - self._still_since
+
+    def back(self, *, drop_without_text: bool = False, watch: Watch | None = None) -> float:
+        """Let the model before be searched again, as `switch` does; what was stored since is embedded with it first."""
+        self._check_searched_before(True)
+        return self.switch(drop_without_text=drop_without_text, watch=watch)
+
+    def finish(self) -> None:
+        """Drop the vectors of the model before: there is no way back to it."""
+        self._check_searched_before(True)
+        self._in_a_moment(_models.drop)
+
+    def abandon(self) -> None:
+        """Drop the vectors of a model that was never searched."""
+        self._check_searched_before(False)
+        self._in_a_moment(_models.drop)
+
+    # --- one batch ------------------------------------------------------------------------------------------------
+
+    def _fill_store(self, store: Store, aside: Store) -> Iterator[int]:
+        """Embed the documents of a store that wait, a batch at a time; yield how many each batch was."""
+        after: UUID | None = None
+        while True:
+            started = time.monotonic()
+            rows = self._run(_models.waiting(store, aside, after, self._batch))
+            if rows:
+                self._fill(store, aside, rows)
+                after = rows[-1].id
+                yield len(rows)
+            # What is stored from here on is for the next round.
+            if len(rows) < self._batch:
+                return
+            if self._rate is not None:
+                time.sleep(max(0.0, started + len(rows) / self._rate - time.monotonic()))
+
+    def _fill(self, store: Store, aside: Store, rows: Sequence[Waiting]) -> None:
+        self._run(_models.fill(aside, list(zip(rows, self._vectors(store, aside, rows), strict=True))))
+
+    def _vectors(self, store: Store, aside: Store, rows: Sequence[Waiting]) -> list[Vector | None]:
+        """Return the vectors of documents, None for one without a text, and for one that has lost its vector."""
+        texts = [_text(store, row) for row in rows]
+        wanted = [text for text in texts if text is not None]
+        if not wanted:
+            return [None] * len(rows)
+        if self._embedder is None:
+            raise ConfigurationError(
+                "documents were stored or changed since the models changed places: say the model that stands aside, so "
+                "that they can be embedded with it"
+            )
+        made = iter(embed_blocking(self._embedder, wanted, "document"))
+        return [None if text is None else aside.vector(next(made)) for text in texts]
+
+    # --- one moment -----------------------------------------------------------------------------------------------
+
+    def _in_a_moment(self, work: Callable[[Models], Operation[None]], give_up: float | None = None) -> None:
+        """Run an operation in one transaction, as soon as nobody is in the way for a moment."""
+        give_up = give_up or time.monotonic() + _GIVE_UP_SECONDS
+        while True:
+            try:
+                with self._maintenance.transaction():
+                    self._run(_models.hold(self._models().now, _LOCK_SECONDS))
+                    # Only now nobody else can change them.
+                    return self._run(work(self._models()))
+            except (OperationTimeout, ConnectionFailed) as error:
+                if self._maintenance.lost:
+                    raise type(error)(f"{error}; run the same again, it goes on where it is") from error
+                if time.monotonic() > give_up:
+                    raise OperationTimeout(
+                        f"{error}; nothing was changed: the stores were in use all the time, run the same again"
+                    ) from error
+                time.sleep(_PAUSE)
+
+    def _exchanged(self, now: Models, drop_without_text: bool) -> Operation[None]:
+        """Make the last few vectors, verify that none is missing, and let the models change places."""
+        self._checked(now)
+        yield from _models.keep_still(now, _IDLE_SECONDS)
+        self._still_since = time.monotonic()
+        counts = yield from _models.counts(now)
+        waiting = sum(count.waiting for count in counts)
+        if waiting > self._batch:
+            raise _Behind
+        if waiting:
+            for store, aside in now.stores():
+                rows = yield from _models.waiting(store, aside, None, self._batch)
+                yield from _models.fill(aside, list(zip(rows, self._vectors(store, aside, rows), strict=True)))
+            counts = yield from _models.counts(now)
+        if any(count.waiting for count in counts):
+            # Somebody holds a row with SELECT ... FOR UPDATE.
+            raise _Behind
+        self._check_texts(Change(now.searched, now.aside, counts), drop_without_text)
+        wrong = [each.store for each in counts if each.vectors != each.both + each.without_text]
+        if wrong:
+            raise SchemaError(
+                f"vectors are missing in {', '.join(wrong)}, and nothing was changed: report this, please"
+            )
+        yield from _models.exchange(now)
+
+    # --- checks ---------------------------------------------------------------------------------------------------
+
+    def _run(self, operation: Operation[T]) -> T:
+        return self._maintenance.run(operation)
+
+    def _models(self) -> Models:
+        return self._run(_models.models(self._maintenance.database()))
+
+    def _checked(self, now: Models) -> Models:
+        """Return the models after checking that the embedder is of the one that stands aside."""
+        aside, embedder = now.aside, self._embedder
+        if aside is None:
+            raise ConfigurationError(f"no change of the embedding model of schema {now.now.name!r} is under way")
+        if embedder is None:
+            return now
+        if aside.name not in (None, embedder.name):
+            raise ConfigurationError(
+                f"a change from {now.searched.name!r} to {aside.name!r} is under way, the embedder is "
+                f"{embedder.name!r}: go on with {aside.name!r}, or end that change first (--abandon, --finish)"
+            )
+        if embedder.dimensions != aside.dimensions:
+            raise ConfigurationError(
+                f"vector dimension mismatch: the vectors of {embedder.name!r} have {aside.dimensions} dimensions here, "
+                f"the embedder makes {embedder.dimensions}"
+            )
+        return now
+
+    def _check_searched_before(self, before: bool) -> None:
+        now = self._models()
+        if now.aside is None:
+            raise ConfigurationError(f"no change of the embedding model of schema {now.now.name!r} is under way")
+        if before and now.aside.searched_since is None:
+            raise ConfigurationError(
+                f"{now.aside.name!r} is not searched yet, so there is no way back and nothing to finish: go on with "
+                "--model, or give it up with --abandon"
+            )
+        if not before and now.aside.searched_since is not None:
+            raise ConfigurationError(
+                f"{now.searched.name!r} is searched already: --back goes back to {now.aside.name!r}, --finish drops it"
+            )
+
+    def _check_texts(self, change: Change, drop_without_text: bool) -> None:
+        lost = sum(count.without_text for count in change.counts)
+        if lost and not drop_without_text:
+            listed = ", ".join(f"{store} {id}" for store, id in change.without_text)
+            raise ConfigurationError(
+                f"{lost} documents have a vector and no text that another could be made of{listed and f' ({listed})'}: "
+                "store vectors of the new model with them, or let them lose theirs with --drop-without-text"
+            )
+
+
+class _Behind(Exception):
+    """More has been stored meanwhile than can be done while writers wait."""
+
+
+def _text(store: Store, row: Waiting) -> str | None:
+    """Return what is to be embedded of a document."""
+    if not row.embedded or store.memory_type is MemoryType.MEMAGENT:
+        return None
+    return embedded_text(store, {store.said_by: row.said_by or "", "content": row.content or ""})
