@@ -142,6 +142,7 @@ class Shares(Data):
                 document["embedding"] = self.embeddings[number]
             yield document
 
+    @cached_property
     def cells(self) -> list[Cell]:
         """Return what is searched, the smallest share first."""
         own = range(len(self._of_kind(_OF_ONE_SUBJECT)))

@@ -85,7 +85,7 @@ def measure(lab: Lab) -> Iterator[Part]:
 
 def _write(folder: Path, data: Shares) -> None:
     np.save(folder / "vectors.npy", data.embeddings)
-    np.save(folder / "questions.npy", data.cells()[0].questions)
+    np.save(folder / "questions.npy", data.cells[0].questions)
     documents = [{key: each[key] for key in ("memory_id", "content")} for each in data.documents(embeddings=False)]
     (folder / "documents.json").write_text(json.dumps(documents), "utf-8")
 
@@ -128,7 +128,7 @@ class _Run:
             print(f"  {name} stores {rows:,} rows ...")
             seconds[name] = peer.ask({"do": "load", "first": 0, "count": rows})["ms"] / 1000
             _vacuum(make_conninfo(self.lab.conninfo, dbname=_NAME.format(name)))
-        chosen = {cell.name: cell for cell in self.data.cells()}
+        chosen = {cell.name: cell for cell in self.data.cells}
         print("  searches ...")
         searches = [self._search(chosen[name]) for name in _CELLS]
         print("  get, store one, store many ...")
@@ -148,7 +148,7 @@ class _Run:
 
         def note(name: str, turn: int, answer: dict[str, Any]) -> None:
             question, memory = self._asked(cell, turn)
-            truth = self.data.nearest_in(self.data.cells()[0].questions[question], memory, LIMIT)
+            truth = self.data.nearest_in(self.data.cells[0].questions[question], memory, LIMIT)
             recalls[name].append(len(set(answer["numbers"]) & truth) / len(truth))
             returned[name].append(len(answer["numbers"]))
             times[name].append(answer["ms"])
