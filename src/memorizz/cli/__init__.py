@@ -10,6 +10,7 @@
     index.py       memorizz index list, build, rebuild, drop; its page is _index_page.py
     migrate.py     memorizz migrate
     migrate_from.py  memorizz migrate-from; its page is _move_page.py
+    re_embed.py    memorizz re-embed; its page is _re_embed_page.py, what --model names is in _embedder.py
     recall.py      memorizz recall; its page is _recall_page.py
     server.py      memorizz server start, stop, status
     stats.py       memorizz stats

@@ -11,7 +11,7 @@ from memorizz.memory_provider._documents import EMBEDDING, ID_KEYS
 from memorizz.memory_provider.base import Document
 
 Existing = Literal["refuse", "merge", "replace"]
-Phase = Literal["reading", "copying", "indexing", "verifying", "exporting", "importing"]
+Phase = Literal["reading", "copying", "indexing", "verifying", "exporting", "importing", "embedding"]
 
 
 @dataclass(frozen=True, slots=True)

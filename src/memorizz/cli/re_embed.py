@@ -1,0 +1,163 @@
+"""memorizz re-embed: another embedding model, while the stores are in use."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, confirm, looking, place
+from memorizz.cli._embedder import HELP, embedder
+
+if TYPE_CHECKING:
+    from memorizz.embeddings import Embedder
+    from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding
+
+_MODEL = "The model to change to"
+_INSTEAD = "Instead of going on"
+
+ModelSpec = Annotated[str | None, typer.Option(metavar="MODEL", help=HELP, rich_help_panel=_MODEL)]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="What the schema remembers: the name of your program's embedder.", rich_help_panel=_MODEL
+    ),
+]
+Dimensions = Annotated[
+    int | None,
+    typer.Option(min=1, help="Length of its vectors, where openai:NAME is none of OpenAI's.", rich_help_panel=_MODEL),
+]
+Batch = Annotated[int, typer.Option(min=1, help="Documents that are embedded at once.")]
+Rate = Annotated[
+    float | None,
+    typer.Option(min=0.001, metavar="NUMBER", help="Documents a second at most; as fast as it goes by default."),
+]
+NoSwitch = Annotated[bool, typer.Option("--no-switch", help="Make the vectors and indexes, and do not use them yet.")]
+DropWithoutText = Annotated[
+    bool,
+    typer.Option(
+        "--drop-without-text", help="Let documents lose a vector of which there is no text to make another one."
+    ),
+]
+Memory = Annotated[
+    str | None, typer.Option("--maintenance-work-mem", metavar="SIZE", help="Memory for the indexes, such as 2GB.")
+]
+Status = Annotated[bool, typer.Option("--status", help="Say how far it is.", rich_help_panel=_INSTEAD)]
+Back = Annotated[
+    bool,
+    typer.Option(
+        "--back",
+        help="Search the model before again; give it as --model where anything was stored since.",
+        rich_help_panel=_INSTEAD,
+    ),
+]
+Finish = Annotated[
+    bool,
+    typer.Option("--finish", help="Drop the vectors of the model before: no way back.", rich_help_panel=_INSTEAD),
+]
+Abandon = Annotated[
+    bool, typer.Option("--abandon", help="Give up a change that is not done.", rich_help_panel=_INSTEAD)
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def re_embed(
+    model: ModelSpec = None,
+    name: Name = None,
+    dimensions: Dimensions = None,
+    batch: Batch = 64,
+    rate: Rate = None,
+    no_switch: NoSwitch = False,
+    drop_without_text: DropWithoutText = False,
+    maintenance_work_mem: Memory = None,
+    status: Status = False,
+    back: Back = False,
+    finish: Finish = False,
+    abandon: Abandon = False,
+    yes: Yes = False,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Change the embedding model: make every vector again, beside the old ones, then use the new.
+
+    Memories can be read and stored meanwhile. Interrupted, even killed, the same command again goes on where it was.
+    The old vectors are kept until --finish.
+    """
+    from memorizz.cli import _re_embed_page
+    from memorizz.errors import ConfigurationError
+    from memorizz.memory_provider.postgresql.maintenance import Reembedding
+
+    if sum((status, back, finish, abandon)) > 1 or (model is None and not (status or back or finish or abandon)):
+        raise ConfigurationError(
+            "what is to be done? give --model MODEL, or one of --status, --back, --finish, --abandon"
+        )
+    made = None if model is None else embedder(model, name, dimensions)
+    settings = config(dsn, schema, embedded)
+    with looking(settings) as maintenance:
+        change = Reembedding(maintenance, made, batch=batch, rate=rate)
+        page = _re_embed_page.Page(maintenance.database(), place(settings), as_json)
+        with _going_on(change):
+            if back:
+                page.switched(change.back(drop_without_text=drop_without_text))
+            elif finish or abandon:
+                _drop(change, finish, yes)
+                page.dropped(finish)
+            elif not status:
+                assert made is not None
+                _change(page, change, maintenance, made, no_switch, drop_without_text, maintenance_work_mem)
+            page.show(change.change())
+
+
+def _change(
+    page: Any,
+    change: Reembedding,
+    maintenance: Maintenance,
+    made: Embedder,
+    no_switch: bool,
+    drop_without_text: bool,
+    memory: str | None,
+) -> None:
+    """Do what is still to be done."""
+    from memorizz.cli import _index_page, _re_embed_page
+
+    if change.change().searched.name == made.name:
+        page.say(f"the vectors are of {made.name} already")
+        return
+    change.begin()
+    with _re_embed_page.watching() as watch:
+        page.filled(change.fill(watch))
+    with _index_page.watching() as watch:
+        for each in maintenance.make(change.plan_indexes(), memory=memory, watch=watch):
+            page.built(each)
+    if no_switch:
+        return
+    with _re_embed_page.watching() as watch:
+        page.switched(change.switch(drop_without_text=drop_without_text, watch=watch))
+
+
+def _drop(change: Reembedding, finish: bool, yes: bool) -> None:
+    aside = change.change().aside
+    of = "" if aside is None or aside.name is None else f" of {aside.name}"
+    confirm(f"Drop the vectors{of}? They cannot be had back but by making them again.", yes)
+    if finish:
+        change.finish()
+    else:
+        change.abandon()
+
+
+@contextmanager
+def _going_on(change: Reembedding) -> Generator[None]:
+    """Say of what interrupts it that it can be gone on with."""
+    from memorizz.cli import _show
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        _show.complain(
+            "interrupted; what is made is kept: the same command again goes on, `memorizz re-embed --abandon` gives up"
+        )
+        raise typer.Exit(130) from None

@@ -1,0 +1,194 @@
+"""memorizz re-embed: what it asks for, does, says, and how it is gone on with."""
+
+from __future__ import annotations
+
+import signal
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memorizz.cli import _embedder
+from memorizz.embeddings import OpenAIEmbedder
+from memorizz.errors import ConfigurationError
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+
+MODULE = """
+    import os
+    import signal
+
+
+    class Length:
+        dimensions = 3
+
+        def __init__(self, name="length"):
+            self.name = name
+
+        def embed(self, texts, *, kind="document"):
+            return [[len(text), 1.0, 0.5] for text in texts]
+
+
+    class Constant(Length):
+        dimensions = 4
+
+        def embed(self, texts, *, kind="document"):
+            return [[1.0, 2.0, 3.0, 4.0] for text in texts]
+
+
+    constant = Constant("constant")
+
+
+    class Interrupted(Length):
+        def embed(self, texts, *, kind="document"):
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().embed(texts)
+
+
+    nothing = object()
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A module with embedders in the folder that the command is run in."""
+    import sys
+
+    (tmp_path / "embedders_of_mine.py").write_text(textwrap.dedent(MODULE))
+    monkeypatch.chdir(tmp_path)
+    yield "embedders_of_mine"
+    sys.modules.pop("embedders_of_mine", None)
+
+
+@pytest.fixture
+def run(memorizz: Callable[..., Any], migrated_dsn: str, module: str) -> Callable[..., Any]:
+    return lambda *arguments, **options: memorizz("re-embed", *arguments, "--dsn", migrated_dsn, **options)
+
+
+@pytest.fixture
+def stored(provider: PostgreSQLProvider) -> PostgreSQLProvider:
+    """Memories whose vectors their caller has made."""
+    provider.store_many([{"content": "x" * n, "embedding": [n, 1, 1, 1]} for n in range(1, 21)], "toolbox")
+    return provider
+
+
+def vectors(config: PostgreSQLConfig) -> list[list[float]]:
+    with PostgreSQLProvider(config.replace(embedding_dimensions=None)) as provider:
+        return [each["embedding"] for each in provider.list_all("toolbox", include_embedding=True)]
+
+
+@pytest.mark.usefixtures("stored")
+def test_there_and_back(run: Callable[..., Any], config: PostgreSQLConfig) -> None:
+    """One command changes the model; others say how it stands, go back, and end it."""
+    shown = run("--model", "embedders_of_mine:Length")
+    assert (shown.code, shown.stderr) == (0, "")
+    said = (
+        "embedded  20 documents",
+        "built  toolbox_embedding_2_idx",
+        "switched  writers waited",
+        "length, 3 dimensions",
+    )
+    for part in (*said, "kept", "a model that nobody has named, 4 dimensions", "toolbox", "--back"):
+        assert part in shown.stdout, part
+    assert vectors(config) == [[n, 1.0, 0.5] for n in range(1, 21)]
+    assert "of length already" in run("--model", "embedders_of_mine:Length").stdout
+    status = run("--status", "--json").json
+    assert status["searched"]["name"] == "length"
+    assert status["aside"]["dimensions"] == 4
+    assert status["stores"] == [{"store": "toolbox", "vectors": 20, "both": 20, "without_text": 0, "waiting": 0}]
+    assert "switched" in run("--back").stdout
+    assert vectors(config)[3] == [4, 1, 1, 1]
+    shown = run("--finish")
+    assert shown.code == 1
+    assert "Drop the vectors of length?" in shown.stderr
+    assert "finished" in run("--finish", "--yes").stdout
+    assert run("--status", "--json").json["aside"] is None
+
+
+@pytest.mark.usefixtures("stored")
+def test_the_vectors_may_wait(run: Callable[..., Any], config: PostgreSQLConfig) -> None:
+    """They are made and not used yet; then used, or given up."""
+    made = run("--model", "embedders_of_mine:Length", "--no-switch", "--batch", 6, "--rate", 1000, "--json").json
+    assert (made["embedded"], made["searched"]["name"], made["aside"]["name"]) == (20, None, "length")
+    assert "toolbox_embedding_2_idx" in {each["name"] for each in made["built"]}
+    assert "held_seconds" not in made
+    assert len(vectors(config)[0]) == 4
+    page = run("--status").stdout
+    assert "to come" in page
+    assert "--abandon" in page
+    assert "given up" in run("--abandon", "-y").stdout
+    assert run("--model", "embedders_of_mine:Length", "--json").json["held_seconds"] >= 0
+
+
+def test_what_has_no_text(run: Callable[..., Any], stored: PostgreSQLProvider) -> None:
+    """It is listed, and lost only where that is said."""
+    stored.store({"id": "picture", "embedding": [1, 2, 3, 4]}, "personas")
+    shown = run("--model", "embedders_of_mine:constant")
+    assert shown.code == 1
+    assert "1 documents have a vector and no text" in shown.stderr
+    assert "no text: personas picture" in run("--status").stdout
+    assert run("--status", "--json").json["without_text"] == [{"store": "personas", "id": "picture"}]
+    assert run("--model", "embedders_of_mine:constant", "--drop-without-text").code == 0
+
+
+@pytest.mark.usefixtures("stored")
+def test_an_interrupted_one_is_gone_on_with(run: Callable[..., Any]) -> None:
+    """Ctrl-C keeps what is made, and says how to go on."""
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        shown = run("--model", "embedders_of_mine:Interrupted", "--name", "x")
+        assert "an embedder of your own has its name" in shown.stderr
+        shown = run("--model", "embedders_of_mine:Interrupted", "--batch", 6)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert shown.code == 130
+    assert "the same command again goes on" in shown.stderr
+    assert run("--model", "embedders_of_mine:Length").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "what is to be done?"),
+        (["--back", "--finish"], "what is to be done?"),
+        (["--model", "nothing"], "expected openai:NAME"),
+        (["--model", "openai:"], "expected openai:NAME"),
+        (["--model", "no_such_module:x"], "No module named 'no_such_module'"),
+        (["--model", "embedders_of_mine:nobody"], "has no attribute 'nobody'"),
+        (["--model", "embedders_of_mine:Length", "--dimensions", "3"], "--dimensions is for openai:NAME"),
+        (["--finish", "-y"], "no change of the embedding model"),
+        (["--back"], "no change of the embedding model"),
+    ],
+)
+def test_what_makes_no_sense(run: Callable[..., Any], arguments: list[str], said: str) -> None:
+    """It is said in one sentence, and nothing is done."""
+    shown = run(*arguments)
+    assert shown.code == 1
+    assert said in shown.stderr
+
+
+def test_an_embedder_out_of_a_name(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    """A class, a function or an object of a module; an endpoint, with what the environment says of it."""
+    assert _embedder.embedder(f"{module}:Length", None, None).name == "length"
+    assert _embedder.embedder(f"{module}:constant", None, None).dimensions == 4
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:1/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    made = _embedder.embedder("openai:mine", "ours", 7)
+    assert isinstance(made, OpenAIEmbedder)
+    assert (made.name, made.dimensions) == ("ours", 7)
+    assert "localhost:1" in repr(made)
+    assert "secret" not in repr(made)
+    made.close()
+    with pytest.raises(ConfigurationError, match="is no embedder: it has no name, dimensions, embed"):
+        _embedder.embedder(f"{module}:nothing", None, None)
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_terminal_sees_progress(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal a bar moves, on stderr; in a pipe there is nothing."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    shown = run("--model", "embedders_of_mine:Length", "--batch", 2, columns=160)
+    assert "embedding documents" in shown.stderr
+    assert "embedding documents" not in shown.stdout
