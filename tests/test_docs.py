@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
@@ -18,7 +19,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from memorizz import MemoryType, PostgreSQLConfig, PostgreSQLProvider, errors
+from memorizz import MemoryType, PostgreSQLConfig, PostgreSQLProvider, errors, moving
 from memorizz.errors import ReadOnlyError
 from memorizz.memory_provider.postgresql._indexes import HNSW
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
@@ -392,6 +393,52 @@ class Try:
     def before_a_turn_that_is_not_there(self) -> None:
         self.open().retrieve_conversation_history_ordered_by_timestamp("m1", before="no-such-turn")
 
+    def load(self, change: Callable[[bytes], bytes]) -> None:
+        """Load an export of one document, changed, over what is there."""
+        provider = self.open()
+        provider.store({"content": "tea"}, "toolbox")
+        moving.export(provider, file := io.BytesIO(), stores=["toolbox"])
+        moving.load(io.BytesIO(change(file.getvalue())), provider, existing="merge")
+
+    def altered_file(self) -> None:
+        self.load(lambda whole: whole.replace(b"tea", b"rum"))
+
+    def file_that_is_cut_off(self) -> None:
+        self.load(lambda whole: b"".join(whole.splitlines(keepends=True)[:2]))
+
+    def file_of_another_version(self) -> None:
+        self.load(lambda whole: whole.replace(b'"version":1', b'"version":2'))
+
+    def file_that_is_no_export(self) -> None:
+        self.load(lambda whole: b"{}\n")
+
+    def file_that_is_there_already(self) -> None:
+        moving.export(self.open(), __file__, format="jsonl")
+
+    def file_whose_name_says_no_format(self) -> None:
+        moving.export(self.open(), "memories.csv")
+
+    def file_that_is_not_there(self) -> None:
+        moving.load("none.jsonl", self.open())
+
+    def import_over_documents(self) -> None:
+        provider = self.open()
+        provider.store({}, "toolbox")
+        moving.export(provider, file := io.BytesIO())
+        moving.load(io.BytesIO(file.getvalue()), provider)
+
+    def import_of_vectors_of_another_length(self) -> None:
+        moving.export(self.open(schema="short", embedding_dimensions=384), file := io.BytesIO())
+        moving.load(io.BytesIO(file.getvalue()), self.open())
+
+    def import_of_vectors_of_another_model(self) -> None:
+        moving.export(self.embed_with("first"), file := io.BytesIO())
+        with PostgreSQLProvider(
+            PostgreSQLConfig(dsn=self.dsn, schema="second"),
+            embedder=SimpleNamespace(name="second", dimensions=1536, embed=lambda texts, kind: []),
+        ) as target:
+            moving.load(io.BytesIO(file.getvalue()), target)
+
     def unreachable_server(self) -> None:
         PostgreSQLProvider(PostgreSQLConfig(host="127.0.0.1", port=1))
 
@@ -503,7 +550,7 @@ def test_each_row_of_the_error_tables_is_true(
 
 def test_each_way_to_go_wrong_is_documented() -> None:
     """No trial is without its row."""
-    helpers = {"open", "embed_with", "store"}
+    helpers = {"open", "embed_with", "store", "load"}
     assert set(MESSAGES) == {name for name in vars(Try) if not name.startswith("_")} - helpers
 
 

@@ -21,7 +21,6 @@ from memorizz.moving._manifest import Entry, Manifest
 from memorizz.moving._report import Existing, Phase, Progress
 from memorizz.moving._streams import Stored
 
-Watch = Callable[[Progress], None]
 # So many documents pass between two reports of progress.
 _STEP = 500
 # Fewer documents enter a vector index sooner than it is made anew.
@@ -35,7 +34,7 @@ def export(
     stores: Iterable[StoreName] | None = None,
     format: str | None = None,
     force: bool = False,
-    progress: Watch | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> dict[MemoryType, int]:
     """Write memories into a file, and return how many documents of each store.
 
@@ -72,7 +71,7 @@ def load(
     stores: Iterable[StoreName] | None = None,
     existing: Existing = "refuse",
     embeddings: bool = True,
-    progress: Watch | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> dict[MemoryType, int]:
     """Read memories out of a file that `export` has written, and return how many documents of each store.
 
@@ -120,7 +119,7 @@ class ExportFile:
         stores: Iterable[StoreName] | None = None,
         existing: Existing = "refuse",
         embeddings: bool = True,
-        progress: Watch | None = None,
+        progress: Callable[[Progress], None] | None = None,
     ) -> dict[MemoryType, int]:
         """Do what the function `load` does."""
         if existing not in ("refuse", "merge", "replace"):
@@ -147,7 +146,7 @@ def _chosen(stores: Iterable[StoreName] | None, there: Iterable[MemoryType]) -> 
 
 
 def _watched(
-    entries: Iterable[Entry], phase: Phase, totals: Mapping[MemoryType, int], watch: Watch | None
+    entries: Iterable[Entry], phase: Phase, totals: Mapping[MemoryType, int], watch: Callable[[Progress], None] | None
 ) -> Iterator[Entry]:
     for store, group in groupby(entries, key=itemgetter(0)):
         done = 0
@@ -164,7 +163,9 @@ def _watched(
 
 
 @contextmanager
-def _loading(target: MemoryProvider, stores: Iterable[MemoryType], watch: Watch | None) -> Generator[None]:
+def _loading(
+    target: MemoryProvider, stores: Iterable[MemoryType], watch: Callable[[Progress], None] | None
+) -> Generator[None]:
     """Load stores as the target likes to; also what it puts off for that is made where the load has failed."""
     failure: BaseException | None = None
     with ExitStack() as stack:
@@ -178,7 +179,7 @@ def _loading(target: MemoryProvider, stores: Iterable[MemoryType], watch: Watch 
         raise failure
 
 
-def _indexing(store: MemoryType, watch: Watch | None) -> Callable[[float], None] | None:
+def _indexing(store: MemoryType, watch: Callable[[Progress], None] | None) -> Callable[[float], None] | None:
     return None if watch is None else lambda share: watch(Progress("indexing", store.value, share, 1))
 
 
