@@ -106,12 +106,27 @@ def migrate_from(
 @contextmanager
 def _source(text: str, db: str | None, schema: str | None) -> Generator[Source]:
     """Open what SOURCE names."""
+    from memorizz.memory_provider.mongodb import MongoDBConfig, MongoDBProvider
     from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
-    from memorizz.moving import Stored
+    from memorizz.moving import Dump, Stored
 
+    if text.startswith(("mongodb://", "mongodb+srv://")):
+        # Nothing is made in a database that is only read.
+        options = MongoDBConfig(text, db or _named(text) or "memorizz", create_indexes=False)
+        with MongoDBProvider(options) as provider:
+            yield Stored(provider)
+        return
+    if "=" not in text and "://" not in text:
+        yield Dump(text, db)
+        return
     settings = PostgreSQLConfig(dsn=text, schema=schema, embedding_dimensions=None, auto_migrate=False)
     with PostgreSQLProvider(settings) as provider:
         yield Stored(provider)
+
+
+def _named(uri: str) -> str:
+    """Return the database that a URI of MongoDB names, or an empty text."""
+    return uri.partition("://")[2].partition("?")[0].partition("/")[2]
 
 
 @contextmanager
@@ -120,16 +135,17 @@ def _target(settings: PostgreSQLConfig, source: Source, dry_run: bool) -> Genera
     from memorizz.errors import SchemaError
     from memorizz.memory_provider.postgresql import PostgreSQLProvider
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
+    from memorizz.moving import dimensions
 
     with Maintenance(existing(settings) if dry_run else settings) as maintenance:
         found = maintenance.database()
     if not found.has_migrations:
-        dimensions = source.embedding_dimensions
+        length = dimensions(source)
         if dry_run:
-            wanted = "" if dimensions is None else f" --dimensions {dimensions}"
+            wanted = "" if length is None else f" --dimensions {length}"
             raise SchemaError(
                 f"schema {found.schema!r} has no tables to say what fits: `memorizz migrate{wanted}` makes them"
             )
-        settings = settings.replace(embedding_dimensions=dimensions)
+        settings = settings.replace(embedding_dimensions=length)
     with PostgreSQLProvider(settings) as provider:
         yield provider

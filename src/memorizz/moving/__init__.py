@@ -3,6 +3,7 @@
 _copy.py       copy: batch by batch, gone on with where it was interrupted
 _reading.py    documents on their way out of a source
 _compare.py    both sides compared
+_dump.py       what mongodump has written
 _journal.py    how far a copy has come, on disk
 _report.py     what a copy did, or would do
 _streams.py    what is moved: a source of documents, and what its documents add up to
@@ -14,11 +15,13 @@ _parquet.py    a file of Parquet
 """
 
 from memorizz.moving._copy import copy
+from memorizz.moving._dump import Dump
 from memorizz.moving._export import ExportFile, export, load, opened
 from memorizz.moving._report import Problem, Progress, Report, StoreReport
-from memorizz.moving._streams import Source, Stored
+from memorizz.moving._streams import Source, Stored, dimensions
 
 __all__ = [
+    "Dump",
     "ExportFile",
     "Problem",
     "Progress",
@@ -27,6 +30,7 @@ __all__ = [
     "StoreReport",
     "Stored",
     "copy",
+    "dimensions",
     "export",
     "load",
     "opened",

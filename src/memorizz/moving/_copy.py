@@ -108,6 +108,8 @@ def _copy(job: _Job, stores: Sequence[MemoryType], journal: Journal) -> Report:
                 f"the target holds documents already ({found}): say existing='merge' to keep them, or 'replace' to "
                 f"delete them first (--merge, --replace); {job.target.location}"
             )
+    # What cannot be read to its end says so before anything is written.
+    totals = {store: job.source.count(store) for store in stores}
     for store in stores:
         stage = journal.stages.get(store)
         if stage is None:
@@ -116,15 +118,14 @@ def _copy(job: _Job, stores: Sequence[MemoryType], journal: Journal) -> Report:
             stage = journal.stages[store] = Stage()
             journal.write()
         if not stage.done:
-            _move(job, store, stage, journal, resumed=store in begun)
-    reports = [_verified(job, store, journal.stages[store]) for store in stores]
+            _move(job, store, stage, journal, totals[store], resumed=store in begun)
+    reports = [_verified(job, store, journal.stages[store], totals[store]) for store in stores]
     journal.remove()
     return Report(job.source.location, job.target.location, job.existing, False, journal.resumed, reports)
 
 
-def _move(job: _Job, store: MemoryType, stage: Stage, journal: Journal, resumed: bool) -> None:
+def _move(job: _Job, store: MemoryType, stage: Stage, journal: Journal, total: int, resumed: bool) -> None:
     """Copy what is left of one store; the journal knows of each batch as soon as the target has it."""
-    total = job.source.count(store)
     with job.target.loading(store, lambda share: job.at("indexing", store, share, 1)):
         try:
             _copy_batches(job, store, stage, journal, total, compare=resumed)
@@ -227,10 +228,10 @@ def _read(job: _Job, store: MemoryType) -> StoreReport:
     )
 
 
-def _verified(job: _Job, store: MemoryType, stage: Stage) -> StoreReport:
+def _verified(job: _Job, store: MemoryType, stage: Stage, total: int) -> StoreReport:
     """Read one store on both sides, and say how they compare."""
     both = Both(job.target, store, job.existing == "merge", job.listed)
-    total, done = job.source.count(store), 0
+    done = 0
     for batch in Reading(job.source, store, Problems(0)).batches(job.batch_size):
         both.compare(batch)
         done += len(batch)

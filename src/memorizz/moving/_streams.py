@@ -90,10 +90,23 @@ class Stored:
         return []
 
 
+def dimensions(source: Source) -> int | None:
+    """Return how long the vectors of a source are, or else the first one that it has; None where it has none."""
+    if source.embedding_dimensions is not None:
+        return source.embedding_dimensions
+    vectors = (document.get(EMBEDDING) for store in source.stores() for document in source.documents(store))
+    return next((len(cast(Any, vector)) for vector in vectors if isinstance(vector, np.ndarray)), None)
+
+
 def single(vector: Any) -> Any:
-    """Return a vector as an array in single precision, which is what is stored of it; what is none stays as it is."""
-    if not isinstance(vector, list) or not vector:
-        return cast(Any, vector)
+    """Return a vector as an array in single precision, which is what is stored of it.
+
+    What is none stays as it is; an empty list, which some programs store where there is no vector, is None.
+    """
+    if not isinstance(vector, list):
+        return vector
+    if not vector:
+        return None
     try:
         return np.asarray(vector, np.float32)
     except (TypeError, ValueError, OverflowError):

@@ -73,7 +73,8 @@ def decoded(value: Any) -> Any:
     a Decimal128 are texts. What has no such form (binary data, regular expressions, timestamps ...) becomes an object
     of MongoDB Extended JSON.
     """
-    if value is None or isinstance(value, str | bool | float):
+    # By their very type: bson's Code is a str too.
+    if value is None or type(value) in (str, bool, int, float):
         return value
     if isinstance(value, int):
         return int(value)  # not bson's Int64

@@ -43,6 +43,8 @@ from memorizz.memory_provider.mongodb._bson import (
 )
 from memorizz.memory_provider.mongodb._steps import Record
 
+# The key under which a field `id` is given back that differs from `_id`.
+FOREIGN_ID = "foreign_id"
 SEQ, MICROSECONDS = f"{OWN}.seq", f"{OWN}.us"
 
 
@@ -187,6 +189,9 @@ class Store:
                 document[path] = _time(value, rests.get(path))
             elif path != EMBEDDING and field != OWN and path not in ID_KEYS:
                 document[path] = decoded(value)
+        # Here both are the same text; a field of another program's must not be lost.
+        if record.get("id") is not None and id_name(record["id"]) != name:
+            document.setdefault(FOREIGN_ID, decoded(record["id"]))
         if include_embedding:
             document[EMBEDDING] = numbers(record.get(EMBEDDING))
         return document
@@ -212,8 +217,11 @@ def _time(value: Any, rest: Any) -> Any:
     return decoded(value)
 
 
-def numbers(value: Any) -> list[float] | None:
-    """Return the numbers of a vector, which other programs may have stored as a BSON vector."""
+def numbers(value: Any) -> Any:
+    """Return the numbers of a vector, which other programs may have stored as a BSON vector; what is none as it is."""
     if hasattr(value, "as_vector"):
         value = value.as_vector().data
-    return None if value is None else [float(number) for number in value]
+    try:
+        return None if value is None else [float(number) for number in value]
+    except (TypeError, ValueError):
+        return decoded(value)

@@ -1,0 +1,157 @@
+"""What `mongodump` has written, read without a server: a folder with a file of BSON for each collection."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+from memorizz.errors import ConfigurationError, FilterError, InvalidFile
+from memorizz.memory_provider._documents import EMBEDDING
+from memorizz.memory_provider.base import Document
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.mongodb._stores import Database
+from memorizz.moving._streams import single
+
+_SUFFIXES = (".bson", ".bson.gz")
+# The most that mongodump writes for one document: MongoDB's own limit, and a reserve.
+_LARGEST = 17 * 2**20
+_LENGTH = 4
+
+
+class Dump:
+    """The memories in a folder of `mongodump`, each collection's file read as a stream; needs the extra `mongodb`.
+
+    A document is what MongoDBProvider would return of it. Files may be compressed (`mongodump --gzip`).
+
+    folder: the folder of one database, or the one with those of several.
+    database: which of several.
+
+    Raises ConfigurationError for a folder without a dump, InvalidFile for a file that is cut off or altered.
+    """
+
+    embedding_dimensions = None
+    embedding_model = None
+
+    def __init__(self, folder: str | Path, database: str | None = None) -> None:
+        self._folder = _database(Path(folder), database)
+        self._files = {_collection(file): file for file in _files(self._folder)}
+        self._decode = _decoder()
+        self._stores = Database(self._folder.name, None)
+
+    @property
+    def location(self) -> str:
+        return f"the dump in {self._folder.absolute()}"
+
+    def stores(self) -> Sequence[MemoryType]:
+        return [store for store in MemoryType if store.value in self._files]
+
+    def left_out(self) -> Sequence[str]:
+        return sorted(set(self._files) - {store.value for store in MemoryType})
+
+    def count(self, store: MemoryType) -> int:
+        """Return how many documents there are, expired or not; raises InvalidFile for a file that is cut off."""
+        return sum(1 for _ in self._parts(store, whole=False))
+
+    def documents(self, store: MemoryType, after: str | None = None) -> Iterator[Document]:
+        found = self._stores.store(store)
+        behind = after is None
+        for place, part in self._parts(store):
+            document = found.document(self._record(store, place, part), include_embedding=True)
+            if behind:
+                document[EMBEDDING] = single(document[EMBEDDING])
+                yield document
+            behind = behind or document["id"] == after
+        if not behind:
+            raise FilterError(f"after={after!r}: {store.value} has no document of this id")
+
+    def _record(self, store: MemoryType, place: int, part: bytes) -> dict[str, Any]:
+        try:
+            return self._decode(part)
+        # What bson raises for damaged bytes is InvalidBSON, and now and then something else.
+        except Exception as error:
+            raise InvalidFile(
+                str(self._files[store.value]), f"byte {place:,}", f"no BSON document ({error}): dump it again"
+            ) from error
+
+    def _parts(self, store: MemoryType, *, whole: bool = True) -> Iterator[tuple[int, bytes]]:
+        """Yield the place of each document in a store's file, and its bytes where they are wanted."""
+        path = self._files.get(store.value)
+        if path is None:
+            return
+        place = 0
+        with _opened(path) as file:
+            while head := file.read(_LENGTH):
+                size = int.from_bytes(head, "little")
+                if len(head) == _LENGTH and not _LENGTH < size <= _LARGEST:
+                    raise InvalidFile(str(path), f"byte {place:,}", "no BSON document begins here: dump it again")
+                body = file.read(size - _LENGTH) if len(head) == _LENGTH else b""
+                if len(head) + len(body) != size or not body:
+                    raise InvalidFile(
+                        str(path), f"byte {place:,}", "the file is cut off in this document: dump it again"
+                    )
+                yield place, head + body if whole else b""
+                place += size
+
+
+def _decoder() -> Callable[[bytes], dict[str, Any]]:
+    try:
+        import bson
+
+        from memorizz.memory_provider.mongodb._driver_shared import CODEC
+    except ImportError as error:
+        raise ConfigurationError(f"{error}: a dump needs pip install 'memorizz-postgresql[mongodb]'") from None
+
+    def decode(part: bytes) -> dict[str, Any]:
+        return cast(Any, bson).decode(part, CODEC)
+
+    return decode
+
+
+# --- the folder ---------------------------------------------------------------------------------------------------
+
+
+def _database(folder: Path, name: str | None) -> Path:
+    """Return the folder of one database."""
+    if not folder.is_dir():
+        what = (
+            "is a file, perhaps an archive: `mongodump --out FOLDER` writes a folder"
+            if folder.exists()
+            else "is not there"
+        )
+        raise ConfigurationError(f"{folder} {what}")
+    inner = {each.name: each for each in sorted(folder.iterdir()) if each.is_dir() and _files(each)}
+    if _files(folder) and name in (None, folder.name):
+        return folder
+    if name is None and len(inner) == 1:
+        return next(iter(inner.values()))
+    if name in inner:
+        return inner[name]
+    found = ", ".join(inner) or "none"
+    wanted = "say which with --db (database=...)" if name is None else f"none of them is {name!r}"
+    raise ConfigurationError(f"{folder} is not the dump of one database; those of databases in it: {found}; {wanted}")
+
+
+def _files(folder: Path) -> list[Path]:
+    return [each for each in sorted(folder.iterdir()) if each.name.endswith(_SUFFIXES)]
+
+
+def _collection(file: Path) -> str:
+    """Return the name of a collection from that of its file, in which mongodump writes some characters as %xx."""
+    return file.name.removesuffix(".gz").removesuffix(".bson")
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[IO[bytes]]:
+    """Open a file of BSON, compressed or not."""
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as file:
+            yield cast("IO[bytes]", file)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InvalidFile(str(path), "its compressed bytes", f"{error}: dump it again") from error
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
