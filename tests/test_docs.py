@@ -21,6 +21,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from memorizz import MemoryType, PostgreSQLConfig, PostgreSQLProvider, errors, moving
 from memorizz.errors import ReadOnlyError
+from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.postgresql._indexes import HNSW
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
@@ -384,8 +385,23 @@ class Try:
     def malformed_text(self) -> None:
         self.open().retrieve_by_query({"$text": "tea"}, "toolbox")
 
-    def negative_limit(self) -> None:
+    def a_text_as_embedding_and_no_embedder(self) -> None:
+        self.open().retrieve_by_query({"embedding": "tea"}, "toolbox")
+
+    def negative_limit_or_one_that_is_no_whole_number(self) -> None:
         self.open().retrieve_by_query({}, "toolbox", limit=-1)
+
+    def index_asked_to_look_too_far(self) -> None:
+        self.open().retrieve_by_query({"embedding": [0.1] * 1536}, "toolbox", ef_search=5000)
+
+    def unknown_fusion(self) -> None:
+        self.open().retrieve_by_query("tea", "toolbox", ranking=Ranking(fusion="best"))
+
+    def negative_weight(self) -> None:
+        self.open().retrieve_by_query("tea", "toolbox", ranking=Ranking(words=-1))
+
+    def unknown_kind_of_explanation(self) -> None:
+        self.open().retrieve_by_query("tea", "toolbox", explain="yes")
 
     def nothing_to_search_for(self) -> None:
         self.open().retrieve_memory_components_by_query()

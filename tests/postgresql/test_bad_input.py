@@ -134,6 +134,118 @@ def test_a_read_only_transaction(open_face: Callable[..., Any], config: PostgreS
     )
 
 
+# --- what a search is asked ---------------------------------------------------------------------------------------
+
+EAST = [1.0, 0.0, 0.0, 0.0]
+STRANGE = ["", " \n\t", "the of and is", "a & | !", "'\"<->:*()", "\\", "\\' | !", "a" * 100_000, "\x00\ud800"]
+
+
+@pytest.fixture
+def tea(face: Any) -> Any:
+    """A provider that holds two documents with a vector and one without."""
+    face.store_many([{"content": "Tea with milk.", "embedding": EAST, "memory_id": "m", "n": n} for n in (1, 2)], LONG)
+    face.store({"content": "A harbour in winter.", "memory_id": "m", "n": 3}, LONG)
+    return face
+
+
+@pytest.mark.parametrize("text", STRANGE)
+def test_a_text_that_says_nothing(tea: Any, text: str) -> None:
+    """It finds nothing by words, and takes nothing away from what a vector finds."""
+    assert tea.retrieve_by_query(text, LONG, 5) == []
+    assert tea.retrieve_by_query({"$text": {"$search": text}, "memory_id": "m"}, LONG, 5) == []
+    assert tea.retrieve_memory_components_by_query(text, memory_id="m") == []
+    both = tea.retrieve_by_query({"$text": {"$search": text}, "embedding": EAST}, LONG, 5)
+    assert [hit["n"] for hit in both] == [1, 2]
+    assert len(tea.retrieve_memory_components_by_query(text, EAST, "m")) == 2
+
+
+def test_nothing_in_a_text_is_an_operator(tea: Any) -> None:
+    """Its words find what they would find alone."""
+    for text in (
+        "harbour & !winter",
+        "'harbour'::tsquery | !",
+        "\\harbour\\ <-> ''",
+        '"harbour -winter"',
+        "harbour:*%(limit)s",
+    ):
+        assert [hit["n"] for hit in tea.retrieve_by_query(text, LONG, 5)] == [3], text
+        assert [hit["n"] for hit in tea.retrieve_memory_components_by_query(text)] == [3], text
+
+
+def test_a_page_is_searched_by_what_it_says_most(tea: Any) -> None:
+    """64 different words of a text are searched for, those that it repeats before those that it begins with."""
+    page = [f"word{n}" for n in range(10_000)]
+    for text, found in (
+        ([*page[:63], "harbour"], [3]),
+        ([*page[:64], "harbour"], []),
+        ([*page[:64], "harbour", "harbours"], [3]),
+        ([*page, "harbour", "harbours"], [3]),
+        # What is behind the first 100,000 characters is not read.
+        ([*page, *page, "harbour", "harbours"], []),
+    ):
+        assert [hit["n"] for hit in tea.retrieve_by_query(" ".join(text), LONG, 5)] == found
+        assert [hit["n"] for hit in tea.retrieve_memory_components_by_query(" ".join(text))] == found
+
+
+WORDS = {"$text": {"$search": "tea"}}
+QUERIES: list[dict[str, Any]] = [{"memory_id": "m"}, {"embedding": EAST}, WORDS, {"embedding": EAST, **WORDS}]
+
+
+@pytest.mark.parametrize("query", [*QUERIES, "tea"], ids=["filter", "vector", "words", "both", "str"])
+def test_any_limit(tea: Any, query: Any) -> None:
+    """None is nothing, a huge one is all that match; what is no number of documents is refused, also in the query."""
+    assert tea.retrieve_by_query(query, LONG, 0) == []
+    every = 3 if query == {"memory_id": "m"} else 2
+    assert len(tea.retrieve_by_query(query, LONG, 1_000_000_000)) == every
+    for limit in (-1, 1_000_000_001, True, 1.5, "5", None):
+        said = f"limit={limit!r}: expected a whole number from 0 to 1,000,000,000"
+        assert message(ConfigurationError, lambda limit=limit: tea.retrieve_by_query(query, LONG, limit)) == said
+        if isinstance(query, dict):
+            inside = query | {"limit": limit}
+            assert message(ConfigurationError, lambda inside=inside: tea.retrieve_by_query(inside, LONG)) == said
+
+
+def test_any_limit_of_components(tea: Any) -> None:
+    """As of any other search."""
+    assert tea.retrieve_memory_components_by_query("tea", limit=0) == []
+    assert len(tea.retrieve_memory_components_by_query("tea", EAST, limit=1_000_000_000)) == 2
+    for limit in (-1, 1_000_000_001, True, 1.5, "5", None):
+        call = lambda limit=limit: tea.retrieve_memory_components_by_query("tea", limit=limit)  # noqa: E731
+        assert message(ConfigurationError, call) == f"limit={limit!r}: expected a whole number from 0 to 1,000,000,000"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"ef_search": 0}, "ef_search=0: expected 1 to 1000"),
+        ({"ef_search": True}, "ef_search=True: expected a whole number from 0 to 1,000,000,000"),
+        ({"explain": "yes"}, "explain='yes': expected True, False or 'plan'"),
+        ({"ranking": {"words": 1}}, "ranking: expected a Ranking, got dict"),
+        ({"min_score": float("nan")}, "min_score=nan: expected a finite number"),
+        ({"context": -1}, "context=-1: expected a whole number from 0 to 1,000,000,000"),
+    ],
+)
+def test_an_option_that_cannot_be(face: Any, options: dict[str, Any], said: str) -> None:
+    """It is named, with what was expected."""
+    assert message(ConfigurationError, lambda: face.retrieve_by_query({"embedding": EAST}, LONG, **options)) == said
+
+
+@pytest.mark.parametrize("query", [5, None, ["tea"], b"tea"])
+def test_what_is_no_query(face: Any, query: Any) -> None:
+    """Its type is named; a text of the components is refused likewise."""
+    said = f"a query is a dict or a str, got {type(query).__name__}"
+    assert message(FilterError, lambda: face.retrieve_by_query(query, LONG)) == said
+    if query is not None:
+        text = message(FilterError, lambda: face.retrieve_memory_components_by_query(query))
+        assert text.startswith('$text: expected {"$search": "the words"}, got ')
+
+
+def test_an_unknown_store_of_components(face: Any) -> None:
+    """As in any other call."""
+    text = message(ConfigurationError, lambda: face.retrieve_memory_components_by_query("tea", memory_type="memories"))
+    assert text.startswith("unknown memory store 'memories': expected a MemoryType or one of personas, ")
+
+
 # --- what a server answers ----------------------------------------------------------------------------------------
 
 

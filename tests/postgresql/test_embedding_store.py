@@ -612,10 +612,25 @@ def test_components_are_asked_by_meaning_and_words(talk: Any, embedder: Hashes) 
     assert len(embedder.asked) == 1
 
 
+def test_a_text_in_the_place_of_a_vector(talk: Any, embedder: Hashes) -> None:
+    """Under a filter it is embedded as a question is, without names; with its words it ranks as a str does."""
+    question = "Did Ada drink tea?"
+    both = {"embedding": question, "$text": {"$search": question}}
+    assert talk.retrieve_by_query(both, TURNS, 9) == talk.retrieve_by_query(question, TURNS, 9)
+    hits = talk.retrieve_by_query(both | {"memory_id": "m"}, TURNS, 9, explain=True)
+    assert {hit["n"] for hit in hits} == {0, 1, 2}
+    assert {hit["n"] for hit in hits if "words" in hit["_explanation"]} == {0, 1, 2}
+    alone = talk.retrieve_by_query({"embedding": question, "memory_id": "other"}, TURNS, 9)
+    assert {hit["n"] for hit in alone} == {3, 4}
+    assert all(hit["score"] == pytest.approx(1 - hit["distance"]) for hit in alone)
+    assert [texts for _, texts in embedder.asked] == [["Did drink tea?"]] * 3 + [[question]]
+
+
 @pytest.mark.parametrize("question", ["", " ", "\n"])
 def test_an_empty_question_is_not_embedded(talk: Any, embedder: Hashes, question: str) -> None:
     """It finds nothing."""
     assert talk.retrieve_by_query(question, TURNS, 5) == []
+    assert talk.retrieve_by_query({"embedding": question, "memory_id": "m"}, TURNS, 5) == []
     assert talk.retrieve_memory_components_by_query(question) == []
     assert embedder.asked == []
 

@@ -373,14 +373,14 @@ def test_a_ranking_is_a_ranking() -> None:
 @pytest.mark.parametrize(
     ("query", "store", "names_cut", "given", "expected"),
     [
-        # Both: .7 and .3; conversations add the session, and the speaker whose name was cut out.
-        (VECTOR | WORDS, LONG, False, {}, {"meaning": 0.7, "words": 0.3, "speaker": 0.0, "session": 0.0}),
-        (VECTOR | WORDS, TURNS, False, {}, {"meaning": 0.7, "words": 0.3, "speaker": 0.0, "session": 0.2}),
-        (VECTOR | WORDS, TURNS, True, {}, {"meaning": 0.7, "words": 0.3, "speaker": 0.05, "session": 0.2}),
+        # Both: .7 and .6, or .3 once names were cut out; conversations add the session, and the speaker of the name.
+        (VECTOR | WORDS, LONG, False, {}, {"meaning": 0.7, "words": 0.6, "speaker": 0.0, "session": 0.0}),
+        (VECTOR | WORDS, TURNS, False, {}, {"meaning": 0.7, "words": 0.6, "speaker": 0.0, "session": 0.4}),
+        (VECTOR | WORDS, TURNS, True, {}, {"meaning": 0.7, "words": 0.3, "speaker": 0.05, "session": 0.4}),
         (VECTOR | WORDS, LONG, True, {}, {"meaning": 0.7, "words": 0.3, "speaker": 0.0, "session": 0.0}),
         # Words alone make the whole.
         (WORDS, LONG, False, {}, {"words": 1.0, "speaker": 0.0, "session": 0.0}),
-        (WORDS, TURNS, False, {}, {"words": 1.0, "speaker": 0.0, "session": 0.2}),
+        (WORDS, TURNS, False, {}, {"words": 1.0, "speaker": 0.0, "session": 0.4}),
         # What is given is taken, also 0.
         (
             WORDS,

@@ -14,7 +14,7 @@ from memorizz.memory_provider.base import LARGEST_WEIGHT, Ranking, is_number
 from memorizz.memory_provider.memory_type import MemoryType
 
 MAX_EF_SEARCH = 1000  # pgvector's, whose name the option has
-# What of a question is searched for, in characters: the parser of tsquery ends at some three times as many.
+# What of a question is searched for, in characters: PostgreSQL takes some 1 MB of words.
 _MAX_QUESTION = 100_000
 _MAX_LIMIT = 1_000_000_000
 # Roles that everybody has are no names.
@@ -44,9 +44,14 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a caller asks for. `names` are the words of it that may name a speaker, in lower case."""
+    """What a caller asks for.
+
+    `text` is to be embedded, in the place of an `embedding`; `names` are the words of the question that may name a
+    speaker, in lower case.
+    """
 
     embedding: Any
+    text: str | None
     words: str | None
     filter: Mapping[str, Any]
     limit: int
@@ -55,35 +60,46 @@ class Question:
 
     @property
     def ranked(self) -> bool:
-        return self.embedding is not None or self.words is not None
+        return self.embedding is not None or self.text is not None or self.words is not None
 
 
-def asked(query: Mapping[str, Any] | str, limit: int, options: Options) -> Question:
-    """Return what a query asks for; raises FilterError or ConfigurationError."""
+def asked(query: Mapping[str, Any] | str, limit: int, options: Options, *, embeds: bool = False) -> Question:
+    """Return what a query asks for; `embeds`: there is an embedder.
+
+    Raises FilterError, ConfigurationError, InvalidDocument.
+    """
     if isinstance(query, str):
-        query = {"$text": {"$search": query}}
+        # Without an embedder the words alone rank.
+        query = {"$text": {"$search": query}, **({EMBEDDING: query} if embeds else {})}
     if not isinstance(cast(object, query), Mapping):
         raise FilterError(f"a query is a dict or a str, got {type(query).__name__}")
     filter = dict(query)
     limit = checked_limit(filter.pop("limit", limit))
     words = _words(filter.pop("$text")) if "$text" in filter else None
-    embedding = None
+    embedding, text = None, None
     if EMBEDDING in filter and not isinstance(filter[EMBEDDING], Mapping):
         embedding = filter.pop(EMBEDDING)
         if embedding is None:
             raise InvalidDocument(EMBEDDING, "expected a vector, got None; leave the key out to search without one")
-    names = tuple(sorted(set(_NAMES.findall(words.lower())) - _COMMON_ROLES)) if words is not None else ()
-    return Question(embedding, words, filter, limit, options, names)
+        if isinstance(embedding, str):
+            embedding, text = None, _text_to_embed(embedding, embeds)
+    said = " ".join(each for each in (words, text) if each is not None).lower()
+    names = tuple(sorted(set(_NAMES.findall(said)) - _COMMON_ROLES))
+    return Question(embedding, text, words, filter, limit, options, names)
 
 
-def components_asked(query: str | None, query_embedding: Any, memory_id: str | None, limit: int) -> Question:
+def components_asked(
+    query: str | None, query_embedding: Any, memory_id: str | None, limit: int, *, embeds: bool = False
+) -> Question:
     """Return what retrieve_memory_components_by_query asks for; raises ConfigurationError where that is nothing."""
     wanted: dict[str, Any] = {} if memory_id is None else {"memory_id": memory_id}
     if query is not None:
         wanted["$text"] = {"$search": query}
     if query_embedding is not None:
         wanted[EMBEDDING] = query_embedding
-    question = asked(wanted, limit, Options(include_embedding=True))
+    elif isinstance(query, str) and embeds:
+        wanted[EMBEDDING] = query
+    question = asked(wanted, limit, Options(include_embedding=True), embeds=embeds)
     if not question.ranked:
         raise ConfigurationError("nothing to search for: give query, query_embedding or both")
     return question
@@ -104,17 +120,36 @@ def _words(operand: Any) -> str:
         words = cast("Mapping[str, Any]", operand).get("$search")
     if not isinstance(words, str):
         raise FilterError(f'$text: expected {{"$search": "the words"}}, got {operand!r:.80}')
-    return _values.text(words[:_MAX_QUESTION], "$search", "replace").replace("\ufffd", " ")
+    return _legible(words)
+
+
+def _text_to_embed(text: str, embeds: bool) -> str:
+    if not embeds:
+        raise InvalidDocument(
+            EMBEDDING,
+            "expected a vector, got a text, and there is no embedder to make a vector of it; open the provider with "
+            'embedder=..., or search for the words, {"$text": {"$search": ...}}',
+        )
+    return _legible(text)
+
+
+def _legible(text: str) -> str:
+    """Return what of a text is searched for."""
+    return _values.text(text[:_MAX_QUESTION], "$search", "replace").replace("\ufffd", " ")
 
 
 def weights(ranking: Ranking, memory_type: MemoryType, *, meaning: bool, names_cut: bool) -> Ranking:
-    """Return a ranking with the weights that suit a store's documents where the caller gave none."""
+    """Return a ranking with the weights that suit a store's documents where the caller gave none.
+
+    `names_cut`: the vector is of a question without names, not one that the caller brought.
+    """
     turns = memory_type is MemoryType.CONVERSATION_MEMORY
     # A name that is still in the vector must not count twice.
     speaker = (0.05 if turns and names_cut else 0.0) if ranking.speaker is None else ranking.speaker
-    session = (0.2 if turns else 0.0) if ranking.session is None else ranking.session
-    # Words alone make the whole of the score.
-    words = ranking.words if ranking.words is not None else 0.3 if meaning else 1.0
+    session = (0.4 if turns else 0.0) if ranking.session is None else ranking.session
+    # Words alone make the whole of the score; they make up for a vector that follows names.
+    words = (0.3 if names_cut else 0.6) if meaning else 1.0
+    words = words if ranking.words is None else ranking.words
     return replace(ranking, speaker=speaker, session=session, words=words)
 
 

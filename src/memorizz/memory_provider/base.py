@@ -138,10 +138,11 @@ class MemoryOperations(ABC):
         """Return the documents that match a query, the best first; an empty list when none does.
 
         `query` is a str, searched by meaning and words where the provider has an embedder, else by words; or a dict of
-        filters in which `embedding` ranks by cosine similarity, `{"$text": {"$search": words}}` by words, and both
-        together by meaning and words; `limit` inside the dict wins over the argument. With filters only: oldest first.
-        Never fewer than `limit` hits while more documents match. Ranked hits carry `score` (more is better) and, where
-        a vector ranked, `distance` (less is nearer), and the same as `_score` and `_distance`.
+        filters in which `embedding` ranks by cosine similarity to a vector, or to a text where the provider has an
+        embedder, `{"$text": {"$search": words}}` by words, and both together by meaning and words; `limit` inside the
+        dict wins over the argument. With filters only: oldest first. Never fewer than `limit` hits while more documents
+        match. Ranked hits carry `score` (more is better) and, where a vector ranked, `distance` (less is nearer), and
+        the same as `_score` and `_distance`.
 
         exact: compare every candidate and use no approximate index.
         ef_search: how many rows the index looks at (1 to 1,000); chosen by `limit` and filter where it is not given.

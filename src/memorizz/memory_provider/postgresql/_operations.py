@@ -15,7 +15,7 @@ from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._agents import agent_document
 from memorizz.memory_provider._documents import batches, given_id
-from memorizz.memory_provider._questions import Options, asked, checked_limit, components_asked, without_names
+from memorizz.memory_provider._questions import Options, Question, asked, checked_limit, components_asked, without_names
 from memorizz.memory_provider.base import Document, Filter, Hits, Ranking, StoreName
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _changes as changes
@@ -115,18 +115,19 @@ def retrieve_by_query(
     if explain not in (False, True, "plan"):
         raise ConfigurationError(f"explain={explain!r}: expected True, False or 'plan'")
     options = Options(include_embedding, exact, ef_search, ranking, min_score, touch)
-    question = asked(query, limit, options)
+    question = asked(query, limit, options, embeds=schema.embedder is not None)
     search, filter = _search.parse(target, question), question.filter
     if search.limit == 0:
         return Hits()
-    if not search.ranked:
+    if not question.ranked:
         statement = queries.matching(target, filter, include_embedding, search.limit, touch)
         rows = yield from fetch(statement)
         found = Hits(_documents(target, rows, include_embedding))
         served = _Served(Way.EXACT, [Way.EXACT], statement, rows)
     else:
-        if isinstance(query, str):
-            search = yield from _with_meaning(search, target, filter)
+        search = yield from _with_meaning(search, question, target)
+        if not search.ranked:
+            return Hits()
         served = (yield from ranked(search, [target]))[0]
         found = Hits(_ranking.hits(target, search, served.rows, bool(explain)))
     if context:
@@ -142,16 +143,16 @@ def retrieve_by_query(
     return found
 
 
-def _with_meaning(search: Search, target: Store, filter: Filter) -> Operation[Search]:
-    """Add the vector of the question, where there is an embedder; the names of speakers are cut out of it before."""
+def _with_meaning(search: Search, question: Question, target: Store) -> Operation[Search]:
+    """Add the vector of a question that is to be embedded; the names of speakers are cut out of it before."""
     embedder = target.schema.embedder
-    if embedder is None or search.words is None or not search.words.strip():
+    if embedder is None or question.text is None or not question.text.strip():
         return search
     names: list[str] = []
     if search.names:
-        rows = yield from fetch(queries.speakers(target, filter, search.names))
+        rows = yield from fetch(queries.speakers(target, question.filter, search.names))
         names = [row[0] for row in rows]
-    vectors = yield Embed([without_names(search.words, names)], "query", embedder)
+    vectors = yield Embed([without_names(question.text, names)], "query", embedder)
     return replace(search, vector=target.vector(vectors[0]), names=names, names_cut=True)
 
 
@@ -233,13 +234,14 @@ def retrieve_memory_components_by_query(
 ) -> Operation[list[Document]]:
     searched = [MemoryType.of(memory_type)] if memory_type is not None else _MEMORIES
     stores = [schema.store(each) for each in searched]
-    question = components_asked(query, query_embedding, memory_id, limit)
-    search, filter = _search.parse(stores[0], question), question.filter
+    question = components_asked(query, query_embedding, memory_id, limit, embeds=schema.embedder is not None)
+    search = _search.parse(stores[0], question)
     if search.limit == 0:
         return []
-    if query_embedding is None:
-        conversations = schema.store(MemoryType.CONVERSATION_MEMORY)
-        search = yield from _with_meaning(search, conversations if conversations in stores else stores[0], filter)
+    conversations = schema.store(MemoryType.CONVERSATION_MEMORY)
+    search = yield from _with_meaning(search, question, conversations if conversations in stores else stores[0])
+    if not search.ranked:
+        return []
     served = yield from ranked(search, stores)
     return _ranking.merged(search, [(store, each.rows) for store, each in zip(stores, served, strict=True)])
 

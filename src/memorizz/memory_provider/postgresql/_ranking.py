@@ -184,7 +184,6 @@ def _parts(form: _Form, store: Store) -> list[str]:
         parts += [
             _CANDIDATE.replace("{sources}", _SOURCES[form.meaning, form.words]),
             _SCORED[form.fusion],
-            _GROUPED,
             _RANKED,
         ]
     return parts
@@ -303,21 +302,13 @@ _SCORED = {
             ELSE %(words)s::float8 / (10 + row_number() OVER (ORDER BY coalesce(rank, 0) DESC, seq)) END AS words,"""
     + _OTHER_PARTS,
 }
-_GROUPED = """grouped AS MATERIALIZED (
-    SELECT *, meaning + words + speaker + recency + importance AS base,
-        row_number() OVER (
-            PARTITION BY memory_id, conversation_id
-            ORDER BY meaning + words + speaker + recency + importance DESC, seq
-        ) AS place
-    FROM scored
-)"""
 _RANKED = """ranked AS MATERIALIZED (
     SELECT id, seq, distance, base + session AS score,
         ARRAY[meaning, words, speaker, session, recency, importance, best] AS parts
     FROM (
-        SELECT *, CASE WHEN conversation_id IS NULL THEN 0 ELSE %(session)s::float8
-            * avg(base) FILTER (WHERE place <= 3) OVER (PARTITION BY memory_id, conversation_id) END AS session
-        FROM grouped
+        SELECT *, CASE WHEN conversation_id IS NULL THEN 0
+            ELSE %(session)s::float8 * max(base) OVER (PARTITION BY memory_id, conversation_id) END AS session
+        FROM (SELECT *, meaning + words + speaker + recency + importance AS base FROM scored) AS summed
     ) AS each
 )"""
 

@@ -58,8 +58,8 @@ class Way(Enum):
 class Search:
     """What a caller asked for, checked.
 
-    `names` are the words of the question that may name a speaker; where they were looked up and cut out of the text
-    that was embedded, those that do.
+    `names` are the words of the question that may name a speaker; where the question was embedded here, those that do,
+    and they were cut out of it before.
     """
 
     vector: Vector | None
