@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from documents import documents, same
 from memorizz.errors import ConfigurationError, InvalidDocument, InvalidFile
 from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.mongodb import MongoDBConfig, MongoDBProvider
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.moving import export, load
 
@@ -331,4 +334,47 @@ def test_a_target_without_transactions_gets_all_or_nothing(
             load(io.BytesIO(file), unsafe, existing="replace")
         assert [each["id"] for each in target.list_all(LONG)] == ["mine"]
     load(io.BytesIO(whole), unsafe, existing="replace")
+    assert same(everything(target), everything(provider))
+
+
+def test_turns_of_the_same_time_keep_their_order(provider: Any, target: Any) -> None:
+    """A history is the same after it was exported and loaded, and so is every other order."""
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    for n, created in enumerate([1, 1, 2, 2, 3]):
+        turn = {"id": f"{9 - n}", "memory_id": "m", "timestamp": noon, "created_at": noon.replace(day=created)}
+        provider.store(turn, TURNS)
+    export(provider, file := io.BytesIO())
+    file.seek(0)
+    load(file, target)
+    histories = [each.retrieve_conversation_history_ordered_by_timestamp("m") for each in (provider, target)]
+    assert histories[0] == histories[1]
+    assert [turn["id"] for turn in histories[0]] == list("98765")
+
+
+@pytest.mark.parametrize(
+    ("module", "format", "extra"), [("pyarrow", "parquet", "parquet"), ("backports.zstd", "jsonl.zst", "zstd")]
+)
+def test_what_is_not_installed_is_named(
+    exported: Any, target: Any, monkeypatch: pytest.MonkeyPatch, module: str, format: str, extra: str
+) -> None:
+    """Both ways, the error names the extra."""
+    whole = exported(format)
+    for name in (module, "compression.zstd"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for move in (lambda: export(target, io.BytesIO(), format=format), lambda: load(io.BytesIO(whole), target)):
+        with pytest.raises(ConfigurationError, match=rf"pip install 'memorizz-postgresql\[{extra}\]'"):
+            move()
+
+
+def test_memories_go_to_mongodb_and_back(
+    exported: Any, provider: Any, target: Any, mongodb_uri: Callable[[], str]
+) -> None:
+    """A file of one provider is a file of any other."""
+    config = MongoDBConfig(mongodb_uri(), f"memorizz_export_{os.getpid()}", embedding_dimensions=4)
+    with MongoDBProvider(config) as mongodb:
+        load(io.BytesIO(exported("jsonl")), mongodb, existing="replace")
+        export(mongodb, file := io.BytesIO(), format="parquet")
+        clear(mongodb)
+    file.seek(0)
+    load(file, target)
     assert same(everything(target), everything(provider))
