@@ -49,6 +49,18 @@ def test_what_differs_has_another_digest(other: dict[str, Any]) -> None:
     assert digest(other) != digest(DOCUMENT)
 
 
+def test_zero_has_no_sign_and_other_numbers_have_theirs() -> None:
+    """PostgreSQL forgets the sign of zero in JSON, and of nothing else."""
+
+    def of(x: Any) -> bytes:
+        return digest({"id": "a", "x": x})
+
+    assert of(-0.0) == of(0.0)
+    assert of([-0.0, -0.0]) == of([0.0, 0.0])
+    assert of(-0.05) != of(0.05)
+    assert of("1-0.0") != of("10.0")
+
+
 def test_times_and_numbers_are_compared_as_they_are_given_back() -> None:
     """A time may be a text or have another offset, and a number with a column may be an int."""
     stored = {"id": "a", "created_at": NOON, "importance_score": 1.0, "when": NOON.isoformat()}

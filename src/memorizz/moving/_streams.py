@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -137,6 +138,10 @@ class Checksum:
         return f"{self._sum:064x}"
 
 
+# A number of its own in JSON without spaces, and no part of one such as -0.05.
+_NEGATIVE_ZERO = re.compile(r"(?<=[:\[,])-0\.0(?=[,\]}])")
+
+
 def digest(document: Mapping[str, Any]) -> bytes:
     """Return the SHA-256 of what a document holds: its JSON, the keys in order, then its vector in single precision.
 
@@ -146,7 +151,7 @@ def digest(document: Mapping[str, Any]) -> bytes:
         canonical(document), sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_json_value
     )
     # Zero has a sign that JSON keeps and JSONB does not.
-    made = sha256(text.replace("-0.0", "0.0").encode("utf-8", "surrogatepass"))
+    made = sha256(_NEGATIVE_ZERO.sub("0.0", text).encode("utf-8", "surrogatepass"))
     vector = document.get(EMBEDDING)
     if vector is not None:
         made.update(b"\0" + np.asarray(vector, "<f4").tobytes())
