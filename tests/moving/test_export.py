@@ -217,12 +217,15 @@ def test_a_target_that_holds_documents_is_refused(exported: Any, target: Any) ->
 
 
 def test_merging_keeps_what_is_there(exported: Any, target: Any) -> None:
-    """The same id is the same document, whose keys the file's win; others stay."""
+    """The same id is the same document: the file's keys win, others stay, as does a vector where the file has none."""
+    target.store({"id": "agent", "embedding": [1, 2, 3, 4]}, MemoryType.MEMAGENT)
     target.store({"id": "mine"}, TURNS)
     target.store({"id": "turn-1", "content": "coffee", "own": 1}, TURNS)
     load(io.BytesIO(exported("jsonl")), target, existing="merge")
     merged = target.retrieve_by_id("turn-1", TURNS)
     assert (merged["content"], merged["own"], target.count(TURNS)) == ("tea 1", 1, 4)
+    merged = target.retrieve_by_id("agent", MemoryType.MEMAGENT, include_embedding=True)
+    assert (merged["memory_ids"], merged["embedding"]) == (["m"], [1, 2, 3, 4])
 
 
 def test_replacing_leaves_what_the_file_holds(exported: Any, provider: Any, target: Any) -> None:

@@ -81,8 +81,8 @@ def load(
 
     file: a path, or a binary stream to read from; the format is told from what is in it.
     stores: all that are in the file by default.
-    existing: what is done where these stores hold documents: "refuse", "merge" the file's into them as `store` does, or
-        "replace" all of them.
+    existing: what is done where these stores hold documents: "refuse", "merge" the file's into them as `store` does,
+        keeping a vector where the file has none, or "replace" all of them.
     embeddings: False leaves them out; a provider with an embedder then makes its own.
     progress: is called after every 500 documents, and at the end of each store.
 
@@ -132,7 +132,7 @@ class ExportFile:
         large = [store for store in chosen if self.manifest.stores[store] >= _MANY]
         with _loading(target, large, progress), _whole(target, entries) as (provider, known):
             _make_room(provider, chosen, existing)
-            return _store(provider, chosen, known, embeddings)
+            return _store(provider, chosen, known, existing, embeddings)
 
 
 def _chosen(stores: Iterable[StoreName] | None, there: Iterable[MemoryType]) -> list[MemoryType]:
@@ -235,13 +235,18 @@ def _make_room(target: MemoryOperations, stores: Iterable[MemoryType], existing:
 
 
 def _store(
-    target: MemoryOperations, stores: Iterable[MemoryType], entries: Iterator[Entry], embeddings: bool
+    target: MemoryOperations,
+    stores: Iterable[MemoryType],
+    entries: Iterator[Entry],
+    existing: Existing,
+    embeddings: bool,
 ) -> dict[MemoryType, int]:
     counts = dict.fromkeys(stores, 0)
     for store, group in groupby(entries, key=itemgetter(0)):
         for batch in batches(document for _, document in group):
-            if not embeddings:
-                for document in batch:
+            for document in batch:
+                # What has no vector in the file keeps the one that it is merged with.
+                if not embeddings or (existing == "merge" and document[EMBEDDING] is None):
                     del document[EMBEDDING]
             counts[store] += len(target.store_many(batch, store))
     return counts
