@@ -257,3 +257,13 @@ def test_what_is_no_bson_is_refused(tmp_path: Path, target: PostgreSQLProvider, 
     file.write_bytes(whole + damaged)
     with pytest.raises(InvalidFile, match=f"byte {len(whole)}: "):
         copy(Dump(tmp_path), target)
+
+
+def test_what_cannot_be_merged_with_what_is_there_is_listed(tmp_path: Path, target: PostgreSQLProvider) -> None:
+    """A document that does not fit leaves the one of its id as it is, and the rest is compared."""
+    target.store({"id": "one", "content": "tea"}, LONG)
+    dumped(tmp_path, {"long_term_memory": [{"_id": "one", "content": 5}, {"_id": "two", "content": "coffee"}]})
+    report = moved(tmp_path, target, existing="merge")
+    assert (report.copied, report.not_copied, report.different) == (1, 1, 0)
+    assert [problem.id for problem in report.problems] == ["one"]
+    assert [each["content"] for each in target.list_all(LONG)] == ["tea", "coffee"]
