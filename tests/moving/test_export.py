@@ -20,7 +20,7 @@ from memorizz.errors import ConfigurationError, InvalidDocument, InvalidFile
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import MongoDBConfig, MongoDBProvider
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
-from memorizz.moving import export, load
+from memorizz.moving import _manifest, export, load
 
 LONG = MemoryType.LONG_TERM_MEMORY
 TURNS = MemoryType.CONVERSATION_MEMORY
@@ -179,6 +179,18 @@ def test_a_file_says_what_is_wrong_with_it_and_where(
         load(io.BytesIO(rewritten(exported("jsonl"), change)), target)
     assert raised.value.where == where
     assert not any(everything(target).values())
+
+
+@every_format
+def test_another_version_is_refused_by_its_number(
+    exported: Any, target: Any, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    """A file of a later program names its version, and that program."""
+    monkeypatch.setattr(_manifest, "VERSION", 2)
+    whole = exported(format)
+    monkeypatch.undo()
+    with pytest.raises(InvalidFile, match=r"version 2 of the format, made by 'memorizz-postgresql .*reads version 1"):
+        load(io.BytesIO(whole), target)
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"PAR1", b"{}", b"[1]\n", b"tea", b"\xff\xfe\n", b"[" * 100_000 + b"\n"])
