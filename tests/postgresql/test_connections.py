@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from faces import Blocking, Loop
-from memorizz.errors import MemorizzError
+from memorizz.errors import MemorizzError, OperationTimeout
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import (
     AsyncPostgreSQLProvider,
@@ -189,9 +189,9 @@ def open_on_pool(request: pytest.FixtureRequest, migrated_dsn: str, loop: Loop) 
     """Open a provider of either face on a pool that is the caller's; returns both."""
     pools: list[Any] = []
 
-    def open_it(**options: Any) -> tuple[Any, Any]:
+    def open_it(operation_timeout: float = 60, **options: Any) -> tuple[Any, Any]:
         options = {"min_size": 1, "max_size": 2} | options
-        config = PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4)
+        config = PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4, operation_timeout=operation_timeout)
         if request.param == "blocking":
             pools.append(pool := ConnectionPool(migrated_dsn, open=True, **options))
             return PostgreSQLProvider(config, pool=pool), pool
@@ -236,6 +236,25 @@ def test_what_a_plain_connection_stored_is_committed(open_on_pool: Callable[...,
         face.store_many([{"id": "b"}, {"id": 5}], LONG)
     with psycopg.connect(migrated_dsn) as connection:
         assert connection.execute("SELECT count(*) FROM long_term_memory").fetchone() == (1,)
+
+
+def test_a_pool_of_the_callers_gives_up_too(open_on_pool: Callable[..., Any], migrated_dsn: str) -> None:
+    """operation_timeout holds while a connection is lent, for statements and in transactions, and not afterwards."""
+
+    def block() -> None:
+        with face.transaction() as tx:
+            tx.update_by_id("a", {"n": 1}, LONG)
+
+    face, pool = open_on_pool(operation_timeout=0.3)
+    face.store({"id": "a"}, LONG)
+    with psycopg.connect(migrated_dsn) as other:
+        other.execute("SELECT FROM long_term_memory FOR UPDATE")
+        for call in (lambda: face.update_by_id("a", {"n": 1}, LONG), block):
+            with pytest.raises(OperationTimeout, match="operation_timeout"):
+                call()
+    with pool.connection() as connection:
+        connection.execute("SELECT pg_sleep(0.5)")
+    assert face.update_by_id("a", {"n": 1}, LONG) is True
 
 
 def test_a_pool_needs_no_configured_server(

@@ -69,6 +69,64 @@ def test_a_forked_child_is_refused_and_its_end_leaves_the_parent_its_connections
     assert done.returncode == 0, done.stderr
 
 
+FORK_INSIDE = """
+import asyncio, os, sys
+from memorizz.errors import ProviderClosed
+from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
+
+config, fails = PostgreSQLConfig(dsn=sys.argv[2], embedding_dimensions=None, max_size=1), sys.argv[3] == "fails"
+
+def blocking():
+    with PostgreSQLProvider(config) as provider:
+        with provider.transaction() as tx:
+            tx.store({"id": "a"}, "long_term_memory")
+            child = os.fork()
+            if child == 0:
+                try:
+                    tx.count("long_term_memory")
+                except ProviderClosed:
+                    if fails:
+                        raise
+                return
+            os.waitpid(child, 0)
+            tx.store({"id": "b"}, "long_term_memory")
+        print(provider.count("long_term_memory"))
+
+async def awaiting():
+    async with AsyncPostgreSQLProvider(config) as provider:
+        async with provider.transaction() as tx:
+            await tx.store({"id": "a"}, "long_term_memory")
+            child = os.fork()
+            if child == 0:
+                # Out of an event loop that it shares with its parent a child cannot come in another way.
+                try:
+                    await tx.count("long_term_memory")
+                except ProviderClosed:
+                    os._exit(0)
+            os.waitpid(child, 0)
+            await tx.store({"id": "b"}, "long_term_memory")
+        print(await provider.count("long_term_memory"))
+
+parent = os.getpid()
+try:
+    asyncio.run(awaiting()) if sys.argv[1] == "async" else blocking()
+finally:
+    if os.getpid() != parent:
+        os._exit(1)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+@pytest.mark.parametrize(("face", "how"), [("blocking", "fails"), ("blocking", "ends"), ("async", "exits")])
+def test_a_child_forked_inside_a_transaction_leaves_it_to_the_parent(
+    config: PostgreSQLConfig, face: str, how: str
+) -> None:
+    """It is refused, and however it leaves the block, it neither commits nor rolls back what is its parent's."""
+    command = [sys.executable, "-c", FORK_INSIDE, face, config.conninfo, how]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("2\n", 0), done.stderr
+
+
 # --- tasks and threads in one transaction -------------------------------------------------------------------------
 
 EAST = [1.0, 0.0, 0.0, 0.0]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -47,18 +47,40 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     operation_timeout: float | None = None
 
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
-        try:
+        with _giving_up(self):
             return super().wait(gen, interval, self.operation_timeout if timeout is None else timeout)
-        except DriverError as error:
-            if is_overdue(error):
-                # What the server goes on with would be done although it was given up.
-                with suppress(DriverError):
-                    self.cancel_safe(timeout=CANCEL_SECONDS)
-                self.close()
-            raise
 
 
 AnyConnection = psycopg.Connection[Any]
+
+
+@contextmanager
+def _giving_up(connection: AnyConnection) -> Generator[None]:
+    try:
+        yield
+    except DriverError as error:
+        if is_overdue(error):
+            # What the server goes on with would be done although it was given up.
+            with suppress(DriverError):
+                connection.cancel_safe(timeout=CANCEL_SECONDS)
+            connection.close()
+        raise
+
+
+@contextmanager
+def timed(connection: AnyConnection, seconds: float | None) -> Generator[None]:
+    """Have a connection out of the caller's pool give up as ours do, for as long as it is lent."""
+    plain = connection.wait
+
+    def wait(gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
+        with _giving_up(connection):
+            return plain(gen, interval, seconds if timeout is None else timeout)
+
+    connection.wait = wait
+    try:
+        yield
+    finally:
+        del connection.wait
 
 
 def drive(operation: Operation[T], perform: Callable[[Step], Any]) -> T:

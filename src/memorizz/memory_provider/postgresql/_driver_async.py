@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar, cast
 
 import psycopg
@@ -47,18 +47,40 @@ class AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
     operation_timeout: float | None = None
 
     async def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
-        try:
+        async with _giving_up(self):
             return await super().wait(gen, interval, self.operation_timeout if timeout is None else timeout)
-        except DriverError as error:
-            if is_overdue(error):
-                # What the server goes on with would be done although it was given up.
-                with suppress(DriverError):
-                    await self.cancel_safe(timeout=CANCEL_SECONDS)
-                await self.close()
-            raise
 
 
 AnyConnection = psycopg.AsyncConnection[Any]
+
+
+@asynccontextmanager
+async def _giving_up(connection: AnyConnection) -> AsyncGenerator[None]:
+    try:
+        yield
+    except DriverError as error:
+        if is_overdue(error):
+            # What the server goes on with would be done although it was given up.
+            with suppress(DriverError):
+                await connection.cancel_safe(timeout=CANCEL_SECONDS)
+            await connection.close()
+        raise
+
+
+@contextmanager
+def timed(connection: AnyConnection, seconds: float | None) -> Generator[None]:
+    """Have a connection out of the caller's pool give up as ours do, for as long as it is lent."""
+    plain = connection.wait
+
+    async def wait(gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
+        async with _giving_up(connection):
+            return await plain(gen, interval, seconds if timeout is None else timeout)
+
+    connection.wait = wait
+    try:
+        yield
+    finally:
+        del connection.wait
 
 
 async def drive(operation: Operation[T], perform: Callable[[Step], Awaitable[Any]]) -> T:

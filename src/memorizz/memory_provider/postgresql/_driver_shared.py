@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import select
+import socket
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -111,6 +112,16 @@ def check_process(opener: int) -> None:
         raise ProviderClosed(
             "the provider was opened before a fork, by another process: open a provider in each process"
         )
+
+
+def detach(connection: psycopg.BaseConnection[Any], opener: int) -> None:
+    """In a forked child turn the parent's connection into one to nowhere, so that nothing is said on it any more."""
+    if opener == os.getpid():
+        return
+    near, far = socket.socketpair()
+    far.close()
+    os.dup2(near.fileno(), connection.fileno())
+    near.close()
 
 
 def log(step: Statement, started: float, brought: Any) -> None:

@@ -22,13 +22,22 @@ from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql import _recall
-from memorizz.memory_provider.postgresql._driver import AnyConnection, connect, drive, make_pool, open_schema, perform
+from memorizz.memory_provider.postgresql._driver import (
+    AnyConnection,
+    connect,
+    drive,
+    make_pool,
+    open_schema,
+    perform,
+    timed,
+)
 from memorizz.memory_provider.postgresql._driver_shared import (
     FIRST_PAUSE,
     RETRY_SECONDS,
     cannot_connect,
     check_process,
     default_config,
+    detach,
     find_server,
     is_alive,
     logger,
@@ -237,6 +246,7 @@ class Transaction(_Methods):
         self._connection = connection
         self._where = where
         self._over = False
+        self._opener = os.getpid()
         # Why the schema is not the one that was read before.
         self.schema_error: SchemaError | None = None
         # The steps of several threads are one after the other: what a pipeline brings is its own.
@@ -269,10 +279,12 @@ class Transaction(_Methods):
     def _check_open(self) -> None:
         if self._over:
             raise ProviderClosed("the transaction is over: start another one")
+        check_process(self._opener)
 
     def end(self) -> None:
         """Let no further step begin, and wait for one that another thread has begun."""
         self._over = True
+        detach(self._connection, self._opener)
         with self._one_step:
             pass
 
@@ -413,6 +425,7 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
                 if is_alive(connection):
                     if self._pool_is_given:
                         prepare(connection)
+                        lent.enter_context(timed(connection, self.config.operation_timeout))
                     yield connection
                     return
                 connection.close()

@@ -36,6 +36,7 @@ from memorizz.memory_provider.postgresql._driver_async import (
     make_pool,
     open_schema,
     perform,
+    timed,
 )
 from memorizz.memory_provider.postgresql._driver_shared import (
     FIRST_PAUSE,
@@ -43,6 +44,7 @@ from memorizz.memory_provider.postgresql._driver_shared import (
     cannot_connect,
     check_process,
     default_config,
+    detach,
     find_server,
     is_alive,
     logger,
@@ -258,6 +260,7 @@ class AsyncTransaction(_Methods):
         self._connection = connection
         self._where = where
         self._over = False
+        self._opener = os.getpid()
         # Why the schema is not the one that was read before.
         self.schema_error: SchemaError | None = None
         # The steps of several tasks are one after the other: what a pipeline brings is its own.
@@ -293,10 +296,12 @@ class AsyncTransaction(_Methods):
     def _check_open(self) -> None:
         if self._over:
             raise ProviderClosed("the transaction is over: start another one")
+        check_process(self._opener)
 
     async def end(self) -> None:
         """Let no further step begin, and wait for one that another task has begun."""
         self._over = True
+        detach(self._connection, self._opener)
         async with self._one_step:
             pass
 
@@ -466,6 +471,7 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
                 if is_alive(connection):
                     if pool is self._given_pool:
                         prepare(connection)
+                        lent.enter_context(timed(connection, self.config.operation_timeout))
                     yield connection
                     return
                 await connection.close()
