@@ -20,7 +20,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, _recall
 from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql._search import MOST_COMPARED
 from memorizz.memory_provider.postgresql._steps import Batch, Query
@@ -457,3 +457,19 @@ def test_a_search_leaves_no_setting_behind(
             assert hits.explanation is not None
             assert len(caplog.records) == len(hits.explanation["tried"]) or face is not provider
             assert [face.run(lambda _, name=name: _show(name)) for name in SETTINGS] == before
+
+
+@pytest.mark.parametrize(
+    "options", ["-c default_transaction_read_only=on", "-c role=pg_monitor"], ids=["standby", "role"]
+)
+def test_who_may_only_read_can_measure(
+    changed: PostgreSQLProvider, monkeypatch: pytest.MonkeyPatch, options: str
+) -> None:
+    """The report is whole where nothing can be noted in the schema: on a standby, or with the right to read alone."""
+    monkeypatch.setattr(_recall, "_TELLING", 10)
+    _execute(changed, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO pg_monitor")
+    with PostgreSQLProvider(changed.config.replace(libpq={"options": options})) as reader:
+        report = reader.measure_recall(LONG, sample=3)
+    assert report["ways"][0]["recall"] >= 0.99
+    assert report["bits"]["recall"] is not None
+    assert report["bits"]["used"] is False

@@ -110,6 +110,11 @@ def was_rolled_back(error: MemorizzError) -> bool:
     return isinstance(error.__cause__, _ROLLED_BACK)
 
 
+def lacks_right(error: MemorizzError) -> bool:
+    """Say whether the user may not do what failed so."""
+    return isinstance(error.__cause__, errors.InsufficientPrivilege)
+
+
 def is_overdue(error: psycopg.Error) -> bool:
     """Say whether the driver gave up waiting for the server; its class for that is not public."""
     return type(error).__name__ == "_WaitTimeout"

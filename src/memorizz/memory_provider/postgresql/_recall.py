@@ -9,12 +9,13 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from memorizz.errors import ConfigurationError, ReadOnlyError
+from memorizz.errors import ConfigurationError, DatabaseError, ReadOnlyError
 from memorizz.memory_provider._questions import Options, asked, checked_limit
 from memorizz.memory_provider.base import StoreName
 from memorizz.memory_provider.postgresql import _changes as changes
 from memorizz.memory_provider.postgresql import _queries as queries
 from memorizz.memory_provider.postgresql import _ranking, _search
+from memorizz.memory_provider.postgresql._errors import lacks_right
 from memorizz.memory_provider.postgresql._operations import ranked
 from memorizz.memory_provider.postgresql._search import ENOUGH_BITS, LEAST_BITS, Way
 from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch
@@ -74,8 +75,10 @@ def measure_recall(
     if kept is not None and telling:
         try:
             yield from fetch(changes.note_bits(store, kept, rows))
-        except ReadOnlyError:
-            # A standby can be measured too; the note is then to be made on the primary.
+        except (ReadOnlyError, DatabaseError) as error:
+            # A standby can be measured too, and by whoever may only read; the note is then to be made elsewhere.
+            if not (isinstance(error, ReadOnlyError) or lacks_right(error)):
+                raise
             used = False
     report = {
         "store": store.name,
