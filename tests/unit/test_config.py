@@ -86,12 +86,15 @@ def test_any_libpq_keyword_is_passed_on() -> None:
 
 
 def test_the_conninfo_is_whole() -> None:
-    """It has the five, the connect timeout, and a name by which the server's views tell us."""
+    """It has the five, the connect timeout, a name for the server's views, and what notices a dead machine."""
     said = conninfo_to_dict(PostgreSQLConfig("h", 1, "d", "u", "p 'x\\").conninfo)
     assert said == {
         "host": "h", "port": "1", "dbname": "d", "user": "u", "password": "p 'x\\",
         "connect_timeout": "10", "application_name": "memorizz",
+        "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000",
     }  # fmt: skip
+    given = conninfo_to_dict(PostgreSQLConfig(keepalives_idle=5, dsn="host=h tcp_user_timeout=1000").conninfo)
+    assert (given["keepalives_idle"], given["tcp_user_timeout"]) == ("5", "1000")
 
 
 def test_auto_takes_the_environment_or_the_embedded_server(

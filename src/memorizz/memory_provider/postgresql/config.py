@@ -30,6 +30,13 @@ _ENVIRONMENT = {
 }
 _DEFAULTS = {"host": "localhost", "port": "5432", "database": "memorizz", "user": "postgres"}
 _LIBPQ_NAMES = {"database": "dbname"}
+# A machine that is gone without a word is noticed within a minute, also where nothing else limits the wait.
+_DEAD_PEER = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,  # milliseconds; where the system knows it
+}
 
 
 @dataclass(frozen=True)
@@ -207,7 +214,7 @@ class PostgreSQLConfig:
     def complete(self, conninfo: str) -> str:
         """Add to a connection string what every connection has."""
         common = {"connect_timeout": max(2, round(self.connect_timeout)), "application_name": "memorizz"}
-        return make_conninfo(conninfo, **(common | dict(self.libpq)))
+        return make_conninfo(conninfo, **(common | _DEAD_PEER | dict(self.libpq)))
 
     @property
     def where(self) -> str:
