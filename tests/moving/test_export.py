@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from documents import documents, same
-from memorizz.errors import ConfigurationError, InvalidDocument, InvalidFile
+from memorizz.errors import ConfigurationError, DimensionMismatch, InvalidDocument, InvalidFile
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import MongoDBConfig, MongoDBProvider
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
@@ -336,19 +336,19 @@ class WithoutTransactions:
         return getattr(self._provider, name)
 
 
-@every_format
 def test_a_target_without_transactions_gets_all_or_nothing(
-    exported: Any, provider: Any, target: Any, format: str
+    exported: Any, provider: Any, target: Any, shorter: Any
 ) -> None:
-    """A file is read to its end before anything of it is stored, or anything is deleted."""
-    whole, unsafe = exported(format), WithoutTransactions(target)
+    """A file is read to its end, and each document checked, before anything is stored or deleted."""
+    unsafe = WithoutTransactions(target)
     target.store({"id": "mine"}, LONG)
-    bad = rewritten(exported("jsonl"), put(4, document={"id": "x", "role": 5}))
-    for file in (whole[:-20], bad):
-        with pytest.raises((InvalidFile, InvalidDocument)):
+    shorter.store({"embedding": [1, 2, 3]}, TURNS)
+    export(shorter, misfit := io.BytesIO())
+    for file in (exported("jsonl")[:-20], rewritten(misfit.getvalue(), put(0, dimensions=None))):
+        with pytest.raises((InvalidFile, DimensionMismatch)):
             load(io.BytesIO(file), unsafe, existing="replace")
         assert [each["id"] for each in target.list_all(LONG)] == ["mine"]
-    load(io.BytesIO(whole), unsafe, existing="replace")
+    load(io.BytesIO(exported("parquet")), unsafe, existing="replace")
     assert same(everything(target), everything(provider))
 
 
