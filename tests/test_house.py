@@ -151,6 +151,30 @@ def test_importing_the_contract_loads_no_driver() -> None:
     assert result.stdout.strip() == ""
 
 
+MONGODB = "memorizz.memory_provider.mongodb"
+MONGODB_DRIVERS = {f"{MONGODB}._driver", f"{MONGODB}._driver_async", f"{MONGODB}._driver_shared", f"{MONGODB}._errors"}
+
+
+@pytest.mark.parametrize("module", [name for name in IN_HOUSE if name.startswith(f"{MONGODB}.")])
+def test_mongodbs_driver_is_loaded_on_use(module: str) -> None:
+    """Only its drivers and what names its errors need it to load, and nothing but the faces loads those."""
+    if module in MONGODB_DRIVERS:
+        return
+    assert not {name.split(".")[0] for name in imports(module, on_load=True)} & {"bson", "pymongo", "gridfs"}
+    assert not rooms_used(module, on_load=True) & MONGODB_DRIVERS
+    # What BSON has and JSON has not is asked for where a record is read.
+    driver = {name for name in imports(module) if name.split(".")[0] in ("bson", "pymongo")}
+    assert module == f"{MONGODB}._bson" or driver == set()
+    if module not in (f"{MONGODB}.provider", f"{MONGODB}.provider_async"):
+        assert not rooms_used(module) & MONGODB_DRIVERS
+
+
+@pytest.mark.parametrize("module", [name for name in IN_HOUSE if name != f"{MONGODB}._errors"])
+def test_only_one_room_names_the_errors_of_mongodbs_driver(module: str) -> None:
+    """Every other room knows DriverError, Refused and the errors of this library."""
+    assert not {name for name in imports(module) if name.startswith(("pymongo.errors", "bson.errors"))}
+
+
 # --- each in its room ---------------------------------------------------------------------------------------------
 
 

@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, timeout
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.read_preferences import Nearest
 
 from memorizz.memory_provider.mongodb._driver_shared import (
     CODEC,
@@ -32,6 +33,7 @@ class Connection:
 
     def __init__(self, config: MongoDBConfig) -> None:
         self._where = config.where
+        self._connect_timeout = config.connect_timeout
         with connecting(self._where):
             self._client: AsyncMongoClient[Record] = AsyncMongoClient(config.uri, **client_options(config))
             self._database = self._client.get_database(config.db_name, codec_options=CODEC)
@@ -43,6 +45,7 @@ class Connection:
         """Perform a step, inside a session's transaction where one is given; raises errors of this library."""
         started = time.perf_counter()
         with translating(self._where):
+            await self._find_server()
             try:
                 brought = await self._perform(step, session)
             except DriverError as error:
@@ -51,6 +54,12 @@ class Connection:
                 brought = await self._perform(step, session)
         log(step, started, brought)
         return brought
+
+    async def _find_server(self) -> None:
+        """Wait for a server where none is known: the driver would do so for as long as an operation may take."""
+        if not self._client.topology_description.has_readable_server(Nearest()):
+            with timeout(self._connect_timeout):
+                await self._client.admin.command("ping")
 
     async def _perform(self, step: Step, session: Session | None) -> Any:
         if isinstance(step, Command):
