@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bson
 import pytest
+from bson import ObjectId
+from pymongo import MongoClient
 
+from memorizz.errors import StorageFull
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 
@@ -82,6 +87,59 @@ def test_a_dry_run_needs_tables_and_makes_none(
     assert "nothing was written" in result.stdout
     with PostgreSQLProvider(config.replace(schema="moved", embedding_dimensions=3)) as target:
         assert target.count(MemoryType.MEMAGENT) == 0
+
+
+def test_a_dump_and_a_server_of_mongodb_are_sources(
+    memorizz: Run, mongodb_uri: Callable[[], str], config: PostgreSQLConfig, tmp_path: Path
+) -> None:
+    """A folder, with --db the database of several; a URI, whose database is its own or that of --db."""
+    name = f"memorizz_cli_{os.getpid()}"
+    document = {"_id": ObjectId(), "content": "tea", "embedding": [1.0, 2.0, 3.0]}
+    (tmp_path / "dump" / name).mkdir(parents=True)
+    (tmp_path / "dump" / name / "long_term_memory.bson").write_bytes(bson.encode(document))
+    uri = mongodb_uri()
+    with MongoClient[dict[str, Any]](uri) as client:
+        client[name]["long_term_memory"].insert_one(document)
+        try:
+            sources = [(tmp_path / "dump", "--db", name), (tmp_path / "dump" / name,), (uri, "--db", name)]
+            for number, source in enumerate(sources):
+                schema = f"moved_{number}"
+                result = memorizz("migrate-from", *source, "--dsn", config.conninfo, "--schema", schema, "--json")
+                assert result.code == 0, result.stderr
+                with PostgreSQLProvider(config.replace(schema=schema, embedding_dimensions=None)) as target:
+                    assert target.embedding_dimensions == 3
+                    assert [each["id"] for each in target.list_all(LONG)] == [str(document["_id"])]
+            assert client[name].list_collection_names() == ["long_term_memory"]
+        finally:
+            client.drop_database(name)
+
+
+def test_an_interrupted_copy_says_that_it_can_be_gone_on_with(
+    memorizz: Run, source: PostgreSQLProvider, config: PostgreSQLConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of a server is exit code 1, Ctrl-C is 130; then the same command does the rest."""
+    move = ("migrate-from", config.conninfo, "--dsn", config.conninfo, "--schema", "moved", "--batch-size", "2")
+    real = PostgreSQLProvider.store_many
+    stored: list[int] = []
+    failures = [KeyboardInterrupt(), StorageFull("the server has no room left")]
+
+    def store_many(self: PostgreSQLProvider, *arguments: Any) -> list[str]:
+        if len(stored) == 1 and failures:
+            raise failures.pop()
+        stored.append(1)
+        return real(self, *arguments)
+
+    monkeypatch.setattr(PostgreSQLProvider, "store_many", store_many)
+    full = memorizz(*move)
+    assert full.code == 1
+    assert "no room left" in full.stderr
+    assert "the same command again goes on from there" in full.stderr
+    interrupted = memorizz(*move)
+    assert interrupted.code == 130
+    assert "interrupted" in interrupted.stderr
+    assert memorizz(*move).code == 0
+    with PostgreSQLProvider(config.replace(schema="moved")) as target:
+        assert target.list_all(LONG, include_embedding=True) == source.list_all(LONG, include_embedding=True)
 
 
 def test_an_unreachable_source_is_an_error_without_the_password(memorizz: Run, config: PostgreSQLConfig) -> None:

@@ -180,10 +180,7 @@ def _write(
     try:
         job.target.store_many(batch, store)
     except InvalidDocument:
-        fitting = [document for document in batch if _fits(job.target, store, document, problems)]
-        if len(fitting) == len(batch):
-            raise
-        batch = fitting
+        batch = [document for document in batch if _fits(job.target, store, document, problems)]
         job.target.store_many(batch, store)
     stage.copied += len(batch)
 

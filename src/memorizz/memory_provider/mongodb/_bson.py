@@ -121,6 +121,18 @@ def is_native(number: float) -> bool:
     return isinstance(number, float) or number in _INT64
 
 
+LARGEST = 16 * 2**20
+TOO_LARGE = "it is larger than the 16 MB that MongoDB holds in one document; store its parts by themselves"
+
+
+def check_size(record: Mapping[str, Any]) -> None:
+    """Raise InvalidDocument for a record that is larger than MongoDB takes."""
+    import bson
+
+    if len(bson.encode(record)) > LARGEST:
+        raise InvalidDocument("", TOO_LARGE)
+
+
 # --- ids ----------------------------------------------------------------------------------------------------------
 
 _HEX = re.compile("[0-9a-f]{24}")

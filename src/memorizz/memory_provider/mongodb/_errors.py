@@ -22,6 +22,7 @@ from memorizz.errors import (
     ReadOnlyError,
     StorageFull,
 )
+from memorizz.memory_provider.mongodb._bson import TOO_LARGE
 
 DriverError = (errors.PyMongoError, BSONError)
 Refused = errors.OperationFailure
@@ -31,8 +32,6 @@ _UNAUTHORIZED, _AUTHENTICATION_FAILED, _ATLAS = 13, 18, 8000
 _NO_DISK, _DUPLICATE_KEY = 14031, 11000
 _TOO_LARGE = (10334, 17419, 17420)
 
-_TOO_LARGE_REASON = "it is larger than the 16 MB that MongoDB holds in one document; store its parts by themselves"
-
 
 def translated(error: Exception, where: str) -> MemorizzError:
     """Return the memorizz error for a driver error; `where` names the server without a secret."""
@@ -40,7 +39,7 @@ def translated(error: Exception, where: str) -> MemorizzError:
     if isinstance(error, errors.DocumentTooLarge):
         if text.startswith("aggregate"):
             return FilterError("the query is larger than the 16 MB that MongoDB takes: ask for less at once")
-        return InvalidDocument("", _TOO_LARGE_REASON)
+        return InvalidDocument("", TOO_LARGE)
     if isinstance(error, errors.WaitQueueTimeoutError):
         return PoolTimeout(f"no pooled connection became free in time: raise maxPoolSize in the uri ({where})")
     if isinstance(error, errors.NotPrimaryError):
@@ -70,7 +69,7 @@ def _refused(error: errors.OperationFailure, text: str, where: str) -> MemorizzE
     if code == _NO_DISK:
         return StorageFull(f"the server has no room left: make room, then try again ({text}; {where})")
     if code in _TOO_LARGE:
-        return InvalidDocument("", _TOO_LARGE_REASON)
+        return InvalidDocument("", TOO_LARGE)
     return DatabaseError(f"{type(error).__name__} {code}: {text}")
 
 

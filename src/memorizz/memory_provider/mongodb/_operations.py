@@ -19,7 +19,7 @@ from memorizz.memory_provider.base import Document, Filter, Hits, Ranking, Store
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import _queries as queries
 from memorizz.memory_provider.mongodb import _ranking, _search
-from memorizz.memory_provider.mongodb._bson import id_keys
+from memorizz.memory_provider.mongodb._bson import check_size, id_keys
 from memorizz.memory_provider.mongodb._queries import BEGINNING as BEGINNING
 from memorizz.memory_provider.mongodb._queries import Place
 from memorizz.memory_provider.mongodb._ranking import Candidate
@@ -59,7 +59,9 @@ def store_many(
 
 
 def check(database: Database, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[None]:
-    database.store(memory_store_type).row(data)
+    target = database.store(memory_store_type)
+    row = target.row(data)
+    check_size({**target.begun(row), **row.given})
     return
     yield
 
