@@ -29,7 +29,7 @@ def measure(lab: Lab) -> Iterator[Part]:
     # What the server does for the index is not what the client needs memory for.
     lab.without_vector_indexes(SCHEMA)
     plain = lab.rows or 100_000
-    megabytes: dict[str, float] = {}
+    most: dict[str, float] = {}
     for rows, vectors in ((plain, False), (plain // 5, True)):
         for task in ("store_many", "iterate"):
             name = f"{task} of {rows:,}" + (" with embeddings" if vectors else "")
@@ -38,9 +38,9 @@ def measure(lab: Lab) -> Iterator[Part]:
             done = subprocess.run(
                 [sys.executable, "-m", "benchmarks.memory"], input=asked, text=True, check=True, stdout=subprocess.PIPE
             )
-            megabytes[name] = float(done.stdout)
+            most[name] = float(done.stdout)
     lab.drop(SCHEMA)
-    yield Part("memory", {"megabytes": megabytes}, f"{plain:,} documents, {plain // 5:,} with vectors of 1,536")
+    yield Part("memory", {"megabytes": most}, f"{plain:,} documents, {plain // 5:,} with vectors of 1,536")
 
 
 def tables(record: Record) -> list[Table]:
@@ -58,7 +58,7 @@ def _stream(provider: PostgreSQLProvider, task: str, data: Data, vectors: bool) 
         deque(provider.iterate(store, include_embedding=vectors), maxlen=0)
 
 
-def _megabytes(field: str) -> float:
+def megabytes(field: str) -> float:
     """Read how much memory this process has (VmRSS), or has had at most (VmHWM)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
@@ -76,9 +76,9 @@ def _main() -> None:
         provider.count(_PLAIN)
         # Making the data took more than is left of it: from here on the peak counts anew.
         Path("/proc/self/clear_refs").write_text("5")
-        started = _megabytes("VmRSS")
+        started = megabytes("VmRSS")
         _stream(provider, task, data, vectors)
-        print(_megabytes("VmHWM") - started)
+        print(megabytes("VmHWM") - started)
 
 
 if __name__ == "__main__":

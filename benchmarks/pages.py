@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks import cells, hybrid, memory, operations, peers, report, retrieval
+from benchmarks import cells, hybrid, memory, moving, operations, peers, report, retrieval
 from benchmarks.lab import Lab
 from benchmarks.report import Part, Record, Table
 
@@ -29,6 +29,7 @@ WORKLOADS: dict[str, Any] = {
     "cells": cells,
     "hybrid": hybrid,
     "memory": memory,
+    "moving": moving,
     "retrieval": retrieval,
     "peers": peers,
 }
