@@ -120,8 +120,10 @@ def _part(key: Any, operand: Any, depth: int) -> Node:
         return _LOGIC[key]([_filter(each, f"each filter in {key}", depth + 1) for each in filters])
     if key == "$not":
         return Not(_filter(operand, key, depth + 1))
+    if key == "$text":
+        raise FilterError("$text ranks, it is no filter: in retrieve_by_query it stands beside the filters")
     if key.startswith("$"):
-        raise _unknown(key, "beside keys", [*_LOGIC, "$not"])
+        raise _unknown(key, "beside keys", [*_LOGIC, "$not", "$text"])
     return _under(key, _operators(key, operand), depth)
 
 
