@@ -21,6 +21,7 @@ KEYS = {
     "server",
     "database",
     "text_search_config",
+    "embedding_models",
     "rights",
     "settings",
     "migrations",

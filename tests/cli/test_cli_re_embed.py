@@ -192,3 +192,29 @@ def test_a_terminal_sees_progress(run: Callable[..., Any], monkeypatch: pytest.M
     shown = run("--model", "embedders_of_mine:Length", "--batch", 2, columns=160)
     assert "embedding documents" in shown.stderr
     assert "embedding documents" not in shown.stdout
+
+
+@pytest.mark.usefixtures("stored")
+def test_other_commands_know_of_it(run: Callable[..., Any], memorizz: Callable[..., Any], migrated_dsn: str) -> None:
+    """The doctor says that a change is under way, or what is kept; indexes are listed, sizes and recall are said."""
+
+    def ask(*words: str) -> Any:
+        return memorizz(*words, "--dsn", migrated_dsn, "--json").json
+
+    def found() -> list[str]:
+        return [each["text"] for each in ask("doctor")["findings"] if each["subject"] == "embedding model"]
+
+    assert found() == []
+    run("--model", "embedders_of_mine:Length", "--no-switch")
+    assert found() == ["a change of the embedding model from an unnamed model to 'length' is under way"]
+    assert ask("doctor")["embedding_models"]["aside"]["name"] == "length"
+    listed = {index["name"]: index for index in ask("index", "list")["indexes"]}
+    assert listed["toolbox_embedding_2_idx"]["column"] == "embedding_2_aside"
+    assert listed["toolbox_embedding_2_idx"]["rows"] == 20
+    run("--model", "embedders_of_mine:Length")
+    assert found() == ["the vectors of an unnamed model, which was searched before 'length', are kept and take room"]
+    assert ask("doctor")["database"]["dimensions"] == 3
+    assert [each["with_embedding"] for each in ask("stats")["stores"] if each["name"] == "toolbox"] == [20]
+    assert ask("recall", "--store", "toolbox")["stores"][0]["rows"] == 20
+    page = " ".join(memorizz("doctor", "--dsn", migrated_dsn, columns=200).stdout.split())
+    assert "vectors of 3 dimensions by length, hnsw index" in page

@@ -60,11 +60,16 @@ def _schema(facts: Facts) -> str:
     else:
         parts.append("no tables yet")
     if facts.database.dimensions is not None:
-        method = next((index.method for index in facts.indexes if index.method in _VECTOR_INDEXES), "no")
-        parts.append(f"vectors of {facts.database.dimensions} dimensions, {method} index")
+        method = next((index.method for index in facts.indexes if _is_searched(index)), "no")
+        model = "" if facts.searched is None or facts.searched.name is None else f" by {facts.searched.name}"
+        parts.append(f"vectors of {facts.database.dimensions} dimensions{model}, {method} index")
     if facts.text_search_config is not None:
         parts.append(f"words in {facts.text_search_config}")
     return ", ".join(parts)
+
+
+def _is_searched(index: IndexFacts) -> bool:
+    return index.method in _VECTOR_INDEXES and not index.aside
 
 
 def _rights(facts: Facts) -> Text:
@@ -81,7 +86,7 @@ def _rights(facts: Facts) -> Text:
 
 
 def _stores(facts: Facts) -> Table:
-    vectors = {index.store: index for index in facts.indexes if index.method in _VECTOR_INDEXES}
+    vectors = {index.store: index for index in facts.indexes if _is_searched(index)}
     columns = {"store": _show.LEFT} | dict.fromkeys(
         ("rows", "embedded", "expired", "table", "indexes", "vector\nindex", "used"), _show.RIGHT
     )

@@ -57,7 +57,8 @@ def _own(module: str, attribute: str) -> Embedder:
         with suppress(ValueError):
             sys.path.remove(folder)
     # A class or a function makes one.
-    made = found() if isinstance(found, type) or (callable(found) and not hasattr(found, "embed")) else found
+    makes_one = isinstance(found, type) or (callable(found) and not hasattr(found, "embed"))
+    made: Any = found() if makes_one else found
     missing = [each for each in ("name", "dimensions", "embed") if not hasattr(made, each)]
     if missing:
         raise ConfigurationError(f"--model {module}:{attribute} is no embedder: it has no {', '.join(missing)}")

@@ -40,7 +40,17 @@ def doctor(dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None
         raise typer.Exit(1)
 
 
-_KEYS = ("server", "database", "text_search_config", "rights", "settings", "migrations", "stores", "indexes")
+_KEYS = (
+    "server",
+    "database",
+    "text_search_config",
+    "embedding_models",
+    "rights",
+    "settings",
+    "migrations",
+    "stores",
+    "indexes",
+)
 
 
 def _report(facts: Facts | None) -> dict[str, Any]:
@@ -51,6 +61,7 @@ def _report(facts: Facts | None) -> dict[str, Any]:
         "server": facts.server,
         "database": facts.database,
         "text_search_config": facts.text_search_config,
+        "embedding_models": {"searched": facts.searched, "aside": facts.aside},
         "rights": facts.rights,
         "settings": facts.settings,
         "migrations": {"applied": facts.applied, "pending": facts.pending},

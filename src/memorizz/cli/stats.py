@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -36,18 +37,21 @@ def _table(stores: Sequence[StoreFacts], indexes: Sequence[IndexFacts]) -> Table
 
     columns = dict.fromkeys(("store", "rows", "table", "vector\nindex", "other\nindexes"), _show.RIGHT)
     columns |= {"store": _show.LEFT, "oldest": _show.LEFT, "newest": _show.LEFT}
-    vectors = {index.store: index.bytes for index in indexes if index.method in ("hnsw", "halfvec")}
+    vectors = Counter[str]()
+    for index in indexes:
+        if index.method in ("hnsw", "halfvec"):
+            vectors[index.store] += index.bytes
     rows = [
         [
             store.name,
             "?" if store.rows is None else f"{'~' * store.estimated}{store.rows:,}",
-            *map(_show.size, _sizes(store, vectors.get(store.name, 0))),
+            *map(_show.size, _sizes(store, vectors[store.name])),
             _day(store.oldest),
             _day(store.newest),
         ]
         for store in stores
     ]
-    sizes = [sum(column) for column in zip(*(_sizes(each, vectors.get(each.name, 0)) for each in stores), strict=True)]
+    sizes = [sum(column) for column in zip(*(_sizes(each, vectors[each.name]) for each in stores), strict=True)]
     total = ["all", f"{sum(store.rows or 0 for store in stores):,}", *map(_show.size, sizes)]
     return _show.table(columns, rows, total)
 

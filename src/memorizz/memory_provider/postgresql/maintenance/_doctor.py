@@ -15,6 +15,8 @@ from memorizz.memory_provider.postgresql._migrate import Applied, Database
 from memorizz.memory_provider.postgresql._steps import Operation, Query, T, fetch
 from memorizz.memory_provider.postgresql._stores import ASIDE, IndexKind, Schema, vector_column
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.maintenance import _models
+from memorizz.memory_provider.postgresql.maintenance._models import Model
 
 # Up to this size a table is counted; of a larger one the server's own estimate is taken.
 _COUNTED_BYTES = 2**30
@@ -112,6 +114,10 @@ class Facts:
     pending: Sequence[str]
     newer: str | None
     text_search_config: str | None = None
+    searched: Model | None = None
+    """The embedding model whose vectors are searched."""
+    aside: Model | None = None
+    """The one that stands aside while `memorizz re-embed` is under way: to come, or kept."""
     stores: Sequence[StoreFacts] = ()
     indexes: Sequence[IndexFacts] = ()
     missing_indexes: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -128,6 +134,7 @@ def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Facts]:
     pending, newer = yield from _pending(found)
     stores, all_indexes = yield from measure(found)
     read, write = yield from _table_rights(found)
+    models = yield from _attempt(_models.models(found))
     return Facts(
         server,
         found,
@@ -138,6 +145,8 @@ def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Facts]:
         pending=pending,
         newer=newer,
         text_search_config=(yield from _text_search_config(found)),
+        searched=None if models is None else models.searched,
+        aside=None if models is None else models.aside,
         stores=stores,
         indexes=all_indexes,
         missing_indexes=_missing(found, stores, all_indexes),

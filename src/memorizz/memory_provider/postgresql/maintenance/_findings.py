@@ -14,6 +14,7 @@ from memorizz.memory_provider.postgresql._migrate import check_versions
 from memorizz.memory_provider.postgresql._stores import vector_column
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.maintenance._doctor import Facts
+from memorizz.memory_provider.postgresql.maintenance._models import Model
 
 # Below this many vectors nothing that is said about vector indexes can be felt.
 _MANY_VECTORS = 20_000
@@ -44,7 +45,7 @@ def judge(facts: Facts, config: PostgreSQLConfig) -> list[Finding]:
     """Return what was found, the worst first."""
     checks = (_versions, _extension, _schema, _tables, _rights, _durability, _memory, _rows)
     found = [finding for check in checks for finding in check(facts)]
-    found += [*_vectors(facts, config), *_indexes(facts, config)]
+    found += [*_model(facts, config), *_vectors(facts, config), *_indexes(facts, config)]
     if config.embedded_server is None:
         found += _connection(facts, config)
     return sorted(found, key=lambda finding: list(Level).index(finding.level))
@@ -254,6 +255,30 @@ def _is_local(config: PostgreSQLConfig) -> bool:
 
 
 # --- is it fast ---------------------------------------------------------------------------------------------------
+
+
+def _model(facts: Facts, config: PostgreSQLConfig) -> Iterator[Finding]:
+    searched, aside = facts.searched, facts.aside
+    if searched is None or aside is None:
+        return
+    if aside.searched_since is None:
+        yield Finding(
+            Level.NOTE,
+            "embedding model",
+            f"a change of the embedding model from {_named(searched)} to {_named(aside)} is under way",
+            f"{_command('re-embed --status', config)} says how far it is; {_command('re-embed --abandon', config)}",
+        )
+    else:
+        yield Finding(
+            Level.NOTE,
+            "embedding model",
+            f"the vectors of {_named(aside)}, which was searched before {_named(searched)}, are kept and take room",
+            f"{_command('re-embed --finish', config)} drops them",
+        )
+
+
+def _named(model: Model) -> str:
+    return "an unnamed model" if model.name is None else repr(model.name)
 
 
 def _vectors(facts: Facts, config: PostgreSQLConfig) -> Iterator[Finding]:

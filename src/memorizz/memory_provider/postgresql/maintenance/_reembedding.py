@@ -104,19 +104,18 @@ class Reembedding:
             raise ConfigurationError("a change of the embedding model begins with an embedder of the new one")
 
         def add(now: Models) -> Operation[None]:
+            if now.searched.name == embedder.name:
+                raise ConfigurationError(f"the vectors of schema {now.now.name!r} are of {embedder.name!r} already")
             if now.aside is None:
-                if now.searched.name == embedder.name:
-                    raise ConfigurationError(f"the vectors of schema {now.now.name!r} are of {embedder.name!r} already")
                 yield from _models.begin(now.now, embedder.name, embedder.dimensions)
 
-        if self._models().aside is None:
-            self._in_a_moment(add)
+        self._in_a_moment(add)
         self._checked(self._models())
 
     def fill(self, watch: Watch | None = None) -> int:
         """Embed the documents that wait, and those that are changed meanwhile, until few are left; return how many."""
         now = self._checked(self._models())
-        done, total = 0, self.change().waiting
+        done, total = 0, 0 if watch is None else self.change().waiting
         while True:
             before = done
             for store, aside in now.stores():
@@ -138,12 +137,11 @@ class Reembedding:
         `drop_without_text`; OperationTimeout where the stores are in use all the time.
         """
         give_up = time.monotonic() + _GIVE_UP_SECONDS
+        self.fill(watch)
+        self._check_texts(self.change(), drop_without_text)
         while True:
+            # Little time is to pass, and little to be stored, until writers wait.
             self.fill(watch)
-            change = self.change()
-            self._check_texts(change, drop_without_text)
-            if change.waiting > self._batch:
-                continue
             try:
                 self._in_a_moment(lambda now: self._exchanged(now, drop_without_text), give_up)
             except _Behind:
