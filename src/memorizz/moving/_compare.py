@@ -74,6 +74,8 @@ class Both:
     def _found(self, batch: Sequence[Document]) -> dict[str, Document]:
         """Return what the target holds under the ids of a batch."""
         ids = [document["id"] for document in batch]
+        if not ids:
+            return {}
         hits = self._target.retrieve_by_query({"id": {"$in": ids}}, self._store, limit=len(ids), include_embedding=True)
         return {hit["id"]: hit for hit in hits}
 

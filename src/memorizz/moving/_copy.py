@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.moving import _journal
 from memorizz.moving._compare import Both
 from memorizz.moving._journal import Journal, Stage
-from memorizz.moving._reading import Reading
+from memorizz.moving._reading import Batch, read
 from memorizz.moving._report import Contents, Existing, Phase, Problems, Progress, Report, StoreReport
 from memorizz.moving._streams import Source, Stored
 
@@ -72,17 +73,17 @@ def copy(
         raise ConfigurationError(f"existing={existing!r}: expected one of {', '.join(_EXISTING)}")
     if batch_size < 1 or listed < 0:
         raise ConfigurationError(f"batch_size={batch_size}, listed={listed}: expected at least 1, and at least 0")
-    read = Stored(source, batch_size) if isinstance(source, MemoryProvider) else source
-    job = _Job(read, target, existing, batch_size, listed, progress or (lambda _: None))
-    _check_pair(read, target)
-    chosen = read.stores() if stores is None else [MemoryType.of(each) for each in stores]
+    origin = Stored(source, batch_size) if isinstance(source, MemoryProvider) else source
+    job = _Job(origin, target, existing, batch_size, listed, progress or (lambda _: None))
+    _check_pair(origin, target)
+    chosen = origin.stores() if stores is None else [MemoryType.of(each) for each in stores]
     started = time.monotonic()
     if dry_run:
-        report = Report(read.location, target.location, existing, True, False, [_read(job, each) for each in chosen])
+        report = Report(origin.location, target.location, existing, True, False, [_tried(job, each) for each in chosen])
     else:
-        path = Path(journal) if journal is not None else _journal.default_path(read.location, target.location)
-        report = _copy(job, chosen, Journal(path, _journal.about(read.location, target.location, existing)))
-    report.left_out = list(read.left_out())
+        path = Path(journal) if journal is not None else _journal.default_path(origin.location, target.location)
+        report = _copy(job, chosen, Journal(path, _journal.about(origin.location, target.location, existing)))
+    report.left_out = list(origin.left_out())
     report.seconds = round(time.monotonic() - started, 3)
     return report
 
@@ -146,24 +147,27 @@ def _copy_batches(job: _Job, store: MemoryType, stage: Stage, journal: Journal, 
     The last batch before an interruption may be in the target without the journal's knowing, and what is stored again
     is merged: its updated_at would move.
     """
-    reading = Reading(job.source, store, Problems(job.listed, stage.not_copied, stage.problems), stage.after)
-    expired, everything = stage.expired, compare and stage.after is None
-    batches = reading.batches(job.batch_size)
-    while True:
-        try:
-            batch = next(batches, None)
-        except FilterError as error:
-            raise _Lost from error
-        if batch is not None:
-            _write(job, store, stage, batch, reading.problems, compare or job.existing == "merge")
-            stage.after = batch[-1]["id"]
-            compare = everything
-        stage.not_copied, stage.problems = reading.problems.count, reading.problems.listed
-        stage.expired = expired + reading.expired
-        if batch is None:
-            return
-        journal.write()
-        job.at("copying", store, stage.copied + stage.present + stage.not_copied, total)
+    problems = Problems(job.listed, stage.not_copied, stage.problems)
+    everything = compare and stage.after is None
+    with closing(read(job.source, store, job.batch_size, stage.after)) as batches:
+        for batch in _found(batches):
+            problems.extend(batch.refused)
+            if batch.documents:
+                _write(job, store, stage, batch.documents, problems, compare or job.existing == "merge")
+                stage.after = batch.documents[-1]["id"]
+                compare = everything
+            stage.expired += batch.expired
+            stage.not_copied, stage.problems = problems.count, problems.listed
+            journal.write()
+            job.at("copying", store, stage.copied + stage.present + stage.not_copied, total)
+
+
+def _found(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Pass batches on; the place to go on from is looked for when the first one is read."""
+    try:
+        yield from batches
+    except FilterError as error:
+        raise _Lost from error
 
 
 def _write(
@@ -202,24 +206,26 @@ def _fits(target: MemoryProvider, store: MemoryType, document: Document, problem
 # --- before and after ---------------------------------------------------------------------------------------------
 
 
-def _read(job: _Job, store: MemoryType) -> StoreReport:
+def _tried(job: _Job, store: MemoryType) -> StoreReport:
     """Read one store and say what is in it, and what the target could not hold."""
     total, contents = job.source.count(store), Contents()
-    reading = Reading(job.source, store, Problems(job.listed))
-    done = 0
-    for batch in reading.batches(job.batch_size):
-        for document in batch:
-            contents.add(document)
-            _fits(job.target, store, document, reading.problems)
-        done += len(batch)
-        job.at("reading", store, done, total)
+    problems, done, expired = Problems(job.listed), 0, 0
+    with closing(read(job.source, store, job.batch_size)) as batches:
+        for batch in batches:
+            problems.extend(batch.refused)
+            for document in batch.documents:
+                contents.add(document)
+                _fits(job.target, store, document, problems)
+            done += len(batch.documents)
+            expired += batch.expired
+            job.at("reading", store, done, total)
     return StoreReport(
         store.value,
         in_source=total,
         in_target=job.target.count(store),
-        expired=reading.expired,
-        not_copied=reading.problems.count,
-        problems=reading.problems.listed,
+        expired=expired,
+        not_copied=problems.count,
+        problems=problems.listed,
         keys={key: dict(kinds) for key, kinds in sorted(contents.keys.items())},
         dimensions=dict(sorted(contents.dimensions.items())),
     )
@@ -229,10 +235,11 @@ def _verified(job: _Job, store: MemoryType, stage: Stage, total: int) -> StoreRe
     """Read one store on both sides, and say how they compare."""
     both = Both(job.target, store, job.existing == "merge", job.listed)
     done = 0
-    for batch in Reading(job.source, store, Problems(0)).batches(job.batch_size):
-        both.compare(batch)
-        done += len(batch)
-        job.at("verifying", store, done, total)
+    with closing(read(job.source, store, job.batch_size)) as batches:
+        for batch in batches:
+            both.compare(batch.documents)
+            done += len(batch.documents)
+            job.at("verifying", store, done, total)
     return replace(
         both.report(),
         in_source=total,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -47,6 +47,10 @@ class Problems:
         self.count += 1
         if len(self.listed) < self._most:
             self.listed.append(Problem(str(id), reason))
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            self.add(problem.id, problem.reason)
 
 
 @dataclass(slots=True)
