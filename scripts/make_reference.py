@@ -15,9 +15,12 @@ import memorizz
 import memorizz.embeddings
 import memorizz.moving
 from memorizz import (
+    AsyncMongoDBProvider,
     AsyncPostgreSQLProvider,
     MemoryProvider,
     MemoryType,
+    MongoDBConfig,
+    MongoDBProvider,
     PooledPostgreSQLProvider,
     PostgreSQLConfig,
     PostgreSQLProvider,
@@ -37,9 +40,14 @@ Every public name. All of them are importable from `memorizz`, which loads what 
 
 {names}
 
-The same names are where they belong: `memorizz.memory_provider.postgresql`, `memorizz.memory_provider.base`,
-`memorizz.memory_provider.memory_type`, `memorizz.errors`. Modules that begin with an underscore are no part of this.
+The same names are where they belong: `memorizz.memory_provider.postgresql`, `memorizz.memory_provider.mongodb`,
+`memorizz.memory_provider.base`, `memorizz.memory_provider.memory_type`, `memorizz.errors`. Modules that begin with an
+underscore are no part of this.
 """
+
+
+_ON_POSTGRESQL = (PostgreSQLProvider, AsyncPostgreSQLProvider, PooledPostgreSQLProvider)
+_ON_MONGODB = (MongoDBProvider, AsyncMongoDBProvider)
 
 
 def main() -> None:
@@ -55,10 +63,10 @@ def main() -> None:
 def page() -> Iterator[str]:
     yield HEAD.format(names=", ".join(f"`{name}`" for name in memorizz.__all__))
     yield "## Providers\n"
-    for provider in (PostgreSQLProvider, AsyncPostgreSQLProvider, PooledPostgreSQLProvider):
+    for provider in (*_ON_POSTGRESQL, *_ON_MONGODB):
         yield from described(provider, level=3)
     yield "## Methods\n"
-    yield "Of every provider. On `AsyncPostgreSQLProvider` each is awaited, and `iterate` is an `async for`.\n"
+    yield "Of every provider. On the async ones each is awaited, and `iterate` is an `async for`.\n"
     for name in members(MemoryOperations):
         yield from described(getattr(MemoryOperations, name), level=3)
     yield from described(Ranking, level=3)
@@ -73,6 +81,7 @@ def page() -> Iterator[str]:
     yield from described(PostgreSQLConfig, level=3)
     for name in ("embedded", "auto", "replace", "conninfo", "where", "effective_index"):
         yield from described(getattr(PostgreSQLConfig, name), level=3, name=f"PostgreSQLConfig.{name}")
+    yield from described(MongoDBConfig, level=3)
     yield "## Embedders\n"
     yield "In `memorizz.embeddings`. [Embed](how-to/embed.md) shows them at work.\n"
     for name in ("Embedder", "AsyncEmbedder"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shlex
@@ -19,7 +20,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from memorizz import MemoryType, PostgreSQLConfig, PostgreSQLProvider, errors, moving
+from memorizz import MemoryType, MongoDBConfig, MongoDBProvider, PostgreSQLConfig, PostgreSQLProvider, errors, moving
 from memorizz.errors import ReadOnlyError
 from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.postgresql._indexes import HNSW
@@ -96,7 +97,9 @@ def environment(dsn: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("page", of("python"), ids=map(named, of("python")))
-def test_the_programs_of_a_page_run(page: Path, folder: Path, environment: dict[str, str]) -> None:
+def test_the_programs_of_a_page_run(
+    page: Path, folder: Path, environment: dict[str, str], mongodb_uri: Callable[[], str]
+) -> None:
     """The Python blocks of a page, one after the other, are one program that runs and prints what its comments say."""
     # Everything else becomes an empty line, so that a traceback names the lines of the page.
     program = [""] * len(page.read_text("utf-8").splitlines())
@@ -107,6 +110,8 @@ def test_the_programs_of_a_page_run(page: Path, folder: Path, environment: dict[
     # Not the name of a module that the program may want.
     script = folder / f"page_{page.stem}.py"
     script.write_text("\n".join(program), "utf-8")
+    if "MONGODB_URI" in script.read_text("utf-8"):
+        environment = environment | {"MONGODB_URI": mongodb_uri()}
     result = subprocess.run(
         [sys.executable, "-W", "error", script.name],
         cwd=folder,
@@ -325,14 +330,21 @@ def strict_server() -> Iterator[str]:
 class Try:
     """What goes wrong in the rows of docs/errors.md: one method for each, named after it."""
 
-    def __init__(self, dsn: str, strict: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, dsn: str, strict: Callable[[], str], mongodb: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self.dsn = dsn
         self.strict = strict
+        self.mongodb = mongodb
         self.monkeypatch = monkeypatch
-        self.opened: list[PostgreSQLProvider] = []
+        self.opened: list[PostgreSQLProvider | MongoDBProvider] = []
 
     def open(self, dsn: str | None = None, **options: Any) -> PostgreSQLProvider:
         self.opened.append(provider := PostgreSQLProvider(PostgreSQLConfig(dsn=dsn or self.dsn, **options)))
+        return provider
+
+    def open_mongodb(self) -> MongoDBProvider:
+        self.opened.append(provider := MongoDBProvider(MongoDBConfig(self.mongodb(), "memorizz_docs")))
         return provider
 
     def embed_with(self, name: str, dimensions: int = 1536) -> PostgreSQLProvider:
@@ -531,6 +543,24 @@ class Try:
             pass
         tx.count("toolbox")
 
+    def unreachable_mongodb(self) -> None:
+        MongoDBProvider(MongoDBConfig("mongodb://ada:secret@127.0.0.1:1", connect_timeout=0.2))
+
+    def uri_that_is_none(self) -> None:
+        MongoDBConfig("localhost:27017")
+
+    def uri_that_cannot_be_read(self) -> None:
+        MongoDBProvider(MongoDBConfig("mongodb://ada:sec@ret@localhost"))
+
+    def document_over_16_mb(self) -> None:
+        self.open_mongodb().store({"content": "x" * 17_000_000}, "toolbox")
+
+    def value_nested_too_deep_for_mongodb(self) -> None:
+        self.open_mongodb().store({"deep": json.loads("[" * 200 + "]" * 200)}, "toolbox")
+
+    def filter_nested_too_deep_for_mongodb(self) -> None:
+        self.open_mongodb().count("toolbox", {"deep": json.loads("[" * 200 + "]" * 200)})
+
     def closed_provider(self) -> None:
         provider = self.open()
         provider.close()
@@ -552,7 +582,8 @@ def test_each_row_of_the_error_tables_is_true(
 ) -> None:
     """What docs/errors.md says goes wrong goes wrong with that error and that message; an ellipsis stands for any."""
     kind, message = MESSAGES[row]
-    trial = Try(dsn, lambda: request.getfixturevalue("strict_server"), monkeypatch)
+    mongodb = request.getfixturevalue("mongodb_uri")
+    trial = Try(dsn, lambda: request.getfixturevalue("strict_server"), mongodb, monkeypatch)
     try:
         with pytest.raises(errors.MemorizzError) as raised:
             getattr(trial, row)()
@@ -566,7 +597,7 @@ def test_each_row_of_the_error_tables_is_true(
 
 def test_each_way_to_go_wrong_is_documented() -> None:
     """No trial is without its row."""
-    helpers = {"open", "embed_with", "store", "load"}
+    helpers = {"open", "open_mongodb", "embed_with", "store", "load"}
     assert set(MESSAGES) == {name for name in vars(Try) if not name.startswith("_")} - helpers
 
 

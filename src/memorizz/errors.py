@@ -68,7 +68,8 @@ class DimensionMismatch(InvalidDocument):
             self,
             "embedding",
             f"vector dimension mismatch: {store} holds vectors of {expected} dimensions, got {got}; use the "
-            f"embedding model that the store was made for, or another schema with embedding_dimensions={got}",
+            "embedding model that the store was made for, or another schema or database with "
+            f"embedding_dimensions={got}",
         )
         self.expected = expected
         self.got = got

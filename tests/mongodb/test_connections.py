@@ -27,6 +27,7 @@ from memorizz.errors import (
     OperationTimeout,
     ProviderClosed,
     SchemaError,
+    StorageFull,
 )
 from memorizz.memory_provider import base
 from memorizz.memory_provider._drive import drive
@@ -362,6 +363,13 @@ def test_an_operation_that_failed_has_broken_its_transaction(face: Any) -> None:
     with pytest.raises(DatabaseError, match="nothing of the transaction was kept"):
         block()
     assert face.count(LONG) == 0
+
+
+def test_a_transaction_larger_than_the_servers_cache(provider: MongoDBProvider) -> None:
+    """MongoDB holds a transaction in memory: what does not fit is StorageFull, and nothing of it is kept."""
+    with pytest.raises(StorageFull, match="larger than the cache"):
+        provider.store_many(({"x": "x" * 15_000_000} for _ in range(40)), LONG)
+    assert provider.count(LONG) == 0
 
 
 def test_two_transactions_that_meet(face: Any) -> None:

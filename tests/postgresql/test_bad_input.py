@@ -66,7 +66,8 @@ def test_an_embedding_of_the_wrong_length(face: Any) -> None:
     ):
         assert message(DimensionMismatch, call) == (
             "cannot store 'embedding': vector dimension mismatch: long_term_memory holds vectors of 4 dimensions, "
-            "got 2; use the embedding model that the store was made for, or another schema with embedding_dimensions=2"
+            "got 2; use the embedding model that the store was made for, or another schema or database with "
+            "embedding_dimensions=2"
         )
 
 
@@ -83,8 +84,8 @@ def test_not_a_number(face: Any) -> None:
 def test_a_nul_character(face: Any) -> None:
     """NUL is refused by its path, with the option that replaces it."""
     assert message(InvalidDocument, lambda: face.store({"content": "a\0b"}, LONG)) == (
-        "cannot store 'content': the text holds a NUL character, which PostgreSQL cannot store; remove it, or use "
-        "PostgreSQLConfig(on_invalid_text='replace')"
+        "cannot store 'content': the text holds a NUL character, which cannot be stored; remove it, or use "
+        "on_invalid_text='replace' in the configuration"
     )
 
 

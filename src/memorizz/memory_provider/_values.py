@@ -40,8 +40,8 @@ def text(value: str, path: str, on_invalid: InvalidText = "error", limit: int | 
         if on_invalid == "error":
             raise InvalidDocument(
                 path,
-                "the text holds a NUL character, which PostgreSQL cannot store; remove it, "
-                "or use PostgreSQLConfig(on_invalid_text='replace')",
+                "the text holds a NUL character, which cannot be stored; remove it, "
+                "or use on_invalid_text='replace' in the configuration",
             )
         value = value.replace("\0", "\ufffd")
     if not value.isascii():
@@ -52,7 +52,7 @@ def text(value: str, path: str, on_invalid: InvalidText = "error", limit: int | 
                 raise InvalidDocument(
                     path,
                     "the text holds a lone surrogate, which is no character; repair the text, "
-                    "or use PostgreSQLConfig(on_invalid_text='replace')",
+                    "or use on_invalid_text='replace' in the configuration",
                 ) from None
             value = "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in value)
     if limit is not None and len(value) * 4 > limit and (size := len(value.encode())) > limit:

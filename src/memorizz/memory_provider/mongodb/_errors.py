@@ -29,7 +29,7 @@ Refused = errors.OperationFailure
 
 # The server's codes, https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 _UNAUTHORIZED, _AUTHENTICATION_FAILED, _ATLAS = 13, 18, 8000
-_NO_DISK, _DUPLICATE_KEY = 14031, 11000
+_NO_DISK, _NO_CACHE, _DUPLICATE_KEY = 14031, 388, 11000
 _TOO_LARGE = (10334, 17419, 17420)
 
 
@@ -68,6 +68,8 @@ def _refused(error: errors.OperationFailure, text: str, where: str) -> MemorizzE
         return DatabaseError(f"this user lacks a right: have the owner grant it ({text}; {where})")
     if code == _NO_DISK:
         return StorageFull(f"the server has no room left: make room, then try again ({text}; {where})")
+    if code == _NO_CACHE:
+        return StorageFull(f"the transaction is larger than the cache of the server: store less at once ({where})")
     if code in _TOO_LARGE:
         return InvalidDocument("", TOO_LARGE)
     return DatabaseError(f"{type(error).__name__} {code}: {text}")
