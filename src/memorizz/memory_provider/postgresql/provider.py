@@ -437,21 +437,27 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
 
     def run(self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         self._check_open()
-
-        def run_it(*args: P.args, **kwargs: P.kwargs) -> T:
-            return drive(operation(self._schema, *args, **kwargs), self._perform)
-
-        return self.following(run_it, *args, **kwargs)
+        schema = self._schema
+        try:
+            return drive(operation(schema, *args, **kwargs), self._perform)
+        except SchemaError as error:
+            now = self._check_again(schema, error, [*args, *kwargs.values()])
+        return drive(operation(now, *args, **kwargs), self._perform)
 
     def following(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         schema = self._schema
         try:
             return call(*args, **kwargs)
         except SchemaError as error:
-            now = self._follow(schema, error)
-            if any(map(is_bound, [*args, *kwargs.values()])):
-                raise call_again(now) from error
+            self._check_again(schema, error, [*args, *kwargs.values()])
         return call(*args, **kwargs)
+
+    def _check_again(self, schema: Schema, error: SchemaError, arguments: Sequence[Any]) -> Schema:
+        """Return the new schema; raise unless its model was changed, and a call can be made again with the new one."""
+        now = self._follow(schema, error)
+        if any(map(is_bound, arguments)):
+            raise call_again(now) from error
+        return now
 
     def _follow(self, schema: Schema, error: SchemaError) -> Schema:
         """Read the schema again where its embedding model was changed; raises the error where it was not that."""

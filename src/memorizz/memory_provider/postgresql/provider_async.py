@@ -479,21 +479,27 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
     async def run(
         self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        async def run_it(*args: P.args, **kwargs: P.kwargs) -> T:
-            schema, _ = await self._opened()
+        schema, _ = await self._opened()
+        try:
             return await drive(operation(schema, *args, **kwargs), self._perform)
-
-        return await self.following(run_it, *args, **kwargs)
+        except SchemaError as error:
+            now = await self._check_again(schema, error, [*args, *kwargs.values()])
+        return await drive(operation(now, *args, **kwargs), self._perform)
 
     async def following(self, call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         schema, _ = await self._opened()
         try:
             return await call(*args, **kwargs)
         except SchemaError as error:
-            now = await self._follow(schema, error)
-            if any(map(is_bound, [*args, *kwargs.values()])):
-                raise call_again(now) from error
+            await self._check_again(schema, error, [*args, *kwargs.values()])
         return await call(*args, **kwargs)
+
+    async def _check_again(self, schema: Schema, error: SchemaError, arguments: Sequence[Any]) -> Schema:
+        """Return the new schema; raise unless its model was changed, and a call can be made again with the new one."""
+        now = await self._follow(schema, error)
+        if any(map(is_bound, arguments)):
+            raise call_again(now) from error
+        return now
 
     async def _follow(self, schema: Schema, error: SchemaError) -> Schema:
         """Read the schema again where its embedding model was changed; raises the error where it was not that."""
