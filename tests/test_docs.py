@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import bson
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -331,11 +332,17 @@ class Try:
     """What goes wrong in the rows of docs/errors.md: one method for each, named after it."""
 
     def __init__(
-        self, dsn: str, strict: Callable[[], str], mongodb: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+        self,
+        dsn: str,
+        strict: Callable[[], str],
+        mongodb: Callable[[], str],
+        monkeypatch: pytest.MonkeyPatch,
+        folder: Path,
     ) -> None:
         self.dsn = dsn
         self.strict = strict
         self.mongodb = mongodb
+        self.folder = folder
         self.monkeypatch = monkeypatch
         self.opened: list[PostgreSQLProvider | MongoDBProvider] = []
 
@@ -512,6 +519,56 @@ class Try:
         self.open().close()
         self.open(make_conninfo(self.dsn, options="-c default_transaction_read_only=on")).store({}, "toolbox")
 
+    def copy_over_documents(self) -> None:
+        self.store()
+        target = self.open(schema="moved")
+        target.store({}, "toolbox")
+        moving.copy(self.opened[0], target, ["toolbox"])
+
+    def copy_onto_itself(self) -> None:
+        moving.copy(self.open(), self.open())
+
+    def copy_of_vectors_of_another_model(self) -> None:
+        source = self.embed_with("first")
+        config = PostgreSQLConfig(dsn=self.dsn, schema="moved")
+        embedder = SimpleNamespace(name="second", dimensions=1536, embed=lambda texts, kind: [])
+        self.opened.append(target := PostgreSQLProvider(config, embedder=embedder))
+        moving.copy(source, target)
+
+    def copy_with(self, journal: str) -> None:
+        self.monkeypatch.chdir(self.folder)
+        Path("journal.json").write_text(journal)
+        moving.copy(self.open(), self.open(schema="moved"), journal="journal.json")
+
+    def journal_that_is_damaged(self) -> None:
+        self.copy_with("{")
+
+    def journal_of_another_copy(self) -> None:
+        about = {"version": 1, "source": "here", "target": "there", "existing": "refuse", "stores": {}}
+        self.copy_with(json.dumps(about))
+
+    def dump_of(self, text: bytes | None) -> None:
+        self.monkeypatch.chdir(self.folder)
+        Path("dump").mkdir()
+        if text is not None:
+            Path("dump", "toolbox.bson").write_bytes(text)
+        moving.copy(moving.Dump("dump"), self.open())
+
+    def dump_that_is_cut_off(self) -> None:
+        document = bson.encode({"abcde": 1})
+        self.dump_of(document + document[:5])
+
+    def dump_that_is_no_bson(self) -> None:
+        self.dump_of(b"{}" * 10)
+
+    def folder_without_a_dump(self) -> None:
+        self.dump_of(None)
+
+    def archive_in_place_of_a_folder(self) -> None:
+        self.monkeypatch.chdir(self.folder)
+        Path("dump").write_bytes(b"archive")
+        moving.Dump("dump")
+
     def every_connection_in_use(self) -> None:
         provider = self.open(max_size=1, pool_timeout=0.1)
         with provider.transaction():
@@ -578,12 +635,13 @@ MESSAGES = {
 
 @pytest.mark.parametrize("row", MESSAGES)
 def test_each_row_of_the_error_tables_is_true(
-    row: str, dsn: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    row: str, dsn: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """What docs/errors.md says goes wrong goes wrong with that error and that message; an ellipsis stands for any."""
     kind, message = MESSAGES[row]
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     mongodb = request.getfixturevalue("mongodb_uri")
-    trial = Try(dsn, lambda: request.getfixturevalue("strict_server"), mongodb, monkeypatch)
+    trial = Try(dsn, lambda: request.getfixturevalue("strict_server"), mongodb, monkeypatch, tmp_path)
     try:
         with pytest.raises(errors.MemorizzError) as raised:
             getattr(trial, row)()
@@ -597,7 +655,7 @@ def test_each_row_of_the_error_tables_is_true(
 
 def test_each_way_to_go_wrong_is_documented() -> None:
     """No trial is without its row."""
-    helpers = {"open", "open_mongodb", "embed_with", "store", "load"}
+    helpers = {"open", "open_mongodb", "embed_with", "store", "load", "copy_with", "dump_of"}
     assert set(MESSAGES) == {name for name in vars(Try) if not name.startswith("_")} - helpers
 
 

@@ -153,6 +153,13 @@ def test_an_id_beside_the_id_is_kept(tmp_path: Path, target: PostgreSQLProvider)
     assert [(each["id"], each.get("foreign_id")) for each in found] == [(str(ID), "mine"), ("same", None)]
 
 
+def test_a_document_without_an_id_is_listed(tmp_path: Path, target: PostgreSQLProvider) -> None:
+    """A new id would be another one each time."""
+    dumped(tmp_path, {"long_term_memory": [{"n": 1}, {"_id": "a"}]})
+    report = moved(tmp_path, target)
+    assert ([each.reason for each in report.problems], report.copied) == (["the document has no id"], 1)
+
+
 def test_agents_arrive_with_their_memories(tmp_path: Path, target: PostgreSQLProvider) -> None:
     """memory_ids stay what they are."""
     dumped(tmp_path, {"agents": [{"_id": ID, "name": "Ada", "memory_ids": ["m1", "m2"]}]})

@@ -60,9 +60,11 @@ class Dump:
         found = self._stores.store(store)
         behind = after is None
         for place, part in self._parts(store):
-            document = found.document(self._record(store, place, part), include_embedding=True)
+            record = self._record(store, place, part)
+            # What has no id, as in a capped collection of old, is for the reader to refuse.
+            document = found.document(record, include_embedding=True) if "_id" in record else {"id": None}
             if behind:
-                document[EMBEDDING] = single(document[EMBEDDING])
+                document[EMBEDDING] = single(document.get(EMBEDDING))
                 yield document
             behind = behind or document["id"] == after
         if not behind:
