@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool
 
-from memorizz.errors import MemorizzError
+from memorizz.memory_provider._drive import drive
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql._driver_shared import (
     CANCEL_SECONDS,
@@ -32,13 +32,10 @@ from memorizz.memory_provider.postgresql._errors import (
     is_starting_up,
     translating,
 )
-from memorizz.memory_provider.postgresql._steps import Batch, Copy, Operation, Query, Statement, Step
+from memorizz.memory_provider.postgresql._steps import Batch, Copy, Query, Statement, Step
 from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -81,21 +78,6 @@ def timed(connection: AnyConnection, seconds: float | None) -> Generator[None]:
         yield
     finally:
         del connection.wait
-
-
-def drive(operation: Operation[T], perform: Callable[[Step], Any]) -> T:
-    """Run an operation: perform its steps, give it what they brought or the error that they met."""
-    try:
-        step = next(operation)
-        while True:
-            try:
-                brought = perform(step)
-            except MemorizzError as error:
-                step = operation.throw(error)
-            else:
-                step = operation.send(brought)
-    except StopIteration as done:
-        return cast(T, done.value)
 
 
 def perform(connection: AnyConnection, step: Statement) -> Any:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
-from memorizz.errors import MemorizzError
+from memorizz.memory_provider._drive import drive_awaiting as drive
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql._driver_shared import (
     CANCEL_SECONDS,
@@ -32,13 +32,10 @@ from memorizz.memory_provider.postgresql._errors import (
     is_starting_up,
     translating,
 )
-from memorizz.memory_provider.postgresql._steps import Batch, Copy, Operation, Query, Statement, Step
+from memorizz.memory_provider.postgresql._steps import Batch, Copy, Query, Statement, Step
 from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
@@ -81,21 +78,6 @@ def timed(connection: AnyConnection, seconds: float | None) -> Generator[None]:
         yield
     finally:
         del connection.wait
-
-
-async def drive(operation: Operation[T], perform: Callable[[Step], Awaitable[Any]]) -> T:
-    """Run an operation: perform its steps, give it what they brought or the error that they met."""
-    try:
-        step = next(operation)
-        while True:
-            try:
-                brought = await perform(step)
-            except MemorizzError as error:
-                step = operation.throw(error)
-            else:
-                step = operation.send(brought)
-    except StopIteration as done:
-        return cast(T, done.value)
 
 
 async def perform(connection: AnyConnection, step: Statement) -> Any:

@@ -17,7 +17,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper, Loader
 from psycopg.pq import Format
 
-from memorizz.errors import ProviderClosed
+from memorizz.memory_provider._drive import check_process as check_process
 from memorizz.memory_provider.postgresql._steps import Batch, Statement
 from memorizz.memory_provider.postgresql._stores import Bits, Vector
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
@@ -104,14 +104,6 @@ def without_timeout(connection: Any) -> Generator[None]:
     finally:
         if timeout is not None:
             connection.operation_timeout = timeout
-
-
-def check_process(opener: int) -> None:
-    """Refuse to work in a forked child: two processes on one connection get each other's answers."""
-    if opener != os.getpid():
-        raise ProviderClosed(
-            "the provider was opened before a fork, by another process: open a provider in each process"
-        )
 
 
 def detach(connection: psycopg.BaseConnection[Any], opener: int) -> None:
