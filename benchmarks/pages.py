@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,8 +52,10 @@ def write() -> None:
     if len(machines) == 1:
         parts.append(_facts(json.loads(machines[0])))
     for name in WORKLOADS:
-        for key, part in everything.items():
+        # The small before the large, as numbers.
+        for key in sorted(everything, key=lambda key: [int(each) for each in re.findall(r"\d+", key)]):
             if key.partition("/")[0] == name:
+                part = everything[key]
                 parts += _part(name, part, part["run"] | (part["machine"] if len(machines) > 1 else {}))
     report.PAGE.write_text("\n\n".join(parts) + "\n", "utf-8")
     if "peers" in everything:
