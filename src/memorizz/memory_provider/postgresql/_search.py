@@ -40,8 +40,8 @@ LEAST_BITS = 128
 BY_BITS = 400
 # How many of each side, nearest and best by words, are scored in full: at least this, or five times the limit.
 _DEPTH = 50
-# How many words of a question are searched for: ranking takes time for each of them in each row that has one, and a
-# question that a person asks has fewer.
+# How many words of a question are searched for: ranking takes time for each of them in each row that has one, up to a
+# second for these in 100,000 turns. A question that a person asks has fewer.
 MOST_WORDS = 64
 
 
