@@ -73,6 +73,7 @@ def page() -> Iterator[str]:
     yield from described(Hits, level=3, signed=False)
     yield from described(PostgreSQLProvider.transaction, level=3)
     yield from described(PostgreSQLProvider.measure_recall, level=3)
+    yield from described(MemoryProvider.note_embedding_model, level=3)
     yield from described(MemoryProvider.loading, level=3)
     yield from described(MemoryProvider.close, level=3)
     for name in ("location", "embedding_dimensions", "embedding_model"):

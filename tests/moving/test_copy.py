@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -215,6 +216,25 @@ def test_differences_are_listed(source: PostgreSQLProvider, target: PostgreSQLPr
 
 
 # --- pairs --------------------------------------------------------------------------------------------------------
+
+
+def test_the_model_of_the_vectors_goes_along(config: PostgreSQLConfig, target: PostgreSQLProvider) -> None:
+    """An empty target remembers whose vectors it got, and takes those of no other model from then on."""
+
+    def embedder(name: str) -> Any:
+        return SimpleNamespace(name=name, dimensions=4, embed=lambda texts, kind: [[1, 0, 0, 0]] * len(texts))
+
+    with PostgreSQLProvider(config, embedder=embedder("ours")) as source:
+        source.store({"content": "tea"}, LONG)
+        assert copy(source, target).ok
+        assert target.embedding_model == "ours"
+    with pytest.raises(ConfigurationError, match="were made by 'ours'"):
+        PostgreSQLProvider(target.config, embedder=embedder("another's"))
+    with (
+        PostgreSQLProvider(config.replace(schema="third"), embedder=embedder("another's")) as third,
+        pytest.raises(ConfigurationError, match="vectors of two models cannot be compared"),
+    ):
+        copy(target, third)
 
 
 def test_a_copy_onto_itself_is_refused(source: PostgreSQLProvider, config: PostgreSQLConfig) -> None:

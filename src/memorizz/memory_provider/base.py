@@ -17,7 +17,6 @@ Document = dict[str, Any]
 StoreName = MemoryType | str
 Filter = Mapping[str, Any]
 
-
 # More than any score needs, and little enough for every sum of them.
 LARGEST_WEIGHT = 1_000_000
 
@@ -290,6 +289,9 @@ class MemoryProvider(MemoryOperations, About):
 
     # Whether it has transactions, and they may hold any number of documents.
     has_large_transactions: ClassVar[bool] = False
+
+    def note_embedding_model(self, name: str) -> None:
+        """Note which model made the vectors, where nobody has said so and the provider remembers it."""
 
     @contextmanager
     def loading(self, memory_store_type: StoreName, watch: Callable[[float], None] | None = None) -> Generator[None]:

@@ -111,6 +111,10 @@ def _copy(job: _Job, stores: Sequence[MemoryType], journal: Journal) -> Report:
             )
     # What cannot be read to its end says so before anything is written.
     totals = {store: job.source.count(store) for store in stores}
+    model = job.source.embedding_model
+    if model is not None and not any(job.target.count(store) for store in MemoryType):
+        # So that no embedder of another model is taken there.
+        job.target.note_embedding_model(model)
     for store in stores:
         stage = journal.stages.get(store)
         if stage is None:

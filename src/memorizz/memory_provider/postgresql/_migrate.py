@@ -251,6 +251,18 @@ def _schema(config: PostgreSQLConfig, found: Database, models: Mapping[str, int]
     return (yield from _use_model(schema, models)) if models else schema
 
 
+def note_model(schema: Schema, name: str) -> Operation[Schema]:
+    """Note whose vectors the schema holds, where nobody has said so, and return the schema with what is noted."""
+    # Another program may do the same at the same time: the first one decides.
+    table = sql.Identifier(schema.name, "memorizz_embedding_models")
+    bound = {"name": name, "model": schema.model_id}
+    note = sql.SQL("UPDATE {} SET name = %(name)s WHERE id = %(model)s AND name IS NULL").format(table)
+    yield from fetch(Query(note.as_bytes(None), bound))
+    read = sql.SQL("SELECT name FROM {} WHERE id = %(model)s").format(table)
+    rows = yield from fetch(Query(read.as_bytes(None), bound))
+    return replace(schema, model_name=rows[0][0])
+
+
 def _use_model(schema: Schema, models: Mapping[str, int]) -> Operation[Schema]:
     """Return the schema for a provider with embedders, after checking whose vectors it holds.
 
@@ -264,16 +276,7 @@ def _use_model(schema: Schema, models: Mapping[str, int]) -> Operation[Schema]:
             "with a schema of its own"
         )
     if schema.model_name is None:
-        # Another program may do the same at the same time: the first one decides.
-        table, bound = (
-            sql.Identifier(schema.name, "memorizz_embedding_models"),
-            {"name": name, "model": schema.model_id},
-        )
-        note = sql.SQL("UPDATE {} SET name = %(name)s WHERE id = %(model)s AND name IS NULL").format(table)
-        yield from fetch(Query(note.as_bytes(None), bound))
-        read = sql.SQL("SELECT name FROM {} WHERE id = %(model)s").format(table)
-        rows = yield from fetch(Query(read.as_bytes(None), bound))
-        return (yield from _use_model(replace(schema, model_name=rows[0][0]), models))
+        return (yield from _use_model((yield from note_model(schema, name)), models))
     if name not in models:
         given = " and ".join(map(repr, models))
         raise ConfigurationError(

@@ -338,6 +338,9 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
             raise
         self._pool = pool
 
+    def note_embedding_model(self, name: str) -> None:
+        self._schema = self.run(migrate.note_model, name)
+
     @contextmanager
     def loading(self, memory_store_type: StoreName, watch: Callable[[float], None] | None = None) -> Generator[None]:
         from memorizz.memory_provider.postgresql import maintenance
