@@ -26,6 +26,7 @@ from memorizz.errors import ReadOnlyError
 from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.postgresql._indexes import HNSW
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -328,6 +329,10 @@ def strict_server() -> Iterator[str]:
         server.release()
 
 
+def _ones(texts: list[str], kind: str) -> list[list[float]]:
+    return [[1.0] * 1536 for _ in texts]
+
+
 class Try:
     """What goes wrong in the rows of docs/errors.md: one method for each, named after it."""
 
@@ -592,6 +597,29 @@ class Try:
             owner.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO pg_monitor")
             self.open(make_conninfo(self.dsn, options="-c role=pg_monitor")).store({}, "toolbox")
 
+    def change_model(self) -> None:
+        """Change the embedding model from the first to the second."""
+        first, second = (SimpleNamespace(name=name, dimensions=1536, embed=_ones) for name in ("first", "second"))
+        self.opened.append(provider := PostgreSQLProvider(PostgreSQLConfig(dsn=self.dsn), embedder=[first, second]))
+        self.both = provider
+        with Maintenance(PostgreSQLConfig(dsn=self.dsn)) as maintenance:
+            change = Reembedding(maintenance, second)
+            change.begin()
+            change.switch()
+
+    def embedding_model_changed_meanwhile(self) -> None:
+        self.change_model()
+        self.both.store({"embedding": [0.1] * 1536}, "long_term_memory")
+
+    def provider_that_a_change_has_left_behind(self) -> None:
+        provider = self.open()
+        self.change_model()
+        provider.store({"embedding": [0.1] * 1536}, "long_term_memory")
+
+    def vector_without_a_text_at_a_change(self) -> None:
+        self.store(id="picture", embedding=[0.1] * 1536)
+        self.change_model()
+
     def embedder_that_fails(self) -> None:
         self.embed_with("broken").store({"content": "tea"}, "toolbox")
 
@@ -655,7 +683,7 @@ def test_each_row_of_the_error_tables_is_true(
 
 def test_each_way_to_go_wrong_is_documented() -> None:
     """No trial is without its row."""
-    helpers = {"open", "open_mongodb", "embed_with", "store", "load", "copy_with", "dump_of"}
+    helpers = {"open", "open_mongodb", "embed_with", "change_model", "store", "load", "copy_with", "dump_of"}
     assert set(MESSAGES) == {name for name in vars(Try) if not name.startswith("_")} - helpers
 
 
