@@ -220,22 +220,25 @@ def fill(aside: Store, done: Sequence[tuple[Waiting, Vector | None]]) -> Operati
 
 def counts(now: Models) -> Operation[list[Count]]:
     """Return how far each store is."""
-    result: list[Count] = []
-    for store, aside in now.stores():
-        statement = sql.SQL(
-            "SELECT count(d.{searched}), count(*) FILTER (WHERE d.{searched} IS NOT NULL AND d.{aside} IS NOT NULL), "
-            "count(*) FILTER (WHERE {without_text}), count(*) FILTER (WHERE {waits}) FROM {table} AS d WHERE {live}"
-        ).format(
-            searched=store.embedding,
-            aside=aside.embedding,
-            without_text=_without_text(store, aside),
-            waits=_waits(store, aside),
-            table=store.table,
-            live=LIVE,
+    template = sql.SQL(
+        "SELECT count(d.{searched}), count(*) FILTER (WHERE d.{searched} IS NOT NULL AND d.{aside} IS NOT NULL), "
+        "count(*) FILTER (WHERE {without_text}), count(*) FILTER (WHERE {waits}) FROM {table} AS d WHERE {live}"
+    )
+    queries = [
+        Query(
+            template.format(
+                searched=store.embedding,
+                aside=aside.embedding,
+                without_text=_without_text(store, aside),
+                waits=_waits(store, aside),
+                table=store.table,
+                live=LIVE,
+            ).as_bytes(None)
         )
-        rows = yield from fetch(Query(statement.as_bytes(None)))
-        result.append(Count(store.name, *rows[0]))
-    return result
+        for store, aside in now.stores()
+    ]
+    results = yield from fetch_all(queries)
+    return [Count(store.name, *rows[0]) for (store, _), rows in zip(now.stores(), results, strict=True)]
 
 
 def _without_text(store: Store, aside: Store) -> sql.Composed:
@@ -273,13 +276,14 @@ def keep_still(now: Models, idle_seconds: float) -> Operation[None]:
 
 def exchange(now: Models) -> Operation[None]:
     """Put the columns aside in the place of those that are searched, and those aside."""
-    yield Script(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(_tables(now)).as_bytes(None))
+    statements: list[sql.Composable] = [sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(_tables(now))]
     rename = sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}")
     for store, aside in now.stores():
         renamed = [(name, name + ASIDE) for name in (store.schema.vector_column, store.schema.bits_column)]
         renamed += [(name, name.removesuffix(ASIDE)) for name in (aside.schema.vector_column, aside.schema.bits_column)]
-        for old, new in renamed:
-            yield Script(rename.format(store.table, sql.Identifier(old), sql.Identifier(new)).as_bytes(None))
+        statements += [rename.format(store.table, *map(sql.Identifier, names)) for names in renamed]
+    # All at once: readers wait for it.
+    yield Script(sql.SQL("; ").join(statements).as_bytes(None))
     since = sql.SQL("UPDATE {} SET current_since = now() WHERE id = %(id)s").format(_table(now.now.name))
     yield from fetch(Query(since.as_bytes(None), {"id": now.then.model_id}))
 
