@@ -22,7 +22,7 @@ from benchmarks.timing import Way, in_turns
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLProvider
 
-TAKES = "15 minutes, of which 6 build the indexes"
+TAKES = "20 minutes, of which 4 build the indexes"
 LONG = MemoryType.LONG_TERM_MEMORY
 LIMIT = 10
 ENOUGH = 0.99

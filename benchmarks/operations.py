@@ -20,7 +20,7 @@ from benchmarks.timing import in_turns, in_turns_awaited
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLProvider
 
-TAKES = "3 minutes"
+TAKES = "4 minutes"
 SCHEMA = "memorizz_benchmark"
 LONG, SHORT = MemoryType.LONG_TERM_MEMORY, MemoryType.SHORT_TERM_MEMORY
 _THREADS = 8

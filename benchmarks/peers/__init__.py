@@ -27,7 +27,7 @@ from benchmarks.lab import Lab
 from benchmarks.report import Part, Record, Table
 from benchmarks.timing import in_turns
 
-TAKES = "13 minutes; needs the environment of `make peers`"
+TAKES = "15 minutes; needs the environment of `make peers`"
 HERE = Path(__file__).parent
 PYTHON = HERE.parent.parent / ".venv-peers" / "bin" / "python"
 LIMIT = 10
