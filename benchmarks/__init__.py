@@ -6,10 +6,13 @@ operations.py  each operation against hand-written psycopg
 cells.py       search under every share of matching rows, against the best SQL of the same recall
 hybrid.py      search by meaning and words, against its bare statement
 memory.py      how much memory a stream takes, each in a process of its own
+moving.py      a copy of a whole schema, against COPY by hand
 retrieval.py   what is found of LoCoMo's answers; locomo.py reads its file
 lab.py         the server and its schemas
 data.py        made-up documents, vectors and questions
 timing.py      turns
 raw.py, raw_search.py   the limit: hand-written psycopg on the provider's own tables
+peers/         other stores on pgvector, each in a process of its own
+plots.py       the pictures
 report.py      the machine, the tables, results.json
 """
