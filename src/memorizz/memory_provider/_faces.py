@@ -136,7 +136,7 @@ class BlockingMethods(MemoryOperations):
         return self.run(self.operations.delete_memagent_memory_ids, id)
 
     def delete_memagent(self, id: Any, cascade: bool = False) -> bool:
-        return self.run_whole(self.operations.delete_memagent, id, cascade)
+        return self.run(self.operations.delete_memagent, id, cascade)
 
     def retrieve_memory_components_by_query(
         self,
@@ -291,7 +291,7 @@ class AwaitedMethods(AsyncMemoryOperations):
         return await self.run(self.operations.delete_memagent_memory_ids, id)
 
     async def delete_memagent(self, id: Any, cascade: bool = False) -> bool:
-        return await self.run_whole(self.operations.delete_memagent, id, cascade)
+        return await self.run(self.operations.delete_memagent, id, cascade)
 
     async def retrieve_memory_components_by_query(
         self,

@@ -153,6 +153,10 @@ class MongoDBProvider(BlockingMethods, MemoryProvider):
             time.sleep(pause)
             pause *= 2
 
+    def delete_memagent(self, id: Any, cascade: bool = False) -> bool:
+        # The agent and its memories lie in several collections.
+        return self.run_whole(operations.delete_memagent, id, cascade)
+
 
 def connected(config: MongoDBConfig) -> Connection:
     """Return a client for a configuration; raises ConfigurationError where the driver is not installed."""

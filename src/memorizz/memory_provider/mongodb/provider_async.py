@@ -179,3 +179,7 @@ class AsyncMongoDBProvider(AwaitedMethods, AsyncMemoryProvider):
                     raise
             await asyncio.sleep(pause)
             pause *= 2
+
+    async def delete_memagent(self, id: Any, cascade: bool = False) -> bool:
+        # The agent and its memories lie in several collections.
+        return await self.run_whole(operations.delete_memagent, id, cascade)

@@ -1,4 +1,4 @@
-"""The blocking face: one line per method, on a pool."""
+"""The blocking face: a pool, and transactions on it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from datetime import datetime
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
 from memorizz.embeddings.base import Embedder, check_blocking, embed_blocking
 from memorizz.errors import ConfigurationError, DatabaseError, MemorizzError, ProviderClosed, SchemaError
-from memorizz.memory_provider.base import Document, Filter, Hits, MemoryOperations, MemoryProvider, Ranking, StoreName
+from memorizz.memory_provider._faces import BlockingMethods
+from memorizz.memory_provider.base import MemoryProvider, StoreName
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
@@ -70,9 +70,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Methods(MemoryOperations):
-    """Every method, once: for the provider and for its transaction."""
+class _Methods(BlockingMethods):
+    """What the methods of the provider and of its transaction have in common: they embed, and follow the model."""
 
+    operations = operations
     _embedders: Mapping[str, Embedder]
 
     def _embed(self, step: Embed) -> Any:
@@ -80,21 +81,8 @@ class _Methods(MemoryOperations):
         return embed_blocking(self._embedders[step.model], step.texts, step.kind)
 
     @abstractmethod
-    def run(self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run an operation; each of its steps is a transaction of its own unless one is open."""
-
-    @abstractmethod
     def following(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Make a call; again where the embedding model was changed under it, and it can be made again."""
-
-    @abstractmethod
-    def run_whole(
-        self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Run an operation in one transaction."""
-
-    def store(self, data: Mapping[str, Any], memory_store_type: StoreName) -> str:
-        return self.run(operations.store, data, memory_store_type)
 
     def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
         return self.following(self._store_many, documents, memory_store_type)
@@ -102,137 +90,6 @@ class _Methods(MemoryOperations):
     def _store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
         embedded = self.run(embed_many, documents, memory_store_type)
         return self.run_whole(operations.store_many, embedded, memory_store_type)
-
-    def check(self, data: Mapping[str, Any], memory_store_type: StoreName) -> None:
-        return self.run(operations.check, data, memory_store_type)
-
-    def retrieve_by_id(
-        self, id: Any, memory_store_type: StoreName, *, include_embedding: bool = False
-    ) -> Document | None:
-        return self.run(operations.retrieve_by_id, id, memory_store_type, include_embedding=include_embedding)
-
-    def retrieve_by_name(
-        self, name: str, memory_store_type: StoreName, *, include_embedding: bool = False
-    ) -> Document | None:
-        return self.run(operations.retrieve_by_name, name, memory_store_type, include_embedding=include_embedding)
-
-    def retrieve_by_query(
-        self,
-        query: Filter | str,
-        memory_store_type: StoreName,
-        limit: int = 1,
-        *,
-        include_embedding: bool = False,
-        exact: bool = False,
-        ef_search: int | None = None,
-        ranking: Ranking | None = None,
-        min_score: float | None = None,
-        context: int = 0,
-        touch: bool = False,
-        explain: bool | Literal["plan"] = False,
-    ) -> Hits:
-        return self.run(
-            operations.retrieve_by_query,
-            query,
-            memory_store_type,
-            limit,
-            include_embedding=include_embedding,
-            exact=exact,
-            ef_search=ef_search,
-            ranking=ranking,
-            min_score=min_score,
-            context=context,
-            touch=touch,
-            explain=explain,
-        )
-
-    def update_by_id(self, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> bool:
-        return self.run(operations.update_by_id, id, data, memory_store_type)
-
-    def delete_by_id(self, id: Any, memory_store_type: StoreName) -> bool:
-        return self.run(operations.delete_by_id, id, memory_store_type)
-
-    def delete_by_name(self, name: str, memory_store_type: StoreName) -> bool:
-        return self.run(operations.delete_by_name, name, memory_store_type)
-
-    def delete_all(self, memory_store_type: StoreName) -> bool:
-        return self.run(operations.delete_all, memory_store_type)
-
-    def list_all(self, memory_store_type: StoreName, *, include_embedding: bool = False) -> list[Document]:
-        return self.run(operations.list_all, memory_store_type, include_embedding=include_embedding)
-
-    def count(self, memory_store_type: StoreName, filter: Filter | None = None) -> int:
-        return self.run(operations.count, memory_store_type, filter)
-
-    def retrieve_conversation_history_ordered_by_timestamp(
-        self,
-        memory_id: str,
-        limit: int | None = None,
-        before: str | datetime | None = None,
-        *,
-        include_embedding: bool = False,
-    ) -> list[Document]:
-        return self.run(
-            operations.retrieve_conversation_history_ordered_by_timestamp,
-            memory_id,
-            limit,
-            before,
-            include_embedding=include_embedding,
-        )
-
-    def store_memagent(self, agent: Any) -> str:
-        return self.run(operations.store_memagent, agent)
-
-    def update_memagent(self, agent: Any) -> bool:
-        return self.run(operations.update_memagent, agent)
-
-    def retrieve_memagent(self, id: Any) -> Document | None:
-        return self.run(operations.retrieve_memagent, id)
-
-    def list_memagents(self) -> list[Document]:
-        return self.run(operations.list_memagents)
-
-    def update_memagent_memory_ids(self, id: Any, memory_ids: Sequence[str]) -> bool:
-        return self.run(operations.update_memagent_memory_ids, id, memory_ids)
-
-    def delete_memagent_memory_ids(self, id: Any) -> bool:
-        return self.run(operations.delete_memagent_memory_ids, id)
-
-    def delete_memagent(self, id: Any, cascade: bool = False) -> bool:
-        return self.run(operations.delete_memagent, id, cascade)
-
-    def retrieve_memory_components_by_query(
-        self,
-        query: str | None = None,
-        query_embedding: Any = None,
-        memory_id: str | None = None,
-        memory_type: StoreName | None = None,
-        limit: int = 5,
-    ) -> list[Document]:
-        return self.run(
-            operations.retrieve_memory_components_by_query, query, query_embedding, memory_id, memory_type, limit
-        )
-
-    def purge_expired(self, memory_store_type: StoreName | None = None) -> int:
-        return self.run(operations.purge_expired, memory_store_type)
-
-    def iterate(
-        self,
-        memory_store_type: StoreName,
-        filter: Filter | None = None,
-        batch_size: int = 1000,
-        *,
-        include_embedding: bool = False,
-        after: Any = None,
-    ) -> Iterator[Document]:
-        place: operations.Place | None = operations.BEGINNING
-        if after is not None:
-            place = self.run(operations.place_of, after, memory_store_type)
-        while place is not None:
-            documents, place = self.run(
-                operations.page, memory_store_type, filter, batch_size, include_embedding, place
-            )
-            yield from documents
 
 
 class Transaction(_Methods):

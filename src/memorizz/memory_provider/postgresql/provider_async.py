@@ -7,25 +7,17 @@ import os
 import time
 import weakref
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
-from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
 from memorizz.embeddings.base import AsyncEmbedder, Embedder, embed_awaiting
 from memorizz.errors import ConfigurationError, DatabaseError, MemorizzError, ProviderClosed, SchemaError
-from memorizz.memory_provider.base import (
-    AsyncMemoryOperations,
-    AsyncMemoryProvider,
-    Document,
-    Filter,
-    Hits,
-    Ranking,
-    StoreName,
-)
+from memorizz.memory_provider._faces import AwaitedMethods
+from memorizz.memory_provider.base import AsyncMemoryProvider, StoreName
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql import _recall
@@ -77,9 +69,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Methods(AsyncMemoryOperations):
-    """Every method, once: for the provider and for its transaction."""
+class _Methods(AwaitedMethods):
+    """What the methods of the provider and of its transaction have in common: they embed, and follow the model."""
 
+    operations = operations
     _embedders: Mapping[str, Embedder | AsyncEmbedder]
 
     async def _embed(self, step: Embed) -> Any:
@@ -87,23 +80,8 @@ class _Methods(AsyncMemoryOperations):
         return await embed_awaiting(self._embedders[step.model], step.texts, step.kind)
 
     @abstractmethod
-    async def run(
-        self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Run an operation; each of its steps is a transaction of its own unless one is open."""
-
-    @abstractmethod
     async def following(self, call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Make a call; again where the embedding model was changed under it, and it can be made again."""
-
-    @abstractmethod
-    async def run_whole(
-        self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Run an operation in one transaction."""
-
-    async def store(self, data: Mapping[str, Any], memory_store_type: StoreName) -> str:
-        return await self.run(operations.store, data, memory_store_type)
 
     async def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
         return await self.following(self._store_many, documents, memory_store_type)
@@ -111,138 +89,6 @@ class _Methods(AsyncMemoryOperations):
     async def _store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
         embedded = await self.run(embed_many, documents, memory_store_type)
         return await self.run_whole(operations.store_many, embedded, memory_store_type)
-
-    async def check(self, data: Mapping[str, Any], memory_store_type: StoreName) -> None:
-        return await self.run(operations.check, data, memory_store_type)
-
-    async def retrieve_by_id(
-        self, id: Any, memory_store_type: StoreName, *, include_embedding: bool = False
-    ) -> Document | None:
-        return await self.run(operations.retrieve_by_id, id, memory_store_type, include_embedding=include_embedding)
-
-    async def retrieve_by_name(
-        self, name: str, memory_store_type: StoreName, *, include_embedding: bool = False
-    ) -> Document | None:
-        return await self.run(operations.retrieve_by_name, name, memory_store_type, include_embedding=include_embedding)
-
-    async def retrieve_by_query(
-        self,
-        query: Filter | str,
-        memory_store_type: StoreName,
-        limit: int = 1,
-        *,
-        include_embedding: bool = False,
-        exact: bool = False,
-        ef_search: int | None = None,
-        ranking: Ranking | None = None,
-        min_score: float | None = None,
-        context: int = 0,
-        touch: bool = False,
-        explain: bool | Literal["plan"] = False,
-    ) -> Hits:
-        return await self.run(
-            operations.retrieve_by_query,
-            query,
-            memory_store_type,
-            limit,
-            include_embedding=include_embedding,
-            exact=exact,
-            ef_search=ef_search,
-            ranking=ranking,
-            min_score=min_score,
-            context=context,
-            touch=touch,
-            explain=explain,
-        )
-
-    async def update_by_id(self, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> bool:
-        return await self.run(operations.update_by_id, id, data, memory_store_type)
-
-    async def delete_by_id(self, id: Any, memory_store_type: StoreName) -> bool:
-        return await self.run(operations.delete_by_id, id, memory_store_type)
-
-    async def delete_by_name(self, name: str, memory_store_type: StoreName) -> bool:
-        return await self.run(operations.delete_by_name, name, memory_store_type)
-
-    async def delete_all(self, memory_store_type: StoreName) -> bool:
-        return await self.run(operations.delete_all, memory_store_type)
-
-    async def list_all(self, memory_store_type: StoreName, *, include_embedding: bool = False) -> list[Document]:
-        return await self.run(operations.list_all, memory_store_type, include_embedding=include_embedding)
-
-    async def count(self, memory_store_type: StoreName, filter: Filter | None = None) -> int:
-        return await self.run(operations.count, memory_store_type, filter)
-
-    async def retrieve_conversation_history_ordered_by_timestamp(
-        self,
-        memory_id: str,
-        limit: int | None = None,
-        before: str | datetime | None = None,
-        *,
-        include_embedding: bool = False,
-    ) -> list[Document]:
-        return await self.run(
-            operations.retrieve_conversation_history_ordered_by_timestamp,
-            memory_id,
-            limit,
-            before,
-            include_embedding=include_embedding,
-        )
-
-    async def store_memagent(self, agent: Any) -> str:
-        return await self.run(operations.store_memagent, agent)
-
-    async def update_memagent(self, agent: Any) -> bool:
-        return await self.run(operations.update_memagent, agent)
-
-    async def retrieve_memagent(self, id: Any) -> Document | None:
-        return await self.run(operations.retrieve_memagent, id)
-
-    async def list_memagents(self) -> list[Document]:
-        return await self.run(operations.list_memagents)
-
-    async def update_memagent_memory_ids(self, id: Any, memory_ids: Sequence[str]) -> bool:
-        return await self.run(operations.update_memagent_memory_ids, id, memory_ids)
-
-    async def delete_memagent_memory_ids(self, id: Any) -> bool:
-        return await self.run(operations.delete_memagent_memory_ids, id)
-
-    async def delete_memagent(self, id: Any, cascade: bool = False) -> bool:
-        return await self.run(operations.delete_memagent, id, cascade)
-
-    async def retrieve_memory_components_by_query(
-        self,
-        query: str | None = None,
-        query_embedding: Any = None,
-        memory_id: str | None = None,
-        memory_type: StoreName | None = None,
-        limit: int = 5,
-    ) -> list[Document]:
-        return await self.run(
-            operations.retrieve_memory_components_by_query, query, query_embedding, memory_id, memory_type, limit
-        )
-
-    async def purge_expired(self, memory_store_type: StoreName | None = None) -> int:
-        return await self.run(operations.purge_expired, memory_store_type)
-
-    async def iterate(
-        self,
-        memory_store_type: StoreName,
-        filter: Filter | None = None,
-        batch_size: int = 1000,
-        *,
-        include_embedding: bool = False,
-        after: Any = None,
-    ) -> AsyncIterator[Document]:
-        place: operations.Place | None = operations.BEGINNING
-        if after is not None:
-            place = await self.run(operations.place_of, after, memory_store_type)
-        while place is not None:
-            documents, place = await self.run(
-                operations.page, memory_store_type, filter, batch_size, include_embedding, place
-            )
-            for document in documents:
-                yield document
 
 
 class AsyncTransaction(_Methods):
