@@ -31,6 +31,8 @@ _PAUSE = 0.25
 _GIVE_UP_SECONDS = 60.0
 # How long the server leaves the stores to this program while it makes the last few vectors.
 _IDLE_SECONDS = 10.0
+# How many documents are left to be embedded while writers wait, at most: each enters the new index, too.
+_LAST = 64
 _LISTED = 10
 
 
@@ -69,7 +71,7 @@ class Reembedding:
     """A change of the embedding model, one step after the other; each may be repeated, whatever became of it before.
 
     embedder: makes the vectors of the model that stands aside; None where none has to be made.
-    batch: documents that are embedded at once, and at most while writers wait.
+    batch: documents that are embedded at once.
     rate: documents a second at most; as fast as it goes by default.
     """
 
@@ -83,6 +85,7 @@ class Reembedding:
         self._maintenance = maintenance
         self._embedder = embedder
         self._batch = batch
+        self._last = min(batch, _LAST)
         self._rate = rate
         self._still_since = 0.0
 
@@ -123,7 +126,7 @@ class Reembedding:
                     done += count
                     if watch is not None:
                         watch(Filled(done, max(done, total), store.name))
-            if done - before <= self._batch:
+            if done - before <= self._last:
                 return done
 
     def plan_indexes(self) -> list[Job]:
@@ -226,11 +229,11 @@ class Reembedding:
         self._still_since = time.monotonic()
         counts = yield from _models.counts(now)
         waiting = sum(count.waiting for count in counts)
-        if waiting > self._batch:
+        if waiting > self._last:
             raise _Behind
         if waiting:
             for store, aside in now.stores():
-                rows = yield from _models.waiting(store, aside, None, self._batch)
+                rows = yield from _models.waiting(store, aside, None, self._last)
                 yield from _models.fill(aside, list(zip(rows, self._vectors(store, aside, rows), strict=True)))
             counts = yield from _models.counts(now)
         if any(count.waiting for count in counts):
