@@ -19,10 +19,12 @@ from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql._search import (
     MOST_COMPARED,
     Search,
+    Tried,
     Way,
     accepted,
     parse,
     settings,
+    tried,
     ways,
 )
 from memorizz.memory_provider.postgresql._steps import Batch, Query
@@ -33,6 +35,7 @@ LONG, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
 VECTOR = {"embedding": [1.0, 0.0, 0.0, 0.0]}
 WORDS = {"$text": {"$search": "tea with Ada"}}
 FILTER = {"memory_id": "m1"}
+LONG_VECTOR = {"embedding": [1.0] * 1536}
 
 HNSW = Schema("public", "public", 4)
 HALFVEC = replace(HNSW, index="halfvec")
@@ -106,7 +109,7 @@ def test_which_ways_are_tried(
     query: Any, limit: int, schema: Schema, options: dict[str, Any], expected: list[Way]
 ) -> None:
     """By the query, the limit, the index and the bits of the store, and what the caller says."""
-    assert list(ways(search(query, limit, schema, **options), schema.store(LONG))) == expected
+    assert list(ways(search(query, limit, schema, **options), schema.store(LONG), Tried())) == expected
 
 
 @pytest.mark.parametrize("query", [VECTOR, WORDS, VECTOR | FILTER, VECTOR | WORDS, VECTOR | WORDS | FILTER])
@@ -115,7 +118,7 @@ def test_which_ways_are_tried(
 def test_the_last_way_is_always_accepted(query: Any, schema: Schema, limit: int) -> None:
     """A search ends with an answer, whatever was seen."""
     asked = search(query, limit, schema)
-    last = ways(asked, schema.store(LONG))[-1]
+    last = ways(asked, schema.store(LONG), Tried())[-1]
     assert all(accepted(last, asked, seen) for seen in (0, 1, MOST_COMPARED + 1))
 
 
@@ -157,7 +160,9 @@ def test_what_is_accepted(way: Way, query: Any, limit: int, seen: int, expected:
         (VECTOR, 51, None, 102),
         (VECTOR, 500, None, 1000),
         (VECTOR, 1000, None, 1000),
-        (VECTOR | FILTER, 1, None, 400),
+        (LONG_VECTOR, 10, None, 150),
+        (LONG_VECTOR, 100, None, 200),
+        (VECTOR | FILTER, 1, None, 100),
         (VECTOR | FILTER, 101, None, 404),
         (VECTOR | FILTER, 1000, None, 1000),
         (VECTOR | WORDS, 1, None, 100),
@@ -170,17 +175,18 @@ def test_what_is_accepted(way: Way, query: Any, limit: int, seen: int, expected:
 )
 def test_ef_search(query: Any, limit: int, given: int | None, expected: int) -> None:
     """It follows the limit and the filter, within what pgvector can, unless the caller says."""
-    assert search(query, limit, ef_search=given).ef_search == expected
+    schema = Schema("public", "public", len(query["embedding"]))
+    assert search(query, limit, schema, ef_search=given).ef_search == expected
 
 
 @pytest.mark.parametrize(
     ("query", "limit", "depth", "by_bits"),
     [
-        (VECTOR, 1, 1, 400),
+        (VECTOR, 1, 1, 800),
         (VECTOR, 100, 100, 1000),
-        (VECTOR | WORDS, 1, 50, 500),
-        (VECTOR | WORDS, 10, 50, 500),
-        (WORDS, 11, 55, 550),
+        (VECTOR | WORDS, 1, 50, 800),
+        (VECTOR | WORDS, 10, 50, 800),
+        (WORDS, 101, 505, 5050),
     ],
 )
 def test_depth(query: Any, limit: int, depth: int, by_bits: int) -> None:
@@ -192,7 +198,7 @@ def test_depth(query: Any, limit: int, depth: int, by_bits: int) -> None:
 @pytest.mark.parametrize(
     ("way", "query", "expected"),
     [
-        (FEW, VECTOR | FILTER, {}),
+        (FEW, VECTOR | FILTER, {"jit": "off", "plan_cache_mode": "force_custom_plan"}),
         (
             INDEX,
             VECTOR,
@@ -210,8 +216,9 @@ def test_depth(query: Any, limit: int, depth: int, by_bits: int) -> None:
             {
                 "jit": "off",
                 "plan_cache_mode": "force_custom_plan",
-                "hnsw.ef_search": "400",
-                "hnsw.iterative_scan": "off",
+                "hnsw.ef_search": "100",
+                "hnsw.iterative_scan": "relaxed_order",
+                "hnsw.max_scan_tuples": "400",
                 "enable_sort": "off",
             },
         ),
@@ -234,22 +241,29 @@ def queries_of(step: Any) -> list[Query]:
     return list(step.queries) if isinstance(step, Batch) else [step]
 
 
+def test_the_index_looks_at_once_at_as_many_as_it_may() -> None:
+    """Where many are wanted it does not go on: what it would find last is not nearest."""
+    assert settings(search(VECTOR | FILTER, 100), INDEX)["hnsw.iterative_scan"] == "off"
+    assert settings(search(VECTOR | FILTER, 10, ef_search=1000), INDEX)["hnsw.iterative_scan"] == "off"
+
+
 @pytest.mark.parametrize("words", [{}, WORDS], ids=["meaning", "meaning and words"])
 @pytest.mark.parametrize("touch", [False, True])
 def test_each_way_is_one_round_trip(words: Any, touch: bool) -> None:
     """Settings and statement go together; the next way is tried where the one before may have lost a row."""
+    schema = replace(HNSW)
     asked = search(VECTOR | FILTER | words)
-    operation = operations.retrieve_by_query(HNSW, VECTOR | FILTER | words, LONG, 10, touch=touch, explain=True)
+    operation = operations.retrieve_by_query(schema, VECTOR | FILTER | words, LONG, 10, touch=touch, explain=True)
     step = next(operation)
     sent = [queries_of(step)]
     # More than were compared match; and of those near the query too few.
-    sent.append(queries_of(operation.send(seen(MOST_COMPARED + 1))))
+    sent.append(queries_of(operation.send([[], seen(MOST_COMPARED + 1)])))
     sent.append(queries_of(operation.send([[], seen(asked.depth - 1)])))
     for way, queries in zip((FEW, INDEX, EXACT), sent, strict=True):
         *before, statement = queries
-        assert [dict(query.parameters) for query in before] == [settings(asked, way)] * bool(settings(asked, way))
+        assert [dict(query.parameters) for query in before] == [settings(asked, way)]
         # It is planned for its own values, and what is touched must not be counted twice.
-        assert statement.custom_plan or settings(asked, way)["plan_cache_mode"] == "force_custom_plan"
+        assert settings(asked, way)["plan_cache_mode"] == "force_custom_plan"
         assert statement.repeatable is not touch
     with pytest.raises(StopIteration) as end:
         operation.send([[], []])
@@ -262,7 +276,60 @@ def test_what_is_accepted_ends_the_search() -> None:
     operation = operations.retrieve_by_query(HNSW, VECTOR | FILTER, LONG, 10)
     next(operation)
     with pytest.raises(StopIteration):
-        operation.send(seen(MOST_COMPARED))
+        operation.send([[], seen(MOST_COMPARED)])
+
+
+# --- what was tried before ----------------------------------------------------------------------------------------
+
+
+def known(*noted: tuple[Way, bool]) -> Tried:
+    found = Tried()
+    for way, was_accepted in noted:
+        found.note(way, was_accepted)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("noted", "expected"),
+    [
+        ([], [FEW, INDEX, EXACT]),
+        ([(FEW, True), (INDEX, True), (EXACT, True)], [FEW, INDEX, EXACT]),
+        # Too many rows stay too many.
+        ([(FEW, False)], [INDEX, EXACT]),
+        # The next query may lie nearer to what matches.
+        ([(INDEX, False)] * 2, [FEW, INDEX, EXACT]),
+        ([(INDEX, False)] * 3, [FEW, EXACT]),
+        ([(INDEX, False)] * 2 + [(INDEX, True), (INDEX, False)], [FEW, INDEX, EXACT]),
+        ([(FEW, False)] + [(INDEX, False)] * 3, [EXACT]),
+    ],
+)
+def test_what_was_tried_in_vain_is_left_out(noted: Any, expected: list[Way]) -> None:
+    """The ways that earlier searches under the same filter showed to be of no use."""
+    assert list(ways(search(VECTOR | FILTER), HNSW.store(LONG), known(*noted))) == expected
+
+
+def test_what_was_tried_is_forgotten() -> None:
+    """Rows come and go: after some searches every way is tried again."""
+    found = known((FEW, False), *[(INDEX, False)] * 3)
+    searches = 0
+    while found.in_vain(FEW):
+        found.end()
+        searches += 1
+    assert searches == 16
+    assert not found.in_vain(INDEX)
+
+
+def test_each_filter_of_each_store_is_known_by_itself() -> None:
+    """What one memory showed says nothing of another, nor of another store; and not all filters are kept for ever."""
+    schema = replace(HNSW)
+    mine = tried(search(VECTOR | {"memory_id": "m1"}), schema.store(LONG))
+    assert tried(search(VECTOR | {"memory_id": "m1"}, limit=3), schema.store(LONG)) is mine
+    assert tried(search(VECTOR | {"memory_id": "m2"}), schema.store(LONG)) is not mine
+    assert tried(search(VECTOR | {"memory_id": {"$in": ["m1"]}}), schema.store(LONG)) is not mine
+    assert tried(search(VECTOR | {"memory_id": "m1"}), schema.store(TURNS)) is not mine
+    for place in range(1500):
+        tried(search(VECTOR | {"memory_id": f"m{place}"}), schema.store(LONG))
+    assert len(schema.store(LONG).tried) <= 1001
 
 
 def test_a_search_of_one_shape_is_one_statement() -> None:

@@ -168,7 +168,8 @@ class _Served:
 
 def ranked(search: Search, stores: Sequence[Store]) -> Operation[list[_Served]]:
     """Search in some stores, each by the first way whose answer can be trusted; one round trip for each way tried."""
-    ways = {store: _search.ways(search, store) for store in stores}
+    tried = {store: _search.tried(search, store) for store in stores}
+    ways = {store: _search.ways(search, store, tried[store]) for store in stores}
     served: dict[Store, _Served] = {}
     for place in range(max(map(len, ways.values()))):
         waiting = [store for store in stores if store not in served]
@@ -181,7 +182,10 @@ def ranked(search: Search, stores: Sequence[Store]) -> Operation[list[_Served]]:
         results = (yield from fetch_all([*batch, *asked.values()], undo))[-len(waiting) :]
         for store, rows in zip(waiting, results, strict=True):
             way = ways[store][place]
-            if _search.accepted(way, search, _ranking.seen(rows)):
+            accepted = _search.accepted(way, search, _ranking.seen(rows))
+            tried[store].note(way, accepted)
+            if accepted:
+                tried[store].end()
                 served[store] = _Served(way, ways[store][: place + 1], asked[store], rows)
         if len(served) == len(stores):
             break

@@ -5,14 +5,16 @@ returns too few. So a way is tried, and what it brings is accepted only where it
 
 FEW     A filter: read the matching rows, at most MOST_COMPARED of them, and compare each. Accepted when there were no
         more.
-INDEX   Search the index for the nearest ef_search rows and keep those that match. Accepted when as many match as are
-        wanted: the nearest rows of the store hold the nearest matching ones, if enough of them match.
+INDEX   Search the index for the nearest rows and keep those that match; under a filter it goes on for a while where
+        too few do. Accepted when as many match as are wanted: the nearest rows of the store hold the nearest matching
+        ones, if enough of them match.
 BITS    Rank every matching row by the signs of its numbers, compare the best of them. Accepted, but only taken where
         it was measured, on vectors of this store, to keep what it must (measure_recall).
 EXACT   Compare every matching row. Always accepted.
 
 Whether the index can serve a filter depends on what lies near the query, not on how many rows match in all; trying it
-costs a few milliseconds and no statistics can tell beforehand. The figures behind the constants: benchmarks/SEARCH.md.
+costs a few milliseconds and no statistics can tell beforehand. What was tried in vain under a filter is left out in the
+next searches under the same one. The figures behind the constants: benchmarks/RESULTS.md and SEARCH.md.
 """
 
 from __future__ import annotations
@@ -30,19 +32,27 @@ from memorizz.memory_provider.postgresql._stores import Store, Vector
 MOST_COMPARED = 1000
 # ef_search: at least this, or the index loses more than one in a hundred of the nearest.
 _EF_SEARCH = 100
-# Under a filter, so that it is enough for one in forty of the rows near the query to match.
-_EF_SEARCH_FILTERED = 400
+# The more dimensions, the more of the nearest the graph hides.
+_EF_SEARCH_LONG, _LONG = 150, 1000
+# Under a filter the index goes on until it has seen so many rows, so that it is enough for one in forty of those near
+# the query to match. Farther away, what it finds first is not what is nearest.
+_SCANNED = 400
 # The bits serve where they were measured to keep this share of the nearest, never for vectors of fewer dimensions: of
 # few signs there are too few to tell neighbours apart.
 ENOUGH_BITS = 0.99
 LEAST_BITS = 128
 # How many of the best by their bits are compared: at least this, or ten times what is wanted.
-BY_BITS = 400
+BY_BITS = 800
 # How many of each side, nearest and best by words, are scored in full: at least this, or five times the limit.
 _DEPTH = 50
 # How many words of a question are searched for: ranking takes time for each of them in each row that has one, up to a
 # second for these in 100,000 turns. A question that a person asks has fewer.
 MOST_WORDS = 64
+# For so many searches under a filter it is remembered what was tried in vain, and the index is given up after so many
+# failures in a row; for so many filters of a store.
+_REMEMBERED = 16
+_GIVEN_UP = 3
+_FILTERS = 1000
 
 
 class Way(Enum):
@@ -100,8 +110,9 @@ class Search:
 
     @property
     def ef_search(self) -> int:
-        """How many rows the index is to look at."""
-        wanted = max(_EF_SEARCH_FILTERED, 4 * self.depth) if self.filtered else max(_EF_SEARCH, 2 * self.depth)
+        """How many rows the index is to look at, at first where it is filtered."""
+        least = _EF_SEARCH if self.dimensions <= _LONG else _EF_SEARCH_LONG
+        wanted = max(least, (4 if self.filtered else 2) * self.depth)
         return min(self.options.ef_search or wanted, MAX_EF_SEARCH)
 
 
@@ -119,7 +130,43 @@ def parse(store: Store, question: Question) -> Search:
     )
 
 
-def ways(search: Search, store: Store) -> Sequence[Way]:
+class Tried:
+    """What searches under one filter have shown; forgotten after some, for rows come and go.
+
+    It spares round trips and decides nothing else: whatever a way brings must be accepted all the same.
+    """
+
+    __slots__ = ("_failures", "_searches")
+
+    def __init__(self) -> None:
+        self._searches = 0
+        self._failures = {Way.FEW: 0, Way.INDEX: 0}
+
+    def note(self, way: Way, accepted: bool) -> None:
+        if way in self._failures:
+            self._failures[way] = 0 if accepted else self._failures[way] + 1
+
+    def end(self) -> None:
+        """Count a search."""
+        self._searches += 1
+        if self._searches >= _REMEMBERED:
+            self.__init__()
+
+    def in_vain(self, way: Way) -> bool:
+        """Say whether a way is to be left out: too many rows stay too many, but the next query may lie elsewhere."""
+        return self._failures[way] >= (1 if way is Way.FEW else _GIVEN_UP)
+
+
+def tried(search: Search, store: Store) -> Tried:
+    """Return what is known of a search's filter in a store."""
+    values = [repr(each) for each in search.condition.parameters.values()]
+    key = (search.condition.sql, *values)
+    if len(store.tried) > _FILTERS:
+        store.tried.clear()
+    return store.tried.setdefault(key, Tried())
+
+
+def ways(search: Search, store: Store, tried: Tried) -> Sequence[Way]:
     """Decide how to serve a search: the ways to try, in order; the last one is always accepted."""
     if search.vector is None or search.options.exact:
         return (Way.EXACT,)
@@ -127,7 +174,8 @@ def ways(search: Search, store: Store) -> Sequence[Way]:
     if not search.filtered:
         return (Way.INDEX, Way.EXACT) if indexed else (Way.EXACT,)
     last = Way.BITS if store.name in store.schema.bits else Way.EXACT
-    return (Way.FEW, Way.INDEX, last) if indexed else (Way.FEW, last)
+    first = (Way.FEW, Way.INDEX) if indexed else (Way.FEW,)
+    return (*(way for way in first if not tried.in_vain(way)), last)
 
 
 def accepted(way: Way, search: Search, seen: int) -> bool:
@@ -139,11 +187,13 @@ def accepted(way: Way, search: Search, seen: int) -> bool:
 
 def settings(search: Search, way: Way) -> dict[str, str]:
     """Return what the statement needs set in its transaction."""
-    if way is Way.FEW:
-        return {}
     # Compiling a statement takes longer than these statements do. Planned for its values, it may be prepared.
     needed = {"jit": "off", "plan_cache_mode": "force_custom_plan"}
     if way is Way.INDEX:
         # The planner takes vectors that are stored apart to cost nothing, and sorts them all rather than ask the index.
-        needed |= {"hnsw.ef_search": str(search.ef_search), "hnsw.iterative_scan": "off", "enable_sort": "off"}
+        needed |= {"hnsw.ef_search": str(search.ef_search), "enable_sort": "off"}
+        if search.filtered and search.ef_search < _SCANNED:
+            needed |= {"hnsw.iterative_scan": "relaxed_order", "hnsw.max_scan_tuples": str(_SCANNED)}
+        else:
+            needed |= {"hnsw.iterative_scan": "off"}
     return needed

@@ -8,7 +8,7 @@ because NULL in a column means that the key is missing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -107,6 +107,8 @@ class Store:
 
     schema: Schema
     memory_type: MemoryType
+    # What searches under a filter have shown, by the filter: _search.Tried.
+    tried: dict[tuple[str, ...], Any] = field(default_factory=dict[tuple[str, ...], Any])
 
     @property
     def name(self) -> str:
