@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from memorizz.errors import ConfigurationError, ConnectionFailed, InvalidFile, StorageFull
+from memorizz.errors import ConfigurationError, ConnectionFailed, InvalidFile
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.maintenance import Maintenance
@@ -90,26 +90,32 @@ def test_a_file_that_cannot_be_read_is_an_error(provider: Any, tmp_path: Path) -
         load(tmp_path / "a.jsonl", provider)
 
 
-@pytest.fixture
-def little_room() -> Iterator[None]:
-    """No file can grow beyond 8 kB, as on a disk that is full."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+LITTLE_ROOM = """
+import resource, sys
+from memorizz import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.errors import StorageFull
+from memorizz.moving import export
+with PostgreSQLProvider(PostgreSQLConfig(dsn=sys.argv[1], embedding_dimensions=4)) as provider:
+    # No file can grow beyond 8 kB, as on a disk that is full.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+    for path in sys.argv[2:]:
+        try:
+            export(provider, path, force=True)
+        except StorageFull as error:
+            print(error)
+"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits to set")
-@pytest.mark.usefixtures("little_room")
-def test_a_full_disk_leaves_no_file(filled: Any, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_file(filled: Any, migrated_dsn: str, tmp_path: Path) -> None:
     """The error says what was to be written, and what was written of it is gone; what was there before stays."""
-    for format in FORMATS:
-        path = tmp_path / f"a.{format}"
+    paths = [tmp_path / f"a.{format}" for format in FORMATS]
+    for path in paths:
         path.write_text("precious")
-        with pytest.raises(StorageFull, match=rf"no room to write .*a\.{format}"):
-            export(filled, path, force=True)
+    command = [sys.executable, "-c", LITTLE_ROOM, migrated_dsn, *map(str, paths)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    for line, path in zip(said, paths, strict=True):
+        assert re.search(rf"no room to write .*{re.escape(path.name)}", line)
         assert path.read_text() == "precious"
     assert len(os.listdir(tmp_path)) == len(FORMATS)
 
