@@ -21,7 +21,7 @@ from psycopg import sql
 
 from memorizz.memory_provider._questions import weights
 from memorizz.memory_provider.postgresql._queries import LIVE, cached_by_shape, raw, selected, touched
-from memorizz.memory_provider.postgresql._search import MOST_COMPARED, MOST_WORDS, Search, Way, settings
+from memorizz.memory_provider.postgresql._search import MOST_COMPARED, MOST_WORDS, Search, Way
 from memorizz.memory_provider.postgresql._steps import Query, Row
 from memorizz.memory_provider.postgresql._stores import Store
 
@@ -72,7 +72,6 @@ def statement(search: Search, store: Store, way: Way) -> Query:
         _statement(store, form, search.condition.sql),
         _parameters(search, store),
         repeatable=not options.touch,
-        custom_plan="plan_cache_mode" not in settings(search, way),
     )
 
 
