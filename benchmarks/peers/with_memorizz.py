@@ -18,7 +18,9 @@ class Memorizz:
         self._provider = PostgreSQLProvider(config)
 
     def load(self, rows: Sequence[Row]) -> None:
-        self._provider.store_many(map(_document, rows), LONG)
+        # The store is empty: its vector index is built when all is there.
+        with self._provider.loading(LONG):
+            self._provider.store_many(map(_document, rows), LONG)
 
     def store(self, row: Row) -> Any:
         return self._provider.store(_document(row), LONG)
