@@ -1,4 +1,4 @@
-"""Long-term memory for AI agents, in PostgreSQL with pgvector.
+"""Long-term memory for AI agents, in PostgreSQL with pgvector, or in MongoDB.
 
 The rooms:
 
@@ -6,8 +6,11 @@ The rooms:
     memorizz.memory_provider.memory_type    the seven stores
     memorizz.memory_provider.postgresql     PostgreSQLProvider, AsyncPostgreSQLProvider, PostgreSQLConfig
     memorizz.memory_provider.mongodb        MongoDBProvider, AsyncMongoDBProvider, MongoDBConfig
+    memorizz.memory_provider.postgresql.maintenance    what is done to a database: upgrade, examine, index, re-embed
+    memorizz.embeddings                     OpenAIEmbedder, SentenceTransformerEmbedder, and what any other must offer
+    memorizz.moving                         copy, export, load: from one provider to another, to files and back
     memorizz.errors                         what can go wrong, as one tree
-    memorizz.cli                            the `memorizz` command
+    memorizz.cli                            the `memorizz` command; memorizz.demo has the data of its demo
 
 The names below are loaded when they are first used, so that importing memorizz loads no database driver.
 """
