@@ -28,6 +28,7 @@ from memorizz import (
 )
 from memorizz.cli import app
 from memorizz.memory_provider.base import Hits, MemoryOperations, Ranking
+from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference.md"
 
@@ -36,13 +37,14 @@ HEAD = """\
 
 # Reference
 
-Every public name. All of them are importable from `memorizz`, which loads what you use when you use it:
+Every public name. These are importable from `memorizz`, which loads what you use when you use it:
 
 {names}
 
-The same names are where they belong: `memorizz.memory_provider.postgresql`, `memorizz.memory_provider.mongodb`,
-`memorizz.memory_provider.base`, `memorizz.memory_provider.memory_type`, `memorizz.errors`. Modules that begin with an
-underscore are no part of this.
+The same names and all others are where they belong: `memorizz.memory_provider.postgresql`,
+`memorizz.memory_provider.mongodb`, `memorizz.memory_provider.base` (`Ranking` and `Hits`, too),
+`memorizz.memory_provider.memory_type`, `memorizz.embeddings`, `memorizz.moving`, `memorizz.errors`. Modules that begin
+with an underscore are no part of this.
 """
 
 
@@ -98,6 +100,14 @@ def page() -> Iterator[str]:
     yield "In `memorizz.moving`. [Move](how-to/move.md) shows it at work.\n"
     for name in memorizz.moving.__all__:
         yield from described(getattr(memorizz.moving, name), level=3, signed=name.islower())
+    yield "## Maintenance\n"
+    yield "In `memorizz.memory_provider.postgresql.maintenance`. [At work](how-to/change-model.md).\n"
+    yield from described(Maintenance, level=3)
+    for name in ("migrate", "examine", "make"):
+        yield from described(getattr(Maintenance, name), level=4, name=f"Maintenance.{name}")
+    yield from described(Reembedding, level=3)
+    for name in members(Reembedding):
+        yield from described(getattr(Reembedding, name), level=4, name=f"Reembedding.{name}")
     yield "## Stores\n"
     yield from described(MemoryType, level=3, signed=False)
     yield "| name | value |\n|---|---|"
@@ -154,7 +164,11 @@ def signature(name: str, thing: Any) -> str:
     """Return how a name is called, on one line where it fits, else a line for each parameter."""
     given = inspect.signature(thing)
     parameters = [each for each in given.parameters.values() if each.name != "self"]
-    end = "" if isinstance(thing, type) else f" -> {annotation(given.return_annotation)}"
+    returned = annotation(given.return_annotation)
+    if hasattr(thing, "__wrapped__"):
+        # A context manager is written as the generator that it is made from.
+        returned = re.sub(r"^(Async)?Generator\[(.*)\]$", r"\1ContextManager[\2]", returned)
+    end = "" if isinstance(thing, type) else f" -> {returned}"
     short = given.replace(parameters=[bare(each) for each in parameters], return_annotation=inspect.Signature.empty)
     line = f"{name}{short}{end}"
     if len(line) <= 100:
@@ -183,9 +197,7 @@ class _Plain:
 
 
 def annotation(given: Any) -> str:
-    text = given if isinstance(given, str) else getattr(given, "__name__", str(given))
-    # A context manager is written as the generator that it is made from.
-    return re.sub(r"^(Async)?Generator\[(.*)\]$", r"\1ContextManager[\2]", text)
+    return given if isinstance(given, str) else getattr(given, "__name__", str(given))
 
 
 def markdown(text: str) -> str:
