@@ -68,8 +68,8 @@ def page() -> Iterator[str]:
     for provider in (*_ON_POSTGRESQL, *_ON_MONGODB):
         yield from described(provider, level=3)
     yield "## Methods\n"
-    yield "Of every provider. On the async ones each is awaited, and `iterate` is an `async for`. `measure_recall` is of those"
-    yield "on PostgreSQL, `note_embedding_model` and `loading` of the blocking ones.\n"
+    yield "Of every provider. On the async ones each is awaited, and `iterate` is an `async for`."
+    yield "`measure_recall` is of those on PostgreSQL, `note_embedding_model` and `loading` of the blocking ones.\n"
     for name in members(MemoryOperations):
         yield from described(getattr(MemoryOperations, name), level=3)
     yield from described(Ranking, level=3)
