@@ -128,11 +128,13 @@ def test_the_last_way_is_always_accepted(query: Any, schema: Schema, limit: int)
         (FEW, VECTOR | FILTER, 10, 0, True),
         (FEW, VECTOR | FILTER, 10, MOST_COMPARED, True),
         (FEW, VECTOR | FILTER, 10, MOST_COMPARED + 1, False),
-        # As many as are wanted were near: nothing was lost.
+        # As many as are wanted were near: nothing was lost. Under a filter some more must be.
         (INDEX, VECTOR, 10, 10, True),
         (INDEX, VECTOR, 10, 9, False),
-        (INDEX, VECTOR | FILTER, 10, 10, True),
-        (INDEX, VECTOR | FILTER, 10, 0, False),
+        (INDEX, VECTOR | FILTER, 10, 20, True),
+        (INDEX, VECTOR | FILTER, 10, 19, False),
+        (INDEX, VECTOR | FILTER, 100, 125, True),
+        (INDEX, VECTOR | FILTER, 100, 124, False),
         (INDEX, VECTOR, 1000, 999, False),
         # Wanted are the candidates, not the hits.
         (INDEX, VECTOR | WORDS, 1, 49, False),

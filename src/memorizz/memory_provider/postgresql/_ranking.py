@@ -3,6 +3,7 @@
 A statement is put together from parts (WITH), each of which is the same wherever it stands:
 
     matching, counted   FEW: the rows that the filter leaves, and how many
+    probed              INDEX: what the index finds first
     near                the nearest `depth` rows, with their exact distance
     said                the best `depth` rows by words
     candidate           near and said together, where more than the distance makes the score
@@ -47,6 +48,7 @@ class _Form(NamedTuple):
     """What makes two searches share one statement."""
 
     way: Way
+    bits: bool
     meaning: bool
     words: bool
     scored: bool
@@ -60,6 +62,7 @@ def statement(search: Search, store: Store, way: Way) -> Query:
     options = search.options
     form = _Form(
         way,
+        store.name in store.schema.bits,
         search.vector is not None,
         search.words is not None,
         search.scored,
@@ -122,7 +125,8 @@ def _parameters(search: Search, store: Store) -> dict[str, Any]:
     parameters: dict[str, Any] = {**search.condition.parameters, "limit": search.limit}
     parameters["min_score"] = search.options.min_score
     if search.vector is not None:
-        parameters |= {"vector": search.vector, "depth": search.depth, "most": MOST_COMPARED, "by_bits": search.by_bits}
+        parameters |= {"vector": search.vector, "depth": search.depth, "wide": search.wide, "most": MOST_COMPARED}
+        parameters |= {"by_bits": search.by_bits, "by_bits_of_few": search.by_bits_of_few}
     if search.words is not None:
         parameters |= {"question": search.words, "most_words": MOST_WORDS, "depth": search.depth}
         parameters["config"] = store.schema.text_search_config
@@ -154,11 +158,11 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
     pieces["known_score"] = sql.SQL("hit.score" if form.scored else "1 - hit.distance")
     pieces["parts"] = sql.SQL("hit.parts" if form.scored else "NULL::float8[]")
     pieces["order"] = sql.SQL("hit.score DESC" if form.scored else "hit.distance")
-    pieces["seen"] = sql.SQL("(SELECT count(*) FROM near)" if form.way is Way.INDEX else "NULL::bigint")
+    pieces["seen"] = sql.SQL("(SELECT count(*) FROM probed)" if form.way is Way.INDEX else "NULL::bigint")
     final = select.format(**pieces)
     if form.touch:
         parts.append(sql.SQL("hits AS MATERIALIZED ({})").format(final))
-        enough = "AND (SELECT count(*) FROM near) >= %(depth)s" if form.way is Way.INDEX else ""
+        enough = "AND (SELECT count(*) FROM probed) >= %(wide)s" if form.way is Way.INDEX else ""
         parts.append(touched(store, enough))
         # A materialized part is read in the order in which it was made.
         final = sql.SQL("SELECT * FROM hits")
@@ -175,8 +179,9 @@ def _parts(form: _Form, store: Store) -> list[str]:
     if form.way is Way.FEW:
         parts += [_MATCHING, _COUNTED]
     if form.meaning:
-        halfvec = form.way is Way.INDEX and store.index == "halfvec"
-        parts.append(_NEAR_IN_HALFVEC if halfvec else _NEAR[form.way])
+        if form.way is Way.INDEX:
+            parts.append(_PROBED_IN_HALFVEC if store.index == "halfvec" else _PROBED)
+        parts.append(_NEAR_OF_FEW_BY_BITS if form.way is Way.FEW and form.bits else _NEAR[form.way])
     if form.words:
         parts.append(_SAID)
     if form.scored:
@@ -199,6 +204,7 @@ def _distances(store: Store) -> Mapping[str, sql.Composable]:
     normalize = sql.Identifier(space, "l2_normalize")
     return {
         "column": column,
+        "bits": sql.Identifier("d", schema.bits_column),
         "embedded": sql.SQL("{} IS NOT NULL").format(column),
         "distance": sql.SQL("({} {} {})").format(column, nearer, vector),
         # A row that was written by other hands may lack its bits.
@@ -231,7 +237,7 @@ _ASKED = """asked AS MATERIALIZED (
 _RANK = sql.SQL("ts_rank(d.words, (SELECT words FROM asked), 0)")
 
 _MATCHING = """matching AS MATERIALIZED (
-    SELECT d.id, d.seq, {column} FROM {table} AS d WHERE {where} AND {embedded} LIMIT %(most)s + 1
+    SELECT d.id, d.seq, {column}, {bits} FROM {table} AS d WHERE {where} AND {embedded} LIMIT %(most)s + 1
 )"""
 _COUNTED = "counted AS MATERIALIZED (SELECT count(*) AS n FROM matching)"
 _NEAR = {
@@ -239,10 +245,7 @@ _NEAR = {
     SELECT d.id, d.seq, {distance} AS distance FROM matching AS d WHERE true {not_too_many}
     ORDER BY distance, d.seq LIMIT %(depth)s
 )""",
-    Way.INDEX: """near AS MATERIALIZED (
-    SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded}
-    ORDER BY {distance} LIMIT %(depth)s
-)""",
+    Way.INDEX: "near AS MATERIALIZED (SELECT * FROM probed ORDER BY distance, seq LIMIT %(depth)s)",
     Way.BITS: """near AS MATERIALIZED (
     SELECT d.id, d.seq, {distance} AS distance FROM (
         SELECT d.id, d.seq, {column} FROM {table} AS d WHERE {where} AND {embedded}
@@ -256,12 +259,21 @@ _NEAR = {
     ) AS d ORDER BY distance, seq LIMIT %(depth)s
 )""",
 }
+# Reading the vectors is what takes the time, and the bits say which of them can be left.
+_NEAR_OF_FEW_BY_BITS = """near AS MATERIALIZED (
+    SELECT d.id, d.seq, {distance} AS distance FROM (
+        SELECT d.id, d.seq, {column} FROM matching AS d WHERE true {not_too_many}
+        ORDER BY {bits_distance} LIMIT %(by_bits_of_few)s
+    ) AS d ORDER BY distance, d.seq LIMIT %(depth)s
+)"""
+_PROBED = """probed AS MATERIALIZED (
+    SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded}
+    ORDER BY {distance} LIMIT %(wide)s
+)"""
 # The index ranks in half precision; twice as many are taken from it and compared exactly.
-_NEAR_IN_HALFVEC = """near AS MATERIALIZED (
-    SELECT * FROM (
-        SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded}
-        ORDER BY {half_distance} LIMIT %(depth)s * 2
-    ) AS d ORDER BY distance, seq LIMIT %(depth)s
+_PROBED_IN_HALFVEC = """probed AS MATERIALIZED (
+    SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded}
+    ORDER BY {half_distance} LIMIT %(wide)s * 2
 )"""
 _SAID = """said AS MATERIALIZED (
     SELECT d.id FROM {table} AS d WHERE {where} AND d.words @@ (SELECT words FROM asked) {not_too_many}

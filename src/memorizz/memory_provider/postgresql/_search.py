@@ -3,11 +3,11 @@
 pgvector's HNSW index filters after it has searched: under a filter that few rows near the query pass, it silently
 returns too few. So a way is tried, and what it brings is accepted only where it cannot have lost a row:
 
-FEW     A filter: read the matching rows, at most MOST_COMPARED of them, and compare each. Accepted when there were no
-        more.
+FEW     A filter: read the matching rows, at most MOST_COMPARED of them, and compare each, or the best of them by their
+        bits as in BITS. Accepted when there were no more.
 INDEX   Search the index for the nearest rows and keep those that match; under a filter it goes on for a while where
-        too few do. Accepted when as many match as are wanted: the nearest rows of the store hold the nearest matching
-        ones, if enough of them match.
+        too few do. Accepted when some more match than are wanted: the nearest rows of the store hold the nearest
+        matching ones, if enough of them match.
 BITS    Rank every matching row by the signs of its numbers, compare the best of them. Accepted, but only taken where
         it was measured, on vectors of this store, to keep what it must (measure_recall).
 EXACT   Compare every matching row. Always accepted.
@@ -37,12 +37,15 @@ _EF_SEARCH_LONG, _LONG = 150, 1000
 # Under a filter the index goes on until it has seen so many rows, so that it is enough for one in forty of those near
 # the query to match. Farther away, what it finds first is not what is nearest.
 _SCANNED = 400
+_MARGIN = 10
 # The bits serve where they were measured to keep this share of the nearest, never for vectors of fewer dimensions: of
 # few signs there are too few to tell neighbours apart.
 ENOUGH_BITS = 0.99
 LEAST_BITS = 128
 # How many of the best by their bits are compared: at least this, or ten times what is wanted.
 BY_BITS = 800
+# The same of the rows that FEW reads, where the bits serve.
+_BY_BITS_OF_FEW = 200
 # How many of each side, nearest and best by words, are scored in full: at least this, or five times the limit.
 _DEPTH = 50
 # How many words of a question are searched for: ranking takes time for each of them in each row that has one, up to a
@@ -58,7 +61,7 @@ _FILTERS = 1000
 class Way(Enum):
     """A way to serve a search; the value says why it is taken."""
 
-    FEW = "the filter may leave few rows: compare each of them"
+    FEW = "the filter may leave few rows: compare them"
     INDEX = "search the HNSW index"
     BITS = "rank every row that matches by its bits, compare the best"
     EXACT = "compare every row that matches"
@@ -104,9 +107,19 @@ class Search:
         return max(_DEPTH, 5 * self.limit) if self.scored else self.limit
 
     @property
+    def wide(self) -> int:
+        """How many the index must find: under a filter some more, for what it finds last may hide what is nearer."""
+        return self.depth + max(_MARGIN, self.depth // 4) if self.filtered else self.depth
+
+    @property
     def by_bits(self) -> int:
         """How many of the best by their bits are compared."""
         return max(BY_BITS, 10 * self.depth)
+
+    @property
+    def by_bits_of_few(self) -> int:
+        """How many of the best of few rows are compared."""
+        return max(_BY_BITS_OF_FEW, 10 * self.depth)
 
     @property
     def ef_search(self) -> int:
@@ -182,7 +195,7 @@ def accepted(way: Way, search: Search, seen: int) -> bool:
     """Say whether a way has lost nothing. `seen` are the rows that matched, for FEW of all, for INDEX of those near."""
     if way is Way.FEW:
         return seen <= MOST_COMPARED
-    return way is not Way.INDEX or seen >= search.depth
+    return way is not Way.INDEX or seen >= search.wide
 
 
 def settings(search: Search, way: Way) -> dict[str, str]:
