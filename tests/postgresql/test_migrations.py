@@ -9,14 +9,18 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from memorizz.errors import ConfigurationError, SchemaError
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql._migrate import migrations
+from memorizz.memory_provider.postgresql._queries import raw
 
 LONG = MemoryType.LONG_TERM_MEMORY
 STORES = [member.value for member in MemoryType]
+ID = "0190f5c8-0000-7000-8000-000000000001"
 DOCUMENT = {"name": "Ada", "content": "green tea", "memory_id": "m", "embedding": [1.0, 0.0, 0.0, 0.0]}
 
 
@@ -376,3 +380,25 @@ def test_the_language_of_the_words_is_the_configs(dsn: str) -> None:
         provider.store({"content": "zwei Häuser"}, LONG)
     with PostgreSQLProvider(config.replace(text_search_config="english")) as provider:
         assert len(provider.retrieve_by_query("Haus", LONG)) == 1
+
+
+# --- upgrading ----------------------------------------------------------------------------------------------------
+
+
+def test_memories_of_the_first_version_are_kept(dsn: str) -> None:
+    """A schema whose bits are generated columns is opened, upgraded, and finds what was stored in it before."""
+    first = migrations()[0]
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        script = raw(first.text).format(dimensions=sql.Literal(4), language=sql.Literal("english"))
+        connection.execute(script)
+        connection.execute("INSERT INTO memorizz_migrations (version, name) VALUES (1, %s)", [first.name])
+        connection.execute("INSERT INTO long_term_memory (id, data, embedding) VALUES (%s, '{}', '[0,1,0,0]')", [ID])
+        connection.execute("INSERT INTO memorizz_bits (store, recall, rows) VALUES ('long_term_memory', 1, 1)")
+    with PostgreSQLProvider(PostgreSQLConfig(dsn=dsn, embedding_dimensions=4)) as provider:
+        assert [hit["id"] for hit in provider.retrieve_by_query({"embedding": [0, 1, 0, 0]}, LONG)] == [ID]
+        assert works(provider)
+    with psycopg.connect(dsn) as connection:
+        kept = connection.execute("SELECT store, model, recall FROM memorizz_bits").fetchall()
+        bits = connection.execute("SELECT embedding_bits FROM long_term_memory WHERE id = %s", [ID]).fetchone()
+    assert (kept, bits) == ([("long_term_memory", 1, 1.0)], ("0100",))

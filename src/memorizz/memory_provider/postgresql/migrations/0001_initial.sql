@@ -8,31 +8,29 @@ CREATE TABLE memorizz_migrations (
 );
 
 -- Which model made the vectors. `name` is NULL until a provider with an embedder opens the schema; a change of the
--- model adds a row. Which of them is searched, the columns say: those of the first are embedding and embedding_bits,
--- those of number 2 embedding_2 and embedding_2_bits; what ends in _aside is not searched. `current_since` is NULL for
--- one that has never been.
+-- model adds a row.
 CREATE TABLE memorizz_embedding_models (
     id integer GENERATED ALWAYS AS IDENTITY CONSTRAINT memorizz_embedding_models_pkey PRIMARY KEY,
     name text,
     dimensions integer NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    current_since timestamptz
+    created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO memorizz_embedding_models (dimensions, current_since) VALUES ({dimensions}, now());
+INSERT INTO memorizz_embedding_models (dimensions) VALUES ({dimensions});
 
-CREATE TABLE memorizz_settings (text_search_config text NOT NULL);
+CREATE TABLE memorizz_settings (
+    text_search_config text NOT NULL,
+    embedding_model integer NOT NULL
+        CONSTRAINT memorizz_settings_embedding_model_fkey REFERENCES memorizz_embedding_models
+);
 CREATE UNIQUE INDEX memorizz_settings_one_row ON memorizz_settings ((true));
-INSERT INTO memorizz_settings VALUES ({language});
+INSERT INTO memorizz_settings SELECT {language}, id FROM memorizz_embedding_models;
 
 -- How many of the nearest the bits of a store's vectors kept when that was measured; without a row they are not used.
 CREATE TABLE memorizz_bits (
-    store text NOT NULL,
-    model integer NOT NULL
-        CONSTRAINT memorizz_bits_model_fkey REFERENCES memorizz_embedding_models ON DELETE CASCADE,
+    store text CONSTRAINT memorizz_bits_pkey PRIMARY KEY,
     recall double precision NOT NULL,
     rows bigint NOT NULL,
-    measured_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT memorizz_bits_pkey PRIMARY KEY (store, model)
+    measured_at timestamptz NOT NULL DEFAULT now()
 );
 
 CREATE TABLE memorizz_store (
@@ -54,9 +52,7 @@ CREATE TABLE memorizz_store (
     data jsonb NOT NULL,
     embedding vector({dimensions}),
     -- The signs of the vector: what a large memory is searched by before the best are compared exactly.
-    -- No generated column: to add one for another model later would write every row again.
-    embedding_bits bit({dimensions}) CONSTRAINT embedding_bits_check
-        CHECK (embedding_bits IS NULL OR embedding_bits = binary_quantize(embedding)::bit({dimensions})),
+    embedding_bits bit({dimensions}) GENERATED ALWAYS AS (binary_quantize(embedding)::bit({dimensions})) STORED,
     -- Who spoke belongs to the words. A tsvector holds 1 MB, so the words are those of the first 200 kB: as many
     -- characters as are sure to fit.
     words tsvector GENERATED ALWAYS AS (
