@@ -29,9 +29,8 @@ _BIT = 1560  # the type's oid, the same everywhere
 _WRITTEN = ("id", "data", "name", "memory_id", "content", "importance_score", "metadata", "created_at", "updated_at")
 
 
-# The same ef_search as the provider takes for vectors of 1,536 dimensions.
 _SET_LOCAL = (
-    "SELECT set_config('hnsw.ef_search', '150', true), set_config('plan_cache_mode', 'force_custom_plan', true), "
+    "SELECT set_config('hnsw.ef_search', '100', true), set_config('plan_cache_mode', 'force_custom_plan', true), "
     "set_config('enable_sort', 'off', true)"
 )
 

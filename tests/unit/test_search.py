@@ -35,7 +35,6 @@ LONG, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
 VECTOR = {"embedding": [1.0, 0.0, 0.0, 0.0]}
 WORDS = {"$text": {"$search": "tea with Ada"}}
 FILTER = {"memory_id": "m1"}
-LONG_VECTOR = {"embedding": [1.0] * 1536}
 
 HNSW = Schema("public", "public", 4)
 HALFVEC = replace(HNSW, index="halfvec")
@@ -162,8 +161,6 @@ def test_what_is_accepted(way: Way, query: Any, limit: int, seen: int, expected:
         (VECTOR, 51, None, 102),
         (VECTOR, 500, None, 1000),
         (VECTOR, 1000, None, 1000),
-        (LONG_VECTOR, 10, None, 150),
-        (LONG_VECTOR, 100, None, 200),
         (VECTOR | FILTER, 1, None, 100),
         (VECTOR | FILTER, 101, None, 404),
         (VECTOR | FILTER, 1000, None, 1000),
@@ -177,8 +174,7 @@ def test_what_is_accepted(way: Way, query: Any, limit: int, seen: int, expected:
 )
 def test_ef_search(query: Any, limit: int, given: int | None, expected: int) -> None:
     """It follows the limit and the filter, within what pgvector can, unless the caller says."""
-    schema = Schema("public", "public", len(query["embedding"]))
-    assert search(query, limit, schema, ef_search=given).ef_search == expected
+    assert search(query, limit, ef_search=given).ef_search == expected
 
 
 @pytest.mark.parametrize(

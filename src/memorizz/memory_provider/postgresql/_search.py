@@ -32,8 +32,6 @@ from memorizz.memory_provider.postgresql._stores import Store, Vector
 MOST_COMPARED = 1000
 # ef_search: at least this, or the index loses more than one in a hundred of the nearest.
 _EF_SEARCH = 100
-# The more dimensions, the more of the nearest the graph hides.
-_EF_SEARCH_LONG, _LONG = 150, 1000
 # Under a filter the index goes on until it has seen so many rows, so that it is enough for one in forty of those near
 # the query to match. Farther away, what it finds first is not what is nearest.
 _SCANNED = 400
@@ -124,8 +122,7 @@ class Search:
     @property
     def ef_search(self) -> int:
         """How many rows the index is to look at, at first where it is filtered."""
-        least = _EF_SEARCH if self.dimensions <= _LONG else _EF_SEARCH_LONG
-        wanted = max(least, (4 if self.filtered else 2) * self.depth)
+        wanted = max(_EF_SEARCH, (4 if self.filtered else 2) * self.depth)
         return min(self.options.ef_search or wanted, MAX_EF_SEARCH)
 
 
