@@ -162,7 +162,9 @@ _ASYNC = """
 import asyncio, sys
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, AsyncPostgreSQLProvider
 async def main():
-    provider = AsyncPostgreSQLProvider(PostgreSQLConfig(dsn=sys.argv[1], embedding_dimensions=4, min_size=2))
+    # The pool warns of a connection that was still being made at the end.
+    config = PostgreSQLConfig(dsn=sys.argv[1], embedding_dimensions=4, min_size=1, max_size=1)
+    provider = AsyncPostgreSQLProvider(config)
     await provider.store({"name": "Ada"}, "long_term_memory")
     print(await provider.count("long_term_memory"))
     return provider
@@ -178,6 +180,34 @@ def test_a_script_that_never_closes_ends_well(
     command = [sys.executable, "-X", "dev", "-c", script, migrated_dsn]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("1\n", "", 0)
+    wait_for(lambda: not states(connection), "the connections to end")
+
+
+_ENDING_WHILE_CONNECTING = """
+import asyncio, sys
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, AsyncPostgreSQLProvider
+async def main():
+    config = PostgreSQLConfig(dsn=sys.argv[1], embedding_dimensions=4, min_size=1, max_size=3)
+    provider = AsyncPostgreSQLProvider(config)
+    await provider.count("long_term_memory")
+    # The pool has grown by one while the first was waited for. It grows again for the third one here.
+    counts = await asyncio.gather(*[provider.count("long_term_memory") for _ in range(3)])
+    await asyncio.sleep(0.1)
+    print(counts, provider._pool.get_stats()["pool_size"])
+    return provider
+provider = asyncio.run(main())
+"""
+
+
+def test_a_script_ends_while_its_pool_is_connecting(
+    migrated_dsn: str, connection: psycopg.Connection[Any], wait_for: Callable[..., Any]
+) -> None:
+    """The end of the event loop cancels the pool's workers, also one that is waiting for the server."""
+    # The server takes a second to answer whoever connects.
+    slow = psycopg.conninfo.make_conninfo(migrated_dsn, options="-c post_auth_delay=1")
+    command = [sys.executable, "-X", "dev", "-c", _ENDING_WHILE_CONNECTING, slow]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.stdout, done.returncode) == ("[0, 0, 0] 3\n", 0)
     wait_for(lambda: not states(connection), "the connections to end")
 
 

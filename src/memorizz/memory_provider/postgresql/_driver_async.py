@@ -48,7 +48,27 @@ class AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
             return await super().wait(gen, interval, self.operation_timeout if timeout is None else timeout)
 
 
+class _PooledConnection(AsyncConnection):
+    """A connection whose making can be cancelled: the pool's worker takes that for a failure, and would live on."""
+
+    @classmethod
+    async def connect(cls, *args: Any, **kwargs: Any) -> Any:
+        with _cancelled_for_good():
+            return await super().connect(*args, **kwargs)
+
+
 AnyConnection = psycopg.AsyncConnection[Any]
+
+
+@contextmanager
+def _cancelled_for_good() -> Generator[None]:
+    """Have a task that is cancelled in here be cancelled wherever it waits next, although the first is swallowed."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is not None:
+            task.cancel()
+        raise
 
 
 @asynccontextmanager
@@ -151,7 +171,8 @@ def make_pool(config: PostgreSQLConfig, server: EmbeddedServer | None) -> AsyncC
     """Return a pool, yet to be opened, which looks for its server whenever it connects."""
 
     async def conninfo() -> str:
-        return await asyncio.to_thread(find_server, config, server)
+        with _cancelled_for_good():
+            return await asyncio.to_thread(find_server, config, server)
 
     async def configure(connection: AsyncConnection) -> None:
         connection.operation_timeout = config.operation_timeout
@@ -159,7 +180,7 @@ def make_pool(config: PostgreSQLConfig, server: EmbeddedServer | None) -> AsyncC
 
     return AsyncConnectionPool(
         conninfo,
-        connection_class=AsyncConnection,
+        connection_class=_PooledConnection,
         kwargs={"autocommit": True, "prepare_threshold": config.prepare_threshold},
         configure=configure,
         min_size=config.min_size,
