@@ -56,17 +56,17 @@ class Asked:
 
     cell: Cell
     data: Shares
-    truths: dict[int, set[int]] = field(default_factory=dict[int, set[int]])
+    truths: list[set[int]] = field(default_factory=list[set[int]])
 
     def question(self, turn: int) -> tuple[Any, str | None]:
         memories = self.cell.memories
         memory = memories[turn % len(memories)] if memories is not None else None
         return self.cell.questions[turn % len(self.cell.questions)], memory
 
-    def truth(self, turn: int) -> set[int]:
-        if turn not in self.truths:
-            self.truths[turn] = self.data.nearest_in(*self.question(turn), LIMIT)
-        return self.truths[turn]
+    def find_truths(self, turns: int) -> None:
+        """Compare all vectors, before anything is timed: numpy's threads would go on beside what comes next."""
+        for turn in range(len(self.truths), turns):
+            self.truths.append(self.data.nearest_in(*self.question(turn), LIMIT))
 
 
 def measure(lab: Lab) -> Iterator[Part]:
@@ -136,13 +136,14 @@ def _by_hand(asked: Asked, way: RawWay, raw: RawSearch) -> Way:
 
 
 def _measured(asked: Asked, ways: Mapping[str, Way], turns: int) -> dict[str, Found]:
+    asked.find_truths(turns)
     found = {name: Found() for name in ways}
     took = in_turns(
         ways,
         turns,
         warm=2,
         seconds=_SECONDS,
-        note=lambda name, turn, hits: found[name].add(hits, asked.truth(turn)),
+        note=lambda name, turn, hits: found[name].add(hits, asked.truths[turn]),
     )
     for name, times in took.items():
         found[name].ms = median(times)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import count
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, _recall
 from memorizz.memory_provider.postgresql import _operations as operations
@@ -266,6 +267,37 @@ def test_at_the_edge_of_a_few(provider: PostgreSQLProvider, data: Data, rows: in
     filter, matching = by_column(rows, data)
     for question in data.questions(2):
         assert set(found(provider, question, filter, limit)) == set(data.nearest(question, matching, limit))
+
+
+@pytest.mark.parametrize("ranking", [None, Ranking(recency=0.1)], ids=["distance", "more than the distance"])
+def test_too_many_that_score_too_little(provider: PostgreSQLProvider, data: Data, ranking: Ranking | None) -> None:
+    """More rows than a few are not taken for none because the first of them do not score enough."""
+    filter, _ = by_column(MOST_COMPARED + 1, data)
+    (question,) = data.questions(1)
+    query = {**filter, "embedding": question}
+    third = provider.retrieve_by_query(query, LONG, 3, ranking=ranking, exact=True)[-1]["_score"]
+    provider._schema.store(LONG).tried.clear()
+    hits = provider.retrieve_by_query(query, LONG, 10, ranking=ranking, min_score=third - 1e-9, explain=True)
+    assert hits.explanation is not None
+    assert hits.explanation["tried"][0] == "few"
+    assert len(hits) == 3
+
+
+def test_too_many_are_not_counted_as_accessed(provider: PostgreSQLProvider, data: Data) -> None:
+    """What a way brought that was not accepted is not touched; the hits are, once."""
+    filter, _ = by_column(MOST_COMPARED + 1, data)
+    (question,) = data.questions(1)
+    touched = {**filter, "access_count": {"$gt": 0}}
+
+    class Enough(Exception):
+        pass
+
+    with suppress(Enough), provider.transaction() as tx:
+        provider._schema.store(LONG).tried.clear()
+        hits = tx.retrieve_by_query({**filter, "embedding": question}, LONG, 5, touch=True)
+        found = list(tx.iterate(LONG, touched))
+        assert {each["n"]: each["access_count"] for each in found} == {hit["n"]: 1 for hit in hits}
+        raise Enough
 
 
 # --- what the caller chooses --------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import fields, replace
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from memorizz.memory_provider.postgresql._search import (
     ways,
 )
 from memorizz.memory_provider.postgresql._steps import Batch, Query
-from memorizz.memory_provider.postgresql._stores import Schema, Store
+from memorizz.memory_provider.postgresql._stores import SELECTED, Schema, Store
 
 FEW, INDEX, BITS, EXACT = Way.FEW, Way.INDEX, Way.BITS, Way.EXACT
 LONG, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
@@ -231,8 +232,8 @@ def test_what_is_set_for_the_statement(way: Way, query: Any, expected: dict[str,
 
 
 def seen(rows: int) -> list[tuple[Any, ...]]:
-    """What a statement brings that found nothing it may return, and saw some rows."""
-    return [(None,) * 20 + (rows,)]
+    """What a statement brings that found one row and saw some."""
+    return [(uuid4(), {}, *(None,) * (len(SELECTED) - 2), 0.5, None, None, 1, rows)]
 
 
 def queries_of(step: Any) -> list[Query]:

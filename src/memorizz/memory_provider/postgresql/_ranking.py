@@ -1,22 +1,20 @@
 """The SQL of a search.
 
-A statement is put together from parts (WITH), each of which is the same wherever it stands:
+Where the distance alone ranks, it is one SELECT from `near`; where more makes the score, from parts (WITH):
 
-    matching, counted   FEW: the rows that the filter leaves, and how many
-    probed              INDEX: what the index finds first
-    near                the nearest `depth` rows, with their exact distance
-    said                the best `depth` rows by words
-    candidate           near and said together, where more than the distance makes the score
-    scored, ranked      the candidates with the parts of their score
+    near            the nearest `depth` rows, with their exact distance and what `accepted` asks for (seen)
+    said            the best `depth` rows by words
+    candidate       near and said together
+    scored, ranked  the candidates with the parts of their score
 
-Every row brings a document's columns, then distance, score, the parts of the score, and what `accepted` asks for. Parts
-are MATERIALIZED, or the planner computes them again for each row.
+Every row brings a document's columns, then distance, score, the parts of the score, its place and `seen`. Parts are
+MATERIALIZED, or the planner computes them again for each row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 from psycopg import sql
 
@@ -81,7 +79,7 @@ def statement(search: Search, store: Store, way: Way) -> Query:
 def hits(store: Store, search: Search, rows: list[Row], explain: bool) -> list[dict[str, Any]]:
     """Return the documents of a search, with their score and, where a vector ranked, their distance."""
     read = store.document_with_embedding if search.options.include_embedding else store.document
-    return [_hit(read(row), tail(row), explain) for row in rows if row[0] is not None]
+    return [_hit(read(row), tail(row), explain) for row in rows]
 
 
 def _hit(document: dict[str, Any], found: Tail, explain: bool) -> dict[str, Any]:
@@ -102,7 +100,7 @@ def merged(search: Search, found: Sequence[tuple[Store, list[Row]]]) -> list[dic
 
     A store's text scores are shares of its own best; to be compared they become shares of the best of all.
     """
-    tails = [[tail(row) for row in rows if row[0] is not None] for _, rows in found]
+    tails = [[tail(row) for row in rows] for _, rows in found]
     best = max((each.parts[-1] or 0.0 for store in tails for each in store if each.parts), default=0.0)
     documents: list[dict[str, Any]] = []
     for (store, rows), ends in zip(found, tails, strict=True):
@@ -117,7 +115,7 @@ def merged(search: Search, found: Sequence[tuple[Store, list[Row]]]) -> list[dic
 
 
 def seen(rows: list[Row]) -> int:
-    """Return what `accepted` asks for."""
+    """Return what `accepted` asks for; there are rows unless nothing matched, or nothing that was accepted scored."""
     return tail(rows[0]).seen or 0 if rows else 0
 
 
@@ -147,50 +145,48 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
         "where": sql.SQL("{} AND {}").format(LIVE, raw(where)),
         **_distances(store),
     }
+    counts = form.meaning and form.way in _TRUSTED
+    final = _RANKED_HITS if form.scored else _NEAREST_HITS
     pieces["rank"] = _RANK if form.words else sql.SQL("NULL::float8")
     pieces["found_distance"] = pieces["distance"] if form.meaning else sql.SQL("NULL::float8")
-    # FEW reads nothing more once it has seen that there are too many.
-    pieces["not_too_many"] = sql.SQL("AND (SELECT n FROM counted) <= %(most)s" if form.way is Way.FEW else "")
-    parts = [raw(text).format(**pieces) for text in _parts(form, store)]
-    pieces["from"] = sql.SQL("ranked" if form.scored else "near")
-    select = _FEW_HITS if form.way is Way.FEW else _HITS
-    pieces["score"] = sql.SQL("hit.score" if form.scored else "NULL::float8")
-    pieces["known_score"] = sql.SQL("hit.score" if form.scored else "1 - hit.distance")
-    pieces["parts"] = sql.SQL("hit.parts" if form.scored else "NULL::float8[]")
-    pieces["order"] = sql.SQL("hit.score DESC" if form.scored else "hit.distance")
-    pieces["seen"] = sql.SQL("(SELECT count(*) FROM probed)" if form.way is Way.INDEX else "NULL::bigint")
-    final = select.format(**pieces)
+    pieces["seen"] = sql.SQL(_SEEN[form.scored] if counts else "NULL::bigint")
+    # The best of too many are thrown away; what says that they were too many must not be.
+    pieces["or_too_many"] = sql.SQL(" OR {seen} > %(most)s" if form.way is Way.FEW else "").format(**pieces)
+    pieces["not_too_many"] = sql.SQL(_NOT_TOO_MANY if form.way is Way.FEW else "")
+    pieces["near"] = _near(form, pieces, store.index == "halfvec")
+    parts = [raw(text).format(**pieces) for text in _parts(form)]
+    select = final.format(**pieces)
     if form.touch:
-        parts.append(sql.SQL("hits AS MATERIALIZED ({})").format(final))
-        enough = "AND (SELECT count(*) FROM probed) >= %(wide)s" if form.way is Way.INDEX else ""
-        parts.append(touched(store, enough))
+        parts.append(sql.SQL("hits AS MATERIALIZED ({})").format(select))
+        parts.append(touched(store, _TRUSTED[form.way] if counts else ""))
         # A materialized part is read in the order in which it was made.
-        final = sql.SQL("SELECT * FROM hits")
+        select = sql.SQL("SELECT * FROM hits")
     if not parts:
-        return final.as_bytes(None)
-    return sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), final).as_bytes(None)
+        return select.as_bytes(None)
+    return sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), select).as_bytes(None)
 
 
-def _parts(form: _Form, store: Store) -> list[str]:
+def _near(form: _Form, pieces: Mapping[str, sql.Composable], halfvec: bool) -> sql.Composed:
+    """Return the SELECT of the nearest rows."""
+    few = sql.SQL(_FEW).format(**pieces)
+    if form.bits:
+        few = sql.SQL(_FEW_BY_BITS).format(few=few, **pieces)
+    by_index = sql.SQL(_BY_INDEX_IN_HALFVEC if halfvec else _BY_INDEX).format(**pieces)
+    return sql.SQL(_NEAR[form.way]).format(few=few, by_index=by_index, **pieces)
+
+
+def _parts(form: _Form) -> list[str]:
     """Return the parts of a statement, in order."""
-    parts: list[str] = []
-    if form.words:
-        parts.append(_ASKED)
-    if form.way is Way.FEW:
-        parts += [_MATCHING, _COUNTED]
-    if form.meaning:
-        if form.way is Way.INDEX:
-            parts.append(_PROBED_IN_HALFVEC if store.index == "halfvec" else _PROBED)
-        parts.append(_NEAR_OF_FEW_BY_BITS if form.way is Way.FEW and form.bits else _NEAR[form.way])
-    if form.words:
-        parts.append(_SAID)
-    if form.scored:
-        parts += [
-            _CANDIDATE.replace("{sources}", _SOURCES[form.meaning, form.words]),
-            _SCORED[form.fusion],
-            _RANKED,
-        ]
-    return parts
+    if not form.scored:
+        return []
+    return [
+        *([_ASKED] if form.words else []),
+        *(["near AS MATERIALIZED ({near})"] if form.meaning else []),
+        *([_SAID] if form.words else []),
+        _CANDIDATE.replace("{sources}", _SOURCES[form.meaning, form.words]),
+        _SCORED[form.fusion],
+        _RANKED,
+    ]
 
 
 def _distances(store: Store) -> Mapping[str, sql.Composable]:
@@ -236,45 +232,41 @@ _ASKED = """asked AS MATERIALIZED (
 # Without regard to length: normalising by it buries the short turns of a conversation.
 _RANK = sql.SQL("ts_rank(d.words, (SELECT words FROM asked), 0)")
 
-_MATCHING = """matching AS MATERIALIZED (
-    SELECT d.id, d.seq, {column}, {bits} FROM {table} AS d WHERE {where} AND {embedded} LIMIT %(most)s + 1
-)"""
-_COUNTED = "counted AS MATERIALIZED (SELECT count(*) AS n FROM matching)"
-_NEAR = {
-    Way.FEW: """near AS MATERIALIZED (
-    SELECT d.id, d.seq, {distance} AS distance FROM matching AS d WHERE true {not_too_many}
+_NEAR: Mapping[Way, LiteralString] = {
+    # Nothing more is read once it is seen that there are too many.
+    Way.FEW: """
+    SELECT d.id, d.seq, CASE WHEN seen <= %(most)s THEN {distance} END AS distance, seen FROM ({few}) AS d
     ORDER BY distance, d.seq LIMIT %(depth)s
-)""",
-    Way.INDEX: "near AS MATERIALIZED (SELECT * FROM probed ORDER BY distance, seq LIMIT %(depth)s)",
-    Way.BITS: """near AS MATERIALIZED (
+""",
+    Way.INDEX: """
+    SELECT *, count(*) OVER () AS seen FROM (
+        SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded} {by_index}
+    ) AS probed ORDER BY distance, seq LIMIT %(depth)s
+""",
+    Way.BITS: """
     SELECT d.id, d.seq, {distance} AS distance FROM (
         SELECT d.id, d.seq, {column} FROM {table} AS d WHERE {where} AND {embedded}
         ORDER BY {bits_distance} LIMIT %(by_bits)s
     ) AS d ORDER BY distance, d.seq LIMIT %(depth)s
-)""",
+""",
     # OFFSET keeps the planner from the index, and each distance is computed once.
-    Way.EXACT: """near AS MATERIALIZED (
+    Way.EXACT: """
     SELECT * FROM (
         SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded} OFFSET 0
     ) AS d ORDER BY distance, seq LIMIT %(depth)s
-)""",
+""",
 }
+_FEW = """
+        SELECT *, count(*) OVER () AS seen FROM (
+            SELECT d.id, d.seq, {column}, {bits} FROM {table} AS d WHERE {where} AND {embedded} LIMIT %(most)s + 1
+        ) AS d"""
 # Reading the vectors is what takes the time, and the bits say which of them can be left.
-_NEAR_OF_FEW_BY_BITS = """near AS MATERIALIZED (
-    SELECT d.id, d.seq, {distance} AS distance FROM (
-        SELECT d.id, d.seq, {column} FROM matching AS d WHERE true {not_too_many}
-        ORDER BY {bits_distance} LIMIT %(by_bits_of_few)s
-    ) AS d ORDER BY distance, d.seq LIMIT %(depth)s
-)"""
-_PROBED = """probed AS MATERIALIZED (
-    SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded}
-    ORDER BY {distance} LIMIT %(wide)s
-)"""
+_FEW_BY_BITS = """
+        SELECT * FROM ({few}) AS d
+        ORDER BY CASE WHEN seen <= %(most)s THEN {bits_distance} END LIMIT %(by_bits_of_few)s"""
+_BY_INDEX = "ORDER BY {distance} LIMIT %(wide)s"
 # The index ranks in half precision; twice as many are taken from it and compared exactly.
-_PROBED_IN_HALFVEC = """probed AS MATERIALIZED (
-    SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded}
-    ORDER BY {half_distance} LIMIT %(wide)s * 2
-)"""
+_BY_INDEX_IN_HALFVEC = "ORDER BY {half_distance} LIMIT %(wide)s * 2"
 _SAID = """said AS MATERIALIZED (
     SELECT d.id FROM {table} AS d WHERE {where} AND d.words @@ (SELECT words FROM asked) {not_too_many}
     ORDER BY {rank} DESC, d.seq LIMIT %(depth)s
@@ -323,16 +315,22 @@ _RANKED = """ranked AS MATERIALIZED (
     ) AS each
 )"""
 
-_HITS = sql.SQL(
-    "SELECT {columns}, hit.distance, {score} AS score, {parts} AS parts, hit.seq, {seen} AS seen "
-    "FROM {from} AS hit JOIN {table} AS d USING (id) "
-    "WHERE %(min_score)s::float8 IS NULL OR {known_score} >= %(min_score)s "
-    "ORDER BY {order}, hit.seq LIMIT %(limit)s"
+# How many rows the way has seen, by whether parts make the score; and what `accepted` says of it, of the part `hits`.
+_SEEN: Mapping[bool, LiteralString] = {False: "hit.seen", True: "(SELECT max(seen) FROM near)"}
+_TRUSTED: Mapping[Way, LiteralString] = {
+    Way.FEW: "AND hits.seen <= %(most)s",
+    Way.INDEX: "AND hits.seen >= %(wide)s",
+}
+_NOT_TOO_MANY = "AND coalesce((SELECT max(seen) FROM near), 0) <= %(most)s"
+_NEAREST_HITS = sql.SQL(
+    "SELECT {columns}, hit.distance, NULL::float8 AS score, NULL::float8[] AS parts, hit.seq, {seen} AS seen "
+    "FROM ({near}) AS hit JOIN {table} AS d USING (id) "
+    "WHERE %(min_score)s::float8 IS NULL OR 1 - hit.distance >= %(min_score)s{or_too_many} "
+    "ORDER BY hit.distance, hit.seq LIMIT %(limit)s"
 )
-# One row comes back in any case, to say how many rows match.
-_FEW_HITS = sql.SQL(
-    "SELECT {columns}, hit.distance, {score} AS score, {parts} AS parts, hit.seq, counted.n AS seen "
-    "FROM counted LEFT JOIN ({from} AS hit JOIN {table} AS d USING (id)) "
-    "ON %(min_score)s::float8 IS NULL OR {known_score} >= %(min_score)s "
-    "ORDER BY {order}, hit.seq LIMIT greatest(%(limit)s, 1)"
+_RANKED_HITS = sql.SQL(
+    "SELECT {columns}, hit.distance, hit.score, hit.parts, hit.seq, {seen} AS seen "
+    "FROM ranked AS hit JOIN {table} AS d USING (id) "
+    "WHERE %(min_score)s::float8 IS NULL OR hit.score >= %(min_score)s{or_too_many} "
+    "ORDER BY hit.score DESC, hit.seq LIMIT %(limit)s"
 )

@@ -116,7 +116,7 @@ def _compare(
 def _found(rows: Sequence[Row], truth: Sequence[Row]) -> float:
     """Return the share of the true hits that were found; a hit as near as the last true one is as good as it."""
     farthest = max(_ranking.tail(row).distance or 0.0 for row in truth) + 1e-9
-    distances = [_ranking.tail(row).distance for row in rows if row[0] is not None]
+    distances = [_ranking.tail(row).distance for row in rows]
     near_enough = sum(1 for distance in distances if distance is not None and distance <= farthest)
     return min(near_enough / len(truth), 1.0)
 
