@@ -44,24 +44,23 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     operation_timeout: float | None = None
 
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
-        with _giving_up(self):
+        try:
             return super().wait(gen, interval, self.operation_timeout if timeout is None else timeout)
+        except DriverError as error:
+            _give_up(self, error)
+            raise
 
 
 AnyConnection = psycopg.Connection[Any]
 
 
-@contextmanager
-def _giving_up(connection: AnyConnection) -> Generator[None]:
-    try:
-        yield
-    except DriverError as error:
-        if is_overdue(error):
-            # What the server goes on with would be done although it was given up.
-            with suppress(DriverError):
-                connection.cancel_safe(timeout=CANCEL_SECONDS)
-            connection.close()
-        raise
+def _give_up(connection: AnyConnection, error: DriverError) -> None:
+    """Close a connection whose server did not answer in time."""
+    if is_overdue(error):
+        # What the server goes on with would be done although it was given up.
+        with suppress(DriverError):
+            connection.cancel_safe(timeout=CANCEL_SECONDS)
+        connection.close()
 
 
 @contextmanager
@@ -70,8 +69,11 @@ def timed(connection: AnyConnection, seconds: float | None) -> Generator[None]:
     plain = connection.wait
 
     def wait(gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
-        with _giving_up(connection):
+        try:
             return plain(gen, interval, seconds if timeout is None else timeout)
+        except DriverError as error:
+            _give_up(connection, error)
+            raise
 
     connection.wait = wait
     try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import psycopg
@@ -44,8 +44,11 @@ class AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
     operation_timeout: float | None = None
 
     async def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
-        async with _giving_up(self):
+        try:
             return await super().wait(gen, interval, self.operation_timeout if timeout is None else timeout)
+        except DriverError as error:
+            await _give_up(self, error)
+            raise
 
 
 class _PooledConnection(AsyncConnection):
@@ -71,17 +74,13 @@ def _cancelled_for_good() -> Generator[None]:
         raise
 
 
-@asynccontextmanager
-async def _giving_up(connection: AnyConnection) -> AsyncGenerator[None]:
-    try:
-        yield
-    except DriverError as error:
-        if is_overdue(error):
-            # What the server goes on with would be done although it was given up.
-            with suppress(DriverError):
-                await connection.cancel_safe(timeout=CANCEL_SECONDS)
-            await connection.close()
-        raise
+async def _give_up(connection: AnyConnection, error: DriverError) -> None:
+    """Close a connection whose server did not answer in time."""
+    if is_overdue(error):
+        # What the server goes on with would be done although it was given up.
+        with suppress(DriverError):
+            await connection.cancel_safe(timeout=CANCEL_SECONDS)
+        await connection.close()
 
 
 @contextmanager
@@ -90,8 +89,11 @@ def timed(connection: AnyConnection, seconds: float | None) -> Generator[None]:
     plain = connection.wait
 
     async def wait(gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
-        async with _giving_up(connection):
+        try:
             return await plain(gen, interval, seconds if timeout is None else timeout)
+        except DriverError as error:
+            await _give_up(connection, error)
+            raise
 
     connection.wait = wait
     try:
