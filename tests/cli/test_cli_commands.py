@@ -32,7 +32,11 @@ def test_migrate_makes_what_a_provider_opens(memorizz: Callable[..., Any], dsn: 
     """The options of a new schema are those that a provider with auto_migrate=False then finds."""
     options = ["--schema", "mine", "--dimensions", "8", "--index", "halfvec", "--language", "german"]
     result = memorizz("migrate", "--json", "--dsn", dsn, *options).json
-    applied = [{"version": 1, "name": "initial"}, {"version": 2, "name": "embedding_models"}]
+    applied = [
+        {"version": 1, "name": "initial"},
+        {"version": 2, "name": "embedding_models"},
+        {"version": 3, "name": "bits_compared"},
+    ]
     assert result == {"schema": "mine", "dimensions": 8, "applied": applied}
     config = PostgreSQLConfig(dsn=dsn, schema="mine", embedding_dimensions=8, auto_migrate=False)
     with PostgreSQLProvider(config) as provider:

@@ -13,7 +13,7 @@ import pytest
 
 from faces import Blocking
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, _recall
 
 LONG = MemoryType.LONG_TERM_MEMORY
 DIMENSIONS = 133
@@ -77,7 +77,37 @@ def test_a_row_without_bits_is_found_by_bits(
         provider.store_many(({"n": n, "memory_id": "m", "embedding": vector} for n, vector in enumerate(made)), LONG)
         connection.execute(f"UPDATE {LONG.value} SET embedding_bits = NULL WHERE data ->> 'n' = '700'")
         real = provider._awaited if isinstance(provider, Blocking) else provider
-        real._schema = replace(real._schema, bits=frozenset({LONG.value}))
+        real._schema = replace(real._schema, bits={LONG.value: 800})
         hits = provider.retrieve_by_query({"embedding": made[700], "memory_id": "m"}, LONG, limit=3, explain=True)
     assert hits.explanation["route"] == "bits"
     assert hits[0]["n"] == 700
+
+
+def of_few_directions(count: int) -> np.ndarray:
+    """Vectors that fill few of their dimensions, as those of a model do: their signs tell who is near."""
+    random = np.random.default_rng(7)
+    return (random.standard_normal((count, 4)) @ random.standard_normal((4, DIMENSIONS))).astype(np.float32)
+
+
+@pytest.mark.parametrize(("made", "used", "compared"), [(of_few_directions, True, 200), (vectors, False, 800)])
+def test_as_many_are_compared_as_were_measured_to_be_enough(
+    config: PostgreSQLConfig, monkeypatch: pytest.MonkeyPatch,
+    made: Callable[[int], np.ndarray], used: bool, compared: int,
+) -> None:  # fmt: skip
+    """Twice as many as kept enough, in this provider and in the next; where they do not keep it, no bits are used."""
+    monkeypatch.setattr(_recall, "_TELLING", 10)
+    documents = [{"n": n, "memory_id": f"m{n % 2}", "embedding": vector} for n, vector in enumerate(made(2400))]
+    with PostgreSQLProvider(config) as provider:
+        provider.store_many(documents, LONG)
+        report = provider.measure_recall(LONG, sample=10)
+        assert (report["bits"]["used"], report["bits"]["compared"]) == (used, compared)
+        assert (report["bits"]["recall"] >= 0.99) is used
+        with PostgreSQLProvider(config) as opened_later:
+            for each in (provider, opened_later):
+                question = {"embedding": documents[7]["embedding"], "memory_id": "m0"}
+                hits = each.retrieve_by_query(question, LONG, 10, explain=True)
+                assert hits.explanation is not None
+                assert hits.explanation["route"] == ("bits" if used else "exact")
+                assert hits.explanation["parameters"]["by_bits"] == compared
+                exact = each.retrieve_by_query(question, LONG, 10, exact=True)
+                assert [hit["n"] for hit in hits] == [hit["n"] for hit in exact]

@@ -42,9 +42,9 @@ HALFVEC = replace(HNSW, index="halfvec")
 NO_INDEX = replace(HNSW, index="none")
 DROPPED = replace(HNSW, indexes=frozenset({(LONG.value, "none")}))
 OF_ITS_OWN = replace(NO_INDEX, indexes=frozenset({(LONG.value, "hnsw")}))
-GOOD_BITS = replace(HNSW, bits=frozenset({LONG.value}))
+GOOD_BITS = replace(HNSW, bits={LONG.value: 800})
 BITS_ALONE = replace(GOOD_BITS, index="none")
-BITS_ELSEWHERE = replace(HNSW, bits=frozenset({TURNS.value}))
+BITS_ELSEWHERE = replace(HNSW, bits={TURNS.value: 800})
 
 
 def search(query: Any, limit: int = 10, schema: Schema = HNSW, store: MemoryType = LONG, **options: Any) -> Search:
@@ -179,19 +179,20 @@ def test_ef_search(query: Any, limit: int, given: int | None, expected: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("query", "limit", "depth", "by_bits"),
+    ("query", "limit", "compared", "depth", "by_bits"),
     [
-        (VECTOR, 1, 1, 800),
-        (VECTOR, 100, 100, 1000),
-        (VECTOR | WORDS, 1, 50, 800),
-        (VECTOR | WORDS, 10, 50, 800),
-        (WORDS, 101, 505, 5050),
+        (VECTOR, 1, 800, 1, 800),
+        (VECTOR, 1, 200, 1, 200),
+        (VECTOR, 100, 800, 100, 1000),
+        (VECTOR | WORDS, 1, 800, 50, 800),
+        (VECTOR | WORDS, 10, 200, 50, 500),
+        (WORDS, 101, 800, 505, 5050),
     ],
 )
-def test_depth(query: Any, limit: int, depth: int, by_bits: int) -> None:
+def test_depth(query: Any, limit: int, compared: int, depth: int, by_bits: int) -> None:
     """More than the limit where more than the distance makes the score."""
     asked = search(query, limit)
-    assert (asked.depth, asked.by_bits) == (depth, by_bits)
+    assert (asked.depth, asked.by_bits(compared)) == (depth, by_bits)
 
 
 @pytest.mark.parametrize(

@@ -222,14 +222,16 @@ def delete_agent_and_memories(schema: Schema, key: UUID) -> Query:
 @lru_cache(maxsize=64)
 def _note_bits(schema: Schema) -> bytes:
     template = sql.SQL(
-        "INSERT INTO {table} (store, model, recall, rows) VALUES (%(store)s, %(model)s, %(recall)s, %(rows)s) "
+        "INSERT INTO {table} (store, model, recall, compared, rows) "
+        "VALUES (%(store)s, %(model)s, %(recall)s, %(compared)s, %(rows)s) "
         "ON CONFLICT ON CONSTRAINT memorizz_bits_pkey "
-        "DO UPDATE SET recall = excluded.recall, rows = excluded.rows, measured_at = now()"
+        "DO UPDATE SET (recall, compared, rows, measured_at) = "
+        "(excluded.recall, excluded.compared, excluded.rows, now())"
     )
     return template.format(table=sql.Identifier(schema.name, "memorizz_bits")).as_bytes(None)
 
 
-def note_bits(store: Store, recall: float, rows: int) -> Query:
-    """Note what the bits of a store's vectors were measured to keep."""
-    parameters = {"store": store.name, "model": store.schema.model_id, "recall": recall, "rows": rows}
-    return Query(_note_bits(store.schema), parameters)
+def note_bits(store: Store, recall: float, compared: int, rows: int) -> Query:
+    """Note what the bits of a store's vectors were measured to keep, and how many of the best are to be compared."""
+    parameters = {"store": store.name, "model": store.schema.model_id, "recall": recall, "compared": compared}
+    return Query(_note_bits(store.schema), {**parameters, "rows": rows})

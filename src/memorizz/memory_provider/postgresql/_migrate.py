@@ -230,7 +230,7 @@ def _schema(config: PostgreSQLConfig, found: Database, models: Mapping[str, int]
     indexes = yield from fetch(Query(_INDEXES, {"schema": found.schema, "column": vector_column(found.model_id)}))
     # A store that has outgrown what was measured is to be measured again.
     measured = sql.SQL(
-        "SELECT store FROM {} AS bits JOIN pg_class ON relname = store "
+        "SELECT store, compared FROM {} AS bits JOIN pg_class ON relname = store "
         "JOIN pg_namespace ON pg_namespace.oid = relnamespace AND nspname = %(schema)s "
         "WHERE recall >= %(enough)s AND reltuples <= 4 * bits.rows AND bits.model = %(model)s"
     ).format(sql.Identifier(found.schema, "memorizz_bits"))
@@ -245,7 +245,7 @@ def _schema(config: PostgreSQLConfig, found: Database, models: Mapping[str, int]
         indexes=frozenset(cast("list[tuple[str, IndexKind]]", indexes)),
         on_invalid_text=config.on_invalid_text,
         model_name=model,
-        bits=frozenset(row[0] for row in bits if found.dimensions >= LEAST_BITS),
+        bits=dict(cast("list[tuple[str, int]]", bits)) if found.dimensions >= LEAST_BITS else {},
         model_id=found.model_id,
     )
     return (yield from _use_model(schema, models)) if models else schema

@@ -20,7 +20,7 @@ from psycopg import sql
 
 from memorizz.memory_provider._questions import weights
 from memorizz.memory_provider.postgresql._queries import LIVE, cached_by_shape, raw, selected, touched
-from memorizz.memory_provider.postgresql._search import MOST_COMPARED, MOST_WORDS, Search, Way
+from memorizz.memory_provider.postgresql._search import BY_BITS, BY_BITS_OF_FEW, MOST_COMPARED, MOST_WORDS, Search, Way
 from memorizz.memory_provider.postgresql._steps import Query, Row
 from memorizz.memory_provider.postgresql._stores import Store
 
@@ -124,7 +124,8 @@ def _parameters(search: Search, store: Store) -> dict[str, Any]:
     parameters["min_score"] = search.options.min_score
     if search.vector is not None:
         parameters |= {"vector": search.vector, "depth": search.depth, "wide": search.wide, "most": MOST_COMPARED}
-        parameters |= {"by_bits": search.by_bits, "by_bits_of_few": search.by_bits_of_few}
+        compared = store.schema.bits.get(store.name, BY_BITS)
+        parameters |= {"by_bits": search.by_bits(compared), "by_bits_of_few": search.by_bits(BY_BITS_OF_FEW)}
     if search.words is not None:
         parameters |= {"question": search.words, "most_words": MOST_WORDS, "depth": search.depth}
         parameters["config"] = store.schema.text_search_config

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
+from statistics import mean, median
 from time import perf_counter
 from typing import Any
 
@@ -17,11 +17,14 @@ from memorizz.memory_provider.postgresql import _queries as queries
 from memorizz.memory_provider.postgresql import _ranking, _search
 from memorizz.memory_provider.postgresql._errors import lacks_right
 from memorizz.memory_provider.postgresql._operations import ranked
-from memorizz.memory_provider.postgresql._search import ENOUGH_BITS, LEAST_BITS, Way
+from memorizz.memory_provider.postgresql._search import BY_BITS, ENOUGH_BITS, LEAST_BITS, Way
 from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch
 from memorizz.memory_provider.postgresql._stores import Schema, Store, from_binary
 
-# Bits are measured where this many times more rows are ranked by them than are compared.
+# How many of the best by their bits are compared when it is measured what they keep. Twice as many are taken as were
+# enough, for a sample errs, and some memories are harder than others.
+_BY_BITS = (BY_BITS // 8, BY_BITS // 4, BY_BITS // 2, BY_BITS)
+# It tells something where this many times more rows are ranked by them than are compared.
 _TELLING = 25
 # From here on comparing every row is slower than the index by more than a person would accept.
 _WANTS_INDEX = 10_000
@@ -36,10 +39,12 @@ class _Kind:
     recalls: list[float] = field(default_factory=list[float])
     served_ms: list[float] = field(default_factory=list[float])
     exact_ms: list[float] = field(default_factory=list[float])
+    # What the best by their bits hold of the nearest, by how many of them are compared.
+    by_bits: Mapping[int, list[float]] = field(default_factory=lambda: {compared: [] for compared in _BY_BITS})
 
     @property
     def recall(self) -> float | None:
-        return sum(self.recalls) / len(self.recalls) if self.recalls else None
+        return mean(self.recalls) if self.recalls else None
 
     def report(self) -> dict[str, Any]:
         return {
@@ -60,21 +65,22 @@ def measure_recall(
         raise ConfigurationError("sample and limit: expected numbers above 0")
     rows = (yield from fetch(queries.count(store, {"embedding": {"$exists": True}})))[0][0]
     taken = yield from fetch(queries.sample(store, sample))
-    everywhere, elsewhere, bits = _Kind("all"), _Kind("one memory"), _Kind("bits")
-    for place, (binary, _) in enumerate(taken):
+    everywhere, elsewhere = _Kind("all"), _Kind("one memory")
+    memories = list(dict.fromkeys(memory for _, memory in taken if memory is not None))
+    for place, (binary, own) in enumerate(taken):
         vector = from_binary(binary)
-        yield from _compare(store, {"embedding": vector}, limit, everywhere, bits)
+        yield from _compare(store, {"embedding": vector}, limit, everywhere)
         # What one memory is asked about another one's subject is what an index under a filter is worst at.
-        memory_id = taken[place - 1][1]
-        if memory_id is not None:
-            yield from _compare(store, {"embedding": vector, "memory_id": memory_id}, limit, elsewhere)
-    kept = bits.recall
+        if memories:
+            memory = memories[(place + (memories[place % len(memories)] == own)) % len(memories)]
+            yield from _compare(store, {"embedding": vector, "memory_id": memory}, limit, elsewhere)
+    kept, compared = _kept((everywhere, elsewhere))
     # Of few rows nearly all are compared whatever their bits say.
-    telling = rows >= _TELLING * _search.BY_BITS
+    telling = rows >= _TELLING * compared
     used = kept is not None and kept >= ENOUGH_BITS and schema.dimensions >= LEAST_BITS and telling
     if kept is not None and telling:
         try:
-            yield from fetch(changes.note_bits(store, kept, rows))
+            yield from fetch(changes.note_bits(store, kept, compared, rows))
         except (ReadOnlyError, DatabaseError) as error:
             # A standby can be measured too, and by whoever may only read; the note is then to be made elsewhere.
             if not (isinstance(error, ReadOnlyError) or lacks_right(error)):
@@ -86,16 +92,26 @@ def measure_recall(
         "sample": len(taken),
         "limit": limit,
         "ways": [kind.report() for kind in (everywhere, elsewhere) if kind.recalls],
-        "bits": {"recall": kept, "used": used},
+        "bits": {"recall": kept, "compared": compared, "used": used},
         "advice": _advice(store, rows, everywhere, elsewhere, kept, used),
     }
-    return report, replace(schema, bits=schema.bits | {store.name} if used else schema.bits - {store.name})
+    bits = {name: each for name, each in schema.bits.items() if name != store.name}
+    return report, replace(schema, bits=bits | {store.name: compared} if used else bits)
 
 
-def _compare(
-    store: Store, query: dict[str, Any], limit: int, kind: _Kind, bits: _Kind | None = None
-) -> Operation[None]:
-    """Search as it is served and exactly, and by the bits where asked, and note what was found of the truth."""
+def _kept(kinds: Sequence[_Kind]) -> tuple[float | None, int]:
+    """Return what the bits keep in the kind of search where that is least, and how many are to be compared for it."""
+    kept: float | None = None
+    for compared in _BY_BITS:
+        found = [mean(recalls) for kind in kinds if (recalls := kind.by_bits[compared])]
+        kept = min(found, default=None)
+        if kept is not None and kept >= ENOUGH_BITS:
+            return kept, min(2 * compared, BY_BITS)
+    return kept, BY_BITS
+
+
+def _compare(store: Store, query: dict[str, Any], limit: int, kind: _Kind) -> Operation[None]:
+    """Search as it is served, exactly, and by the bits where there are too many rows to compare each."""
     search = _search.parse(store, asked(query, limit, Options()))
     exact = replace(search, options=Options(exact=True))
     started = perf_counter()
@@ -108,9 +124,12 @@ def _compare(
     if not truth:
         return
     kind.recalls.append(_found(served.rows, truth))
-    if bits is not None:
-        rows = yield from fetch(_ranking.statement(search, store, Way.BITS))
-        bits.recalls.append(_found(rows, truth))
+    if served.way is not Way.FEW:
+        by_bits = _ranking.statement(search, store, Way.BITS)
+        for compared, recalls in kind.by_bits.items():
+            few = {"by_bits": search.by_bits(compared)}
+            rows = yield from fetch(replace(by_bits, parameters={**by_bits.parameters, **few}))
+            recalls.append(_found(rows, truth))
 
 
 def _found(rows: Sequence[Row], truth: Sequence[Row]) -> float:

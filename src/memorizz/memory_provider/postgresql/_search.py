@@ -40,10 +40,11 @@ _MARGIN = 10
 # few signs there are too few to tell neighbours apart.
 ENOUGH_BITS = 0.99
 LEAST_BITS = 128
-# How many of the best by their bits are compared: at least this, or ten times what is wanted.
+# How many of the best by their bits are compared: at most so many, fewer where so few were measured to be enough, and
+# ten times what is wanted in any case.
 BY_BITS = 800
 # The same of the rows that FEW reads, where the bits serve.
-_BY_BITS_OF_FEW = 200
+BY_BITS_OF_FEW = 200
 # How many of each side, nearest and best by words, are scored in full: at least this, or five times the limit.
 _DEPTH = 50
 # How many words of a question are searched for: ranking takes time for each of them in each row that has one, up to a
@@ -109,15 +110,9 @@ class Search:
         """How many the index must find: under a filter some more, for what it finds last may hide what is nearer."""
         return self.depth + max(_MARGIN, self.depth // 4) if self.filtered else self.depth
 
-    @property
-    def by_bits(self) -> int:
-        """How many of the best by their bits are compared."""
-        return max(BY_BITS, 10 * self.depth)
-
-    @property
-    def by_bits_of_few(self) -> int:
-        """How many of the best of few rows are compared."""
-        return max(_BY_BITS_OF_FEW, 10 * self.depth)
+    def by_bits(self, compared: int) -> int:
+        """How many of the best by their bits are compared, where so many were measured to be enough."""
+        return max(compared, 10 * self.depth)
 
     @property
     def ef_search(self) -> int:

@@ -77,8 +77,8 @@ class Schema:
     # The model that made the vectors, where that is known; the same where the provider has an embedder.
     model_name: str | None = None
     embedder: str | None = None
-    # The stores whose bits were measured to keep what they must.
-    bits: frozenset[str] = frozenset()
+    # The stores whose bits were measured to keep what they must, and how many of the best by them are to be compared.
+    bits: Mapping[str, int] = field(default_factory=dict[str, int])
     # The number of the embedding model whose columns are used; each model has its own. Those of a model that is not
     # searched, while another one takes its place, stand aside.
     model_id: int = 1

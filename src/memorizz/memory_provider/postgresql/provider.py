@@ -228,7 +228,8 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
         `sample` documents are taken at random; each one's vector is searched for in the whole store, and in the memory
         of another one. The report holds, for either, the recall (the share of the true `limit` nearest that was found),
         the routes taken and the median times in ms; whether the bits of the vectors keep enough to be used from now on
-        (ENOUGH_BITS), which is noted in the schema; and advice. Takes as long as that many exact searches.
+        (0.99), and how many of the best by them are then compared, which is noted in the schema; and advice. Each
+        document takes two exact searches and up to eight by bits.
         """
         report, self._schema = self.run(_recall.measure_recall, memory_store_type, sample, limit)
         return report
