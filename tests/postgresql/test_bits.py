@@ -96,7 +96,7 @@ def test_as_many_are_compared_as_were_measured_to_be_enough(
 ) -> None:  # fmt: skip
     """Twice as many as kept enough, in this provider and in the next; where they do not keep it, no bits are used."""
     monkeypatch.setattr(_recall, "_TELLING", 10)
-    documents = [{"n": n, "memory_id": f"m{n % 2}", "embedding": vector} for n, vector in enumerate(made(2400))]
+    documents = [{"n": n, "memory_id": f"m{n % 2}", "embedding": vector} for n, vector in enumerate(made(5000))]
     with PostgreSQLProvider(config) as provider:
         provider.store_many(documents, LONG)
         report = provider.measure_recall(LONG, sample=10)

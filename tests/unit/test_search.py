@@ -27,6 +27,7 @@ from memorizz.memory_provider.postgresql._search import (
     settings,
     tried,
     ways,
+    wider,
 )
 from memorizz.memory_provider.postgresql._steps import Batch, Query
 from memorizz.memory_provider.postgresql._stores import SELECTED, Schema, Store
@@ -131,8 +132,8 @@ def test_the_last_way_is_always_accepted(query: Any, schema: Schema, limit: int)
         # As many as are wanted were near: nothing was lost. Under a filter some more must be.
         (INDEX, VECTOR, 10, 10, True),
         (INDEX, VECTOR, 10, 9, False),
-        (INDEX, VECTOR | FILTER, 10, 20, True),
-        (INDEX, VECTOR | FILTER, 10, 19, False),
+        (INDEX, VECTOR | FILTER, 10, 12, True),
+        (INDEX, VECTOR | FILTER, 10, 11, False),
         (INDEX, VECTOR | FILTER, 100, 125, True),
         (INDEX, VECTOR | FILTER, 100, 124, False),
         (INDEX, VECTOR, 1000, 999, False),
@@ -196,40 +197,46 @@ def test_depth(query: Any, limit: int, compared: int, depth: int, by_bits: int) 
 
 
 @pytest.mark.parametrize(
-    ("way", "query", "expected"),
+    ("query", "limit", "options", "ef_search", "seen", "expected"),
     [
-        (FEW, VECTOR | FILTER, {"jit": "off", "plan_cache_mode": "force_custom_plan"}),
-        (
-            INDEX,
-            VECTOR,
-            {
-                "jit": "off",
-                "plan_cache_mode": "force_custom_plan",
-                "hnsw.ef_search": "100",
-                "hnsw.iterative_scan": "off",
-                "enable_sort": "off",
-            },
-        ),
-        (
-            INDEX,
-            VECTOR | FILTER,
-            {
-                "jit": "off",
-                "plan_cache_mode": "force_custom_plan",
-                "hnsw.ef_search": "100",
-                "hnsw.iterative_scan": "relaxed_order",
-                "hnsw.max_scan_tuples": "400",
-                "enable_sort": "off",
-            },
-        ),
-        (BITS, VECTOR | FILTER, {"jit": "off", "plan_cache_mode": "force_custom_plan"}),
-        (EXACT, VECTOR, {"jit": "off", "plan_cache_mode": "force_custom_plan"}),
-        (EXACT, WORDS, {"jit": "off", "plan_cache_mode": "force_custom_plan"}),
+        # As many as the share of those that matched asks for, some more, and not too many.
+        (VECTOR | FILTER, 10, {}, 100, 11, 142),
+        (VECTOR | FILTER, 10, {}, 100, 10, 156),
+        (VECTOR | FILTER, 10, {}, 100, 4, 390),
+        (VECTOR | FILTER, 10, {}, 100, 3, 400),
+        (VECTOR | FILTER, 10, {}, 200, 6, 400),
+        # Where none matched, or so few that too many would have to be looked at, other ways are better.
+        (VECTOR | FILTER, 10, {}, 100, 2, None),
+        (VECTOR | FILTER, 10, {}, 100, 0, None),
+        (VECTOR | FILTER, 10, {}, 400, 11, None),
+        (VECTOR | FILTER, 100, {}, 400, 124, None),
+        # Without a filter there are no more; and what the caller says is done.
+        (VECTOR, 10, {}, 100, 9, None),
+        (VECTOR | FILTER, 10, {"ef_search": 100}, 100, 11, None),
     ],
 )
-def test_what_is_set_for_the_statement(way: Way, query: Any, expected: dict[str, str]) -> None:
+def test_how_many_more_are_looked_at(
+    query: Any, limit: int, options: dict[str, Any], ef_search: int, seen: int, expected: int | None
+) -> None:
+    """The rows near the query say how many of them it takes for enough to match."""
+    assert wider(search(query, limit, **options), ef_search, seen) == expected
+
+
+PLANNED = {"jit": "off", "plan_cache_mode": "force_custom_plan"}
+
+
+@pytest.mark.parametrize(
+    ("way", "expected"),
+    [
+        (FEW, PLANNED),
+        (INDEX, PLANNED | {"hnsw.ef_search": "123", "hnsw.iterative_scan": "off", "enable_sort": "off"}),
+        (BITS, PLANNED),
+        (EXACT, PLANNED),
+    ],
+)
+def test_what_is_set_for_the_statement(way: Way, expected: dict[str, str]) -> None:
     """What the index is to do, and nothing where nothing is needed."""
-    assert settings(search(query), way) == expected
+    assert settings(way, 123) == expected
 
 
 def seen(rows: int) -> list[tuple[Any, ...]]:
@@ -239,12 +246,6 @@ def seen(rows: int) -> list[tuple[Any, ...]]:
 
 def queries_of(step: Any) -> list[Query]:
     return list(step.queries) if isinstance(step, Batch) else [step]
-
-
-def test_the_index_looks_at_once_at_as_many_as_it_may() -> None:
-    """Where many are wanted it does not go on: what it would find last is not nearest."""
-    assert settings(search(VECTOR | FILTER, 100), INDEX)["hnsw.iterative_scan"] == "off"
-    assert settings(search(VECTOR | FILTER, 10, ef_search=1000), INDEX)["hnsw.iterative_scan"] == "off"
 
 
 @pytest.mark.parametrize("words", [{}, WORDS], ids=["meaning", "meaning and words"])
@@ -258,12 +259,12 @@ def test_each_way_is_one_round_trip(words: Any, touch: bool) -> None:
     sent = [queries_of(step)]
     # More than were compared match; and of those near the query too few.
     sent.append(queries_of(operation.send([[], seen(MOST_COMPARED + 1)])))
-    sent.append(queries_of(operation.send([[], seen(asked.depth - 1)])))
+    sent.append(queries_of(operation.send([[], seen(1)])))
     for way, queries in zip((FEW, INDEX, EXACT), sent, strict=True):
         *before, statement = queries
-        assert [dict(query.parameters) for query in before] == [settings(asked, way)]
+        assert [dict(query.parameters) for query in before] == [settings(way, asked.ef_search)]
         # It is planned for its own values, and what is touched must not be counted twice.
-        assert settings(asked, way)["plan_cache_mode"] == "force_custom_plan"
+        assert settings(way, 100)["plan_cache_mode"] == "force_custom_plan"
         assert statement.repeatable is not touch
     with pytest.raises(StopIteration) as end:
         operation.send([[], []])
@@ -279,13 +280,33 @@ def test_what_is_accepted_ends_the_search() -> None:
         operation.send([[], seen(MOST_COMPARED)])
 
 
+def test_the_index_is_asked_once_more_where_too_few_match() -> None:
+    """For as many rows as it takes; the next searches under the filter begin with them, the other filters do not."""
+    schema = replace(HNSW)
+
+    def first(query: Any) -> tuple[Any, dict[str, str]]:
+        operation = operations.retrieve_by_query(schema, query, LONG, 10, explain=True)
+        return operation, dict(next(operation).queries[0].parameters)
+
+    operation, _ = first(VECTOR | FILTER)
+    operation.send([[], seen(MOST_COMPARED + 1)])
+    again = operation.send([[], seen(10)])
+    assert dict(again.queries[0].parameters) == settings(INDEX, 156)
+    with pytest.raises(StopIteration) as end:
+        operation.send([[], seen(12)])
+    explanation = end.value.value.explanation
+    assert (explanation["tried"], explanation["ef_search"]) == (["few", "index", "index"], 156)
+    assert first(VECTOR | FILTER)[1] == settings(INDEX, 156)
+    assert first(VECTOR | {"memory_id": "m2"})[1] == settings(FEW, 100)
+
+
 # --- what was tried before ----------------------------------------------------------------------------------------
 
 
 def known(*noted: tuple[Way, bool]) -> Tried:
     found = Tried()
     for way, was_accepted in noted:
-        found.note(way, was_accepted)
+        found.note(way, was_accepted, 100)
     return found
 
 

@@ -139,7 +139,7 @@ def retrieve_by_query(
             again = replace(search, options=replace(options, touch=False))
             plain = queries.matching(target, filter, include_embedding, search.limit)
             statement = _ranking.statement(again, target, served.way) if search.ranked else plain
-            found.explanation["plan"] = yield from _plan(statement, _search.settings(search, served.way))
+            found.explanation["plan"] = yield from _plan(statement, _search.settings(served.way, served.ef_search))
     return found
 
 
@@ -164,31 +164,37 @@ class _Served:
     tried: Sequence[Way]
     statement: Query
     rows: list[Record]
+    ef_search: int = 0
 
 
 def ranked(search: Search, stores: Sequence[Store]) -> Operation[list[_Served]]:
     """Search in some stores, each by the first way whose answer can be trusted; one round trip for each way tried."""
     tried = {store: _search.tried(search, store) for store in stores}
-    ways = {store: _search.ways(search, store, tried[store]) for store in stores}
+    left = {store: [*_search.ways(search, store, tried[store])] for store in stores}
+    ef_search = {store: search.options.ef_search or max(search.ef_search, tried[store].ef_search) for store in stores}
+    taken: dict[Store, list[Way]] = {store: [] for store in stores}
     served: dict[Store, _Served] = {}
-    for place in range(max(map(len, ways.values()))):
-        waiting = [store for store in stores if store not in served]
-        asked = {store: _ranking.statement(search, store, ways[store][place]) for store in waiting}
+    while len(served) < len(stores):
+        asked = {store: _ranking.statement(search, store, left[store][0]) for store in stores if store not in served}
+        # What is set holds for all of them: the index looks at as many rows as any of them needs.
+        most = max(ef_search[store] for store in asked)
         needed: dict[str, str] = {}
-        for store in waiting:
-            needed |= _search.settings(search, ways[store][place])
-        batch = [queries.set_locally(needed)] if needed else []
-        undo = queries.reset(needed) if needed else None
-        results = (yield from fetch_all([*batch, *asked.values()], undo))[-len(waiting) :]
-        for store, rows in zip(waiting, results, strict=True):
-            way = ways[store][place]
-            accepted = _search.accepted(way, search, _ranking.seen(rows))
-            tried[store].note(way, accepted)
-            if accepted:
+        for store in asked:
+            needed |= _search.settings(left[store][0], most)
+        undo = queries.reset(needed)
+        results = (yield from fetch_all([queries.set_locally(needed), *asked.values()], undo))[-len(asked) :]
+        for (store, statement), rows in zip(asked.items(), results, strict=True):
+            way, seen = left[store][0], _ranking.seen(rows)
+            taken[store].append(way)
+            if _search.accepted(way, search, seen):
+                tried[store].note(way, True, most)
                 tried[store].end()
-                served[store] = _Served(way, ways[store][: place + 1], asked[store], rows)
-        if len(served) == len(stores):
-            break
+                served[store] = _Served(way, taken[store], statement, rows, most)
+            elif way is Way.INDEX and (more := _search.wider(search, most, seen)):
+                ef_search[store] = more
+            else:
+                tried[store].note(way, False, most)
+                left[store].pop(0)
     return [served[store] for store in stores]
 
 
@@ -211,7 +217,7 @@ def _explanation(search: Search, served: _Served) -> dict[str, Any]:
         "why": served.way.value if search.ranked else "nothing ranks: read what matches, the oldest first",
         "tried": [way.name.lower() for way in served.tried],
         "matching": _ranking.seen(served.rows) if served.way is Way.FEW else None,
-        "ef_search": search.ef_search if served.way is Way.INDEX else None,
+        "ef_search": served.ef_search if served.way is Way.INDEX else None,
         "statement": served.statement.sql.decode(),
         "parameters": {
             name: f"<{search.dimensions} numbers>" if name == "vector" else value

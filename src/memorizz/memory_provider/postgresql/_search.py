@@ -5,20 +5,24 @@ returns too few. So a way is tried, and what it brings is accepted only where it
 
 FEW     A filter: read the matching rows, at most MOST_COMPARED of them, and compare each, or the best of them by their
         bits as in BITS. Accepted when there were no more.
-INDEX   Search the index for the nearest rows and keep those that match; under a filter it goes on for a while where
-        too few do. Accepted when some more match than are wanted: the nearest rows of the store hold the nearest
-        matching ones, if enough of them match.
+INDEX   Search the index for the nearest rows and keep those that match. Accepted when some more match than are wanted:
+        the nearest rows of the store hold the nearest matching ones, if enough of them match. Where too few do, their
+        share says how many the index must look at, and it is asked once more if that is not too many.
 BITS    Rank every matching row by the signs of its numbers, compare the best of them. Accepted, but only taken where
         it was measured, on vectors of this store, to keep what it must (measure_recall).
 EXACT   Compare every matching row. Always accepted.
 
 Whether the index can serve a filter depends on what lies near the query, not on how many rows match in all; trying it
 costs a few milliseconds and no statistics can tell beforehand. What was tried in vain under a filter is left out in the
-next searches under the same one. The figures behind the constants: benchmarks/RESULTS.md and SEARCH.md.
+next searches under the same one, and the index looks at once at as many as were needed before. pgvector's iterative
+scan goes on by itself, but what it brings once the rows around the query are used up is not what is nearest: in a
+memory of 4 % asked about another subject 20 of its first 400 matched in 8 of 400 questions, and held 0.34 of the
+nearest. The figures behind the constants: benchmarks/RESULTS.md and SEARCH.md.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -32,10 +36,11 @@ from memorizz.memory_provider.postgresql._stores import Store, Vector
 MOST_COMPARED = 1000
 # ef_search: at least this, or the index loses more than one in a hundred of the nearest.
 _EF_SEARCH = 100
-# Under a filter the index goes on until it has seen so many rows, so that it is enough for one in forty of those near
-# the query to match. Farther away, what it finds first is not what is nearest.
-_SCANNED = 400
-_MARGIN = 10
+# Under a filter, at most so many because too few matched: more cost about what the next way does.
+_MOST_SEARCHED = 400
+# So many more than are wanted must match, and more are looked at than the share of those that match asks for.
+_MARGIN = 2
+_RESERVE = 1.3
 # The bits serve where they were measured to keep this share of the nearest, never for vectors of fewer dimensions: of
 # few signs there are too few to tell neighbours apart.
 ENOUGH_BITS = 0.99
@@ -116,7 +121,7 @@ class Search:
 
     @property
     def ef_search(self) -> int:
-        """How many rows the index is to look at, at first where it is filtered."""
+        """How many rows the index is to look at, unless too few of them match."""
         wanted = max(_EF_SEARCH, (4 if self.filtered else 2) * self.depth)
         return min(self.options.ef_search or wanted, MAX_EF_SEARCH)
 
@@ -141,15 +146,19 @@ class Tried:
     It spares round trips and decides nothing else: whatever a way brings must be accepted all the same.
     """
 
-    __slots__ = ("_failures", "_searches")
+    __slots__ = ("_failures", "_searches", "ef_search")
 
     def __init__(self) -> None:
         self._searches = 0
+        # How many rows the index had to look at for enough of them to match.
+        self.ef_search = 0
         self._failures = {Way.FEW: 0, Way.INDEX: 0}
 
-    def note(self, way: Way, accepted: bool) -> None:
+    def note(self, way: Way, accepted: bool, ef_search: int) -> None:
         if way in self._failures:
             self._failures[way] = 0 if accepted else self._failures[way] + 1
+        if way is Way.INDEX and accepted:
+            self.ef_search = ef_search
 
     def end(self) -> None:
         """Count a search."""
@@ -190,15 +199,23 @@ def accepted(way: Way, search: Search, seen: int) -> bool:
     return way is not Way.INDEX or seen >= search.wide
 
 
-def settings(search: Search, way: Way) -> dict[str, str]:
+def wider(search: Search, ef_search: int, seen: int) -> int | None:
+    """Return how many rows the index must look at for enough to match, after `seen` of `ef_search` did.
+
+    None where those are too many, or the caller has said how many.
+    """
+    if not search.filtered or search.options.ef_search or ef_search >= _MOST_SEARCHED:
+        return None
+    if seen * _MOST_SEARCHED < search.wide * ef_search:
+        return None
+    return min(math.ceil(search.wide * ef_search / seen * _RESERVE), _MOST_SEARCHED)
+
+
+def settings(way: Way, ef_search: int) -> dict[str, str]:
     """Return what the statement needs set in its transaction."""
     # Compiling a statement takes longer than these statements do. Planned for its values, it may be prepared.
     needed = {"jit": "off", "plan_cache_mode": "force_custom_plan"}
     if way is Way.INDEX:
         # The planner takes vectors that are stored apart to cost nothing, and sorts them all rather than ask the index.
-        needed |= {"hnsw.ef_search": str(search.ef_search), "enable_sort": "off"}
-        if search.filtered and search.ef_search < _SCANNED:
-            needed |= {"hnsw.iterative_scan": "relaxed_order", "hnsw.max_scan_tuples": str(_SCANNED)}
-        else:
-            needed |= {"hnsw.iterative_scan": "off"}
+        needed |= {"hnsw.ef_search": str(ef_search), "hnsw.iterative_scan": "off", "enable_sort": "off"}
     return needed
