@@ -155,6 +155,7 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
     pieces["or_too_many"] = sql.SQL(" OR {seen} > %(most)s" if form.way is Way.FEW else "").format(**pieces)
     pieces["not_too_many"] = sql.SQL(_NOT_TOO_MANY if form.way is Way.FEW else "")
     pieces["near"] = _near(form, pieces, store.index == "halfvec")
+    pieces["from_near"] = (_FROM_WHOLE_NEAR if form.way is Way.INDEX else _FROM_NEAR).format(**pieces)
     parts = [raw(text).format(**pieces) for text in _parts(form)]
     select = final.format(**pieces)
     if form.touch:
@@ -239,9 +240,10 @@ _NEAR: Mapping[Way, LiteralString] = {
     SELECT d.id, d.seq, CASE WHEN seen <= %(most)s THEN {distance} END AS distance, seen FROM ({few}) AS d
     ORDER BY distance, d.seq LIMIT %(depth)s
 """,
+    # There are hardly more of them than are wanted, so their columns come along.
     Way.INDEX: """
     SELECT *, count(*) OVER () AS seen FROM (
-        SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded} {by_index}
+        SELECT d.*, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded} {by_index}
     ) AS probed ORDER BY distance, seq LIMIT %(depth)s
 """,
     Way.BITS: """
@@ -317,18 +319,19 @@ _RANKED = """ranked AS MATERIALIZED (
 )"""
 
 # How many rows the way has seen, by whether parts make the score; and what `accepted` says of it, of the part `hits`.
-_SEEN: Mapping[bool, LiteralString] = {False: "hit.seen", True: "(SELECT max(seen) FROM near)"}
+_SEEN: Mapping[bool, LiteralString] = {False: "seen", True: "(SELECT max(seen) FROM near)"}
 _TRUSTED: Mapping[Way, LiteralString] = {
     Way.FEW: "AND hits.seen <= %(most)s",
     Way.INDEX: "AND hits.seen >= %(wide)s",
 }
 _NOT_TOO_MANY = "AND coalesce((SELECT max(seen) FROM near), 0) <= %(most)s"
 _NEAREST_HITS = sql.SQL(
-    "SELECT {columns}, hit.distance, NULL::float8 AS score, NULL::float8[] AS parts, hit.seq, {seen} AS seen "
-    "FROM ({near}) AS hit JOIN {table} AS d USING (id) "
-    "WHERE %(min_score)s::float8 IS NULL OR 1 - hit.distance >= %(min_score)s{or_too_many} "
-    "ORDER BY hit.distance, hit.seq LIMIT %(limit)s"
+    "SELECT {columns}, distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, {seen} AS seen "
+    "FROM {from_near} WHERE %(min_score)s::float8 IS NULL OR 1 - distance >= %(min_score)s{or_too_many} "
+    "ORDER BY distance, d.seq LIMIT %(limit)s"
 )
+_FROM_NEAR = sql.SQL("({near}) AS near JOIN {table} AS d USING (id)")
+_FROM_WHOLE_NEAR = sql.SQL("({near}) AS d")
 _RANKED_HITS = sql.SQL(
     "SELECT {columns}, hit.distance, hit.score, hit.parts, hit.seq, {seen} AS seen "
     "FROM ranked AS hit JOIN {table} AS d USING (id) "
