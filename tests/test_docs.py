@@ -409,6 +409,9 @@ class Try:
     def malformed_text(self) -> None:
         self.open().retrieve_by_query({"$text": "tea"}, "toolbox")
 
+    def vector_of_another_length_in_a_query(self) -> None:
+        self.open().retrieve_by_query({"embedding": [0.1] * 384}, "long_term_memory")
+
     def a_text_as_embedding_and_no_embedder(self) -> None:
         self.open().retrieve_by_query({"embedding": "tea"}, "toolbox")
 

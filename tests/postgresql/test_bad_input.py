@@ -60,12 +60,12 @@ def test_an_unknown_store(face: Any) -> None:
 
 def test_an_embedding_of_the_wrong_length(face: Any) -> None:
     """The store, the length expected and the length got are named, and both ways out."""
-    for call in (
-        lambda: face.store({"embedding": [0.1, 0.2]}, LONG),
-        lambda: face.retrieve_by_query({"embedding": [0.1, 0.2]}, LONG),
+    for call, what in (
+        (lambda: face.store({"embedding": [0.1, 0.2]}, LONG), "store"),
+        (lambda: face.retrieve_by_query({"embedding": [0.1, 0.2]}, LONG), "search by"),
     ):
         assert message(DimensionMismatch, call) == (
-            "cannot store 'embedding': vector dimension mismatch: long_term_memory holds vectors of 4 dimensions, "
+            f"cannot {what} 'embedding': vector dimension mismatch: long_term_memory holds vectors of 4 dimensions, "
             "got 2; use the embedding model that the store was made for, or another schema or database with "
             "embedding_dimensions=2"
         )

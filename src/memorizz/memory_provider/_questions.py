@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
 from memorizz.memory_provider import _values
@@ -19,6 +19,8 @@ _MAX_QUESTION = 100_000
 _MAX_LIMIT = 1_000_000_000
 # Roles that everybody has are no names.
 _COMMON_ROLES = frozenset({"user", "assistant", "system", "tool", "function", "human", "ai", "agent", "bot"})
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,16 @@ class Question:
     def ranked(self) -> bool:
         return self.embedding is not None or self.text is not None or self.words is not None
 
+    def vector(self, make: Callable[[Any], T]) -> T | None:
+        """Return what a store makes of the embedding, None where there is none; raises InvalidDocument."""
+        if self.embedding is None:
+            return None
+        try:
+            return make(self.embedding)
+        except InvalidDocument as error:
+            _while_searching(error)
+            raise
+
 
 def asked(query: Mapping[str, Any] | str, limit: int, options: Options, *, embeds: bool = False) -> Question:
     """Return what a query asks for; `embeds`: there is an embedder.
@@ -80,7 +92,9 @@ def asked(query: Mapping[str, Any] | str, limit: int, options: Options, *, embed
     if EMBEDDING in filter and not isinstance(filter[EMBEDDING], Mapping):
         embedding = filter.pop(EMBEDDING)
         if embedding is None:
-            raise InvalidDocument(EMBEDDING, "expected a vector, got None; leave the key out to search without one")
+            raise _while_searching(
+                InvalidDocument(EMBEDDING, "expected a vector, got None; leave the key out to search without one")
+            )
         if isinstance(embedding, str):
             embedding, text = None, _text_to_embed(embedding, embeds)
     said = " ".join(each for each in (words, text) if each is not None).lower()
@@ -125,12 +139,20 @@ def _words(operand: Any) -> str:
 
 def _text_to_embed(text: str, embeds: bool) -> str:
     if not embeds:
-        raise InvalidDocument(
-            EMBEDDING,
-            "expected a vector, got a text, and there is no embedder to make a vector of it; open the provider with "
-            'embedder=..., or search for the words, {"$text": {"$search": ...}}',
+        raise _while_searching(
+            InvalidDocument(
+                EMBEDDING,
+                "expected a vector, got a text, and there is no embedder to make a vector of it; open the provider "
+                'with embedder=..., or search for the words, {"$text": {"$search": ...}}',
+            )
         )
     return _legible(text)
+
+
+def _while_searching(error: InvalidDocument) -> InvalidDocument:
+    """Have an error say that nothing was to be stored."""
+    error.args = (f"cannot search by {error.path!r}: {error.reason}",)
+    return error
 
 
 def _legible(text: str) -> str:

@@ -78,7 +78,7 @@ class Search:
 
 def parse(store: Store, question: Question) -> Search:
     """Return the search for a question; raises InvalidDocument, DimensionMismatch or FilterError."""
-    vector = None if question.embedding is None else store.vector(question.embedding)
+    vector = question.vector(store.vector)
     return Search(
         vector,
         question.words,
