@@ -117,11 +117,13 @@ def execute(conninfo: str, sql: str) -> list[tuple[Any, ...]]:
 def postmasters(path: Path) -> list[psutil.Process]:
     """All PostgreSQL servers that were told to work in `path`."""
     found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        command = process.info["cmdline"] or []
-        if process.info["status"] != psutil.STATUS_ZOMBIE and command[1:3] == ["-D", str(path)]:
+    # What is asked of a process later may find it gone.
+    for process in psutil.process_iter(["cmdline", "status", "name"]):
+        command, name = process.info["cmdline"] or [], process.info["name"] or ""
+        alive = process.info["status"] != psutil.STATUS_ZOMBIE
+        if alive and command[1:3] == ["-D", str(path)] and "postgres" in name:
             found.append(process)
-    return [each for each in found if "postgres" in each.name()]
+    return found
 
 
 def watchers(path: Path) -> list[psutil.Process]:

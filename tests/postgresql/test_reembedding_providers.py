@@ -80,6 +80,25 @@ def test_a_provider_of_both_models_follows(both: Any, switch: Callable[[], None]
     assert (both.embedding_model, both.embedding_dimensions) == ("new", new.dimensions)
 
 
+@pytest.mark.parametrize("call", ["store", "merge", "update", "store_many", "copied"])
+def test_another_thread_follows_while_documents_are_embedded(
+    both: Any, switch: Callable[[], None], old: Model, new: Model, call: str
+) -> None:
+    """What the old model made for a call is not written as the new one's; the call is made again."""
+
+    def before(_: Sequence[str]) -> None:
+        old.before = None
+        switch()
+        assert both.retrieve_by_query("text 3", LONG, 1)
+
+    old.before = before
+    CALLS[call](both)
+    assert old.before is None
+    stored = [each for each in both.list_all(LONG, include_embedding=True) if each["content"] in ("tea", "milk")]
+    assert stored
+    assert all(new.made(each["embedding"], each["content"]) for each in stored)
+
+
 def test_prepared_statements_are_no_way_round(
     open_face: Callable[..., Any], config: PostgreSQLConfig, switch: Callable[[], None], old: Model, new: Model
 ) -> None:

@@ -102,9 +102,13 @@ def _given_parts(store: Store, document: Document) -> Parts:
 
 
 class Spool:
-    """Rows in a temporary file: read as often as needed, one at a time; and what they leave of the texts, by id."""
+    """Rows in a temporary file: read as often as needed, one at a time; and what they leave of the texts, by id.
 
-    def __init__(self) -> None:
+    They are rows of one schema, and have the vectors of its model.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
         self._file = tempfile.TemporaryFile(prefix="memorizz-")  # noqa: SIM115 it lives as long as the spool
         weakref.finalize(self, self._file.close)
         self._places: dict[UUID, int] = {}
@@ -144,7 +148,7 @@ def embed_many(
     store = schema.store(memory_store_type)
     if not _embeds(store):
         return documents
-    spool = Spool()
+    spool = Spool(schema)
     for batch in batches(documents):
         keys = [_given_key(document) for document in batch]
         known = yield from _stored(store, batch, keys)

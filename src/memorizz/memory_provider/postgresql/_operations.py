@@ -42,7 +42,9 @@ def store(schema: Schema, data: Mapping[str, Any], memory_store_type: StoreName)
 def store_many(
     schema: Schema, documents: Iterable[Mapping[str, Any]] | Spool, memory_store_type: StoreName
 ) -> Operation[list[str]]:
-    target = schema.store(memory_store_type)
+    # Another thread may have followed a change of the model since: then the columns of these rows are gone, and the
+    # server says so.
+    target = (documents.schema if isinstance(documents, Spool) else schema).store(memory_store_type)
     names: list[str] = []
     for batch in batches(documents):
         rows = [each if isinstance(each, Row) else target.row(each) for each in batch]
