@@ -102,6 +102,10 @@ def test_as_many_are_compared_as_were_measured_to_be_enough(
         report = provider.measure_recall(LONG, sample=10)
         assert (report["bits"]["used"], report["bits"]["compared"]) == (used, compared)
         assert (report["bits"]["recall"] >= 0.99) is used
+        # More that are wanted are not kept by more than are compared.
+        wanting_many = provider.measure_recall(LONG, sample=3, limit=300)["bits"]
+        assert wanting_many["compared"] == 800
+        provider.measure_recall(LONG, sample=10)
         with PostgreSQLProvider(config) as opened_later:
             for each in (provider, opened_later):
                 question = {"embedding": documents[7]["embedding"], "memory_id": "m0"}

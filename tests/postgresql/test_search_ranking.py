@@ -526,6 +526,14 @@ def test_touch_leaves_out_what_min_score_leaves_out(talk: PostgreSQLProvider) ->
     assert {n for n, count in accesses(talk).items() if count} == {0, 6}
 
 
+def test_touch_counts_what_has_no_vector(provider: PostgreSQLProvider) -> None:
+    """Where a vector and words are asked for and only the words find anything."""
+    provider.store_many([{"n": n, "content": "tea", "memory_id": "m"} for n in range(3)], LONG)
+    query = {**ask(vector=EAST, memory_id="m"), "$text": {"$search": "tea"}}
+    assert len(provider.retrieve_by_query(query, LONG, 5, touch=True)) == 3
+    assert accesses(provider, LONG) == {0: 1, 1: 1, 2: 1}
+
+
 def test_touch_counts_once_whatever_ways_were_tried(provider: PostgreSQLProvider) -> None:
     """A way whose answer was not taken has counted nothing."""
     provider.store_many([{"n": n, "embedding": towards(90 + n / 20), "memory_id": "far"} for n in range(1200)], LONG)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from itertools import count
 from typing import Any
 
@@ -283,21 +283,29 @@ def test_too_many_that_score_too_little(provider: PostgreSQLProvider, data: Data
     assert len(hits) == 3
 
 
-def test_too_many_are_not_counted_as_accessed(provider: PostgreSQLProvider, data: Data) -> None:
-    """What a way brought that was not accepted is not touched; the hits are, once."""
-    filter, _ = by_column(MOST_COMPARED + 1, data)
+@pytest.mark.parametrize("filtered", [False, True])
+def test_what_nothing_reaches_costs_no_more(provider: PostgreSQLProvider, data: Data, filtered: bool) -> None:
+    """A min_score that no hit has is no reason to try another way, and what was seen is told."""
+    filter, _ = by_column(300, data) if filtered else ({}, None)
+    query = {**filter, "embedding": data.questions(1)[0]}
+    hits = provider.retrieve_by_query(query, LONG, 10, min_score=2, explain=True)
+    assert hits == []
+    assert hits.explanation is not None
+    assert hits.explanation["tried"] == (["few"] if filtered else ["index"])
+    assert hits.explanation["matching"] == (300 if filtered else None)
+
+
+def test_columns_of_ones_own_are_not_in_the_way(changed: PostgreSQLProvider, data: Data) -> None:
+    """Whatever they are called."""
+    for name in ("distance", "seen", "score", "parts", "near"):
+        _execute(changed, f"ALTER TABLE {LONG.value} ADD COLUMN {name} text")
     (question,) = data.questions(1)
-    touched = {**filter, "access_count": {"$gt": 0}}
-
-    class Enough(Exception):
-        pass
-
-    with suppress(Enough), provider.transaction() as tx:
-        provider._schema.store(LONG).tried.clear()
-        hits = tx.retrieve_by_query({**filter, "embedding": question}, LONG, 5, touch=True)
-        found = list(tx.iterate(LONG, touched))
-        assert {each["n"]: each["access_count"] for each in found} == {hit["n"]: 1 for hit in hits}
-        raise Enough
+    for filter, rows in (({}, ROWS), by_memory(300, data), by_column(1800, data)):
+        matching = data.slots >= 0 if rows is ROWS else rows
+        for options in ({}, {"exact": True}, {"touch": True}, {"ranking": Ranking(recency=1e-9)}):
+            query = {**filter, "embedding": question}
+            hits = changed.retrieve_by_query(query, LONG, 10, include_embedding=True, **options)
+            assert recall([[hit["n"] for hit in hits]], [data.nearest(question, matching, 10)]) >= 0.9
 
 
 # --- what the caller chooses --------------------------------------------------------------------------------------

@@ -76,7 +76,9 @@ def search(query: Any, limit: int = 10, schema: Schema = HNSW, store: MemoryType
         # With a filter: few rows first.
         (VECTOR | FILTER, 10, HNSW, {}, [FEW, INDEX, EXACT]),
         (VECTOR | FILTER, 10, HALFVEC, {}, [FEW, INDEX, EXACT]),
-        (VECTOR | FILTER, 1000, HNSW, {}, [FEW, INDEX, EXACT]),
+        # Some more than are wanted must match, and the index brings 1,000 at most.
+        (VECTOR | FILTER, 800, HNSW, {}, [FEW, INDEX, EXACT]),
+        (VECTOR | FILTER, 801, HNSW, {}, [FEW, EXACT]),
         (VECTOR | FILTER, 1001, HNSW, {}, [FEW, EXACT]),
         (VECTOR | FILTER, 10, NO_INDEX, {}, [FEW, EXACT]),
         (VECTOR | FILTER, 10, DROPPED, {}, [FEW, EXACT]),
@@ -89,8 +91,8 @@ def search(query: Any, limit: int = 10, schema: Schema = HNSW, store: MemoryType
         (VECTOR | WORDS, 10, HNSW, {}, [INDEX, EXACT]),
         (VECTOR | WORDS, 200, HNSW, {}, [INDEX, EXACT]),
         (VECTOR | WORDS, 201, HNSW, {}, [EXACT]),
-        (VECTOR | WORDS | FILTER, 200, HNSW, {}, [FEW, INDEX, EXACT]),
-        (VECTOR | WORDS | FILTER, 201, HNSW, {}, [FEW, EXACT]),
+        (VECTOR | WORDS | FILTER, 160, HNSW, {}, [FEW, INDEX, EXACT]),
+        (VECTOR | WORDS | FILTER, 161, HNSW, {}, [FEW, EXACT]),
         (VECTOR | WORDS | FILTER, 201, GOOD_BITS, {}, [FEW, BITS]),
         # As with any other part of the score.
         (VECTOR, 201, HNSW, {"ranking": Ranking(recency=0.1)}, [EXACT]),
@@ -297,7 +299,24 @@ def test_the_index_is_asked_once_more_where_too_few_match() -> None:
     explanation = end.value.value.explanation
     assert (explanation["tried"], explanation["ef_search"]) == (["few", "index", "index"], 156)
     assert first(VECTOR | FILTER)[1] == settings(INDEX, 156)
+    operation, _ = first(VECTOR | FILTER)
+    # Once, whatever it brings.
+    assert dict(operation.send([[], seen(11)]).queries[0].parameters) == settings(INDEX, 222)
+    assert dict(operation.send([[], seen(11)]).queries[0].parameters) == settings(EXACT, 0)
     assert first(VECTOR | {"memory_id": "m2"})[1] == settings(FEW, 100)
+
+
+def test_what_one_search_looks_at_is_not_the_next_ones() -> None:
+    """Neither what the caller says nor what a large limit needs."""
+    schema = replace(HNSW)
+    for options in ({"limit": 10, "ef_search": 1000}, {"limit": 400}):
+        operation = operations.retrieve_by_query(schema, VECTOR, LONG, **options)
+        next(operation)
+        with pytest.raises(StopIteration):
+            operation.send([[], seen(400)])
+    assert dict(next(operations.retrieve_by_query(schema, VECTOR, LONG, 10)).queries[0].parameters) == settings(
+        INDEX, 100
+    )
 
 
 # --- what was tried before ----------------------------------------------------------------------------------------
@@ -306,7 +325,7 @@ def test_the_index_is_asked_once_more_where_too_few_match() -> None:
 def known(*noted: tuple[Way, bool]) -> Tried:
     found = Tried()
     for way, was_accepted in noted:
-        found.note(way, was_accepted, 100)
+        found.note(way, was_accepted)
     return found
 
 

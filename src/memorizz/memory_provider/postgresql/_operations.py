@@ -170,7 +170,7 @@ class _Served:
 
 
 def ranked(search: Search, stores: Sequence[Store]) -> Operation[list[_Served]]:
-    """Search in some stores, each by the first way whose answer can be trusted; one round trip for each way tried."""
+    """Search in some stores, each by the first way whose answer can be trusted; a round trip for each attempt."""
     tried = {store: _search.tried(search, store) for store in stores}
     left = {store: [*_search.ways(search, store, tried[store])] for store in stores}
     ef_search = {store: search.options.ef_search or max(search.ef_search, tried[store].ef_search) for store in stores}
@@ -179,23 +179,23 @@ def ranked(search: Search, stores: Sequence[Store]) -> Operation[list[_Served]]:
     while len(served) < len(stores):
         asked = {store: _ranking.statement(search, store, left[store][0]) for store in stores if store not in served}
         # What is set holds for all of them: the index looks at as many rows as any of them needs.
-        most = max(ef_search[store] for store in asked)
+        most = max((ef_search[store] for store in asked if left[store][0] is Way.INDEX), default=0)
         needed: dict[str, str] = {}
         for store in asked:
             needed |= _search.settings(left[store][0], most)
-        undo = queries.reset(needed)
-        results = (yield from fetch_all([queries.set_locally(needed), *asked.values()], undo))[-len(asked) :]
+        batch = [queries.set_locally(needed), *asked.values()]
+        results = (yield from fetch_all(batch, queries.reset(needed)))[1:]
         for (store, statement), rows in zip(asked.items(), results, strict=True):
             way, seen = left[store][0], _ranking.seen(rows)
             taken[store].append(way)
             if _search.accepted(way, search, seen):
-                tried[store].note(way, True, most)
+                tried[store].note(way, True)
                 tried[store].end()
                 served[store] = _Served(way, taken[store], statement, rows, most)
-            elif way is Way.INDEX and (more := _search.wider(search, most, seen)):
-                ef_search[store] = more
+            elif way is Way.INDEX and taken[store].count(way) == 1 and (more := _search.wider(search, most, seen)):
+                ef_search[store] = tried[store].ef_search = more
             else:
-                tried[store].note(way, False, most)
+                tried[store].note(way, False)
                 left[store].pop(0)
     return [served[store] for store in stores]
 
@@ -231,8 +231,7 @@ def _explanation(search: Search, served: _Served) -> dict[str, Any]:
 def _plan(statement: Query, settings: Mapping[str, str]) -> Operation[Any]:
     """Return what PostgreSQL's EXPLAIN says of a statement, which it runs."""
     plan = replace(statement, sql=queries.explained(statement.sql))
-    before = [queries.set_locally(settings)] if settings else []
-    results = yield from fetch_all([*before, plan], queries.reset(settings) if settings else None)
+    results = yield from fetch_all([queries.set_locally(settings), plan], queries.reset(settings))
     return results[-1][0][0]
 
 

@@ -22,7 +22,7 @@ from memorizz.memory_provider._questions import weights
 from memorizz.memory_provider.postgresql._queries import LIVE, cached_by_shape, raw, selected, touched
 from memorizz.memory_provider.postgresql._search import BY_BITS, BY_BITS_OF_FEW, MOST_COMPARED, MOST_WORDS, Search, Way
 from memorizz.memory_provider.postgresql._steps import Query, Row
-from memorizz.memory_provider.postgresql._stores import Store
+from memorizz.memory_provider.postgresql._stores import SELECTED, Store
 
 
 class Tail(NamedTuple):
@@ -77,9 +77,14 @@ def statement(search: Search, store: Store, way: Way) -> Query:
 
 
 def hits(store: Store, search: Search, rows: list[Row], explain: bool) -> list[dict[str, Any]]:
-    """Return the documents of a search, with their score and, where a vector ranked, their distance."""
+    """Return the documents of a search, with their score and, where a vector ranked, their distance.
+
+    What scores too little comes from the server all the same: a way that found it has found enough.
+    """
     read = store.document_with_embedding if search.options.include_embedding else store.document
-    return [_hit(read(row), tail(row), explain) for row in rows]
+    found = [_hit(read(row), tail(row), explain) for row in rows]
+    least = search.options.min_score
+    return found if least is None else [hit for hit in found if hit["_score"] >= least]
 
 
 def _hit(document: dict[str, Any], found: Tail, explain: bool) -> dict[str, Any]:
@@ -115,13 +120,14 @@ def merged(search: Search, found: Sequence[tuple[Store, list[Row]]]) -> list[dic
 
 
 def seen(rows: list[Row]) -> int:
-    """Return what `accepted` asks for; there are rows unless nothing matched, or nothing that was accepted scored."""
+    """Return what `accepted` asks for; there are rows unless nothing was seen."""
     return tail(rows[0]).seen or 0 if rows else 0
 
 
 def _parameters(search: Search, store: Store) -> dict[str, Any]:
     parameters: dict[str, Any] = {**search.condition.parameters, "limit": search.limit}
-    parameters["min_score"] = search.options.min_score
+    if search.options.touch:
+        parameters["min_score"] = search.options.min_score
     if search.vector is not None:
         parameters |= {"vector": search.vector, "depth": search.depth, "wide": search.wide, "most": MOST_COMPARED}
         compared = store.schema.bits.get(store.name, BY_BITS)
@@ -147,25 +153,32 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
         **_distances(store),
     }
     counts = form.meaning and form.way in _TRUSTED
-    final = _RANKED_HITS if form.scored else _NEAREST_HITS
+    # There are hardly more rows that the index found than are wanted, so their columns come along.
+    whole = form.way is Way.INDEX and not form.scored
     pieces["rank"] = _RANK if form.words else sql.SQL("NULL::float8")
     pieces["found_distance"] = pieces["distance"] if form.meaning else sql.SQL("NULL::float8")
-    pieces["seen"] = sql.SQL(_SEEN[form.scored] if counts else "NULL::bigint")
-    # The best of too many are thrown away; what says that they were too many must not be.
-    pieces["or_too_many"] = sql.SQL(" OR {seen} > %(most)s" if form.way is Way.FEW else "").format(**pieces)
+    pieces["hit"] = sql.SQL("d" if whole else "near")
+    pieces["seen"] = sql.SQL(_SEEN[form.scored] if counts else "NULL::bigint").format(**pieces)
     pieces["not_too_many"] = sql.SQL(_NOT_TOO_MANY if form.way is Way.FEW else "")
+    pieces["carried"] = _carried(store, form) if whole else sql.SQL("d.id, d.seq")
     pieces["near"] = _near(form, pieces, store.index == "halfvec")
-    pieces["from_near"] = (_FROM_WHOLE_NEAR if form.way is Way.INDEX else _FROM_NEAR).format(**pieces)
+    pieces["from_near"] = (_FROM_WHOLE_NEAR if whole else _FROM_NEAR).format(**pieces)
     parts = [raw(text).format(**pieces) for text in _parts(form)]
-    select = final.format(**pieces)
+    select = (_RANKED_HITS if form.scored else _NEAREST_HITS).format(**pieces)
     if form.touch:
         parts.append(sql.SQL("hits AS MATERIALIZED ({})").format(select))
-        parts.append(touched(store, _TRUSTED[form.way] if counts else ""))
+        parts.append(touched(store, _TOUCHED + (_TRUSTED[form.way] if counts else "")))
         # A materialized part is read in the order in which it was made.
         select = sql.SQL("SELECT * FROM hits")
     if not parts:
         return select.as_bytes(None)
     return sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), select).as_bytes(None)
+
+
+def _carried(store: Store, form: _Form) -> sql.Composed:
+    """Return the columns that `selected` is made of."""
+    names = [*SELECTED, "seq", *([store.schema.vector_column] if form.include_embedding else [])]
+    return sql.SQL(", ").join(sql.Identifier("d", name) for name in names)
 
 
 def _near(form: _Form, pieces: Mapping[str, sql.Composable], halfvec: bool) -> sql.Composed:
@@ -240,10 +253,9 @@ _NEAR: Mapping[Way, LiteralString] = {
     SELECT d.id, d.seq, CASE WHEN seen <= %(most)s THEN {distance} END AS distance, seen FROM ({few}) AS d
     ORDER BY distance, d.seq LIMIT %(depth)s
 """,
-    # There are hardly more of them than are wanted, so their columns come along.
     Way.INDEX: """
     SELECT *, count(*) OVER () AS seen FROM (
-        SELECT d.*, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded} {by_index}
+        SELECT {carried}, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded} {by_index}
     ) AS probed ORDER BY distance, seq LIMIT %(depth)s
 """,
     Way.BITS: """
@@ -319,22 +331,22 @@ _RANKED = """ranked AS MATERIALIZED (
 )"""
 
 # How many rows the way has seen, by whether parts make the score; and what `accepted` says of it, of the part `hits`.
-_SEEN: Mapping[bool, LiteralString] = {False: "seen", True: "(SELECT max(seen) FROM near)"}
+_SEEN: Mapping[bool, LiteralString] = {False: "{hit}.seen", True: "coalesce((SELECT max(seen) FROM near), 0)"}
 _TRUSTED: Mapping[Way, LiteralString] = {
-    Way.FEW: "AND hits.seen <= %(most)s",
-    Way.INDEX: "AND hits.seen >= %(wide)s",
+    Way.FEW: " AND hits.seen <= %(most)s",
+    Way.INDEX: " AND hits.seen >= %(wide)s",
 }
-_NOT_TOO_MANY = "AND coalesce((SELECT max(seen) FROM near), 0) <= %(most)s"
+_TOUCHED: LiteralString = (
+    "AND (%(min_score)s::float8 IS NULL OR coalesce(hits.score, 1 - hits.distance) >= %(min_score)s)"
+)
+_NOT_TOO_MANY = f"AND {_SEEN[True]} <= %(most)s"
 _NEAREST_HITS = sql.SQL(
-    "SELECT {columns}, distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, {seen} AS seen "
-    "FROM {from_near} WHERE %(min_score)s::float8 IS NULL OR 1 - distance >= %(min_score)s{or_too_many} "
-    "ORDER BY distance, d.seq LIMIT %(limit)s"
+    "SELECT {columns}, {hit}.distance, NULL::float8 AS score, NULL::float8[] AS parts, {hit}.seq, {seen} AS seen "
+    "FROM {from_near} ORDER BY {hit}.distance, {hit}.seq LIMIT %(limit)s"
 )
 _FROM_NEAR = sql.SQL("({near}) AS near JOIN {table} AS d USING (id)")
 _FROM_WHOLE_NEAR = sql.SQL("({near}) AS d")
 _RANKED_HITS = sql.SQL(
     "SELECT {columns}, hit.distance, hit.score, hit.parts, hit.seq, {seen} AS seen "
-    "FROM ranked AS hit JOIN {table} AS d USING (id) "
-    "WHERE %(min_score)s::float8 IS NULL OR hit.score >= %(min_score)s{or_too_many} "
-    "ORDER BY hit.score DESC, hit.seq LIMIT %(limit)s"
+    "FROM ranked AS hit JOIN {table} AS d USING (id) ORDER BY hit.score DESC, hit.seq LIMIT %(limit)s"
 )

@@ -127,8 +127,7 @@ def _compare(store: Store, query: dict[str, Any], limit: int, kind: _Kind) -> Op
     if served.way is not Way.FEW:
         by_bits = _ranking.statement(search, store, Way.BITS)
         for compared, recalls in kind.by_bits.items():
-            few = {"by_bits": search.by_bits(compared)}
-            rows = yield from fetch(replace(by_bits, parameters={**by_bits.parameters, **few}))
+            rows = yield from fetch(replace(by_bits, parameters={**by_bits.parameters, "by_bits": compared}))
             recalls.append(_found(rows, truth))
 
 

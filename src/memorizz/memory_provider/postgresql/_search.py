@@ -143,22 +143,20 @@ def parse(store: Store, question: Question) -> Search:
 class Tried:
     """What searches under one filter have shown; forgotten after some, for rows come and go.
 
-    It spares round trips and decides nothing else: whatever a way brings must be accepted all the same.
+    It spares round trips: whatever a way brings must be accepted all the same.
     """
 
     __slots__ = ("_failures", "_searches", "ef_search")
 
     def __init__(self) -> None:
         self._searches = 0
-        # How many rows the index had to look at for enough of them to match.
+        # How many rows the index had to look at because too few of those before matched.
         self.ef_search = 0
         self._failures = {Way.FEW: 0, Way.INDEX: 0}
 
-    def note(self, way: Way, accepted: bool, ef_search: int) -> None:
+    def note(self, way: Way, accepted: bool) -> None:
         if way in self._failures:
             self._failures[way] = 0 if accepted else self._failures[way] + 1
-        if way is Way.INDEX and accepted:
-            self.ef_search = ef_search
 
     def end(self) -> None:
         """Count a search."""
@@ -184,7 +182,7 @@ def ways(search: Search, store: Store, tried: Tried) -> Sequence[Way]:
     """Decide how to serve a search: the ways to try, in order; the last one is always accepted."""
     if search.vector is None or search.options.exact:
         return (Way.EXACT,)
-    indexed = store.index != "none" and search.depth <= MAX_EF_SEARCH
+    indexed = store.index != "none" and search.wide <= MAX_EF_SEARCH
     if not search.filtered:
         return (Way.INDEX, Way.EXACT) if indexed else (Way.EXACT,)
     last = Way.BITS if store.name in store.schema.bits else Way.EXACT
