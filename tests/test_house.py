@@ -123,8 +123,19 @@ def test_the_leaves_need_nothing_but_each_other(package: str) -> None:
 
 @pytest.mark.parametrize(
     "room",
-    ["_steps", "_stores", "_conditions", "_queries", "_changes", "_search", "_ranking", "_writing", "_operations"],
-)
+    [
+        "_steps",
+        "_stores",
+        "_conditions",
+        "_queries",
+        "_changes",
+        "_search",
+        "_ranking",
+        "_serving",
+        "_writing",
+        "_operations",
+    ],
+)  # fmt: skip
 def test_what_is_said_once_knows_no_face(room: str) -> None:
     """The rooms below the faces need no face, no driver, no pool and no event loop."""
     module = f"{POSTGRESQL}.{room}"

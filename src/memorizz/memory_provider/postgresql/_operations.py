@@ -6,7 +6,7 @@ An operation knows the schema and its arguments; it yields steps and returns the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 from uuid import UUID
@@ -15,15 +15,16 @@ from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._agents import agent_document
 from memorizz.memory_provider._documents import batches, given_id
-from memorizz.memory_provider._questions import Options, Question, asked, checked_limit, components_asked, without_names
+from memorizz.memory_provider._questions import Options, asked, checked_limit, components_asked
 from memorizz.memory_provider.base import Document, Filter, Hits, Ranking, StoreName
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _changes as changes
 from memorizz.memory_provider.postgresql import _queries as queries
 from memorizz.memory_provider.postgresql import _ranking, _search
+from memorizz.memory_provider.postgresql import _serving as serving
 from memorizz.memory_provider.postgresql._embedding import Spool, embed
-from memorizz.memory_provider.postgresql._search import Search, Way
-from memorizz.memory_provider.postgresql._steps import Embed, Operation, Query, fetch, fetch_all
+from memorizz.memory_provider.postgresql._search import Way
+from memorizz.memory_provider.postgresql._steps import Operation, fetch, fetch_all
 from memorizz.memory_provider.postgresql._steps import Row as Record
 from memorizz.memory_provider.postgresql._stores import Row, Schema, Store
 from memorizz.memory_provider.postgresql._writing import upsert, write
@@ -125,79 +126,24 @@ def retrieve_by_query(
         statement = queries.matching(target, filter, include_embedding, search.limit, touch)
         rows = yield from fetch(statement)
         found = Hits(_documents(target, rows, include_embedding))
-        served = _Served(Way.EXACT, [Way.EXACT], statement, rows)
+        served = serving.Served(Way.EXACT, [Way.EXACT], statement, rows)
     else:
-        search = yield from _with_meaning(search, question, target)
+        search = yield from serving.with_meaning(search, question, target)
         if not search.ranked:
             return Hits()
-        served = (yield from ranked(search, [target]))[0]
+        served = (yield from serving.ranked(search, [target]))[0]
         found = Hits(_ranking.hits(target, search, served.rows, bool(explain)))
     if context:
         yield from _add_context(target, found, context)
     if explain:
-        found.explanation = _explanation(search, served)
+        found.explanation = serving.explanation(search, served)
         if explain == "plan":
             # What is run once more must not count once more.
             again = replace(search, options=replace(options, touch=False))
             plain = queries.matching(target, filter, include_embedding, search.limit)
             statement = _ranking.statement(again, target, served.way) if search.ranked else plain
-            found.explanation["plan"] = yield from _plan(statement, _search.settings(served.way, served.ef_search))
+            found.explanation["plan"] = yield from serving.plan(statement, served)
     return found
-
-
-def _with_meaning(search: Search, question: Question, target: Store) -> Operation[Search]:
-    """Add the vector of a question that is to be embedded; the names of speakers are cut out of it before."""
-    embedder = target.schema.embedder
-    if embedder is None or question.text is None or not question.text.strip():
-        return search
-    names: list[str] = []
-    if search.names:
-        rows = yield from fetch(queries.speakers(target, question.filter, search.names))
-        names = [row[0] for row in rows]
-    vectors = yield Embed([without_names(question.text, names)], "query", embedder)
-    return replace(search, vector=target.vector(vectors[0]), names=names, names_cut=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Served:
-    """How a search was served in one store: the way that was accepted, all that were tried, and what it brought."""
-
-    way: Way
-    tried: Sequence[Way]
-    statement: Query
-    rows: list[Record]
-    ef_search: int = 0
-
-
-def ranked(search: Search, stores: Sequence[Store]) -> Operation[list[_Served]]:
-    """Search in some stores, each by the first way whose answer can be trusted; a round trip for each attempt."""
-    tried = {store: _search.tried(search, store) for store in stores}
-    left = {store: [*_search.ways(search, store, tried[store])] for store in stores}
-    ef_search = {store: search.options.ef_search or max(search.ef_search, tried[store].ef_search) for store in stores}
-    taken: dict[Store, list[Way]] = {store: [] for store in stores}
-    served: dict[Store, _Served] = {}
-    while len(served) < len(stores):
-        asked = {store: _ranking.statement(search, store, left[store][0]) for store in stores if store not in served}
-        # What is set holds for all of them: the index looks at as many rows as any of them needs.
-        most = max((ef_search[store] for store in asked if left[store][0] is Way.INDEX), default=0)
-        needed: dict[str, str] = {}
-        for store in asked:
-            needed |= _search.settings(left[store][0], most)
-        batch = [queries.set_locally(needed), *asked.values()]
-        results = (yield from fetch_all(batch, queries.reset(needed)))[1:]
-        for (store, statement), rows in zip(asked.items(), results, strict=True):
-            way, seen = left[store][0], _ranking.seen(rows)
-            taken[store].append(way)
-            if _search.accepted(way, search, seen):
-                tried[store].note(way, True)
-                tried[store].end()
-                served[store] = _Served(way, taken[store], statement, rows, most)
-            elif way is Way.INDEX and taken[store].count(way) == 1 and (more := _search.wider(search, most, seen)):
-                ef_search[store] = tried[store].ef_search = more
-            else:
-                tried[store].note(way, False)
-                left[store].pop(0)
-    return [served[store] for store in stores]
 
 
 def _add_context(target: Store, found: Hits, turns: int) -> Operation[None]:
@@ -210,29 +156,6 @@ def _add_context(target: Store, found: Hits, turns: int) -> Operation[None]:
             around[row[-2]]["before" if row[-1] < 0 else "after"].append(target.document(row))
     for hit in found:
         hit["_context"] = around[_values.id_key(hit["id"])]
-
-
-def _explanation(search: Search, served: _Served) -> dict[str, Any]:
-    """Return how a search was served, for a person to read."""
-    return {
-        "route": served.way.name.lower(),
-        "why": served.way.value if search.ranked else "nothing ranks: read what matches, the oldest first",
-        "tried": [way.name.lower() for way in served.tried],
-        "matching": _ranking.seen(served.rows) if served.way is Way.FEW else None,
-        "ef_search": served.ef_search if served.way is Way.INDEX else None,
-        "statement": served.statement.sql.decode(),
-        "parameters": {
-            name: f"<{search.dimensions} numbers>" if name == "vector" else value
-            for name, value in served.statement.parameters.items()
-        },
-    }
-
-
-def _plan(statement: Query, settings: Mapping[str, str]) -> Operation[Any]:
-    """Return what PostgreSQL's EXPLAIN says of a statement, which it runs."""
-    plan = replace(statement, sql=queries.explained(statement.sql))
-    results = yield from fetch_all([queries.set_locally(settings), plan], queries.reset(settings))
-    return results[-1][0][0]
 
 
 def retrieve_memory_components_by_query(
@@ -250,10 +173,10 @@ def retrieve_memory_components_by_query(
     if search.limit == 0:
         return []
     conversations = schema.store(MemoryType.CONVERSATION_MEMORY)
-    search = yield from _with_meaning(search, question, conversations if conversations in stores else stores[0])
+    search = yield from serving.with_meaning(search, question, conversations if conversations in stores else stores[0])
     if not search.ranked:
         return []
-    served = yield from ranked(search, stores)
+    served = yield from serving.ranked(search, stores)
     return _ranking.merged(search, [(store, each.rows) for store, each in zip(stores, served, strict=True)])
 
 

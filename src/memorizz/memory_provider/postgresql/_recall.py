@@ -16,8 +16,8 @@ from memorizz.memory_provider.postgresql import _changes as changes
 from memorizz.memory_provider.postgresql import _queries as queries
 from memorizz.memory_provider.postgresql import _ranking, _search
 from memorizz.memory_provider.postgresql._errors import lacks_right
-from memorizz.memory_provider.postgresql._operations import ranked
 from memorizz.memory_provider.postgresql._search import BY_BITS, ENOUGH_BITS, LEAST_BITS, Way
+from memorizz.memory_provider.postgresql._serving import ranked
 from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch
 from memorizz.memory_provider.postgresql._stores import Schema, Store, from_binary
 
