@@ -21,9 +21,8 @@ from memorizz.memory_provider.postgresql._serving import ranked
 from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch
 from memorizz.memory_provider.postgresql._stores import Schema, Store, from_binary
 
-# How many of the best by their bits are compared when it is measured what they keep. Twice as many are taken as were
-# enough, for a sample errs, and some memories are harder than others.
-_BY_BITS = (BY_BITS // 8, BY_BITS // 4, BY_BITS // 2, BY_BITS)
+# How many of the best by their bits are compared when it is measured what they keep.
+_BY_BITS = (BY_BITS // 4, BY_BITS // 2, BY_BITS)
 # It tells something where this many times more rows are ranked by them than are compared.
 _TELLING = 25
 # From here on comparing every row is slower than the index by more than a person would accept.
@@ -100,14 +99,12 @@ def measure_recall(
 
 
 def _kept(kinds: Sequence[_Kind]) -> tuple[float | None, int]:
-    """Return what the bits keep in the kind of search where that is least, and how many are to be compared for it."""
-    kept: float | None = None
-    for compared in _BY_BITS:
-        found = [mean(recalls) for kind in kinds if (recalls := kind.by_bits[compared])]
-        kept = min(found, default=None)
-        if kept is not None and kept >= ENOUGH_BITS:
-            return kept, min(2 * compared, BY_BITS)
-    return kept, BY_BITS
+    """Return what the bits keep in the kind of search where that is least, and how many are to be compared for it.
+
+    As few as found all that the most find, whatever was asked: the mean would hide the memories that are harder.
+    """
+    kept = min((mean(recalls) for kind in kinds if (recalls := kind.by_bits[BY_BITS])), default=None)
+    return kept, next(n for n in _BY_BITS if all(kind.by_bits[n] == kind.by_bits[BY_BITS] for kind in kinds))
 
 
 def _compare(store: Store, query: dict[str, Any], limit: int, kind: _Kind) -> Operation[None]:

@@ -229,7 +229,7 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
         of another one. The report holds, for either, the recall (the share of the true `limit` nearest that was found),
         the routes taken and the median times in ms; whether the bits of the vectors keep enough to be used from now on
         (0.99), and how many of the best by them are then compared, which is noted in the schema; and advice. Each
-        document takes two exact searches and up to eight by bits.
+        document takes two exact searches and up to six by bits.
         """
         report, self._schema = self.run(_recall.measure_recall, memory_store_type, sample, limit)
         return report
