@@ -71,8 +71,10 @@ def measure_recall(
         yield from _compare(store, {"embedding": vector}, limit, everywhere)
         # What one memory is asked about another one's subject is what an index under a filter is worst at.
         if memories:
-            memory = memories[(place + (memories[place % len(memories)] == own)) % len(memories)]
-            yield from _compare(store, {"embedding": vector, "memory_id": memory}, limit, elsewhere)
+            others = [each for each in memories if each != own] or memories
+            yield from _compare(
+                store, {"embedding": vector, "memory_id": others[place % len(others)]}, limit, elsewhere
+            )
     kept, compared = _kept((everywhere, elsewhere))
     # Of few rows nearly all are compared whatever their bits say.
     telling = rows >= _TELLING * compared
