@@ -18,7 +18,7 @@ from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql._search import (
-    MOST_COMPARED,
+    MOST,
     Search,
     Tried,
     Way,
@@ -32,7 +32,7 @@ from memorizz.memory_provider.postgresql._search import (
 from memorizz.memory_provider.postgresql._steps import Batch, Query
 from memorizz.memory_provider.postgresql._stores import SELECTED, Schema, Store
 
-FEW, INDEX, BITS, EXACT = Way.FEW, Way.INDEX, Way.BITS, Way.EXACT
+FEW, SOME, INDEX, BITS, EXACT = Way
 LONG, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
 VECTOR = {"embedding": [1.0, 0.0, 0.0, 0.0]}
 WORDS = {"$text": {"$search": "tea with Ada"}}
@@ -73,27 +73,27 @@ def search(query: Any, limit: int = 10, schema: Schema = HNSW, store: MemoryType
         # Bits are for filters.
         (VECTOR, 10, GOOD_BITS, {}, [INDEX, EXACT]),
         (VECTOR, 10, BITS_ALONE, {}, [EXACT]),
-        # With a filter: few rows first.
-        (VECTOR | FILTER, 10, HNSW, {}, [FEW, INDEX, EXACT]),
-        (VECTOR | FILTER, 10, HALFVEC, {}, [FEW, INDEX, EXACT]),
+        # With a filter: few rows first, unless more than their distance is wanted of them.
+        (VECTOR | FILTER, 10, HNSW, {}, [FEW, SOME, INDEX, EXACT]),
+        (VECTOR | FILTER, 10, HALFVEC, {}, [FEW, SOME, INDEX, EXACT]),
         # Some more than are wanted must match, and the index brings 1,000 at most.
-        (VECTOR | FILTER, 800, HNSW, {}, [FEW, INDEX, EXACT]),
-        (VECTOR | FILTER, 801, HNSW, {}, [FEW, EXACT]),
-        (VECTOR | FILTER, 1001, HNSW, {}, [FEW, EXACT]),
-        (VECTOR | FILTER, 10, NO_INDEX, {}, [FEW, EXACT]),
-        (VECTOR | FILTER, 10, DROPPED, {}, [FEW, EXACT]),
-        (VECTOR | FILTER, 10, OF_ITS_OWN, {}, [FEW, INDEX, EXACT]),
-        (VECTOR | FILTER, 10, GOOD_BITS, {}, [FEW, INDEX, BITS]),
-        (VECTOR | FILTER, 1001, GOOD_BITS, {}, [FEW, BITS]),
-        (VECTOR | FILTER, 10, BITS_ALONE, {}, [FEW, BITS]),
-        (VECTOR | FILTER, 10, BITS_ELSEWHERE, {}, [FEW, INDEX, EXACT]),
+        (VECTOR | FILTER, 800, HNSW, {}, [FEW, SOME, INDEX, EXACT]),
+        (VECTOR | FILTER, 801, HNSW, {}, [FEW, SOME, EXACT]),
+        (VECTOR | FILTER, 1001, HNSW, {}, [FEW, SOME, EXACT]),
+        (VECTOR | FILTER, 10, NO_INDEX, {}, [FEW, SOME, EXACT]),
+        (VECTOR | FILTER, 10, DROPPED, {}, [FEW, SOME, EXACT]),
+        (VECTOR | FILTER, 10, OF_ITS_OWN, {}, [FEW, SOME, INDEX, EXACT]),
+        (VECTOR | FILTER, 10, GOOD_BITS, {}, [FEW, SOME, INDEX, BITS]),
+        (VECTOR | FILTER, 1001, GOOD_BITS, {}, [FEW, SOME, BITS]),
+        (VECTOR | FILTER, 10, BITS_ALONE, {}, [FEW, SOME, BITS]),
+        (VECTOR | FILTER, 10, BITS_ELSEWHERE, {}, [FEW, SOME, INDEX, EXACT]),
         # With words, five times as many are wanted of the nearest.
         (VECTOR | WORDS, 10, HNSW, {}, [INDEX, EXACT]),
         (VECTOR | WORDS, 200, HNSW, {}, [INDEX, EXACT]),
         (VECTOR | WORDS, 201, HNSW, {}, [EXACT]),
-        (VECTOR | WORDS | FILTER, 160, HNSW, {}, [FEW, INDEX, EXACT]),
-        (VECTOR | WORDS | FILTER, 161, HNSW, {}, [FEW, EXACT]),
-        (VECTOR | WORDS | FILTER, 201, GOOD_BITS, {}, [FEW, BITS]),
+        (VECTOR | WORDS | FILTER, 160, HNSW, {}, [SOME, INDEX, EXACT]),
+        (VECTOR | WORDS | FILTER, 161, HNSW, {}, [SOME, EXACT]),
+        (VECTOR | WORDS | FILTER, 201, GOOD_BITS, {}, [SOME, BITS]),
         # As with any other part of the score.
         (VECTOR, 201, HNSW, {"ranking": Ranking(recency=0.1)}, [EXACT]),
         (VECTOR, 201, HNSW, {"ranking": Ranking(importance=0.1)}, [EXACT]),
@@ -105,7 +105,7 @@ def search(query: Any, limit: int = 10, schema: Schema = HNSW, store: MemoryType
         (VECTOR | WORDS | FILTER, 10, HNSW, {"exact": True, "ef_search": 40}, [EXACT]),
         # How it is read, and how far the index looks, change nothing.
         (VECTOR, 10, HNSW, {"ef_search": 1}, [INDEX, EXACT]),
-        (VECTOR | FILTER, 10, HNSW, {"touch": True, "min_score": 0.5}, [FEW, INDEX, EXACT]),
+        (VECTOR | FILTER, 10, HNSW, {"touch": True, "min_score": 0.5}, [FEW, SOME, INDEX, EXACT]),
     ],
 )
 def test_which_ways_are_tried(
@@ -122,15 +122,17 @@ def test_the_last_way_is_always_accepted(query: Any, schema: Schema, limit: int)
     """A search ends with an answer, whatever was seen."""
     asked = search(query, limit, schema)
     last = ways(asked, schema.store(LONG), Tried())[-1]
-    assert all(accepted(last, asked, seen) for seen in (0, 1, MOST_COMPARED + 1))
+    assert all(accepted(last, asked, seen) for seen in (0, 1, 1_000_000))
 
 
 @pytest.mark.parametrize(
     ("way", "query", "limit", "seen", "expected"),
     [
         (FEW, VECTOR | FILTER, 10, 0, True),
-        (FEW, VECTOR | FILTER, 10, MOST_COMPARED, True),
-        (FEW, VECTOR | FILTER, 10, MOST_COMPARED + 1, False),
+        (FEW, VECTOR | FILTER, 10, MOST[FEW], True),
+        (FEW, VECTOR | FILTER, 10, MOST[FEW] + 1, False),
+        (SOME, VECTOR | FILTER, 10, MOST[SOME], True),
+        (SOME, VECTOR | FILTER, 10, MOST[SOME] + 1, False),
         # As many as are wanted were near: nothing was lost. Under a filter some more must be.
         (INDEX, VECTOR, 10, 10, True),
         (INDEX, VECTOR, 10, 9, False),
@@ -231,6 +233,7 @@ PLANNED = {"jit": "off", "plan_cache_mode": "force_custom_plan"}
     ("way", "expected"),
     [
         (FEW, PLANNED),
+        (SOME, PLANNED),
         (INDEX, PLANNED | {"hnsw.ef_search": "123", "hnsw.iterative_scan": "off", "enable_sort": "off"}),
         (BITS, PLANNED),
         (EXACT, PLANNED),
@@ -259,10 +262,11 @@ def test_each_way_is_one_round_trip(words: Any, touch: bool) -> None:
     operation = operations.retrieve_by_query(schema, VECTOR | FILTER | words, LONG, 10, touch=touch, explain=True)
     step = next(operation)
     sent = [queries_of(step)]
-    # More than were compared match; and of those near the query too few.
-    sent.append(queries_of(operation.send([[], seen(MOST_COMPARED + 1)])))
-    sent.append(queries_of(operation.send([[], seen(1)])))
-    for way, queries in zip((FEW, INDEX, EXACT), sent, strict=True):
+    expected = [*ways(asked, schema.store(LONG), Tried())]
+    # More than are compared match; and of those near the query too few.
+    for way in expected[:-1]:
+        sent.append(queries_of(operation.send([[], seen(MOST[way] + 1 if way in MOST else 1)])))
+    for way, queries in zip(expected, sent, strict=True):
         *before, statement = queries
         assert [dict(query.parameters) for query in before] == [settings(way, asked.ef_search)]
         # It is planned for its own values, and what is touched must not be counted twice.
@@ -271,7 +275,7 @@ def test_each_way_is_one_round_trip(words: Any, touch: bool) -> None:
     with pytest.raises(StopIteration) as end:
         operation.send([[], []])
     assert end.value.value == []
-    assert end.value.value.explanation["tried"] == ["few", "index", "exact"]
+    assert end.value.value.explanation["tried"] == [way.name.lower() for way in expected]
 
 
 def test_what_is_accepted_ends_the_search() -> None:
@@ -279,7 +283,7 @@ def test_what_is_accepted_ends_the_search() -> None:
     operation = operations.retrieve_by_query(HNSW, VECTOR | FILTER, LONG, 10)
     next(operation)
     with pytest.raises(StopIteration):
-        operation.send([[], seen(MOST_COMPARED)])
+        operation.send([[], seen(MOST[FEW])])
 
 
 def test_the_index_is_asked_once_more_where_too_few_match() -> None:
@@ -291,13 +295,14 @@ def test_the_index_is_asked_once_more_where_too_few_match() -> None:
         return operation, dict(next(operation).queries[0].parameters)
 
     operation, _ = first(VECTOR | FILTER)
-    operation.send([[], seen(MOST_COMPARED + 1)])
+    operation.send([[], seen(MOST[FEW] + 1)])
+    operation.send([[], seen(MOST[SOME] + 1)])
     again = operation.send([[], seen(10)])
     assert dict(again.queries[0].parameters) == settings(INDEX, 156)
     with pytest.raises(StopIteration) as end:
         operation.send([[], seen(12)])
     explanation = end.value.value.explanation
-    assert (explanation["tried"], explanation["ef_search"]) == (["few", "index", "index"], 156)
+    assert (explanation["tried"], explanation["ef_search"]) == (["few", "some", "index", "index"], 156)
     assert first(VECTOR | FILTER)[1] == settings(INDEX, 156)
     operation, _ = first(VECTOR | FILTER)
     # Once, whatever it brings.
@@ -332,15 +337,16 @@ def known(*noted: tuple[Way, bool]) -> Tried:
 @pytest.mark.parametrize(
     ("noted", "expected"),
     [
-        ([], [FEW, INDEX, EXACT]),
-        ([(FEW, True), (INDEX, True), (EXACT, True)], [FEW, INDEX, EXACT]),
+        ([], [FEW, SOME, INDEX, EXACT]),
+        ([(FEW, True), (INDEX, True), (EXACT, True)], [FEW, SOME, INDEX, EXACT]),
         # Too many rows stay too many.
-        ([(FEW, False)], [INDEX, EXACT]),
+        ([(FEW, False)], [SOME, INDEX, EXACT]),
+        ([(FEW, False), (SOME, False)], [INDEX, EXACT]),
         # The next query may lie nearer to what matches.
-        ([(INDEX, False)] * 2, [FEW, INDEX, EXACT]),
-        ([(INDEX, False)] * 3, [FEW, EXACT]),
-        ([(INDEX, False)] * 2 + [(INDEX, True), (INDEX, False)], [FEW, INDEX, EXACT]),
-        ([(FEW, False)] + [(INDEX, False)] * 3, [EXACT]),
+        ([(INDEX, False)] * 2, [FEW, SOME, INDEX, EXACT]),
+        ([(INDEX, False)] * 3, [FEW, SOME, EXACT]),
+        ([(INDEX, False)] * 2 + [(INDEX, True), (INDEX, False)], [FEW, SOME, INDEX, EXACT]),
+        ([(FEW, False), (SOME, False)] + [(INDEX, False)] * 3, [EXACT]),
     ],
 )
 def test_what_was_tried_in_vain_is_left_out(noted: Any, expected: list[Way]) -> None:

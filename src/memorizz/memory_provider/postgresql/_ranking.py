@@ -1,6 +1,6 @@
 """The SQL of a search.
 
-Where the distance alone ranks, it is one SELECT from `near`; where more makes the score, from parts (WITH):
+Where the distance alone ranks, it is one SELECT from the nearest rows; where more makes the score, from parts (WITH):
 
     near            the nearest `depth` rows, with their exact distance and what `accepted` asks for (seen)
     said            the best `depth` rows by words
@@ -20,7 +20,7 @@ from psycopg import sql
 
 from memorizz.memory_provider._questions import weights
 from memorizz.memory_provider.postgresql._queries import LIVE, cached_by_shape, raw, selected, touched
-from memorizz.memory_provider.postgresql._search import BY_BITS, BY_BITS_OF_FEW, MOST_COMPARED, MOST_WORDS, Search, Way
+from memorizz.memory_provider.postgresql._search import BY_BITS, BY_BITS_OF_SOME, MOST, MOST_WORDS, Search, Way
 from memorizz.memory_provider.postgresql._steps import Query, Row
 from memorizz.memory_provider.postgresql._stores import SELECTED, Store
 
@@ -71,7 +71,7 @@ def statement(search: Search, store: Store, way: Way) -> Query:
     # What is touched is not to be counted twice.
     return Query(
         _statement(store, form, search.condition.sql),
-        _parameters(search, store),
+        _parameters(search, store, way),
         repeatable=not options.touch,
     )
 
@@ -124,14 +124,19 @@ def seen(rows: list[Row]) -> int:
     return tail(rows[0]).seen or 0 if rows else 0
 
 
-def _parameters(search: Search, store: Store) -> dict[str, Any]:
+def _parameters(search: Search, store: Store, way: Way) -> dict[str, Any]:
     parameters: dict[str, Any] = {**search.condition.parameters, "limit": search.limit}
     if search.options.touch:
         parameters["min_score"] = search.options.min_score
     if search.vector is not None:
-        parameters |= {"vector": search.vector, "depth": search.depth, "wide": search.wide, "most": MOST_COMPARED}
-        compared = store.schema.bits.get(store.name, BY_BITS)
-        parameters |= {"by_bits": search.by_bits(compared), "by_bits_of_few": search.by_bits(BY_BITS_OF_FEW)}
+        compared = BY_BITS_OF_SOME if way is Way.SOME else store.schema.bits.get(store.name, BY_BITS)
+        parameters |= {
+            "vector": search.vector,
+            "depth": search.depth,
+            "wide": search.wide,
+            "by_bits": search.by_bits(compared),
+            "most": MOST.get(way),
+        }
     if search.words is not None:
         parameters |= {"question": search.words, "most_words": MOST_WORDS, "depth": search.depth}
         parameters["config"] = store.schema.text_search_config
@@ -150,24 +155,27 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
         "table": store.table,
         "columns": selected(store, form.include_embedding),
         "where": sql.SQL("{} AND {}").format(LIVE, raw(where)),
+        "unscored": _UNSCORED,
         **_distances(store),
     }
-    counts = form.meaning and form.way in _TRUSTED
-    # There are hardly more rows that the index found than are wanted, so their columns come along.
-    whole = form.way is Way.INDEX and not form.scored
+    # Rows that are hardly more than are wanted come along whole.
+    whole = form.way in _WHOLE and not form.scored
+    pieces["carried"] = _carried(store, form.way, whole)
+    pieces["by_index"] = sql.SQL(_BY_INDEX_IN_HALFVEC if store.index == "halfvec" else _BY_INDEX).format(**pieces)
+    pieces["matching"] = sql.SQL(_MATCHING).format(**pieces)
+    pieces["found"] = sql.SQL(_FOUND).format(**pieces)
+    pieces["the_best_by_bits"] = sql.SQL(_THE_BEST_BY_BITS if form.bits else "").format(**pieces)
     pieces["rank"] = _RANK if form.words else sql.SQL("NULL::float8")
     pieces["found_distance"] = pieces["distance"] if form.meaning else sql.SQL("NULL::float8")
-    pieces["hit"] = sql.SQL("d" if whole else "near")
-    pieces["seen"] = sql.SQL(_SEEN[form.scored] if counts else "NULL::bigint").format(**pieces)
-    pieces["not_too_many"] = sql.SQL(_NOT_TOO_MANY if form.way is Way.FEW else "")
-    pieces["carried"] = _carried(store, form) if whole else sql.SQL("d.id, d.seq")
-    pieces["near"] = _near(form, pieces, store.index == "halfvec")
-    pieces["from_near"] = (_FROM_WHOLE_NEAR if whole else _FROM_NEAR).format(**pieces)
+    pieces["not_too_many"] = sql.SQL(_NOT_TOO_MANY if form.way is Way.SOME else "")
+    seen = _SEEN if form.scored else "near.seen"
+    pieces["seen"] = sql.SQL(seen if form.meaning and form.way in _TRUSTED else "NULL::bigint")
+    pieces["near"] = sql.SQL(_NEAR.get(form.way, "")).format(**pieces)
     parts = [raw(text).format(**pieces) for text in _parts(form)]
-    select = (_RANKED_HITS if form.scored else _NEAREST_HITS).format(**pieces)
+    select = (_RANKED_HITS if form.scored else _WHOLE[form.way] if whole else _NEAREST_HITS).format(**pieces)
     if form.touch:
         parts.append(sql.SQL("hits AS MATERIALIZED ({})").format(select))
-        parts.append(touched(store, _TOUCHED + (_TRUSTED[form.way] if counts else "")))
+        parts.append(touched(store, _TOUCHED + (_TRUSTED.get(form.way, "") if form.meaning else "")))
         # A materialized part is read in the order in which it was made.
         select = sql.SQL("SELECT * FROM hits")
     if not parts:
@@ -175,19 +183,12 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
     return sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), select).as_bytes(None)
 
 
-def _carried(store: Store, form: _Form) -> sql.Composed:
-    """Return the columns that `selected` is made of."""
-    names = [*SELECTED, "seq", *([store.schema.vector_column] if form.include_embedding else [])]
+def _carried(store: Store, way: Way, whole: bool) -> sql.Composed:
+    """Return the columns that `selected` is made of or those that find them again, and what is compared."""
+    names = [*(SELECTED if whole else ["id"]), "seq", store.schema.vector_column]
+    if way is Way.SOME:
+        names.append(store.schema.bits_column)
     return sql.SQL(", ").join(sql.Identifier("d", name) for name in names)
-
-
-def _near(form: _Form, pieces: Mapping[str, sql.Composable], halfvec: bool) -> sql.Composed:
-    """Return the SELECT of the nearest rows."""
-    few = sql.SQL(_FEW).format(**pieces)
-    if form.bits:
-        few = sql.SQL(_FEW_BY_BITS).format(few=few, **pieces)
-    by_index = sql.SQL(_BY_INDEX_IN_HALFVEC if halfvec else _BY_INDEX).format(**pieces)
-    return sql.SQL(_NEAR[form.way]).format(few=few, by_index=by_index, **pieces)
 
 
 def _parts(form: _Form) -> list[str]:
@@ -215,7 +216,6 @@ def _distances(store: Store) -> Mapping[str, sql.Composable]:
     normalize = sql.Identifier(space, "l2_normalize")
     return {
         "column": column,
-        "bits": sql.Identifier("d", schema.bits_column),
         "embedded": sql.SQL("{} IS NOT NULL").format(column),
         "distance": sql.SQL("({} {} {})").format(column, nearer, vector),
         # A row that was written by other hands may lack its bits.
@@ -247,16 +247,23 @@ _ASKED = """asked AS MATERIALIZED (
 # Without regard to length: normalising by it buries the short turns of a conversation.
 _RANK = sql.SQL("ts_rank(d.words, (SELECT words FROM asked), 0)")
 
+# The rows that match; nothing more is read once it is seen that there are too many.
+_MATCHING: LiteralString = "(SELECT {carried} FROM {table} AS d WHERE {where} AND {embedded} LIMIT %(most)s + 1)"
+# Those near the query.
+_FOUND: LiteralString = (
+    "(SELECT {carried}, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded} {by_index})"
+)
+_BY_INDEX: LiteralString = "ORDER BY {distance} LIMIT %(wide)s"
+# The index ranks in half precision; twice as many are taken from it and compared exactly.
+_BY_INDEX_IN_HALFVEC: LiteralString = "ORDER BY {half_distance} LIMIT %(wide)s * 2"
 _NEAR: Mapping[Way, LiteralString] = {
-    # Nothing more is read once it is seen that there are too many.
-    Way.FEW: """
-    SELECT d.id, d.seq, CASE WHEN seen <= %(most)s THEN {distance} END AS distance, seen FROM ({few}) AS d
-    ORDER BY distance, d.seq LIMIT %(depth)s
+    Way.SOME: """
+    SELECT d.id, d.seq, CASE WHEN seen <= %(most)s THEN {distance} END AS distance, seen FROM (
+        SELECT *, count(*) OVER () AS seen FROM {matching} AS d {the_best_by_bits}
+    ) AS d ORDER BY distance, d.seq LIMIT %(depth)s
 """,
     Way.INDEX: """
-    SELECT *, count(*) OVER () AS seen FROM (
-        SELECT {carried}, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded} {by_index}
-    ) AS probed ORDER BY distance, seq LIMIT %(depth)s
+    SELECT d.id, d.seq, d.distance, count(*) OVER () AS seen FROM {found} AS d ORDER BY distance, d.seq LIMIT %(depth)s
 """,
     Way.BITS: """
     SELECT d.id, d.seq, {distance} AS distance FROM (
@@ -271,17 +278,10 @@ _NEAR: Mapping[Way, LiteralString] = {
     ) AS d ORDER BY distance, seq LIMIT %(depth)s
 """,
 }
-_FEW = """
-        SELECT *, count(*) OVER () AS seen FROM (
-            SELECT d.id, d.seq, {column}, {bits} FROM {table} AS d WHERE {where} AND {embedded} LIMIT %(most)s + 1
-        ) AS d"""
 # Reading the vectors is what takes the time, and the bits say which of them can be left.
-_FEW_BY_BITS = """
-        SELECT * FROM ({few}) AS d
-        ORDER BY CASE WHEN seen <= %(most)s THEN {bits_distance} END LIMIT %(by_bits_of_few)s"""
-_BY_INDEX = "ORDER BY {distance} LIMIT %(wide)s"
-# The index ranks in half precision; twice as many are taken from it and compared exactly.
-_BY_INDEX_IN_HALFVEC = "ORDER BY {half_distance} LIMIT %(wide)s * 2"
+_THE_BEST_BY_BITS: LiteralString = (
+    "ORDER BY CASE WHEN count(*) OVER () <= %(most)s THEN {bits_distance} END LIMIT %(by_bits)s"
+)
 _SAID = """said AS MATERIALIZED (
     SELECT d.id FROM {table} AS d WHERE {where} AND d.words @@ (SELECT words FROM asked) {not_too_many}
     ORDER BY {rank} DESC, d.seq LIMIT %(depth)s
@@ -330,22 +330,33 @@ _RANKED = """ranked AS MATERIALIZED (
     ) AS each
 )"""
 
-# How many rows the way has seen, by whether parts make the score; and what `accepted` says of it, of the part `hits`.
-_SEEN: Mapping[bool, LiteralString] = {False: "{hit}.seen", True: "coalesce((SELECT max(seen) FROM near), 0)"}
+# How many rows the way has seen, and what `accepted` says of it, of the part `hits`.
+_SEEN: LiteralString = "coalesce((SELECT max(seen) FROM near), 0)"
 _TRUSTED: Mapping[Way, LiteralString] = {
     Way.FEW: " AND hits.seen <= %(most)s",
+    Way.SOME: " AND hits.seen <= %(most)s",
     Way.INDEX: " AND hits.seen >= %(wide)s",
 }
 _TOUCHED: LiteralString = (
     "AND (%(min_score)s::float8 IS NULL OR coalesce(hits.score, 1 - hits.distance) >= %(min_score)s)"
 )
-_NOT_TOO_MANY = f"AND {_SEEN[True]} <= %(most)s"
+_NOT_TOO_MANY: LiteralString = f"AND {_SEEN} <= %(most)s"
+# To plan a join with the row's own table, and a level more, takes longer than comparing some ten rows does.
+_WHOLE: Mapping[Way, sql.SQL] = {
+    Way.FEW: sql.SQL(
+        "SELECT {columns}, CASE WHEN count(*) OVER () <= %(most)s THEN {distance} END AS distance, {unscored}, d.seq, "
+        "count(*) OVER () AS seen FROM {matching} AS d ORDER BY distance, d.seq LIMIT %(limit)s"
+    ),
+    Way.INDEX: sql.SQL(
+        "SELECT {columns}, d.distance, {unscored}, d.seq, count(*) OVER () AS seen "
+        "FROM {found} AS d ORDER BY distance, d.seq LIMIT %(limit)s"
+    ),
+}
+_UNSCORED = sql.SQL("NULL::float8 AS score, NULL::float8[] AS parts")
 _NEAREST_HITS = sql.SQL(
-    "SELECT {columns}, {hit}.distance, NULL::float8 AS score, NULL::float8[] AS parts, {hit}.seq, {seen} AS seen "
-    "FROM {from_near} ORDER BY {hit}.distance, {hit}.seq LIMIT %(limit)s"
+    "SELECT {columns}, near.distance, {unscored}, near.seq, {seen} AS seen "
+    "FROM ({near}) AS near JOIN {table} AS d USING (id) ORDER BY near.distance, near.seq LIMIT %(limit)s"
 )
-_FROM_NEAR = sql.SQL("({near}) AS near JOIN {table} AS d USING (id)")
-_FROM_WHOLE_NEAR = sql.SQL("({near}) AS d")
 _RANKED_HITS = sql.SQL(
     "SELECT {columns}, hit.distance, hit.score, hit.parts, hit.seq, {seen} AS seen "
     "FROM ranked AS hit JOIN {table} AS d USING (id) ORDER BY hit.score DESC, hit.seq LIMIT %(limit)s"

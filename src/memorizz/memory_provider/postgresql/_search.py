@@ -3,8 +3,9 @@
 pgvector's HNSW index filters after it has searched: under a filter that few rows near the query pass, it silently
 returns too few. So a way is tried, and what it brings is accepted only where it cannot have lost a row:
 
-FEW     A filter: read the matching rows, at most MOST_COMPARED of them, and compare each, or the best of them by their
-        bits as in BITS. Accepted when there were no more.
+FEW     A filter: read the matching rows, whole, and compare each. Accepted when there were no more than MOST says.
+SOME    The same of some more rows, of which only what is compared is read at first: their vectors, or the vectors of
+        the best by their bits as in BITS.
 INDEX   Search the index for the nearest rows and keep those that match. Accepted when some more match than are wanted:
         the nearest rows of the store hold the nearest matching ones, if enough of them match. Where too few do, their
         share says how many the index must look at, and it is asked once more if that is not too many.
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from memorizz.memory_provider._questions import MAX_EF_SEARCH, Options, Question
@@ -32,8 +33,6 @@ from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.postgresql._conditions import Condition, condition
 from memorizz.memory_provider.postgresql._stores import Store, Vector
 
-# FEW compares at most this many rows; comparing them costs about what searching the index under a filter costs.
-MOST_COMPARED = 1000
 # ef_search: at least this, or the index loses more than one in a hundred of the nearest.
 _EF_SEARCH = 100
 # Under a filter, at most so many because too few matched: more cost about what the next way does.
@@ -48,8 +47,8 @@ LEAST_BITS = 128
 # How many of the best by their bits are compared: at most so many, fewer where so few were measured to be enough, and
 # ten times what is wanted in any case.
 BY_BITS = 800
-# The same of the rows that FEW reads, where the bits serve.
-BY_BITS_OF_FEW = 200
+# The same of the rows that SOME reads, where the bits serve.
+BY_BITS_OF_SOME = 200
 # How many of each side, nearest and best by words, are scored in full: at least this, or five times the limit.
 _DEPTH = 50
 # How many words of a question are searched for: ranking takes time for each of them in each row that has one, up to a
@@ -66,12 +65,18 @@ class Way(Enum):
     """A way to serve a search; the value says why it is taken."""
 
     FEW = "the filter may leave few rows: compare them"
+    SOME = "the filter may leave some rows: compare them"
     INDEX = "search the HNSW index"
     BITS = "rank every row that matches by its bits, compare the best"
     EXACT = "compare every row that matches"
 
 
-@dataclass(frozen=True, slots=True)
+# How many rows these ways compare. Planning is most of what FEW takes, so its statement is the shortest; from so many
+# rows on it costs more to carry them whole. Those of SOME cost about what searching the index under a filter costs.
+MOST = {Way.FEW: 200, Way.SOME: 1000}
+
+
+@dataclass(slots=True)
 class Search:
     """What a caller asked for, checked.
 
@@ -88,6 +93,20 @@ class Search:
     names: Sequence[str] = ()
     names_cut: bool = False
 
+    filtered: bool = field(init=False)
+    # Whether the score has other parts than the cosine similarity.
+    scored: bool = field(init=False)
+    # How many of the nearest are wanted.
+    depth: int = field(init=False)
+    # How many the index must find: under a filter some more, for what it finds last may hide what is nearer.
+    wide: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.filtered = self.condition.sql != "TRUE"
+        self.scored = self.words is not None or self.ranking.recency > 0 or self.ranking.importance > 0
+        self.depth = max(_DEPTH, 5 * self.limit) if self.scored else self.limit
+        self.wide = self.depth + max(_MARGIN, self.depth // 4) if self.filtered else self.depth
+
     @property
     def ranked(self) -> bool:
         return self.vector is not None or self.words is not None
@@ -95,25 +114,6 @@ class Search:
     @property
     def dimensions(self) -> int:
         return (len(self.vector) - 4) // 4 if self.vector is not None else 0
-
-    @property
-    def filtered(self) -> bool:
-        return self.condition.sql != "TRUE"
-
-    @property
-    def scored(self) -> bool:
-        """Whether the score has other parts than the cosine similarity."""
-        return self.words is not None or self.ranking.recency > 0 or self.ranking.importance > 0
-
-    @property
-    def depth(self) -> int:
-        """How many of the nearest are wanted."""
-        return max(_DEPTH, 5 * self.limit) if self.scored else self.limit
-
-    @property
-    def wide(self) -> int:
-        """How many the index must find: under a filter some more, for what it finds last may hide what is nearer."""
-        return self.depth + max(_MARGIN, self.depth // 4) if self.filtered else self.depth
 
     def by_bits(self, compared: int) -> int:
         """How many of the best by their bits are compared, where so many were measured to be enough."""
@@ -126,6 +126,9 @@ class Search:
         return min(self.options.ef_search or wanted, MAX_EF_SEARCH)
 
 
+_RANKING = Ranking()
+
+
 def parse(store: Store, question: Question) -> Search:
     """Return the search for a question; raises InvalidDocument, DimensionMismatch or FilterError."""
     vector = question.vector(store.vector)
@@ -135,7 +138,7 @@ def parse(store: Store, question: Question) -> Search:
         condition(question.filter, store.schema.vector_column),
         question.limit,
         question.options,
-        question.options.ranking or Ranking(),
+        question.options.ranking or _RANKING,
         question.names,
     )
 
@@ -152,7 +155,7 @@ class Tried:
         self._searches = 0
         # How many rows the index had to look at because too few of those before matched.
         self.ef_search = 0
-        self._failures = {Way.FEW: 0, Way.INDEX: 0}
+        self._failures = {Way.FEW: 0, Way.SOME: 0, Way.INDEX: 0}
 
     def note(self, way: Way, accepted: bool) -> None:
         if way in self._failures:
@@ -166,7 +169,7 @@ class Tried:
 
     def in_vain(self, way: Way) -> bool:
         """Say whether a way is to be left out: too many rows stay too many, but the next query may lie elsewhere."""
-        return self._failures[way] >= (1 if way is Way.FEW else _GIVEN_UP)
+        return self._failures[way] >= (_GIVEN_UP if way is Way.INDEX else 1)
 
 
 def tried(search: Search, store: Store) -> Tried:
@@ -186,14 +189,17 @@ def ways(search: Search, store: Store, tried: Tried) -> Sequence[Way]:
     if not search.filtered:
         return (Way.INDEX, Way.EXACT) if indexed else (Way.EXACT,)
     last = Way.BITS if store.name in store.schema.bits else Way.EXACT
-    first = (Way.FEW, Way.INDEX) if indexed else (Way.FEW,)
-    return (*(way for way in first if not tried.in_vain(way)), last)
+    first = [Way.FEW, Way.SOME, Way.INDEX] if indexed else [Way.FEW, Way.SOME]
+    if search.scored:
+        # What makes the score is read of the candidates alone.
+        first.remove(Way.FEW)
+    return [*(way for way in first if not tried.in_vain(way)), last]
 
 
 def accepted(way: Way, search: Search, seen: int) -> bool:
-    """Say whether a way has lost nothing. `seen` are the rows that matched, for FEW of all, for INDEX of those near."""
-    if way is Way.FEW:
-        return seen <= MOST_COMPARED
+    """Say whether a way has lost nothing. `seen` are the rows that matched, for INDEX of those near."""
+    if way in MOST:
+        return seen <= MOST[way]
     return way is not Way.INDEX or seen >= search.wide
 
 

@@ -78,7 +78,7 @@ def explanation(search: Search, served: Served) -> dict[str, Any]:
         "route": served.way.name.lower(),
         "why": served.way.value if search.ranked else "nothing ranks: read what matches, the oldest first",
         "tried": [way.name.lower() for way in served.tried],
-        "matching": _ranking.seen(served.rows) if served.way is Way.FEW else None,
+        "matching": _ranking.seen(served.rows) if served.way in _search.MOST else None,
         "ef_search": served.ef_search if served.way is Way.INDEX else None,
         "statement": served.statement.sql.decode(),
         "parameters": {
