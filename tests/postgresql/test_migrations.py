@@ -352,17 +352,24 @@ def test_the_index_follows_the_dimensions(dsn: str, dimensions: int, asked: Any,
         assert (row is None) if index is None else (row is not None and index in row[0])
 
 
+@pytest.mark.parametrize("pg_version", [18, 16])
 @pytest.mark.parametrize("index", ["hnsw", "halfvec"])
 def test_the_index_serves_a_search_without_filter(dsn: str, index: Any, wait_for: Callable[..., Any]) -> None:
-    """The statement of an unfiltered search is one that the vector index can serve, as the statistics say."""
-    # On a table this small the planner would rather read all of it.
-    config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=4, index=index, options="-c enable_seqscan=off")
+    """It serves each of them, as the statistics say, also by the plan that is kept for all of them."""
+    config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=4, index=index, min_size=1, max_size=1)
     with PostgreSQLProvider(config) as provider:
         provider.store_many([{"embedding": [1, n / 100, 0, 0]} for n in range(50)], LONG)
-        provider.retrieve_by_query({"embedding": [1, 0, 0, 0]}, LONG, limit=10)
+        for n in range(12):
+            hits = provider.retrieve_by_query({"embedding": [1, n / 100, 0, 0]}, LONG, limit=n + 1)
+            assert len(hits) == n + 1
+        with provider._connection() as connection:
+            kept = "SELECT sum(generic_plans) FROM pg_prepared_statements WHERE statement LIKE '%<=>%'"
+            row = connection.execute(kept).fetchone()
+            assert row is not None
+            assert row[0] > 0
     with psycopg.connect(dsn, autocommit=True) as connection:
         scans = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'long_term_memory_embedding_idx'"
-        wait_for(lambda: connection.execute(scans).fetchone() == (1,), "the statistics of one scan")
+        wait_for(lambda: connection.execute(scans).fetchone() == (12,), "the statistics of twelve scans")
 
 
 def test_the_parameters_of_the_index_are_the_configs(dsn: str) -> None:

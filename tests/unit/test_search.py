@@ -227,21 +227,40 @@ def test_how_many_more_are_looked_at(
 
 
 PLANNED = {"jit": "off", "plan_cache_mode": "force_custom_plan"}
+PLANNED_ONCE = {"jit": "off", "plan_cache_mode": "force_generic_plan"}
+BY_INDEX = {"hnsw.ef_search": "123", "hnsw.iterative_scan": "off", "enable_sort": "off"}
 
 
 @pytest.mark.parametrize(
-    ("way", "expected"),
+    ("query", "options", "ways", "expected"),
     [
-        (FEW, PLANNED),
-        (SOME, PLANNED),
-        (INDEX, PLANNED | {"hnsw.ef_search": "123", "hnsw.iterative_scan": "off", "enable_sort": "off"}),
-        (BITS, PLANNED),
-        (EXACT, PLANNED),
+        (VECTOR | FILTER, {}, {FEW}, PLANNED),
+        (VECTOR | FILTER, {}, {SOME}, PLANNED),
+        (VECTOR | FILTER, {}, {BITS}, PLANNED),
+        (VECTOR | FILTER, {}, {EXACT}, PLANNED),
+        # Of a memory that has an index of its own only a plan for its values knows.
+        (VECTOR | FILTER, {}, {INDEX}, PLANNED | BY_INDEX),
+        (VECTOR | FILTER, {}, {FEW, INDEX}, PLANNED | BY_INDEX),
+        # No value decides how the nearest of a whole store are found.
+        (VECTOR, {}, {INDEX}, PLANNED_ONCE | BY_INDEX),
+        # But where more is joined, how many rows it is decides how.
+        (VECTOR, {"touch": True}, {INDEX}, PLANNED | BY_INDEX),
+        (VECTOR | WORDS, {}, {INDEX}, PLANNED | BY_INDEX),
+        (VECTOR, {"ranking": Ranking(recency=0.1)}, {INDEX}, PLANNED | BY_INDEX),
+        (VECTOR, {}, {INDEX, EXACT}, PLANNED | BY_INDEX),
+        (VECTOR, {}, {EXACT}, PLANNED),
     ],
 )
-def test_what_is_set_for_the_statement(way: Way, expected: dict[str, str]) -> None:
-    """What the index is to do, and nothing where nothing is needed."""
-    assert settings(way, 123) == expected
+def test_what_is_set_for_the_statements(
+    query: Any, options: dict[str, Any], ways: set[Way], expected: dict[str, str]
+) -> None:
+    """What the index is to do, and how the statements of a batch are planned."""
+    assert settings(search(query, **options), ways, 123) == expected
+
+
+def by_index(ef_search: int, query: Any) -> dict[str, str]:
+    """What is set where the index is asked."""
+    return settings(search(query), {INDEX}, ef_search)
 
 
 def seen(rows: int) -> list[tuple[Any, ...]]:
@@ -268,9 +287,10 @@ def test_each_way_is_one_round_trip(words: Any, touch: bool) -> None:
         sent.append(queries_of(operation.send([[], seen(MOST[way] + 1 if way in MOST else 1)])))
     for way, queries in zip(expected, sent, strict=True):
         *before, statement = queries
-        assert [dict(query.parameters) for query in before] == [settings(way, asked.ef_search)]
+        needed = settings(replace(asked, options=Options(touch=touch)), {way}, asked.ef_search)
+        assert [dict(query.parameters) for query in before] == [needed]
         # It is planned for its own values, and what is touched must not be counted twice.
-        assert settings(way, 100)["plan_cache_mode"] == "force_custom_plan"
+        assert needed["plan_cache_mode"] == "force_custom_plan"
         assert statement.repeatable is not touch
     with pytest.raises(StopIteration) as end:
         operation.send([[], []])
@@ -298,17 +318,17 @@ def test_the_index_is_asked_once_more_where_too_few_match() -> None:
     operation.send([[], seen(MOST[FEW] + 1)])
     operation.send([[], seen(MOST[SOME] + 1)])
     again = operation.send([[], seen(10)])
-    assert dict(again.queries[0].parameters) == settings(INDEX, 156)
+    assert dict(again.queries[0].parameters) == by_index(156, VECTOR | FILTER)
     with pytest.raises(StopIteration) as end:
         operation.send([[], seen(12)])
     explanation = end.value.value.explanation
     assert (explanation["tried"], explanation["ef_search"]) == (["few", "some", "index", "index"], 156)
-    assert first(VECTOR | FILTER)[1] == settings(INDEX, 156)
+    assert first(VECTOR | FILTER)[1] == by_index(156, VECTOR | FILTER)
     operation, _ = first(VECTOR | FILTER)
     # Once, whatever it brings.
-    assert dict(operation.send([[], seen(11)]).queries[0].parameters) == settings(INDEX, 222)
-    assert dict(operation.send([[], seen(11)]).queries[0].parameters) == settings(EXACT, 0)
-    assert first(VECTOR | {"memory_id": "m2"})[1] == settings(FEW, 100)
+    assert dict(operation.send([[], seen(11)]).queries[0].parameters) == by_index(222, VECTOR | FILTER)
+    assert dict(operation.send([[], seen(11)]).queries[0].parameters) == PLANNED
+    assert first(VECTOR | {"memory_id": "m2"})[1] == PLANNED
 
 
 def test_what_one_search_looks_at_is_not_the_next_ones() -> None:
@@ -319,9 +339,8 @@ def test_what_one_search_looks_at_is_not_the_next_ones() -> None:
         next(operation)
         with pytest.raises(StopIteration):
             operation.send([[], seen(400)])
-    assert dict(next(operations.retrieve_by_query(schema, VECTOR, LONG, 10)).queries[0].parameters) == settings(
-        INDEX, 100
-    )
+    again = next(operations.retrieve_by_query(schema, VECTOR, LONG, 10))
+    assert dict(again.queries[0].parameters) == by_index(100, VECTOR)
 
 
 # --- what was tried before ----------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 from memorizz.errors import FilterError, InvalidDocument
@@ -25,7 +26,7 @@ _MAX_DEPTH = 64
 _MAX_PATH = 256
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Value:
     """A value to compare with, as JSON gives it back, and its JSON: None for a text that no document can hold."""
 
@@ -33,29 +34,25 @@ class Value:
     json: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Field:
-    """What a key points at: the steps from the document to a value in it; a None in them leads to nothing."""
+    """What a key points at: the steps from the document to a value in it; a None in them leads to nothing.
+
+    `name` is the key of the document, empty where there can be none such, `path` are the steps from there on.
+    """
 
     key: str
     steps: Sequence[str | None]
+    name: str = field(init=False)
+    path: Sequence[str | None] = field(init=False)
+    is_id: bool = field(init=False)
 
-    @property
-    def name(self) -> str:
-        """The key of the document; empty where there can be none such."""
-        return self.steps[0] or ""
-
-    @property
-    def path(self) -> Sequence[str | None]:
-        """The steps from the key of the document on."""
-        return self.steps[1:]
-
-    @property
-    def is_id(self) -> bool:
-        return not self.path and self.name in ID_KEYS
+    def __post_init__(self) -> None:
+        self.name, self.path = self.steps[0] or "", self.steps[1:]
+        self.is_id = not self.path and self.name in ID_KEYS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Clause:
     """What one key must be. `$in` has several values, `$exists` none, the others one."""
 
@@ -64,21 +61,21 @@ class Clause:
     values: Sequence[Value] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class All:
     """Every part holds; of none, always."""
 
     parts: Sequence[Node]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Either:
     """At least one part holds."""
 
     parts: Sequence[Node]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Not:
     """The part does not hold: a plain complement."""
 
@@ -129,7 +126,9 @@ def _part(key: Any, operand: Any, depth: int) -> Node:
 
 def _operators(key: str, operand: Any) -> Mapping[str, Any]:
     """Return the operators under a key; a value stands for `$eq`."""
-    names = list(cast("Mapping[Any, Any]", operand)) if isinstance(operand, Mapping) else []
+    if not isinstance(operand, Mapping):
+        return {"$eq": operand}
+    names = list(cast("Mapping[Any, Any]", operand))
     plain = [name for name in names if not (isinstance(name, str) and name.startswith("$"))]
     if len(plain) == len(names):
         return {"$eq": operand}
@@ -167,6 +166,7 @@ def _unknown(operator: str, where: str, known: Iterable[str]) -> FilterError:
 # --- fields and values --------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1024)
 def _field(key: str, operator: str) -> Field:
     steps = key.split(".")
     if steps[0] == EMBEDDING and (len(steps) > 1 or operator != "$exists"):
@@ -174,7 +174,7 @@ def _field(key: str, operator: str) -> Field:
             f"{operator} under {key!r} is not possible, expected $exists: a vector is no value to filter by; "
             "to search by it, give it as 'embedding' at the top of the query"
         )
-    return Field(key, [_step(step) for step in steps] if len(steps) <= _MAX_PATH else [None])
+    return Field(key, tuple(map(_step, steps)) if len(steps) <= _MAX_PATH else (None,))
 
 
 def _step(step: str) -> str | None:
@@ -184,10 +184,14 @@ def _step(step: str) -> str | None:
         return None
 
 
+_SCALARS = frozenset({str, int, bool, type(None)})
+
+
 def _value(operand: Any, operator: str, key: str) -> Value:
     try:
         written = _values.to_json(operand, key)
-        return Value(json.loads(written), written)
+        # What has no other form than its own needs not be read back.
+        return Value(operand if type(operand) in _SCALARS else json.loads(written), written)
     except InvalidDocument:
         pass
     try:

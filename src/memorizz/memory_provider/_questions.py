@@ -97,9 +97,9 @@ def asked(query: Mapping[str, Any] | str, limit: int, options: Options, *, embed
             )
         if isinstance(embedding, str):
             embedding, text = None, _text_to_embed(embedding, embeds)
-    said = " ".join(each for each in (words, text) if each is not None).lower()
-    names = tuple(sorted(set(_NAMES.findall(said)) - _COMMON_ROLES))
-    return Question(embedding, text, words, filter, limit, options, names)
+    said = [each.lower() for each in (words, text) if each is not None]
+    names = {name for each in said for name in _NAMES.findall(each)} - _COMMON_ROLES if said else ()
+    return Question(embedding, text, words, filter, limit, options, tuple(sorted(names)))
 
 
 def components_asked(

@@ -24,7 +24,8 @@ _ID_NAMESPACE = uuid5(NAMESPACE_URL, "https://pypi.org/project/memorizz-postgres
 _MAX_DEPTH = 256
 # Python refuses to read integers with more digits than this (sys.set_int_max_str_digits).
 _MAX_DIGITS = 4300
-_MAX_FLOAT4 = float(np.finfo(np.float32).max)
+_SINGLE = np.dtype(np.float32)
+_MAX_FLOAT4 = float(np.finfo(_SINGLE).max)
 # pgvector adds up the squares in single precision.
 _MIN_SQUARE, _MAX_SQUARE = 1e-30, 1e36
 
@@ -244,25 +245,36 @@ def vector(value: Any, *, dimensions: int, store: str, path: str = "embedding") 
 
     `value` is a list, a tuple, a one-dimensional numpy array of any number type, or a pgvector Vector.
     """
-    if hasattr(value, "to_numpy"):
-        value = value.to_numpy()
-    try:
-        if isinstance(value, str | bytes | Mapping | set):
-            raise TypeError  # noqa: TRY301 numpy would make an array of one object of these
-        array = np.asarray(value)
-    except (TypeError, ValueError):
-        array = None
+    array = _array(value)
     if array is None or array.ndim != 1 or array.dtype.kind not in "iuf":
         raise InvalidDocument(path, f"expected a list of numbers or a one-dimensional array, got {_described(value)}")
     if len(array) != dimensions:
         raise DimensionMismatch(expected=dimensions, got=len(array), store=store)
-    with np.errstate(over="ignore", invalid="ignore"):
-        single = array.astype(np.float32)
-        square = float(single @ single)
+    single: Any = array
+    if array.dtype != _SINGLE:
+        with np.errstate(over="ignore"):
+            single = array.astype(_SINGLE)
+    # Unlike the operator @, it does not warn of what is looked for below.
+    square = float(cast(Any, np.vdot(single, single)))
     # One comparison for what is right; what is wrong is told apart below. NaN and infinity fail it too.
     if not _MIN_SQUARE < square < _MAX_SQUARE:
         raise InvalidDocument(path, _unfit(array, single))
     return single
+
+
+def _array(value: Any) -> Any:
+    """Return an array of what looks like a vector, else None."""
+    if isinstance(value, np.ndarray):
+        return cast(Any, value)
+    if hasattr(value, "to_numpy"):
+        value = value.to_numpy()
+    # Of these numpy would make an array of one object.
+    if isinstance(value, str | bytes | Mapping | set):
+        return None
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _unfit(array: Any, single: Any) -> str:

@@ -20,13 +20,16 @@ from memorizz.memory_provider.postgresql._driver_shared import (
     JsonbLoader,
     Rows,
     brings_rows,
+    cannot_connect,
     find_server,
     log,
     logger,
+    prepare,
     without_timeout,
 )
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
+    NoneFree,
     failed_to_connect,
     is_overdue,
     is_starting_up,
@@ -165,3 +168,29 @@ def make_pool(config: PostgreSQLConfig, server: EmbeddedServer | None) -> Connec
         reconnect_timeout=config.pool_timeout,
         open=True,
     )
+
+
+@contextmanager
+def lend(
+    pool: ConnectionPool[Any], config: PostgreSQLConfig, server: EmbeddedServer | None
+) -> Generator[AnyConnection]:
+    """Lend a connection of our own pool: one that commits by itself, so that nothing is left to be done at the end."""
+    try:
+        connection = pool.getconn()
+    except NoneFree:
+        if cannot_connect(config, pool.get_stats()):
+            connect(config, find_server(config, server)).close()
+        raise
+    try:
+        yield connection
+    finally:
+        pool.putconn(connection)
+
+
+@contextmanager
+def lend_given(pool: ConnectionPool[Any], config: PostgreSQLConfig) -> Generator[AnyConnection]:
+    """Lend a connection of the caller's pool, as it is lent to anybody else."""
+    with pool.connection() as connection:
+        prepare(connection)
+        with timed(connection, config.operation_timeout):
+            yield connection

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, cast
 
 import psycopg
@@ -20,13 +20,16 @@ from memorizz.memory_provider.postgresql._driver_shared import (
     JsonbLoader,
     Rows,
     brings_rows,
+    cannot_connect,
     find_server,
     log,
     logger,
+    prepare,
     without_timeout,
 )
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
+    NoneFree,
     failed_to_connect,
     is_overdue,
     is_starting_up,
@@ -192,3 +195,29 @@ def make_pool(config: PostgreSQLConfig, server: EmbeddedServer | None) -> AsyncC
         reconnect_timeout=config.pool_timeout,
         open=False,
     )
+
+
+@asynccontextmanager
+async def lend(
+    pool: AsyncConnectionPool[Any], config: PostgreSQLConfig, server: EmbeddedServer | None
+) -> AsyncGenerator[AnyConnection]:
+    """Lend a connection of our own pool: one that commits by itself, so that nothing is left to be done at the end."""
+    try:
+        connection = await pool.getconn()
+    except NoneFree:
+        if cannot_connect(config, pool.get_stats()):
+            await (await connect(config, await asyncio.to_thread(find_server, config, server))).close()
+        raise
+    try:
+        yield connection
+    finally:
+        await pool.putconn(connection)
+
+
+@asynccontextmanager
+async def lend_given(pool: AsyncConnectionPool[Any], config: PostgreSQLConfig) -> AsyncGenerator[AnyConnection]:
+    """Lend a connection of the caller's pool, as it is lent to anybody else."""
+    async with pool.connection() as connection:
+        prepare(connection)
+        with timed(connection, config.operation_timeout):
+            yield connection

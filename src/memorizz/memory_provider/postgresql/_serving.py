@@ -41,34 +41,50 @@ def with_meaning(search: Search, question: Question, target: Store) -> Operation
     return replace(search, vector=target.vector(vectors[0]), names=names, names_cut=True)
 
 
+class _Attempts:
+    """How far a search in one store has come: the ways that are left, and what was tried."""
+
+    __slots__ = ("ef_search", "known", "left", "statement", "store", "tried")
+
+    def __init__(self, search: Search, store: Store) -> None:
+        self.store = store
+        self.known = _search.tried(search, store)
+        self.left = [*_search.ways(search, store, self.known)]
+        self.ef_search = search.options.ef_search or max(search.ef_search, self.known.ef_search)
+        self.tried: list[Way] = []
+        self.statement = _ranking.statement(search, store, self.left[0])
+
+    def served(self, search: Search, rows: list[Row], ef_search: int) -> Served | None:
+        """Return how the search was served where what a way brought can be trusted; else prepare for the next way."""
+        way, seen = self.left[0], _ranking.seen(rows)
+        self.tried.append(way)
+        if _search.accepted(way, search, seen):
+            self.known.note(way, True)
+            self.known.end()
+            return Served(way, self.tried, self.statement, rows, ef_search)
+        if way is Way.INDEX and self.tried.count(way) == 1 and (more := _search.wider(search, ef_search, seen)):
+            self.ef_search = self.known.ef_search = more
+        else:
+            self.known.note(way, False)
+            self.left.pop(0)
+            self.statement = _ranking.statement(search, self.store, self.left[0])
+        return None
+
+
 def ranked(search: Search, stores: Sequence[Store]) -> Operation[list[Served]]:
     """Search in some stores, each by the first way whose answer can be trusted; a round trip for each attempt."""
-    tried = {store: _search.tried(search, store) for store in stores}
-    left = {store: [*_search.ways(search, store, tried[store])] for store in stores}
-    ef_search = {store: search.options.ef_search or max(search.ef_search, tried[store].ef_search) for store in stores}
-    taken: dict[Store, list[Way]] = {store: [] for store in stores}
+    unserved = {store: _Attempts(search, store) for store in stores}
     served: dict[Store, Served] = {}
-    while len(served) < len(stores):
-        asked = {store: _ranking.statement(search, store, left[store][0]) for store in stores if store not in served}
+    while unserved:
         # What is set holds for all of them: the index looks at as many rows as any of them needs.
-        most = max((ef_search[store] for store in asked if left[store][0] is Way.INDEX), default=0)
-        needed: dict[str, str] = {}
-        for store in asked:
-            needed |= _search.settings(left[store][0], most)
-        batch = [queries.set_locally(needed), *asked.values()]
+        most = max((each.ef_search for each in unserved.values() if each.left[0] is Way.INDEX), default=0)
+        needed = _search.settings(search, {each.left[0] for each in unserved.values()}, most)
+        batch = [queries.set_locally(needed), *(each.statement for each in unserved.values())]
         results = (yield from fetch_all(batch, queries.reset(needed)))[1:]
-        for (store, statement), rows in zip(asked.items(), results, strict=True):
-            way, seen = left[store][0], _ranking.seen(rows)
-            taken[store].append(way)
-            if _search.accepted(way, search, seen):
-                tried[store].note(way, True)
-                tried[store].end()
-                served[store] = Served(way, taken[store], statement, rows, most)
-            elif way is Way.INDEX and taken[store].count(way) == 1 and (more := _search.wider(search, most, seen)):
-                ef_search[store] = tried[store].ef_search = more
-            else:
-                tried[store].note(way, False)
-                left[store].pop(0)
+        for each, rows in zip([*unserved.values()], results, strict=True):
+            if (answer := each.served(search, rows, most)) is not None:
+                served[each.store] = answer
+                del unserved[each.store]
     return [served[store] for store in stores]
 
 
@@ -88,9 +104,9 @@ def explanation(search: Search, served: Served) -> dict[str, Any]:
     }
 
 
-def plan(statement: Query, served: Served) -> Operation[Any]:
+def plan(search: Search, statement: Query, served: Served) -> Operation[Any]:
     """Return what PostgreSQL's EXPLAIN says of a statement, which it runs as the one that served."""
-    settings = _search.settings(served.way, served.ef_search)
+    settings = _search.settings(search, {served.way}, served.ef_search)
     explained = replace(statement, sql=queries.explained(statement.sql))
     results = yield from fetch_all([queries.set_locally(settings), explained], queries.reset(settings))
     return results[-1][0][0]

@@ -101,23 +101,21 @@ class Schema:
         return {memory_type: Store(self, memory_type) for memory_type in MemoryType}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Store:
     """One of the seven tables."""
 
     schema: Schema
     memory_type: MemoryType
+    name: str = field(init=False)
+    # The vector index that this store has.
+    index: IndexKind = field(init=False)
     # What searches under a filter have shown, by the filter: _search.Tried.
     tried: dict[tuple[str, ...], Any] = field(default_factory=dict[tuple[str, ...], Any])
 
-    @property
-    def name(self) -> str:
-        return self.memory_type.value
-
-    @property
-    def index(self) -> IndexKind:
-        """The vector index that this store has."""
-        return dict(self.schema.indexes).get(self.name, self.schema.index)
+    def __post_init__(self) -> None:
+        self.name = self.memory_type.value
+        self.index = dict(self.schema.indexes).get(self.name, self.schema.index)
 
     @property
     def said_by(self) -> str:
@@ -186,7 +184,7 @@ class Store:
     def document(self, record: tuple[Any, ...]) -> dict[str, Any]:
         """Return the document of a record that begins with the columns of SELECTED."""
         key, data = record[0], record[1]
-        name = data.pop(GIVEN_ID, None) or str(key)
+        name = data.pop(GIVEN_ID, None) or key
         document: dict[str, Any] = {"id": name, "_id": name}
         for path, value in zip(_PLAIN, record[2:], strict=False):
             if value is not None:
@@ -218,13 +216,17 @@ class Bits(bytes):
     __slots__ = ()
 
 
+# How PostgreSQL sends a float4: in network byte order.
+_SENT = np.dtype(">f4")
+
+
 def _binary(vector: Any) -> bytes:
     """Return the binary form of a vector, pgvector's vector_send."""
-    return len(vector).to_bytes(2) + b"\0\0" + vector.astype(">f4").tobytes()
+    return len(vector).to_bytes(2) + b"\0\0" + vector.astype(_SENT).tobytes()
 
 
 def _numbers(vector: bytes) -> Any:
-    return np.frombuffer(vector, dtype=">f4", offset=4)
+    return np.frombuffer(vector, dtype=_SENT, offset=4)
 
 
 def from_binary(vector: bytes) -> list[float]:

@@ -8,7 +8,7 @@ import time
 import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from psycopg.pq import TransactionStatus
@@ -26,27 +26,24 @@ from memorizz.memory_provider.postgresql._driver import (
     AnyConnection,
     connect,
     drive,
+    lend,
+    lend_given,
     make_pool,
     open_schema,
     perform,
-    timed,
 )
 from memorizz.memory_provider.postgresql._driver_shared import (
     FIRST_PAUSE,
     RETRY_SECONDS,
-    cannot_connect,
     check_process,
     default_config,
     detach,
-    find_server,
     is_alive,
     logger,
-    prepare,
 )
 from memorizz.memory_provider.postgresql._embedding import embed_many
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
-    NoneFree,
     lacks_column,
     may_repeat,
     translated,
@@ -276,17 +273,10 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
         """Lend a connection of the pool; one on which the server has hung up makes way for the next."""
         while True:
             self._check_open()
-            with ExitStack() as lent:
-                try:
-                    connection = lent.enter_context(self._pool.connection())
-                except NoneFree:
-                    if not self._pool_is_given and cannot_connect(self.config, self._pool.get_stats()):
-                        connect(self.config, find_server(self.config, self._server)).close()
-                    raise
+            given = self._pool_is_given
+            lent = lend_given(self._pool, self.config) if given else lend(self._pool, self.config, self._server)
+            with lent as connection:
                 if is_alive(connection):
-                    if self._pool_is_given:
-                        prepare(connection)
-                        lent.enter_context(timed(connection, self.config.operation_timeout))
                     yield connection
                     return
                 connection.close()

@@ -8,7 +8,7 @@ import time
 import weakref
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from psycopg.pq import TransactionStatus
@@ -25,27 +25,24 @@ from memorizz.memory_provider.postgresql._driver_async import (
     AnyConnection,
     connect,
     drive,
+    lend,
+    lend_given,
     make_pool,
     open_schema,
     perform,
-    timed,
 )
 from memorizz.memory_provider.postgresql._driver_shared import (
     FIRST_PAUSE,
     RETRY_SECONDS,
-    cannot_connect,
     check_process,
     default_config,
     detach,
-    find_server,
     is_alive,
     logger,
-    prepare,
 )
 from memorizz.memory_provider.postgresql._embedding import embed_many
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
-    NoneFree,
     lacks_column,
     may_repeat,
     translated,
@@ -307,18 +304,9 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         """Lend a connection of the pool; one on which the server has hung up makes way for the next."""
         while True:
             _, pool = await self._opened()
-            async with AsyncExitStack() as lent:
-                try:
-                    connection = await lent.enter_async_context(pool.connection())
-                except NoneFree:
-                    if pool is not self._given_pool and cannot_connect(self.config, pool.get_stats()):
-                        conninfo = await asyncio.to_thread(find_server, self.config, self._server)
-                        await (await connect(self.config, conninfo)).close()
-                    raise
+            lent = lend_given(pool, self.config) if pool is self._given_pool else lend(pool, self.config, self._server)
+            async with lent as connection:
                 if is_alive(connection):
-                    if pool is self._given_pool:
-                        prepare(connection)
-                        lent.enter_context(timed(connection, self.config.operation_timeout))
                     yield connection
                     return
                 await connection.close()
