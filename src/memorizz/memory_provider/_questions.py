@@ -40,11 +40,11 @@ class Options:
         score, ranking = cast("tuple[object, object]", (self.min_score, self.ranking))
         if score is not None and not (is_number(score) and abs(score) <= LARGEST_WEIGHT):
             raise ConfigurationError(f"min_score={score!r}: expected a finite number")
-        if not isinstance(ranking, Ranking | None):
+        if ranking is not None and not isinstance(ranking, Ranking):
             raise ConfigurationError(f"ranking: expected a Ranking, got {type(ranking).__name__}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Question:
     """What a caller asks for.
 
