@@ -361,6 +361,7 @@ def known(*noted: tuple[Way, bool]) -> Tried:
         # Too many rows stay too many.
         ([(FEW, False)], [SOME, INDEX, EXACT]),
         ([(FEW, False), (SOME, False)], [INDEX, EXACT]),
+        ([(SOME, False)], [INDEX, EXACT]),
         # The next query may lie nearer to what matches.
         ([(INDEX, False)] * 2, [FEW, SOME, INDEX, EXACT]),
         ([(INDEX, False)] * 3, [FEW, SOME, EXACT]),
@@ -596,6 +597,25 @@ def test_any_vector_is_taken_as_it_comes() -> None:
     """A list, a tuple and an array of numpy are the same vector."""
     vectors = ([1, 0, 0, 0], (1.0, 0.0, 0.0, 0.0), np.array([1, 0, 0, 0]), np.array([1, 0, 0, 0], dtype=np.float16))
     assert len({search({"embedding": vector}).vector for vector in vectors}) == 1
+
+
+def test_an_array_of_another_class_is_what_it_holds() -> None:
+    """Also where it is masked: nothing is made up for what is under the mask."""
+    masked: Any = np.ma.array([1.0, 0.0, 0.0, 0.0], mask=[0, 1, 0, 0])
+    assert search({"embedding": masked}).vector == search(VECTOR).vector
+    assert search({"embedding": masked.astype(np.float32)}).vector == search(VECTOR).vector
+
+
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8", ">f4"])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_told(kind: str, wrong: float) -> None:
+    """By an error of ours and no warning of numpy's, however large the numbers are; also by a NaN that signals."""
+    vectors = [np.array([1.0, wrong, 0.0, 0.0]).astype(kind)]
+    vectors.append(np.array([0x7FF0000000000001, 1, 0, 0], "u8").view("f8"))
+    vectors.append(np.array([1e300, 1e300, 0.0, 0.0]))
+    for vector in vectors:
+        with pytest.raises(InvalidDocument):
+            search({"embedding": vector})
 
 
 def test_a_store_is_told_apart_by_its_index() -> None:

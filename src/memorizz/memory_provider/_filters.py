@@ -148,7 +148,7 @@ def _under(key: str, operators: Mapping[str, Any], depth: int) -> Node:
                 raise _wrong(f"$not under {key!r}", "operators such as {'$gt': 5}; to exclude a value use $ne", operand)
             parts.append(Not(_filter({key: operand}, name, depth + 1)))
         elif name in _OPERATORS:
-            parts.append(_OPERATORS[name](_field(key, name), name, operand))
+            parts.append(_OPERATORS[name](_field(str.__str__(key), name), name, operand))
         else:
             raise _unknown(name, f"under {key!r}", [*_OPERATORS, "$not"])
     return All(parts)

@@ -252,7 +252,7 @@ def vector(value: Any, *, dimensions: int, store: str, path: str = "embedding") 
         raise DimensionMismatch(expected=dimensions, got=len(array), store=store)
     single: Any = array
     if array.dtype != _SINGLE:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             single = array.astype(_SINGLE)
     # Unlike the operator @, it does not warn of what is looked for below.
     square = float(cast(Any, np.vdot(single, single)))
@@ -265,7 +265,8 @@ def vector(value: Any, *, dimensions: int, store: str, path: str = "embedding") 
 def _array(value: Any) -> Any:
     """Return an array of what looks like a vector, else None."""
     if isinstance(value, np.ndarray):
-        return cast(Any, value)
+        # One that is masked, or has another class of its own, is taken for what it holds.
+        return np.asarray(cast(Any, value))
     if hasattr(value, "to_numpy"):
         value = value.to_numpy()
     # Of these numpy would make an array of one object.

@@ -158,7 +158,7 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
         "unscored": _UNSCORED,
         **_distances(store),
     }
-    # Rows that are hardly more than are wanted come along whole.
+    # Where they are few, the rows come along whole.
     whole = form.way in _WHOLE and not form.scored
     pieces["carried"] = _carried(store, form.way, whole)
     pieces["by_index"] = sql.SQL(_BY_INDEX_IN_HALFVEC if store.index == "halfvec" else _BY_INDEX).format(**pieces)
@@ -229,7 +229,8 @@ def _distances(store: Store) -> Mapping[str, sql.Composable]:
             space=sql.Identifier(space),
             vector=vector,
         ),
-        "half_distance": sql.SQL("({n}({column})::{half} {nearer} {n}({vector})::{half})").format(
+        # Also where the plan is kept, the vector of the question is computed once.
+        "half_distance": sql.SQL("({n}({column})::{half} {nearer} (SELECT {n}({vector})::{half}))").format(
             n=normalize, column=column, half=half, nearer=nearer, vector=vector
         ),
     }

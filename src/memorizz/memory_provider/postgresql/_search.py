@@ -3,7 +3,8 @@
 pgvector's HNSW index filters after it has searched: under a filter that few rows near the query pass, it silently
 returns too few. So a way is tried, and what it brings is accepted only where it cannot have lost a row:
 
-FEW     A filter: read the matching rows, whole, and compare each. Accepted when there were no more than MOST says.
+FEW     A filter, and the distance alone ranks: read the matching rows, whole, and compare each. Accepted when there
+        were no more than MOST says.
 SOME    The same of some more rows, of which only what is compared is read at first: their vectors, or the vectors of
         the best by their bits as in BITS.
 INDEX   Search the index for the nearest rows and keep those that match. Accepted when some more match than are wanted:
@@ -174,7 +175,10 @@ class Tried:
 
     def in_vain(self, way: Way) -> bool:
         """Say whether a way is to be left out: too many rows stay too many, but the next query may lie elsewhere."""
-        return self._failures[way] >= (_GIVEN_UP if way is Way.INDEX else 1)
+        if way is Way.INDEX:
+            return self._failures[way] >= _GIVEN_UP
+        # Too many for SOME are too many for FEW.
+        return self._failures[Way.SOME] > 0 or self._failures[way] > 0
 
 
 def tried(search: Search, store: Store) -> Tried:

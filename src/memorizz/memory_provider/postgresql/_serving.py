@@ -105,7 +105,7 @@ def explanation(search: Search, served: Served) -> dict[str, Any]:
 
 
 def plan(search: Search, statement: Query, served: Served) -> Operation[Any]:
-    """Return what PostgreSQL's EXPLAIN says of a statement, which it runs as the one that served."""
+    """Return what PostgreSQL's EXPLAIN says of a statement, which it runs in the way that served, for these values."""
     settings = _search.settings(search, {served.way}, served.ef_search)
     explained = replace(statement, sql=queries.explained(statement.sql))
     results = yield from fetch_all([queries.set_locally(settings), explained], queries.reset(settings))
