@@ -30,7 +30,7 @@ _WRITTEN = ("id", "data", "name", "memory_id", "content", "importance_score", "m
 
 
 _SET_LOCAL = (
-    "SELECT set_config('hnsw.ef_search', '100', true), set_config('plan_cache_mode', 'force_custom_plan', true), "
+    "SELECT set_config('hnsw.ef_search', '100', true), set_config('plan_cache_mode', 'force_generic_plan', true), "
     "set_config('enable_sort', 'off', true)"
 )
 

@@ -1,7 +1,8 @@
 """Every good way to write the search of one memory by hand: what the fastest complete one of them takes is the limit.
 
 Each is what `raw.py` is, all that is known to help: vectors and results in binary, one round trip, the settings in one
-pipeline with the statement and gone after it, planned for its values, prepared unless that needs a setting.
+pipeline with the statement and gone after it, planned for its values where these decide how it is read, prepared unless
+that needs a setting.
 """
 
 from __future__ import annotations
@@ -17,15 +18,21 @@ from psycopg_pool import ConnectionPool
 from benchmarks.data import Document
 from benchmarks.raw import COLUMNS, LIVE, adapt, hit
 
-_SELECTED = sql.SQL(f"SELECT {COLUMNS}, near.distance FROM near JOIN {{table}} AS d USING (id) ORDER BY near.distance")
+_SELECTED = f"SELECT {COLUMNS}, near.distance FROM near JOIN {{table}} AS d USING (id) ORDER BY near.distance"
 _DISTANCE = sql.SQL("(d.embedding <=> %(vector)b)")
 _NEAR = {
     # Adding 0 keeps the planner from the vector index, which filters after it has searched.
     "exact": "SELECT d.id, {distance} + 0 AS distance FROM {table} AS d WHERE {where} ORDER BY 2 LIMIT %(limit)b",
-    "index": "SELECT d.id, {distance} AS distance FROM {table} AS d WHERE {where} ORDER BY {distance} LIMIT %(limit)b",
     "bits": "SELECT d.id, {distance} AS distance FROM (SELECT d.id, d.embedding FROM {table} AS d WHERE {where} "
     "ORDER BY d.embedding_bits <~> binary_quantize(%(vector)b)::bit({dimensions}) LIMIT {by_bits}) AS d "
     "ORDER BY 2 LIMIT %(limit)b",
+}
+# Where the rows are few, or all that are read are wanted, to find them again costs more than to carry them along.
+_WHOLE = {
+    "whole": f"SELECT {COLUMNS}, {{distance}} + 0 AS distance FROM {{table}} AS d WHERE {{where}} "
+    f"ORDER BY {COLUMNS.count(',') + 2} LIMIT %(limit)b",
+    "index": f"SELECT {COLUMNS}, {{distance}} AS distance FROM {{table}} AS d WHERE {{where}} "
+    "ORDER BY {distance} LIMIT %(limit)b",
 }
 _PLANNED = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
 _PARALLEL = {
@@ -52,9 +59,11 @@ def ways(filtered: bool) -> Iterator[RawWay]:
     yield RawWay("exact, parallel", "exact", _PLANNED | _PARALLEL)
     if filtered:
         yield RawWay("exact", "exact")
+        yield RawWay("exact, whole rows", "whole", _PLANNED)
     for by_bits in (200, 400, 800):
         yield RawWay(f"bits, best {by_bits} compared", "bits", _PLANNED, by_bits)
-    forced = _PLANNED | {"enable_sort": "off"}
+    # Without a filter no value decides how it is read.
+    forced = _PLANNED | {"enable_sort": "off"} | ({} if filtered else {"plan_cache_mode": "force_generic_plan"})
     for ef_search in (40, 100, 200, 400, 800) if filtered else (10, 20, 30, 40, 60, 80, 100, 200, 400):
         yield RawWay(f"HNSW, ef_search {ef_search}", "index", forced | {"hnsw.ef_search": str(ef_search)})
     if not filtered:
@@ -125,10 +134,14 @@ class RawSearch:
                 "dimensions": sql.Literal(self._dimensions),
                 "by_bits": sql.Literal(way.by_bits),
             }
-            near, selected = (sql.SQL(text).format(**pieces) for text in (_NEAR[way.form], _SELECTED.as_string()))
-            statement = sql.SQL("WITH near AS MATERIALIZED ({}) {}").format(near, selected)
-            self._statements[key] = statement.as_string()
+            self._statements[key] = _template(way.form).format(**pieces).as_string()
         return self._statements[key]
+
+
+def _template(form: str) -> sql.SQL:
+    if form in _WHOLE:
+        return sql.SQL(_WHOLE[form])
+    return sql.SQL(f"WITH near AS MATERIALIZED ({_NEAR[form]}) {_SELECTED}")
 
 
 def _set_local(settings: Mapping[str, str]) -> str:
