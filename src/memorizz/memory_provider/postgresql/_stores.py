@@ -217,16 +217,16 @@ class Bits(bytes):
 
 
 # How PostgreSQL sends a float4: in network byte order.
-_SENT = np.dtype(">f4")
+_FLOAT4 = np.dtype(">f4")
 
 
 def _binary(vector: Any) -> bytes:
     """Return the binary form of a vector, pgvector's vector_send."""
-    return len(vector).to_bytes(2) + b"\0\0" + vector.astype(_SENT).tobytes()
+    return len(vector).to_bytes(2) + b"\0\0" + vector.astype(_FLOAT4).tobytes()
 
 
 def _numbers(vector: bytes) -> Any:
-    return np.frombuffer(vector, dtype=_SENT, offset=4)
+    return np.frombuffer(vector, dtype=_FLOAT4, offset=4)
 
 
 def from_binary(vector: bytes) -> list[float]:
