@@ -269,6 +269,19 @@ def test_at_the_edge_of_a_way(provider: PostgreSQLProvider, data: Data, rows: in
         assert set(found(provider, question, filter, limit)) == set(data.nearest(question, matching, limit))
 
 
+def test_few_rows_that_have_become_many(changed: PostgreSQLProvider, data: Data) -> None:
+    """What was seen before decides how they are compared, never which: of a memory that has grown since, all are."""
+    filter, matching = by_memory(6, data)
+    first, second = data.questions(2)
+    assert found(changed, first, filter) == data.nearest(first, matching)
+    _execute(changed, "UPDATE long_term_memory SET memory_id = 'spread-6' WHERE memory_id IN ('rest', 'spread-1800')")
+    hits = changed.retrieve_by_query({**filter, "embedding": second}, LONG, 10, explain=True)
+    assert hits.explanation is not None
+    assert hits.explanation["route"] == "few"
+    matching |= np.isin(data.memories, ["rest", "spread-1800"])
+    assert [hit["n"] for hit in hits] == data.nearest(second, matching)
+
+
 @pytest.mark.parametrize("ranking", [None, Ranking(recency=0.1)], ids=["distance", "more than the distance"])
 def test_too_many_that_score_too_little(provider: PostgreSQLProvider, data: Data, ranking: Ranking | None) -> None:
     """More rows than are compared are not taken for none because the first of them do not score enough."""
@@ -288,10 +301,11 @@ def test_what_nothing_reaches_costs_no_more(provider: PostgreSQLProvider, data: 
     """A min_score that no hit has is no reason to try another way, and what was seen is told."""
     filter, _ = by_column(100, data) if filtered else ({}, None)
     query = {**filter, "embedding": data.questions(1)[0]}
+    provider._schema.store(LONG).tried.clear()
     hits = provider.retrieve_by_query(query, LONG, 10, min_score=2, explain=True)
     assert hits == []
     assert hits.explanation is not None
-    assert hits.explanation["tried"] == (["few"] if filtered else ["index"])
+    assert hits.explanation["tried"] == (["some"] if filtered else ["index"])
     assert hits.explanation["matching"] == (100 if filtered else None)
 
 

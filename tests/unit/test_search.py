@@ -32,7 +32,7 @@ from memorizz.memory_provider.postgresql._search import (
 from memorizz.memory_provider.postgresql._steps import Batch, Query
 from memorizz.memory_provider.postgresql._stores import SELECTED, Schema, Store
 
-FEW, SOME, INDEX, BITS, EXACT = Way
+SOME, FEW, INDEX, BITS, EXACT = Way
 LONG, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
 VECTOR = {"embedding": [1.0, 0.0, 0.0, 0.0]}
 WORDS = {"$text": {"$search": "tea with Ada"}}
@@ -73,20 +73,20 @@ def search(query: Any, limit: int = 10, schema: Schema = HNSW, store: MemoryType
         # Bits are for filters.
         (VECTOR, 10, GOOD_BITS, {}, [INDEX, EXACT]),
         (VECTOR, 10, BITS_ALONE, {}, [EXACT]),
-        # With a filter: few rows first, unless more than their distance is wanted of them.
-        (VECTOR | FILTER, 10, HNSW, {}, [FEW, SOME, INDEX, EXACT]),
-        (VECTOR | FILTER, 10, HALFVEC, {}, [FEW, SOME, INDEX, EXACT]),
+        # With a filter: first it is seen whether the rows are few.
+        (VECTOR | FILTER, 10, HNSW, {}, [SOME, INDEX, EXACT]),
+        (VECTOR | FILTER, 10, HALFVEC, {}, [SOME, INDEX, EXACT]),
         # Some more than are wanted must match, and the index brings 1,000 at most.
-        (VECTOR | FILTER, 800, HNSW, {}, [FEW, SOME, INDEX, EXACT]),
-        (VECTOR | FILTER, 801, HNSW, {}, [FEW, SOME, EXACT]),
-        (VECTOR | FILTER, 1001, HNSW, {}, [FEW, SOME, EXACT]),
-        (VECTOR | FILTER, 10, NO_INDEX, {}, [FEW, SOME, EXACT]),
-        (VECTOR | FILTER, 10, DROPPED, {}, [FEW, SOME, EXACT]),
-        (VECTOR | FILTER, 10, OF_ITS_OWN, {}, [FEW, SOME, INDEX, EXACT]),
-        (VECTOR | FILTER, 10, GOOD_BITS, {}, [FEW, SOME, INDEX, BITS]),
-        (VECTOR | FILTER, 1001, GOOD_BITS, {}, [FEW, SOME, BITS]),
-        (VECTOR | FILTER, 10, BITS_ALONE, {}, [FEW, SOME, BITS]),
-        (VECTOR | FILTER, 10, BITS_ELSEWHERE, {}, [FEW, SOME, INDEX, EXACT]),
+        (VECTOR | FILTER, 800, HNSW, {}, [SOME, INDEX, EXACT]),
+        (VECTOR | FILTER, 801, HNSW, {}, [SOME, EXACT]),
+        (VECTOR | FILTER, 1001, HNSW, {}, [SOME, EXACT]),
+        (VECTOR | FILTER, 10, NO_INDEX, {}, [SOME, EXACT]),
+        (VECTOR | FILTER, 10, DROPPED, {}, [SOME, EXACT]),
+        (VECTOR | FILTER, 10, OF_ITS_OWN, {}, [SOME, INDEX, EXACT]),
+        (VECTOR | FILTER, 10, GOOD_BITS, {}, [SOME, INDEX, BITS]),
+        (VECTOR | FILTER, 1001, GOOD_BITS, {}, [SOME, BITS]),
+        (VECTOR | FILTER, 10, BITS_ALONE, {}, [SOME, BITS]),
+        (VECTOR | FILTER, 10, BITS_ELSEWHERE, {}, [SOME, INDEX, EXACT]),
         # With words, five times as many are wanted of the nearest.
         (VECTOR | WORDS, 10, HNSW, {}, [INDEX, EXACT]),
         (VECTOR | WORDS, 200, HNSW, {}, [INDEX, EXACT]),
@@ -105,7 +105,7 @@ def search(query: Any, limit: int = 10, schema: Schema = HNSW, store: MemoryType
         (VECTOR | WORDS | FILTER, 10, HNSW, {"exact": True, "ef_search": 40}, [EXACT]),
         # How it is read, and how far the index looks, change nothing.
         (VECTOR, 10, HNSW, {"ef_search": 1}, [INDEX, EXACT]),
-        (VECTOR | FILTER, 10, HNSW, {"touch": True, "min_score": 0.5}, [FEW, SOME, INDEX, EXACT]),
+        (VECTOR | FILTER, 10, HNSW, {"touch": True, "min_score": 0.5}, [SOME, INDEX, EXACT]),
     ],
 )
 def test_which_ways_are_tried(
@@ -128,9 +128,7 @@ def test_the_last_way_is_always_accepted(query: Any, schema: Schema, limit: int)
 @pytest.mark.parametrize(
     ("way", "query", "limit", "seen", "expected"),
     [
-        (FEW, VECTOR | FILTER, 10, 0, True),
-        (FEW, VECTOR | FILTER, 10, MOST[FEW], True),
-        (FEW, VECTOR | FILTER, 10, MOST[FEW] + 1, False),
+        (SOME, VECTOR | FILTER, 10, 0, True),
         (SOME, VECTOR | FILTER, 10, MOST[SOME], True),
         (SOME, VECTOR | FILTER, 10, MOST[SOME] + 1, False),
         # As many as are wanted were near: nothing was lost. Under a filter some more must be.
@@ -146,6 +144,9 @@ def test_the_last_way_is_always_accepted(query: Any, schema: Schema, limit: int)
         (INDEX, VECTOR | WORDS, 1, 50, True),
         (INDEX, VECTOR | WORDS, 20, 99, False),
         (INDEX, VECTOR | WORDS, 20, 100, True),
+        # These have compared all that match.
+        (FEW, VECTOR | FILTER, 10, 0, True),
+        (FEW, VECTOR | FILTER, 10, MOST[SOME] + 1, True),
         (BITS, VECTOR | FILTER, 10, 0, True),
         (EXACT, VECTOR | FILTER, 10, 0, True),
         (EXACT, WORDS, 10, 0, True),
@@ -284,7 +285,7 @@ def test_each_way_is_one_round_trip(words: Any, touch: bool) -> None:
     expected = [*ways(asked, schema.store(LONG), Tried())]
     # More than are compared match; and of those near the query too few.
     for way in expected[:-1]:
-        sent.append(queries_of(operation.send([[], seen(MOST[way] + 1 if way in MOST else 1)])))
+        sent.append(queries_of(operation.send([[], seen(MOST[SOME] + 1 if way is SOME else 1)])))
     for way, queries in zip(expected, sent, strict=True):
         *before, statement = queries
         needed = settings(replace(asked, options=Options(touch=touch)), {way}, asked.ef_search)
@@ -303,7 +304,7 @@ def test_what_is_accepted_ends_the_search() -> None:
     operation = operations.retrieve_by_query(HNSW, VECTOR | FILTER, LONG, 10)
     next(operation)
     with pytest.raises(StopIteration):
-        operation.send([[], seen(MOST[FEW])])
+        operation.send([[], seen(MOST[SOME])])
 
 
 def test_the_index_is_asked_once_more_where_too_few_match() -> None:
@@ -315,14 +316,13 @@ def test_the_index_is_asked_once_more_where_too_few_match() -> None:
         return operation, dict(next(operation).queries[0].parameters)
 
     operation, _ = first(VECTOR | FILTER)
-    operation.send([[], seen(MOST[FEW] + 1)])
     operation.send([[], seen(MOST[SOME] + 1)])
     again = operation.send([[], seen(10)])
     assert dict(again.queries[0].parameters) == by_index(156, VECTOR | FILTER)
     with pytest.raises(StopIteration) as end:
         operation.send([[], seen(12)])
     explanation = end.value.value.explanation
-    assert (explanation["tried"], explanation["ef_search"]) == (["few", "some", "index", "index"], 156)
+    assert (explanation["tried"], explanation["ef_search"]) == (["some", "index", "index"], 156)
     assert first(VECTOR | FILTER)[1] == by_index(156, VECTOR | FILTER)
     operation, _ = first(VECTOR | FILTER)
     # Once, whatever it brings.
@@ -346,43 +346,54 @@ def test_what_one_search_looks_at_is_not_the_next_ones() -> None:
 # --- what was tried before ----------------------------------------------------------------------------------------
 
 
-def known(*noted: tuple[Way, bool]) -> Tried:
+MANY, FEW_ROWS = (SOME, MOST[SOME] + 1), (SOME, MOST[FEW])
+NOT_NEAR, NEAR = (INDEX, 11), (INDEX, 12)
+
+
+def known(*noted: tuple[Way, int]) -> Tried:
+    """What is known after some ways have seen so many rows."""
     found = Tried()
-    for way, was_accepted in noted:
-        found.note(way, was_accepted)
+    for way, rows in noted:
+        found.note(way, accepted(way, search(VECTOR | FILTER), rows), rows)
     return found
 
 
 @pytest.mark.parametrize(
-    ("noted", "expected"),
+    ("query", "noted", "expected"),
     [
-        ([], [FEW, SOME, INDEX, EXACT]),
-        ([(FEW, True), (INDEX, True), (EXACT, True)], [FEW, SOME, INDEX, EXACT]),
+        (VECTOR, [], [SOME, INDEX, EXACT]),
+        (VECTOR, [NEAR, (EXACT, 10)], [SOME, INDEX, EXACT]),
+        (VECTOR, [(SOME, MOST[FEW] + 1)], [SOME, INDEX, EXACT]),
+        (VECTOR, [(SOME, MOST[SOME])], [SOME, INDEX, EXACT]),
+        # What makes the score is read of the candidates alone.
+        (VECTOR, [FEW_ROWS], [FEW]),
+        (VECTOR | WORDS, [FEW_ROWS], [SOME, INDEX, EXACT]),
         # Too many rows stay too many.
-        ([(FEW, False)], [SOME, INDEX, EXACT]),
-        ([(FEW, False), (SOME, False)], [INDEX, EXACT]),
-        ([(SOME, False)], [INDEX, EXACT]),
+        (VECTOR, [MANY], [INDEX, EXACT]),
+        (VECTOR, [FEW_ROWS, MANY], [INDEX, EXACT]),
         # The next query may lie nearer to what matches.
-        ([(INDEX, False)] * 2, [FEW, SOME, INDEX, EXACT]),
-        ([(INDEX, False)] * 3, [FEW, SOME, EXACT]),
-        ([(INDEX, False)] * 2 + [(INDEX, True), (INDEX, False)], [FEW, SOME, INDEX, EXACT]),
-        ([(FEW, False), (SOME, False)] + [(INDEX, False)] * 3, [EXACT]),
+        (VECTOR, [NOT_NEAR] * 2, [SOME, INDEX, EXACT]),
+        (VECTOR, [NOT_NEAR] * 3, [SOME, EXACT]),
+        (VECTOR, [NOT_NEAR] * 2 + [NEAR, NOT_NEAR], [SOME, INDEX, EXACT]),
+        (VECTOR, [MANY] + [NOT_NEAR] * 3, [EXACT]),
     ],
 )
-def test_what_was_tried_in_vain_is_left_out(noted: Any, expected: list[Way]) -> None:
-    """The ways that earlier searches under the same filter showed to be of no use."""
-    assert list(ways(search(VECTOR | FILTER), HNSW.store(LONG), known(*noted))) == expected
+def test_what_earlier_searches_showed_spares_ways(query: Any, noted: Any, expected: list[Way]) -> None:
+    """What searches under the same filter showed to be of no use is left out, and few rows are not counted again."""
+    assert list(ways(search(query | FILTER), HNSW.store(LONG), known(*noted))) == expected
 
 
-def test_what_was_tried_is_forgotten() -> None:
-    """Rows come and go: after some searches every way is tried again."""
-    found = known((FEW, False), *[(INDEX, False)] * 3)
-    searches = 0
-    while found.in_vain(FEW):
+@pytest.mark.parametrize(
+    ("noted", "left", "searches"),
+    [([FEW_ROWS], SOME, 64), ([MANY], SOME, 64), ([MANY] + [NOT_NEAR] * 3, INDEX, 16)],
+)
+def test_what_was_tried_is_forgotten(noted: Any, left: Way, searches: int) -> None:
+    """Rows come and go, and the next query may lie elsewhere: after some searches a way is tried again."""
+    found = known(*noted)
+    for _ in range(searches):
+        assert left not in ways(search(VECTOR | FILTER), HNSW.store(LONG), found)
         found.end()
-        searches += 1
-    assert searches == 16
-    assert not found.in_vain(INDEX)
+    assert left in ways(search(VECTOR | FILTER), HNSW.store(LONG), found)
 
 
 def test_each_filter_of_each_store_is_known_by_itself() -> None:

@@ -14,6 +14,7 @@ MATERIALIZED, or the planner computes them again for each row.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, LiteralString, NamedTuple
 
 from psycopg import sql
@@ -22,22 +23,10 @@ from memorizz.memory_provider._questions import weights
 from memorizz.memory_provider.postgresql._queries import LIVE, cached_by_shape, raw, selected, touched
 from memorizz.memory_provider.postgresql._search import BY_BITS, BY_BITS_OF_SOME, MOST, MOST_WORDS, Search, Way
 from memorizz.memory_provider.postgresql._steps import Query, Row
-from memorizz.memory_provider.postgresql._stores import SELECTED, Store
+from memorizz.memory_provider.postgresql._stores import Store
 
-
-class Tail(NamedTuple):
-    """What a row of a search brings behind the document."""
-
-    distance: float | None
-    score: float | None
-    parts: Sequence[float] | None
-    seq: int
-    seen: int | None
-
-
-def tail(row: Row) -> Tail:
-    return Tail(*row[-len(Tail._fields) :])
-
+# Where a row of a search has what comes behind the document.
+DISTANCE, SCORE, BY_PART, SEQ, SEEN = range(-5, 0)
 
 PARTS = ("meaning", "words", "speaker", "session", "recency", "importance")
 
@@ -82,17 +71,19 @@ def hits(store: Store, search: Search, rows: list[Row], explain: bool) -> list[d
     What scores too little comes from the server all the same: a way that found it has found enough.
     """
     read = store.document_with_embedding if search.options.include_embedding else store.document
-    found = [_hit(read(row), tail(row), explain) for row in rows]
+    found = [_hit(read(row), row, explain) for row in rows]
     least = search.options.min_score
     return found if least is None else [hit for hit in found if hit["_score"] >= least]
 
 
-def _hit(document: dict[str, Any], found: Tail, explain: bool) -> dict[str, Any]:
-    distance, score, parts, *_ = found
+def _hit(document: dict[str, Any], row: Row, explain: bool) -> dict[str, Any]:
+    distance, score, parts = row[DISTANCE], row[SCORE], row[BY_PART]
     if distance is not None:
         document["_distance"] = distance
         document.setdefault("distance", distance)
-        score, parts = (1.0 - distance, (1.0 - distance,)) if score is None else (score, parts)
+        if score is None:
+            score = 1.0 - distance
+            parts = (score,)
     document["_score"] = score
     document.setdefault("score", score)
     if explain:
@@ -105,23 +96,31 @@ def merged(search: Search, found: Sequence[tuple[Store, list[Row]]]) -> list[dic
 
     A store's text scores are shares of its own best; to be compared they become shares of the best of all.
     """
-    tails = [[tail(row) for row in rows] for _, rows in found]
-    best = max((each.parts[-1] or 0.0 for store in tails for each in store if each.parts), default=0.0)
+    most = max((row[BY_PART][-1] or 0.0 for _, rows in found for row in rows if row[BY_PART]), default=0.0)
     documents: list[dict[str, Any]] = []
-    for (store, rows), ends in zip(found, tails, strict=True):
-        for document, end in zip(hits(store, search, rows, False), ends, strict=True):
-            if end.parts and best:
-                score = document["_score"] - end.parts[1] * (1 - (end.parts[-1] or 0.0) / best)
+    for store, rows in found:
+        for document, row in zip(hits(store, search, rows, False), rows, strict=True):
+            if row[BY_PART] and most:
+                score = document["_score"] - row[BY_PART][1] * (1 - (row[BY_PART][-1] or 0.0) / most)
                 document["_score"] = score
-                if document["score"] == end.score:
+                if document["score"] == row[SCORE]:
                     document["score"] = score
             documents.append(document)
     return sorted(documents, key=lambda document: document["_score"], reverse=True)[: search.limit]
 
 
 def seen(rows: list[Row]) -> int:
-    """Return what `accepted` asks for; there are rows unless nothing was seen."""
-    return tail(rows[0]).seen or 0 if rows else 0
+    """Return what `accepted` asks for; where the rows do not say it they are what was seen."""
+    told = rows[0][SEEN] if rows else 0
+    return len(rows) if told is None else told
+
+
+def best(search: Search, way: Way, rows: list[Row]) -> list[Row]:
+    """Return the hits of what a way brought: the index brings some more, and may rank in half precision."""
+    if way is Way.INDEX and not search.scored:
+        rows.sort(key=itemgetter(DISTANCE, SEQ))
+        del rows[search.limit :]
+    return rows
 
 
 def _parameters(search: Search, store: Store, way: Way) -> dict[str, Any]:
@@ -158,12 +157,9 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
         "unscored": _UNSCORED,
         **_distances(store),
     }
-    # Where they are few, the rows come along whole.
-    whole = form.way in _WHOLE and not form.scored
-    pieces["carried"] = _carried(store, form.way, whole)
+    # Only of hits is the access counted.
+    whole = form.way in _WHOLE and not (form.scored or (form.touch and form.way is Way.INDEX))
     pieces["by_index"] = sql.SQL(_BY_INDEX_IN_HALFVEC if store.index == "halfvec" else _BY_INDEX).format(**pieces)
-    pieces["matching"] = sql.SQL(_MATCHING).format(**pieces)
-    pieces["found"] = sql.SQL(_FOUND).format(**pieces)
     pieces["the_best_by_bits"] = sql.SQL(_THE_BEST_BY_BITS if form.bits else "").format(**pieces)
     pieces["rank"] = _RANK if form.words else sql.SQL("NULL::float8")
     pieces["found_distance"] = pieces["distance"] if form.meaning else sql.SQL("NULL::float8")
@@ -181,14 +177,6 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
     if not parts:
         return select.as_bytes(None)
     return sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), select).as_bytes(None)
-
-
-def _carried(store: Store, way: Way, whole: bool) -> sql.Composed:
-    """Return the columns that `selected` is made of or those that find them again, and what is compared."""
-    names = [*(SELECTED if whole else ["id"]), "seq", store.schema.vector_column]
-    if way is Way.SOME:
-        names.append(store.schema.bits_column)
-    return sql.SQL(", ").join(sql.Identifier("d", name) for name in names)
 
 
 def _parts(form: _Form) -> list[str]:
@@ -216,6 +204,7 @@ def _distances(store: Store) -> Mapping[str, sql.Composable]:
     normalize = sql.Identifier(space, "l2_normalize")
     return {
         "column": column,
+        "bits": sql.Identifier(schema.bits_column),
         "embedded": sql.SQL("{} IS NOT NULL").format(column),
         "distance": sql.SQL("({} {} {})").format(column, nearer, vector),
         # A row that was written by other hands may lack its bits.
@@ -248,23 +237,22 @@ _ASKED = """asked AS MATERIALIZED (
 # Without regard to length: normalising by it buries the short turns of a conversation.
 _RANK = sql.SQL("ts_rank(d.words, (SELECT words FROM asked), 0)")
 
-# The rows that match; nothing more is read once it is seen that there are too many.
-_MATCHING: LiteralString = "(SELECT {carried} FROM {table} AS d WHERE {where} AND {embedded} LIMIT %(most)s + 1)"
-# Those near the query.
-_FOUND: LiteralString = (
-    "(SELECT {carried}, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded} {by_index})"
-)
 _BY_INDEX: LiteralString = "ORDER BY {distance} LIMIT %(wide)s"
 # The index ranks in half precision; twice as many are taken from it and compared exactly.
 _BY_INDEX_IN_HALFVEC: LiteralString = "ORDER BY {half_distance} LIMIT %(wide)s * 2"
 _NEAR: Mapping[Way, LiteralString] = {
+    # Nothing more is read once it is seen that there are too many.
     Way.SOME: """
     SELECT d.id, d.seq, CASE WHEN seen <= %(most)s THEN {distance} END AS distance, seen FROM (
-        SELECT *, count(*) OVER () AS seen FROM {matching} AS d {the_best_by_bits}
+        SELECT *, count(*) OVER () AS seen FROM (
+            SELECT d.id, d.seq, {column}, d.{bits} FROM {table} AS d WHERE {where} AND {embedded} LIMIT %(most)s + 1
+        ) AS d {the_best_by_bits}
     ) AS d ORDER BY distance, d.seq LIMIT %(depth)s
 """,
     Way.INDEX: """
-    SELECT d.id, d.seq, d.distance, count(*) OVER () AS seen FROM {found} AS d ORDER BY distance, d.seq LIMIT %(depth)s
+    SELECT d.id, d.seq, d.distance, count(*) OVER () AS seen FROM (
+        SELECT d.id, d.seq, {distance} AS distance FROM {table} AS d WHERE {where} AND {embedded} {by_index}
+    ) AS d ORDER BY distance, d.seq LIMIT %(depth)s
 """,
     Way.BITS: """
     SELECT d.id, d.seq, {distance} AS distance FROM (
@@ -334,7 +322,6 @@ _RANKED = """ranked AS MATERIALIZED (
 # How many rows the way has seen, and what `accepted` says of it, of the part `hits`.
 _SEEN: LiteralString = "coalesce((SELECT max(seen) FROM near), 0)"
 _TRUSTED: Mapping[Way, LiteralString] = {
-    Way.FEW: " AND hits.seen <= %(most)s",
     Way.SOME: " AND hits.seen <= %(most)s",
     Way.INDEX: " AND hits.seen >= %(wide)s",
 }
@@ -342,15 +329,16 @@ _TOUCHED: LiteralString = (
     "AND (%(min_score)s::float8 IS NULL OR coalesce(hits.score, 1 - hits.distance) >= %(min_score)s)"
 )
 _NOT_TOO_MANY: LiteralString = f"AND {_SEEN} <= %(most)s"
-# To plan a join with the row's own table, and a level more, takes longer than comparing some ten rows does.
+# To plan a join with the row's own table, or to count in the server, takes longer than comparing some ten rows does.
 _WHOLE: Mapping[Way, sql.SQL] = {
+    # Adding 0 keeps the planner from the vector index.
     Way.FEW: sql.SQL(
-        "SELECT {columns}, CASE WHEN count(*) OVER () <= %(most)s THEN {distance} END AS distance, {unscored}, d.seq, "
-        "count(*) OVER () AS seen FROM {matching} AS d ORDER BY distance, d.seq LIMIT %(limit)s"
+        "SELECT {columns}, {distance} + 0 AS distance, {unscored}, d.seq, NULL::bigint AS seen FROM {table} AS d "
+        "WHERE {where} AND {embedded} ORDER BY distance, d.seq LIMIT %(limit)s"
     ),
     Way.INDEX: sql.SQL(
-        "SELECT {columns}, d.distance, {unscored}, d.seq, count(*) OVER () AS seen "
-        "FROM {found} AS d ORDER BY distance, d.seq LIMIT %(limit)s"
+        "SELECT {columns}, {distance} AS distance, {unscored}, d.seq, NULL::bigint AS seen FROM {table} AS d "
+        "WHERE {where} AND {embedded} {by_index}"
     ),
 }
 _UNSCORED = sql.SQL("NULL::float8 AS score, NULL::float8[] AS parts")

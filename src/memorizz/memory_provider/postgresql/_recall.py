@@ -16,6 +16,7 @@ from memorizz.memory_provider.postgresql import _changes as changes
 from memorizz.memory_provider.postgresql import _queries as queries
 from memorizz.memory_provider.postgresql import _ranking, _search
 from memorizz.memory_provider.postgresql._errors import lacks_right
+from memorizz.memory_provider.postgresql._ranking import DISTANCE
 from memorizz.memory_provider.postgresql._search import BY_BITS, ENOUGH_BITS, LEAST_BITS, MOST, Way
 from memorizz.memory_provider.postgresql._serving import ranked
 from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch
@@ -132,8 +133,8 @@ def _compare(store: Store, query: dict[str, Any], limit: int, kind: _Kind) -> Op
 
 def _found(rows: Sequence[Row], truth: Sequence[Row]) -> float:
     """Return the share of the true hits that were found; a hit as near as the last true one is as good as it."""
-    farthest = max(_ranking.tail(row).distance or 0.0 for row in truth) + 1e-9
-    distances = [_ranking.tail(row).distance for row in rows]
+    farthest = max(row[DISTANCE] or 0.0 for row in truth) + 1e-9
+    distances = [row[DISTANCE] for row in rows]
     near_enough = sum(1 for distance in distances if distance is not None and distance <= farthest)
     return min(near_enough / len(truth), 1.0)
 

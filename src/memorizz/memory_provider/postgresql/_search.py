@@ -3,10 +3,10 @@
 pgvector's HNSW index filters after it has searched: under a filter that few rows near the query pass, it silently
 returns too few. So a way is tried, and what it brings is accepted only where it cannot have lost a row:
 
-FEW     A filter, and the distance alone ranks: read the matching rows, whole, and compare each. Accepted when there
-        were no more than MOST says.
-SOME    The same of some more rows, of which only what is compared is read at first: their vectors, or the vectors of
-        the best by their bits as in BITS.
+SOME    A filter: read the matching rows and compare them, or the best of them by their bits as in BITS. Accepted when
+        there were no more than MOST says.
+FEW     The filter left few rows the last time, and the distance alone ranks: compare all of them, read whole. Always
+        accepted.
 INDEX   Search the index for the nearest rows and keep those that match. Accepted when some more match than are wanted:
         the nearest rows of the store hold the nearest matching ones, if enough of them match. Where too few do, their
         share says how many the index must look at, and it is asked once more if that is not too many.
@@ -15,11 +15,12 @@ BITS    Rank every matching row by the signs of its numbers, compare the best of
 EXACT   Compare every matching row. Always accepted.
 
 Whether the index can serve a filter depends on what lies near the query, not on how many rows match in all; trying it
-costs a few milliseconds and no statistics can tell beforehand. What was tried in vain under a filter is left out in the
-next searches under the same one, and the index looks at once at as many as were needed before. pgvector's iterative
-scan goes on by itself, but what it brings once the rows around the query are used up is not what is nearest: in a
-memory of 4 % asked about another subject 20 of its first 400 matched in 8 of 400 questions, and held 0.34 of the
-nearest. The figures behind the constants: benchmarks/RESULTS.md and SEARCH.md.
+costs a few milliseconds and no statistics can tell beforehand. So it is remembered what searches under a filter have
+shown: for some, what the index could not do and how many rows it had to look at; for some more, how many rows match.
+
+pgvector's iterative scan goes on by itself, but what it brings once the rows around the query are used up is not what
+is nearest: in a memory of 4 % asked about another subject 20 of its first 400 matched in 8 of 400 questions, and held
+0.34 of the nearest. The figures behind the constants: benchmarks/RESULTS.md and SEARCH.md.
 """
 
 from __future__ import annotations
@@ -55,9 +56,11 @@ _DEPTH = 50
 # How many words of a question are searched for: ranking takes time for each of them in each row that has one, up to a
 # second for these in 100,000 turns. A question that a person asks has fewer.
 MOST_WORDS = 64
-# For so many searches under a filter it is remembered what was tried in vain, and the index is given up after so many
-# failures in a row; for so many filters of a store.
-_REMEMBERED = 16
+# For so many searches under a filter it is remembered what they have shown: of the index, for the next query may lie
+# elsewhere, and of the number of rows, which a search or two does not change by much. The index is given up after so
+# many failures in a row. For so many filters of a store.
+_INDEX_REMEMBERED = 16
+_ROWS_REMEMBERED = 64
 _GIVEN_UP = 3
 _FILTERS = 1000
 
@@ -65,16 +68,16 @@ _FILTERS = 1000
 class Way(Enum):
     """A way to serve a search; the value says why it is taken."""
 
-    FEW = "the filter may leave few rows: compare them"
-    SOME = "the filter may leave some rows: compare them"
+    SOME = "the filter may leave few rows: compare them"
+    FEW = "the filter left few rows the last time: compare all that match"
     INDEX = "search the HNSW index"
     BITS = "rank every row that matches by its bits, compare the best"
     EXACT = "compare every row that matches"
 
 
-# How many rows these ways compare. Planning is most of what FEW takes, so its statement is the shortest; from so many
-# rows on it costs more to carry them whole. Those of SOME cost about what searching the index under a filter costs.
-MOST = {Way.FEW: 200, Way.SOME: 1000}
+# How many rows these ways compare. To compare those of SOME costs about what searching the index under a filter costs;
+# from those of FEW on it costs more to carry the rows whole than to find the nearest again.
+MOST = {Way.SOME: 1000, Way.FEW: 200}
 
 
 @dataclass(slots=True)
@@ -155,30 +158,36 @@ class Tried:
     It spares round trips: whatever a way brings must be accepted all the same.
     """
 
-    __slots__ = ("_failures", "_searches", "ef_search")
+    __slots__ = ("_failures", "_searches", "ef_search", "few", "many")
 
     def __init__(self) -> None:
         self._searches = 0
-        # How many rows the index had to look at because too few of those before matched.
-        self.ef_search = 0
-        self._failures = {Way.FEW: 0, Way.SOME: 0, Way.INDEX: 0}
+        # Whether the rows are few enough for FEW, and too many for SOME.
+        self.few = self.many = False
+        self._forget_index()
 
-    def note(self, way: Way, accepted: bool) -> None:
-        if way in self._failures:
-            self._failures[way] = 0 if accepted else self._failures[way] + 1
+    def _forget_index(self) -> None:
+        # How many rows the index had to look at because too few of those before matched, and failures in a row.
+        self.ef_search = self._failures = 0
+
+    def note(self, way: Way, accepted: bool, seen: int) -> None:
+        if way is Way.SOME:
+            self.few, self.many = seen <= MOST[Way.FEW], not accepted
+        elif way is Way.INDEX:
+            self._failures = 0 if accepted else self._failures + 1
 
     def end(self) -> None:
         """Count a search."""
         self._searches += 1
-        if self._searches >= _REMEMBERED:
+        if self._searches % _INDEX_REMEMBERED == 0:
+            self._forget_index()
+        if self._searches == _ROWS_REMEMBERED:
             self.__init__()
 
-    def in_vain(self, way: Way) -> bool:
-        """Say whether a way is to be left out: too many rows stay too many, but the next query may lie elsewhere."""
-        if way is Way.INDEX:
-            return self._failures[way] >= _GIVEN_UP
-        # Too many for SOME are too many for FEW.
-        return self._failures[Way.SOME] > 0 or self._failures[way] > 0
+    @property
+    def not_near(self) -> bool:
+        """Whether the index is to be left out."""
+        return self._failures >= _GIVEN_UP
 
 
 def tried(search: Search, store: Store) -> Tried:
@@ -197,17 +206,19 @@ def ways(search: Search, store: Store, tried: Tried) -> Sequence[Way]:
     indexed = store.index != "none" and search.wide <= MAX_EF_SEARCH
     if not search.filtered:
         return (Way.INDEX, Way.EXACT) if indexed else (Way.EXACT,)
-    last = Way.BITS if store.name in store.schema.bits else Way.EXACT
-    first = [Way.FEW, Way.SOME, Way.INDEX] if indexed else [Way.FEW, Way.SOME]
-    if search.scored:
-        # What makes the score is read of the candidates alone.
-        first.remove(Way.FEW)
-    return [*(way for way in first if not tried.in_vain(way)), last]
+    # What makes the score is read of the candidates alone.
+    if tried.few and not search.scored:
+        return (Way.FEW,)
+    return [
+        *([] if tried.many else [Way.SOME]),
+        *([Way.INDEX] if indexed and not tried.not_near else []),
+        Way.BITS if store.name in store.schema.bits else Way.EXACT,
+    ]
 
 
 def accepted(way: Way, search: Search, seen: int) -> bool:
     """Say whether a way has lost nothing. `seen` are the rows that matched, for INDEX of those near."""
-    if way in MOST:
+    if way is Way.SOME:
         return seen <= MOST[way]
     return way is not Way.INDEX or seen >= search.wide
 

@@ -59,13 +59,13 @@ class _Attempts:
         way, seen = self.left[0], _ranking.seen(rows)
         self.tried.append(way)
         if _search.accepted(way, search, seen):
-            self.known.note(way, True)
+            self.known.note(way, True, seen)
             self.known.end()
-            return Served(way, self.tried, self.statement, rows, ef_search)
+            return Served(way, self.tried, self.statement, _ranking.best(search, way, rows), ef_search)
         if way is Way.INDEX and self.tried.count(way) == 1 and (more := _search.wider(search, ef_search, seen)):
             self.ef_search = self.known.ef_search = more
         else:
-            self.known.note(way, False)
+            self.known.note(way, False, seen)
             self.left.pop(0)
             self.statement = _ranking.statement(search, self.store, self.left[0])
         return None
@@ -94,7 +94,7 @@ def explanation(search: Search, served: Served) -> dict[str, Any]:
         "route": served.way.name.lower(),
         "why": served.way.value if search.ranked else "nothing ranks: read what matches, the oldest first",
         "tried": [way.name.lower() for way in served.tried],
-        "matching": _ranking.seen(served.rows) if served.way in _search.MOST else None,
+        "matching": _ranking.seen(served.rows) if served.way is Way.SOME else None,
         "ef_search": served.ef_search if served.way is Way.INDEX else None,
         "statement": served.statement.sql.decode(),
         "parameters": {
