@@ -396,6 +396,19 @@ def test_what_was_tried_is_forgotten(noted: Any, left: Way, searches: int) -> No
     assert left in ways(search(VECTOR | FILTER), HNSW.store(LONG), found)
 
 
+def test_how_many_the_index_had_to_look_at_is_forgotten_little_by_little() -> None:
+    """It was the most that any of some searches needed; the next ones may do with fewer."""
+    found = Tried()
+    found.ef_search = 200
+    looked_at: list[int] = []
+    for _ in range(63):
+        found.end()
+        looked_at.append(found.ef_search)
+    assert looked_at == [200] * 15 + [160] * 16 + [128] * 16 + [102] * 16
+    found.end()
+    assert found.ef_search == 0
+
+
 def test_each_filter_of_each_store_is_known_by_itself() -> None:
     """What one memory showed says nothing of another, nor of another store; and not all filters are kept for ever."""
     schema = replace(HNSW)

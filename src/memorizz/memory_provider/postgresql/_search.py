@@ -164,10 +164,7 @@ class Tried:
         self._searches = 0
         # Whether the rows are few enough for FEW, and too many for SOME.
         self.few = self.many = False
-        self._forget_index()
-
-    def _forget_index(self) -> None:
-        # How many rows the index had to look at because too few of those before matched, and failures in a row.
+        # How many rows the index had to look at because too few of those before matched; and failures in a row.
         self.ef_search = self._failures = 0
 
     def note(self, way: Way, accepted: bool, seen: int) -> None:
@@ -180,7 +177,9 @@ class Tried:
         """Count a search."""
         self._searches += 1
         if self._searches % _INDEX_REMEMBERED == 0:
-            self._forget_index()
+            self._failures = 0
+            # The next may need fewer; of more there are two round trips.
+            self.ef_search = self.ef_search * 4 // 5
         if self._searches == _ROWS_REMEMBERED:
             self.__init__()
 

@@ -33,6 +33,10 @@ _PLAIN = tuple(name for name, column in KEYS.items() if column.kind is not Kind.
 SELECTED = ("id", "data", *_PLAIN, *TIMES)
 
 
+# Where a record has what may be missing from a document.
+_PLAIN_AT = tuple((SELECTED.index(name), name) for name in _PLAIN)
+_TIMES_AT = tuple((SELECTED.index(name), name) for name in TIMES)
+
 _combine = datetime.combine
 
 
@@ -186,10 +190,12 @@ class Store:
         key, data = record[0], record[1]
         name = data.pop(GIVEN_ID, None) or key
         document: dict[str, Any] = {"id": name, "_id": name}
-        for path, value in zip(_PLAIN, record[2:], strict=False):
+        for place, path in _PLAIN_AT:
+            value = record[place]
             if value is not None:
                 document[path] = value
-        for path, value in zip(TIMES, record[2 + len(_PLAIN) :], strict=False):
+        for place, path in _TIMES_AT:
+            value = record[place]
             if value is not None:
                 # The same as value.replace(tzinfo=UTC), in a fifth of the time.
                 document[path] = _combine(value, value.time(), UTC)
