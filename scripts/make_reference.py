@@ -69,12 +69,14 @@ def page() -> Iterator[str]:
         yield from described(provider, level=3)
     yield "## Methods\n"
     yield "Of every provider. On the async ones each is awaited, and `iterate` is an `async for`."
-    yield "`measure_recall` is of those on PostgreSQL, `note_embedding_model` and `loading` of the blocking ones.\n"
+    yield "`embed_missing` and `measure_recall` are of those on PostgreSQL, `note_embedding_model` and `loading` of the"
+    yield "blocking ones.\n"
     for name in members(MemoryOperations):
         yield from described(getattr(MemoryOperations, name), level=3)
     yield from described(Ranking, level=3)
     yield from described(Hits, level=3, signed=False)
     yield from described(PostgreSQLProvider.transaction, level=3)
+    yield from described(PostgreSQLProvider.embed_missing, level=3)
     yield from described(PostgreSQLProvider.measure_recall, level=3)
     yield from described(MemoryProvider.note_embedding_model, level=3)
     yield from described(MemoryProvider.loading, level=3)

@@ -1,4 +1,4 @@
-"""memorizz re-embed: what it asks for, does, says, and how it is gone on with."""
+"""memorizz embed and re-embed: what they ask for, do, say, and how they are gone on with."""
 
 from __future__ import annotations
 
@@ -218,3 +218,59 @@ def test_other_commands_know_of_it(run: Callable[..., Any], memorizz: Callable[.
     assert ask("recall", "--store", "toolbox")["stores"][0]["rows"] == 20
     page = " ".join(memorizz("doctor", "--dsn", migrated_dsn, columns=200).stdout.split())
     assert "vectors of 3 dimensions by length, hnsw index" in page
+
+
+@pytest.fixture
+def embed(memorizz: Callable[..., Any], migrated_dsn: str, module: str) -> Callable[..., Any]:
+    return lambda *arguments, **options: memorizz("embed", *arguments, "--dsn", migrated_dsn, **options)
+
+
+@pytest.fixture
+def without(provider: PostgreSQLProvider) -> PostgreSQLProvider:
+    """Memories that were stored without an embedder."""
+    provider.store_many([{"content": "x" * n} for n in range(1, 4)], "toolbox")
+    provider.store_many([{"content": "x"}, {"name": "no text"}], "personas")
+    return provider
+
+
+def test_memories_from_before_are_embedded(embed: Callable[..., Any], without: PostgreSQLProvider) -> None:
+    """Of one store or of all; it is said how many, and from then on whose vectors the schema holds."""
+    assert embed("--model", "embedders_of_mine:constant", "--store", "personas", "--json").json == {
+        "embedded": {"personas": 1}
+    }
+    shown = embed("--model", "embedders_of_mine:constant")
+    assert (shown.code, shown.stderr) == (0, "")
+    assert "embedded  3 of toolbox" in shown.stdout
+    assert "personas" not in shown.stdout
+    assert "no memory that has a text and no vector" in embed("--model", "embedders_of_mine:constant").stdout
+    assert [each["embedding"] for each in without.list_all("toolbox", include_embedding=True)] == [[1, 2, 3, 4]] * 3
+    wrong = embed("--model", "embedders_of_mine:Length")
+    assert wrong.code == 1
+    assert "constant" in wrong.stderr
+
+
+@pytest.mark.usefixtures("without")
+def test_an_interrupted_embedding_is_gone_on_with(embed: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C keeps what is made, and says how to go on."""
+
+    def interrupt(*arguments: Any) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgreSQLProvider, "embed_missing", interrupt)
+        shown = embed("--model", "embedders_of_mine:constant")
+    assert shown.code == 130
+    assert "the same command again goes on" in shown.stderr
+    assert "embedded  3 of toolbox" in embed("--model", "embedders_of_mine:constant").stdout
+
+
+@pytest.mark.usefixtures("without")
+def test_the_doctor_says_how_to_embed_them(
+    embed: Callable[..., Any], memorizz: Callable[..., Any], migrated_dsn: str
+) -> None:
+    """Where some memories have a vector and others have none."""
+    embed("--model", "embedders_of_mine:constant", "--store", "personas")
+    findings = memorizz("doctor", "--dsn", migrated_dsn, "--json").json["findings"]
+    assert [each["advice"] for each in findings if each["subject"] == "personas"] == [
+        "memorizz embed --model MODEL, for those that have a text"
+    ]

@@ -6,11 +6,12 @@
     demo.py        memorizz demo; its page is _demo_page.py
     doctor.py      memorizz doctor; its page is _doctor_page.py
     documents.py   memorizz search, memorizz show
+    embed.py       memorizz embed; what --model names is in _embedder.py
     export.py      memorizz export, memorizz import
     index.py       memorizz index list, build, rebuild, drop; its page is _index_page.py
     migrate.py     memorizz migrate
     migrate_from.py  memorizz migrate-from; its page is _move_page.py
-    re_embed.py    memorizz re-embed; its page is _re_embed_page.py, what --model names is in _embedder.py
+    re_embed.py    memorizz re-embed; its page is _re_embed_page.py
     recall.py      memorizz recall; its page is _recall_page.py
     server.py      memorizz server start, stop, status
     stats.py       memorizz stats

@@ -8,7 +8,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from memorizz.cli import demo, doctor, documents, export, index, migrate, migrate_from, re_embed, recall, server, stats
+from memorizz.cli import (
+    demo,
+    doctor,
+    documents,
+    embed,
+    export,
+    index,
+    migrate,
+    migrate_from,
+    re_embed,
+    recall,
+    server,
+    stats,
+)
 from memorizz.errors import MemorizzError
 
 
@@ -67,6 +80,7 @@ for command in (
     documents.search,
     documents.show,
     export.export,
+    embed.embed,
     re_embed.re_embed,
 ):
     app.command()(command)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from memorizz.embeddings import Embedder
     from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
@@ -72,11 +73,11 @@ def looking(config: PostgreSQLConfig) -> Generator[Maintenance]:
 
 
 @contextmanager
-def memories(config: PostgreSQLConfig) -> Generator[PostgreSQLProvider]:
+def memories(config: PostgreSQLConfig, embedder: Embedder | None = None) -> Generator[PostgreSQLProvider]:
     """Open a provider of memories that are there."""
     from memorizz.memory_provider.postgresql import PostgreSQLProvider
 
-    with looking(config), PostgreSQLProvider(config) as provider:
+    with looking(config), PostgreSQLProvider(config, embedder=embedder) as provider:
         yield provider
 
 

@@ -16,7 +16,7 @@ from memorizz.memory_provider._documents import KEYS, Kind
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql._queries import LIVE, NEWEST
 from memorizz.memory_provider.postgresql._steps import Copy, Query
-from memorizz.memory_provider.postgresql._stores import Row, Schema, Store
+from memorizz.memory_provider.postgresql._stores import Row, Schema, Store, Vector, bits_of
 
 _CASTS = {
     Kind.TEXT: sql.SQL("::text"),
@@ -130,6 +130,31 @@ def _update(store: Store, merged: tuple[str, ...]) -> bytes:
 def update(store: Store, row: Row) -> Query:
     """Merge a document into the one with its id; brings a row where there is one."""
     return Query(_update(store, row.merged), row.values)
+
+
+@lru_cache(maxsize=64)
+def _add_vector(store: Store) -> bytes:
+    columns = (store.schema.vector_column, store.schema.bits_column)
+    template = sql.SQL(
+        "UPDATE {table} AS d SET {assignments}, updated_at = clock_timestamp() WHERE d.id = %(id)s AND {live} "
+        "AND d.{embedding} IS NULL AND d.content = %(content)s AND d.{said_by} IS NOT DISTINCT FROM %(said_by)s::text "
+        "RETURNING true"
+    )
+    return template.format(
+        table=store.table,
+        assignments=sql.SQL(", ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(name), _value(store, name)) for name in columns
+        ),
+        live=LIVE,
+        embedding=store.embedding,
+        said_by=sql.Identifier(store.said_by),
+    ).as_bytes(None)
+
+
+def add_vector(store: Store, key: UUID, said_by: str | None, content: str, vector: Vector) -> Query:
+    """Give a document the vector of its text; brings a row unless it has got another text or a vector meanwhile."""
+    made = {store.schema.vector_column: vector, store.schema.bits_column: bits_of(vector)}
+    return Query(_add_vector(store), {"id": key, "said_by": said_by, "content": content, **made})
 
 
 # --- deleting -----------------------------------------------------------------------------------------------------

@@ -17,10 +17,12 @@ from enum import Enum
 from typing import Any, cast
 from uuid import UUID
 
+from memorizz.errors import ConfigurationError
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import EMBEDDING, batches, given_id
 from memorizz.memory_provider.base import StoreName
 from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql import _changes as changes
 from memorizz.memory_provider.postgresql import _queries as queries
 from memorizz.memory_provider.postgresql._steps import Embed, Operation, fetch
 from memorizz.memory_provider.postgresql._stores import Row, Schema, Store
@@ -45,6 +47,30 @@ def embed(store: Store, documents: Sequence[Document], key: UUID | None = None) 
     keys = [key or _given_key(document) for document in documents]
     stored = yield from _stored(store, documents, keys)
     return (yield from _embed(store, documents, keys, stored))
+
+
+def embed_missing(schema: Schema, memory_store_type: StoreName) -> Operation[int]:
+    """Embed the documents of a store that have a text and no vector, in the order of their ids; return how many."""
+    store = schema.store(memory_store_type)
+    if schema.embedder is None:
+        raise ConfigurationError("there is no embedder to make vectors with: open the provider with embedder=...")
+    embedded, after = 0, None
+    while _embeds(store) and (rows := (yield from fetch(queries.without_vector(store, after, _AT_ONCE)))):
+        texts = [
+            embedded_text(store, {store.said_by: said_by or "", "content": content}) for _, said_by, content in rows
+        ]
+        waiting = [(row, text) for row, text in zip(rows, texts, strict=True) if text is not None]
+        if waiting:
+            vectors: Sequence[Any] = yield Embed([text for _, text in waiting], "document", schema.embedder)
+            for ((id, said_by, content), _), vector in zip(waiting, vectors, strict=True):
+                added = yield from fetch(changes.add_vector(store, id, said_by, content, store.vector(vector)))
+                embedded += len(added)
+        after = rows[-1][0]
+    return embedded
+
+
+# How many documents are embedded at once.
+_AT_ONCE = 64
 
 
 def _embeds(store: Store) -> bool:

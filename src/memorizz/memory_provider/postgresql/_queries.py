@@ -270,6 +270,23 @@ def texts(store: Store, prefix: str, keys: Sequence[UUID]) -> Query:
 
 
 @lru_cache(maxsize=64)
+def _without_vector(store: Store) -> bytes:
+    template = sql.SQL(
+        "SELECT d.id, d.{said_by}, d.content FROM {table} AS d WHERE {live} AND d.{embedding} IS NULL "
+        "AND d.content IS NOT NULL AND (%(after)s::uuid IS NULL OR d.id > %(after)s::uuid) "
+        "ORDER BY d.id LIMIT %(limit)s"
+    )
+    return template.format(
+        said_by=sql.Identifier(store.said_by), table=store.table, live=LIVE, embedding=store.embedding
+    ).as_bytes(None)
+
+
+def without_vector(store: Store, after: UUID | None, limit: int) -> Query:
+    """What is embedded of the next documents that have no vector, in the order of their ids."""
+    return Query(_without_vector(store), {"after": after, "limit": limit}, custom_plan=True)
+
+
+@lru_cache(maxsize=64)
 def _sample(store: Store) -> bytes:
     template = sql.SQL(
         "SELECT {sent}, d.memory_id FROM {table} AS d JOIN (SELECT id FROM {table} AS d "

@@ -40,7 +40,7 @@ from memorizz.memory_provider.postgresql._driver_shared import (
     is_alive,
     logger,
 )
-from memorizz.memory_provider.postgresql._embedding import embed_many
+from memorizz.memory_provider.postgresql._embedding import embed_many, embed_missing
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
     lacks_column,
@@ -250,6 +250,17 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
             # Waits for a thread that is still starting the server.
             await asyncio.to_thread(self._release)
             self._release = None
+
+    async def embed_missing(self, memory_store_type: StoreName) -> int:
+        """Embed the documents of a store that have a text and no embedding, and return how many.
+
+        Such documents were stored without an embedder, or with `embedding=None`. What is embedded is what would be
+        if they were stored now; a document that is changed meanwhile is left to whoever changes it. What is done stays
+        done, also where a later document fails.
+
+        Raises ConfigurationError without an embedder, EmbeddingFailed.
+        """
+        return await self.run(embed_missing, memory_store_type)
 
     async def measure_recall(self, memory_store_type: StoreName, sample: int = 50, limit: int = 10) -> dict[str, Any]:
         """Compare served answers with exact ones on a store's own vectors, and say what to change.

@@ -409,6 +409,7 @@ def _rows(facts: Facts) -> Iterator[Finding]:
                 store.name,
                 f"{store.rows - store.with_embedding:,} of {store.rows:,} memories have no embedding: a search by "
                 "meaning does not find them",
+                "memorizz embed --model MODEL, for those that have a text",
             )
         if store.dead_rows > max(10_000, (store.rows or 0) // 4):
             yield Finding(

@@ -1,0 +1,55 @@
+"""memorizz embed: vectors for the memories that have none."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, memories, place
+from memorizz.cli._embedder import HELP, embedder
+
+
+def embed(
+    model: Annotated[str, typer.Option(metavar="MODEL", help=HELP)],
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What the schema remembers: the name of your program's embedder."),
+    ] = None,
+    dimensions: Annotated[
+        int | None,
+        typer.Option(min=1, help="Length of its vectors, where openai:NAME is none of OpenAI's."),
+    ] = None,
+    store: Annotated[str | None, typer.Option(metavar="NAME", help="One store; all by default.")] = None,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Embed the memories that have a text and no vector, such as those stored before there was an embedder.
+
+    Memories can be read and stored meanwhile. Interrupted, even killed, the same command again goes on where it was.
+    """
+    from memorizz.cli import _show
+    from memorizz.memory_provider.memory_type import MemoryType
+
+    settings = config(dsn, schema, embedded, auto_migrate=False)
+    made: dict[str, int] = {}
+    with memories(settings, embedder(model, name, dimensions)) as provider:
+        for each in list(MemoryType) if store is None else [MemoryType.of(store)]:
+            waiting = provider.count(each, {"embedding": {"$exists": False}, "content": {"$exists": True}})
+            with _show.waiting(f"embedding {waiting:,} memories of {each.value}"):
+                try:
+                    made[each.value] = provider.embed_missing(each)
+                except KeyboardInterrupt:
+                    _show.complain("interrupted; what is embedded is kept: the same command again goes on")
+                    raise typer.Exit(130) from None
+    if as_json:
+        _show.print_json({"embedded": made})
+        return
+    _show.say(place(settings), "dim")
+    for each, count in made.items():
+        if count:
+            _show.say(f"embedded  {count:,} of {each}")
+    if not any(made.values()):
+        _show.say("there is no memory that has a text and no vector")

@@ -1,0 +1,155 @@
+"""Documents stored before there was an embedder: which of them get a vector, and what may happen meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from models import Model
+
+from memorizz.errors import ConfigurationError
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding
+
+LONG, TURNS, AGENTS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY, MemoryType.MEMAGENT
+DIMENSIONS = 4
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model("hashes", DIMENSIONS)
+
+
+@pytest.fixture
+def before(config: PostgreSQLConfig) -> Iterator[PostgreSQLProvider]:
+    """A provider without an embedder."""
+    with PostgreSQLProvider(config) as provider:
+        yield provider
+
+
+@pytest.fixture
+def face(
+    before: PostgreSQLProvider, open_face: Callable[..., Any], config: PostgreSQLConfig, model: Model
+) -> Iterator[Any]:
+    """A provider on either face with an embedder, and one connection, which nothing may hold meanwhile."""
+    with open_face(config.replace(max_size=1, pool_timeout=5.0), embedder=model) as provider:
+        yield provider
+
+
+def vectors(provider: Any, store: MemoryType = LONG) -> dict[str, Any]:
+    """Return the vector of every document of a store, by its id."""
+    return {each["id"]: each["embedding"] for each in provider.list_all(store, include_embedding=True)}
+
+
+def test_what_has_a_text_and_no_vector_is_embedded(before: PostgreSQLProvider, face: Any, model: Model) -> None:
+    """As if it were stored now: together with who says it; what has no text, a vector or an end in the past is left."""
+    for id, document in {
+        "named": {"content": "tea", "name": "Drinks"},
+        "said": {"content": "coffee", "role": "Ada"},
+        "none": {"content": "milk", "embedding": None},
+        "blank": {"content": " \n"},
+        "silent": {"name": "Drinks"},
+        "given": {"content": "cake", "embedding": [1, 2, 3, 4]},
+        "over": {"content": "toast", "expires_at": "2020-01-01"},
+    }.items():
+        before.store({"id": id, **document}, LONG)
+    before.store({"id": "turn", "content": "tea", "role": "Ada"}, TURNS)
+    before.store({"id": "agent", "content": "tea", "name": "Barista"}, AGENTS)
+    assert [face.embed_missing(store) for store in (LONG, TURNS, AGENTS)] == [3, 1, 0]
+    found = vectors(before) | vectors(before, TURNS) | vectors(before, AGENTS)
+    expected = {"named": "Drinks: tea", "said": "coffee", "none": "milk", "turn": "Ada: tea"}
+    assert all(model.made(found[id], text) for id, text in expected.items())
+    assert found["given"] == [1, 2, 3, 4]
+    assert [found[id] for id in ("blank", "silent", "agent")] == [None, None, None]
+    assert [face.embed_missing(store) for store in (LONG, TURNS, AGENTS)] == [0, 0, 0]
+
+
+def test_any_number_is_embedded_in_batches(before: PostgreSQLProvider, face: Any, model: Model) -> None:
+    """And what is embedded is found."""
+    batches: list[int] = []
+    model.before = lambda texts: batches.append(len(texts))
+    before.store_many([{"content": f"memory {n}"} for n in range(130)], LONG)
+    assert face.embed_missing(LONG) == 130
+    assert batches == [64, 64, 2]
+    assert face.count(LONG, {"embedding": {"$exists": False}}) == 0
+    assert face.retrieve_by_query({"embedding": "memory 77"}, LONG)[0]["content"] == "memory 77"
+
+
+def test_a_document_is_changed_by_it(before: PostgreSQLProvider, face: Any) -> None:
+    """So that whoever looks for changes finds it; nothing but its vector and the time is another."""
+    before.store({"id": "m", "content": "tea", "importance_score": 0.5, "tags": ["a"]}, LONG)
+    old = before.retrieve_by_id("m", LONG)
+    face.embed_missing(LONG)
+    new = before.retrieve_by_id("m", LONG)
+    assert old is not None
+    assert new is not None
+    assert new.pop("updated_at") > old.pop("updated_at")
+    assert new == old
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ({"content": "coffee"}, None),
+        ({"name": "Drinks"}, None),
+        ({"embedding": [1, 2, 3, 4]}, [1, 2, 3, 4]),
+        ({"content": None}, None),
+        (None, None),
+    ],
+    ids=str,
+)
+def test_what_is_changed_meanwhile_is_left_to_whoever_changes_it(
+    before: PostgreSQLProvider, face: Any, model: Model, change: dict[str, Any] | None, left: Any
+) -> None:
+    """The vector of a text that is no longer there is not stored; other documents are."""
+
+    def interfere(texts: Sequence[str]) -> None:
+        if change is None:
+            before.delete_by_id("m", LONG)
+        else:
+            before.update_by_id("m", change, LONG)
+
+    before.store_many([{"id": "m", "content": "tea"}, {"id": "n", "content": "cake"}], LONG)
+    model.before = interfere
+    assert face.embed_missing(LONG) == 1
+    found = vectors(before)
+    assert found.get("m") == left
+    assert model.made(found["n"], "cake")
+
+
+def test_what_is_done_stays_done(before: PostgreSQLProvider, face: Any, model: Model) -> None:
+    """An embedder that fails in the middle leaves the rest to the next call."""
+
+    def fail(texts: Sequence[str]) -> None:
+        if len(model.texts) > 64:
+            raise TimeoutError("no answer")
+
+    before.store_many([{"content": f"memory {n}"} for n in range(100)], LONG)
+    model.before = fail
+    with pytest.raises(TimeoutError, match="no answer"):
+        face.embed_missing(LONG)
+    assert face.count(LONG, {"embedding": {"$exists": True}}) == 64
+    model.before = None
+    assert face.embed_missing(LONG) == 36
+
+
+def test_without_an_embedder_there_is_nothing_to_embed_with(before: PostgreSQLProvider) -> None:
+    """Which the error says, and what to do."""
+    with pytest.raises(ConfigurationError, match="embedder="):
+        before.embed_missing(LONG)
+
+
+def test_a_change_of_the_model_takes_the_new_vectors_along(
+    before: PostgreSQLProvider, face: Any, config: PostgreSQLConfig
+) -> None:
+    """What gets its vector while the model changes is embedded with the other model too."""
+    before.store({"content": "tea"}, LONG)
+    with Maintenance(config) as maintenance:
+        change = Reembedding(maintenance, Model("new", 6))
+        change.begin()
+        assert change.fill() == 0
+        face.embed_missing(LONG)
+        assert change.change().waiting == 1
+        assert change.fill() == 1
