@@ -427,6 +427,15 @@ class Try:
     def negative_weight(self) -> None:
         self.open().retrieve_by_query("tea", "toolbox", ranking=Ranking(words=-1))
 
+    def turns_around_what_is_no_turn(self) -> None:
+        self.open().retrieve_by_query("tea", "long_term_memory", context=2)
+
+    def least_score_that_is_no_number(self) -> None:
+        self.open().retrieve_by_query("tea", "toolbox", min_score=float("nan"))
+
+    def missing_vectors_and_no_embedder(self) -> None:
+        self.open().embed_missing("toolbox")
+
     def unknown_kind_of_explanation(self) -> None:
         self.open().retrieve_by_query("tea", "toolbox", explain="yes")
 

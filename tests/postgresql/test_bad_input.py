@@ -343,7 +343,8 @@ def test_another_length_than_the_schemas(open_face: Callable[..., Any], migrated
     config = PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=8)
     assert message(ConfigurationError, lambda: open_face(config).count(LONG)) == (
         "vector dimension mismatch: schema 'public' holds vectors of 4 dimensions, the configuration says "
-        "embedding_dimensions=8: open it with 4, or use another schema"
+        "embedding_dimensions=8: open it with 4, use another schema, or change the model of this one with "
+        "`memorizz re-embed`"
     )
 
 

@@ -225,7 +225,7 @@ def _schema(config: PostgreSQLConfig, found: Database, models: Mapping[str, int]
         raise ConfigurationError(
             f"vector dimension mismatch: schema {found.schema!r} holds vectors of {found.dimensions} dimensions"
             f"{made_by}, the configuration says embedding_dimensions={config.embedding_dimensions}: open it with "
-            f"{found.dimensions}, or use another schema"
+            f"{found.dimensions}, use another schema, or change the model of this one with `memorizz re-embed`"
         )
     indexes = yield from fetch(Query(_INDEXES, {"schema": found.schema, "column": vector_column(found.model_id)}))
     # A store that has outgrown what was measured is to be measured again.
@@ -273,7 +273,7 @@ def _use_model(schema: Schema, models: Mapping[str, int]) -> Operation[Schema]:
         raise ConfigurationError(
             f"vector dimension mismatch: the embedder {name!r} makes vectors of {models[name]} dimensions, schema "
             f"{schema.name!r} holds {schema.dimensions}: use PostgreSQLConfig(embedding_dimensions={models[name]}) "
-            "with a schema of its own"
+            "with a schema of its own, or change the model of this one with `memorizz re-embed`"
         )
     if schema.model_name is None:
         return (yield from _use_model((yield from note_model(schema, name)), models))
