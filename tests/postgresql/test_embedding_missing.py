@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from models import Model
 
-from memorizz.errors import ConfigurationError
+from memorizz.errors import ConfigurationError, EmbeddingFailed
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding
@@ -57,13 +57,15 @@ def test_what_has_a_text_and_no_vector_is_embedded(before: PostgreSQLProvider, f
         before.store({"id": id, **document}, LONG)
     before.store({"id": "turn", "content": "tea", "role": "Ada"}, TURNS)
     before.store({"id": "agent", "content": "tea", "name": "Barista"}, AGENTS)
-    assert [face.embed_missing(store) for store in (LONG, TURNS, AGENTS)] == [3, 1, 0]
+    assert [face.embed_missing(store) for store in (LONG, TURNS)] == [3, 1]
     found = vectors(before) | vectors(before, TURNS) | vectors(before, AGENTS)
     expected = {"named": "Drinks: tea", "said": "coffee", "none": "milk", "turn": "Ada: tea"}
     assert all(model.made(found[id], text) for id, text in expected.items())
     assert found["given"] == [1, 2, 3, 4]
     assert [found[id] for id in ("blank", "silent", "agent")] == [None, None, None]
-    assert [face.embed_missing(store) for store in (LONG, TURNS, AGENTS)] == [0, 0, 0]
+    assert [face.embed_missing(store) for store in (LONG, TURNS)] == [0, 0]
+    with pytest.raises(ConfigurationError, match="agents are not embedded"):
+        face.embed_missing(AGENTS)
 
 
 def test_any_number_is_embedded_in_batches(before: PostgreSQLProvider, face: Any, model: Model) -> None:
@@ -133,6 +135,47 @@ def test_what_is_done_stays_done(before: PostgreSQLProvider, face: Any, model: M
     assert face.count(LONG, {"embedding": {"$exists": True}}) == 64
     model.before = None
     assert face.embed_missing(LONG) == 36
+
+
+def refuse(*refused: str) -> Callable[[Sequence[str]], None]:
+    """Have a model refuse some texts, and all that come with them."""
+
+    def check(texts: Sequence[str]) -> None:
+        if any(text.endswith(refused) for text in texts):
+            raise EmbeddingFailed("hashes", "too long", status=400)
+
+    return check
+
+
+def test_one_that_is_refused_is_in_nobodys_way(before: PostgreSQLProvider, face: Any, model: Model) -> None:
+    """The others are embedded, those that come with it and those behind it; and it is named, in every call."""
+    before.store_many([{"id": f"m{n}", "content": f"memory {n}"} for n in range(150)], LONG)
+    model.before = refuse(" 3", " 70", " 149")
+    with pytest.raises(EmbeddingFailed) as raised:
+        face.embed_missing(LONG)
+    assert "3 documents of long_term_memory could not be embedded, 147 were (" in str(raised.value)
+    assert all(f"m{n}: too long" in str(raised.value) for n in (3, 70, 149))
+    assert {id for id, vector in vectors(before).items() if vector is None} == {"m3", "m70", "m149"}
+    # Halves of halves, not one by one.
+    assert len(model.texts) < 150 * 4
+    model.before = refuse(" 149")
+    with pytest.raises(EmbeddingFailed, match=r"1 documents .* could not be embedded, 2 were \(m149: too long"):
+        face.embed_missing(LONG)
+
+
+@pytest.mark.parametrize("transient", [False, True])
+def test_a_model_that_refuses_all_ends_it(before: PostgreSQLProvider, face: Any, model: Model, transient: bool) -> None:
+    """It is not for the sake of a text; and one that may answer later is not asked for each."""
+
+    def fail(texts: Sequence[str]) -> None:
+        raise EmbeddingFailed("hashes", "wrong key", transient=transient)
+
+    before.store_many([{"content": f"memory {n}"} for n in range(200)], LONG)
+    model.before = fail
+    with pytest.raises(EmbeddingFailed, match="cannot embed with 'hashes': wrong key"):
+        face.embed_missing(LONG)
+    assert set(model.texts) == set(model.texts[:64])
+    assert len(model.texts) == (64 if transient else 64 * 7)
 
 
 def test_without_an_embedder_there_is_nothing_to_embed_with(before: PostgreSQLProvider) -> None:

@@ -23,7 +23,7 @@ from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, _recall
 from memorizz.memory_provider.postgresql import _operations as operations
-from memorizz.memory_provider.postgresql._search import MOST, Way
+from memorizz.memory_provider.postgresql._search import FEW, MOST
 from memorizz.memory_provider.postgresql._steps import Batch, Query
 
 LONG = MemoryType.LONG_TERM_MEMORY
@@ -260,7 +260,7 @@ def test_more_than_an_index_can_bring(provider: PostgreSQLProvider, data: Data, 
     assert found(provider, question, {}, limit) == data.nearest(question, data.slots >= 0, limit)
 
 
-@pytest.mark.parametrize("rows", [most + more for most in MOST.values() for more in (-1, 0, 1)])
+@pytest.mark.parametrize("rows", [most + more for most in (FEW, MOST) for more in (-1, 0, 1)])
 @pytest.mark.parametrize("limit", [10, 200, 1000])
 def test_at_the_edge_of_a_way(provider: PostgreSQLProvider, data: Data, rows: int, limit: int) -> None:
     """One row more or less changes the way and nothing else."""
@@ -285,7 +285,7 @@ def test_few_rows_that_have_become_many(changed: PostgreSQLProvider, data: Data)
 @pytest.mark.parametrize("ranking", [None, Ranking(recency=0.1)], ids=["distance", "more than the distance"])
 def test_too_many_that_score_too_little(provider: PostgreSQLProvider, data: Data, ranking: Ranking | None) -> None:
     """More rows than are compared are not taken for none because the first of them do not score enough."""
-    filter, _ = by_column(MOST[Way.SOME] + 1, data)
+    filter, _ = by_column(MOST + 1, data)
     (question,) = data.questions(1)
     query = {**filter, "embedding": question}
     third = provider.retrieve_by_query(query, LONG, 3, ranking=ranking, exact=True)[-1]["_score"]

@@ -17,6 +17,7 @@ from memorizz.memory_provider._questions import Options, asked, weights, without
 from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _operations as operations
+from memorizz.memory_provider.postgresql import _search
 from memorizz.memory_provider.postgresql._search import (
     MOST,
     Search,
@@ -33,6 +34,7 @@ from memorizz.memory_provider.postgresql._steps import Batch, Query
 from memorizz.memory_provider.postgresql._stores import SELECTED, Schema, Store
 
 SOME, FEW, INDEX, BITS, EXACT = Way
+FEW_ROWS_AT_MOST = _search.FEW
 LONG, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
 VECTOR = {"embedding": [1.0, 0.0, 0.0, 0.0]}
 WORDS = {"$text": {"$search": "tea with Ada"}}
@@ -129,8 +131,8 @@ def test_the_last_way_is_always_accepted(query: Any, schema: Schema, limit: int)
     ("way", "query", "limit", "seen", "expected"),
     [
         (SOME, VECTOR | FILTER, 10, 0, True),
-        (SOME, VECTOR | FILTER, 10, MOST[SOME], True),
-        (SOME, VECTOR | FILTER, 10, MOST[SOME] + 1, False),
+        (SOME, VECTOR | FILTER, 10, MOST, True),
+        (SOME, VECTOR | FILTER, 10, MOST + 1, False),
         # As many as are wanted were near: nothing was lost. Under a filter some more must be.
         (INDEX, VECTOR, 10, 10, True),
         (INDEX, VECTOR, 10, 9, False),
@@ -146,7 +148,7 @@ def test_the_last_way_is_always_accepted(query: Any, schema: Schema, limit: int)
         (INDEX, VECTOR | WORDS, 20, 100, True),
         # These have compared all that match.
         (FEW, VECTOR | FILTER, 10, 0, True),
-        (FEW, VECTOR | FILTER, 10, MOST[SOME] + 1, True),
+        (FEW, VECTOR | FILTER, 10, MOST + 1, True),
         (BITS, VECTOR | FILTER, 10, 0, True),
         (EXACT, VECTOR | FILTER, 10, 0, True),
         (EXACT, WORDS, 10, 0, True),
@@ -285,7 +287,7 @@ def test_each_way_is_one_round_trip(words: Any, touch: bool) -> None:
     expected = [*ways(asked, schema.store(LONG), Tried())]
     # More than are compared match; and of those near the query too few.
     for way in expected[:-1]:
-        sent.append(queries_of(operation.send([[], seen(MOST[SOME] + 1 if way is SOME else 1)])))
+        sent.append(queries_of(operation.send([[], seen(MOST + 1 if way is SOME else 1)])))
     for way, queries in zip(expected, sent, strict=True):
         *before, statement = queries
         needed = settings(replace(asked, options=Options(touch=touch)), {way}, asked.ef_search)
@@ -304,7 +306,7 @@ def test_what_is_accepted_ends_the_search() -> None:
     operation = operations.retrieve_by_query(HNSW, VECTOR | FILTER, LONG, 10)
     next(operation)
     with pytest.raises(StopIteration):
-        operation.send([[], seen(MOST[SOME])])
+        operation.send([[], seen(MOST)])
 
 
 def test_the_index_is_asked_once_more_where_too_few_match() -> None:
@@ -316,7 +318,7 @@ def test_the_index_is_asked_once_more_where_too_few_match() -> None:
         return operation, dict(next(operation).queries[0].parameters)
 
     operation, _ = first(VECTOR | FILTER)
-    operation.send([[], seen(MOST[SOME] + 1)])
+    operation.send([[], seen(MOST + 1)])
     again = operation.send([[], seen(10)])
     assert dict(again.queries[0].parameters) == by_index(156, VECTOR | FILTER)
     with pytest.raises(StopIteration) as end:
@@ -346,7 +348,7 @@ def test_what_one_search_looks_at_is_not_the_next_ones() -> None:
 # --- what was tried before ----------------------------------------------------------------------------------------
 
 
-MANY, FEW_ROWS = (SOME, MOST[SOME] + 1), (SOME, MOST[FEW])
+MANY, FEW_ROWS = (SOME, MOST + 1), (SOME, FEW_ROWS_AT_MOST)
 NOT_NEAR, NEAR = (INDEX, 11), (INDEX, 12)
 
 
@@ -363,8 +365,8 @@ def known(*noted: tuple[Way, int]) -> Tried:
     [
         (VECTOR, [], [SOME, INDEX, EXACT]),
         (VECTOR, [NEAR, (EXACT, 10)], [SOME, INDEX, EXACT]),
-        (VECTOR, [(SOME, MOST[FEW] + 1)], [SOME, INDEX, EXACT]),
-        (VECTOR, [(SOME, MOST[SOME])], [SOME, INDEX, EXACT]),
+        (VECTOR, [(SOME, FEW_ROWS_AT_MOST + 1)], [SOME, INDEX, EXACT]),
+        (VECTOR, [(SOME, MOST)], [SOME, INDEX, EXACT]),
         # What makes the score is read of the candidates alone.
         (VECTOR, [FEW_ROWS], [FEW]),
         (VECTOR | WORDS, [FEW_ROWS], [SOME, INDEX, EXACT]),
@@ -385,7 +387,7 @@ def test_what_earlier_searches_showed_spares_ways(query: Any, noted: Any, expect
 
 @pytest.mark.parametrize(
     ("noted", "left", "searches"),
-    [([FEW_ROWS], SOME, 64), ([MANY], SOME, 64), ([MANY] + [NOT_NEAR] * 3, INDEX, 16)],
+    [([FEW_ROWS], SOME, 16), ([MANY], SOME, 64), ([MANY] + [NOT_NEAR] * 3, INDEX, 16)],
 )
 def test_what_was_tried_is_forgotten(noted: Any, left: Way, searches: int) -> None:
     """Rows come and go, and the next query may lie elsewhere: after some searches a way is tried again."""

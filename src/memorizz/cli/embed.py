@@ -36,7 +36,8 @@ def embed(
     settings = config(dsn, schema, embedded, auto_migrate=False)
     made: dict[str, int] = {}
     with memories(settings, embedder(model, name, dimensions)) as provider:
-        for each in list(MemoryType) if store is None else [MemoryType.of(store)]:
+        memories_of = [each for each in MemoryType if each is not MemoryType.MEMAGENT]
+        for each in memories_of if store is None else [MemoryType.of(store)]:
             waiting = provider.count(each, {"embedding": {"$exists": False}, "content": {"$exists": True}})
             with _show.waiting(f"embedding {waiting:,} memories of {each.value}"):
                 try:

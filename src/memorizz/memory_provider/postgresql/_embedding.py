@@ -17,7 +17,7 @@ from enum import Enum
 from typing import Any, cast
 from uuid import UUID
 
-from memorizz.errors import ConfigurationError
+from memorizz.errors import ConfigurationError, EmbeddingFailed
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import EMBEDDING, batches, given_id
 from memorizz.memory_provider.base import StoreName
@@ -54,23 +54,49 @@ def embed_missing(schema: Schema, memory_store_type: StoreName) -> Operation[int
     store = schema.store(memory_store_type)
     if schema.embedder is None:
         raise ConfigurationError("there is no embedder to make vectors with: open the provider with embedder=...")
+    if not _embeds(store):
+        raise ConfigurationError(f"{store.name}: agents are not embedded")
     embedded, after = 0, None
-    while _embeds(store) and (rows := (yield from fetch(queries.without_vector(store, after, _AT_ONCE)))):
-        texts = [
-            embedded_text(store, {store.said_by: said_by or "", "content": content}) for _, said_by, content in rows
-        ]
+    refused: dict[str, EmbeddingFailed] = {}
+    while rows := (yield from fetch(queries.without_vector(store, after, _AT_ONCE))):
+        texts = [embedded_text(store, {store.said_by: row[1] or "", "content": row[2]}) for row in rows]
         waiting = [(row, text) for row, text in zip(rows, texts, strict=True) if text is not None]
-        if waiting:
-            vectors: Sequence[Any] = yield Embed([text for _, text in waiting], "document", schema.embedder)
-            for ((id, said_by, content), _), vector in zip(waiting, vectors, strict=True):
+        vectors = yield from _embed_each([text for _, text in waiting], schema.embedder)
+        if len(vectors) > 1 and all(isinstance(each, EmbeddingFailed) for each in vectors):
+            # It is not for the sake of a text.
+            raise vectors[0]
+        for ((id, said_by, content, name), _), vector in zip(waiting, vectors, strict=True):
+            if isinstance(vector, EmbeddingFailed):
+                refused[name] = vector
+            else:
                 added = yield from fetch(changes.add_vector(store, id, said_by, content, store.vector(vector)))
                 embedded += len(added)
         after = rows[-1][0]
+    if refused:
+        listed = "; ".join(f"{name}: {error.reason}" for name, error in [*refused.items()][:_LISTED])
+        what = f"{len(refused):,} documents of {store.name} could not be embedded, {embedded:,} were ({listed})"
+        raise EmbeddingFailed(schema.embedder, what)
     return embedded
 
 
-# How many documents are embedded at once.
+def _embed_each(texts: Sequence[str], model: str) -> Operation[list[Any]]:
+    """Embed texts, in halves where the model refuses them together; bring the vector of each, or its error."""
+    if not texts:
+        return []
+    try:
+        return list((yield Embed(texts, "document", model)))
+    except EmbeddingFailed as error:
+        if error.transient:
+            raise
+        if len(texts) == 1:
+            return [error]
+    half = len(texts) // 2
+    return (yield from _embed_each(texts[:half], model)) + (yield from _embed_each(texts[half:], model))
+
+
+# How many documents are embedded at once, and how many of those that cannot be are named.
 _AT_ONCE = 64
+_LISTED = 10
 
 
 def _embeds(store: Store) -> bool:

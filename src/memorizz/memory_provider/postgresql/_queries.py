@@ -16,7 +16,7 @@ from psycopg import sql
 
 from memorizz.memory_provider.postgresql._conditions import condition
 from memorizz.memory_provider.postgresql._steps import Query
-from memorizz.memory_provider.postgresql._stores import SELECTED, TIMES, Store
+from memorizz.memory_provider.postgresql._stores import GIVEN_ID, SELECTED, TIMES, Store
 
 # A document is there until it has expired.
 LIVE = sql.SQL("(d.expires_at IS NULL OR d.expires_at > now())")
@@ -272,17 +272,21 @@ def texts(store: Store, prefix: str, keys: Sequence[UUID]) -> Query:
 @lru_cache(maxsize=64)
 def _without_vector(store: Store) -> bytes:
     template = sql.SQL(
-        "SELECT d.id, d.{said_by}, d.content FROM {table} AS d WHERE {live} AND d.{embedding} IS NULL "
-        "AND d.content IS NOT NULL AND (%(after)s::uuid IS NULL OR d.id > %(after)s::uuid) "
-        "ORDER BY d.id LIMIT %(limit)s"
+        "SELECT d.id, d.{said_by}, d.content, coalesce(d.data ->> {given_id}, d.id::text) FROM {table} AS d "
+        "WHERE {live} AND d.{embedding} IS NULL AND d.content IS NOT NULL "
+        "AND (%(after)s::uuid IS NULL OR d.id > %(after)s::uuid) ORDER BY d.id LIMIT %(limit)s"
     )
     return template.format(
-        said_by=sql.Identifier(store.said_by), table=store.table, live=LIVE, embedding=store.embedding
+        said_by=sql.Identifier(store.said_by),
+        given_id=sql.Literal(GIVEN_ID),
+        table=store.table,
+        live=LIVE,
+        embedding=store.embedding,
     ).as_bytes(None)
 
 
 def without_vector(store: Store, after: UUID | None, limit: int) -> Query:
-    """What is embedded of the next documents that have no vector, in the order of their ids."""
+    """What is embedded of the next documents that have no vector, in the order of their keys; and their ids."""
     return Query(_without_vector(store), {"after": after, "limit": limit}, custom_plan=True)
 
 

@@ -116,7 +116,7 @@ def seen(rows: list[Row]) -> int:
 
 
 def best(search: Search, way: Way, rows: list[Row]) -> list[Row]:
-    """Return the hits of what a way brought: the index brings some more, and may rank in half precision."""
+    """Return the hits of what a way brought: the index brings some more, and those of one distance in any order."""
     if way is Way.INDEX and not search.scored:
         rows.sort(key=itemgetter(DISTANCE, SEQ))
         del rows[search.limit :]
@@ -134,8 +134,9 @@ def _parameters(search: Search, store: Store, way: Way) -> dict[str, Any]:
             "depth": search.depth,
             "wide": search.wide,
             "by_bits": search.by_bits(compared),
-            "most": MOST.get(way),
         }
+        if way is Way.SOME:
+            parameters["most"] = MOST
     if search.words is not None:
         parameters |= {"question": search.words, "most_words": MOST_WORDS, "depth": search.depth}
         parameters["config"] = store.schema.text_search_config
@@ -157,8 +158,9 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
         "unscored": _UNSCORED,
         **_distances(store),
     }
-    # Only of hits is the access counted.
-    whole = form.way in _WHOLE and not (form.scored or (form.touch and form.way is Way.INDEX))
+    # The index brings more than the hits, on a halfvec index twice as many; and only of the hits is access counted.
+    cut = form.way is Way.INDEX and (form.touch or store.index == "halfvec")
+    whole = form.way in _WHOLE and not (form.scored or cut)
     pieces["by_index"] = sql.SQL(_BY_INDEX_IN_HALFVEC if store.index == "halfvec" else _BY_INDEX).format(**pieces)
     pieces["the_best_by_bits"] = sql.SQL(_THE_BEST_BY_BITS if form.bits else "").format(**pieces)
     pieces["rank"] = _RANK if form.words else sql.SQL("NULL::float8")

@@ -17,7 +17,7 @@ from memorizz.memory_provider.postgresql import _queries as queries
 from memorizz.memory_provider.postgresql import _ranking, _search
 from memorizz.memory_provider.postgresql._errors import lacks_right
 from memorizz.memory_provider.postgresql._ranking import DISTANCE
-from memorizz.memory_provider.postgresql._search import BY_BITS, ENOUGH_BITS, LEAST_BITS, MOST, Way
+from memorizz.memory_provider.postgresql._search import BY_BITS, ENOUGH_BITS, LEAST_BITS, Way
 from memorizz.memory_provider.postgresql._serving import ranked
 from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch
 from memorizz.memory_provider.postgresql._stores import Schema, Store, from_binary
@@ -124,7 +124,7 @@ def _compare(store: Store, query: dict[str, Any], limit: int, kind: _Kind) -> Op
     if not truth:
         return
     kind.recalls.append(_found(served.rows, truth))
-    if served.way not in MOST:
+    if served.way not in (Way.SOME, Way.FEW):
         by_bits = _ranking.statement(search, store, Way.BITS)
         for compared, recalls in kind.by_bits.items():
             rows = yield from fetch(replace(by_bits, parameters={**by_bits.parameters, "by_bits": compared}))

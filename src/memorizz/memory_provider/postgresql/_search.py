@@ -5,8 +5,8 @@ returns too few. So a way is tried, and what it brings is accepted only where it
 
 SOME    A filter: read the matching rows and compare them, or the best of them by their bits as in BITS. Accepted when
         there were no more than MOST says.
-FEW     The filter left few rows the last time, and the distance alone ranks: compare all of them, read whole. Always
-        accepted.
+FEW     SOME saw few rows under the same filter a little before, and the distance alone ranks: compare every matching
+        row, read whole. Always accepted.
 INDEX   Search the index for the nearest rows and keep those that match. Accepted when some more match than are wanted:
         the nearest rows of the store hold the nearest matching ones, if enough of them match. Where too few do, their
         share says how many the index must look at, and it is asked once more if that is not too many.
@@ -16,7 +16,7 @@ EXACT   Compare every matching row. Always accepted.
 
 Whether the index can serve a filter depends on what lies near the query, not on how many rows match in all; trying it
 costs a few milliseconds and no statistics can tell beforehand. So it is remembered what searches under a filter have
-shown: for some, what the index could not do and how many rows it had to look at; for some more, how many rows match.
+shown, for a while.
 
 pgvector's iterative scan goes on by itself, but what it brings once the rows around the query are used up is not what
 is nearest: in a memory of 4 % asked about another subject 20 of its first 400 matched in 8 of 400 questions, and held
@@ -57,10 +57,11 @@ _DEPTH = 50
 # second for these in 100,000 turns. A question that a person asks has fewer.
 MOST_WORDS = 64
 # For so many searches under a filter it is remembered what they have shown: of the index, for the next query may lie
-# elsewhere, and of the number of rows, which a search or two does not change by much. The index is given up after so
-# many failures in a row. For so many filters of a store.
-_INDEX_REMEMBERED = 16
-_ROWS_REMEMBERED = 64
+# elsewhere; that the rows are few, for all of them are compared then, however many they have become; and that they are
+# many, which costs little where it is no longer true. The index is given up after so many failures in a row. For so
+# many filters of a store.
+_REMEMBERED = 16
+_MANY_REMEMBERED = 64
 _GIVEN_UP = 3
 _FILTERS = 1000
 
@@ -75,9 +76,10 @@ class Way(Enum):
     EXACT = "compare every row that matches"
 
 
-# How many rows these ways compare. To compare those of SOME costs about what searching the index under a filter costs;
-# from those of FEW on it costs more to carry the rows whole than to find the nearest again.
-MOST = {Way.SOME: 1000, Way.FEW: 200}
+# How many rows SOME compares: it costs about what searching the index under a filter costs.
+MOST = 1000
+# Up to so many are few: of more it costs more to carry the rows whole than to find the nearest again.
+FEW = 200
 
 
 @dataclass(slots=True)
@@ -155,32 +157,34 @@ def parse(store: Store, question: Question) -> Search:
 class Tried:
     """What searches under one filter have shown; forgotten after some, for rows come and go.
 
-    It spares round trips: whatever a way brings must be accepted all the same.
+    It spares time. Where it is no longer true it costs some, and no rows: whatever a way brings is complete, or not
+    accepted.
     """
 
     __slots__ = ("_failures", "_searches", "ef_search", "few", "many")
 
     def __init__(self) -> None:
         self._searches = 0
-        # Whether the rows are few enough for FEW, and too many for SOME.
+        # Whether SOME saw few rows, or too many.
         self.few = self.many = False
         # How many rows the index had to look at because too few of those before matched; and failures in a row.
         self.ef_search = self._failures = 0
 
     def note(self, way: Way, accepted: bool, seen: int) -> None:
         if way is Way.SOME:
-            self.few, self.many = seen <= MOST[Way.FEW], not accepted
+            self.few, self.many = seen <= FEW, not accepted
         elif way is Way.INDEX:
             self._failures = 0 if accepted else self._failures + 1
 
     def end(self) -> None:
         """Count a search."""
         self._searches += 1
-        if self._searches % _INDEX_REMEMBERED == 0:
+        if self._searches % _REMEMBERED == 0:
+            self.few = False
             self._failures = 0
             # The next may need fewer; of more there are two round trips.
             self.ef_search = self.ef_search * 4 // 5
-        if self._searches == _ROWS_REMEMBERED:
+        if self._searches >= _MANY_REMEMBERED:
             self.__init__()
 
     @property
@@ -218,7 +222,7 @@ def ways(search: Search, store: Store, tried: Tried) -> Sequence[Way]:
 def accepted(way: Way, search: Search, seen: int) -> bool:
     """Say whether a way has lost nothing. `seen` are the rows that matched, for INDEX of those near."""
     if way is Way.SOME:
-        return seen <= MOST[way]
+        return seen <= MOST
     return way is not Way.INDEX or seen >= search.wide
 
 

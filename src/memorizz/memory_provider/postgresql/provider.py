@@ -223,10 +223,12 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
         """Embed the documents of a store that have a text and no embedding, and return how many.
 
         Such documents were stored without an embedder, or with `embedding=None`. What is embedded is what would be
-        if they were stored now; a document that is changed meanwhile is left to whoever changes it. What is done stays
-        done, also where a later document fails.
+        if they were stored now; a document that is changed meanwhile is left to whoever changes it. Of two calls at
+        once, or where a connection broke, each document is counted at most once.
 
-        Raises ConfigurationError without an embedder, EmbeddingFailed.
+        Raises EmbeddingFailed where the model refuses a document, after all others are embedded, and at once where it
+        refuses all or may answer later; what is done stays done. Raises ConfigurationError without an embedder, and
+        for agents, which are not embedded.
         """
         return self.run(embed_missing, memory_store_type)
 
