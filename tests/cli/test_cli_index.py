@@ -175,6 +175,25 @@ def test_an_interrupted_build(
         assert NAME not in listed(run)
 
 
+@pytest.mark.usefixtures("stored")
+def test_a_build_that_is_interrupted_twice(
+    run: Callable[..., Any], database: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while it removes what was begun leaves that, and it is said."""
+
+    def interrupt(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    database.execute(f"DROP INDEX {NAME}")
+    monkeypatch.setattr(_maintenance.Maintenance, "_make", interrupt)
+    monkeypatch.setattr(_maintenance._indexing, "clean", interrupt)
+    shown = run("build")
+    assert shown.code == 130
+    assert f"what was built of {NAME} is left, invalid: `memorizz index drop --invalid` removes it" in " ".join(
+        shown.stderr.split()
+    )
+
+
 def _interrupt(dsn: str, writer: psycopg.Connection[Any] | None) -> None:
     """Press Ctrl-C as soon as a build waits, as a person does again where nothing happens.
 

@@ -314,8 +314,12 @@ class Maintenance:
         try:
             self.run(_script(_indexes.patient(None, _CLEAN_SECONDS).as_bytes(None)))
             self.run(_indexing.clean(found, job))
-        except MemorizzError:
+        except BaseException as failure:
             left = f"what was built of {job.name} is left, invalid: `memorizz index drop --invalid` removes it"
+            if not isinstance(failure, MemorizzError):
+                # Ctrl-C once more, by somebody who would not wait.
+                failure.add_note(left)
+                raise
             if isinstance(error, MemorizzError):
                 raise type(error)(f"{error}; {left}") from error
             error.add_note(left)
