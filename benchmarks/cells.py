@@ -1,9 +1,9 @@
 """Search under every share of matching rows: how complete, how fast, and how fast the best SQL by hand would be.
 
 A cell is one kind of filter. The provider searches as it does for anybody; by hand every way is tried that is known,
-and the fastest of those that find as much (`ENOUGH`) is what a cell is compared with. The two take turns with nobody
-else: a way by hand that comes after another of its kind finds the same connection, code and pages warm. The truth are
-all vectors compared in numpy.
+and the fastest of those that find as much as the provider does is what a cell is compared with; beside it stands the
+fastest of all that find `ENOUGH`. The provider takes turns with one of them at a time: a way by hand that comes after
+another of its kind finds the same connection, code and pages warm. The truth are all vectors compared in numpy.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ TAKES = "20 minutes, of which 4 build the indexes"
 LONG = MemoryType.LONG_TERM_MEMORY
 LIMIT = 10
 ENOUGH = 0.99
+# As much is what differs by no more than one in a thousand of the nearest: three hits of 300 questions.
+AS_MUCH = 0.001
 RATIO = 1.25
 OURS = "provider"
 _FINALISTS = 3
@@ -109,17 +111,11 @@ def _cell(asked: Asked, provider: PostgreSQLProvider, raw: RawSearch, repeat: in
     by_hand = {way.name: _by_hand(asked, way, raw) for way in ways(asked.cell.memories is not None)}
     tried = _measured(asked, {OURS: ours, **by_hand}, _SURVEY)
     surveyed = tried.pop(OURS)
-    good = sorted((name for name in tried if tried[name].recall >= ENOUGH), key=lambda name: tried[name].ms)
-    complete: list[str] = []
-    found: dict[str, Found] = {}
-    # More questions may tell that a way finds less than it seemed; the exact ways are good in any case.
-    while not complete:
-        finalists, good = good[:_FINALISTS], good[_FINALISTS:]
-        found = _measured(asked, {name: by_hand[name] for name in finalists}, repeat)
-        complete = [name for name in finalists if found[name].recall >= ENOUGH]
-    best = min(complete, key=lambda name: found[name].ms)
-    found = _measured(asked, {OURS: ours, best: by_hand[best]}, repeat)
-    provided = found[OURS]
+    provided = _measured(asked, {OURS: ours}, repeat)[OURS]
+    best = [
+        _best(asked, {OURS: ours, **by_hand}, tried, max(least, ENOUGH), repeat)
+        for least in (provided.recall - AS_MUCH, ENOUGH)
+    ]
     return {
         "name": asked.cell.name,
         "share": asked.cell.share,
@@ -127,10 +123,26 @@ def _cell(asked: Asked, provider: PostgreSQLProvider, raw: RawSearch, repeat: in
         "routes": dict(Counter(ours(turn, explain=True).explanation["route"] for turn in range(50))),
         "tries": dict(Counter(len(ours(turn, explain=True).explanation["tried"]) for turn in range(50))),
         OURS: _summary(provided),
-        "best": {"name": best, **_summary(found[best])},
+        "best": best[0],
+        "fastest": best[1],
         "surveyed": _summary(surveyed),
         "tried": [{"name": name, **_summary(each)} for name, each in tried.items()],
     }
+
+
+def _best(asked: Asked, ways: Mapping[str, Way], tried: Mapping[str, Found], recall: float, repeat: int) -> Record:
+    """Let the fastest ways by hand that find so much take turns for longer, and the best of them with the provider."""
+    good = sorted((name for name in tried if tried[name].recall >= recall), key=lambda name: tried[name].ms)
+    complete: list[str] = []
+    found: dict[str, Found] = {}
+    # More questions may tell that a way finds less than it seemed; the exact ways are good in any case.
+    while not complete:
+        finalists, good = good[:_FINALISTS], good[_FINALISTS:]
+        found = _measured(asked, {name: ways[name] for name in finalists}, repeat)
+        complete = [name for name in finalists if found[name].recall >= recall]
+    best = min(complete, key=lambda name: found[name].ms)
+    found = _measured(asked, {name: ways[name] for name in (OURS, best)}, repeat)
+    return {"name": best, **_summary(found[best]), "provider_ms": found[OURS].ms}
 
 
 def _by_hand(asked: Asked, way: RawWay, raw: RawSearch) -> Way:
@@ -159,19 +171,22 @@ def _summary(found: Found) -> Record:
 # --- what is told -------------------------------------------------------------------------------------------------
 
 _HEAD = ("filter leaves", "recall@10", "short lists", "served by", "round trips", "provider", "best SQL by hand", "",
-         f"ratio, target {RATIO}", "")  # fmt: skip
+         f"ratio, target {RATIO}", "", f"fastest of {ENOUGH}", "recall@10", "", "ratio")  # fmt: skip
 
 
 def tables(record: Record) -> list[Table]:
     """Return what a part is told by: the cells, and every way by hand in each of them."""
     body = [_line(cell) for cell in record["cells"]]
-    title = f"Provider against the best SQL by hand whose recall is {ENOUGH} or more too"
+    title = (
+        f"Provider against the best SQL by hand of the same recall, within {AS_MUCH}; beside it the fastest SQL by "
+        f"hand that finds {ENOUGH} or more, however much the provider finds"
+    )
     return [Table(title, _HEAD, body), _tried(record)]
 
 
 def _line(cell: Record) -> tuple[str, ...]:
-    ours, best = cell[OURS], cell["best"]
-    ratio = ours["ms"] / best["ms"]
+    ours, best, fastest = cell[OURS], cell["best"], cell["fastest"]
+    ratio = best["provider_ms"] / best["ms"]
     # JSON has made texts of the numbers.
     trips = [int(tries) for tries, count in cell["tries"].items() for _ in range(count)]
     return (
@@ -180,11 +195,15 @@ def _line(cell: Record) -> tuple[str, ...]:
         str(ours["short"]),
         ", ".join(f"{route} {count}" for route, count in Counter(cell["routes"]).most_common()),
         f"{mean(trips):.1f}",
-        f"{ours['ms']:.2f} ms",
+        f"{best['provider_ms']:.2f} ms",
         f"{best['ms']:.2f} ms",
         best["name"],
         f"{ratio:.2f}",
         target(ratio <= RATIO and ours["recall"] >= ENOUGH and not ours["short"]),
+        f"{fastest['ms']:.2f} ms",
+        f"{fastest['recall']:.3f}",
+        fastest["name"],
+        f"{fastest['provider_ms'] / fastest['ms']:.2f}",
     )
 
 

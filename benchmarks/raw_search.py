@@ -64,12 +64,14 @@ def ways(filtered: bool) -> Iterator[RawWay]:
         yield RawWay(f"bits, best {by_bits} compared", "bits", _PLANNED, by_bits)
     # Without a filter no value decides how it is read.
     forced = _PLANNED | {"enable_sort": "off"} | ({} if filtered else {"plan_cache_mode": "force_generic_plan"})
-    for ef_search in (40, 100, 200, 400, 800) if filtered else (10, 20, 30, 40, 60, 80, 100, 200, 400):
+    for ef_search in (40, 60, 80, 100, 200, 400, 800) if filtered else (10, 20, 30, 40, 60, 80, 100, 200, 400):
         yield RawWay(f"HNSW, ef_search {ef_search}", "index", forced | {"hnsw.ef_search": str(ef_search)})
     if not filtered:
         return
     for order, ef_search, most in (
         ("relaxed", 40, 20_000),
+        ("relaxed", 60, 20_000),
+        ("relaxed", 80, 20_000),
         ("relaxed", 100, 20_000),
         ("relaxed", 200, 20_000),
         ("relaxed", 400, 20_000),
