@@ -398,15 +398,20 @@ def test_what_was_tried_is_forgotten(noted: Any, left: Way, searches: int) -> No
     assert left in ways(search(VECTOR | FILTER), HNSW.store(LONG), found)
 
 
-def test_how_many_the_index_had_to_look_at_is_forgotten_little_by_little() -> None:
-    """It was the most that any of some searches needed; the next ones may do with fewer."""
+def test_how_many_the_index_looks_at_follows_what_was_needed() -> None:
+    """Some more whenever it was too few, but no more than was needed; fewer again after some searches."""
     found = Tried()
-    found.ef_search = 200
+    found.widen(200)
+    assert found.ef_search == 200
+    found.widen(400)
+    assert found.ef_search == 230
+    found.widen(240)
+    assert found.ef_search == 240
     looked_at: list[int] = []
     for _ in range(63):
         found.end()
         looked_at.append(found.ef_search)
-    assert looked_at == [200] * 15 + [160] * 16 + [128] * 16 + [102] * 16
+    assert looked_at == [240] * 15 + [216] * 16 + [194] * 16 + [174] * 16
     found.end()
     assert found.ef_search == 0
 

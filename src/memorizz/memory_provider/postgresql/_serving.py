@@ -63,7 +63,8 @@ class _Attempts:
             self.known.end()
             return Served(way, self.tried, self.statement, _ranking.best(search, way, rows), ef_search)
         if way is Way.INDEX and self.tried.count(way) == 1 and (more := _search.wider(search, ef_search, seen)):
-            self.ef_search = self.known.ef_search = more
+            self.ef_search = more
+            self.known.widen(more)
         else:
             self.known.note(way, False, seen)
             self.left.pop(0)
