@@ -23,7 +23,7 @@ _COMMON_ROLES = frozenset({"user", "assistant", "system", "tool", "function", "h
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Options:
     """How the caller wants it searched, beside what is searched for."""
 

@@ -23,6 +23,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from psycopg import sql
@@ -53,6 +54,23 @@ def condition(filter: Mapping[str, Any] | None, vectors: str = EMBEDDING) -> Con
 
     `vectors` is the column in which the embedding is.
     """
+    if isinstance(filter, dict):
+        items = tuple(filter.items())
+        if all(type(value) is str and len(value) < _SHORT for _, value in items):
+            return _of_texts(items, vectors)
+    return _condition(filter, vectors)
+
+
+# The same memory, conversation or role is asked for again and again.
+_SHORT = 256
+
+
+@lru_cache(maxsize=1024)
+def _of_texts(items: tuple[tuple[str, str], ...], vectors: str) -> Condition:
+    return _condition(dict(items), vectors)
+
+
+def _condition(filter: Mapping[str, Any] | None, vectors: str) -> Condition:
     bind = _Bind(vectors)
     return Condition(_sql(parsed(filter), bind), bind)
 

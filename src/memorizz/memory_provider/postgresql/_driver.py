@@ -22,6 +22,7 @@ from memorizz.memory_provider.postgresql._driver_shared import (
     brings_rows,
     cannot_connect,
     find_server,
+    is_alive,
     log,
     logger,
     prepare,
@@ -175,22 +176,36 @@ def lend(
     pool: ConnectionPool[Any], config: PostgreSQLConfig, server: EmbeddedServer | None
 ) -> Generator[AnyConnection]:
     """Lend a connection of our own pool: one that commits by itself, so that nothing is left to be done at the end."""
-    try:
-        connection = pool.getconn()
-    except NoneFree:
-        if cannot_connect(config, pool.get_stats()):
-            connect(config, find_server(config, server)).close()
-        raise
+    connection = _taken(pool, config, server)
     try:
         yield connection
     finally:
         pool.putconn(connection)
 
 
+def _taken(pool: ConnectionPool[Any], config: PostgreSQLConfig, server: EmbeddedServer | None) -> AnyConnection:
+    """Take a connection out of our own pool; one on which the server has hung up makes way for the next."""
+    while True:
+        try:
+            connection = pool.getconn()
+        except NoneFree:
+            if cannot_connect(config, pool.get_stats()):
+                connect(config, find_server(config, server)).close()
+            raise
+        if is_alive(connection):
+            return connection
+        connection.close()
+        pool.putconn(connection)
+
+
 @contextmanager
 def lend_given(pool: ConnectionPool[Any], config: PostgreSQLConfig) -> Generator[AnyConnection]:
-    """Lend a connection of the caller's pool, as it is lent to anybody else."""
-    with pool.connection() as connection:
-        prepare(connection)
-        with timed(connection, config.operation_timeout):
-            yield connection
+    """Lend a connection of the caller's pool, as it is lent to anybody else; none on which the server has hung up."""
+    while True:
+        with pool.connection() as connection:
+            if is_alive(connection):
+                prepare(connection)
+                with timed(connection, config.operation_timeout):
+                    yield connection
+                return
+            connection.close()

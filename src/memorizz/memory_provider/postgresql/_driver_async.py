@@ -22,6 +22,7 @@ from memorizz.memory_provider.postgresql._driver_shared import (
     brings_rows,
     cannot_connect,
     find_server,
+    is_alive,
     log,
     logger,
     prepare,
@@ -202,22 +203,38 @@ async def lend(
     pool: AsyncConnectionPool[Any], config: PostgreSQLConfig, server: EmbeddedServer | None
 ) -> AsyncGenerator[AnyConnection]:
     """Lend a connection of our own pool: one that commits by itself, so that nothing is left to be done at the end."""
-    try:
-        connection = await pool.getconn()
-    except NoneFree:
-        if cannot_connect(config, pool.get_stats()):
-            await (await connect(config, await asyncio.to_thread(find_server, config, server))).close()
-        raise
+    connection = await _taken(pool, config, server)
     try:
         yield connection
     finally:
         await pool.putconn(connection)
 
 
+async def _taken(
+    pool: AsyncConnectionPool[Any], config: PostgreSQLConfig, server: EmbeddedServer | None
+) -> AnyConnection:
+    """Take a connection out of our own pool; one on which the server has hung up makes way for the next."""
+    while True:
+        try:
+            connection = await pool.getconn()
+        except NoneFree:
+            if cannot_connect(config, pool.get_stats()):
+                await (await connect(config, await asyncio.to_thread(find_server, config, server))).close()
+            raise
+        if is_alive(connection):
+            return connection
+        await connection.close()
+        await pool.putconn(connection)
+
+
 @asynccontextmanager
 async def lend_given(pool: AsyncConnectionPool[Any], config: PostgreSQLConfig) -> AsyncGenerator[AnyConnection]:
-    """Lend a connection of the caller's pool, as it is lent to anybody else."""
-    async with pool.connection() as connection:
-        prepare(connection)
-        with timed(connection, config.operation_timeout):
-            yield connection
+    """Lend a connection of the caller's pool, as it is lent to anybody else; none on which the server has hung up."""
+    while True:
+        async with pool.connection() as connection:
+            if is_alive(connection):
+                prepare(connection)
+                with timed(connection, config.operation_timeout):
+                    yield connection
+                return
+            await connection.close()

@@ -73,6 +73,9 @@ _FILTERS = 1000
 class Way(Enum):
     """A way to serve a search; the value says why it is taken."""
 
+    # An Enum's own is Python, and a search asks for it ten times.
+    __hash__ = object.__hash__
+
     SOME = "the filter may leave few rows: compare them"
     FEW = "the filter left few rows the last time: compare all that match"
     INDEX = "search the HNSW index"

@@ -17,7 +17,7 @@ from memorizz.memory_provider.postgresql._steps import Embed, Operation, Query, 
 from memorizz.memory_provider.postgresql._stores import Store
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Served:
     """How a search was served in one store: the way that was accepted, all that were tried, and what it brought."""
 

@@ -14,7 +14,7 @@ Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Query:
     """One statement: one round trip. Brings back its rows, as tuples.
 
@@ -29,7 +29,7 @@ class Query:
     custom_plan: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Batch:
     """Several statements, sent as one pipeline: all or nothing. Brings back the rows of each, in order.
 

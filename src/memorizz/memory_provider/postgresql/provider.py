@@ -8,7 +8,7 @@ import time
 import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from psycopg.pq import TransactionStatus
@@ -38,7 +38,6 @@ from memorizz.memory_provider.postgresql._driver_shared import (
     check_process,
     default_config,
     detach,
-    is_alive,
     logger,
 )
 from memorizz.memory_provider.postgresql._embedding import embed_many, embed_missing
@@ -262,6 +261,7 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
     @contextmanager
     def _transaction(self) -> Generator[Transaction]:
         """Open a transaction that knows nothing of a change of the embedding model."""
+        self._check_open()
         of_caller: BaseException | None = None
         try:
             with self._connection() as connection, connection.transaction():
@@ -281,18 +281,11 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
                 raise
             raise translated(error, self.config.where) from error
 
-    @contextmanager
-    def _connection(self) -> Generator[AnyConnection]:
-        """Lend a connection of the pool; one on which the server has hung up makes way for the next."""
-        while True:
-            self._check_open()
-            given = self._pool_is_given
-            lent = lend_given(self._pool, self.config) if given else lend(self._pool, self.config, self._server)
-            with lent as connection:
-                if is_alive(connection):
-                    yield connection
-                    return
-                connection.close()
+    def _connection(self) -> AbstractContextManager[AnyConnection]:
+        """Return a connection of the pool, lent for a block."""
+        if self._pool_is_given:
+            return lend_given(self._pool, self.config)
+        return lend(self._pool, self.config, self._server)
 
     def _check_open(self) -> None:
         if not self._closing.alive:

@@ -8,7 +8,7 @@ import time
 import weakref
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from psycopg.pq import TransactionStatus
@@ -37,7 +37,6 @@ from memorizz.memory_provider.postgresql._driver_shared import (
     check_process,
     default_config,
     detach,
-    is_alive,
     logger,
 )
 from memorizz.memory_provider.postgresql._embedding import embed_many, embed_missing
@@ -295,7 +294,7 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         schema, _ = await self._opened()
         of_caller: BaseException | None = None
         try:
-            async with self._connection() as connection, connection.transaction():
+            async with await self._connection() as connection, connection.transaction():
                 transaction = AsyncTransaction(schema, connection, self.config.where, self._embedders)
                 try:
                     yield transaction
@@ -312,17 +311,12 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
                 raise
             raise translated(error, self.config.where) from error
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[AnyConnection]:
-        """Lend a connection of the pool; one on which the server has hung up makes way for the next."""
-        while True:
-            _, pool = await self._opened()
-            lent = lend_given(pool, self.config) if pool is self._given_pool else lend(pool, self.config, self._server)
-            async with lent as connection:
-                if is_alive(connection):
-                    yield connection
-                    return
-                await connection.close()
+    async def _connection(self) -> AbstractAsyncContextManager[AnyConnection]:
+        """Return a connection of the pool, lent for a block."""
+        _, pool = await self._opened()
+        if pool is self._given_pool:
+            return lend_given(pool, self.config)
+        return lend(pool, self.config, self._server)
 
     async def run(
         self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
@@ -390,7 +384,7 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         pause, give_up = FIRST_PAUSE, time.monotonic() + RETRY_SECONDS
         while True:
             try:
-                async with self._connection() as connection:
+                async with await self._connection() as connection:
                     return await perform(connection, step)
             except DriverError as error:
                 if not may_repeat(error, step.repeatable) or time.monotonic() + pause > give_up:
