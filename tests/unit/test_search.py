@@ -17,6 +17,7 @@ from memorizz.memory_provider._questions import Options, asked, weights, without
 from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _operations as operations
+from memorizz.memory_provider.postgresql import _queries as queries
 from memorizz.memory_provider.postgresql import _search
 from memorizz.memory_provider.postgresql._search import (
     MOST,
@@ -237,25 +238,30 @@ BY_INDEX = {"hnsw.ef_search": "123", "hnsw.iterative_scan": "off", "enable_sort"
 @pytest.mark.parametrize(
     ("query", "options", "ways", "expected"),
     [
-        (VECTOR | FILTER, {}, {FEW}, PLANNED),
-        (VECTOR | FILTER, {}, {SOME}, PLANNED),
-        (VECTOR | FILTER, {}, {BITS}, PLANNED),
-        (VECTOR | FILTER, {}, {EXACT}, PLANNED),
-        # Of a memory that has an index of its own only a plan for its values knows.
-        (VECTOR | FILTER, {}, {INDEX}, PLANNED | BY_INDEX),
-        (VECTOR | FILTER, {}, {FEW, INDEX}, PLANNED | BY_INDEX),
-        # No value decides how the nearest of a whole store are found.
-        (VECTOR, {}, {INDEX}, PLANNED_ONCE | BY_INDEX),
-        # But where more is joined, how many rows it is decides how.
-        (VECTOR, {"touch": True}, {INDEX}, PLANNED | BY_INDEX),
-        (VECTOR | WORDS, {}, {INDEX}, PLANNED | BY_INDEX),
-        (VECTOR, {"ranking": Ranking(recency=0.1)}, {INDEX}, PLANNED | BY_INDEX),
-        (VECTOR, {}, {INDEX, EXACT}, PLANNED | BY_INDEX),
-        (VECTOR, {}, {EXACT}, PLANNED),
+        (VECTOR | FILTER, {}, [FEW], PLANNED),
+        (VECTOR | FILTER, {}, [SOME], PLANNED),
+        (VECTOR | FILTER, {}, [BITS], PLANNED),
+        (VECTOR | FILTER, {}, [EXACT], PLANNED),
+        # No value decides how the index is read: of the whole store, or of one memory, whose own index is asked for.
+        (VECTOR, {}, [INDEX], PLANNED_ONCE | BY_INDEX),
+        (VECTOR, {}, [INDEX, INDEX], PLANNED_ONCE | BY_INDEX),
+        (VECTOR | FILTER, {}, [INDEX], PLANNED_ONCE | BY_INDEX),
+        (VECTOR | FILTER | {"role": "user"}, {}, [INDEX], PLANNED_ONCE | BY_INDEX),
+        # A memory may have one in this store and none in that; and any filter may be for a memory that has one.
+        (VECTOR | FILTER, {}, [INDEX, INDEX], PLANNED | BY_INDEX),
+        (VECTOR | FILTER, {}, [FEW, INDEX], PLANNED | BY_INDEX),
+        (VECTOR | {"memory_id": {"$in": ["m1"]}}, {}, [INDEX], PLANNED | BY_INDEX),
+        (VECTOR | {"$and": [FILTER]}, {}, [INDEX], PLANNED | BY_INDEX),
+        # Where more is joined, how many rows it is decides how.
+        (VECTOR, {"touch": True}, [INDEX], PLANNED | BY_INDEX),
+        (VECTOR | WORDS, {}, [INDEX], PLANNED | BY_INDEX),
+        (VECTOR, {"ranking": Ranking(recency=0.1)}, [INDEX], PLANNED | BY_INDEX),
+        (VECTOR, {}, [INDEX, EXACT], PLANNED | BY_INDEX),
+        (VECTOR, {}, [EXACT], PLANNED),
     ],
 )
 def test_what_is_set_for_the_statements(
-    query: Any, options: dict[str, Any], ways: set[Way], expected: dict[str, str]
+    query: Any, options: dict[str, Any], ways: list[Way], expected: dict[str, str]
 ) -> None:
     """What the index is to do, and how the statements of a batch are planned."""
     assert settings(search(query, **options), ways, 123) == expected
@@ -263,7 +269,9 @@ def test_what_is_set_for_the_statements(
 
 def by_index(ef_search: int, query: Any) -> dict[str, str]:
     """What is set where the index is asked."""
-    return settings(search(query), {INDEX}, ef_search)
+    asked = search(query)
+    own_index = {} if asked.memory_id is None else {"own_index": queries.own_index(HNSW.store(LONG), asked.memory_id)}
+    return settings(asked, [INDEX], ef_search) | own_index
 
 
 def seen(rows: int) -> list[tuple[Any, ...]]:
@@ -288,12 +296,13 @@ def test_each_way_is_one_round_trip(words: Any, touch: bool) -> None:
     # More than are compared match; and of those near the query too few.
     for way in expected[:-1]:
         sent.append(queries_of(operation.send([[], seen(MOST + 1 if way is SOME else 1)])))
-    for way, queries in zip(expected, sent, strict=True):
-        *before, statement = queries
-        needed = settings(replace(asked, options=Options(touch=touch)), {way}, asked.ef_search)
-        assert [dict(query.parameters) for query in before] == [needed]
-        # It is planned for its own values, and what is touched must not be counted twice.
-        assert needed["plan_cache_mode"] == "force_custom_plan"
+    for way, batch in zip(expected, sent, strict=True):
+        *before, statement = batch
+        needed = settings(replace(asked, options=Options(touch=touch)), [way], asked.ef_search)
+        own_index = {"own_index"} if needed["plan_cache_mode"] == "force_generic_plan" else set[str]()
+        assert [query.parameters.keys() for query in before] == [needed.keys() | own_index]
+        assert needed.items() <= before[0].parameters.items()
+        # What is touched must not be counted twice.
         assert statement.repeatable is not touch
     with pytest.raises(StopIteration) as end:
         operation.send([[], []])

@@ -142,7 +142,7 @@ def retrieve_by_query(
             again = replace(search, options=replace(options, touch=False))
             plain = queries.matching(target, filter, include_embedding, search.limit)
             statement = _ranking.statement(again, target, served.way) if search.ranked else plain
-            found.explanation["plan"] = yield from serving.plan(again, statement, served)
+            found.explanation["plan"] = yield from serving.plan(again, target, statement, served)
     return found
 
 

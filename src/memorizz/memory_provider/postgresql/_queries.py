@@ -15,6 +15,7 @@ from uuid import UUID
 from psycopg import sql
 
 from memorizz.memory_provider.postgresql._conditions import condition
+from memorizz.memory_provider.postgresql._indexes import memory_index
 from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql._stores import GIVEN_ID, SELECTED, TIMES, Store
 
@@ -311,13 +312,30 @@ def explained(statement: bytes) -> bytes:
 
 @lru_cache(maxsize=64)
 def _set(names: tuple[str, ...]) -> bytes:
-    calls = [sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Placeholder(name)) for name in names]
+    values: dict[str, sql.Composable] = {name: sql.Placeholder(name) for name in names}
+    if values.pop(_OWN_INDEX, None) is not None:
+        values["plan_cache_mode"] = _KEPT_WITHOUT
+    calls = [sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), value) for name, value in values.items()]
     return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls)).as_bytes(None)
 
 
-def set_locally(settings: Mapping[str, str]) -> Query:
-    """Set what holds until the end of the transaction."""
-    return Query(_set(tuple(settings)), settings)
+def set_locally(settings: Mapping[str, str], own_index: str | None = None) -> Query:
+    """Set what holds until the end of the transaction; where there is such an index, plans are for their values."""
+    parameters = settings if own_index is None else {**settings, _OWN_INDEX: own_index}
+    return Query(_set(tuple(parameters)), parameters)
+
+
+_OWN_INDEX = "own_index"
+# To ask for its name takes a microsecond, and what another process has built since is seen at once.
+_KEPT_WITHOUT = sql.SQL(
+    "CASE WHEN to_regclass(%(own_index)s) IS NULL THEN %(plan_cache_mode)s ELSE 'force_custom_plan' END"
+)
+
+
+@lru_cache(maxsize=1024)
+def own_index(store: Store, memory_id: str) -> str:
+    """Return the name, as the server reads it, of the vector index that one memory would have of its own."""
+    return sql.Identifier(store.schema.name, memory_index(store, memory_id)).as_string()
 
 
 def reset(settings: Mapping[str, str]) -> Query:

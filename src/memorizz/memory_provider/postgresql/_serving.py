@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from memorizz.memory_provider._questions import Question, without_names
@@ -79,14 +80,26 @@ def ranked(search: Search, stores: Sequence[Store]) -> Operation[list[Served]]:
     while unserved:
         # What is set holds for all of them: the index looks at as many rows as any of them needs.
         most = max((each.ef_search for each in unserved.values() if each.left[0] is Way.INDEX), default=0)
-        needed = _search.settings(search, {each.left[0] for each in unserved.values()}, most)
-        batch = [queries.set_locally(needed), *(each.statement for each in unserved.values())]
-        results = (yield from fetch_all(batch, queries.reset(needed)))[1:]
+        ways = [each.left[0] for each in unserved.values()]
+        statements = [each.statement for each in unserved.values()]
+        results = yield from _fetch_set(search, [*unserved], ways, statements, most)
         for each, rows in zip([*unserved.values()], results, strict=True):
             if (answer := each.served(search, rows, most)) is not None:
                 served[each.store] = answer
                 del unserved[each.store]
     return [served[store] for store in stores]
+
+
+def _fetch_set(
+    search: Search, stores: Sequence[Store], ways: Sequence[Way], statements: Sequence[Query], ef_search: int
+) -> Operation[list[list[Row]]]:
+    """Ask for the rows of statements, one for each store and way, with what they need set."""
+    needed = _search.settings(search, ways, ef_search)
+    own_index = None
+    if needed["plan_cache_mode"] == _search.KEPT and search.memory_id is not None:
+        own_index = queries.own_index(stores[0], search.memory_id)
+    batch = [queries.set_locally(needed, own_index), *statements]
+    return (yield from fetch_all(batch, partial(queries.reset, needed)))[1:]
 
 
 def explanation(search: Search, served: Served) -> dict[str, Any]:
@@ -105,9 +118,8 @@ def explanation(search: Search, served: Served) -> dict[str, Any]:
     }
 
 
-def plan(search: Search, statement: Query, served: Served) -> Operation[Any]:
+def plan(search: Search, store: Store, statement: Query, served: Served) -> Operation[Any]:
     """Return what PostgreSQL's EXPLAIN says of a statement, which it runs in the way that served, for these values."""
-    settings = _search.settings(search, {served.way}, served.ef_search)
     explained = replace(statement, sql=queries.explained(statement.sql))
-    results = yield from fetch_all([queries.set_locally(settings), explained], queries.reset(settings))
-    return results[-1][0][0]
+    results = yield from _fetch_set(search, [store], [served.way], [explained], served.ef_search)
+    return results[0][0][0]

@@ -6,7 +6,7 @@ blocking or on the async face performs the steps. Nothing in here does any IO.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -33,11 +33,11 @@ class Query:
 class Batch:
     """Several statements, sent as one pipeline: all or nothing. Brings back the rows of each, in order.
 
-    `undo` takes back what the batch has set for its transaction, where that goes on after it.
+    `undo` makes what takes back what the batch has set for its transaction, where that goes on after it.
     """
 
     queries: Sequence[Query]
-    undo: Query | None = None
+    undo: Callable[[], Query] | None = None
 
     @property
     def repeatable(self) -> bool:
@@ -93,7 +93,7 @@ def fetch(query: Query) -> Operation[list[Row]]:
     return rows
 
 
-def fetch_all(queries: Sequence[Query], undo: Query | None = None) -> Operation[list[list[Row]]]:
+def fetch_all(queries: Sequence[Query], undo: Callable[[], Query] | None = None) -> Operation[list[list[Row]]]:
     """Ask for the rows of each of several statements, all or nothing; `yield from` it."""
     if len(queries) == 1:
         return [(yield queries[0])]

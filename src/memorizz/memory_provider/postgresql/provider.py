@@ -123,7 +123,7 @@ class Transaction(_Methods):
                 self._check_open()
                 brought = perform(self._connection, step)
                 if isinstance(step, Batch) and step.undo is not None:
-                    perform(self._connection, step.undo)
+                    perform(self._connection, step.undo())
                 return brought
         except SchemaError as error:
             self.schema_error = error

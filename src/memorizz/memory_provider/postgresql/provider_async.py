@@ -129,7 +129,7 @@ class AsyncTransaction(_Methods):
                     self._check_open()
                     brought = await perform(self._connection, step)
                     if isinstance(step, Batch) and step.undo is not None:
-                        await perform(self._connection, step.undo)
+                        await perform(self._connection, step.undo())
                     return brought
         except SchemaError as error:
             self.schema_error = error
