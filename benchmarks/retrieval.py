@@ -91,7 +91,7 @@ def _ways(provider: PostgreSQLProvider, store: MemoryType) -> dict[str, Find]:
     fused = Ranking(meaning=1, words=1, fusion="rrf", speaker=0, session=0)
     return {
         "cosine on the content": lambda question, vector: by_query(question, BARE[store], embedding=vector),
-        "cosine on 'who: content'": lambda question, vector: by_query(question, embedding=vector),
+        "cosine on what is embedded": lambda question, vector: by_query(question, embedding=vector),
         "words": lambda question, _: by_query(question, ranking=plain, **{"$text": {"$search": question.text}}),
         "words, defaults": lambda question, _: by_query(question, **{"$text": {"$search": question.text}}),
         "rank fusion, as asked": lambda question, vector: both(question, vector, fused),

@@ -90,6 +90,11 @@ RULES = [
     (TURNS, {"content": "tea"}, "tea"),
     (TURNS, {"content": "tea", "role": "Ada"}, "Ada: tea"),
     (TURNS, {"content": "tea", "role": "Ada", "name": "Drinks"}, "Ada: tea"),
+    # A name that the content says is not said twice; who speaks is another matter.
+    (LONG, {"content": "Kim likes tea. ADA does not.", "name": " Ada "}, "Kim likes tea. ADA does not."),
+    (LONG, {"content": "Written in C++.", "name": "C++"}, "Written in C++."),
+    (LONG, {"content": "Adam likes tea", "name": "Ada"}, "Ada: Adam likes tea"),
+    (TURNS, {"content": "I am Ada", "role": "Ada"}, "Ada: I am Ada"),
     (LONG, {"content": "tea", "name": ""}, "tea"),
     (LONG, {"content": "tea", "name": " "}, "tea"),
     (LONG, {"content": "tea", "name": None}, "tea"),
