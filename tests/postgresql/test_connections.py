@@ -268,14 +268,37 @@ def test_what_a_plain_connection_stored_is_committed(open_on_pool: Callable[...,
         assert connection.execute("SELECT count(*) FROM long_term_memory").fetchone() == (1,)
 
 
-def test_a_pool_of_the_callers_gives_up_too(open_on_pool: Callable[..., Any], migrated_dsn: str) -> None:
+# What close() does to a connection of such a pool is to give it back.
+POOLS = pytest.mark.parametrize("options", [{}, {"close_returns": True}], ids=["plain", "close returns"])
+
+
+@POOLS
+def test_a_dead_connection_of_the_callers_pool_is_replaced(
+    open_on_pool: Callable[..., Any], connection: psycopg.Connection[Any], options: dict[str, Any]
+) -> None:
+    """The server has hung up meanwhile: the next call gets another one, whatever it does."""
+    face, pool = open_on_pool(max_size=1, **options)
+    face.store({"id": "a"}, LONG)
+    connection.execute(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    )
+    face.store({"id": "b"}, LONG)
+    assert face.count(LONG) == 2
+    assert pool.get_stats()["pool_available"] == 1
+
+
+@POOLS
+def test_a_pool_of_the_callers_gives_up_too(
+    open_on_pool: Callable[..., Any], migrated_dsn: str, options: dict[str, Any]
+) -> None:
     """operation_timeout holds while a connection is lent, for statements and in transactions, and not afterwards."""
 
     def block() -> None:
         with face.transaction() as tx:
             tx.update_by_id("a", {"n": 1}, LONG)
 
-    face, pool = open_on_pool(operation_timeout=0.3)
+    face, pool = open_on_pool(operation_timeout=0.3, **options)
     face.store({"id": "a"}, LONG)
     with psycopg.connect(migrated_dsn) as other:
         other.execute("SELECT FROM long_term_memory FOR UPDATE")
@@ -285,6 +308,22 @@ def test_a_pool_of_the_callers_gives_up_too(open_on_pool: Callable[..., Any], mi
     with pool.connection() as connection:
         connection.execute("SELECT pg_sleep(0.5)")
     assert face.update_by_id("a", {"n": 1}, LONG) is True
+
+
+def test_an_interruption_loses_no_connection(
+    migrated_dsn: str, config: PostgreSQLConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while a connection is lent, before anybody has it: it goes back, and the next call gets it."""
+
+    def interrupt(_: Any) -> bool:
+        raise KeyboardInterrupt
+
+    with PostgreSQLProvider(config.replace(min_size=1, max_size=1, pool_timeout=1)) as provider:
+        with monkeypatch.context() as patched:
+            patched.setattr("memorizz.memory_provider.postgresql._driver.is_alive", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                provider.count(LONG)
+        assert provider.count(LONG) == 0
 
 
 def test_a_pool_needs_no_configured_server(

@@ -22,6 +22,7 @@ from memorizz.memory_provider.postgresql._driver_shared import (
     brings_rows,
     cannot_connect,
     find_server,
+    hang_up,
     is_alive,
     log,
     logger,
@@ -64,7 +65,7 @@ def _give_up(connection: AnyConnection, error: DriverError) -> None:
         # What the server goes on with would be done although it was given up.
         with suppress(DriverError):
             connection.cancel_safe(timeout=CANCEL_SECONDS)
-        connection.close()
+        hang_up(connection)
 
 
 @contextmanager
@@ -175,16 +176,10 @@ def make_pool(config: PostgreSQLConfig, server: EmbeddedServer | None) -> Connec
 def lend(
     pool: ConnectionPool[Any], config: PostgreSQLConfig, server: EmbeddedServer | None
 ) -> Generator[AnyConnection]:
-    """Lend a connection of our own pool: one that commits by itself, so that nothing is left to be done at the end."""
-    connection = _taken(pool, config, server)
-    try:
-        yield connection
-    finally:
-        pool.putconn(connection)
+    """Lend a connection of our own pool: one that commits by itself, so that nothing is left to be done at the end.
 
-
-def _taken(pool: ConnectionPool[Any], config: PostgreSQLConfig, server: EmbeddedServer | None) -> AnyConnection:
-    """Take a connection out of our own pool; one on which the server has hung up makes way for the next."""
+    One on which the server has hung up makes way for the next.
+    """
     while True:
         try:
             connection = pool.getconn()
@@ -192,10 +187,13 @@ def _taken(pool: ConnectionPool[Any], config: PostgreSQLConfig, server: Embedded
             if cannot_connect(config, pool.get_stats()):
                 connect(config, find_server(config, server)).close()
             raise
-        if is_alive(connection):
-            return connection
-        connection.close()
-        pool.putconn(connection)
+        try:
+            if is_alive(connection):
+                yield connection
+                return
+            hang_up(connection)
+        finally:
+            pool.putconn(connection)
 
 
 @contextmanager
@@ -208,4 +206,4 @@ def lend_given(pool: ConnectionPool[Any], config: PostgreSQLConfig) -> Generator
                 with timed(connection, config.operation_timeout):
                     yield connection
                 return
-            connection.close()
+            hang_up(connection)

@@ -22,6 +22,7 @@ from memorizz.memory_provider.postgresql._driver_shared import (
     brings_rows,
     cannot_connect,
     find_server,
+    hang_up,
     is_alive,
     log,
     logger,
@@ -84,7 +85,7 @@ async def _give_up(connection: AnyConnection, error: DriverError) -> None:
         # What the server goes on with would be done although it was given up.
         with suppress(DriverError):
             await connection.cancel_safe(timeout=CANCEL_SECONDS)
-        await connection.close()
+        hang_up(connection)
 
 
 @contextmanager
@@ -202,18 +203,10 @@ def make_pool(config: PostgreSQLConfig, server: EmbeddedServer | None) -> AsyncC
 async def lend(
     pool: AsyncConnectionPool[Any], config: PostgreSQLConfig, server: EmbeddedServer | None
 ) -> AsyncGenerator[AnyConnection]:
-    """Lend a connection of our own pool: one that commits by itself, so that nothing is left to be done at the end."""
-    connection = await _taken(pool, config, server)
-    try:
-        yield connection
-    finally:
-        await pool.putconn(connection)
+    """Lend a connection of our own pool: one that commits by itself, so that nothing is left to be done at the end.
 
-
-async def _taken(
-    pool: AsyncConnectionPool[Any], config: PostgreSQLConfig, server: EmbeddedServer | None
-) -> AnyConnection:
-    """Take a connection out of our own pool; one on which the server has hung up makes way for the next."""
+    One on which the server has hung up makes way for the next.
+    """
     while True:
         try:
             connection = await pool.getconn()
@@ -221,10 +214,13 @@ async def _taken(
             if cannot_connect(config, pool.get_stats()):
                 await (await connect(config, await asyncio.to_thread(find_server, config, server))).close()
             raise
-        if is_alive(connection):
-            return connection
-        await connection.close()
-        await pool.putconn(connection)
+        try:
+            if is_alive(connection):
+                yield connection
+                return
+            hang_up(connection)
+        finally:
+            await pool.putconn(connection)
 
 
 @asynccontextmanager
@@ -237,4 +233,4 @@ async def lend_given(pool: AsyncConnectionPool[Any], config: PostgreSQLConfig) -
                 with timed(connection, config.operation_timeout):
                     yield connection
                 return
-            await connection.close()
+            hang_up(connection)

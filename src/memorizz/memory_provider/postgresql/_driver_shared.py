@@ -136,6 +136,11 @@ def is_alive(connection: psycopg.BaseConnection[Any]) -> bool:
     return not connection.closed and not _is_readable(connection.pgconn.socket)
 
 
+def hang_up(connection: psycopg.BaseConnection[Any]) -> None:
+    """Close a connection for good: what a pool of the caller's makes of close() may be to take it back."""
+    connection.pgconn.finish()
+
+
 def _is_readable(descriptor: int) -> bool:
     if hasattr(select, "poll"):
         poll = select.poll()

@@ -261,7 +261,6 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
     @contextmanager
     def _transaction(self) -> Generator[Transaction]:
         """Open a transaction that knows nothing of a change of the embedding model."""
-        self._check_open()
         of_caller: BaseException | None = None
         try:
             with self._connection() as connection, connection.transaction():
@@ -283,6 +282,7 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
 
     def _connection(self) -> AbstractContextManager[AnyConnection]:
         """Return a connection of the pool, lent for a block."""
+        self._check_open()
         if self._pool_is_given:
             return lend_given(self._pool, self.config)
         return lend(self._pool, self.config, self._server)
