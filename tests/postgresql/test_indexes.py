@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from memorizz.errors import ConfigurationError, ConnectionFailed, InvalidDocument, MemorizzError, OperationTimeout
 from memorizz.memory_provider.memory_type import MemoryType
@@ -267,10 +268,10 @@ def test_the_name_of_a_memorys_index() -> None:
     assert names[0] == _indexes.memory_index(schema.store("personas"), MINE)
 
 
-@pytest.mark.parametrize("kind", ["hnsw", "halfvec"])
-def test_a_search_in_that_memory_uses_its_index(dsn: str, kind: Any) -> None:
+@pytest.mark.parametrize(("kind", "schema"), [("hnsw", "public"), ("halfvec", 'The "others" of É')])
+def test_a_search_in_that_memory_uses_its_index(dsn: str, kind: Any, schema: str) -> None:
     """The id is bound as a parameter, and still the planner sees that the index holds every row of that memory."""
-    config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=4, index=kind)
+    config = PostgreSQLConfig(dsn=dsn, schema=schema, embedding_dimensions=4, index=kind)
     queries: list[dict[str, Any]] = [{"memory_id": MINE}, {"memory_id": MINE, "$text": {"$search": "tea"}}]
 
     def used(provider: PostgreSQLProvider, query: dict[str, Any]) -> str:
@@ -286,8 +287,12 @@ def test_a_search_in_that_memory_uses_its_index(dsn: str, kind: Any) -> None:
     with PostgreSQLProvider(config) as provider:
         fill(provider, 4400)
         with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute(f"ANALYZE {STORE}")
+            connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(schema, STORE)))
         assert all(WHOLE in used(provider, query) for query in queries)
+        search_often(provider)
+    with Maintenance(config) as maintain:
+        assert facts(maintain)[WHOLE].scans >= 8
+    with PostgreSQLProvider(config) as provider:
         search_often(provider)
         with Maintenance(config) as maintain:
             (made,) = make(maintain, maintain.plan_build(STORE, memory_id=MINE))

@@ -54,15 +54,15 @@ def condition(filter: Mapping[str, Any] | None, vectors: str = EMBEDDING) -> Con
 
     `vectors` is the column in which the embedding is.
     """
-    if isinstance(filter, dict):
+    if isinstance(filter, dict) and len(filter) <= _FEW:
         items = tuple(filter.items())
-        if all(type(value) is str and len(value) < _SHORT for _, value in items):
+        if all(type(key) is type(value) is str and len(key) + len(value) <= _SHORT for key, value in items):
             return _of_texts(items, vectors)
     return _condition(filter, vectors)
 
 
-# The same memory, conversation or role is asked for again and again.
-_SHORT = 256
+# The same memory, conversation or role is asked for again and again; a page of text is not, and would fill the memory.
+_FEW, _SHORT = 8, 256
 
 
 @lru_cache(maxsize=1024)
