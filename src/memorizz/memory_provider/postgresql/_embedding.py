@@ -1,17 +1,16 @@
 """What of a document is embedded, and when: where the provider has an embedder and the document no embedding.
 
 The text is the `content`, after "role: " in a conversation and after "name: " elsewhere, for who speaks and what a
-thing is called belong to its meaning; a name that the content says is not said twice. The vector follows the text: a
-document is embedded where its text differs from the one that is stored under its id, and loses its vector where nothing
-is left to embed. Where the text stays, so does the vector, whoever made it. Agents are not embedded; neither is a
-document whose `embedding` was given, be it None.
+thing is called belong to its meaning; a name that the content begins with is not said twice. The vector follows the
+text: a document is embedded where its text differs from the one that is stored under its id, and loses its vector where
+nothing is left to embed. Where the text stays, so does the vector, whoever made it. Agents are not embedded; neither is
+a document whose `embedding` was given, be it None.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-import re
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,13 +38,14 @@ def embedded_text(store: Store, parts: Parts) -> str | None:
     content, prefix = parts.get("content", ""), parts.get(store.said_by, "")
     if not content.strip():
         return None
-    needless = not prefix.strip() or (store.said_by == "name" and _says(content, prefix))
+    needless = not prefix.strip() or (store.said_by == "name" and _begins_with(content, prefix.strip()))
     return content if needless else f"{prefix}: {content}"
 
 
-def _says(content: str, name: str) -> bool:
-    """Say whether a content has a name in it, as words of their own and in any case."""
-    return re.search(rf"(?<!\w){re.escape(name.strip())}(?!\w)", content, re.IGNORECASE) is not None
+def _begins_with(content: str, name: str) -> bool:
+    """Say whether a content begins with a name, and not with a longer word."""
+    rest = content.removeprefix(name)
+    return rest != content and not rest[:1].strip(" \t\r\n,.:;'\u2019")
 
 
 def embed(store: Store, documents: Sequence[Document], key: UUID | None = None) -> Operation[list[Document]]:
