@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,8 +56,6 @@ MODULE = """
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A module with embedders in the folder that the command is run in."""
-    import sys
-
     (tmp_path / "embedders_of_mine.py").write_text(textwrap.dedent(MODULE))
     monkeypatch.chdir(tmp_path)
     yield "embedders_of_mine"
@@ -247,6 +248,23 @@ def test_memories_from_before_are_embedded(embed: Callable[..., Any], without: P
     wrong = embed("--model", "embedders_of_mine:Length")
     assert wrong.code == 1
     assert "constant" in wrong.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")
+@pytest.mark.usefixtures("without")
+def test_on_a_terminal_it_shows_how_far_it_is(migrated_dsn: str, module: str) -> None:
+    """How many of a store, and nothing of it stays on the page."""
+    main, terminal = os.openpty()
+    command = [sys.executable, "-m", "memorizz", "embed", "--model", f"{module}:constant", "--dsn", migrated_dsn]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=terminal, check=True, text=True, env=os.environ | {"TERM": "xterm"}
+    )
+    os.close(terminal)
+    shown = os.read(main, 100_000).decode()
+    os.close(main)
+    assert "embedding toolbox" in shown
+    assert "3 of 3" in shown
+    assert "embedded  3 of toolbox" in done.stdout
 
 
 @pytest.mark.usefixtures("without")

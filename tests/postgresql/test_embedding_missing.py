@@ -121,6 +121,15 @@ def test_what_is_changed_meanwhile_is_left_to_whoever_changes_it(
     assert model.made(found["n"], "cake")
 
 
+def test_it_says_how_far_it_is(before: PostgreSQLProvider, face: Any) -> None:
+    """How many it has gone through, up to all of them, whether or not each of them has a text."""
+    before.store_many([{"content": f"memory {n}" if n else " "} for n in range(130)], LONG)
+    told: list[int] = []
+    assert face.embed_missing(LONG, told.append) == 129
+    assert told == sorted(told)
+    assert (len(told) > 1, told[-1]) == (True, 130)
+
+
 def test_what_is_done_stays_done(before: PostgreSQLProvider, face: Any, model: Model) -> None:
     """An embedder that fails in the middle leaves the rest to the next call."""
 

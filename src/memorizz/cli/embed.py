@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, memories, place
 from memorizz.cli._embedder import HELP, embedder
+
+
+@contextmanager
+def _watching(store: str, total: int) -> Generator[Callable[[int], None] | None]:
+    """Show how far a store is, on a terminal; anywhere else there is nothing to call."""
+    from memorizz.cli import _move_page
+    from memorizz.moving import Progress
+
+    with _move_page.watching() as watch:
+        yield watch and (lambda done: watch(Progress("embedding", store, done, total)))
 
 
 def embed(
@@ -39,9 +51,9 @@ def embed(
         memories_of = [each for each in MemoryType if each is not MemoryType.MEMAGENT]
         for each in memories_of if store is None else [MemoryType.of(store)]:
             waiting = provider.count(each, {"embedding": {"$exists": False}, "content": {"$exists": True}})
-            with _show.waiting(f"embedding {waiting:,} memories of {each.value}"):
+            with _watching(each.value, waiting) as watch:
                 try:
-                    made[each.value] = provider.embed_missing(each)
+                    made[each.value] = provider.embed_missing(each, watch)
                 except KeyboardInterrupt:
                     _show.complain("interrupted; what is embedded is kept: the same command again goes on")
                     raise typer.Exit(130) from None

@@ -13,7 +13,7 @@ import os
 import pickle
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, cast
 from uuid import UUID
@@ -57,14 +57,16 @@ def embed(store: Store, documents: Sequence[Document], key: UUID | None = None) 
     return (yield from _embed(store, documents, keys, stored))
 
 
-def embed_missing(schema: Schema, memory_store_type: StoreName) -> Operation[int]:
+def embed_missing(
+    schema: Schema, memory_store_type: StoreName, watch: Callable[[int], None] | None = None
+) -> Operation[int]:
     """Embed the documents of a store that have a text and no vector, in the order of their ids; return how many."""
     store = schema.store(memory_store_type)
     if schema.embedder is None:
         raise ConfigurationError("there is no embedder to make vectors with: open the provider with embedder=...")
     if not _embeds(store):
         raise ConfigurationError(f"{store.name}: agents are not embedded")
-    embedded, after = 0, None
+    embedded, done, after = 0, 0, None
     refused: dict[str, EmbeddingFailed] = {}
     while rows := (yield from fetch(queries.without_vector(store, after, _AT_ONCE))):
         texts = [embedded_text(store, {store.said_by: row[1] or "", "content": row[2]}) for row in rows]
@@ -80,6 +82,9 @@ def embed_missing(schema: Schema, memory_store_type: StoreName) -> Operation[int
                 added = yield from fetch(changes.add_vector(store, id, said_by, content, store.vector(vector)))
                 embedded += len(added)
         after = rows[-1][0]
+        done += len(rows)
+        if watch is not None:
+            watch(done)
     if refused:
         listed = "; ".join(f"{name}: {error.reason}" for name, error in [*refused.items()][:_LISTED])
         what = f"{len(refused):,} documents of {store.name} could not be embedded, {embedded:,} were ({listed})"

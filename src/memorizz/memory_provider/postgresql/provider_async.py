@@ -250,18 +250,19 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
             await asyncio.to_thread(self._release)
             self._release = None
 
-    async def embed_missing(self, memory_store_type: StoreName) -> int:
+    async def embed_missing(self, memory_store_type: StoreName, watch: Callable[[int], None] | None = None) -> int:
         """Embed the documents of a store that have a text and no embedding, and return how many.
 
         Such documents were stored without an embedder, or with `embedding=None`. What is embedded is what would be
         if they were stored now; a document that is changed meanwhile is left to whoever changes it. Of two calls at
-        once, or where a connection broke, each document is counted at most once.
+        once, or where a connection broke, each document is counted at most once. `watch` is told, now and then, how
+        many of them have been gone through.
 
         Raises EmbeddingFailed where the model refuses a document, after all others are embedded, and at once where it
         refuses all or may answer later; what is done stays done. Raises ConfigurationError without an embedder, and
         for agents, which are not embedded.
         """
-        return await self.run(embed_missing, memory_store_type)
+        return await self.run(embed_missing, memory_store_type, watch)
 
     async def measure_recall(self, memory_store_type: StoreName, sample: int = 50, limit: int = 10) -> dict[str, Any]:
         """Compare served answers with exact ones on a store's own vectors, and say what to change.
