@@ -137,7 +137,7 @@ def is_alive(connection: psycopg.BaseConnection[Any]) -> bool:
 
 
 def hang_up(connection: psycopg.BaseConnection[Any]) -> None:
-    """Close a connection for good: what a pool of the caller's makes of close() may be to take it back."""
+    """Close a connection for good; close() may only give it back, where a pool of the caller's wants that."""
     connection.pgconn.finish()
 
 

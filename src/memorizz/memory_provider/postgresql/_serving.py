@@ -82,7 +82,7 @@ def ranked(search: Search, stores: Sequence[Store]) -> Operation[list[Served]]:
         most = max((each.ef_search for each in unserved.values() if each.left[0] is Way.INDEX), default=0)
         ways = [each.left[0] for each in unserved.values()]
         statements = [each.statement for each in unserved.values()]
-        results = yield from _fetch_set(search, [*unserved], ways, statements, most)
+        results = yield from _fetch_with_settings(search, [*unserved], ways, statements, most)
         for each, rows in zip([*unserved.values()], results, strict=True):
             if (answer := each.served(search, rows, most)) is not None:
                 served[each.store] = answer
@@ -90,7 +90,7 @@ def ranked(search: Search, stores: Sequence[Store]) -> Operation[list[Served]]:
     return [served[store] for store in stores]
 
 
-def _fetch_set(
+def _fetch_with_settings(
     search: Search, stores: Sequence[Store], ways: Sequence[Way], statements: Sequence[Query], ef_search: int
 ) -> Operation[list[list[Row]]]:
     """Ask for the rows of statements, one for each store and way, with what they need set."""
@@ -121,5 +121,5 @@ def explanation(search: Search, served: Served) -> dict[str, Any]:
 def plan(search: Search, store: Store, statement: Query, served: Served) -> Operation[Any]:
     """Return what PostgreSQL's EXPLAIN says of a statement, which it runs in the way that served, for these values."""
     explained = replace(statement, sql=queries.explained(statement.sql))
-    results = yield from _fetch_set(search, [store], [served.way], [explained], served.ef_search)
+    results = yield from _fetch_with_settings(search, [store], [served.way], [explained], served.ef_search)
     return results[0][0][0]

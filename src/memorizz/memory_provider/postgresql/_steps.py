@@ -33,7 +33,7 @@ class Query:
 class Batch:
     """Several statements, sent as one pipeline: all or nothing. Brings back the rows of each, in order.
 
-    `undo` makes what takes back what the batch has set for its transaction, where that goes on after it.
+    `undo` returns the statement that takes back what the batch has set, where its transaction goes on after it.
     """
 
     queries: Sequence[Query]
