@@ -19,9 +19,58 @@ MemorizzError
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+# A longer message is cut in the middle: the beginning says what was wrong, the end what to do.
+_MAX_MESSAGE = 4000
+_MAX_END = 1000
+
+
+def quoted(value: object, most: int = 80) -> str:
+    """Return a caller's value as a message shows it: its repr, on one line, cut off after `most` characters."""
+    try:
+        # Of a long text no more is written out than is shown.
+        text = one_line(repr(value[: most + 1] if isinstance(value, str) else value))
+    except Exception:  # Python writes no integer of over 4,300 digits, and a class may have any __repr__.
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= most + 2 else f"{text[:most]}..."
+
+
+def one_line(text: str) -> str:
+    """Return a text with escapes in the place of line breaks and of characters that are not shown."""
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    if character.isprintable() or unicodedata.category(character) == "Zs":
+        return character
+    return character.encode("unicode_escape").decode()
+
 
 class MemorizzError(Exception):
-    """The base of every error that this library raises on purpose."""
+    """The base of every error that this library raises on purpose.
+
+    Its message is one line, whatever values of the caller's it quotes. It can be pickled and copied with all its
+    attributes, and so comes whole out of another process; the cause and the traceback stay there.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        message = one_line(message)
+        if len(message) > _MAX_MESSAGE:
+            message = f"{message[: _MAX_MESSAGE - _MAX_END]} ... {message[-_MAX_END:]}"
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A subclass makes its message of other arguments, so that it cannot be made of its message again.
+        return _remade, (type(self), self.args), self.__dict__
+
+
+def _remade(kind: type[MemorizzError], args: tuple[Any, ...]) -> MemorizzError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class ConfigurationError(MemorizzError, ValueError):
@@ -29,7 +78,15 @@ class ConfigurationError(MemorizzError, ValueError):
 
 
 class ConnectionFailed(MemorizzError, ConnectionError):
-    """The server cannot be reached, refuses the connection, or was lost."""
+    """The server cannot be reached, refuses the connection, or was lost.
+
+    `ids` are those of the documents that a write was about when the connection was lost before the answer came:
+    whether they were written is unknown, and a read tells. It is empty where nothing was written.
+    """
+
+    def __init__(self, message: str = "", *, ids: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.ids = tuple(ids)
 
 
 class PoolTimeout(MemorizzError, TimeoutError):
@@ -55,9 +112,9 @@ class InvalidDocument(MemorizzError, ValueError):
     """
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"cannot store {path!r}: {reason}" if path else f"cannot store the document: {reason}")
+        super().__init__(f"cannot store {quoted(path, 200) if path else 'the document'}: {reason}")
         self.path = path
-        self.reason = reason
+        self.reason = one_line(reason)
 
 
 class DimensionMismatch(InvalidDocument):
@@ -90,7 +147,7 @@ class InvalidFile(MemorizzError, ValueError):
         super().__init__(f"{file}, {where}: {reason}")
         self.file = file
         self.where = where
-        self.reason = reason
+        self.reason = one_line(reason)
 
 
 class ReadOnlyError(MemorizzError):
@@ -117,9 +174,9 @@ class EmbeddingFailed(MemorizzError):
         transient: bool = False,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(f"cannot embed with {model!r}: {reason}")
+        super().__init__(f"cannot embed with {quoted(model)}: {reason}")
         self.model = model
-        self.reason = reason
+        self.reason = one_line(reason)
         self.status = status
         self.transient = transient
         self.retry_after = retry_after

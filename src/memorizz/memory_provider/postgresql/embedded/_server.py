@@ -220,9 +220,8 @@ class EmbeddedServer:
             # The sessions of a server that was killed take a moment to notice.
             if "shared memory block" not in said or time.monotonic() > deadline:
                 error = StorageFull if "No space left" in said else ConnectionFailed
-                raise error(
-                    f"the server in {self.path} does not start; the end of its log, {self._log_path}:\n" + said[-2000:]
-                )
+                end = " | ".join(said[-2000:].splitlines())
+                raise error(f"the server in {self.path} does not start; the end of its log, {self._log_path}: {end}")
             time.sleep(0.1)
 
     def _spawn(self, command: Sequence[str | Path], account: Account, log: int) -> int:
