@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo example test models lint format bench peers plots docs lowest dist clean
+.PHONY: help demo example test models lint format generate bench peers plots docs lowest dist clean
 
 help:  ## say what there is (this)
 	@echo "make demo     see memories stored, found by meaning, filtered and read back"
@@ -17,6 +17,7 @@ help:  ## say what there is (this)
 	@echo "make models   run the tests with a real embedding model, in an environment of its own (1.5 GB)"
 	@echo "make lint     check style, format and types"
 	@echo "make format   put style and format right"
+	@echo "make generate write the sync API again, from the async one"
 	@echo "make bench    measure against SQL by hand; some of it, and kept:  make bench ARGS='cells --write'"
 	@echo "make peers    measure against other stores, in an environment of their own; write README's table again"
 	@echo "make plots    draw the pictures of the measurements again"
@@ -40,11 +41,15 @@ models: .venv-models/.done
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python scripts/generate_sync.py --check
 	$(BIN)/pyright
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+generate: .venv/.dev
+	$(BIN)/python scripts/generate_sync.py
 
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -27,7 +27,7 @@ from memorizz import (
     errors,
 )
 from memorizz.cli import app
-from memorizz.memory_provider.base import Hits, MemoryOperations, Ranking
+from memorizz.memory_provider.base import Hits, MemoryOperations, Ranking, SearchOptions
 from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference.md"
@@ -42,7 +42,7 @@ Every public name. These are importable from `memorizz`, which loads what you us
 {names}
 
 The same names and all others are where they belong: `memorizz.memory_provider.postgresql`,
-`memorizz.memory_provider.mongodb`, `memorizz.memory_provider.base` (`Ranking` and `Hits`, too),
+`memorizz.memory_provider.mongodb`, `memorizz.memory_provider.base` (`SearchOptions`, `Ranking` and `Hits`, too),
 `memorizz.memory_provider.memory_type`, `memorizz.embeddings`, `memorizz.moving`, `memorizz.errors`. Modules that begin
 with an underscore are no part of this.
 """
@@ -69,10 +69,10 @@ def page() -> Iterator[str]:
         yield from described(provider, level=3)
     yield "## Methods\n"
     yield "Of every provider. On the async ones each is awaited, and `iterate` is an `async for`."
-    yield "`embed_missing` and `measure_recall` are of those on PostgreSQL, `note_embedding_model` and `loading` of the"
-    yield "blocking ones.\n"
+    yield "`embed_missing` and `measure_recall` are of those on PostgreSQL.\n"
     for name in members(MemoryOperations):
         yield from described(getattr(MemoryOperations, name), level=3)
+    yield from described(SearchOptions, level=3)
     yield from described(Ranking, level=3)
     yield from described(Hits, level=3, signed=False)
     yield from described(PostgreSQLProvider.transaction, level=3)
@@ -149,8 +149,12 @@ def leaves(command: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def members(contract: type) -> list[str]:
-    """Return the public methods of a class in the order in which they are written."""
-    return [name for name, each in vars(contract).items() if not name.startswith("_") and inspect.isfunction(each)]
+    """Return the public methods of a class in the order in which they are written, without those left to be defined."""
+    return [
+        name
+        for name, each in vars(contract).items()
+        if not name.startswith("_") and inspect.isfunction(each) and not getattr(each, "__isabstractmethod__", False)
+    ]
 
 
 def described(thing: Any, *, level: int, name: str | None = None, signed: bool = True) -> Iterator[str]:

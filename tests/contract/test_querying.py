@@ -11,6 +11,7 @@ import pytest
 from bson import ObjectId
 
 from memorizz.errors import ConfigurationError, DimensionMismatch, FilterError, InvalidDocument
+from memorizz.memory_provider.base import SearchOptions
 from memorizz.memory_provider.memory_type import MemoryType
 
 LONG = MemoryType.LONG_TERM_MEMORY
@@ -350,3 +351,47 @@ def test_components_of_an_impossible_memory_are_none(face: Any) -> None:
     face.store({"memory_id": "m", "embedding": EAST}, LONG)
     for memory_id in ("", "m\0", "\ud800", "M"):
         assert face.retrieve_memory_components_by_query(query_embedding=EAST, memory_id=memory_id) == []
+
+
+# --- options ------------------------------------------------------------------------------------------------------
+
+
+def test_options_are_the_keywords_in_one_value(face: Any) -> None:
+    """SearchOptions say what the keywords say, and a keyword that is given wins over them."""
+    face.store_many([{"n": n, "embedding": towards(30 * n)} for n in range(3)], LONG)
+    query = {"embedding": EAST}
+    options = SearchOptions(include_embedding=True, min_score=0.8, explain=True)
+    hits = face.retrieve_by_query(query, LONG, 3, options=options)
+    assert numbers(hits) == [0, 1]
+    assert all(len(hit["embedding"]) == 4 and hit["_explanation"] for hit in hits)
+    assert face.retrieve_by_query(query, LONG, 3, include_embedding=True, min_score=0.8, explain=True) == hits
+    plain = face.retrieve_by_query(query, LONG, 3, options=options, include_embedding=False, explain=False)
+    assert numbers(plain) == [0, 1]
+    assert not any("embedding" in hit or "_explanation" in hit for hit in plain)
+    assert numbers(face.retrieve_by_query(query, LONG, 3, options=options, min_score=-1)) == [0, 1, 2]
+    # What is None is not given.
+    assert face.retrieve_by_query(query, LONG, 3, options=options, min_score=None, explain=None) == hits
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"exact": 1},
+        {"include_embedding": {"$ne": 1}},
+        {"touch": "yes"},
+        {"ef_search": 0},
+        {"ef_search": 1001},
+        {"min_score": math.nan},
+        {"ranking": {"words": 1}},
+        {"context": -1},
+        {"explain": "all"},
+        {"explain": [True]},
+        {"options": {"exact": True}},
+    ],
+    ids=str,
+)
+def test_an_option_out_of_range_is_named(face: Any, wrong: dict[str, Any]) -> None:
+    """It is a ConfigurationError that begins with its name, whatever is searched for."""
+    for query in ({}, "tea"):
+        with pytest.raises(ConfigurationError, match=f"^{next(iter(wrong))}"):
+            face.retrieve_by_query(query, TURNS, **wrong)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider._drive import drive
-from memorizz.memory_provider._questions import Options, asked
-from memorizz.memory_provider.base import Ranking
+from memorizz.memory_provider._questions import asked
+from memorizz.memory_provider.base import Ranking, SearchOptions
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import MongoDBConfig, MongoDBProvider
 from memorizz.memory_provider.mongodb import _operations as operations
@@ -219,7 +219,7 @@ ATLAS = Database("atlas", 4, vector_indexes={LONG: INDEX, TURNS: INDEX})
 
 
 def parse(query: dict[str, Any], limit: int = 10, **options: Any) -> Any:
-    return search_room.parse(ATLAS.store(LONG), asked({"embedding": EAST, **query}, limit, Options(**options)))
+    return search_room.parse(ATLAS.store(LONG), asked({"embedding": EAST, **query}, limit, SearchOptions(**options)))
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_too_few_from_the_index_are_not_taken(near: int, route: str) -> None:
         return [{"_id": f"{n}", "_memorizz": {"distance": n / 10}} for n in range(brought)]
 
     query = {"embedding": EAST, "limit": 3}
-    hits = drive(operations.retrieve_by_query(ATLAS, query, LONG, explain=True), perform)
+    hits = drive(operations.retrieve_by_query(ATLAS, query, LONG, 1, SearchOptions(explain=True)), perform)
     assert [hit["id"] for hit in hits] == ["0", "1", "2"]
     assert asked_for == (["$vectorSearch"] if route == "index" else ["$vectorSearch", "$match"])
     assert hits.explanation is not None

@@ -19,7 +19,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from memorizz.memory_provider.base import Ranking
+from memorizz.memory_provider.base import Ranking, SearchOptions
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, _recall
 from memorizz.memory_provider.postgresql import _operations as operations
@@ -359,7 +359,7 @@ def test_ef_search_is_what_the_caller_says(
     """It is set for the statement, and only there."""
     (question,) = data.questions(1)
     operation = operations.retrieve_by_query(
-        provider._schema, {"embedding": question}, LONG, limit, ef_search=ef_search
+        provider._schema, {"embedding": question}, LONG, limit, SearchOptions(ef_search=ef_search)
     )
     batch = next(operation)
     assert isinstance(batch, Batch)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memorizz.errors import ConfigurationError, DimensionMismatch, FilterError, InvalidDocument
-from memorizz.memory_provider._questions import Options, asked, weights, without_names
-from memorizz.memory_provider.base import Ranking
+from memorizz.memory_provider._questions import asked, weights, without_names
+from memorizz.memory_provider.base import Ranking, SearchOptions
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql import _queries as queries
@@ -52,7 +52,7 @@ BITS_ELSEWHERE = replace(HNSW, bits={TURNS.value: 800})
 
 
 def search(query: Any, limit: int = 10, schema: Schema = HNSW, store: MemoryType = LONG, **options: Any) -> Search:
-    return parse(schema.store(store), asked(query, limit, Options(**options)))
+    return parse(schema.store(store), asked(query, limit, SearchOptions(**options)))
 
 
 # --- which way ----------------------------------------------------------------------------------------------------
@@ -289,7 +289,9 @@ def test_each_way_is_one_round_trip(words: Any, touch: bool) -> None:
     """Settings and statement go together; the next way is tried where the one before may have lost a row."""
     schema = replace(HNSW)
     asked = search(VECTOR | FILTER | words)
-    operation = operations.retrieve_by_query(schema, VECTOR | FILTER | words, LONG, 10, touch=touch, explain=True)
+    operation = operations.retrieve_by_query(
+        schema, VECTOR | FILTER | words, LONG, 10, SearchOptions(touch=touch, explain=True)
+    )
     step = next(operation)
     sent = [queries_of(step)]
     expected = [*ways(asked, schema.store(LONG), Tried())]
@@ -298,7 +300,7 @@ def test_each_way_is_one_round_trip(words: Any, touch: bool) -> None:
         sent.append(queries_of(operation.send([[], seen(MOST + 1 if way is SOME else 1)])))
     for way, batch in zip(expected, sent, strict=True):
         *before, statement = batch
-        needed = settings(replace(asked, options=Options(touch=touch)), [way], asked.ef_search)
+        needed = settings(replace(asked, options=SearchOptions(touch=touch)), [way], asked.ef_search)
         own_index = {"own_index"} if needed["plan_cache_mode"] == "force_generic_plan" else set[str]()
         assert [query.parameters.keys() for query in before] == [needed.keys() | own_index]
         assert needed.items() <= before[0].parameters.items()
@@ -312,7 +314,7 @@ def test_each_way_is_one_round_trip(words: Any, touch: bool) -> None:
 
 def test_what_is_accepted_ends_the_search() -> None:
     """No further way is tried."""
-    operation = operations.retrieve_by_query(HNSW, VECTOR | FILTER, LONG, 10)
+    operation = operations.retrieve_by_query(HNSW, VECTOR | FILTER, LONG, 10, SearchOptions())
     next(operation)
     with pytest.raises(StopIteration):
         operation.send([[], seen(MOST)])
@@ -323,7 +325,7 @@ def test_the_index_is_asked_once_more_where_too_few_match() -> None:
     schema = replace(HNSW)
 
     def first(query: Any) -> tuple[Any, dict[str, str]]:
-        operation = operations.retrieve_by_query(schema, query, LONG, 10, explain=True)
+        operation = operations.retrieve_by_query(schema, query, LONG, 10, SearchOptions(explain=True))
         return operation, dict(next(operation).queries[0].parameters)
 
     operation, _ = first(VECTOR | FILTER)
@@ -345,12 +347,12 @@ def test_the_index_is_asked_once_more_where_too_few_match() -> None:
 def test_what_one_search_looks_at_is_not_the_next_ones() -> None:
     """Neither what the caller says nor what a large limit needs."""
     schema = replace(HNSW)
-    for options in ({"limit": 10, "ef_search": 1000}, {"limit": 400}):
-        operation = operations.retrieve_by_query(schema, VECTOR, LONG, **options)
+    for limit, options in ((10, SearchOptions(ef_search=1000)), (400, SearchOptions())):
+        operation = operations.retrieve_by_query(schema, VECTOR, LONG, limit, options)
         next(operation)
         with pytest.raises(StopIteration):
             operation.send([[], seen(400)])
-    again = next(operations.retrieve_by_query(schema, VECTOR, LONG, 10))
+    again = next(operations.retrieve_by_query(schema, VECTOR, LONG, 10, SearchOptions()))
     assert dict(again.queries[0].parameters) == by_index(100, VECTOR)
 
 
@@ -441,10 +443,12 @@ def test_each_filter_of_each_store_is_known_by_itself() -> None:
 def test_a_search_of_one_shape_is_one_statement() -> None:
     """Put together once, whatever the values and the limit."""
     shapes = [
-        queries_of(next(operations.retrieve_by_query(HNSW, VECTOR | {"memory_id": memory}, LONG, limit)))[-1].sql
+        queries_of(
+            next(operations.retrieve_by_query(HNSW, VECTOR | {"memory_id": memory}, LONG, limit, SearchOptions()))
+        )
         for memory, limit in (("m1", 10), ("m2", 1), ("m3", 500))
     ]
-    assert shapes[0] is shapes[1] is shapes[2]
+    assert shapes[0][-1].sql is shapes[1][-1].sql is shapes[2][-1].sql
 
 
 # --- what is asked ------------------------------------------------------------------------------------------------
@@ -452,7 +456,7 @@ def test_a_search_of_one_shape_is_one_statement() -> None:
 
 def test_a_query_is_read() -> None:
     """The vector, the words, the filter and the limit; and the words that may be a name."""
-    question = asked(VECTOR | WORDS | FILTER | {"limit": 3}, 10, Options())
+    question = asked(VECTOR | WORDS | FILTER | {"limit": 3}, 10, SearchOptions())
     assert (question.limit, question.words, question.filter) == (3, "tea with Ada", FILTER)
     assert question.names == ("ada", "tea", "with")
     found = parse(HNSW.store(LONG), question)
@@ -460,7 +464,7 @@ def test_a_query_is_read() -> None:
     assert found.ranked
     assert found.filtered
     assert found.scored
-    question = asked("the user asked Ada", 7, Options())
+    question = asked("the user asked Ada", 7, SearchOptions())
     assert (question.limit, question.embedding, question.filter) == (7, None, {})
     # Roles that everybody has are no names.
     assert question.names == ("ada", "asked", "the")
@@ -524,20 +528,20 @@ def test_an_error_of_words_shows_what_is_expected() -> None:
 def test_an_ef_search_that_cannot_be(ef_search: Any) -> None:
     """It is a whole number that pgvector takes."""
     with pytest.raises(ConfigurationError, match="ef_search"):
-        Options(ef_search=ef_search)
+        SearchOptions(ef_search=ef_search)
 
 
 @pytest.mark.parametrize("min_score", ["0.5", math.nan, math.inf, [1]])
 def test_a_min_score_that_cannot_be(min_score: Any) -> None:
     """It is a finite number."""
     with pytest.raises(ConfigurationError, match="min_score"):
-        Options(min_score=min_score)
+        SearchOptions(min_score=min_score)
 
 
 def test_a_ranking_is_a_ranking() -> None:
     """A dict of weights is none."""
     with pytest.raises(ConfigurationError, match="Ranking"):
-        Options(ranking={"words": 1})  # type: ignore[arg-type]
+        SearchOptions(ranking={"words": 1})  # type: ignore[arg-type]
 
 
 # --- the ranking --------------------------------------------------------------------------------------------------

@@ -10,38 +10,18 @@ from typing import Any, TypeVar, cast
 from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import EMBEDDING
-from memorizz.memory_provider.base import LARGEST_WEIGHT, Ranking, is_number
 from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.options import MAX_EF_SEARCH as MAX_EF_SEARCH
+from memorizz.memory_provider.options import Ranking, SearchOptions
+from memorizz.memory_provider.options import checked_limit as checked_limit
 
-MAX_EF_SEARCH = 1000  # pgvector's, whose name the option has
 # What of a question is searched for, in characters: PostgreSQL takes some 1 MB of words.
 _MAX_QUESTION = 100_000
-_MAX_LIMIT = 1_000_000_000
 # Roles that everybody has are no names.
 _COMMON_ROLES = frozenset({"user", "assistant", "system", "tool", "function", "human", "ai", "agent", "bot"})
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Options:
-    """How the caller wants it searched, beside what is searched for."""
-
-    include_embedding: bool = False
-    exact: bool = False
-    ef_search: int | None = None
-    ranking: Ranking | None = None
-    min_score: float | None = None
-    touch: bool = False
-
-    def __post_init__(self) -> None:
-        if self.ef_search is not None and not 1 <= checked_limit(self.ef_search, "ef_search") <= MAX_EF_SEARCH:
-            raise ConfigurationError(f"ef_search={self.ef_search}: expected 1 to {MAX_EF_SEARCH}")
-        score, ranking = cast("tuple[object, object]", (self.min_score, self.ranking))
-        if score is not None and not (is_number(score) and abs(score) <= LARGEST_WEIGHT):
-            raise ConfigurationError(f"min_score={score!r}: expected a finite number")
-        if ranking is not None and not isinstance(ranking, Ranking):
-            raise ConfigurationError(f"ranking: expected a Ranking, got {type(ranking).__name__}")
+Options = SearchOptions
 
 
 @dataclass(slots=True)
@@ -57,7 +37,7 @@ class Question:
     words: str | None
     filter: Mapping[str, Any]
     limit: int
-    options: Options
+    options: SearchOptions
     names: Sequence[str]
 
     @property
@@ -75,7 +55,7 @@ class Question:
             raise
 
 
-def asked(query: Mapping[str, Any] | str, limit: int, options: Options, *, embeds: bool = False) -> Question:
+def asked(query: Mapping[str, Any] | str, limit: int, options: SearchOptions, *, embeds: bool = False) -> Question:
     """Return what a query asks for; `embeds`: there is an embedder.
 
     Raises FilterError, ConfigurationError, InvalidDocument.
@@ -113,19 +93,13 @@ def components_asked(
         wanted[EMBEDDING] = query_embedding
     elif isinstance(query, str) and embeds:
         wanted[EMBEDDING] = query
-    question = asked(wanted, limit, Options(include_embedding=True), embeds=embeds)
+    question = asked(wanted, limit, SearchOptions(include_embedding=True), embeds=embeds)
     if not question.ranked:
         raise ConfigurationError("nothing to search for: give query, query_embedding or both")
     return question
 
 
 _NAMES = re.compile(r"\w+")
-
-
-def checked_limit(limit: Any, name: str = "limit") -> int:
-    if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= _MAX_LIMIT:
-        raise ConfigurationError(f"{name}={limit!r}: expected a whole number from 0 to {_MAX_LIMIT:,}")
-    return limit
 
 
 def _words(operand: Any) -> str:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._agents import agent_document
 from memorizz.memory_provider._documents import batches, given_id
-from memorizz.memory_provider._questions import Options, asked, checked_limit, components_asked
-from memorizz.memory_provider.base import Document, Filter, Hits, Ranking, StoreName
+from memorizz.memory_provider._questions import asked, checked_limit, components_asked
+from memorizz.memory_provider.base import Document, Filter, Hits, SearchOptions, StoreName
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import _queries as queries
 from memorizz.memory_provider.mongodb import _ranking, _search
@@ -106,43 +106,33 @@ def retrieve_by_query(
     database: Database,
     query: Filter | str,
     memory_store_type: StoreName,
-    limit: int = 1,
-    *,
-    include_embedding: bool = False,
-    exact: bool = False,
-    ef_search: int | None = None,
-    ranking: Ranking | None = None,
-    min_score: float | None = None,
-    context: int = 0,
-    touch: bool = False,
-    explain: bool | Literal["plan"] = False,
+    limit: int,
+    options: SearchOptions,
 ) -> Operation[Hits]:
     target = database.store(memory_store_type)
-    if checked_limit(context, "context") and target.memory_type is not MemoryType.CONVERSATION_MEMORY:
+    if options.context and target.memory_type is not MemoryType.CONVERSATION_MEMORY:
         raise ConfigurationError(f"context: only turns of a conversation have others around them, not {target.name}")
-    if explain not in (False, True, "plan"):
-        raise ConfigurationError(f"explain={explain!r}: expected True, False or 'plan'")
-    question = asked(query, limit, Options(include_embedding, exact, ef_search, ranking, min_score, touch))
+    question = asked(query, limit, options)
     search = _search.parse(target, question)
     if search.limit == 0:
         return Hits()
     if search.ranked:
         served = yield from ranked(search, target)
-        found = Hits(_ranking.hit(target, search, each, bool(explain)) for each in served.hits)
+        found = Hits(_ranking.hit(target, search, each, bool(options.explain)) for each in served.hits)
         records = [each.record for each in served.hits]
     else:
-        read = queries.matching(target, question.filter, include_embedding, search.limit)
+        read = queries.matching(target, question.filter, options.include_embedding, search.limit)
         served = _Served(Way.EXACT, [Way.EXACT], [read], [], 0.0)
         records = yield from fetch(read)
-        found = Hits(_documents(target, records, include_embedding))
-    if touch and records:
+        found = Hits(_documents(target, records, options.include_embedding))
+    if options.touch and records:
         yield from change(target.name, queries.touched([record["_id"] for record in records]))
-    if context:
+    if options.context:
         for hit, record in zip(found, records, strict=True):
-            hit["_context"] = yield from _context(target, record, context)
-    if explain:
+            hit["_context"] = yield from _context(target, record, options.context)
+    if options.explain:
         found.explanation = _explanation(search, served)
-        if explain == "plan":
+        if options.explain == "plan":
             found.explanation["plan"] = yield from _plans(served.reads)
     return found
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from memorizz.errors import ConfigurationError, DatabaseError, MemorizzError, ProviderClosed
 from memorizz.memory_provider._drive import check_process, drive
-from memorizz.memory_provider._faces import BlockingMethods
-from memorizz.memory_provider.base import MemoryProvider
+from memorizz.memory_provider.base import MemoryOperations, MemoryProvider
 from memorizz.memory_provider.mongodb import _operations as operations
 from memorizz.memory_provider.mongodb._opening import opened
 from memorizz.memory_provider.mongodb._steps import Step
@@ -29,7 +28,7 @@ RETRY_SECONDS = 5.0
 FIRST_PAUSE = 0.02
 
 
-class Transaction(BlockingMethods):
+class Transaction(MemoryOperations):
     """The methods of a provider inside one transaction over all stores: all or nothing."""
 
     operations = operations
@@ -48,7 +47,7 @@ class Transaction(BlockingMethods):
         self._check_open()
         return drive(operation(self._database, *args, **kwargs), self._perform)
 
-    run_whole = run
+    run_in_transaction = run
 
     def _perform(self, step: Step) -> Any:
         with self._one_step:
@@ -70,7 +69,7 @@ class Transaction(BlockingMethods):
             return not self._failed
 
 
-class MongoDBProvider(BlockingMethods, MemoryProvider):
+class MongoDBProvider(MemoryProvider):
     """Keep memories in MongoDB.
 
     Opens at once: connects, and makes the indexes that are missing unless `create_indexes=False`. Without a config it
@@ -137,7 +136,7 @@ class MongoDBProvider(BlockingMethods, MemoryProvider):
         self._check_open()
         return drive(operation(self._database, *args, **kwargs), self._connection.perform)
 
-    def run_whole(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def run_in_transaction(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         if not self._database.transactional:
             return self.run(operation, *args, **kwargs)
         # The first attempt uses up what can be read only once.
@@ -155,7 +154,7 @@ class MongoDBProvider(BlockingMethods, MemoryProvider):
 
     def delete_memagent(self, id: Any, cascade: bool = False) -> bool:
         # The agent and its memories lie in several collections.
-        return self.run_whole(operations.delete_memagent, id, cascade)
+        return self.run_in_transaction(operations.delete_memagent, id, cascade)
 
 
 def connected(config: MongoDBConfig) -> Connection:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed
 from memorizz.memory_provider._drive import check_process, drive_awaiting
-from memorizz.memory_provider._faces import AwaitedMethods
-from memorizz.memory_provider.base import AsyncMemoryProvider
+from memorizz.memory_provider.base import AsyncMemoryOperations, AsyncMemoryProvider
 from memorizz.memory_provider.mongodb import _operations as operations
 from memorizz.memory_provider.mongodb._opening import opened
 from memorizz.memory_provider.mongodb._steps import Step
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from memorizz.memory_provider.mongodb._driver_async import Connection, Session
 
 
-class AsyncTransaction(AwaitedMethods):
+class AsyncTransaction(AsyncMemoryOperations):
     """The methods of a provider inside one transaction over all stores: all or nothing."""
 
     operations = operations
@@ -50,7 +49,7 @@ class AsyncTransaction(AwaitedMethods):
         self._check_open()
         return await drive_awaiting(operation(self._database, *args, **kwargs), self._perform)
 
-    run_whole = run
+    run_in_transaction = run
 
     async def _perform(self, step: Step) -> Any:
         async with self._one_step:
@@ -72,7 +71,7 @@ class AsyncTransaction(AwaitedMethods):
             return not self._failed
 
 
-class AsyncMongoDBProvider(AwaitedMethods, AsyncMemoryProvider):
+class AsyncMongoDBProvider(AsyncMemoryProvider):
     """Keep memories in MongoDB, without blocking the event loop.
 
     Opens on first use, or on `async with`, in the event loop that runs then. Otherwise as MongoDBProvider, the errors
@@ -163,7 +162,7 @@ class AsyncMongoDBProvider(AwaitedMethods, AsyncMemoryProvider):
         database, connection = await self._opened()
         return await drive_awaiting(operation(database, *args, **kwargs), connection.perform)
 
-    async def run_whole(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    async def run_in_transaction(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         database, _ = await self._opened()
         if not database.transactional:
             return await self.run(operation, *args, **kwargs)
@@ -182,4 +181,4 @@ class AsyncMongoDBProvider(AwaitedMethods, AsyncMemoryProvider):
 
     async def delete_memagent(self, id: Any, cascade: bool = False) -> bool:
         # The agent and its memories lie in several collections.
-        return await self.run_whole(operations.delete_memagent, id, cascade)
+        return await self.run_in_transaction(operations.delete_memagent, id, cascade)

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any, cast
 from uuid import UUID
 
 from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._agents import agent_document
 from memorizz.memory_provider._documents import batches, given_id
-from memorizz.memory_provider._questions import Options, asked, checked_limit, components_asked
-from memorizz.memory_provider.base import Document, Filter, Hits, Ranking, StoreName
+from memorizz.memory_provider._questions import asked, checked_limit, components_asked
+from memorizz.memory_provider.base import Document, Filter, Hits, SearchOptions, StoreName
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _changes as changes
 from memorizz.memory_provider.postgresql import _queries as queries
@@ -101,46 +101,35 @@ def retrieve_by_query(
     schema: Schema,
     query: Filter | str,
     memory_store_type: StoreName,
-    limit: int = 1,
-    *,
-    include_embedding: bool = False,
-    exact: bool = False,
-    ef_search: int | None = None,
-    ranking: Ranking | None = None,
-    min_score: float | None = None,
-    context: int = 0,
-    touch: bool = False,
-    explain: bool | Literal["plan"] = False,
+    limit: int,
+    options: SearchOptions,
 ) -> Operation[Hits]:
     target = schema.store(memory_store_type)
-    if checked_limit(context, "context") and target.memory_type is not MemoryType.CONVERSATION_MEMORY:
+    if options.context and target.memory_type is not MemoryType.CONVERSATION_MEMORY:
         raise ConfigurationError(f"context: only turns of a conversation have others around them, not {target.name}")
-    if explain not in (False, True, "plan"):
-        raise ConfigurationError(f"explain={explain!r}: expected True, False or 'plan'")
-    options = Options(include_embedding, exact, ef_search, ranking, min_score, touch)
     question = asked(query, limit, options, embeds=schema.embedder is not None)
     search, filter = _search.parse(target, question), question.filter
     if search.limit == 0:
         return Hits()
     if not question.ranked:
-        statement = queries.matching(target, filter, include_embedding, search.limit, touch)
+        statement = queries.matching(target, filter, options.include_embedding, search.limit, options.touch)
         rows = yield from fetch(statement)
-        found = Hits(_documents(target, rows, include_embedding))
+        found = Hits(_documents(target, rows, options.include_embedding))
         served = serving.Served(Way.EXACT, [Way.EXACT], statement, rows)
     else:
         search = yield from serving.with_meaning(search, question, target)
         if not search.ranked:
             return Hits()
         served = (yield from serving.ranked(search, [target]))[0]
-        found = Hits(_ranking.hits(target, search, served.rows, bool(explain)))
-    if context:
-        yield from _add_context(target, found, context)
-    if explain:
+        found = Hits(_ranking.hits(target, search, served.rows, bool(options.explain)))
+    if options.context:
+        yield from _add_context(target, found, options.context)
+    if options.explain:
         found.explanation = serving.explanation(search, served)
-        if explain == "plan":
+        if options.explain == "plan":
             # What is run once more must not count once more.
             again = replace(search, options=replace(options, touch=False))
-            plain = queries.matching(target, filter, include_embedding, search.limit)
+            plain = queries.matching(target, filter, options.include_embedding, search.limit)
             statement = _ranking.statement(again, target, served.way) if search.ranked else plain
             found.explanation["plan"] = yield from serving.plan(again, target, statement, served)
     return found

@@ -16,8 +16,7 @@ from psycopg_pool import ConnectionPool
 
 from memorizz.embeddings.base import Embedder, check_blocking, embed_blocking
 from memorizz.errors import ConfigurationError, DatabaseError, MemorizzError, ProviderClosed, SchemaError
-from memorizz.memory_provider._faces import BlockingMethods
-from memorizz.memory_provider.base import MemoryProvider, StoreName
+from memorizz.memory_provider.base import MemoryOperations, MemoryProvider, StoreName
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
@@ -66,7 +65,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Methods(BlockingMethods):
+class _Methods(MemoryOperations):
     """What the methods of the provider and of its transaction have in common: they embed, and follow the model."""
 
     operations = operations
@@ -85,7 +84,7 @@ class _Methods(BlockingMethods):
 
     def _store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
         embedded = self.run(embed_many, documents, memory_store_type)
-        return self.run_whole(operations.store_many, embedded, memory_store_type)
+        return self.run_in_transaction(operations.store_many, embedded, memory_store_type)
 
 
 class Transaction(_Methods):
@@ -109,7 +108,7 @@ class Transaction(_Methods):
         self._check_open()
         return drive(operation(self._schema, *args, **kwargs), self._perform)
 
-    run_whole = run
+    run_in_transaction = run
 
     def following(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         # A failed statement has broken the transaction: only the whole of it can be done again.
@@ -334,7 +333,7 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
                 self._schema = now
             return self._schema
 
-    def run_whole(
+    def run_in_transaction(
         self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         # The first attempt uses up what can be read only once.

@@ -16,8 +16,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from memorizz.embeddings.base import AsyncEmbedder, Embedder, embed_awaiting
 from memorizz.errors import ConfigurationError, DatabaseError, MemorizzError, ProviderClosed, SchemaError
-from memorizz.memory_provider._faces import AwaitedMethods
-from memorizz.memory_provider.base import AsyncMemoryProvider, StoreName
+from memorizz.memory_provider.base import AsyncMemoryOperations, AsyncMemoryProvider, StoreName
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql import _recall
@@ -65,7 +64,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Methods(AwaitedMethods):
+class _Methods(AsyncMemoryOperations):
     """What the methods of the provider and of its transaction have in common: they embed, and follow the model."""
 
     operations = operations
@@ -84,7 +83,7 @@ class _Methods(AwaitedMethods):
 
     async def _store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
         embedded = await self.run(embed_many, documents, memory_store_type)
-        return await self.run_whole(operations.store_many, embedded, memory_store_type)
+        return await self.run_in_transaction(operations.store_many, embedded, memory_store_type)
 
 
 class AsyncTransaction(_Methods):
@@ -114,7 +113,7 @@ class AsyncTransaction(_Methods):
         self._check_open()
         return await drive(operation(self._schema, *args, **kwargs), self._perform)
 
-    run_whole = run
+    run_in_transaction = run
 
     async def following(self, call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         # A failed statement has broken the transaction: only the whole of it can be done again.
@@ -155,6 +154,8 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
     tables unless `auto_migrate=False`. Otherwise as PostgreSQLProvider, the errors too.
     """
 
+    has_large_transactions = True
+
     def __init__(
         self,
         config: PostgreSQLConfig | None = None,
@@ -177,6 +178,9 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
     async def __aenter__(self) -> Self:
         await self._opened()
         return self
+
+    async def note_embedding_model(self, name: str) -> None:
+        self._schema = await self.run(migrate.note_model, name)
 
     # Before it is open, what its configuration says.
 
@@ -361,7 +365,7 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
                 self._schema = now
             return self._schema or schema
 
-    async def run_whole(
+    async def run_in_transaction(
         self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         # The first attempt uses up what can be read only once.
