@@ -89,13 +89,36 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
-@pytest.fixture
-def environment(dsn: str) -> dict[str, str]:
-    """The environment of somebody who has set the POSTGRES_* variables, to a fresh database."""
+def configured(dsn: str) -> dict[str, str]:
+    """Return the POSTGRES_* variables of a server."""
     given = conninfo_to_dict(dsn)
     names = {"host": "HOST", "port": "PORT", "dbname": "DB", "user": "USER", "password": "PASSWORD"}
-    variables = {f"POSTGRES_{names[key]}": str(value) for key, value in given.items() if key in names}
-    return {name: value for name, value in os.environ.items() if not name.startswith("POSTGRES_")} | variables
+    return {f"POSTGRES_{names[key]}": str(value) for key, value in given.items() if key in names}
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """The home of a user who has no server: the embedded one runs in its default place there."""
+    with tempfile.TemporaryDirectory(prefix="memorizz-docs-") as path:
+        Path(path).chmod(0o711)
+        server = EmbeddedServer(Path(path, "memorizz", "postgresql"), settings={"fsync": "off"})
+        server.acquire()
+        yield Path(path)
+        server.release()
+
+
+@pytest.fixture(params=["with a server", "without a server"])
+def environment(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The environment of somebody who has set the POSTGRES_* variables, or none of them; the database is fresh."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("POSTGRES_")}
+    if request.param == "with a server":
+        return plain | configured(request.getfixturevalue("dsn"))
+    home: Path = request.getfixturevalue("home")
+    server = EmbeddedServer(home / "memorizz" / "postgresql").status().conninfo
+    # Whoever opens it next finds that it is missing, and makes it.
+    with psycopg.connect(make_conninfo(server or "", dbname="postgres"), autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS memorizz WITH (FORCE)")
+    return plain | {"HOME": str(home), "XDG_DATA_HOME": str(home)}
 
 
 @pytest.mark.parametrize("page", of("python"), ids=map(named, of("python")))

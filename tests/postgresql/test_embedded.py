@@ -236,13 +236,25 @@ def test_a_database_that_was_dropped_is_made_again(server: EmbeddedServer) -> No
 
 
 def test_the_default_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a path it is the platform's folder for the user's data, and root's is one that others can reach."""
-    if sys.platform == "linux":
-        monkeypatch.setattr(os, "geteuid", lambda: 0)
-        assert EmbeddedServer().path == Path("/var/lib/memorizz") == default_path()
+    """Without a path it is the platform's folder for the user's data."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert default_path() == EmbeddedServer().path
     assert default_path().parts[-2:] == ("memorizz", "postgresql")
     assert Path.home() in default_path().parents
+
+
+@as_root
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other places")
+def test_the_default_folder_of_root(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root's is below its own home where others can reach it, so that two homes are two servers, else in /var/lib."""
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(room))
+    assert default_path() == room / ".local" / "share" / "memorizz" / "postgresql"
+    conninfo = EmbeddedServer(settings=FAST).acquire()
+    assert execute(conninfo, "SHOW data_directory") == [(str(default_path()),)]
+    room.chmod(0o700)
+    assert default_path() == Path("/var/lib/memorizz")
+    room.chmod(0o755)
 
 
 # --- paths and places ---------------------------------------------------------------------------------------------

@@ -256,8 +256,8 @@ def test_an_embedded_config_takes_no_other_server() -> None:
         with pytest.raises(ConfigurationError, match=f"its own {field}"):
             PostgreSQLConfig.embedded("/nowhere").replace(**{field: "1"})
     with pytest.raises(ConfigurationError, match="port='x'"):
-        PostgreSQLConfig().replace(port="x")
-    assert PostgreSQLConfig().replace(port="5433") == PostgreSQLConfig(port=5433)
+        PostgreSQLConfig("localhost").replace(port="x")
+    assert PostgreSQLConfig("localhost").replace(port="5433") == PostgreSQLConfig(port=5433)
     assert PostgreSQLConfig.embedded("/nowhere").replace(max_size=3).max_size == 3
 
 

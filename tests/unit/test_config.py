@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,9 +30,9 @@ def five(config: PostgreSQLConfig) -> tuple[Any, ...]:
 
 
 def test_the_defaults_are_the_seeds() -> None:
-    """Without arguments and environment it is a local server, and no password."""
-    assert five(PostgreSQLConfig()) == ("localhost", 5432, "memorizz", "postgres", None)
-    assert PostgreSQLConfig().embedding_dimensions == 1536
+    """What is left out beside a host is a local server's, and no password."""
+    assert five(PostgreSQLConfig("localhost")) == ("localhost", 5432, "memorizz", "postgres", None)
+    assert PostgreSQLConfig("localhost").embedding_dimensions == 1536
 
 
 def test_the_five_may_be_positional() -> None:
@@ -46,7 +47,7 @@ def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) 
     assert five(PostgreSQLConfig()) == ("eh", 2, "ed", "eu", "ep")
     assert five(PostgreSQLConfig(host="h", password="p")) == ("h", 2, "ed", "eu", "p")
     monkeypatch.setenv("POSTGRES_HOST", "")
-    assert PostgreSQLConfig().host == "localhost"
+    assert five(PostgreSQLConfig()) == ("localhost", 2, "ed", "eu", "ep")
 
 
 @pytest.mark.parametrize(
@@ -97,19 +98,36 @@ def test_the_conninfo_is_whole() -> None:
     assert (given["keepalives_idle"], given["tcp_user_timeout"]) == ("5", "1000")
 
 
-def test_auto_takes_the_environment_or_the_embedded_server(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("make", [PostgreSQLConfig, PostgreSQLConfig.auto], ids=["config", "auto"])
+def test_without_a_field_of_a_server_it_is_found(
+    make: Callable[..., PostgreSQLConfig], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A POSTGRES_* variable names the server; without any it is the embedded one, and the log says where."""
+    """Whatever else is said: a POSTGRES_* variable names the server; without any it is the embedded one."""
     with caplog.at_level("WARNING", logger="memorizz.config"):
-        assert PostgreSQLConfig.auto(schema="s").embedded_server is not None
+        assert make(schema="s", embedding_dimensions=2, max_size=3) == PostgreSQLConfig.embedded(
+            schema="s", embedding_dimensions=2, max_size=3
+        )
     assert "embedded PostgreSQL, its data is in" in caplog.text
     monkeypatch.setenv("MEMORIZZ_EMBEDDED", "0")
     with pytest.raises(ConfigurationError, match="POSTGRES_HOST"):
-        PostgreSQLConfig.auto()
-    monkeypatch.setenv("POSTGRES_HOST", "eh")
-    config = PostgreSQLConfig.auto(schema="s")
-    assert (config.host, config.schema, config.embedded_server) == ("eh", "s", None)
+        make(schema="s")
+    for variable, value in zip(VARIABLES, ("eh", "2", "ed", "eu", "ep"), strict=True):
+        with monkeypatch.context() as only:
+            only.setenv(variable, value)
+            config = make(schema="s")
+            assert (config.schema, config.embedded_server) == ("s", None)
+            assert value in map(str, five(config))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"host": "h"}, {"port": 1}, {"database": "d"}, {"user": "u"}, {"password": "p"}, {"dsn": ""}, {"hostaddr": "::1"},
+     {"service": "s"}],
+    ids=repr,
+)  # fmt: skip
+def test_a_field_of_a_server_names_one(options: dict[str, Any]) -> None:
+    """Each field that says which server it is makes it a server of the user's own."""
+    assert PostgreSQLConfig(**options).embedded_server is None
 
 
 def test_embedded_takes_every_option_but_a_servers() -> None:
@@ -152,7 +170,7 @@ def test_replace_changes_a_copy() -> None:
     [
         PostgreSQLConfig(password=SECRET),
         PostgreSQLConfig(dsn=f"host=h password='{SECRET}'"),
-        PostgreSQLConfig(sslpassword=SECRET),
+        PostgreSQLConfig("h", sslpassword=SECRET),
         PostgreSQLConfig(password="p").replace(password=SECRET),
     ],
     ids=["argument", "dsn", "libpq", "replaced"],

@@ -85,9 +85,9 @@ def cannot_connect(config: PostgreSQLConfig, stats: Mapping[str, int]) -> bool:
 
 
 def default_config(pool: Any) -> PostgreSQLConfig:
-    """Return what holds where no configuration was given: the server of the pool, if there is one, else auto()."""
+    """Return what holds where no configuration was given: the server of the pool, if there is one."""
     if pool is None:
-        return PostgreSQLConfig.auto()
+        return PostgreSQLConfig()
     # Computed anew for each connection, it may hold a token; then no server is named in messages.
     conninfo = pool.conninfo if isinstance(pool.conninfo, str) else ""
     return PostgreSQLConfig(dsn=conninfo, embedding_dimensions=None)

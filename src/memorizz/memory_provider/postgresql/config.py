@@ -30,6 +30,8 @@ _ENVIRONMENT = {
 }
 _DEFAULTS = {"host": "localhost", "port": "5432", "database": "memorizz", "user": "postgres"}
 _LIBPQ_NAMES = {"database": "dbname"}
+# libpq's other keywords that say which server it is; all the rest say how to talk to it.
+_ALSO_NAME_A_SERVER = ("hostaddr", "service", "servicefile")
 # A machine that is gone without a word is noticed within a minute, also where nothing else limits the wait.
 _DEAD_PEER = {
     "keepalives_idle": 30,
@@ -41,7 +43,7 @@ _DEAD_PEER = {
 
 @dataclass(frozen=True)
 class EmbeddedPath:
-    """That the server is the embedded one, and where its data is; None is the default place."""
+    """Mark an embedded server, and say where its data is; None is the default place."""
 
     path: Path | None = None
 
@@ -52,9 +54,10 @@ class PostgreSQLConfig:
 
     `host`, `port`, `database`, `user` and `password` come from the argument, else from POSTGRES_HOST, POSTGRES_PORT,
     POSTGRES_DB, POSTGRES_USER and POSTGRES_PASSWORD, else they are localhost, 5432, memorizz, postgres and none, so
-    that libpq's PGPASSWORD and ~/.pgpass work. `dsn` is a libpq string or a postgresql:// URL in place of all of these;
-    an argument beside it wins over what it says. Any other libpq keyword (`sslmode`, `sslrootcert`,
-    `application_name`, `target_session_attrs` ...) is passed on.
+    that libpq's PGPASSWORD and ~/.pgpass work. Where neither an argument nor a variable names any of them, it is the
+    embedded server in its default place, as with `PostgreSQLConfig.embedded()`. `dsn` is a libpq string or a
+    postgresql:// URL in place of all of these; an argument beside it wins over what it says. Any other libpq keyword
+    (`sslmode`, `sslrootcert`, `application_name`, `target_session_attrs` ...) is passed on.
 
     schema: where the tables live; made when missing. None is the connection's own schema.
     embedding_dimensions: the length of the vectors, fixed when the schema is made; 1536 by default. None takes the
@@ -72,7 +75,8 @@ class PostgreSQLConfig:
     prepare_threshold: after how many executions a statement is prepared; None never, for poolers that cannot.
     on_invalid_text: what to do with NUL characters and lone surrogates, "error" or "replace" (by U+FFFD).
 
-    Frozen and compared by value; the password is in no repr. Raises ConfigurationError for a wrong option.
+    Frozen and compared by value; the password is in no repr. Raises ConfigurationError for a wrong option, and where
+    no server is named and MEMORIZZ_EMBEDDED=0 forbids the embedded one.
     """
 
     host: str | None
@@ -123,7 +127,8 @@ class PostgreSQLConfig:
         **libpq: Any,
     ) -> None:
         given = {"host": host, "port": port, "database": database, "user": user, "password": password}
-        server, rest = _server(given, dsn, libpq)
+        is_named = dsn is not None or _names_a_server(given | libpq) or _environment()
+        server, rest = _server(given if is_named else _DEFAULTS, dsn, libpq)
         self._set(
             **server,
             libpq=rest,
@@ -144,6 +149,24 @@ class PostgreSQLConfig:
             on_invalid_text=on_invalid_text,
         )
         self._check()
+        if not is_named:
+            self._embed_by_default()
+
+    def _embed_by_default(self) -> None:
+        if os.environ.get("MEMORIZZ_EMBEDDED") == "0":
+            raise ConfigurationError(
+                "no server is configured: set POSTGRES_HOST (and POSTGRES_PORT, POSTGRES_DB, POSTGRES_USER, "
+                "POSTGRES_PASSWORD), pass a PostgreSQLConfig, or unset MEMORIZZ_EMBEDDED to use the embedded server"
+            )
+        from memorizz.memory_provider.postgresql import embedded
+
+        logger.warning(
+            "no POSTGRES_* variable is set: using the embedded PostgreSQL, its data is in %s", embedded.default_path()
+        )
+        self._embed(None)
+
+    def _embed(self, path: Path | None) -> None:
+        self._set(host="embedded", password=None, embedded_server=EmbeddedPath(path))
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
@@ -157,32 +180,16 @@ class PostgreSQLConfig:
         """
         _check_embedded(options)
         config = cls(**_DEFAULTS, **options)
-        config._set(
-            host="embedded",
-            password=None,
-            embedded_server=EmbeddedPath(None if path is None else Path(path).absolute()),
-        )
+        config._embed(None if path is None else Path(path).absolute())
         return config
 
     @classmethod
     def auto(cls, **options: Any) -> Self:
         """Take the server of the POSTGRES_* variables where one of them is set, else the embedded one.
 
-        Raises ConfigurationError where none is set and MEMORIZZ_EMBEDDED=0 forbids the embedded server.
+        That is what every configuration does that names no server.
         """
-        if any(os.environ.get(variable) for variable in _ENVIRONMENT.values()):
-            return cls(**options)
-        if os.environ.get("MEMORIZZ_EMBEDDED") == "0":
-            raise ConfigurationError(
-                "no server is configured: set POSTGRES_HOST (and POSTGRES_PORT, POSTGRES_DB, POSTGRES_USER, "
-                "POSTGRES_PASSWORD), pass a PostgreSQLConfig, or unset MEMORIZZ_EMBEDDED to use the embedded server"
-            )
-        from memorizz.memory_provider.postgresql import embedded
-
-        logger.warning(
-            "no POSTGRES_* variable is set: using the embedded PostgreSQL, its data is in %s", embedded.default_path()
-        )
-        return cls.embedded(**options)
+        return cls(**options)
 
     def replace(self, **changes: Any) -> Self:
         """Return the same configuration with some fields changed."""
@@ -262,10 +269,11 @@ def _server(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the five that name the server, and every other libpq keyword: argument over dsn or environment."""
     said = _parsed(dsn) if dsn is not None else {}
+    environment = _environment()
     server: dict[str, Any] = {}
     for name, value in given.items():
         in_dsn = said.pop(_LIBPQ_NAMES.get(name, name), None)
-        fallback = in_dsn if dsn is not None else os.environ.get(_ENVIRONMENT[name]) or None
+        fallback = in_dsn if dsn is not None else environment.get(name)
         server[name] = value if value is not None else fallback
     if dsn is None:
         server = _DEFAULTS | {name: value for name, value in server.items() if value is not None}
@@ -304,12 +312,21 @@ def _port(port: Any) -> int:
     return number
 
 
+def _names_a_server(options: Mapping[str, Any]) -> list[str]:
+    """Return the options that say which server it is."""
+    return sorted(name for name in ("dsn", *_ENVIRONMENT, *_ALSO_NAME_A_SERVER) if options.get(name) is not None)
+
+
 def _check_embedded(options: Mapping[str, Any]) -> None:
-    misplaced = sorted({*_ENVIRONMENT, "dsn"} & set(options))
-    if misplaced:
+    if misplaced := _names_a_server(options):
         raise ConfigurationError(
             f"the embedded server has its own {', '.join(misplaced)}: leave it out, or use PostgreSQLConfig(...)"
         )
+
+
+def _environment() -> dict[str, str]:
+    """Return what the POSTGRES_* variables say of the server."""
+    return {name: value for name, variable in _ENVIRONMENT.items() if (value := os.environ.get(variable))}
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

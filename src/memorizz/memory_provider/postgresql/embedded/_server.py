@@ -37,15 +37,32 @@ DATABASE = "memorizz"
 _START_TIMEOUT = 60.0
 _LOG_LIMIT = 8 * 2**20
 
+_ROOTS_PATH = Path("/var/lib/memorizz")
+
 
 def default_path() -> Path:
-    """Return the data folder that is used where none is given: the platform's own place for the user's data."""
-    if sys.platform == "linux" and os.geteuid() == 0:
-        # Not below /root, where the user that root's server runs as could not reach it.
-        return Path("/var/lib/memorizz")
+    """Return the data folder that is used where none is given: the platform's own place for the user's data.
+
+    For root, whose server runs as another user, /var/lib/memorizz where that user may not enter root's own place.
+    """
+    is_root = sys.platform == "linux" and os.geteuid() == 0
     with _extra():
         import platformdirs
-    return platformdirs.user_data_path("memorizz") / "postgresql"
+    try:
+        path = platformdirs.user_data_path("memorizz") / "postgresql"
+    except RuntimeError as error:
+        if is_root:
+            return _ROOTS_PATH
+        raise ConfigurationError(
+            "this user has no home, so there is no place for the embedded server's data: set HOME or XDG_DATA_HOME, "
+            f"or name a folder, PostgreSQLConfig.embedded(path) ({error})"
+        ) from error
+    return _ROOTS_PATH if is_root and not _open_to_others(path.parent) else path
+
+
+def _open_to_others(folder: Path) -> bool:
+    """Return True if every user may enter this folder, or could once it is made."""
+    return all(each.stat().st_mode & 0o001 for each in (folder, *folder.parents) if each.exists())
 
 
 @contextmanager
