@@ -81,7 +81,7 @@ def page() -> Iterator[str]:
     yield from described(MemoryProvider.note_embedding_model, level=3)
     yield from described(MemoryProvider.loading, level=3)
     yield from described(MemoryProvider.close, level=3)
-    for name in ("location", "embedding_dimensions", "embedding_model"):
+    for name in ("location", "identity", "embedding_dimensions", "embedding_model"):
         yield from described(getattr(MemoryProvider, name), level=3, name=name)
     yield "## Configuration\n"
     yield from described(PostgreSQLConfig, level=3)

@@ -36,6 +36,7 @@ def test_migrate_makes_what_a_provider_opens(memorizz: Callable[..., Any], dsn: 
         {"version": 1, "name": "initial"},
         {"version": 2, "name": "embedding_models"},
         {"version": 3, "name": "bits_compared"},
+        {"version": 4, "name": "identity"},
     ]
     assert result == {"schema": "mine", "dimensions": 8, "applied": applied}
     config = PostgreSQLConfig(dsn=dsn, schema="mine", embedding_dimensions=8, auto_migrate=False)

@@ -183,9 +183,9 @@ def test_a_schema_of_a_newer_version(doctor: Callable[..., dict[str, Any]], migr
 
 def test_a_schema_with_a_pending_migration(doctor: Callable[..., dict[str, Any]], migrated_dsn: str) -> None:
     """A migration that is pending is named, with the command that applies it."""
-    execute(migrated_dsn, "DELETE FROM memorizz_migrations WHERE version = 3")
+    execute(migrated_dsn, "DELETE FROM memorizz_migrations WHERE version = 4")
     found = doctor(migrated_dsn)
-    assert found["migrations"]["pending"] == ["3 bits_compared"]
+    assert found["migrations"]["pending"] == ["4 identity"]
 
 
 def test_dropped_tables(doctor: Callable[..., dict[str, Any]], migrated_dsn: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
@@ -558,3 +558,12 @@ def test_a_provider_says_what_it_is(face: Any) -> None:
     assert face.embedding_model is None
     assert isinstance(face.location, str)
     assert face.location
+
+
+def test_the_same_memories_have_one_identity(face: Any, config: Any, open_face: Callable[[Any], Any]) -> None:
+    """Every provider of the same memories has the same."""
+    face.count(LONG)
+    with open_face(config) as same:
+        same.count(LONG)
+        assert isinstance(face.identity, str)
+        assert same.identity == face.identity

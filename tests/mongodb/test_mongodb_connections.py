@@ -12,6 +12,8 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -33,7 +35,8 @@ from memorizz.memory_provider import base
 from memorizz.memory_provider._drive import drive
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import AsyncMongoDBProvider, MongoDBConfig, MongoDBProvider
-from memorizz.memory_provider.mongodb._opening import indexes, opened
+from memorizz.memory_provider.mongodb._driver import Connection
+from memorizz.memory_provider.mongodb._opening import identity, indexes, opened
 from mongod import mongod
 
 Mongo = Database[dict[str, Any]]
@@ -203,6 +206,26 @@ def test_nothing_is_made_where_that_is_not_wanted(config: MongoDBConfig, fresh: 
     with MongoDBProvider(MongoDBConfig(config.uri, fresh.name, create_indexes=False)) as provider:
         assert provider.list_all(LONG) == []
         assert fresh.list_collection_names() == []
+
+
+def test_an_identity_is_made_once(config: MongoDBConfig, fresh: Mongo) -> None:
+    """Of providers that open at once, all read the same, which another database has not."""
+    here = MongoDBConfig(config.uri, fresh.name, create_indexes=False)
+    with MongoDBProvider(here) as reading, MongoDBProvider(MongoDBConfig(config.uri, f"{fresh.name}_2")) as other:
+        fresh.client.drop_database(f"{fresh.name}_2")
+        assert reading.identity is None
+        with ThreadPoolExecutor(8) as threads:
+            made = {each.result() for each in [threads.submit(made_identity, config.uri, fresh.name) for _ in range(8)]}
+        assert len(made) == 1
+        assert other.identity not in made
+        # Made by another provider since this one was opened.
+        assert reading.identity in made
+
+
+def made_identity(uri: str, name: str) -> str | None:
+    """Have an identity made where there is none, by a client of its own, without the indexes, which take long."""
+    with closing(Connection(MongoDBConfig(uri, name))) as connection:
+        return drive(identity(make=True), connection.perform)
 
 
 def test_the_language_of_the_words(config: MongoDBConfig, fresh: Mongo) -> None:

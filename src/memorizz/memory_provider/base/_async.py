@@ -265,6 +265,15 @@ class AsyncMemoryProvider(AsyncMemoryOperations):
 
     @property
     @abstractmethod
+    def identity(self) -> str | None:
+        """Which memories these are: the same text by whatever address they are reached, another one for any others.
+
+        It was made at random with the tables and is kept beside them, so that a backup restored elsewhere has it too.
+        None before an async provider is open, and in MongoDB where no provider has made anything yet.
+        """
+
+    @property
+    @abstractmethod
     def embedding_dimensions(self) -> int | None:
         """How long the vectors are; None where the stores take any length."""
 

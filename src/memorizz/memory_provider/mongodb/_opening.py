@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, cast
+from uuid import uuid4
 
 from memorizz.errors import SchemaError
 from memorizz.memory_provider._documents import EMBEDDING
@@ -36,7 +37,34 @@ def opened(config: MongoDBConfig) -> Operation[Database]:
         # A standalone server is in no set, and is no router of a cluster.
         transactional="setName" in hello or hello.get("msg") == "isdbgrid",
         vector_indexes=(yield from _vector_indexes(config)) if config.vector_search else None,
+        identity=(yield from identity(make=config.create_indexes)),
     )
+
+
+# --- the identity of a database -----------------------------------------------------------------------------------
+
+IDENTITY = "memorizz_identity"
+_KEY = "identity"
+
+
+def identity(*, make: bool) -> Operation[str | None]:
+    """Return the text that tells this database from all others; None where it has none and none is made.
+
+    It is one document in a collection of its own. Where several programs make it at once, one succeeds and all read
+    the same. None also where this user lacks the right to read or make it.
+    """
+    found = yield from _read_identity()
+    if found is None and make:
+        insert = {"insert": IDENTITY, "documents": [{"_id": _KEY, "identity": str(uuid4())}]}
+        yield Command(insert, optional=True)
+        found = yield from _read_identity()
+    return found
+
+
+def _read_identity() -> Operation[str | None]:
+    found = yield Command({"find": IDENTITY, "filter": {"_id": _KEY}, "limit": 1}, optional=True)
+    documents = cast("list[Mapping[str, Any]]", found["cursor"]["firstBatch"] if found is not None else [])
+    return str(documents[0]["identity"]) if documents else None
 
 
 # --- the indexes of a collection ----------------------------------------------------------------------------------

@@ -68,6 +68,8 @@ class Database:
     transactional: bool = True
     # The stores that $vectorSearch serves, and with which index.
     vector_indexes: Mapping[MemoryType, VectorIndex] | None = None
+    # Tells these collections from all others, by whatever address they are reached.
+    identity: str | None = None
 
     def store(self, memory_type: MemoryType | str) -> Store:
         """Return the store of a memory type; raises ConfigurationError for an unknown one."""

@@ -15,7 +15,7 @@ from memorizz.errors import ConfigurationError, DatabaseError, MemorizzError, Pr
 from memorizz.memory_provider._drive import check_process, drive
 from memorizz.memory_provider.base import MemoryOperations, MemoryProvider
 from memorizz.memory_provider.mongodb import _operations as operations
-from memorizz.memory_provider.mongodb._opening import opened
+from memorizz.memory_provider.mongodb._opening import identity, opened
 from memorizz.memory_provider.mongodb._steps import Step
 from memorizz.memory_provider.mongodb._stores import Database
 from memorizz.memory_provider.mongodb.config import MongoDBConfig
@@ -95,6 +95,12 @@ class MongoDBProvider(MemoryProvider):
     @property
     def location(self) -> str:
         return f"MongoDB at {self.config.where}"
+
+    @property
+    def identity(self) -> str | None:
+        self._check_open()
+        # Another program may have made it since.
+        return self._database.identity or drive(identity(make=False), self._connection.perform)
 
     @property
     def embedding_dimensions(self) -> int | None:

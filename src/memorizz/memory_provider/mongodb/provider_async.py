@@ -93,6 +93,10 @@ class AsyncMongoDBProvider(AsyncMemoryProvider):
         return f"MongoDB at {self.config.where}"
 
     @property
+    def identity(self) -> str | None:
+        return None if self._database is None else self._database.identity
+
+    @property
     def embedding_dimensions(self) -> int | None:
         return self.config.embedding_dimensions
 

@@ -215,10 +215,12 @@ def _schema(config: PostgreSQLConfig, found: Database, models: Mapping[str, int]
     check_versions(found)
     if found.schema is None or found.vector_schema is None or found.dimensions is None:
         raise SchemaError(f'schema {found.schema!r} is damaged: its tables or the extension "vector" were dropped')
-    settings = sql.SQL("SELECT text_search_config, name FROM {}, {} AS model WHERE model.id = %(model)s").format(
+    settings = sql.SQL(
+        "SELECT text_search_config, identity::text, name FROM {}, {} AS model WHERE model.id = %(model)s"
+    ).format(
         sql.Identifier(found.schema, "memorizz_settings"), sql.Identifier(found.schema, "memorizz_embedding_models")
     )
-    language, model = (yield from fetch(Query(settings.as_bytes(None), {"model": found.model_id})))[0]
+    language, identity, model = (yield from fetch(Query(settings.as_bytes(None), {"model": found.model_id})))[0]
     # An embedder knows the length better than a configuration, which may be older than the model.
     if not models and config.embedding_dimensions not in (None, found.dimensions):
         made_by = "" if model is None else f" made by {model!r}"
@@ -247,6 +249,7 @@ def _schema(config: PostgreSQLConfig, found: Database, models: Mapping[str, int]
         model_name=model,
         bits=dict(cast("list[tuple[str, int]]", bits)) if found.dimensions >= LEAST_BITS else {},
         model_id=found.model_id,
+        identity=identity,
     )
     return (yield from _use_model(schema, models)) if models else schema
 

@@ -87,6 +87,8 @@ class Schema:
     # searched, while another one takes its place, stand aside.
     model_id: int = 1
     aside: bool = False
+    # Tells these tables from all others, by whatever address they are reached.
+    identity: str | None = None
 
     @property
     def vector_column(self) -> str:

@@ -207,6 +207,10 @@ class PostgreSQLProvider(_Methods, MemoryProvider):
         return f"{self.config.where}, schema {self._schema.name}"
 
     @property
+    def identity(self) -> str | None:
+        return self._schema.identity
+
+    @property
     def embedding_dimensions(self) -> int:
         return self._schema.dimensions
 

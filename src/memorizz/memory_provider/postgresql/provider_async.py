@@ -190,6 +190,10 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         return f"{self.config.where}, schema {schema}"
 
     @property
+    def identity(self) -> str | None:
+        return None if self._schema is None else self._schema.identity
+
+    @property
     def embedding_dimensions(self) -> int | None:
         return self.config.embedding_dimensions if self._schema is None else self._schema.dimensions
 
