@@ -22,6 +22,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from memorizz import MemoryType, MongoDBConfig, MongoDBProvider, PostgreSQLConfig, PostgreSQLProvider, errors, moving
+from memorizz.embeddings import OpenAIEmbedder
 from memorizz.errors import ReadOnlyError
 from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.postgresql._indexes import HNSW
@@ -382,8 +383,10 @@ class Try:
         self.opened.append(provider := MongoDBProvider(MongoDBConfig(self.mongodb(), "memorizz_docs")))
         return provider
 
-    def embed_with(self, name: str, dimensions: int = 1536) -> PostgreSQLProvider:
-        embedder = SimpleNamespace(name=name, dimensions=dimensions, embed=lambda texts, kind: [])
+    def embed_with(
+        self, name: str, dimensions: int = 1536, embed: Callable[..., Any] = lambda texts, kind: []
+    ) -> PostgreSQLProvider:
+        embedder = SimpleNamespace(name=name, dimensions=dimensions, embed=embed)
         self.opened.append(provider := PostgreSQLProvider(PostgreSQLConfig(dsn=self.dsn), embedder=embedder))
         return provider
 
@@ -657,6 +660,16 @@ class Try:
 
     def embedder_that_fails(self) -> None:
         self.embed_with("broken").store({"content": "tea"}, "toolbox")
+
+    def embedder_that_raises(self) -> None:
+        self.embed_with("broken", embed=lambda texts, kind: {}[kind]).store({"content": "tea"}, "toolbox")
+
+    def embedder_that_leaves_out_a_vector(self) -> None:
+        self.embed_with("broken", embed=lambda texts, kind: [None]).store({"content": "tea"}, "toolbox")
+
+    def endpoint_where_nobody_listens(self) -> None:
+        with OpenAIEmbedder("nomic-embed-text", base_url="http://127.0.0.1:1/v1", dimensions=768) as embedder:
+            embedder.embed(["tea"])
 
     def transaction_that_is_over(self) -> None:
         with self.open().transaction() as tx:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import httpx2
@@ -30,10 +29,10 @@ def endpoint() -> Iterator[Endpoint]:
 def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the machine's proxies and keys out, and the pauses between attempts short."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for variable in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(openai, "_backoff", lambda _state: 0.02)
-    for client in (httpx2.Client, httpx2.AsyncClient):
-        monkeypatch.setattr(httpx2, client.__name__, partial(client, verify=NO_CERTIFICATES))
+    monkeypatch.setattr(httpx2, "create_ssl_context", lambda: NO_CERTIFICATES)
 
 
 @pytest.fixture(params=["blocking", "async"])

@@ -30,6 +30,8 @@ class Endpoint:
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
         self.connections = 0
+        self.open_connections = 0
+        self.counting = threading.Lock()
         self.stopped = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.endpoint = self  # type: ignore[attr-defined]
@@ -51,7 +53,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.endpoint.connections += 1
+        with self.endpoint.counting:
+            self.endpoint.connections += 1
+            self.endpoint.open_connections += 1
+
+    def finish(self) -> None:
+        super().finish()
+        with self.endpoint.counting:
+            self.endpoint.open_connections -= 1
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -95,6 +104,12 @@ def items(asked: dict[str, Any]) -> list[dict[str, Any]]:
 def well(handler: Handler, asked: dict[str, Any]) -> None:
     """Answer as OpenAI does, but with the vectors in another order."""
     handler.send(200, {"object": "list", "data": items(asked)[::-1], "model": asked["model"]})
+
+
+def well_once(handler: Handler, asked: dict[str, Any]) -> None:
+    """Answer well, and close the connection."""
+    well(handler, asked)
+    handler.close_connection = True
 
 
 def in_lists(handler: Handler, asked: dict[str, Any]) -> None:

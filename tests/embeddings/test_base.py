@@ -14,7 +14,7 @@ import pytest
 
 from memorizz import embeddings
 from memorizz.embeddings import Kind, embed_awaiting, embed_blocking, is_async
-from memorizz.errors import ConfigurationError, EmbeddingFailed
+from memorizz.errors import ConfigurationError, EmbeddingFailed, ProviderClosed, SchemaError
 
 
 class Fixed:
@@ -81,13 +81,21 @@ def test_no_texts_ask_nobody(ask: Any) -> None:
         ([[1, 2, 3], [1, 2, 3]], "expected 1 vectors, one per text, got 2"),
         ([[1, 2]], "expected vectors of 3 dimensions, got 2"),
         (np.ones((1, 5)), "expected vectors of 3 dimensions, got 5"),
-        ([[1, 2, None]], "NaN"),
-        ([[1, 2, float("inf")]], "infinity"),
-        ([[1, 2, 1e300]], "single precision"),
+        ([None], "expected a vector for the text at position 0, 'one', got None"),
+        ([[]], "expected vectors of 3 dimensions, got 0 for the text at position 0, 'one'"),
+        (
+            [[1, 2, None]],
+            "the vector of the text at position 0, 'one' holds None at index 2; expected numbers that are",
+        ),
+        ([[None] * 3], "'one' holds None at index 0"),
+        ([[1, float("nan"), 3]], "'one' holds nan at index 1"),
+        ([[1, 2, float("inf")]], "'one' holds inf at index 2"),
+        ([[1, 2, 1e300]], "'one' holds 1e+300 at index 2; expected numbers that are finite in single precision"),
         ([[0, 0, 0]], "all zero"),
         ([["a", "b", "c"]], "got a list that holds something else"),
         ([[[1], [2], [3, 4]]], "got a list that holds something else"),
-        (None, "got a NoneType"),
+        ([[[1], [2], [3]]], "got a list that holds something else"),
+        (None, "expected a list of vectors, one per text, got None"),
         ([1], "got a list that holds something else"),
     ],
 )
@@ -131,17 +139,194 @@ def test_a_blocking_provider_cannot_await() -> None:
         embed_blocking(Awaited([[1, 2, 3]]), ["one"], "query")
 
 
-def test_an_embedders_own_error_is_its_own() -> None:
-    """What an embedder of the user's raises reaches the user."""
+class Raising:
+    """An embedder that raises, once its vectors are asked for or once they are read."""
 
-    class Broken(Fixed):
-        def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> Any:
-            raise KeyError(kind)
+    name = "raising"
+    dimensions = 3
 
-    with pytest.raises(KeyError):
-        embed_blocking(Broken(None), ["one"], "query")
-    with pytest.raises(KeyError):
-        asyncio.run(embed_awaiting(Broken(None), ["one"], "query"))
+    def __init__(self, error: BaseException, lazily: bool = False) -> None:
+        self.error = error
+        self.lazily = lazily
+
+    def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> Any:
+        if self.lazily:
+            return self
+        raise self.error
+
+    def __iter__(self) -> Any:
+        raise self.error
+
+
+class RaisingAwaited(Raising):
+    async def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> Any:  # type: ignore[override]
+        await asyncio.sleep(0)
+        return Raising.embed(self, texts, kind=kind)
+
+
+@pytest.fixture(params=["blocking", "awaiting", "awaiting an async one"])
+def ask_raising(request: pytest.FixtureRequest) -> Any:
+    """Ask an embedder that raises, in each of the ways that a provider does."""
+
+    def ask_it(error: BaseException, lazily: bool = False) -> Any:
+        if request.param == "blocking":
+            return embed_blocking(Raising(error, lazily), ["one"], "query")
+        made = Raising(error, lazily) if request.param == "awaiting" else RaisingAwaited(error, lazily)
+        # One that hangs fails here, and does not hang the tests.
+        return asyncio.run(asyncio.wait_for(embed_awaiting(made, ["one"], "query"), 30))
+
+    return ask_it
+
+
+FAILURES = [
+    KeyError("document"),
+    StopIteration("used up"),
+    StopAsyncIteration(),
+    GeneratorExit(),
+    asyncio.CancelledError(),
+    SchemaError("no model"),
+    ProviderClosed("of another store"),
+    TimeoutError("slow"),
+]
+
+
+@pytest.mark.parametrize("lazily", [False, True], ids=["asked", "read"])
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+def test_what_an_embedder_raises_is_its_failure(ask_raising: Any, error: BaseException, lazily: bool) -> None:
+    """Whatever it is and means elsewhere, it is an EmbeddingFailed that names the model and what was raised."""
+    with pytest.raises(EmbeddingFailed, match=f"cannot embed with 'raising': .*{type(error).__name__}") as raised:
+        ask_raising(error, lazily)
+    # Python itself makes a RuntimeError of a StopIteration that leaves a coroutine.
+    assert str(error) in str(raised.value) or "coroutine raised StopIteration" in str(raised.value)
+    assert error in (raised.value.__cause__, raised.value.__cause__.__cause__)  # type: ignore[union-attr]
+    assert raised.value.transient is isinstance(error, TimeoutError)
+
+
+def test_an_embedders_own_embedding_failed_stays(ask_raising: Any) -> None:
+    """What says already what went wrong is not said again."""
+    error = EmbeddingFailed("other", "slow down", status=429, transient=True, retry_after=3)
+    with pytest.raises(EmbeddingFailed) as raised:
+        ask_raising(error)
+    assert raised.value is error
+    assert error.__cause__ is None
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise StopIteration
+
+
+def test_an_error_that_cannot_be_written_out_is_a_failure_too(ask_raising: Any) -> None:
+    """An exception without a message of its own does not hide that the embedder failed."""
+    with pytest.raises(EmbeddingFailed, match="Unsayable"):
+        ask_raising(Unsayable())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)], ids=lambda error: type(error).__name__)
+def test_what_ends_the_program_passes(ask_raising: Any, error: BaseException) -> None:
+    """Ctrl-C and exit() in the middle of an embedding are for the program, not for its error handling."""
+    with pytest.raises(type(error)) as raised:
+        ask_raising(error)
+    assert raised.value is error
+
+
+@pytest.mark.parametrize("kind", [Fixed, Awaited])
+def test_a_cancelled_task_is_cancelled(kind: type[Fixed]) -> None:
+    """Cancelling the caller's task, or its timeout, is no failure of the embedder."""
+
+    async def cancelled() -> None:
+        begun = asyncio.Event()
+        over = threading.Event()
+        loop = asyncio.get_running_loop()
+
+        class Slow(kind):  # type: ignore[misc, valid-type]
+            if kind is Fixed:
+
+                def embed(self, texts: Any, *, kind: Kind = "document") -> Any:
+                    loop.call_soon_threadsafe(begun.set)
+                    over.wait(30)
+                    return self.vectors
+
+            else:
+
+                async def embed(self, texts: Any, *, kind: Kind = "document") -> Any:
+                    begun.set()
+                    await asyncio.sleep(30)
+
+        task = asyncio.create_task(embed_awaiting(Slow([[1, 2, 3]]), ["one"], "query"))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        begun.clear()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await embed_awaiting(Slow([[1, 2, 3]]), ["one"], "query")
+        over.set()
+
+    asyncio.run(cancelled())
+
+
+def test_a_coroutine_that_is_closed_ends() -> None:
+    """Closing a coroutine that waits for an embedder is no failure of the embedder."""
+
+    class Waiting(Awaited):
+        async def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> Any:  # type: ignore[override]
+            while True:
+                await asyncio.sleep(0)
+
+    waiting = embed_awaiting(Waiting(None), ["one"], "query")
+    waiting.send(None)
+    waiting.close()
+
+    loop = asyncio.new_event_loop()
+    waiting = embed_awaiting(Waiting(None), ["one"], "query")
+    task = loop.create_task(waiting)
+    loop.run_until_complete(asyncio.sleep(0))
+    waiting.close()
+    loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+    loop.close()
+
+
+def test_what_an_embedder_awaits_may_be_cancelled_by_others() -> None:
+    """A task that several share, cancelled by somebody else, does not look like the end of the caller's own."""
+
+    async def shared() -> None:
+        other = asyncio.create_task(asyncio.sleep(30))
+
+        class Sharing(Awaited):
+            async def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> Any:  # type: ignore[override]
+                other.cancel()
+                await other
+
+        with pytest.raises(EmbeddingFailed, match="CancelledError"):
+            await embed_awaiting(Sharing(None), ["one"], "query")
+
+    asyncio.run(shared())
+
+
+class OfLists:
+    """An embedder typed by hand, as most are."""
+
+    name = "lists"
+    dimensions = 3
+
+    def embed(self, texts: list[str], kind: str = "document") -> list[list[float]]:
+        assert type(texts) is list
+        return [[1.0, 2.0, 3.0] for _ in texts]
+
+
+class OfListsAwaited(OfLists):
+    async def embed(self, texts: list[str], kind: str = "document") -> list[list[float]]:  # type: ignore[override]
+        return OfLists.embed(self, texts, kind)
+
+
+@pytest.mark.parametrize("texts", [["one"], ("one",)])
+def test_an_embedder_is_given_a_list(texts: Sequence[str]) -> None:
+    """Whatever the texts came in, an embedder that says list[str] gets one."""
+    assert embed_blocking(OfLists(), texts, "query").tolist() == [[1, 2, 3]]
+    for each in (OfLists(), OfListsAwaited()):
+        assert asyncio.run(embed_awaiting(each, texts, "query")).tolist() == [[1, 2, 3]]
 
 
 def test_importing_loads_nothing_heavy() -> None:

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import os
 import socket
+import subprocess
+import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
-from openai_endpoint import Answer, Endpoint, drip, hang, hang_up, in_lists, refuse, say, vector, with_vectors
+from httpx2 import create_ssl_context
+from openai_endpoint import (
+    Answer,
+    Endpoint,
+    drip,
+    hang,
+    hang_up,
+    in_lists,
+    refuse,
+    say,
+    vector,
+    well_once,
+    with_vectors,
+)
 
 from memorizz.embeddings import AsyncOpenAIEmbedder, OpenAIEmbedder
 from memorizz.errors import ConfigurationError, EmbeddingFailed
@@ -123,6 +143,52 @@ def test_the_environments_key_is_for_openai_alone(
     assert KEY not in str(endpoint.headers)
 
 
+def test_the_environments_endpoint_is_asked(
+    open_embedder: Open, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without base_url texts and key go to OPENAI_BASE_URL, and nowhere else."""
+    monkeypatch.setenv("OPENAI_BASE_URL", f" {endpoint.url}/ ")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    open_embedder(base_url=None).embed(["text"])
+    assert endpoint.headers[0]["authorization"] == f"Bearer {KEY}"
+    assert endpoint.paths == ["/v1/embeddings"]
+
+
+def test_a_given_url_wins_over_the_environments(
+    open_embedder: Open, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With base_url OPENAI_BASE_URL is not asked, and the environment's key not sent."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    open_embedder().embed(["text"])
+    assert len(endpoint.requests) == 1
+    assert KEY not in str(endpoint.headers)
+
+
+@pytest.mark.parametrize("url", ["localhost:11434/v1", "http://[::1/v1", f"http://user:{KEY}@host/v1"])
+def test_a_bad_endpoint_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """The error names the variable, and shows no password in it."""
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    with pytest.raises(ConfigurationError, match=r"^OPENAI_BASE_URL ") as raised:
+        OpenAIEmbedder(api_key="key")
+    assert KEY not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("ALL_PROXY", "nonsense://127.0.0.1:1"), ("HTTPS_PROXY", "nonsense://x"), ("SSL_CERT_FILE", "/no/certificates")],
+)
+@pytest.mark.parametrize("kind", [OpenAIEmbedder, AsyncOpenAIEmbedder])
+def test_a_bad_proxy_of_the_environment_is_told(
+    kind: type[OpenAIEmbedder], monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """What the HTTP client cannot use is an error when the embedder is made, which names the variables."""
+    monkeypatch.setattr(httpx2, "create_ssl_context", create_ssl_context)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=r"SSL_CERT_FILE.*HTTPS_PROXY, ALL_PROXY"):
+        kind("model", base_url="http://127.0.0.1:1", dimensions=4)
+
+
 def test_the_query_of_the_url_is_kept(open_embedder: Open, endpoint: Endpoint) -> None:
     """Azure's api-version travels with every request."""
     url = endpoint.url.removesuffix("/v1") + "/openai/deployments/mine/?api-version=2024-10-21"
@@ -180,24 +246,40 @@ def _replaced(value: Any) -> Answer:
     [
         (say(b"<html>a page</html>"), "no JSON: <html>a page</html>"),
         (say(b'{"data": ['), "no JSON"),
-        (say(b""), "no JSON: nothing"),
+        (say(b"[" * 100_000), "no JSON"),
+        (say(b""), "the answer is empty"),
+        (say(b" \n"), "the answer is empty"),
+        (say(b"null"), "holds no vectors: null"),
+        (say({"data": None}), 'holds no vectors: {"data": null}'),
+        (say({"data": [None, None]}), "the answer holds null in the place of the vector with index 0, for 'one'"),
+        (say({"data": []}), "expected 2 vectors, one per text, got 0"),
         (say(b"[]"), "holds no vectors"),
         (say({"error": {"message": "model not loaded"}}), "holds no vectors: model not loaded"),
-        (say({"data": [1, 2]}), "something else than vectors"),
+        (say({"data": [1, 2]}), "the answer holds 1 in the place of the vector with index 0, for 'one'"),
+        (say({"data": [{"index": 1}, {"index": 0}]}), 'holds {"index": 0} in the place of the vector with index 0'),
         (with_vectors(lambda found: found[:1]), "expected 2 vectors, one per text, got 1"),
         (with_vectors(lambda found: found * 2), "expected 2 vectors, one per text, got 4"),
         (with_vectors(lambda found: [found[0], found[0]]), "index from 0 to 1, each once"),
         (with_vectors(lambda found: [found[0], {**found[1], "index": "one"}]), "index from 0 to 1, each once"),
-        (with_vectors(lambda found: [found[0], {**found[1], "index": []}]), "something else than vectors"),
+        (with_vectors(lambda found: [found[0], {**found[1], "index": []}]), "each once, got [0, []]"),
+        (with_vectors(lambda found: [found[0], {**found[1], "index": None}]), "each once, got [0, None]"),
+        (with_vectors(lambda found: [found[0], {**found[1], "embedding": None}]), "null in the place of the vector"),
+        (with_vectors(lambda found: [found[0], {**found[1], "embedding": None}]), "with index 1, for 'two'"),
+        (_replaced([None] * 4), "the answer holds [null, null, null, null] in the place of the vector with index 0"),
+        (_replaced([1, 2, 3, None]), "holds [1, 2, 3, null] in the place"),
+        (_replaced([[1, 2, 3, 4]]), "holds [[1, 2, 3, 4]] in the place"),
+        (_replaced(["1"] * 4), "in the place of the vector"),
+        (_replaced([None] * 4000), "null, n... in the place"),
+        (_replaced([]), "expected vectors of 4 dimensions, got 0 for the text at position 0, 'one'"),
         (_replaced([1.0, 2.0]), "expected vectors of 4 dimensions, got 2"),
-        (_replaced([float("nan")] * 4), "NaN"),
+        (_replaced([float("nan")] * 4), "the vector of the text at position 0, 'one' holds nan at index 0"),
         (_replaced([1e39] * 4), "single precision"),
         (_replaced([0.0] * 4), "all zero"),
-        (_replaced("no base64"), "something else than vectors"),
-        (_replaced("AAAA"), "something else than vectors"),
-        (_replaced("!AACAPwAAgD8AAIA/AACAPw=="), "something else than vectors"),
-        (_replaced({"a": 1}), "something else than vectors"),
-        (_replaced(None), "expected vectors of 4 dimensions, got 1"),
+        (_replaced("no base64"), "in the place of the vector"),
+        (_replaced("AAAA"), "in the place of the vector"),
+        (_replaced("!AACAPwAAgD8AAIA/AACAPw=="), "in the place of the vector"),
+        (_replaced({"a": 1}), "in the place of the vector"),
+        (_replaced(None), "the answer holds null in the place of the vector with index 0, for 'one'"),
     ],
 )
 def test_a_wrong_answer_is_an_error(embedder: Any, endpoint: Endpoint, answer: Answer, message: str) -> None:
@@ -333,14 +415,28 @@ def test_a_server_that_does_not_end_its_answer(open_embedder: Open, endpoint: En
     assert raised.value.transient
 
 
-def test_nobody_listens(open_embedder: Open) -> None:
-    """A refused connection is tried again until the time is over; the error says where it was tried."""
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+def test_nobody_has_ever_listened(open_embedder: Open, caplog: pytest.LogCaptureFixture, host: str) -> None:
+    """A refused connection and an unknown host are an error at once, that says where it was tried."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    started = time.monotonic()
-    with pytest.raises(EmbeddingFailed, match=rf"http://127.0.0.1:{port}/v1/embeddings: .*gave up"):
-        open_embedder(base_url=f"http://127.0.0.1:{port}/v1", timeout=1).embed(["text"])
-    assert time.monotonic() - started < 5
+    with pytest.raises(EmbeddingFailed, match=rf"http://{host}:{port}/v1/embeddings: .*\[Errno -?\d+\]") as raised:
+        open_embedder(base_url=f"http://{host}:{port}/v1", timeout=60).embed(["text"])
+    assert raised.value.transient
+    assert "trying again" not in caplog.text
+
+
+def test_who_has_listened_before_may_come_back(
+    open_embedder: Open, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that has answered and then refuses connections is waited for, until the time is over."""
+    embedder = open_embedder(timeout=1)
+    endpoint.script = [well_once]
+    embedder.embed(["text"])
+    endpoint.stop()
+    with pytest.raises(EmbeddingFailed, match=r"gave up, attempts: \d+, timeout: 1 s"):
+        embedder.embed(["text"])
+    assert "trying again" in caplog.text
 
 
 def test_attempts_are_logged(embedder: Any, endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
@@ -464,10 +560,114 @@ def test_connections_are_kept(embedder: Any, endpoint: Endpoint) -> None:
     assert endpoint.connections == 1
 
 
-def test_closing_twice_is_fine(embedder: Any) -> None:
-    """close() may be called again."""
+def test_closing_twice_is_fine(embedder: Any, endpoint: Endpoint) -> None:
+    """close() closes the connections, and may be called again; a later call opens new ones."""
+    embedder.close()
+    embedder.embed(["one"])
     embedder.close()
     embedder.close()
+    embedder.embed(["two"])
+    assert endpoint.connections == 2
+
+
+FORKING = """
+import asyncio, os, sys
+from memorizz.embeddings import AsyncOpenAIEmbedder, OpenAIEmbedder
+from openai_endpoint import vector
+
+async def ask(embedder, text, close=True):
+    found = await embedder.embed([text])
+    if close:
+        await embedder.close()
+    return found
+
+kind, url = sys.argv[1:]
+if kind == "blocking":
+    embedder = OpenAIEmbedder("model", base_url=url, dimensions=4)
+    embed = lambda text: embedder.embed([text])
+else:
+    embedder = AsyncOpenAIEmbedder("model", base_url=url, dimensions=4)
+    loop = asyncio.new_event_loop()
+    embed = lambda text: loop.run_until_complete(embedder.embed([text]))
+embed("of the parent")
+children = []
+for number in range(4):
+    child = os.fork()
+    if not child:
+        text = f"of child {number}"
+        for _ in range(10):
+            found = embedder.embed([text]) if kind == "blocking" else asyncio.run(ask(embedder, text, False))
+            if found.tolist() != [vector(text)]:
+                os._exit(1)
+        os._exit(0)
+    children.append(child)
+wrong = [child for child in children if os.waitpid(child, 0)[1]]
+assert embed("of the parent again").tolist() == [vector("of the parent again")]
+sys.exit(bool(wrong))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize(("kind", "connections"), [("blocking", 5), ("async", 41)])
+def test_an_embedder_may_be_used_before_a_fork(endpoint: Endpoint, kind: str, connections: int) -> None:
+    """Each child has connections of its own, and so gets the vectors of its own texts; the parent keeps its own."""
+    place = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, kind, endpoint.url], env=place, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert endpoint.connections == connections
+
+
+def test_an_embedder_serves_one_event_loop_after_another(endpoint: Endpoint) -> None:
+    """Each loop has connections of its own; what a loop has closed, no other one is given."""
+    embedder = AsyncOpenAIEmbedder("model", base_url=endpoint.url, dimensions=4)
+
+    async def ask(text: str) -> None:
+        np.testing.assert_array_equal(await embedder.embed([text]), expected(text))
+        np.testing.assert_array_equal(await embedder.embed([text]), expected(text))
+        await embedder.close()
+
+    for number in range(3):
+        asyncio.run(ask(f"of loop {number}"))
+    assert endpoint.connections == 3
+
+
+def test_an_embedder_serves_event_loops_at_once(endpoint: Endpoint) -> None:
+    """Loops in several threads share an embedder, and no connection."""
+    embedder = AsyncOpenAIEmbedder("model", base_url=endpoint.url, dimensions=4)
+    together = threading.Barrier(4)
+
+    async def ask(text: str) -> None:
+        for _ in range(5):
+            together.wait(30)
+            np.testing.assert_array_equal(await embedder.embed([text]), expected(text))
+        await embedder.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda number: asyncio.run(ask(f"of loop {number}")), range(4)))
+    assert endpoint.connections == 4
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_connections_of_a_loop_that_is_over_are_not_kept(endpoint: Endpoint) -> None:
+    """A program that runs one loop after another, and closes nothing, does not collect connections."""
+    embedder = AsyncOpenAIEmbedder("model", base_url=endpoint.url, dimensions=4)
+    for _ in range(20):
+        asyncio.run(embedder.embed(["text"]))
+        gc.collect()
+    until = time.monotonic() + 30
+    while endpoint.open_connections > 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert endpoint.connections == 20
+    assert endpoint.open_connections <= 2
+
+    async def ask_and_close() -> None:
+        await embedder.embed(["text"])
+        await embedder.close()
+
+    asyncio.run(ask_and_close())
+    gc.collect()
 
 
 async def _cancelled(endpoint: Endpoint) -> float:

@@ -139,7 +139,7 @@ def test_what_is_done_stays_done(before: PostgreSQLProvider, face: Any, model: M
 
     before.store_many([{"content": f"memory {n}"} for n in range(100)], LONG)
     model.before = fail
-    with pytest.raises(TimeoutError, match="no answer"):
+    with pytest.raises(EmbeddingFailed, match="TimeoutError: no answer"):
         face.embed_missing(LONG)
     assert face.count(LONG, {"embedding": {"$exists": True}}) == 64
     model.before = None

@@ -501,47 +501,67 @@ class Failing(Hashes):
         return self.answer(vectors) if any("bad" in text for text in texts) else vectors
 
 
-def out_of_order(vectors: Any) -> Any:
-    raise RuntimeError("out of order")
+def raises(error: BaseException) -> Callable[[Any], Any]:
+    def answer(vectors: Any) -> Any:
+        raise error
+
+    return answer
 
 
-FAILURES = [
-    (out_of_order, RuntimeError),
-    (lambda vectors: vectors[1:], EmbeddingFailed),
-    (lambda vectors: [*vectors, [1.0] * 4], EmbeddingFailed),
-    (lambda vectors: [vector[1:] for vector in vectors], EmbeddingFailed),
-    (lambda vectors: [[float("nan")] * 4 for _ in vectors], EmbeddingFailed),
-    (lambda vectors: [[0.0] * 4 for _ in vectors], EmbeddingFailed),
-    (lambda vectors: None, EmbeddingFailed),
-    (lambda vectors: "vectors", EmbeddingFailed),
-]
+FAILURES = {
+    "raises": raises(RuntimeError("out of order")),
+    "is used up": raises(StopIteration()),
+    "ends": raises(StopAsyncIteration()),
+    "closes": raises(GeneratorExit()),
+    "is cancelled": raises(asyncio.CancelledError()),
+    "too few": lambda vectors: vectors[1:],
+    "too many": lambda vectors: [*vectors, [1.0] * 4],
+    "too short": lambda vectors: [vector[1:] for vector in vectors],
+    "NaN": lambda vectors: [[float("nan")] * 4 for _ in vectors],
+    "zero": lambda vectors: [[0.0] * 4 for _ in vectors],
+    "None": lambda vectors: None,
+    "a str": lambda vectors: "vectors",
+}
 
 
-@pytest.mark.parametrize(
-    ("answer", "error"),
-    FAILURES,
-    ids=["raises", "too few", "too many", "too short", "NaN", "zero", "None", "a str"],
-)
+class FailingAwaited(Failing):
+    async def embed(self, texts: Sequence[str], *, kind: str = "document") -> Any:
+        await asyncio.sleep(0)
+        return Failing.embed(self, texts, kind=kind)
+
+
+@pytest.mark.parametrize("answer", FAILURES.values(), ids=FAILURES)
 def test_an_embedder_that_fails_stores_nothing(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, answer: Any, error: type[Exception]
+    open_face: Callable[..., Any], config: PostgreSQLConfig, answer: Any
 ) -> None:
     """Neither one document nor many, nor a change; and the provider goes on."""
     with open_face(config, embedder=Failing(answer)) as face:
-        id = face.store({"content": "good"}, LONG)
-        for work in (
-            lambda: face.store({"content": "bad"}, LONG),
-            lambda: face.store_many([{"content": "bad" if n == 700 else f"text {n}"} for n in range(900)], LONG),
-            lambda: face.update_by_id(id, {"content": "bad"}, LONG),
-            lambda: face.store({"id": id, "content": "bad"}, LONG),
-            lambda: face.retrieve_by_query("bad", LONG),
-            lambda: face.retrieve_memory_components_by_query("bad"),
-        ):
-            with pytest.raises(error):
-                work()
-        (document,) = face.list_all(LONG, include_embedding=True)
-        assert document["content"] == "good"
-        assert np.allclose(document["embedding"], vector_of("good"))
-        assert face.store({"content": "better"}, LONG)
+        assert_nothing_is_stored(face)
+
+
+@pytest.mark.parametrize("answer", FAILURES.values(), ids=FAILURES)
+def test_an_awaited_embedder_that_fails_stores_nothing(config: PostgreSQLConfig, loop: Loop, answer: Any) -> None:
+    """The same for one that is awaited."""
+    with Blocking(AsyncPostgreSQLProvider(config, embedder=FailingAwaited(answer)), loop) as face:
+        assert_nothing_is_stored(face)
+
+
+def assert_nothing_is_stored(face: Any) -> None:
+    id = face.store({"content": "good"}, LONG)
+    for work in (
+        lambda: face.store({"content": "bad"}, LONG),
+        lambda: face.store_many([{"content": "bad" if n == 700 else f"text {n}"} for n in range(900)], LONG),
+        lambda: face.update_by_id(id, {"content": "bad"}, LONG),
+        lambda: face.store({"id": id, "content": "bad"}, LONG),
+        lambda: face.retrieve_by_query("bad", LONG),
+        lambda: face.retrieve_memory_components_by_query("bad"),
+    ):
+        with pytest.raises(EmbeddingFailed):
+            work()
+    (document,) = face.list_all(LONG, include_embedding=True)
+    assert document["content"] == "good"
+    assert np.allclose(document["embedding"], vector_of("good"))
+    assert face.store({"content": "better"}, LONG)
 
 
 # --- questions ----------------------------------------------------------------------------------------------------

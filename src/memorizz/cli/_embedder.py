@@ -29,11 +29,7 @@ def embedder(model: str, name: str | None, dimensions: int | None) -> Embedder:
     if kind == "openai":
         from memorizz.embeddings import OpenAIEmbedder
 
-        given: dict[str, Any] = {}
-        if base_url := os.environ.get("OPENAI_BASE_URL"):
-            # Without it the embedder itself sees to it that the key reaches nobody but OpenAI.
-            given = {"base_url": base_url, "api_key": os.environ.get("OPENAI_API_KEY")}
-        return OpenAIEmbedder(rest, name=name, dimensions=dimensions, **given)
+        return OpenAIEmbedder(rest, name=name, dimensions=dimensions)
     if dimensions is not None:
         raise ConfigurationError("--dimensions is for openai:NAME: any other embedder knows the length of its vectors")
     if kind == "sentence-transformers":

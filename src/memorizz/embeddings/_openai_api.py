@@ -16,7 +16,9 @@ from urllib.parse import urlsplit, urlunsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from memorizz.errors import ConfigurationError
+from memorizz.errors import ConfigurationError, quoted
+
+_OPENAI = "https://api.openai.com/v1"
 
 # The length of each model's vectors.
 DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
@@ -29,6 +31,7 @@ _MAX_BYTES = 300_000
 
 # How much of a failure is shown, with what the server says about it.
 _MAX_SHOWN = 600
+_MAX_VALUE = 80
 # A word of a header that is at least this long may be a secret.
 _MIN_SECRET = 8
 
@@ -49,23 +52,26 @@ class Endpoint:
         return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} ..."
 
 
-def endpoint(base_url: str, api_key: str | None, headers: Mapping[str, str] | None) -> Endpoint:
+def endpoint(base_url: str | None, api_key: str | None, headers: Mapping[str, str] | None) -> Endpoint:
     """Return where to ask for embeddings, from what the API's own clients call the base URL.
 
-    The query of the base URL (Azure's api-version) is kept. The key travels as `api-key` to Azure, else as a bearer
-    token; headers that were given win over it. OPENAI_API_KEY is for OpenAI alone: no other host is sent it.
+    Without one it is that of OPENAI_BASE_URL, else OpenAI's. The query of the base URL (Azure's api-version) is kept.
+    The key travels as `api-key` to Azure, else as a bearer token; headers that were given win over it. OPENAI_API_KEY
+    is for OPENAI_BASE_URL and OpenAI alone: no other host is sent it.
     """
+    of_environment = None if base_url is not None else os.environ.get("OPENAI_BASE_URL", "").strip()
+    named = "OPENAI_BASE_URL" if of_environment else "base_url"
     try:
-        parts = urlsplit(base_url)
+        parts = urlsplit(of_environment or base_url or _OPENAI)
     except ValueError as error:
-        raise ConfigurationError(f"base_url is no URL: {error}") from None
+        raise ConfigurationError(f"{named} is no URL: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError("base_url is no URL of an HTTP endpoint, such as http://localhost:11434/v1")
+        raise ConfigurationError(f"{named} is no URL of an HTTP endpoint, such as http://localhost:11434/v1")
     if "@" in parts.netloc:
-        raise ConfigurationError("base_url holds a user or a password; give them as api_key or headers instead")
+        raise ConfigurationError(f"{named} holds a user or a password; give them as api_key or headers instead")
     path = parts.path.rstrip("/").removesuffix("/embeddings") + "/embeddings"
     at_openai = f".{parts.hostname}".endswith(".openai.com")
-    if api_key is None and at_openai:
+    if api_key is None and (of_environment or at_openai):
         api_key = os.environ.get("OPENAI_API_KEY")
     sent = {name.lower(): value.strip() for name, value in (headers or {}).items()}
     if at_openai and not api_key and "authorization" not in sent:
@@ -111,39 +117,55 @@ def request(model: str, texts: Sequence[str], *, dimensions: int | None, in_base
     return json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
-def vectors(body: bytes, count: int) -> list[NDArray[np.float32]]:
+def vectors(body: bytes, texts: Sequence[str]) -> list[NDArray[np.float32]]:
     """Return the vectors of an answer, in the order of the texts. Raises ValueError that says what is wrong."""
+    if not body.strip():
+        raise ValueError("the answer is empty")
     try:
         answer: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError(f"the answer is no JSON: {message(body)}") from None
     items: Any = cast("dict[str, Any]", answer).get("data") if isinstance(answer, dict) else None
     if not isinstance(items, list):
         raise ValueError(f"the answer holds no vectors: {message(body)}")  # noqa: TRY004 the server's mistake
     found = cast("list[Any]", items)
-    if len(found) != count:
-        raise ValueError(f"expected {count} vectors, one per text, got {len(found)}")
+    if len(found) != len(texts):
+        raise ValueError(f"expected {len(texts)} vectors, one per text, got {len(found)}")
+    # Without an index they come in the order of the texts.
+    indexes: list[Any] = [
+        cast("dict[str, Any]", item).get("index", position) if isinstance(item, dict) else position
+        for position, item in enumerate(found)
+    ]
+    if any(type(index) is not int for index in indexes) or set(indexes) != set(range(len(texts))):
+        raise ValueError(
+            f"expected vectors with an index from 0 to {len(texts) - 1}, each once, got {quoted(indexes, 200)}"
+        )
+    by_index = dict(zip(indexes, found, strict=True))
+    return [_vector(by_index[index], index, text) for index, text in enumerate(texts)]
+
+
+def _vector(item: Any, index: int, text: str) -> NDArray[np.float32]:
+    value: Any = cast("dict[str, Any]", item).get("embedding", item) if isinstance(item, dict) else item
     try:
-        by_index = {item.get("index", position): _vector(item["embedding"]) for position, item in enumerate(found)}
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise ValueError(f"the answer holds something else than vectors: {message(body)}") from None
-    if set(by_index) != set(range(count)):
-        raise ValueError(f"expected vectors with an index from 0 to {count - 1}, each once, got {list(by_index)}")
-    return [by_index[index] for index in range(count)]
-
-
-def _vector(value: Any) -> NDArray[np.float32]:
-    if isinstance(value, str):
-        return np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
-    with np.errstate(over="ignore"):
-        return np.array(value, dtype=np.float32, ndmin=1)
+        if isinstance(value, str):
+            return np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
+        # With a type given at once null would become NaN.
+        array = np.array(value)
+        if array.ndim == 1 and array.dtype.kind in "iuf":
+            with np.errstate(over="ignore"):
+                return array.astype(np.float32)
+    except ValueError:
+        pass
+    shown = json.dumps(value)
+    shown = shown if len(shown) <= _MAX_VALUE else f"{shown[:_MAX_VALUE]}..."
+    raise ValueError(f"the answer holds {shown} in the place of the vector with index {index}, for {quoted(text, 40)}")
 
 
 def message(body: bytes) -> str:
     """Return what a server says in the body of a refusal, in one of the forms that such servers use."""
     try:
         said: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = body.decode(errors="replace").strip()
     for key in ("error", "detail", "message"):
         if isinstance(said, dict) and key in said:

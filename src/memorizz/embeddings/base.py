@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import traceback
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memorizz.errors import ConfigurationError, EmbeddingFailed
+from memorizz.errors import ConfigurationError, EmbeddingFailed, quoted
 
 Kind = Literal["query", "document"]
 Vectors = NDArray[np.floating[Any]] | Sequence[Sequence[float]]
+
+
+# What an embedder's failure may be. The last two are no Exceptions: they mean something to whoever runs a generator or
+# a task, and would end it in silence. All others that are none, such as KeyboardInterrupt, are for the whole program.
+_FAILURES = (Exception, GeneratorExit, asyncio.CancelledError)
 
 
 class Embedder(Protocol):
@@ -29,11 +35,12 @@ class Embedder(Protocol):
         """The length of the vectors."""
         ...
 
-    def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> Vectors:
+    def embed(self, texts: list[str], *, kind: Kind = "document") -> Vectors:
         """Return one vector per text, in order: a two-dimensional array or a list of lists.
 
         `kind` tells what is searched for from what is searched in, for the models that want to know. Where some of the
-        texts fail, all do: raise.
+        texts fail, all do: raise. Whatever is raised reaches the caller as the cause of an EmbeddingFailed; one that
+        is raised here stays as it is.
         """
         ...
 
@@ -51,7 +58,7 @@ class AsyncEmbedder(Protocol):
         """The length of the vectors."""
         ...
 
-    async def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> Vectors:
+    async def embed(self, texts: list[str], *, kind: Kind = "document") -> Vectors:
         """Return one vector per text, as by Embedder.embed."""
         ...
 
@@ -73,25 +80,56 @@ def check_blocking(embedder: Embedder | AsyncEmbedder) -> None:
 def embed_blocking(embedder: Embedder, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
     """Return the vectors of texts as an array of shape (texts, dimensions), asking a blocking embedder.
 
-    Raises EmbeddingFailed for a text that is blank, and for an answer of the wrong count or length, or with numbers
-    that are not finite; ConfigurationError for an embedder that must be awaited.
+    Raises EmbeddingFailed for a text that is blank, for whatever the embedder raises, and for an answer of the wrong
+    count or length, or with numbers that are not finite; ConfigurationError for an embedder that must be awaited.
     """
     check_blocking(embedder)
     check_texts(embedder.name, texts)
-    vectors: Vectors = embedder.embed(texts, kind=kind) if texts else []
-    return check_vectors(embedder.name, embedder.dimensions, len(texts), vectors)
+    try:
+        vectors: Vectors = embedder.embed(list(texts), kind=kind) if texts else []
+        return check_vectors(embedder.name, embedder.dimensions, texts, vectors)
+    except EmbeddingFailed:
+        raise
+    except _FAILURES as error:
+        raise _failed(embedder, error) from error
 
 
 async def embed_awaiting(embedder: Embedder | AsyncEmbedder, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
-    """Return the vectors of texts as embed_blocking does; a blocking embedder runs in a thread."""
+    """Return the vectors of texts as embed_blocking does; a blocking embedder runs in a thread.
+
+    Where the task is cancelled, CancelledError passes.
+    """
+    if not is_async(embedder):
+        # A StopIteration would never come out of the thread: embed_blocking lets none pass.
+        return await asyncio.to_thread(embed_blocking, cast(Embedder, embedder), texts, kind)
     check_texts(embedder.name, texts)
-    vectors: Any = []
-    if texts:
-        if is_async(embedder):
-            vectors = await cast(AsyncEmbedder, embedder).embed(texts, kind=kind)
-        else:
-            vectors = await asyncio.to_thread(embedder.embed, texts, kind=kind)
-    return check_vectors(embedder.name, embedder.dimensions, len(texts), vectors)
+    task = _task()
+    try:
+        vectors: Any = await cast(AsyncEmbedder, embedder).embed(list(texts), kind=kind) if texts else []
+        return check_vectors(embedder.name, embedder.dimensions, texts, vectors)
+    except EmbeddingFailed:
+        raise
+    except _FAILURES as error:
+        if not isinstance(error, Exception) and _is_ending(task):
+            raise
+        raise _failed(embedder, error) from error
+
+
+def _failed(embedder: Embedder | AsyncEmbedder, error: BaseException) -> EmbeddingFailed:
+    said = " ".join("".join(traceback.format_exception_only(error)).split())
+    return EmbeddingFailed(embedder.name, said, transient=isinstance(error, TimeoutError | ConnectionError))
+
+
+def _task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+def _is_ending(task: asyncio.Task[Any] | None) -> bool:
+    """Return True if a task is cancelled, or its coroutine closed from outside, which no task is running then."""
+    return task is None or task is not _task() or task.cancelling() > 0
 
 
 def check_texts(model: str, texts: Sequence[str]) -> None:
@@ -109,30 +147,62 @@ def check_texts(model: str, texts: Sequence[str]) -> None:
             raise EmbeddingFailed(model, f"the text at position {position} is blank; leave it out, it has no meaning")
 
 
-def check_vectors(model: str, dimensions: int, count: int, vectors: Any) -> NDArray[np.float32]:
+def check_vectors(model: str, dimensions: int, texts: Sequence[str], vectors: Any) -> NDArray[np.float32]:
     """Return vectors as one array, after checking that they are what was asked for."""
+    if vectors is None:
+        raise EmbeddingFailed(model, "expected a list of vectors, one per text, got None")
     try:
-        lengths = [len(vector) for vector in vectors]
-        if len(lengths) != count:
-            raise EmbeddingFailed(model, f"expected {count} vectors, one per text, got {len(lengths)}")
-        wrong = next((length for length in lengths if length != dimensions), None)
-        if wrong is not None:
-            raise EmbeddingFailed(
-                model,
-                f"expected vectors of {dimensions} dimensions, got {wrong}; give the embedder the length of its "
-                f"model's vectors, dimensions={wrong}, or use the model that has {dimensions}",
-            )
+        found: list[Any] = list(vectors)
+        if len(found) != len(texts):
+            raise EmbeddingFailed(model, f"expected {len(texts)} vectors, one per text, got {len(found)}")
+        for position, vector in enumerate(found):
+            if vector is None:
+                raise EmbeddingFailed(model, f"expected a vector for {_which(texts, position)}, got None")
+            if len(vector) != dimensions:
+                raise EmbeddingFailed(
+                    model,
+                    f"expected vectors of {dimensions} dimensions, got {len(vector)} for {_which(texts, position)}; "
+                    f"give the embedder the length of its model's vectors, dimensions={len(vector)}, or use the model "
+                    f"that has {dimensions}",
+                )
         with np.errstate(over="ignore"):
-            array = np.asarray(vectors, dtype=np.float32).reshape(count, dimensions)
-    except (TypeError, ValueError):
-        raise EmbeddingFailed(
-            model, f"expected a list of vectors, got a {type(vectors).__name__} that holds something else"
-        ) from None
-    if not np.isfinite(array).all():
-        raise EmbeddingFailed(model, "a vector holds NaN, infinity or a number that single precision cannot hold")
-    if not array.any(axis=1).all():
-        raise EmbeddingFailed(model, "a vector is all zero: it has no direction, so nothing can be near it")
+            array = np.asarray(vectors if hasattr(vectors, "__array__") else found, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise _something_else(model, vectors) from error
+    if array.ndim > 2:
+        raise _something_else(model, vectors)
+    array = array.reshape(len(texts), dimensions)
+    _check_numbers(model, texts, found, array)
     return array
+
+
+def _something_else(model: str, vectors: Any) -> EmbeddingFailed:
+    return EmbeddingFailed(
+        model, f"expected a list of vectors, got a {type(vectors).__name__} that holds something else"
+    )
+
+
+def _check_numbers(model: str, texts: Sequence[str], vectors: Sequence[Any], array: NDArray[np.float32]) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
+        position, index = map(int, np.argwhere(~finite)[0])
+        number: Any = vectors[position][index]
+        raise EmbeddingFailed(
+            model,
+            f"the vector of {_which(texts, position)} holds {None if number is None else float(number)} at index "
+            f"{index}; expected numbers that are finite in single precision",
+        )
+    directed = array.any(axis=1)
+    if not directed.all():
+        raise EmbeddingFailed(
+            model,
+            f"the vector of {_which(texts, int(directed.argmin()))} is all zero: it has no direction, so nothing can "
+            "be near it",
+        )
+
+
+def _which(texts: Sequence[str], position: int) -> str:
+    return f"the text at position {position}, {quoted(texts[position], 40)}"
 
 
 def missing(extra: str, error: ImportError) -> ConfigurationError:

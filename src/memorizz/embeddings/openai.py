@@ -1,6 +1,6 @@
 """Embedders for HTTP endpoints with OpenAI's embeddings API: OpenAI, Azure, Ollama, vLLM, LM Studio and others.
 
-    OpenAIEmbedder()                                                      OpenAI, the key from OPENAI_API_KEY
+    OpenAIEmbedder()                                  OPENAI_BASE_URL or else OpenAI, the key from OPENAI_API_KEY
     OpenAIEmbedder("nomic-embed-text", base_url="http://localhost:11434/v1", dimensions=768)              Ollama
     OpenAIEmbedder("text-embedding-3-small", base_url="https://NAME.openai.azure.com/openai/v1", api_key=...)
     OpenAIEmbedder("text-embedding-3-small", api_key=...,
@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Generic, NoReturn, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,15 +40,17 @@ logger = logging.getLogger("memorizz.embeddings")
 # The pause after the n-th failure is a random part of 0.5 * 2**(n - 1) seconds, of 8 at most.
 _backoff = wait_random_exponential(multiplier=0.5, max=8)
 
+Client = TypeVar("Client", httpx2.Client, httpx2.AsyncClient)
 
-class _Shared:
+
+class _Shared(Generic[Client]):
     """Everything but the IO."""
 
     def __init__(
         self,
         model: str = "text-embedding-3-small",
         *,
-        base_url: str = "https://api.openai.com/v1",
+        base_url: str | None = None,
         api_key: str | None = None,
         dimensions: int | None = None,
         shorten: bool = False,
@@ -64,7 +67,8 @@ class _Shared:
         `model` is what the endpoint calls the model (Azure: the deployment), `name` what the store remembers, the same
         unless given. `dimensions` is the length of the model's vectors, known for OpenAI's models; where it is less
         than such a model's own, or with `shorten=True`, the endpoint is asked for vectors of that length. Without
-        `api_key` OPENAI_API_KEY is used, for OpenAI's own hosts alone. A request holds up to `batch_size` texts and may
+        `base_url` the endpoint is that of OPENAI_BASE_URL, else OpenAI's. Without `api_key` OPENAI_API_KEY is used,
+        for these two alone and not for a `base_url` of another host. A request holds up to `batch_size` texts and may
         take `timeout` seconds, all its retries included. The prefixes are put before the texts, for models that tell
         queries from documents. What a text has beyond `max_characters` is cut off; by default nothing is, and a text
         that is too long for the model is the endpoint's error.
@@ -83,15 +87,45 @@ class _Shared:
         self._prefixes: dict[Kind, str] = {"query": query_prefix, "document": document_prefix}
         self._max_characters = max_characters
         self._in_base64 = True
+        self._answered = False
         try:
             httpx2.URL(self._endpoint.url)
         except httpx2.InvalidURL as error:
             raise ConfigurationError(f"base_url is no URL: {error}") from None
-        self._open()
+        self._clients: dict[tuple[int, asyncio.AbstractEventLoop | None], Client] = {}
+        try:
+            # Reading the machine's certificates takes a while, and all clients may share them.
+            self._certificates = httpx2.create_ssl_context()
+            # What is wrong with the proxies that the environment names is told at once.
+            self._open()
+        except ImportError as error:
+            raise ConfigurationError(
+                "the environment names a SOCKS proxy (ALL_PROXY, HTTPS_PROXY): it needs pip install 'httpx2[socks]'"
+            ) from error
+        except (OSError, ValueError, httpx2.InvalidURL) as error:
+            raise ConfigurationError(
+                f"the HTTP client cannot be made: {error}; check the environment's certificates (SSL_CERT_FILE, "
+                "SSL_CERT_DIR) and proxies (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY)"
+            ) from error
 
-    def _open(self) -> None:
-        """Make the client; nothing is sent yet."""
+    def _open(self) -> Client:
+        """Return a new client; nothing is sent yet."""
         raise NotImplementedError
+
+    def _client(self, loop: asyncio.AbstractEventLoop | None = None) -> Client:
+        """Return the client of this process and event loop.
+
+        Two processes on one connection would get each other's answers, and a connection belongs to the event loop that
+        opened it. In a forked child the parent's clients are left alone: they stay open for the parent.
+        """
+        mine = (os.getpid(), loop)
+        client = self._clients.get(mine)
+        if client is not None:
+            return client
+        for key in list(self._clients):
+            if key[1] is not None and key[1].is_closed():
+                self._clients.pop(key, None)
+        return self._clients.setdefault(mine, self._open())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, dimensions={self.dimensions}, url={self._endpoint.shown!r})"
@@ -105,12 +139,13 @@ class _Shared:
         return api.request(self._model, batch, dimensions=self._asked_length, in_base64=in_base64)
 
     def _read(
-        self, status: int, headers: Mapping[str, str], body: bytes, count: int, in_base64: bool
+        self, status: int, headers: Mapping[str, str], body: bytes, batch: Sequence[str], in_base64: bool
     ) -> list[NDArray[np.float32]]:
         """Return the vectors of an answer; raise EmbeddingFailed where it holds none."""
+        self._answered = True
         if 200 <= status < 300:
             try:
-                return api.vectors(body, count)
+                return api.vectors(body, batch)
             except ValueError as error:
                 raise self._failed(str(error), status) from None
         said = f"{self._endpoint.shown} answered {status}: {api.message(body)}"
@@ -121,7 +156,7 @@ class _Shared:
         raise self._failed(said, status, transient=api.is_transient(status, body), retry_after=api.retry_after(headers))
 
     def _checked(self, texts: Sequence[str], vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        return check_vectors(self.name, self.dimensions, len(texts), vectors)
+        return check_vectors(self.name, self.dimensions, texts, vectors)
 
     # --- failures and retries -------------------------------------------------------------------------------------
 
@@ -136,10 +171,9 @@ class _Shared:
         except (TimeoutError, httpx2.TimeoutException) as error:
             raise self._failed(self._late, transient=True) from error
         except httpx2.TransportError as error:
-            reason = f"{self._endpoint.shown}: {error or type(error).__name__}"
-            raise self._failed(reason, transient=True) from error
+            raise self._failed(f"{self._endpoint.shown}: {_said(error)}", transient=True) from error
         except httpx2.HTTPError as error:
-            raise self._failed(f"{self._endpoint.shown}: {error or type(error).__name__}") from error
+            raise self._failed(f"{self._endpoint.shown}: {_said(error)}") from error
 
     def _policy(self) -> dict[str, Any]:
         """How one request is tried again, on either face."""
@@ -153,12 +187,17 @@ class _Shared:
             raise self._given_up([*failures, _error(state)]) from _error(state)
 
         return {
-            "retry": retry_if_exception(lambda error: isinstance(error, EmbeddingFailed) and error.transient),
+            "retry": retry_if_exception(self._may_pass),
             "wait": _pause,
             "stop": stop_before_delay(self._timeout),
             "before_sleep": remember,
             "retry_error_callback": give_up,
         }
+
+    def _may_pass(self, error: BaseException) -> bool:
+        """Return True if asking again may help. Where nobody has ever answered the address is wrong, more likely."""
+        refused = isinstance(error.__cause__, httpx2.ConnectError)
+        return isinstance(error, EmbeddingFailed) and error.transient and (self._answered or not refused)
 
     def _given_up(self, failures: Sequence[EmbeddingFailed]) -> EmbeddingFailed:
         last = failures[-1]
@@ -175,18 +214,21 @@ class _Shared:
         )
 
 
-class OpenAIEmbedder(_Shared):
-    """An Embedder that asks an HTTP endpoint. Any number of threads may use it; close it when done."""
+class OpenAIEmbedder(_Shared[httpx2.Client]):
+    """An Embedder that asks an HTTP endpoint. Any number of threads may use it; close it when done.
 
-    def _open(self) -> None:
-        self._client = httpx2.Client(headers=self._headers)
+    It may be made before a fork: each process has connections of its own.
+    """
+
+    def _open(self) -> httpx2.Client:
+        return httpx2.Client(headers=self._headers, verify=self._certificates)
 
     def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> NDArray[np.float32]:
         """Return the vectors of texts, in order, as an array of shape (texts, dimensions).
 
         Too many requests, errors of the server and broken connections are tried again, after the pause that the server
-        asks for or a growing random one, until `timeout` is over. Raises EmbeddingFailed, with the status and
-        what the server said.
+        asks for or a growing random one, until `timeout` is over; a host that cannot be reached only once it has
+        answered before. Raises EmbeddingFailed, with the status and what the server said.
         """
         vectors: list[NDArray[np.float32]] = []
         for batch in self._batches(texts, kind):
@@ -199,18 +241,20 @@ class OpenAIEmbedder(_Shared):
     def _ask(self, batch: Sequence[str], deadline: float) -> list[NDArray[np.float32]]:
         in_base64 = self._in_base64
         body = bytearray()
-        with self._client.stream(
+        with self._client().stream(
             "POST", self._endpoint.url, content=self._request(batch, in_base64), timeout=_remaining(deadline)
         ) as response:
             # The client's timeout is one for each piece; a server that drips would never run into it.
             for piece in response.iter_bytes():
                 body += piece
                 _remaining(deadline)
-        return self._read(response.status_code, response.headers, bytes(body), len(batch), in_base64)
+        return self._read(response.status_code, response.headers, bytes(body), batch, in_base64)
 
     def close(self) -> None:
-        """Close the connections. Twice is fine."""
-        self._client.close()
+        """Close the connections of this process; a later call opens new ones."""
+        client = self._clients.pop((os.getpid(), None), None)
+        if client is not None:
+            client.close()
 
     def __enter__(self) -> Self:
         return self
@@ -221,12 +265,12 @@ class OpenAIEmbedder(_Shared):
         self.close()
 
 
-class AsyncOpenAIEmbedder(_Shared):
-    """OpenAIEmbedder, awaited. It belongs to the event loop that uses it first."""
+class AsyncOpenAIEmbedder(_Shared[httpx2.AsyncClient]):
+    """OpenAIEmbedder, awaited. Each event loop has connections of its own: close it in each that has used it."""
 
-    def _open(self) -> None:
+    def _open(self) -> httpx2.AsyncClient:
         # The whole of a request has one timeout, which is asyncio's.
-        self._client = httpx2.AsyncClient(headers=self._headers, timeout=None)
+        return httpx2.AsyncClient(headers=self._headers, verify=self._certificates, timeout=None)
 
     async def embed(self, texts: Sequence[str], *, kind: Kind = "document") -> NDArray[np.float32]:
         """Return the vectors of texts, as OpenAIEmbedder.embed does."""
@@ -241,12 +285,15 @@ class AsyncOpenAIEmbedder(_Shared):
     async def _ask(self, batch: Sequence[str], deadline: float) -> list[NDArray[np.float32]]:
         in_base64 = self._in_base64
         async with asyncio.timeout(_remaining(deadline)):
-            response = await self._client.post(self._endpoint.url, content=self._request(batch, in_base64))
-        return self._read(response.status_code, response.headers, response.content, len(batch), in_base64)
+            client = self._client(asyncio.get_running_loop())
+            response = await client.post(self._endpoint.url, content=self._request(batch, in_base64))
+        return self._read(response.status_code, response.headers, response.content, batch, in_base64)
 
     async def close(self) -> None:
-        """Close the connections. Twice is fine."""
-        await self._client.aclose()
+        """Close the connections of this event loop; a later call opens new ones."""
+        client = self._clients.pop((os.getpid(), asyncio.get_running_loop()), None)
+        if client is not None:
+            await client.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -255,6 +302,15 @@ class AsyncOpenAIEmbedder(_Shared):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _said(error: BaseException) -> str:
+    """Return what the HTTP client says, and what the system has said to it where it keeps that for itself."""
+    inner: Any = error
+    while below := inner.__cause__ or inner.__context__:
+        inner = cast(Any, below).exceptions[0] if isinstance(below, ExceptionGroup) else below
+    said = str(error) or type(error).__name__
+    return f"{said} ({inner})" if isinstance(inner, OSError) and str(inner) not in said else said
 
 
 def _error(state: RetryCallState) -> EmbeddingFailed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from importlib import import_module
@@ -55,8 +56,9 @@ class SentenceTransformerEmbedder:
         self._batch_size = batch_size
         self._prefixes: dict[Kind, str | None] = {"query": query_prefix, "document": document_prefix}
         self._normalize = normalize
-        # In many versions of the tokenizers two threads at once fail with "Already borrowed".
-        self._lock = threading.Lock()
+        # In many versions of the tokenizers two threads at once fail with "Already borrowed". Each process has a lock
+        # of its own: one that is held during a fork stays locked in the child.
+        self._locks: dict[int, threading.Lock] = {}
         # Measured, because not every model knows it.
         self.dimensions = len(self._encode(["length"], "document")[0])
 
@@ -70,11 +72,11 @@ class SentenceTransformerEmbedder:
         """
         check_texts(self.name, texts)
         vectors: Any = self._encode(list(texts), kind) if texts else []
-        return check_vectors(self.name, self.dimensions, len(texts), vectors)
+        return check_vectors(self.name, self.dimensions, texts, vectors)
 
     def _encode(self, texts: list[str], kind: Kind) -> Any:
         encode = self._model.encode_query if kind == "query" else self._model.encode_document
-        with self._lock:
+        with self._locks.setdefault(os.getpid(), threading.Lock()):
             return encode(
                 texts,
                 prompt=self._prefixes[kind],
