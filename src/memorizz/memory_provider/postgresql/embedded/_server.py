@@ -18,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from memorizz.errors import ConfigurationError, ConnectionFailed, StorageFull
+from memorizz.memory_provider.postgresql._conninfo import without_environment
 from memorizz.memory_provider.postgresql.embedded import _folder, _watch
 from memorizz.memory_provider.postgresql.embedded._programs import (
     INSTALL,
@@ -356,12 +357,13 @@ class EmbeddedServer:
         return tuple(found)
 
     def _conninfo(self, server: PidFile) -> str:
-        with _extra():
-            from psycopg.conninfo import make_conninfo
+        from psycopg.conninfo import make_conninfo
+
         if sys.platform == "win32":
-            secret = {"passfile": str(self.path / PRIVATE / "pgpass")}
-            return make_conninfo(host=server.address, port=server.port, user="postgres", dbname=DATABASE, **secret)
-        return make_conninfo(host=server.socket_folder, port=server.port, user="postgres", dbname=DATABASE)
+            place = {"host": server.address, "passfile": str(self.path / PRIVATE / "pgpass")}
+        else:
+            place = {"host": server.socket_folder}
+        return without_environment(make_conninfo(**place, port=server.port, user="postgres", dbname=DATABASE))
 
     def _pg_ctl(self) -> str:
         return str(program(installation(self.version), "pg_ctl"))
@@ -398,7 +400,9 @@ def _make_database(path: Path, conninfo: str) -> None:
             if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
                 server.execute(f'CREATE DATABASE "{DATABASE}"')
     except psycopg.Error as error:
-        raise ConnectionFailed(f"the server in {path} runs, but takes no connection: {error}") from error
+        said = f"the server in {path} runs, but takes no connection: {' '.join(str(error).split())}"
+        advice = "; unset PGSERVICE, or define the service" if "definition of service" in said else ""
+        raise ConnectionFailed(said + advice) from error
 
 
 _servers: weakref.WeakSet[EmbeddedServer] = weakref.WeakSet()
