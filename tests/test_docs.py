@@ -122,17 +122,38 @@ def environment(request: pytest.FixtureRequest) -> dict[str, str]:
     return plain | {"HOME": str(home), "XDG_DATA_HOME": str(home)}
 
 
-@pytest.mark.parametrize("page", of("python"), ids=map(named, of("python")))
-def test_the_programs_of_a_page_run(
-    page: Path, folder: Path, environment: dict[str, str], mongodb_uri: Callable[[], str]
-) -> None:
-    """The Python blocks of a page, one after the other, are one program that runs and prints what its comments say."""
-    # Everything else becomes an empty line, so that a traceback names the lines of the page.
+def program_of(page: Path) -> list[str]:
+    """Return the lines of a page's Python; all else is an empty line, so that a traceback names the page's lines."""
     program = [""] * len(page.read_text("utf-8").splitlines())
     for block in blocks(page):
         if block.language == "python" and block.run:
             for offset, line in enumerate(block.text.splitlines()):
                 program[block.line + offset] = line
+    return program
+
+
+def test_what_newcomers_copy_has_types(tmp_path: Path) -> None:
+    """The programs of the first pages, an embedder typed by hand among them, are right to a strict type checker."""
+    for name in ("README.md", "docs/quickstart.md", "docs/how-to/embed.md"):
+        program = "\n".join(program_of(ROOT / name))
+        (tmp_path / f"{Path(name).stem}.py").write_text(f"{program}\n# pyright: strict\n", "utf-8")
+    checked = subprocess.run(
+        [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, *tmp_path.iterdir()],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=240,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("page", of("python"), ids=map(named, of("python")))
+def test_the_programs_of_a_page_run(
+    page: Path, folder: Path, environment: dict[str, str], mongodb_uri: Callable[[], str]
+) -> None:
+    """The Python blocks of a page, one after the other, are one program that runs and prints what its comments say."""
+    program = program_of(page)
     # Not the name of a module that the program may want.
     script = folder / f"page_{page.stem}.py"
     script.write_text("\n".join(program), "utf-8")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -327,6 +328,80 @@ def test_an_embedder_is_given_a_list(texts: Sequence[str]) -> None:
     assert embed_blocking(OfLists(), texts, "query").tolist() == [[1, 2, 3]]
     for each in (OfLists(), OfListsAwaited()):
         assert asyncio.run(embed_awaiting(each, texts, "query")).tolist() == [[1, 2, 3]]
+
+
+TYPED = """# pyright: strict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memorizz import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
+from memorizz.embeddings import Kind, OpenAIEmbedder, SentenceTransformerEmbedder
+
+
+class Lists:
+    name = "lists"
+    dimensions = 3
+
+    def embed(self, texts: list[str], *, kind: Kind = "document") -> list[list[float]]:
+        return []
+
+
+@dataclass(frozen=True)
+class Arrays:
+    name: str
+    dimensions: int
+
+    def embed(self, texts: Sequence[str], kind: str = "document") -> NDArray[np.float32]:
+        return np.zeros((len(texts), self.dimensions), np.float32)
+
+
+class Properties:
+    @property
+    def name(self) -> str:
+        return "properties"
+
+    @property
+    def dimensions(self) -> int:
+        return 3
+
+    def embed(
+        self, texts: Iterable[str], *, kind: Literal["query", "document"] = "document"
+    ) -> list[NDArray[np.float64]]:
+        return []
+
+
+class Awaited:
+    name = "awaited"
+    dimensions = 3
+
+    async def embed(self, texts: list[str], *, kind: Kind = "document") -> list[tuple[float, ...]]:
+        return []
+
+
+async def use(config: PostgreSQLConfig) -> None:
+    for embedder in (Lists(), Arrays("a", 3), Properties(), OpenAIEmbedder(), SentenceTransformerEmbedder("model")):
+        PostgreSQLProvider(config, embedder=embedder)
+        AsyncPostgreSQLProvider(config, embedder=[embedder, Awaited()])
+"""
+
+
+def test_an_embedder_may_be_typed_in_many_ways(tmp_path: Path) -> None:
+    """A strict type checker takes list[str] for the texts, attributes or properties, lists or arrays of any kind."""
+    file = tmp_path / "typed.py"
+    file.write_text(TYPED, "utf-8")
+    checked = subprocess.run(
+        [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, file],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=240,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_importing_loads_nothing_heavy() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from memorizz.errors import ConfigurationError, EmbeddingFailed, quoted
 
 Kind = Literal["query", "document"]
-Vectors = NDArray[np.floating[Any]] | Sequence[Sequence[float]]
+Vectors = NDArray[np.floating[Any]] | Sequence[NDArray[np.floating[Any]]] | Sequence[Sequence[float]]
 
 
 # What an embedder's failure may be. The last two are no Exceptions: they mean something to whoever runs a generator or
