@@ -125,7 +125,7 @@ def crowd(open_face: Callable[..., Any], config: PostgreSQLConfig) -> Iterator[C
         yield crowd
 
 
-def test_there_and_back_among_others(crowd: Crowd, config: PostgreSQLConfig) -> None:
+def test_there_and_back_among_others(crowd: Crowd, config: PostgreSQLConfig, wait_for: Callable[..., Any]) -> None:
     """Nobody notices: no write is lost, no call fails, and no search compares vectors of two models."""
     with crowd.at_work(), Maintenance(config) as maintenance:
         forth, back = Reembedding(maintenance, NEW), Reembedding(maintenance, OLD)
@@ -134,8 +134,7 @@ def test_there_and_back_among_others(crowd: Crowd, config: PostgreSQLConfig) -> 
         list(maintenance.make(forth.plan_indexes()))
         held = [forth.switch(), back.back(), forth.switch()]
         searches = crowd.searches
-        while crowd.searches < searches + 3:
-            time.sleep(0.01)
+        wait_for(lambda: crowd.searches >= searches + 3 or crowd.errors, "searches of the new model")
     crowd.check(NEW)
     assert crowd.models == {"old", "new"}
     assert max(held) < 5

@@ -17,12 +17,12 @@ from uuid import UUID
 from memorizz.embeddings.base import AsyncEmbedder, Embedder
 from memorizz.errors import ConfigurationError, SchemaError
 from memorizz.memory_provider._documents import EMBEDDING
-from memorizz.memory_provider.base import Ranking
+from memorizz.memory_provider.options import Ranking, SearchOptions
 from memorizz.memory_provider.postgresql._stores import Schema
 
 E = TypeVar("E", bound=Embedder | AsyncEmbedder)
 
-_PLAIN = (str, int, float, datetime, UUID, Enum, Ranking)
+_PLAIN = (str, int, float, datetime, UUID, Enum, Ranking, SearchOptions)
 
 
 def by_name(embedder: E | Sequence[E] | None) -> dict[str, E]:
