@@ -10,6 +10,7 @@ from bson import ObjectId
 
 from memorizz.errors import InvalidDocument
 from memorizz.memory_provider.memory_type import MemoryType
+from naming import stable
 
 AGENTS = MemoryType.MEMAGENT
 MEMORIES = [member for member in MemoryType if member is not AGENTS]
@@ -111,7 +112,7 @@ def test_an_agent_without_agent_id_gets_a_new_one(face: Any, agent_id: Any) -> N
     assert face.store_memagent({"agent_id": agent_id}) != face.store_memagent({"agent_id": agent_id})
 
 
-@pytest.mark.parametrize("agent", [None, 5, "Ada", ["Ada"], object(), a_tool, Agent], ids=repr)
+@pytest.mark.parametrize("agent", [None, 5, "Ada", ["Ada"], object(), a_tool, Agent], ids=stable)
 def test_what_is_no_agent_is_refused(face: Any, agent: Any) -> None:
     """Anything that is no dict and does not describe itself is an InvalidDocument."""
     for call in (face.store_memagent, face.update_memagent):

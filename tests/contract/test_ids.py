@@ -9,6 +9,7 @@ import pytest
 from bson import ObjectId
 
 from memorizz.memory_provider.memory_type import MemoryType
+from naming import stable
 
 LONG = MemoryType.LONG_TERM_MEMORY
 UNKNOWN = ["65a0000000000000000000ff", "00000000-0000-7000-8000-000000000001", "nobody"]
@@ -60,7 +61,7 @@ def test_upper_and_lower_case_are_two_ids(face: Any) -> None:
     assert face.retrieve_by_id(upper.lower(), LONG)["n"] == 2
 
 
-@pytest.mark.parametrize("id", UNKNOWN + MALFORMED, ids=repr)
+@pytest.mark.parametrize("id", UNKNOWN + MALFORMED, ids=stable)
 def test_an_unknown_or_malformed_id_finds_nothing(face: Any, id: Any) -> None:
     """No id that is asked for is ever an exception."""
     face.store({"name": "Ada"}, LONG)

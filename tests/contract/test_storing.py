@@ -15,6 +15,7 @@ from bson import ObjectId
 
 from memorizz.errors import ConfigurationError, DimensionMismatch, InvalidDocument
 from memorizz.memory_provider.memory_type import MemoryType
+from naming import stable
 
 LONG = MemoryType.LONG_TERM_MEMORY
 TURNS = MemoryType.CONVERSATION_MEMORY
@@ -340,7 +341,7 @@ def test_a_time_is_an_aware_datetime_outside(face: Any, key: str, moment: Any) -
         ({"_id": "a\0"}, "_id", "id"),
         ({"id": "a", "_id": "b"}, "_id", "two ids"),
     ],
-    ids=lambda value: repr(value) if isinstance(value, dict) else "",
+    ids=lambda value: stable(value) if isinstance(value, dict) else "",
 )
 def test_what_cannot_be_stored_is_refused_by_its_path(
     face: Any, document: dict[str, Any], path: str, reason: str

@@ -13,8 +13,10 @@ from models import Model, vector_by
 
 from memorizz.errors import ConfigurationError, MemorizzError, SchemaError
 from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.options import SearchOptions
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, _following
 from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding
+from naming import stable
 
 LONG, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
 
@@ -294,14 +296,14 @@ def test_a_schema_that_is_damaged_is_called_so(both: Any, migrated_dsn: str) -> 
 @pytest.mark.parametrize(
     ("argument", "expected"),
     [
-        (None, False), ("text", False), (5, False), (0.5, False), (LONG, False),
+        (None, False), ("text", False), (5, False), (0.5, False), (LONG, False), (SearchOptions(exact=True), False),
         ({"content": "tea"}, False), ({"embedding": None}, False), ({"embedding": {"$exists": True}}, False),
         ([{"content": "tea"}, {"content": "milk"}], False), (["m1", "m2"], False), ([], False),
         ({"embedding": [0.5, 1]}, True), ([{"content": "tea"}, {"embedding": [1, 2]}], True), ([0.1, 0.2], True),
         (np.ones(3), True), ({"embedding": np.ones(3)}, True), (iter([]), True), (({} for _ in ()), True),
         (object(), True),
     ],
-    ids=str,
+    ids=stable,
 )  # fmt: skip
 def test_what_can_be_called_again(argument: Any, expected: bool) -> None:
     """Texts, filters and documents without vectors; not vectors, what is used up, or what nobody knows."""
