@@ -2,8 +2,10 @@
 
 __main__.py    the command line: python -m benchmarks
 pages.py       the workloads by their names; RESULTS.md and README's table, out of results.json
+hops.py        how many calls, functions and modules of ours an operation goes through
 operations.py  each operation against hand-written psycopg
 cells.py       search under every share of matching rows, against the best SQL of the same recall
+drift.py       recall inside a memory unlike everything that was measured before it came
 hybrid.py      search by meaning and words, against its bare statement
 memory.py      how much memory a stream takes, each in a process of its own
 moving.py      a copy of a whole schema, against COPY by hand

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks import cells, hybrid, memory, moving, operations, peers, report, retrieval
+from benchmarks import cells, drift, hops, hybrid, memory, moving, operations, peers, report, retrieval
 from benchmarks.lab import Lab
 from benchmarks.report import Part, Record, Table
 
@@ -26,8 +26,10 @@ class Workload(Protocol):
 
 
 WORKLOADS: dict[str, Any] = {
+    "hops": hops,
     "operations": operations,
     "cells": cells,
+    "drift": drift,
     "hybrid": hybrid,
     "memory": memory,
     "moving": moving,
