@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -243,6 +245,29 @@ def test_the_embedded_server(memorizz: Callable[..., Any], data: Path) -> None:
     stopped = memorizz("server", "stop", "--embedded", data)
     assert stopped.code == 0
     assert "not running" in stopped.stdout
+
+
+def test_the_servers_of_a_user_are_listed(
+    memorizz: Callable[..., Any], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every data folder that a server was started in is listed while it is there, and whether it runs, and for whom."""
+    for variable in ("HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(variable, str(data.parent))
+    assert "no embedded server yet" in memorizz("server", "list").stdout
+    started = memorizz("server", "start", "--json", "--embedded", data).json
+    page = memorizz("server", "list", columns=200).stdout
+    assert [line.split() for line in page.splitlines()[2:]] == [
+        [str(data), "running,", "pid", str(started["pid"]), "-"]
+    ]
+    server = EmbeddedServer(data)
+    server.acquire()
+    [listed] = memorizz("server", "list", "--json").json
+    assert (listed["path"], listed["running"], listed["users"]) == (str(data), True, [os.getpid()])
+    server.release()
+    memorizz("server", "stop", "--embedded", data)
+    assert "not running" in memorizz("server", "list", columns=60).stdout
+    shutil.rmtree(data)
+    assert memorizz("server", "list", "--json").json == []
 
 
 def test_a_demo_leaves_no_server_running(memorizz: Callable[..., Any], data: Path) -> None:

@@ -12,8 +12,9 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def work() -> Iterator[Callable[..., Worker]]:
     """Start workers, and end them after the test."""
     workers: list[Worker] = []
 
-    def start(*arguments: object, **environment: str) -> Worker:
+    def start(*arguments: object, **environment: Any) -> Worker:
         workers.append(Worker(*arguments, **environment))
         return workers[-1]
 
@@ -83,13 +84,13 @@ def work() -> Iterator[Callable[..., Worker]]:
 class Worker:
     """A process of its own that uses a server."""
 
-    def __init__(self, *arguments: object, **environment: str) -> None:
+    def __init__(self, *arguments: object, remove: Sequence[str] = (), **environment: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, WORKER, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **environment},
+            env={name: value for name, value in os.environ.items() if name not in remove} | environment,
         )
 
     @property
@@ -910,3 +911,84 @@ def test_libpqs_variables_are_for_another_server(server: EmbeddedServer, monkeyp
     monkeypatch.setenv("PGSERVICE", "theirs")
     with pytest.raises(ConnectionFailed, match='definition of service "theirs" not found; unset PGSERVICE'):
         server.acquire()
+
+
+_BUILD = """
+import sys
+from memorizz import PostgreSQLConfig, PostgreSQLProvider
+config = PostgreSQLConfig.embedded(sys.argv[1], embedding_dimensions=8, options="-c min_parallel_table_scan_size=0")
+with PostgreSQLProvider(config) as provider:
+    with provider.loading("long_term_memory"):
+        provider.store_many([{"embedding": [1, *[n % 7] * 7]} for n in range(500)], "long_term_memory")
+    print(provider.count("long_term_memory"))
+"""
+
+
+@as_root
+def test_a_vector_index_is_built_in_a_container_with_little_shared_memory(server: EmbeddedServer) -> None:
+    """Docker gives /dev/shm 64 MB, a parallel build takes 256 MB: it is built all the same."""
+    mount = "mount -t tmpfs -o size=64m none /dev/shm"
+    if subprocess.run(["unshare", "-m", "sh", "-c", mount], check=False, capture_output=True).returncode:
+        pytest.skip("this root may not mount")
+    command = ["unshare", "-m", "sh", "-c", f'{mount} && exec "$@"', "sh", sys.executable, "-c", _BUILD, server.path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("500\n", 0), done.stderr[-1000:]
+
+
+@as_root
+@pytest.mark.parametrize("home", [None, "/"], ids=["no HOME", "HOME=/"])
+def test_a_user_without_a_home_or_an_entry(room: Path, work: Callable[..., Worker], home: str | None) -> None:
+    """A container's user whom nothing knows is told what PostgreSQL needs, with and without a folder."""
+    place = room / "open"
+    place.mkdir()
+    place.chmod(0o777)
+    environment = {} if home is None else {"HOME": home}
+    remove = ["HOME", "XDG_DATA_HOME"]
+    answers = [work("--uid", 54321, *path, remove=remove, **environment).answer for path in ([], [place / "data"])]
+    assert [answer["error"] for answer in answers] == ["ConfigurationError"] * 2
+    assert "54321 has no entry" in answers[1]["message"]
+    assert ("set HOME or XDG_DATA_HOME" if home is None else "54321 has no entry") in answers[0]["message"]
+
+
+def test_an_initdb_that_is_killed_says_so(room: Path) -> None:
+    """As the kernel does where memory is short: the error says that, nothing is left of it, and the next try works."""
+    server = EmbeddedServer(room / "data", settings=FAST)
+    errors: list[Exception] = []
+
+    def acquire() -> None:
+        try:
+            server.acquire()
+        except Exception as error:
+            errors.append(error)
+
+    starting = threading.Thread(target=acquire)
+    starting.start()
+    killed = 0
+    while not killed and starting.is_alive():
+        for process in psutil.process_iter(["cmdline", "name"]):
+            if process.info["name"] == "initdb" and str(room) in " ".join(process.info["cmdline"] or []):
+                process.kill()
+                killed = process.pid
+    starting.join()
+    assert killed
+    assert [type(error) for error in errors] == [ConnectionFailed]
+    assert "initdb was killed" in str(errors[0])
+    assert not list((room / "data" / ".memorizz").glob("new-*"))
+    assert execute(server.acquire(), "SELECT 1") == [(1,)]
+    server.release()
+
+
+def test_reaching_a_server_in_use_asks_nothing_of_the_system(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once acquired it is found without a process or a session, as each new connection of a pool does."""
+    conninfo = server.acquire()
+    with monkeypatch.context() as only:
+        only.setattr(subprocess, "Popen", None)
+        only.setattr(psycopg, "connect", None)
+        assert server.reach() == conninfo
+    execute(conninfo, "CREATE TABLE kept AS SELECT 42 AS answer")
+    kill_server(server)
+    assert execute(server.reach(), "SELECT answer FROM kept") == [(42,)]
+    server.release()
+    assert not postmasters(server.path)

@@ -39,6 +39,28 @@ def status(embedded: Embedded = None, as_json: AsJSON = False) -> None:
     _print(EmbeddedServer(embedded), as_json)
 
 
+@commands.command(name="list")
+def list_(as_json: AsJSON = False) -> None:
+    """List the embedded servers that you have: their data folders, whether they run, and who uses them."""
+    from memorizz.cli import _show
+    from memorizz.memory_provider.postgresql.embedded import known_servers
+
+    found = known_servers()
+    if as_json:
+        _show.print_json(found)
+    elif not found:
+        _show.say(
+            "You have no embedded server yet: a provider that names no server makes one, and so does `memorizz demo`."
+        )
+    else:
+        rows = [(str(each.path), _state(each), ", ".join(map(str, each.users)) or "-") for each in found]
+        _show.show(_show.table({"data": {"overflow": "fold"}, "server": {}, "used by": {}}, rows))
+
+
+def _state(found: Any) -> str:
+    return f"running, pid {found.pid}" if found.running else "not running"
+
+
 def _print(server: Any, as_json: bool) -> None:
     from memorizz.cli import _show
 
@@ -46,7 +68,7 @@ def _print(server: Any, as_json: bool) -> None:
     if as_json:
         _show.print_json(found)
         return
-    pairs = [("data", str(found.path)), ("server", f"running, pid {found.pid}" if found.running else "not running")]
+    pairs = [("data", str(found.path)), ("server", _state(found))]
     if found.running:
         pairs.append(("used by", ", ".join(map(str, found.users)) or "no program"))
     _show.show(_show.pairs(pairs))

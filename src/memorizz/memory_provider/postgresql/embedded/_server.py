@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 from memorizz.errors import ConfigurationError, ConnectionFailed, StorageFull
 from memorizz.memory_provider.postgresql._conninfo import without_environment
-from memorizz.memory_provider.postgresql.embedded import _folder, _watch
+from memorizz.memory_provider.postgresql.embedded import _folder, _known, _watch
 from memorizz.memory_provider.postgresql.embedded._programs import (
     INSTALL,
     VERSIONS,
@@ -59,6 +59,14 @@ def default_path() -> Path:
             f"or name a folder, PostgreSQLConfig.embedded(path) ({error})"
         ) from error
     return _ROOTS_PATH if is_root and not _open_to_others(path.parent) else path
+
+
+def known_servers() -> list[ServerStatus]:
+    """Look at the server in each data folder that this user has: the default one, and those that were started."""
+    with _extra():
+        default, others = default_path(), _known.noted()
+    paths = ([default] if (default / "PG_VERSION").exists() else []) + [path for path in others if path != default]
+    return [EmbeddedServer(path).status() for path in paths]
 
 
 def _open_to_others(folder: Path) -> bool:
@@ -128,6 +136,15 @@ class EmbeddedServer:
                 raise
             self._count += 1
             return conninfo
+
+    def reach(self) -> str:
+        """Return the conninfo of the server in use; one that has died since acquire() is started again."""
+        server = _watch.serving(self._folder) if self._count else None
+        if server is not None and server.ready:
+            return self._conninfo(server)
+        conninfo = self.acquire()
+        self.release()
+        return conninfo
 
     def release(self) -> None:
         """End one use; the last one of all processes stops the server. Without a use it does nothing."""
@@ -215,6 +232,7 @@ class EmbeddedServer:
             starting.unlink(missing_ok=True)
             raise
         starting.unlink()
+        _known.note(self.path)
         return server
 
     def _sync(self) -> list[str]:
