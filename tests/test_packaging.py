@@ -58,7 +58,7 @@ def test_the_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
 def test_the_library_alone_needs_no_extra() -> None:
     """Without extras there is neither a command line nor a server to install."""
     base = {requirement.partition(">")[0].partition("[")[0] for requirement in PROJECT["dependencies"]}
-    assert base == {"numpy", "pgvector", "psycopg", "psycopg-pool", "uuid-utils"}
+    assert base == {"numpy", "psycopg", "psycopg-pool", "uuid-utils"}
 
 
 def test_every_requirement_has_a_bound() -> None:

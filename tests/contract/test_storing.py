@@ -27,6 +27,13 @@ class Mood(Enum):
     CALM = "calm"
 
 
+class Vector:
+    """Becomes an array, as pgvector's Vector does."""
+
+    def to_numpy(self) -> Any:
+        return np.array([0.5, 0.25, 0, -1], dtype=np.float32)
+
+
 def own(document: dict[str, Any]) -> dict[str, Any]:
     """The part of a document that is the user's."""
     return {key: value for key, value in document.items() if key not in ("id", "_id", "created_at", "updated_at")}
@@ -282,11 +289,12 @@ def test_a_value_comes_back_as_json_has_it(face: Any, value: Any, kept: Any) -> 
         np.array([0.5, 0.25, 0, -1], dtype=np.float32),
         np.array([0.5, 0.25, 0, -1], dtype=np.float16),
         np.array([[0.5, 9], [0.25, 9], [0, 9], [-1, 9]])[:, 0],
+        Vector(),
     ],
-    ids=["tuple", "float64", "float32", "float16", "strided"],
+    ids=["tuple", "float64", "float32", "float16", "strided", "to_numpy"],
 )
 def test_an_embedding_may_be_any_sequence_of_numbers(face: Any, vector: Any) -> None:
-    """Tuples and numpy arrays of any float type are as good as lists; a list of float comes back."""
+    """Tuples, numpy arrays of any float type and what becomes one are as good as lists; a list of float comes back."""
     id = face.store({"embedding": vector}, LONG)
     stored = face.retrieve_by_id(id, LONG, include_embedding=True)["embedding"]
     assert stored == [0.5, 0.25, 0.0, -1.0]

@@ -243,7 +243,8 @@ def _plain(value: Any, path: str) -> Any:
 def vector(value: Any, *, dimensions: int, store: str, path: str = "embedding") -> Any:
     """Return a vector as an array in single precision, after checking that it can be stored and compared.
 
-    `value` is a list, a tuple, a one-dimensional numpy array of any number type, or a pgvector Vector.
+    `value` is a list, a tuple, a one-dimensional numpy array of any number type, or has `to_numpy()`, as the Vector of
+    the Python package pgvector.
     """
     array = _array(value)
     if array is None or array.ndim != 1 or array.dtype.kind not in "iuf":
