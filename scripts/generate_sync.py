@@ -20,7 +20,12 @@ SRC = Path(__file__).parent.parent / "src" / "memorizz"
 
 # What is written by hand, and what is made of it.
 TWINS = {
+    "memory_provider/_drive/_async.py": "memory_provider/_drive/_sync.py",
     "memory_provider/base/_async.py": "memory_provider/base/_sync.py",
+    "memory_provider/mongodb/driver/_async.py": "memory_provider/mongodb/driver/_sync.py",
+    "memory_provider/mongodb/provider_async.py": "memory_provider/mongodb/provider.py",
+    "memory_provider/postgresql/driver/_async.py": "memory_provider/postgresql/driver/_sync.py",
+    "memory_provider/postgresql/provider_async.py": "memory_provider/postgresql/provider.py",
 }
 
 # Names that differ by more than Async in front.
@@ -31,10 +36,11 @@ NAMES = {
     "__aexit__": "__exit__",
     "__aiter__": "__iter__",
     "__anext__": "__next__",
-    "_async": "_sync",
     "aiter": "iter",
     "anext": "next",
+    "asynchronous": "synchronous",
     "asynccontextmanager": "contextmanager",
+    "embed_awaiting": "embed_blocking",
 }
 # What stands in comments, docstrings and messages.
 WORDS = {
@@ -72,9 +78,9 @@ def main() -> None:
 
 def twin(source: Path) -> str:
     """Return the sync twin of an async module."""
-    text = HEAD.format(source=source.relative_to(SRC).as_posix()) + without_async(source.read_text("utf-8"))
-    # The imports that are no longer needed, their order, and a loop that only yields.
-    fixes = ["--fix", "--unsafe-fixes", "--fixable=F401,I,UP028"]
+    text = HEAD.format(source=source.name) + without_async(source.read_text("utf-8"))
+    # Imports that are no longer needed, their order, loops that only yield, one `with` inside another.
+    fixes = ["--fix", "--unsafe-fixes", "--fixable=F401,I,SIM117,UP028"]
     for command in (["check", "--quiet", "--exit-zero", *fixes], ["format", "--quiet"]):
         ruff = [sys.executable, "-m", "ruff", *command, f"--stdin-filename={source}", "-"]
         done = subprocess.run(ruff, input=text, capture_output=True, encoding="utf-8")  # noqa: S603
@@ -136,7 +142,9 @@ def of_asyncio(tokens: Sequence[TokenInfo], spans: Sequence[tuple[int, int]], n:
 
 
 def renamed(name: str) -> str:
-    return NAMES.get(name) or name.removeprefix("Async") or name
+    return NAMES.get(name) or re.sub(
+        r"^Async(?=[A-Z])|(?<=_)async$", lambda found: "sync" * (found[0] == "async"), name
+    )
 
 
 def reworded(text: str) -> str:

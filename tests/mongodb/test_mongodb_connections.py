@@ -32,11 +32,11 @@ from memorizz.errors import (
     StorageFull,
 )
 from memorizz.memory_provider import base
-from memorizz.memory_provider._drive import drive
+from memorizz.memory_provider._drive._sync import drive
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import AsyncMongoDBProvider, MongoDBConfig, MongoDBProvider
-from memorizz.memory_provider.mongodb._driver import Connection
 from memorizz.memory_provider.mongodb._opening import identity, indexes, opened
+from memorizz.memory_provider.mongodb.driver._sync import Connection
 from mongod import mongod
 
 Mongo = Database[dict[str, Any]]

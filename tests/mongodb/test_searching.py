@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memorizz.errors import ConfigurationError
-from memorizz.memory_provider._drive import drive
+from memorizz.memory_provider._drive._sync import drive
 from memorizz.memory_provider._questions import asked
 from memorizz.memory_provider.base import Ranking, SearchOptions
 from memorizz.memory_provider.memory_type import MemoryType

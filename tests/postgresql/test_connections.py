@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
+from psycopg.types.string import TextLoader
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from faces import Blocking, Loop
@@ -219,15 +223,27 @@ def open_on_pool(request: pytest.FixtureRequest, migrated_dsn: str, loop: Loop) 
     """Open a provider of either face on a pool that is the caller's; returns both."""
     pools: list[Any] = []
 
-    def open_it(operation_timeout: float = 60, **options: Any) -> tuple[Any, Any]:
+    def open_it(
+        operation_timeout: float = 60, schema: str | None = None, configure: Any = None, **options: Any
+    ) -> tuple[Any, Any]:
         options = {"min_size": 1, "max_size": 2} | options
-        config = PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4, operation_timeout=operation_timeout)
+        config = PostgreSQLConfig(
+            dsn=migrated_dsn, embedding_dimensions=4, operation_timeout=operation_timeout, schema=schema
+        )
+        kwargs = options.pop("kwargs", {})
+        # What is one class for each API comes as a pair.
+        n = int(request.param == "async")
+        options["kwargs"] = {name: each[n] if isinstance(each, tuple) else each for name, each in kwargs.items()}
         if request.param == "blocking":
-            pools.append(pool := ConnectionPool(migrated_dsn, open=True, **options))
+            pools.append(pool := ConnectionPool(migrated_dsn, open=True, configure=configure, **options))
             return PostgreSQLProvider(config, pool=pool), pool
 
+        async def configure_it(connection: Any) -> None:
+            if configure is not None and (awaitable := configure(connection)) is not None:
+                await awaitable
+
         async def start() -> Any:
-            pool: Any = AsyncConnectionPool(migrated_dsn, open=False, **options)
+            pool: Any = AsyncConnectionPool(migrated_dsn, open=False, configure=configure_it, **options)
             await pool.open()
             return pool, AsyncPostgreSQLProvider(config, pool=pool)
 
@@ -256,6 +272,54 @@ def test_a_pool_of_the_callers_is_used_and_not_closed(open_on_pool: Callable[...
     assert pool.closed is False
     with pool.connection() as connection:
         assert connection.autocommit is kwargs.get("autocommit", False)
+
+
+STRANGE = {"content": "tea", "n": 1.5, "big": 10**20, "times": {"at": None}, "embedding": EAST, "memory_id": "m"}
+
+
+def _with_own_loaders(connection: Any) -> None:
+    set_json_loads(lambda text: json.loads(text, parse_float=Decimal), connection)
+    connection.adapters.register_loader("timestamptz", TextLoader)
+    connection.adapters.register_loader("uuid", TextLoader)
+
+
+def _with_repeatable_read(connection: Any) -> Any:
+    return connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+
+
+@pytest.mark.parametrize("autocommit", [True, False], ids=["autocommit", "transactions"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cursor_factory": (psycopg.ClientCursor, psycopg.AsyncClientCursor)},
+        {"cursor_factory": (psycopg.RawCursor, psycopg.AsyncRawCursor)},
+        {"row_factory": dict_row},
+        {"prepare_threshold": 0},
+        {"options": "-c default_transaction_isolation=repeatable\\ read -c standard_conforming_strings=off"},
+        {"configure": _with_own_loaders},
+        {"configure": _with_repeatable_read},
+    ],
+    ids=["client cursors", "raw cursors", "dict rows", "prepared at once", "session", "own loaders", "repeatable read"],
+)
+def test_a_pool_of_any_kind_gives_the_same(
+    open_on_pool: Callable[..., Any], options: dict[str, Any], autocommit: bool
+) -> None:
+    """Its cursors, rows, loaders and transactions change no result, also while the schema is made."""
+    face, _ = open_on_pool(
+        configure=options.get("configure"),
+        kwargs={"autocommit": autocommit, **{name: each for name, each in options.items() if name != "configure"}},
+        schema="own",
+    )
+    use(face)
+    id = face.store(STRANGE, LONG)
+    query = {"embedding": EAST, "memory_id": "m"}
+    with PostgreSQLProvider(face.config) as plain:
+        assert face.retrieve_by_id(id, LONG) == plain.retrieve_by_id(id, LONG)
+        assert face.retrieve_by_query(query, LONG, explain=True) == plain.retrieve_by_query(query, LONG, explain=True)
+        found = face.retrieve_by_query(query, LONG, explain="plan").explanation["plan"]
+        assert isinstance(found[0]["Plan"]["Total Cost"], float)
+        assert type(face.retrieve_by_id(id, LONG)["n"]) is float
+        assert plain.count(LONG) == 1
 
 
 def test_what_a_plain_connection_stored_is_committed(open_on_pool: Callable[..., Any], migrated_dsn: str) -> None:
@@ -320,7 +384,7 @@ def test_an_interruption_loses_no_connection(
 
     with PostgreSQLProvider(config.replace(min_size=1, max_size=1, pool_timeout=1)) as provider:
         with monkeypatch.context() as patched:
-            patched.setattr("memorizz.memory_provider.postgresql._driver.is_alive", interrupt)
+            patched.setattr("memorizz.memory_provider.postgresql.driver._sync.is_alive", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 provider.count(LONG)
         assert provider.count(LONG) == 0

@@ -103,7 +103,7 @@ def _decoder() -> Callable[[bytes], dict[str, Any]]:
     try:
         import bson
 
-        from memorizz.memory_provider.mongodb._driver_shared import CODEC
+        from memorizz.memory_provider.mongodb.driver._shared import CODEC
     except ImportError as error:
         raise ConfigurationError(f"{error}: a dump needs pip install 'memorizz-postgresql[mongodb]'") from None
 

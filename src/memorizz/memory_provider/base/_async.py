@@ -205,7 +205,8 @@ class AsyncMemoryOperations(ABC):
         `cascade` also deletes, in every other store, the documents that carry one of the agent's memory_ids, except
         those of a memory that another agent still lists. All or nothing.
         """
-        return await self.run(self.operations.delete_memagent, id, cascade)
+        run = self.run_in_transaction if cascade else self.run
+        return await run(self.operations.delete_memagent, id, cascade)
 
     async def retrieve_memory_components_by_query(
         self,

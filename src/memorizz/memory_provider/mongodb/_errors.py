@@ -118,12 +118,12 @@ def _write_errors(error: errors.BulkWriteError) -> list[dict[str, Any]]:
 
 
 def is_race(error: Exception) -> bool:
-    """Say whether an upsert lost against another one: sent again, it finds the record of that."""
+    """Return True if an upsert lost against another one: sent again, it finds the record of that."""
     return code_of(error) == _DUPLICATE_KEY
 
 
-def was_rolled_back(error: MemorizzError) -> bool:
-    """Say whether a transaction that failed so lost against another one, and may be tried again as a whole."""
+def was_rolled_back(error: Exception) -> bool:
+    """Return True if a transaction that failed so lost against another one, and may be tried again as a whole."""
     cause = error.__cause__
     if not isinstance(cause, errors.PyMongoError):
         return False

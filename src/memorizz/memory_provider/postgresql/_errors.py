@@ -92,8 +92,8 @@ def translating(where: str) -> Generator[None]:
         raise translated(error, where) from error
 
 
-def may_repeat(error: psycopg.Error, repeatable: bool) -> bool:
-    """Say whether a statement that failed so may be sent again: nothing of it is left, or once more changes nothing."""
+def may_repeat(error: Exception, repeatable: bool) -> bool:
+    """Return True if a statement that failed so may be sent again: nothing of it is left, or twice is as once."""
     if isinstance(error, _ROLLED_BACK):
         return True
     lost = isinstance(error, _LOST) or (type(error) is psycopg.OperationalError and error.sqlstate is None)
@@ -101,27 +101,27 @@ def may_repeat(error: psycopg.Error, repeatable: bool) -> bool:
 
 
 def lacks_column(error: MemorizzError) -> bool:
-    """Say whether a column that a statement names is not there: the embedding model may have been changed."""
+    """Return True if a column that a statement names is not there: the embedding model may have been changed."""
     return isinstance(error.__cause__, errors.UndefinedColumn)
 
 
-def was_rolled_back(error: MemorizzError) -> bool:
-    """Say whether a transaction that failed so lost against another one, and may be tried again as a whole."""
+def was_rolled_back(error: Exception) -> bool:
+    """Return True if a transaction that failed so lost against another one, and may be tried again as a whole."""
     return isinstance(error.__cause__, _ROLLED_BACK)
 
 
 def lacks_right(error: MemorizzError) -> bool:
-    """Say whether the user may not do what failed so."""
+    """Return True if the user may not do what failed so."""
     return isinstance(error.__cause__, errors.InsufficientPrivilege)
 
 
 def is_overdue(error: psycopg.Error) -> bool:
-    """Say whether the driver gave up waiting for the server; its class for that is not public."""
+    """Return True if the driver gave up waiting for the server; its class for that is not public."""
     return type(error).__name__ == "_WaitTimeout"
 
 
 def is_starting_up(error: psycopg.Error) -> bool:
-    """Say whether a server that refused a connection is about to accept one."""
+    """Return True if a server that refused a connection is about to accept one."""
     return "starting up" in str(error) or "not yet accepting connections" in str(error)
 
 

@@ -1,44 +1,25 @@
-"""The same with await."""
+"""The async API: the methods of a provider and of its transactions, on a pool."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import time
-import weakref
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from psycopg.pq import TransactionStatus
-from psycopg_pool import AsyncConnectionPool
 
-from memorizz.embeddings.base import AsyncEmbedder, Embedder, embed_awaiting
-from memorizz.errors import ConfigurationError, DatabaseError, MemorizzError, ProviderClosed, SchemaError
+from memorizz.embeddings.base import embed_awaiting
+from memorizz.errors import ConfigurationError, DatabaseError, ProviderClosed, SchemaError
+from memorizz.memory_provider._drive import can_be_read_again, check_process
+from memorizz.memory_provider._drive._async import drive, repeated
 from memorizz.memory_provider.base import AsyncMemoryOperations, AsyncMemoryProvider, StoreName
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql import _recall
-from memorizz.memory_provider.postgresql._driver_async import (
-    AnyConnection,
-    connect,
-    drive,
-    lend,
-    lend_given,
-    make_pool,
-    open_schema,
-    perform,
-)
-from memorizz.memory_provider.postgresql._driver_shared import (
-    FIRST_PAUSE,
-    RETRY_SECONDS,
-    check_process,
-    default_config,
-    detach,
-    logger,
-)
-from memorizz.memory_provider.postgresql._embedding import embed_many, embed_missing
+from memorizz.memory_provider.postgresql._embedding import Spool, embed_many, embed_missing
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
     lacks_column,
@@ -47,18 +28,18 @@ from memorizz.memory_provider.postgresql._errors import (
     translating,
     was_rolled_back,
 )
-from memorizz.memory_provider.postgresql._following import (
-    by_name,
-    call_again,
-    is_bound,
-    left_behind,
-    lengths,
-    unknown_vectors,
-)
+from memorizz.memory_provider.postgresql._following import call_again, is_bound, left_behind, lengths, unknown_vectors
+from memorizz.memory_provider.postgresql._lifetime_async import AnyEmbedder, AsyncLifetime
 from memorizz.memory_provider.postgresql._steps import Batch, Embed, Operation, Step
 from memorizz.memory_provider.postgresql._stores import Schema
-from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+from memorizz.memory_provider.postgresql.driver._async import (
+    AnyConnection,
+    AsyncPool,
+    checkout,
+    checkout_given,
+    perform,
+)
+from memorizz.memory_provider.postgresql.driver._shared import logger, orphan_socket
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,7 +49,7 @@ class _Methods(AsyncMemoryOperations):
     """What the methods of the provider and of its transaction have in common: they embed, and follow the model."""
 
     operations = operations
-    _embedders: Mapping[str, Embedder | AsyncEmbedder]
+    _embedders: Mapping[str, AnyEmbedder]
 
     async def _embed(self, step: Embed) -> Any:
         """Ask the embedder of a model; only operations that know of one do."""
@@ -94,7 +75,7 @@ class AsyncTransaction(_Methods):
         schema: Schema,
         connection: AnyConnection,
         where: str,
-        embedders: Mapping[str, Embedder | AsyncEmbedder],
+        embedders: Mapping[str, AnyEmbedder],
     ) -> None:
         self._schema = schema
         self._embedders = embedders
@@ -126,10 +107,10 @@ class AsyncTransaction(_Methods):
             async with self._one_step:
                 with translating(self._where):
                     self._check_open()
-                    brought = await perform(self._connection, step)
+                    result = await perform(self._connection, step)
                     if isinstance(step, Batch) and step.undo is not None:
                         await perform(self._connection, step.undo())
-                    return brought
+                    return result
         except SchemaError as error:
             self.schema_error = error
             raise
@@ -142,48 +123,30 @@ class AsyncTransaction(_Methods):
     async def end(self) -> None:
         """Let no further step begin, and wait for one that another task has begun."""
         self._over = True
-        detach(self._connection, self._opener)
+        orphan_socket(self._connection, self._opener)
         async with self._one_step:
             pass
 
 
-class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
-    """Keep memories in PostgreSQL with pgvector, without blocking the event loop.
+class AsyncPostgreSQLProvider(AsyncLifetime, _Methods, AsyncMemoryProvider):
+    """Keep memories in PostgreSQL with pgvector.
 
-    Opens on first use, or on `async with`, in the event loop that runs then: connects, and creates or upgrades the
-    tables unless `auto_migrate=False`. Otherwise as PostgreSQLProvider, the errors too.
+    Connects, and creates or upgrades the tables unless `auto_migrate=False`. Without a config it takes
+    PostgreSQLConfig(). The sync provider opens at once and is safe to use from several threads; the async one opens on
+    first use, or on `async with`, in the event loop that runs then and that it belongs to from then on.
+
+    pool: is used in place of one of its own, and left open by close().
+    embedder: embeds documents that are stored with a `content` and no `embedding`, and questions that are a str; see
+        memorizz.embeddings. Its model is noted in the schema, which takes no other from then on. Of several, the one
+        is used whose model the schema's vectors are of, also after `memorizz re-embed` has changed that.
+
+    Raises ConnectionFailed where the server cannot be reached, SchemaError where the database lacks something,
+    ConfigurationError where the vectors of the schema have another length.
     """
 
     has_large_transactions = True
 
-    def __init__(
-        self,
-        config: PostgreSQLConfig | None = None,
-        *,
-        pool: AsyncConnectionPool[Any] | None = None,
-        embedder: Embedder | AsyncEmbedder | Sequence[Embedder | AsyncEmbedder] | None = None,
-    ) -> None:
-        self.config = config if config is not None else default_config(pool)
-        self._embedders = by_name(embedder)
-        self._reading = asyncio.Lock()
-        self._given_pool = pool
-        self._pool: AsyncConnectionPool[Any] | None = None
-        self._schema: Schema | None = None
-        self._server: EmbeddedServer | None = None
-        self._release: Callable[[], Any] | None = None
-        self._opening = asyncio.Lock()
-        self._opener = os.getpid()
-        self._closed = False
-
-    async def __aenter__(self) -> Self:
-        await self._opened()
-        return self
-
-    async def note_embedding_model(self, name: str) -> None:
-        self._schema = await self.run(migrate.note_model, name)
-
     # Before it is open, what its configuration says.
-
     @property
     def location(self) -> str:
         schema = self.config.schema if self._schema is None else self._schema.name
@@ -201,62 +164,8 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
     def embedding_model(self) -> str | None:
         return None if self._schema is None else self._schema.model_name
 
-    async def close(self) -> None:
-        async with self._opening:
-            self._closed = True
-            await self._let_go()
-
-    async def _opened(self) -> tuple[Schema, AsyncConnectionPool[Any]]:
-        """Return the schema and the pool, opened by the first who asks."""
-        if self._closed:
-            raise ProviderClosed("the provider is closed: open a new one")
-        if self._schema is None or self._pool is None:
-            async with self._opening:
-                if self._closed:
-                    raise ProviderClosed("the provider is closed: open a new one")
-                if self._schema is None or self._pool is None:
-                    try:
-                        await self._open()
-                    except BaseException:
-                        await self._let_go()
-                        raise
-        check_process(self._opener)
-        return cast(Schema, self._schema), cast("AsyncConnectionPool[Any]", self._pool)
-
-    async def _open(self) -> None:
-        self._opener = os.getpid()
-        if self._given_pool is not None:
-            with translating(self.config.where):
-                async with self._given_pool.connection() as connection:
-                    self._schema = await open_schema(self.config, connection, lengths(self._embedders))
-            self._pool = self._given_pool
-            return
-        conninfo = await self._conninfo()
-        async with await connect(self.config, conninfo) as connection:
-            schema = await open_schema(self.config, connection, lengths(self._embedders))
-        self._pool = make_pool(self.config, self._server)
-        await self._pool.open()
-        self._schema = schema
-
-    async def _conninfo(self) -> str:
-        if self.config.embedded_server is None:
-            return self.config.conninfo
-        self._server = server = EmbeddedServer(self.config.embedded_server.path)
-        # Before, for a cancelled task leaves the thread at work; also where the provider is dropped without close().
-        self._release = weakref.finalize(self, server.release)
-        return self.config.complete(await asyncio.to_thread(server.acquire))
-
-    async def _let_go(self) -> None:
-        """Close the pool that was made here and leave the server; in a forked child both are the parent's."""
-        if self._opener != os.getpid():
-            return
-        if self._pool is not None and self._pool is not self._given_pool:
-            await self._pool.close()
-        self._pool = None
-        if self._release is not None:
-            # Waits for a thread that is still starting the server.
-            await asyncio.to_thread(self._release)
-            self._release = None
+    async def note_embedding_model(self, name: str) -> None:
+        self._schema = await self.run(migrate.note_model, name)
 
     async def embed_missing(self, memory_store_type: StoreName, watch: Callable[[int], None] | None = None) -> int:
         """Embed the documents of a store that have a text and no embedding, and return how many.
@@ -288,7 +197,9 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
     async def transaction(self) -> AsyncGenerator[AsyncTransaction]:
         """Open a block whose operations, in all stores, happen together or not at all.
 
-        As PostgreSQLProvider.transaction.
+        An exception rolls everything back and leaves the block as it was raised. An operation that failed in the
+        server has broken the transaction: where its error was caught in the block, the end of the block raises
+        DatabaseError, for nothing was kept.
         """
         schema, _ = await self._opened()
         try:
@@ -323,9 +234,9 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
     async def _connection(self) -> AbstractAsyncContextManager[AnyConnection]:
         """Return a connection of the pool, lent for a block."""
         _, pool = await self._opened()
-        if pool is self._given_pool:
-            return lend_given(pool, self.config)
-        return lend(pool, self.config, self._server)
+        if isinstance(pool, AsyncPool):
+            return checkout(pool, self.config, self._server)
+        return checkout_given(pool, self.config)
 
     async def run(
         self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
@@ -356,7 +267,7 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
         """Read the schema again where its embedding model was changed; raises the error where it was not that."""
         if not lacks_column(error):
             raise error
-        async with self._reading:
+        async with self._following_model:
             if self._schema is schema:
                 try:
                     now = await drive(migrate.opened(self.config, lengths(self._embedders)), self._perform)
@@ -372,32 +283,24 @@ class AsyncPostgreSQLProvider(_Methods, AsyncMemoryProvider):
     async def run_in_transaction(
         self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        # The first attempt uses up what can be read only once.
-        once = any(isinstance(each, Iterator) for each in args)
-        pause, give_up = FIRST_PAUSE, time.monotonic() + RETRY_SECONDS
-        while True:
-            try:
-                async with self._transaction() as transaction:
-                    return await transaction.run(operation, *args, **kwargs)
-            except MemorizzError as error:
-                if once or not was_rolled_back(error) or time.monotonic() + pause > give_up:
-                    raise
-                logger.debug("trying again in %.2f s after: %s", pause, error)
-            await asyncio.sleep(pause)
-            pause *= 2
+        again = all(isinstance(each, Spool) or can_be_read_again(each) for each in args)
+
+        async def attempt() -> T:
+            async with self._transaction() as transaction:
+                return await transaction.run(operation, *args, **kwargs)
+
+        return await repeated(attempt, lambda error: again and was_rolled_back(error), logger)
 
     async def _perform(self, step: Step) -> Any:
         """Perform a step on a pooled connection, again where that can do no harm; embed without one."""
         if isinstance(step, Embed):
             return await self._embed(step)
-        pause, give_up = FIRST_PAUSE, time.monotonic() + RETRY_SECONDS
-        while True:
-            try:
-                async with await self._connection() as connection:
-                    return await perform(connection, step)
-            except DriverError as error:
-                if not may_repeat(error, step.repeatable) or time.monotonic() + pause > give_up:
-                    raise translated(error, self.config.where) from error
-                logger.debug("trying again in %.2f s after: %s", pause, error)
-            await asyncio.sleep(pause)
-            pause *= 2
+
+        async def attempt() -> Any:
+            async with await self._connection() as connection:
+                return await perform(connection, step)
+
+        try:
+            return await repeated(attempt, lambda error: may_repeat(error, step.repeatable), logger)
+        except DriverError as error:
+            raise translated(error, self.config.where) from error

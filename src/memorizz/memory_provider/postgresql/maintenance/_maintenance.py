@@ -12,15 +12,16 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from memorizz.errors import MemorizzError, OperationTimeout, SchemaError
+from memorizz.memory_provider._drive._sync import drive
 from memorizz.memory_provider.postgresql import _indexes, _migrate
-from memorizz.memory_provider.postgresql._driver import connect, drive, perform
-from memorizz.memory_provider.postgresql._driver_shared import without_timeout
 from memorizz.memory_provider.postgresql._errors import translating
 from memorizz.memory_provider.postgresql._indexes import HNSW, Progress
 from memorizz.memory_provider.postgresql._migrate import Database, Migration
 from memorizz.memory_provider.postgresql._steps import Operation, Script, Statement, Step
 from memorizz.memory_provider.postgresql._stores import IndexKind
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.driver._shared import without_timeout
+from memorizz.memory_provider.postgresql.driver._sync import connect, perform
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing
 from memorizz.memory_provider.postgresql.maintenance._doctor import Facts, IndexFacts, StoreFacts

@@ -1,4 +1,4 @@
-"""The driver of the async face: performs steps on connections, opens them, and keeps the pool."""
+"""The driver of the async API: performs steps on connections, opens them, and keeps the pool."""
 
 from __future__ import annotations
 
@@ -10,25 +10,12 @@ from typing import Any, cast
 
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.adapt import AdaptersMap
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
-from memorizz.memory_provider._drive import drive_awaiting as drive
+from memorizz.memory_provider._drive._async import drive
 from memorizz.memory_provider.postgresql import _migrate as migrate
-from memorizz.memory_provider.postgresql._driver_shared import (
-    CANCEL_SECONDS,
-    JsonbLoader,
-    Rows,
-    brings_rows,
-    cannot_connect,
-    find_server,
-    hang_up,
-    is_alive,
-    log,
-    logger,
-    prepare,
-    without_timeout,
-)
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
     NoneFree,
@@ -40,7 +27,23 @@ from memorizz.memory_provider.postgresql._errors import (
 from memorizz.memory_provider.postgresql._steps import Batch, Copy, Query, Statement, Step
 from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.driver._pooling_async import find_server, find_server_for_pool, pooled
+from memorizz.memory_provider.postgresql.driver._shared import (
+    CANCEL_SECONDS,
+    Attempts,
+    Rows,
+    check_encoding,
+    hang_up,
+    has_rows,
+    is_alive,
+    log,
+    logger,
+    without_timeout,
+)
+from memorizz.memory_provider.postgresql.driver._wire import ADAPTERS
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+
+AnyConnection = psycopg.AsyncConnection[Any]
 
 
 class AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
@@ -56,29 +59,6 @@ class AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
             raise
 
 
-class _PooledConnection(AsyncConnection):
-    """A connection whose making can be cancelled: the pool's worker takes that for a failure, and would live on."""
-
-    @classmethod
-    async def connect(cls, *args: Any, **kwargs: Any) -> Any:
-        with _cancelled_for_good():
-            return await super().connect(*args, **kwargs)
-
-
-AnyConnection = psycopg.AsyncConnection[Any]
-
-
-@contextmanager
-def _cancelled_for_good() -> Generator[None]:
-    """Have a task that is cancelled in here be cancelled wherever it waits next, although the first is swallowed."""
-    try:
-        yield
-    except asyncio.CancelledError:
-        if (task := asyncio.current_task()) is not None:
-            task.cancel()
-        raise
-
-
 async def _give_up(connection: AnyConnection, error: DriverError) -> None:
     """Close a connection whose server did not answer in time."""
     if is_overdue(error):
@@ -89,17 +69,18 @@ async def _give_up(connection: AnyConnection, error: DriverError) -> None:
 
 
 @contextmanager
-def timed(connection: AnyConnection, seconds: float | None) -> Generator[None]:
+def with_operation_timeout(connection: AnyConnection, seconds: float | None) -> Generator[None]:
     """Have a connection out of the caller's pool give up as ours do, for as long as it is lent."""
-    plain = connection.wait
+    wait_of_class = connection.wait
 
     async def wait(gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
         try:
-            return await plain(gen, interval, seconds if timeout is None else timeout)
+            return await wait_of_class(gen, interval, seconds if timeout is None else timeout)
         except DriverError as error:
             await _give_up(connection, error)
             raise
 
+    # Hides the method of its class, until it is deleted.
     connection.wait = wait
     try:
         yield
@@ -107,36 +88,54 @@ def timed(connection: AnyConnection, seconds: float | None) -> Generator[None]:
         del connection.wait
 
 
+# --- steps --------------------------------------------------------------------------------------------------------
+
+
+class AsyncCursor(psycopg.AsyncCursor[tuple[Any, ...]]):
+    """A cursor that sends and reads values in one way, on connections of any kind."""
+
+    def __init__(self, connection: AnyConnection) -> None:
+        super().__init__(connection, row_factory=tuple_row)
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        return ADAPTERS
+
+
 async def perform(connection: AnyConnection, step: Statement) -> Any:
     """Perform one step on a connection; raises the driver's errors."""
     started = time.perf_counter()
+    result: Any = None
     if isinstance(step, Query):
-        brought: Any = await _rows(await _execute(connection, step))
+        result = await _rows(await _execute(connection, step))
     elif isinstance(step, Batch):
         # A pipeline is one round trip, and one transaction of its own where none is open.
         async with connection.pipeline():
             cursors = [await _execute(connection, query) for query in step.queries]
-        brought = [await _rows(cursor) for cursor in cursors]
+        result = [await _rows(cursor) for cursor in cursors]
     elif isinstance(step, Copy):
-        async with connection.cursor().copy(step.sql) as copy:
+        async with AsyncCursor(connection).copy(step.sql) as copy:
             copy.set_types(step.types)
             for row in step.rows:
                 await copy.write_row(row)
-        brought = None
     else:
-        brought = await connection.execute(step.sql) and None
-    log(step, started, brought)
-    return brought
+        # Several statements cannot be prepared as one.
+        await AsyncCursor(connection).execute(step.sql, prepare=False)
+    log(step, started, result)
+    return result
 
 
-async def _execute(connection: AnyConnection, query: Query) -> psycopg.AsyncCursor[tuple[Any, ...]]:
-    cursor = connection.cursor(binary=True, row_factory=tuple_row)
+async def _execute(connection: AnyConnection, query: Query) -> AsyncCursor:
     # Not prepared is planned for its values; None leaves it to the connection's prepare_threshold.
-    return await cursor.execute(query.sql, query.parameters, prepare=False if query.custom_plan else None)
+    prepare = False if query.custom_plan else None
+    return await AsyncCursor(connection).execute(query.sql, query.parameters, prepare=prepare, binary=True)
 
 
-async def _rows(cursor: psycopg.AsyncCursor[tuple[Any, ...]]) -> Rows:
-    return await cursor.fetchall() if brings_rows(cursor) else []
+async def _rows(cursor: AsyncCursor) -> Rows:
+    return await cursor.fetchall() if has_rows(cursor) else []
+
+
+# --- connections --------------------------------------------------------------------------------------------------
 
 
 async def connect(config: PostgreSQLConfig, conninfo: str) -> AsyncConnection:
@@ -165,6 +164,8 @@ async def open_schema(config: PostgreSQLConfig, connection: AnyConnection, model
 
     schema = await drive(migrate.opened(config, models), perform_here)
     while schema is None:
+        # A connection without autocommit is in a transaction by now, and migrating says how isolated its own is.
+        await connection.commit()
         with without_timeout(connection):
             async with connection.transaction():
                 done = await drive(migrate.apply(config), perform_here)
@@ -174,45 +175,51 @@ async def open_schema(config: PostgreSQLConfig, connection: AnyConnection, model
     return schema
 
 
-def make_pool(config: PostgreSQLConfig, server: EmbeddedServer | None) -> AsyncConnectionPool[AsyncConnection]:
-    """Return a pool, yet to be opened, which looks for its server whenever it connects."""
+class AsyncPool(AsyncConnectionPool[AsyncConnection]):
+    """The pool of a provider, which looks for its server whenever it connects."""
 
-    async def conninfo() -> str:
-        with _cancelled_for_good():
-            return await asyncio.to_thread(find_server, config, server)
+    def __init__(self, config: PostgreSQLConfig, server: EmbeddedServer | None) -> None:
+        self.attempts = attempts = Attempts()
 
-    async def configure(connection: AsyncConnection) -> None:
-        connection.operation_timeout = config.operation_timeout
-        connection.adapters.register_loader("jsonb", JsonbLoader)
+        async def conninfo() -> str:
+            attempts.unanswered = True
+            return await find_server_for_pool(config, server)
 
-    return AsyncConnectionPool(
-        conninfo,
-        connection_class=_PooledConnection,
-        kwargs={"autocommit": True, "prepare_threshold": config.prepare_threshold},
-        configure=configure,
-        min_size=config.min_size,
-        max_size=config.max_size,
-        timeout=config.pool_timeout,
-        # Then the pauses between its attempts begin anew, with the next caller.
-        reconnect_timeout=config.pool_timeout,
-        open=False,
-    )
+        async def configure(connection: AsyncConnection) -> None:
+            attempts.unanswered = False
+            connection.operation_timeout = config.operation_timeout
+
+        super().__init__(
+            conninfo,
+            connection_class=pooled(AsyncConnection),
+            kwargs={"autocommit": True, "prepare_threshold": config.prepare_threshold},
+            configure=configure,
+            min_size=config.min_size,
+            max_size=config.max_size,
+            timeout=config.pool_timeout,
+            # Then the pauses between its attempts begin anew, with the next caller.
+            reconnect_timeout=config.pool_timeout,
+            open=False,
+        )
 
 
 @asynccontextmanager
-async def lend(
-    pool: AsyncConnectionPool[Any], config: PostgreSQLConfig, server: EmbeddedServer | None
+async def checkout(
+    pool: AsyncPool, config: PostgreSQLConfig, server: EmbeddedServer | None
 ) -> AsyncGenerator[AnyConnection]:
     """Lend a connection of our own pool: one that commits by itself, so that nothing is left to be done at the end.
 
-    One on which the server has hung up makes way for the next.
+    One on which the server has hung up makes way for the next. Raises ConnectionFailed where none is free because the
+    server cannot be reached.
     """
     while True:
         try:
             connection = await pool.getconn()
         except NoneFree:
-            if cannot_connect(config, pool.get_stats()):
-                await (await connect(config, await asyncio.to_thread(find_server, config, server))).close()
+            if pool.attempts.unanswered:
+                # Says why, as the pool does not.
+                connection = await connect(config, await find_server(config, server))
+                await connection.close()
             raise
         try:
             if is_alive(connection):
@@ -224,13 +231,16 @@ async def lend(
 
 
 @asynccontextmanager
-async def lend_given(pool: AsyncConnectionPool[Any], config: PostgreSQLConfig) -> AsyncGenerator[AnyConnection]:
-    """Lend a connection of the caller's pool, as it is lent to anybody else; none on which the server has hung up."""
+async def checkout_given(pool: AsyncConnectionPool[Any], config: PostgreSQLConfig) -> AsyncGenerator[AnyConnection]:
+    """Lend a connection of the caller's pool, as it is lent to anybody else; none on which the server has hung up.
+
+    Raises ConfigurationError for one that is not in UTF-8.
+    """
     while True:
         async with pool.connection() as connection:
             if is_alive(connection):
-                prepare(connection)
-                with timed(connection, config.operation_timeout):
+                check_encoding(connection)
+                with with_operation_timeout(connection, config.operation_timeout):
                     yield connection
                 return
             hang_up(connection)

@@ -1,4 +1,4 @@
-"""What the drivers of both faces share: how a client is opened, how changes are sent, what is logged."""
+"""What the drivers of both APIs do without waiting: how a client is opened, how changes are sent, what is logged."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def changed(result: BulkWriteResult) -> Changed:
 
 
 def is_one_upsert(step: Step) -> bool:
-    """Say whether a step may be sent again where it lost against another one."""
+    """Return True if a step may be sent again where it lost against another one."""
     return isinstance(step, Write) and len(step.changes) == 1
 
 
-def log(step: Step, started: float, brought: Any) -> None:
+def log(step: Step, started: float, result: Any) -> None:
     """Log what a step was and how long it took; what is bound is never logged, for it may be a secret."""
     if not logger.isEnabledFor(logging.DEBUG):
         return
@@ -81,5 +81,5 @@ def log(step: Step, started: float, brought: Any) -> None:
         what = f"{step.collection}: {len(step.changes)} changes"
     else:
         what = f"{step.collection}: delete one"
-    count = len(brought) if isinstance(brought, list) else 0  # pyright: ignore[reportUnknownArgumentType]
+    count = len(result) if isinstance(result, list) else 0  # pyright: ignore[reportUnknownArgumentType]
     logger.debug("%.2f ms, %d records: %s", took, count, what)

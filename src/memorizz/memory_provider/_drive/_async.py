@@ -1,0 +1,53 @@
+"""How an operation is run on the async API: step by step, and again where it lost against another one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Generator
+from logging import Logger
+from typing import Any, TypeVar, cast
+
+from memorizz.errors import MemorizzError
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+# For how long a failed attempt is repeated, and the pause before the first repetition; each next one is twice as long.
+RETRY_SECONDS = 5.0
+FIRST_PAUSE = 0.02
+
+
+async def drive(operation: Generator[S, Any, T], perform: Callable[[S], Awaitable[Any]]) -> T:
+    """Run an operation: perform its steps, send it their results or throw the errors of this library into it.
+
+    Any other exception ends the operation and is raised.
+    """
+    resume: Callable[[Any], S] = operation.send
+    result: Any = None
+    while True:
+        try:
+            step = resume(result)
+        except StopIteration as done:
+            return cast(T, done.value)
+        try:
+            resume, result = operation.send, await perform(step)
+        except MemorizzError as error:
+            resume, result = operation.throw, error
+        except BaseException:
+            operation.close()
+            raise
+
+
+async def repeated(attempt: Callable[[], Awaitable[T]], may_repeat: Callable[[Exception], bool], logger: Logger) -> T:
+    """Make an attempt, and again after each failure that `may_repeat` accepts, for RETRY_SECONDS."""
+    pause, give_up = FIRST_PAUSE, time.monotonic() + RETRY_SECONDS
+    while True:
+        try:
+            return await attempt()
+        except Exception as error:
+            if not may_repeat(error) or time.monotonic() + pause > give_up:
+                raise
+            logger.debug("trying again in %.2f s after: %s", pause, error)
+        await asyncio.sleep(pause)
+        pause *= 2

@@ -1,0 +1,134 @@
+"""When a provider of the async API opens and closes: on first use, in the event loop that runs then."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+from psycopg_pool import AsyncConnectionPool
+
+from memorizz.embeddings.base import AsyncEmbedder, Embedder
+from memorizz.errors import ProviderClosed
+from memorizz.memory_provider._drive import check_loop, check_process
+from memorizz.memory_provider.base import StoreName
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql._errors import translating
+from memorizz.memory_provider.postgresql._following import by_name, lengths
+from memorizz.memory_provider.postgresql._stores import Schema
+from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.driver._async import AsyncPool, checkout_given, connect, open_schema
+from memorizz.memory_provider.postgresql.driver._shared import config_for
+from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+
+AnyEmbedder = Embedder | AsyncEmbedder
+
+
+class AsyncLifetime:
+    """A provider's configuration, embedders, pool and schema."""
+
+    def __init__(
+        self,
+        config: PostgreSQLConfig | str | None = None,
+        *,
+        pool: AsyncConnectionPool[Any] | None = None,
+        embedder: Embedder | AsyncEmbedder | Sequence[Embedder | AsyncEmbedder] | None = None,
+    ) -> None:
+        self.config = config_for(config, pool)
+        self._embedders = by_name(embedder)
+        self._given_pool = pool
+        self._pool: AsyncPool | AsyncConnectionPool[Any] | None = None
+        self._schema: Schema | None = None
+        self._server: EmbeddedServer | None = None
+        self._release_server: Callable[[], Any] | None = None
+        self._opening = asyncio.Lock()
+        self._following_model = asyncio.Lock()
+        self._opener = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        await self._opened()
+        return self
+
+    async def _opened(self) -> tuple[Schema, AsyncPool | AsyncConnectionPool[Any]]:
+        """Return the schema and the pool, opened by the first who asks."""
+        if self._schema is None or self._pool is None:
+            async with self._opening:
+                if self._closed:
+                    raise ProviderClosed("the provider is closed: open a new one")
+                if self._schema is None or self._pool is None:
+                    try:
+                        await self._open()
+                    except BaseException:
+                        await self._release()
+                        raise
+        check_process(self._opener)
+        check_loop(self._loop)
+        assert self._schema is not None
+        assert self._pool is not None
+        return self._schema, self._pool
+
+    async def _open(self) -> None:
+        self._opener, self._loop = os.getpid(), asyncio.get_running_loop()
+        models = lengths(self._embedders)
+        if self._given_pool is not None:
+            with translating(self.config.where):
+                async with checkout_given(self._given_pool, self.config) as connection:
+                    self._schema = await open_schema(self.config, connection, models)
+            self._pool = self._given_pool
+            return
+        async with await connect(self.config, await self._conninfo()) as connection:
+            schema = await open_schema(self.config, connection, models)
+        self._pool = pool = AsyncPool(self.config, self._server)
+        await pool.open()
+        self._schema = schema
+
+    async def _conninfo(self) -> str:
+        if self.config.embedded_server is None:
+            return await self.config.awaited_conninfo()
+        self._server = server = EmbeddedServer(self.config.embedded_server.path)
+        # Before, for a cancelled task leaves the thread at work; also where the provider is dropped without close().
+        self._release_server = weakref.finalize(self, server.release)
+        return self.config.complete(await asyncio.to_thread(server.acquire))
+
+    async def close(self) -> None:
+        async with self._opening:
+            # In a forked child both the pool and the server are the parent's.
+            if self._opener == os.getpid():
+                check_loop(self._loop)
+                await self._release()
+            self._closed = True
+
+    async def _release(self) -> None:
+        """Close the pool that was made here and leave the server."""
+        pool, self._pool, self._loop = self._pool, None, None
+        if pool is not None and pool is not self._given_pool:
+            await pool.close()
+        if self._release_server is not None:
+            # Waits for a thread that is still starting the server.
+            await asyncio.to_thread(self._release_server)
+            self._release_server = None
+
+    @asynccontextmanager
+    async def loading(
+        self, memory_store_type: StoreName, watch: Callable[[float], None] | None = None
+    ) -> AsyncGenerator[None]:
+        from memorizz.memory_provider.postgresql import maintenance
+
+        store = MemoryType.of(memory_store_type)
+        # A pool that was given does not say how to connect for so long.
+        if self._given_pool is not None:
+            yield
+            return
+        loading = maintenance.loading(self.config, store, watch)
+        await asyncio.to_thread(loading.__enter__)
+        try:
+            yield
+        except BaseException as error:
+            await asyncio.to_thread(loading.__exit__, type(error), error, error.__traceback__)
+            raise
+        await asyncio.to_thread(loading.__exit__, None, None, None)

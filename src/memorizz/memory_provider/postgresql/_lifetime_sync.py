@@ -1,0 +1,108 @@
+"""When a provider of the sync API opens and closes: at once, and at the latest when nobody has it any more."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, Self
+
+from psycopg_pool import ConnectionPool
+
+from memorizz.embeddings.base import Embedder, check_blocking
+from memorizz.errors import ProviderClosed
+from memorizz.memory_provider._drive import check_process
+from memorizz.memory_provider.base import StoreName
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql._errors import translating
+from memorizz.memory_provider.postgresql._following import by_name, lengths
+from memorizz.memory_provider.postgresql._stores import Schema
+from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.driver._shared import config_for
+from memorizz.memory_provider.postgresql.driver._sync import Pool, checkout_given, connect, open_schema
+from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+
+AnyEmbedder = Embedder
+
+
+class Lifetime:
+    """A provider's configuration, embedders, pool and schema."""
+
+    def __init__(
+        self,
+        config: PostgreSQLConfig | str | None = None,
+        *,
+        pool: ConnectionPool[Any] | None = None,
+        embedder: Embedder | Sequence[Embedder] | None = None,
+    ) -> None:
+        self.config = config_for(config, pool)
+        self._embedders = by_name(embedder)
+        for each in self._embedders.values():
+            check_blocking(each)
+        self._given_pool = pool
+        self._following_model = threading.Lock()
+        self._server: EmbeddedServer | None = None
+        if pool is None and self.config.embedded_server is not None:
+            self._server = EmbeddedServer(self.config.embedded_server.path)
+        self._opener = os.getpid()
+        # What is there to be closed; it grows while the provider opens.
+        pools: list[Pool] = []
+        self._closing = weakref.finalize(self, _release, pools, self._server, self._opener)
+        try:
+            self._schema: Schema | None = self._open_schema()
+            if pool is None:
+                pool = Pool(self.config, self._server)
+                pools.append(pool)
+                pool.open()
+        except BaseException:
+            self._closing()
+            raise
+        self._pool: Pool | ConnectionPool[Any] = pool
+
+    def __enter__(self) -> Self:
+        self._opened()
+        return self
+
+    def _open_schema(self) -> Schema:
+        models = lengths(self._embedders)
+        if self._given_pool is not None:
+            with translating(self.config.where), checkout_given(self._given_pool, self.config) as connection:
+                return open_schema(self.config, connection, models)
+        server = self._server
+        conninfo = self.config.conninfo if server is None else self.config.complete(server.acquire())
+        with connect(self.config, conninfo) as connection:
+            return open_schema(self.config, connection, models)
+
+    def _opened(self) -> tuple[Schema, Pool | ConnectionPool[Any]]:
+        """Return the schema and the pool."""
+        if not self._closing.alive or self._schema is None:
+            raise ProviderClosed("the provider is closed: open a new one")
+        check_process(self._opener)
+        return self._schema, self._pool
+
+    def close(self) -> None:
+        self._closing()
+
+    @contextmanager
+    def loading(self, memory_store_type: StoreName, watch: Callable[[float], None] | None = None) -> Generator[None]:
+        from memorizz.memory_provider.postgresql import maintenance
+
+        store = MemoryType.of(memory_store_type)
+        # A pool that was given does not say how to connect for so long.
+        with nullcontext() if self._given_pool is not None else maintenance.loading(self.config, store, watch):
+            yield
+
+
+def _release(pools: list[Pool], server: EmbeddedServer | None, opener: int) -> None:
+    """Close the pool that a provider made, and leave its server; not in a forked child, where both are the parent's.
+
+    Knows nothing of the provider, which may be gone.
+    """
+    if opener != os.getpid():
+        return
+    for pool in pools:
+        pool.close()
+    if server is not None:
+        server.release()

@@ -1,0 +1,118 @@
+"""What the drivers of both APIs do without waiting."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from memorizz.errors import ConfigurationError
+from memorizz.memory_provider.postgresql._steps import Batch, Statement
+from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+
+logger = logging.getLogger("memorizz.postgresql")
+
+Rows = list[tuple[Any, ...]]
+
+# How long the server is asked to stop what nobody waits for any longer.
+CANCEL_SECONDS = 1.0
+
+
+class Attempts:
+    """What a pool knows of its attempts to connect: whether it has made one since it last succeeded."""
+
+    unanswered = False
+
+
+def check_encoding(connection: psycopg.BaseConnection[Any]) -> None:
+    """Refuse a connection of the caller's on which the server takes what is sent for another encoding."""
+    encoding = connection.pgconn.parameter_status(b"client_encoding") or b""
+    if encoding != b"UTF8":
+        raise ConfigurationError(
+            f"the pool has connections with client_encoding={encoding.decode()}: make them with client_encoding='utf8'"
+        )
+
+
+def has_rows(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> bool:
+    """Return True if a statement has rows to fetch; the cursor's description would describe every column."""
+    return cursor.pgresult is not None and cursor.pgresult.nfields > 0
+
+
+def running(server: EmbeddedServer) -> str:
+    """Return what to connect to of an embedded server in use; one that has died is started again."""
+    conninfo = server.acquire()
+    server.release()
+    return conninfo
+
+
+def config_for(config: PostgreSQLConfig | str | None, pool: Any) -> PostgreSQLConfig:
+    """Return the configuration that is meant; where none is given, that of the server of the pool, if there is one."""
+    if config is not None or pool is None:
+        return PostgreSQLConfig.of(config)
+    # Computed anew for each connection, it may hold a token; then no server is named in messages.
+    conninfo = pool.conninfo if isinstance(pool.conninfo, str) else ""
+    return PostgreSQLConfig(dsn=conninfo, embedding_dimensions=None)
+
+
+@contextmanager
+def without_timeout(connection: Any) -> Generator[None]:
+    """Wait as long as it takes, on a connection of ours: others may be migrating. A given pool is as it is."""
+    timeout = getattr(connection, "operation_timeout", None)
+    if timeout is not None:
+        connection.operation_timeout = None
+    try:
+        yield
+    finally:
+        if timeout is not None:
+            connection.operation_timeout = timeout
+
+
+def orphan_socket(connection: psycopg.BaseConnection[Any], opener: int) -> None:
+    """In a forked child turn the parent's connection into one to nowhere, so that nothing is said on it any more."""
+    if opener == os.getpid():
+        return
+    near, far = socket.socketpair()
+    far.close()
+    os.dup2(near.fileno(), connection.fileno())
+    near.close()
+
+
+def log(step: Statement, started: float, result: Any) -> None:
+    """Log what a step was and how long it took; what is bound is never logged, for it may be a secret."""
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    took = (time.perf_counter() - started) * 1000
+    if isinstance(step, Batch):
+        text = f"{len(step.queries)} statements, the last: {step.queries[-1].sql.decode()}"
+    else:
+        text = step.sql.decode()
+    logger.debug("%.2f ms, %d rows: %s", took, 0 if result is None else len(result), text)
+
+
+def is_alive(connection: psycopg.BaseConnection[Any]) -> bool:
+    """Return True unless an idle connection's socket has data or its end: unasked, a server says that it hangs up.
+
+    Asks the socket, not the server.
+    """
+    return not connection.closed and not _is_readable(connection.pgconn.socket)
+
+
+def hang_up(connection: psycopg.BaseConnection[Any]) -> None:
+    """Close a connection for good; close() may only give it back, where a pool of the caller's wants that."""
+    connection.pgconn.finish()
+
+
+def _is_readable(descriptor: int) -> bool:
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([descriptor], [], [], 0)[0])
