@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -357,7 +358,7 @@ def test_components_of_an_impossible_memory_are_none(face: Any) -> None:
 
 
 def test_options_are_the_keywords_in_one_value(face: Any) -> None:
-    """SearchOptions say what the keywords say, and a keyword that is given wins over them."""
+    """SearchOptions say what the keywords say, and a keyword that is not its default wins over them."""
     face.store_many([{"n": n, "embedding": towards(30 * n)} for n in range(3)], LONG)
     query = {"embedding": EAST}
     options = SearchOptions(include_embedding=True, min_score=0.8, explain=True)
@@ -365,12 +366,11 @@ def test_options_are_the_keywords_in_one_value(face: Any) -> None:
     assert numbers(hits) == [0, 1]
     assert all(len(hit["embedding"]) == 4 and hit["_explanation"] for hit in hits)
     assert face.retrieve_by_query(query, LONG, 3, include_embedding=True, min_score=0.8, explain=True) == hits
-    plain = face.retrieve_by_query(query, LONG, 3, options=options, include_embedding=False, explain=False)
-    assert numbers(plain) == [0, 1]
-    assert not any("embedding" in hit or "_explanation" in hit for hit in plain)
     assert numbers(face.retrieve_by_query(query, LONG, 3, options=options, min_score=-1)) == [0, 1, 2]
-    # What is None is not given.
-    assert face.retrieve_by_query(query, LONG, 3, options=options, min_score=None, explain=None) == hits
+    assert face.retrieve_by_query(query, LONG, 3, options=options, exact=False, explain=False) == hits
+    plain = face.retrieve_by_query(query, LONG, 3, options=replace(options, include_embedding=False), explain=True)
+    assert numbers(plain) == [0, 1]
+    assert not any("embedding" in hit for hit in plain)
 
 
 @pytest.mark.parametrize(
@@ -384,6 +384,7 @@ def test_options_are_the_keywords_in_one_value(face: Any) -> None:
         {"min_score": math.nan},
         {"ranking": {"words": 1}},
         {"context": -1},
+        {"context": None},
         {"explain": "all"},
         {"explain": [True]},
         {"options": {"exact": True}},

@@ -118,12 +118,12 @@ _DEFAULTS = SearchOptions()
 
 
 def search_options(options: SearchOptions | None, **keywords: Any) -> SearchOptions:
-    """Return options in which each keyword that was given, that is not None, stands in the place of its field."""
+    """Return options in which each keyword that is not the default of its field stands in its place."""
     if options is None:
         options = _DEFAULTS
     elif not isinstance(cast(object, options), SearchOptions):
         raise ConfigurationError(f"options: expected SearchOptions, got {type(options).__name__}")
-    given = {name: value for name, value in keywords.items() if value is not None}
+    given = {name: value for name, value in keywords.items() if value is not getattr(_DEFAULTS, name)}
     return replace(options, **given) if given else options
 
 

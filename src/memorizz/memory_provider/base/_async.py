@@ -89,14 +89,14 @@ class AsyncMemoryOperations(ABC):
         limit: int = 1,
         *,
         options: SearchOptions | None = None,
-        include_embedding: bool | None = None,
-        exact: bool | None = None,
+        include_embedding: bool = False,
+        exact: bool = False,
         ef_search: int | None = None,
         ranking: Ranking | None = None,
         min_score: float | None = None,
-        context: int | None = None,
-        touch: bool | None = None,
-        explain: bool | Literal["plan"] | None = None,
+        context: int = 0,
+        touch: bool = False,
+        explain: bool | Literal["plan"] = False,
     ) -> Hits:
         """Return the documents that match a query, the best first; an empty list when none does.
 
@@ -107,8 +107,8 @@ class AsyncMemoryOperations(ABC):
         match. Ranked hits carry `score` (more is better) and, where a vector ranked, `distance` (less is nearer), and
         the same as `_score` and `_distance`.
 
-        The other keywords are the fields of SearchOptions, described there. One that is given, and is not None, wins
-        over `options`.
+        The other keywords are the fields of SearchOptions, described there. One that is not its default wins over
+        `options`.
 
         Raises FilterError for a malformed filter, DimensionMismatch or InvalidDocument for a wrong embedding,
         ConfigurationError for an option out of range.

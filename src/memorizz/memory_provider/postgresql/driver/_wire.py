@@ -9,6 +9,7 @@ from psycopg import postgres
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap, Dumper, Loader
 from psycopg.pq import Format
+from psycopg.types.array import register_all_arrays
 
 from memorizz.memory_provider.postgresql._stores import Bits, Vector
 
@@ -36,6 +37,7 @@ _decode = json.JSONDecoder().raw_decode
 # psycopg's own adapters and ours. A program may have set others for all connections, or for those of its pool.
 ADAPTERS = AdaptersMap(types=postgres.types)
 postgres.register_default_adapters(ADAPTERS)
+register_all_arrays(ADAPTERS)
 ADAPTERS.register_dumper(Vector, BinaryDumper)
 ADAPTERS.register_dumper(Bits, BinaryDumper)
 ADAPTERS.register_loader("jsonb", JsonbLoader)
