@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from memorizz.memory_provider.memory_type import MemoryType
@@ -94,9 +95,57 @@ def test_what_is_there_is_merged_or_replaced(
     assert "already holds 2 documents in long_term_memory" in shown.stderr
     assert memorizz("import", path, "--dsn", migrated_dsn, "--merge").code == 0
     assert filled.count(LONG) == 2
-    assert memorizz("import", path, "--dsn", migrated_dsn, "--replace").code == 0
+    assert memorizz("import", path, "--dsn", migrated_dsn, "--replace", "--yes").code == 0
     assert filled.count(LONG) == 1
     assert memorizz("import", path, "--dsn", migrated_dsn, "--replace", "--merge").code == 1
+
+
+def test_an_import_that_replaces_asks(
+    memorizz: Callable[..., Any], filled: PostgreSQLProvider, migrated_dsn: str, tmp_path: Path
+) -> None:
+    """What is there stays where nobody can answer, and where nothing is there nothing is asked."""
+    path = tmp_path / "memories.jsonl"
+    memorizz("export", path, "--dsn", migrated_dsn)
+    refused = memorizz("import", path, "--dsn", migrated_dsn, "--replace")
+    assert refused.code == 1
+    assert "holds (1 in long_term_memory, 1 in agents), to replace it? stdin is not a terminal" in refused.stderr
+    assert filled.count(LONG) == 1
+    filled.delete_all(LONG)
+    assert memorizz("import", path, "--dsn", migrated_dsn, "--replace", "--store", "long_term_memory").code == 0
+    assert filled.count(LONG) == 1
+
+
+def test_documents_that_cannot_be_exported_are_named(
+    memorizz: Callable[..., Any], filled: PostgreSQLProvider, migrated_dsn: str, tmp_path: Path
+) -> None:
+    """On stderr, with store, id and reason, and exit code 1; the file holds the others."""
+    with psycopg.connect(migrated_dsn) as connection:
+        connection.execute("UPDATE agents SET role = repeat('x', 2000)")
+    path = tmp_path / "memories.jsonl"
+    shown = memorizz("export", path, "--json", "--dsn", migrated_dsn)
+    assert shown.code == 1
+    assert shown.json["ok"] is False
+    assert (shown.json["stores"]["agents"], shown.json["stores"]["long_term_memory"]) == (0, 1)
+    assert shown.json["not_exported"]["agents"]["listed"][0]["id"] == "ada"
+    assert "agents: 1 documents not exported" in shown.stderr
+    assert "ada: cannot store 'role'" in shown.stderr
+    assert memorizz("import", path, "--dsn", migrated_dsn, "--schema", "restored").code == 0
+    piped = [sys.executable, "-m", "memorizz", "export", "--dsn", migrated_dsn]
+    assert subprocess.run(piped, capture_output=True, check=False).returncode == 1
+
+
+def test_a_document_that_is_too_large_is_refused(
+    memorizz: Callable[..., Any], filled: PostgreSQLProvider, migrated_dsn: str, tmp_path: Path
+) -> None:
+    """Unless the limit is raised, which the error says how to do."""
+    path = tmp_path / "memories.jsonl.gz"
+    filled.store({"id": "large", "content": "x" * 5_000_000}, LONG)
+    memorizz("export", path, "--dsn", migrated_dsn)
+    into = ["import", path, "--dsn", migrated_dsn, "--schema", "restored"]
+    refused = memorizz(*into)
+    assert refused.code == 1
+    assert "--max-document-mb" in refused.stderr
+    assert memorizz(*into, "--max-document-mb", "6").code == 0
 
 
 def test_some_stores_are_exported(

@@ -222,7 +222,7 @@ def test_drop_asks(run: Callable[..., Any], database: psycopg.Connection[Any], m
     database.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'agents_embedding_idx'::regclass")
     shown = run("drop", "--invalid")
     assert shown.code == 1
-    assert "say --yes" in shown.stderr
+    assert "stdin is not a terminal: pass --yes" in shown.stderr
     assert "agents_embedding_idx" in shown.stderr
     assert run("drop", "--invalid", "--yes").stdout == "dropped  agents_embedding_idx\n"
     assert run("drop", "--invalid").stdout == "no index is invalid\n"

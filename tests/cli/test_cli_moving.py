@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 import bson
 import pytest
 from bson import ObjectId
+from psycopg.conninfo import make_conninfo
 from pymongo import MongoClient
 
 from memorizz.errors import StorageFull
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from relay import relay
 
 LONG = MemoryType.LONG_TERM_MEMORY
 Run = Callable[..., Any]
@@ -67,8 +70,48 @@ def test_a_target_that_holds_documents_needs_a_word(
     assert (refused.code, refused.stdout) == (1, "")
     assert "holds documents already (5 in long_term_memory, 1 in agents)" in refused.stderr
     assert memorizz(*move, "--merge").code == 0
-    assert memorizz(*move, "--replace").code == 0
+    assert memorizz(*move, "--replace", "--yes").code == 0
     assert "give one of them" in memorizz(*move, "--merge", "--replace").stderr
+
+
+def test_what_is_replaced_is_asked_for(
+    memorizz: Run, source: PostgreSQLProvider, config: PostgreSQLConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what would be deleted where; without a terminal it takes --yes, and nothing is asked where nothing is."""
+    move = ("migrate-from", config.conninfo, "--dsn", config.conninfo, "--schema", "moved", "--replace")
+    assert memorizz(*move).code == 0
+    refused = memorizz(*move)
+    assert (refused.code, refused.stdout) == (1, "")
+    assert "Delete what" in refused.stderr
+    assert "holds (5 in long_term_memory, 1 in agents), to replace it?" in refused.stderr
+    assert "stdin is not a terminal: pass --yes" in refused.stderr
+    with PostgreSQLProvider(config.replace(schema="moved")) as target:
+        target.store({"id": "own"}, LONG)
+        monkeypatch.setattr("sys.stdin", Terminal("n\ny\n"))
+        assert memorizz(*move).code == 1
+        assert target.count(LONG) == 6
+        assert memorizz(*move).code == 0
+        assert target.count(LONG) == 5
+
+
+class Terminal(io.StringIO):
+    """What a person types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_memories_are_not_replaced_by_themselves(
+    memorizz: Run, source: PostgreSQLProvider, config: PostgreSQLConfig
+) -> None:
+    """By another address of the same server: exit code 1, and all of them are there."""
+    with relay(config.conninfo) as port:
+        other = make_conninfo(config.conninfo, host="localhost", port=port, sslmode="disable")
+        for here, there in ((config.conninfo, other), (other, config.conninfo)):
+            refused = memorizz("migrate-from", here, "--dsn", there, "--replace", "--yes")
+            assert refused.code == 1
+            assert "the same memories by two addresses" in refused.stderr
+    assert source.count(LONG) == 5
 
 
 def test_a_dry_run_needs_tables_and_makes_none(
@@ -112,6 +155,18 @@ def test_a_dump_and_a_server_of_mongodb_are_sources(
             assert client[name].list_collection_names() == ["long_term_memory"]
         finally:
             client.drop_database(name)
+
+
+def test_fields_that_are_not_copied_are_listed(memorizz: Run, config: PostgreSQLConfig, tmp_path: Path) -> None:
+    """With the id, and exit code 1, in a dry run too."""
+    (tmp_path / "long_term_memory.bson").write_bytes(bson.encode({"_id": "a", "_score": 1, "content": "tea"}))
+    for options, said in ((["--dry-run"], "would be copied in part"), ([], "long_term_memory: copied in part")):
+        result = memorizz("migrate-from", tmp_path, "--dsn", config.conninfo, *options)
+        assert result.code == 1
+        assert said in result.stdout
+        assert "a: without _score" in result.stdout
+    with PostgreSQLProvider(config) as target:
+        assert target.count(LONG) == 1
 
 
 def test_an_interrupted_copy_says_that_it_can_be_gone_on_with(

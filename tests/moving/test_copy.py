@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL, Identifier
 
 from memorizz.errors import ConfigurationError, ConnectionFailed
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
-from memorizz.moving import Progress, Report, StoreReport, copy
+from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+from memorizz.moving import Problem, Progress, ProviderSource, Report, StoreReport, copy
+from relay import relay
 
 LONG, TALK, AGENTS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY, MemoryType.MEMAGENT
 LONG_AGO = datetime(2001, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
@@ -244,6 +252,191 @@ def test_a_copy_onto_itself_is_refused(source: PostgreSQLProvider, config: Postg
         pytest.raises(ConfigurationError, match="source and target are the same"),
     ):
         copy(source, same, existing="replace")
+
+
+@pytest.mark.parametrize("existing", ["refuse", "merge", "replace"])
+def test_a_copy_onto_itself_by_another_address_is_refused(
+    source: PostgreSQLProvider,
+    migrated_dsn: str,
+    existing: Any,
+) -> None:
+    """Another name of the host, another port: the same memories are known by their identity, and all of them stay."""
+    source.store_many(numbered(30), LONG)
+    with relay(migrated_dsn) as port:
+        for host in ("localhost", "127.0.0.1"):
+            dsn = make_conninfo(migrated_dsn, host=host, port=port, sslmode="disable")
+            with PostgreSQLProvider(PostgreSQLConfig(dsn=dsn, embedding_dimensions=4)) as same:
+                assert same.location != source.location
+                for dry_run in (True, False):
+                    with pytest.raises(ConfigurationError, match="are the same memories by two addresses"):
+                        copy(source, same, existing=existing, dry_run=dry_run)
+                assert same.count(LONG) == 30
+
+
+def test_an_embedded_server_and_its_connection_string_are_the_same() -> None:
+    """The data folder and what `memorizz server status` prints are two addresses of the same memories."""
+    folder = Path(tempfile.mkdtemp(prefix="memorizz-test-same-"))
+    folder.chmod(0o711)
+    try:
+        options = {"embedding_dimensions": 4, "index": "none"}
+        with PostgreSQLProvider(PostgreSQLConfig.embedded(folder / "data", **options)) as source:
+            source.store_many(numbered(3), LONG)
+            server = EmbeddedServer(folder / "data")
+            with PostgreSQLProvider(PostgreSQLConfig(dsn=server.acquire(), **options)) as same:
+                for pair in ((source, same), (same, source)):
+                    with pytest.raises(ConfigurationError, match="are the same memories by two addresses"):
+                        copy(*pair, existing="replace")
+                assert same.count(LONG) == 3
+            server.release()
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_a_restored_backup_can_be_given_an_identity_of_its_own(
+    source: PostgreSQLProvider, server: str, templates: dict[str, str]
+) -> None:
+    """A database made of a backup has the identity of the one that was saved, until one statement changes it."""
+    source.store_many(numbered(3), LONG)
+    name = f"{templates[server]}_restored"
+    with psycopg.connect(server, autocommit=True) as connection:
+        # The source was made of the same template.
+        connection.execute(
+            SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(templates[server]))
+        )
+        config = PostgreSQLConfig(dsn=make_conninfo(server, dbname=name), embedding_dimensions=4)
+        try:
+            with (
+                PostgreSQLProvider(config) as restored,
+                pytest.raises(ConfigurationError, match="give it an identity of its own first"),
+            ):
+                copy(source, restored)
+            with psycopg.connect(config.conninfo) as there:
+                there.execute("UPDATE memorizz_settings SET identity = gen_random_uuid()")
+            with PostgreSQLProvider(config) as restored:
+                assert copy(source, restored).ok
+        finally:
+            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+def test_two_schemas_of_a_database_have_identities_of_their_own(
+    source: PostgreSQLProvider, target: PostgreSQLProvider
+) -> None:
+    """So that one is copied into the other."""
+    assert source.identity
+    assert target.identity
+    assert source.identity != target.identity
+
+
+# --- before anything is deleted, and after ------------------------------------------------------------------------
+
+
+class Unreadable(ProviderSource):
+    """A source that can be counted and not read."""
+
+    def documents(self, store: str, after: str | None = None) -> Iterator[Any]:
+        raise ConnectionFailed("the connection was lost")
+
+
+def test_a_source_that_cannot_be_read_leaves_the_target_as_it_is(
+    source: PostgreSQLProvider, target: PostgreSQLProvider
+) -> None:
+    """What is to be replaced is deleted only once the first documents of every store are read."""
+    source.store_many(numbered(3), LONG)
+    target.store({"id": "own"}, LONG)
+    with pytest.raises(ConnectionFailed):
+        copy(Unreadable(source), target, existing="replace")
+    assert target.count(LONG) == 1
+
+
+def test_what_is_deleted_is_confirmed(source: PostgreSQLProvider, target: PostgreSQLProvider) -> None:
+    """With the number of documents of each store, before any is deleted; whoever raises ends the copy there."""
+    source.store_many(numbered(3), LONG)
+    target.store_many([{"id": "own"}, {"id": "d0"}], LONG)
+    target.store({"id": "agent"}, AGENTS)
+
+    def refuse(held: Any) -> None:
+        assert held == {"long_term_memory": 2, "agents": 1}
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        copy(source, target, existing="replace", confirm=refuse)
+    assert (target.count(LONG), target.count(AGENTS)) == (2, 1)
+    asked: list[Any] = []
+    assert copy(source, target, existing="replace", confirm=asked.append).ok
+    assert (target.count(LONG), target.count(AGENTS), len(asked)) == (3, 0, 1)
+    target.delete_all(LONG)
+    assert copy(source, target, existing="replace", confirm=asked.append).ok
+    assert len(asked) == 1
+
+
+def test_a_copy_that_goes_on_asks_only_for_what_it_is_yet_to_delete(
+    source: PostgreSQLProvider, target: PostgreSQLProvider
+) -> None:
+    """What was copied before the interruption is not deleted again."""
+    source.store_many(numbered(20), LONG)
+    target.store({"id": "agent"}, AGENTS)
+    asked: list[Any] = []
+
+    def stop(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        copy(source, target, existing="replace", batch_size=5, progress=stop, confirm=asked.append)
+    assert copy(source, target, existing="replace", batch_size=5, confirm=asked.append).ok
+    assert asked == [{"agents": 1}, {"agents": 1}]
+    assert (target.count(LONG), target.count(AGENTS)) == (20, 0)
+
+
+def test_a_copy_that_lost_documents_is_not_ok(
+    source: PostgreSQLProvider, target: PostgreSQLProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every document that was counted is copied, present, expired, refused, or missing."""
+    source.store_many(numbered(10), LONG)
+    with monkeypatch.context() as lossy:
+        lossy.setattr(target, "store_many", lambda documents, store: [])
+        report = of(copy(source, target, [LONG]), "long_term_memory")
+        assert (report.ok, report.in_source, report.copied, report.missing) == (False, 10, 0, 10)
+
+    def delete(progress: Progress) -> None:
+        if progress.phase == "copying" and progress.done == 2:
+            source.delete_by_id("d8", LONG)
+
+    report = of(copy(source, target, [LONG], batch_size=2, progress=delete), "long_term_memory")
+    assert (report.ok, report.in_source, report.copied, report.missing, report.different) == (False, 10, 9, 1, 0)
+
+
+def test_documents_that_expire_meanwhile_are_not_missing(
+    source: PostgreSQLProvider, target: PostgreSQLProvider, migrated_dsn: str
+) -> None:
+    """They are counted as expired, and the sums are right."""
+    soon = datetime.now(UTC) + timedelta(days=1)
+    source.store_many([*numbered(6), *({"id": f"e{n}", "expires_at": soon} for n in range(4))], LONG)
+
+    def expire(progress: Progress) -> None:
+        if progress.phase == "copying" and progress.done == 2:
+            with psycopg.connect(migrated_dsn) as connection:
+                connection.execute("UPDATE long_term_memory SET expires_at = now() WHERE data ->> '_id' >= 'e2'")
+
+    report = of(copy(source, target, [LONG], batch_size=2, progress=expire), "long_term_memory")
+    assert (report.ok, report.in_source, report.copied, report.expired, report.missing) == (True, 10, 8, 2, 0)
+
+
+def test_documents_that_cannot_be_read_are_listed(source: PostgreSQLProvider, target: PostgreSQLProvider) -> None:
+    """With their id and the reason; the others are copied, also on the way back from an interruption."""
+
+    class Damaged(ProviderSource):
+        def documents(self, store: str, after: str | None = None) -> Iterator[Any]:
+            for document in super().documents(store, after):
+                yield Problem("d2", "its expires_at is infinity") if document["id"] == "d2" else document
+
+    source.store_many(numbered(5), LONG)
+    for dry_run in (True, False):
+        report = copy(Damaged(source), target, dry_run=dry_run, batch_size=2)
+        found = of(report, "long_term_memory")
+        assert not report.ok
+        assert found.problems == [Problem("d2", "its expires_at is infinity")]
+        assert (found.in_source, found.not_copied, found.different) == (5, 1, 0)
+    assert [each["id"] for each in target.list_all(LONG)] == ["d0", "d1", "d3", "d4"]
 
 
 @pytest.mark.parametrize(

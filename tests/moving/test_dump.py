@@ -184,6 +184,13 @@ def test_collections_are_stores_and_others_are_named(tmp_path: Path, target: Pos
     assert [each["n"] for each in target.list_all(LONG)] == list(range(1200))
 
 
+def test_the_identity_of_a_database_is_no_store(tmp_path: Path, target: PostgreSQLProvider) -> None:
+    """The collection that a provider keeps it in is neither copied nor named as left out."""
+    dumped(tmp_path, {"personas": [{"_id": 1}], "memorizz_identity": [{"_id": "identity", "identity": "x"}]})
+    report = copy(Dump(tmp_path), target)
+    assert (report.ok, report.left_out) == (True, [])
+
+
 def test_what_has_expired_is_counted(tmp_path: Path, target: PostgreSQLProvider) -> None:
     """It would be in no read of the target; what is no time is the target's to refuse."""
     documents = [{"_id": "gone", "expires_at": NOON}, {"_id": "odd", "expires_at": 5}, {"_id": "here"}]

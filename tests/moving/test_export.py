@@ -8,9 +8,11 @@ import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,6 +67,29 @@ def test_whatever_is_exported_comes_back(
     assert load(file, target) == counts
     assert sum(counts.values()) == len(stored)
     assert same(everything(target), everything(provider))
+
+
+def test_documents_that_no_import_could_store_are_named(provider: Any, target: Any, migrated_dsn: str) -> None:
+    """What SQL has put there is not in the file but in the result, by store and id, and the rest can be loaded."""
+    some(provider)
+    with psycopg.connect(migrated_dsn) as connection:
+        connection.execute(
+            "UPDATE conversation_memory SET embedding = '[0,0,0,0]', embedding_bits = B'0000' WHERE content = 'tea 1'"
+        )
+        connection.execute("UPDATE agents SET role = repeat('x', 2000)")
+    provider.store({"id": "mine"}, LONG)
+    for format in FORMATS:
+        exported = export(provider, file := io.BytesIO(), format=format)
+        assert not exported.ok
+        assert (exported[TURNS], exported[MemoryType.MEMAGENT], exported[LONG]) == (2, 0, 1)
+        [turn], [agent] = (exported.not_exported[store].listed for store in (TURNS, MemoryType.MEMAGENT))
+        assert (turn.id, agent.id) == ("turn-1", "agent")
+        assert "the vector is all zero" in turn.reason
+        assert "'role'" in agent.reason
+        assert exported.to_dict()["not_exported"][TURNS] == {"count": 1, "listed": [asdict(turn)]}
+        file.seek(0)
+        load(file, target, existing="replace")
+        assert target.count(TURNS) == 2
 
 
 # --- what is refused ----------------------------------------------------------------------------------------------
@@ -161,7 +186,7 @@ def put(line: int, **values: Any) -> Callable[[list[dict[str, Any]]], None]:
         (put(0, format="other"), "line 1", "no export of memorizz"),
         (put(0, stores={"memories": 1}), "line 1", "the manifest is incomplete"),
         (put(0, stores={"agents": 1}), "line 2", "the manifest names no store 'conversation_memory'"),
-        (put(1, store="memories"), "line 2", "expected a document with its store and embedding"),
+        (put(1, store="memories"), "line 2", "the manifest names no store 'memories'"),
         (put(1, embedding="no base64"), "line 2", "expected a document with its store and embedding"),
         (put(1, document=5), "line 2", "expected a document with its store and embedding"),
         (put(1, document={"id": "turn-0"}), "line 6", "the file is to hold"),

@@ -113,11 +113,62 @@ def test_a_full_disk_leaves_no_file(filled: Any, migrated_dsn: str, tmp_path: Pa
     for path in paths:
         path.write_text("precious")
     command = [sys.executable, "-c", LITTLE_ROOM, migrated_dsn, *map(str, paths)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    for line, path in zip(said, paths, strict=True):
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    for line, path in zip(done.stdout.splitlines(), paths, strict=True):
         assert re.search(rf"no room to write .*{re.escape(path.name)}", line)
         assert path.read_text() == "precious"
     assert len(os.listdir(tmp_path)) == len(FORMATS)
+
+
+NO_TEMPORARY_ROOM = """
+import os, resource, subprocess, sys
+from memorizz import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.errors import StorageFull
+from memorizz.moving import copy, export, load
+
+class WithoutTransactions:
+    has_large_transactions = False
+    def __init__(self, provider):
+        self.provider = provider
+    def __getattr__(self, name):
+        return getattr(self.provider, name)
+
+options = {"dsn": sys.argv[1], "embedding_dimensions": 4}
+with (
+    PostgreSQLProvider(PostgreSQLConfig(**options)) as provider,
+    PostgreSQLProvider(PostgreSQLConfig(schema="moved", **options)) as target,
+):
+    export(provider, sys.argv[2] + "/a.parquet")
+    export(provider, sys.argv[2] + "/a.jsonl")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+    def pipe(path):
+        return subprocess.Popen(["cat", path], stdout=subprocess.PIPE).stdout
+    for move in (
+        lambda: export(provider, subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=2).stdin, format="parquet"),
+        lambda: load(pipe(sys.argv[2] + "/a.parquet"), target),
+        lambda: load(sys.argv[2] + "/a.jsonl", WithoutTransactions(target)),
+        lambda: copy(provider, target, journal=sys.argv[2] + "/journal"),
+    ):
+        try:
+            move()
+        except StorageFull as error:
+            print(error)
+    print(sum(target.count(store) for store in ("long_term_memory", "agents")))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits to set")
+def test_no_room_for_temporary_files_is_said(filled: Any, target: Any, migrated_dsn: str, tmp_path: Path) -> None:
+    """Parquet through a pipe, an import that is checked first, a journal: each is StorageFull, and nothing else."""
+    command = [sys.executable, "-W", "ignore::ResourceWarning", "-c", NO_TEMPORARY_ROOM, migrated_dsn, str(tmp_path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    *temporary, journal, stored = done.stdout.splitlines()
+    assert [line.partition(" (")[0] for line in temporary] == ["no room for a temporary file"] * 3
+    assert "TMPDIR" in temporary[0]
+    assert journal.startswith(f"no room to write the journal {tmp_path / 'journal'}")
+    assert stored == "0"
 
 
 # --- what happens meanwhile ---------------------------------------------------------------------------------------

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,11 +14,11 @@ import pytest
 from bson import Decimal128, ObjectId
 from pymongo import MongoClient
 
-from memorizz.errors import ConfigurationError, ConnectionFailed
+from memorizz.errors import ConfigurationError, ConnectionFailed, InvalidFile
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import MongoDBConfig, MongoDBProvider
 from memorizz.memory_provider.postgresql import PostgreSQLProvider
-from memorizz.moving import copy
+from memorizz.moving import copy, export, load
 
 LONG, TALK = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
 LONG_AGO = datetime(2001, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
@@ -82,6 +84,74 @@ def test_what_another_program_has_stored_arrives(target: PostgreSQLProvider, mon
     assert found["507f1f77bcf86cd799439011"]["embedding"] == [1, 0, 0, 0]
     assert found["dated"]["created_at"] == datetime(2024, 1, 1, tzinfo=UTC)
     assert found["dated"]["foreign_id"] == "mine"
+
+
+# What a search adds to its hits, and a document of another program may have as fields of its own.
+OWN = {"_score": 0.5, "_distance": 1, "_context": ["mine"], "_explanation": "mine", "score": 3}
+
+
+def test_fields_that_no_provider_keeps_are_listed(target: PostgreSQLProvider, mongo: MongoDBConfig) -> None:
+    """The document is copied without them, and the report is not ok: names and ids are in it."""
+    with MongoClient[dict[str, Any]](mongo.uri) as client:
+        equal = {"_id": "hit", "score": 0.5, "_score": 0.5}
+        client[mongo.db_name]["long_term_memory"].insert_many([{"_id": "a", "content": "tea", **OWN}, equal])
+    with MongoDBProvider(mongo) as source:
+        for dry_run in (True, False):
+            report = next(each for each in copy(source, target, dry_run=dry_run).stores if each.store == LONG.value)
+            assert not report.ok
+            assert (report.incomplete, report.not_copied, report.different) == (2, 0, 0)
+            assert {each.id: each.reason.split(",")[0] for each in report.omissions} == {
+                "a": "without _context",
+                "hit": "without _score",
+            }
+            assert "_context, _distance, _explanation, _score, which" in report.omissions[0].reason
+            assert "_score, score, which" in report.omissions[1].reason
+        assert report.copied == 2
+        found = target.retrieve_by_id("a", LONG)
+        assert found is not None
+        assert (found["content"], found["score"]) == ("tea", 3)
+        exported = export(source, file := io.BytesIO())
+        assert not exported.ok
+        assert (exported["long_term_memory"], exported.omissions["long_term_memory"].count) == (2, 2)
+        assert b"mine" not in file.getvalue()
+
+
+def test_the_same_database_by_another_address_is_refused(mongo: MongoDBConfig) -> None:
+    """Whoever opens it first makes its identity, which the other one reads; all documents stay."""
+    other = replace(mongo, uri=mongo.uri.replace("127.0.0.1", "localhost"), create_indexes=True)
+    assert other.uri != mongo.uri
+    # The source was opened before there was an identity, as migrate-from does it.
+    with MongoDBProvider(mongo) as source:
+        source.store_many([{"id": f"d{n}"} for n in range(3)], LONG)
+        with MongoDBProvider(other) as target:
+            for pair in ((source, target), (target, source)):
+                with pytest.raises(ConfigurationError, match="are the same memories by two addresses"):
+                    copy(*pair, existing="replace")
+            assert target.count(LONG) == 3
+
+
+def test_databases_that_cannot_be_told_apart_are_not_replaced(mongo: MongoDBConfig) -> None:
+    """Where nobody has made an identity in either: the error says how one is made."""
+    other = replace(mongo, uri=mongo.uri.replace("127.0.0.1", "localhost"))
+    with MongoDBProvider(mongo) as source, MongoDBProvider(other) as target:
+        source.store({"id": "a"}, LONG)
+        with pytest.raises(ConfigurationError, match="open the target with create_indexes=True"):
+            copy(source, target, existing="replace")
+        assert target.count(LONG) == 1
+
+
+def test_documents_of_one_id_are_found_when_a_file_is_loaded(target: PostgreSQLProvider, mongo: MongoDBConfig) -> None:
+    """An ObjectId and its text are two documents in MongoDB: a file that holds both is refused, and nothing stays."""
+    with MongoClient[dict[str, Any]](mongo.uri) as client:
+        id = ObjectId()
+        client[mongo.db_name]["long_term_memory"].insert_many([{"_id": id, "n": 1}, {"_id": str(id), "n": 2}])
+    with MongoDBProvider(mongo) as source:
+        exported = export(source, file := io.BytesIO())
+    assert exported["long_term_memory"] == 2
+    file.seek(0)
+    with pytest.raises(InvalidFile, match="some of them have the same id"):
+        load(file, target)
+    assert target.count(LONG) == 0
 
 
 def test_a_document_too_large_for_mongodb_is_listed(source: PostgreSQLProvider, mongo: MongoDBConfig) -> None:

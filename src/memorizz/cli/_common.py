@@ -6,7 +6,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -82,14 +82,28 @@ def memories(config: PostgreSQLConfig, embedder: Embedder | None = None) -> Gene
 
 
 @contextmanager
-def receiving(config: PostgreSQLConfig, dimensions: int | None) -> Generator[PostgreSQLProvider]:
-    """Open a provider to store into; where there are no tables yet, they are made for vectors of `dimensions`."""
+def receiving(
+    config: PostgreSQLConfig, dimensions: Callable[[], int | None], *, dry_run: bool = False
+) -> Generator[PostgreSQLProvider]:
+    """Open a provider to store into; where there are no tables yet, they are made for vectors of `dimensions()`.
+
+    `dry_run` makes neither a server nor tables, and raises SchemaError where there are none.
+    """
+    from memorizz.errors import SchemaError
     from memorizz.memory_provider.postgresql import PostgreSQLProvider
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
-    with Maintenance(config) as maintenance:
-        is_new = not maintenance.database().has_migrations
-    with PostgreSQLProvider(config.replace(embedding_dimensions=dimensions) if is_new else config) as provider:
+    with Maintenance(existing(config) if dry_run else config) as maintenance:
+        found = maintenance.database()
+    if not found.has_migrations:
+        length = dimensions()
+        if dry_run:
+            wanted = "" if length is None else f" --dimensions {length}"
+            raise SchemaError(
+                f"schema {found.schema!r} has no tables to say what fits: `memorizz migrate{wanted}` makes them"
+            )
+        config = config.replace(embedding_dimensions=length)
+    with PostgreSQLProvider(config) as provider:
         yield provider
 
 
@@ -136,5 +150,5 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise ConfigurationError(f"{question} Nobody is there to answer: say --yes")
+        raise ConfigurationError(f"{question} stdin is not a terminal: pass --yes")
     typer.confirm(question, abort=True, err=True)

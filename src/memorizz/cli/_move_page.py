@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 
 import typer
@@ -14,9 +14,11 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 
 from memorizz.cli import _show
+from memorizz.cli._common import confirm
 from memorizz.cli._index_page import duration
 from memorizz.errors import ConfigurationError, MemorizzError
-from memorizz.moving import Problem, Progress, Report, StoreReport
+from memorizz.memory_provider.base import MemoryProvider
+from memorizz.moving import Exported, Problem, Progress, Report, StoreReport
 
 # --- meanwhile ----------------------------------------------------------------------------------------------------
 
@@ -63,13 +65,18 @@ def watching() -> Generator[Callable[[Progress], None] | None]:
     task, pace = bar.add_task("", total=None, what="", visible=False), Pace()
 
     def watch(progress: Progress) -> None:
+        # Not before: a question may be asked first.
+        if not bar.live.is_started:
+            bar.start()
         what = f"{progress.phase} {progress.store}"
         bar.update(
             task, description=pace.of(progress), what=what, visible=True, total=progress.total, completed=progress.done
         )
 
-    with bar:
+    try:
         yield watch
+    finally:
+        bar.stop()
 
 
 @contextmanager
@@ -88,10 +95,38 @@ def going_on() -> Generator[None]:
         raise typer.Exit(130) from None
 
 
+def confirming(place: str, yes: bool) -> Callable[[Mapping[str, int]], None]:
+    """Return what asks before the documents of stores are deleted."""
+
+    def ask(held: Mapping[str, int]) -> None:
+        counts = ", ".join(f"{count:,} in {store}" for store, count in held.items())
+        confirm(f"Delete what {place} holds ({counts}), to replace it?", yes)
+
+    return ask
+
+
+def confirm_replacing(provider: MemoryProvider, stores: Sequence[str], place: str, yes: bool) -> None:
+    """Ask before the documents of stores are deleted, where they hold any."""
+    counts = {store: provider.count(store) for store in stores}
+    held = {store: count for store, count in counts.items() if count}
+    if held:
+        confirming(place, yes)(held)
+
+
 # --- afterwards ---------------------------------------------------------------------------------------------------
 
 
-def show(report: Report) -> None:
+def conclude(report: Report, as_json: bool) -> None:
+    """Print a report, and end the command with exit code 1 unless everything is in the target."""
+    if as_json:
+        _show.print_json(report.to_dict())
+    else:
+        _show_report(report)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _show_report(report: Report) -> None:
     """Print what was done, or in a dry run what there is, and what is wrong."""
     _show.say(f"from {report.source}", "dim")
     _show.say(f"to   {report.target}", "dim")
@@ -127,6 +162,9 @@ def _show_copied(stores: Sequence[StoreReport]) -> None:
     _show.show(_show.table(columns, rows))
     for store in stores:
         _list(f"{store.store}: not copied", store.problems, store.not_copied)
+        _list(f"{store.store}: copied in part", store.omissions, store.incomplete)
+        if store.missing:
+            _show.say(f"{store.store}: {store.missing:,} documents were deleted meanwhile, or lost", "yellow")
         _list(f"{store.store}: different", store.differences, store.different)
 
 
@@ -149,6 +187,17 @@ def _show_plan(stores: Sequence[StoreReport]) -> None:
             ]
             _show.show(_show.pairs(kinds), 2)
         _list(f"{store.store}: would not fit", store.problems, store.not_copied)
+        _list(f"{store.store}: would be copied in part", store.omissions, store.incomplete)
+
+
+def complain_of(exported: Exported) -> None:
+    """Print on stderr which documents are not in a file, or only in part."""
+    for what, found in (("not exported", exported.not_exported), ("exported in part", exported.omissions)):
+        for store, problems in found.items():
+            if problems.count:
+                _show.complain(f"{store}: {problems.count:,} documents {what}")
+                for problem in problems.listed:
+                    _show.complain(f"  {problem.id}: {_show.shortened(problem.reason, 300)}")
 
 
 def _list(title: str, problems: Sequence[Problem], count: int) -> None:

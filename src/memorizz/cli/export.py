@@ -11,7 +11,6 @@ import typer
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, memories, place, receiving
 
 if TYPE_CHECKING:
-    from memorizz.memory_provider.memory_type import MemoryType
     from memorizz.memory_provider.postgresql import PostgreSQLConfig
 
 Store = Annotated[
@@ -34,10 +33,11 @@ def export(
 ) -> None:
     """Write memories into a file, or into a pipe: ids, times and embeddings included.
 
-    Programs may read and store meanwhile; what they store while it runs may be in the file or not.
+    Programs may read and store meanwhile; what they store while it runs may be in the file or not. Exit code 1: some
+    documents could not be exported, and are listed.
     """
     from memorizz import moving
-    from memorizz.cli import _move_page
+    from memorizz.cli import _move_page, _show
     from memorizz.errors import ConfigurationError
 
     to_stdout = file == "-"
@@ -48,13 +48,18 @@ def export(
     settings = config(dsn, schema, embedded, auto_migrate=False)
     with memories(settings) as provider, _move_page.watching() as watch:
         if not to_stdout:
-            counts = moving.export(provider, file, stores=store, format=format, force=force, progress=watch)
+            exported = moving.export(provider, file, stores=store, format=format, force=force, progress=watch)
         else:
             # Not sys.stdout's own buffer, which Python would write once more at its end where nobody reads any more.
             with open(sys.stdout.fileno(), "wb", closefd=False) as out:
-                moving.export(provider, out, stores=store, format=format, progress=watch)
-            return
-    _report(settings, counts, file, as_json)
+                exported = moving.export(provider, out, stores=store, format=format, progress=watch)
+    if as_json:
+        _show.print_json({"file": file, **exported.to_dict()})
+    elif not to_stdout:
+        _show_counts(settings, exported, file)
+    if not exported.ok:
+        _move_page.complain_of(exported)
+        raise typer.Exit(1)
 
 
 def import_(
@@ -68,6 +73,10 @@ def import_(
     replace: Annotated[
         bool, typer.Option("--replace", help="Delete what is there in the stores that are loaded.")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --replace: do not ask.")] = False,
+    max_document_mb: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Refuse a file with a document of more than N MB.")
+    ] = 4,
     without_embeddings: Annotated[bool, typer.Option("--without-embeddings", help="Leave the embeddings out.")] = False,
     dsn: DSN = None,
     schema: SchemaName = None,
@@ -79,7 +88,7 @@ def import_(
     Refuses stores that hold memories, unless --merge or --replace is said.
     """
     from memorizz import moving
-    from memorizz.cli import _move_page
+    from memorizz.cli import _move_page, _show
     from memorizz.errors import ConfigurationError
 
     if merge and replace:
@@ -89,22 +98,23 @@ def import_(
     existing: Any = "merge" if merge else "replace" if replace else "refuse"
     source: str | IO[bytes] = sys.stdin.buffer if file == "-" else file
     settings = config(dsn, schema, embedded)
-    with moving.opened(source) as found, _move_page.watching() as watch:
+    with moving.opened(source, max_document_mb * 2**20) as found:
         dimensions = None if without_embeddings else found.manifest.dimensions
-        with receiving(settings, dimensions) as provider:
+        with receiving(settings, lambda: dimensions) as provider, _move_page.watching() as watch:
+            if replace:
+                _move_page.confirm_replacing(provider, found.chosen(store), place(settings), yes)
             counts = found.load(
                 provider, stores=store, existing=existing, embeddings=not without_embeddings, progress=watch
             )
-    _report(settings, counts, file, as_json)
+    if as_json:
+        _show.print_json({"file": file, "stores": counts})
+    else:
+        _show_counts(settings, counts, file)
 
 
-def _report(settings: PostgreSQLConfig, counts: Mapping[MemoryType, int], file: str, as_json: bool) -> None:
+def _show_counts(settings: PostgreSQLConfig, counts: Mapping[str, int], file: str) -> None:
     from memorizz.cli import _show
 
-    stores = {store.value: count for store, count in counts.items()}
-    if as_json:
-        _show.print_json({"file": file, "stores": stores})
-        return
     _show.say(f"{file}, {place(settings)}", "dim")
-    rows = [[store, f"{count:,}"] for store, count in stores.items()]
-    _show.show(_show.table({"store": _show.LEFT, "documents": _show.RIGHT}, rows, ["all", f"{sum(stores.values()):,}"]))
+    rows = [[store, f"{count:,}"] for store, count in counts.items()]
+    _show.show(_show.table({"store": _show.LEFT, "documents": _show.RIGHT}, rows, ["all", f"{sum(counts.values()):,}"]))

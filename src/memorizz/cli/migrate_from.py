@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, existing
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, place, receiving
 
 if TYPE_CHECKING:
-    from memorizz.memory_provider.base import MemoryProvider
-    from memorizz.memory_provider.postgresql import PostgreSQLConfig
     from memorizz.moving import Source
 
 _SOURCE = "What to read"
@@ -44,6 +42,7 @@ Merge = Annotated[
 Replace = Annotated[
     bool, typer.Option("--replace", help="Delete them first, in the stores that are copied.", rich_help_panel=_HELD)
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="With --replace: do not ask.", rich_help_panel=_HELD)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Write nothing: say what there is, and what would not fit.")]
 JournalFile = Annotated[
     Path | None,
@@ -59,6 +58,7 @@ def migrate_from(
     store: Stores = None,
     merge: Merge = False,
     replace: Replace = False,
+    yes: Yes = False,
     dry_run: DryRun = False,
     journal: JournalFile = None,
     batch_size: BatchSize = 500,
@@ -72,16 +72,16 @@ def migrate_from(
     Every id, time and vector stays as it is. Interrupted, even killed, the same command again goes on where it was.
     Exit code 1: something could not be copied, or differs.
     """
-    from memorizz.cli import _move_page, _show
+    from memorizz.cli import _move_page
     from memorizz.errors import ConfigurationError
-    from memorizz.moving import copy
+    from memorizz.moving import copy, dimensions
 
     if merge and replace:
         raise ConfigurationError("--merge and --replace are two ways to treat what is there: give one of them")
     settings = config(dsn, schema, embedded)
     with (
         _source(source, db, source_schema) as opened,
-        _target(settings, opened, dry_run) as target,
+        receiving(settings, lambda: dimensions(opened), dry_run=dry_run) as target,
         _move_page.watching() as watch,
         _move_page.going_on(),
     ):
@@ -94,13 +94,9 @@ def migrate_from(
             dry_run=dry_run,
             journal=journal,
             progress=watch,
+            confirm=_move_page.confirming(place(settings), yes),
         )
-    if as_json:
-        _show.print_json(report.to_dict())
-    else:
-        _move_page.show(report)
-    if not report.ok:
-        raise typer.Exit(1)
+    _move_page.conclude(report, as_json)
 
 
 @contextmanager
@@ -108,44 +104,22 @@ def _source(text: str, db: str | None, schema: str | None) -> Generator[Source]:
     """Open what SOURCE names."""
     from memorizz.memory_provider.mongodb import MongoDBConfig, MongoDBProvider
     from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
-    from memorizz.moving import Dump, Stored
+    from memorizz.moving import Dump, ProviderSource
 
     if text.startswith(("mongodb://", "mongodb+srv://")):
         # Nothing is made in a database that is only read.
         options = MongoDBConfig(text, db or _named(text) or "memorizz", create_indexes=False)
         with MongoDBProvider(options) as provider:
-            yield Stored(provider)
+            yield ProviderSource(provider)
         return
     if "=" not in text and "://" not in text:
         yield Dump(text, db)
         return
     settings = PostgreSQLConfig(dsn=text, schema=schema, embedding_dimensions=None, auto_migrate=False)
     with PostgreSQLProvider(settings) as provider:
-        yield Stored(provider)
+        yield ProviderSource(provider)
 
 
 def _named(uri: str) -> str:
     """Return the database that a URI of MongoDB names, or an empty text."""
     return uri.partition("://")[2].partition("?")[0].partition("/")[2]
-
-
-@contextmanager
-def _target(settings: PostgreSQLConfig, source: Source, dry_run: bool) -> Generator[MemoryProvider]:
-    """Open the target; tables that are missing are made for vectors as long as those of the source."""
-    from memorizz.errors import SchemaError
-    from memorizz.memory_provider.postgresql import PostgreSQLProvider
-    from memorizz.memory_provider.postgresql.maintenance import Maintenance
-    from memorizz.moving import dimensions
-
-    with Maintenance(existing(settings) if dry_run else settings) as maintenance:
-        found = maintenance.database()
-    if not found.has_migrations:
-        length = dimensions(source)
-        if dry_run:
-            wanted = "" if length is None else f" --dimensions {length}"
-            raise SchemaError(
-                f"schema {found.schema!r} has no tables to say what fits: `memorizz migrate{wanted}` makes them"
-            )
-        settings = settings.replace(embedding_dimensions=length)
-    with PostgreSQLProvider(settings) as provider:
-        yield provider

@@ -97,11 +97,17 @@ def given_id(document: Mapping[str, Any]) -> str | None:
 
 def own_items(document: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     """Return the items that are the user's: not the ids, and not what a search has added."""
-    dropped = {*ID_KEYS, *_ALWAYS_COMPUTED}
-    for key in _COMPUTED:
-        if f"_{key}" in document and key in document and _is_same(document[key], document[f"_{key}"]):
-            dropped.add(key)
+    dropped = {*ID_KEYS, *computed_keys(document)}
     return [item for item in document.items() if item[0] not in dropped]
+
+
+def computed_keys(document: Mapping[str, Any]) -> set[str]:
+    """Return the keys of a document that are a search's, and dropped where it is stored."""
+    keys = {key for key in _ALWAYS_COMPUTED if key in document}
+    for key in _COMPUTED:
+        if f"_{key}" in keys and key in document and _is_same(document[key], document[f"_{key}"]):
+            keys.add(key)
+    return keys
 
 
 def _is_same(value: Any, computed: Any) -> bool:

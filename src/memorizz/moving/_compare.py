@@ -1,4 +1,4 @@
-"""Both sides of a copy: what the target holds under the ids of the source's documents, and where it differs."""
+"""Compare a source with the target of a copy: what the target holds under its ids, and where it differs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from memorizz.errors import InvalidDocument
 from memorizz.memory_provider._documents import CLOCKS, EMBEDDING
 from memorizz.memory_provider.base import Document, MemoryProvider
-from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.moving._report import Problems, StoreReport
 from memorizz.moving._streams import Checksum, digest
 
@@ -15,14 +14,14 @@ from memorizz.moving._streams import Checksum, digest
 _COMPLETED = {*CLOCKS, "timestamp"}
 
 
-class Both:
-    """Documents of a source, looked up in the target.
+class Comparison:
+    """Looks up the documents of a source in the target.
 
     Every key is compared. After a merge only those that the source has, without the times of the document itself: what
     else the target had stays, and merging moves `updated_at`.
     """
 
-    def __init__(self, target: MemoryProvider, store: MemoryType, merged: bool, listed: int = 0) -> None:
+    def __init__(self, target: MemoryProvider, store: str, merged: bool, listed: int = 0) -> None:
         self._target = target
         self._store = store
         self._merged = merged
@@ -95,7 +94,7 @@ class Both:
         if more and not self._merged:
             self._differences.add("(others)", f"the target holds {more} documents that did not come from the source")
         return StoreReport(
-            self._store.value,
+            self._store,
             in_target=held,
             source_checksum=self._ours.hexdigest(),
             target_checksum=self._theirs.hexdigest(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +11,12 @@ from pathlib import Path
 from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import Document, MemoryProvider, StoreName
-from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.moving import _journal
-from memorizz.moving._compare import Both
+from memorizz.moving._compare import Comparison
 from memorizz.moving._journal import Journal, Stage
 from memorizz.moving._reading import Batch, read
 from memorizz.moving._report import Contents, Existing, Phase, Problems, Progress, Report, StoreReport
-from memorizz.moving._streams import Source, Stored
+from memorizz.moving._streams import ProviderSource, Source, store_name, store_names
 
 _EXISTING = ("refuse", "merge", "replace")
 
@@ -32,9 +31,18 @@ class _Job:
     batch_size: int
     listed: int
     progress: Callable[[Progress], None]
+    confirm: Callable[[Mapping[str, int]], object]
 
-    def at(self, phase: Phase, store: MemoryType, done: float, total: float) -> None:
-        self.progress(Progress(phase, store.value, done, total))
+    def at(self, phase: Phase, store: str, done: float, total: float) -> None:
+        self.progress(Progress(phase, store, done, total))
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """How many documents a store of the source had at the beginning, and how many of them may expire meanwhile."""
+
+    total: int
+    expiring: int
 
 
 def copy(
@@ -48,6 +56,7 @@ def copy(
     journal: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
     listed: int = 20,
+    confirm: Callable[[Mapping[str, int]], object] | None = None,
 ) -> Report:
     """Copy memories into another provider, compare both sides, and report.
 
@@ -59,24 +68,24 @@ def copy(
     stores: some of the seven; by default all that the source has.
     batch_size: documents that are written at once, all or nothing.
     existing: where a store of the target has documents already, "refuse" raises ConfigurationError before anything is
-        written, "merge" keeps them and merges those of the same id as `store` does, "replace" deletes them first.
+        written, "merge" keeps them and merges those of the same id as `store` does, "replace" deletes them once the
+        first documents of the source are read.
     dry_run: write nothing; report what there is, and what would not fit.
     journal: the file that says how far the copy has come; by default one in the platform's folder for the state of
         programs. Removed when the copy is finished.
     progress: is called after each batch.
     listed: how many problems and differences of each store the report names; all are counted.
+    confirm: is called before "replace" deletes anything, with the number of documents by store; raise to stop there.
 
-    Raises ConfigurationError where source and target are the same or hold vectors of two models, and whatever the
-    providers raise where a server cannot be reached or has no room left; what was copied until then stays.
+    Raises ConfigurationError where source and target are the same, by whatever address they are reached, or hold
+    vectors of two models, and whatever the providers raise where a server cannot be reached or has no room left; what
+    was copied until then stays.
     """
-    if existing not in _EXISTING:
-        raise ConfigurationError(f"existing={existing!r}: expected one of {', '.join(_EXISTING)}")
-    if batch_size < 1 or listed < 0:
-        raise ConfigurationError(f"batch_size={batch_size}, listed={listed}: expected at least 1, and at least 0")
-    origin = Stored(source, batch_size) if isinstance(source, MemoryProvider) else source
-    job = _Job(origin, target, existing, batch_size, listed, progress or (lambda _: None))
-    _check_pair(origin, target)
-    chosen = origin.stores() if stores is None else [MemoryType.of(each) for each in stores]
+    _check_options(existing, batch_size, listed)
+    origin = ProviderSource(source, batch_size) if isinstance(source, MemoryProvider) else source
+    job = _Job(origin, target, existing, batch_size, listed, progress or (lambda _: None), confirm or (lambda _: None))
+    _check_pair(origin, target, existing)
+    chosen = origin.stores() if stores is None else [store_name(each) for each in stores]
     started = time.monotonic()
     if dry_run:
         report = Report(origin.location, target.location, existing, True, False, [_tried(job, each) for each in chosen])
@@ -88,9 +97,27 @@ def copy(
     return report
 
 
-def _check_pair(source: Source, target: MemoryProvider) -> None:
+def _check_options(existing: Existing, batch_size: int, listed: int) -> None:
+    if existing not in _EXISTING:
+        raise ConfigurationError(f"existing={existing!r}: expected one of {', '.join(_EXISTING)}")
+    if batch_size < 1 or listed < 0:
+        raise ConfigurationError(f"batch_size={batch_size}, listed={listed}: expected at least 1, and at least 0")
+
+
+def _check_pair(source: Source, target: MemoryProvider, existing: Existing) -> None:
+    identities = target.identity, source.identity
     if source.location == target.location:
         raise ConfigurationError(f"source and target are the same: {source.location}")
+    if identities[0] is not None and identities[0] == identities[1]:
+        raise ConfigurationError(
+            f"source and target are the same memories by two addresses: {source.location}; {target.location}. If one "
+            "of them is a restored backup of the other, give it an identity of its own first (docs/how-to/move.md)"
+        )
+    if identities == (None, None) and existing == "replace":
+        raise ConfigurationError(
+            "neither source nor target has an identity, so they may be the same memories, and what is deleted in one "
+            "would be gone in both: open the target with create_indexes=True, which gives it one"
+        )
     models = source.embedding_model, target.embedding_model
     if None not in models and models[0] != models[1]:
         raise ConfigurationError(
@@ -99,20 +126,22 @@ def _check_pair(source: Source, target: MemoryProvider) -> None:
         )
 
 
-def _copy(job: _Job, stores: Sequence[MemoryType], journal: Journal) -> Report:
+def _copy(job: _Job, stores: Sequence[str], journal: Journal) -> Report:
     begun = {store for store in journal.stages if store in stores}
     if job.existing == "refuse":
-        held = {store.value: job.target.count(store) for store in stores if store not in begun}
-        if any(held.values()):
-            found = ", ".join(f"{count} in {name}" for name, count in held.items() if count)
+        held = _held(job.target, [store for store in stores if store not in begun])
+        if held:
+            found = ", ".join(f"{count} in {store}" for store, count in held.items())
             raise ConfigurationError(
                 f"the target holds documents already ({found}): say existing='merge' to keep them, or 'replace' to "
                 f"delete them first (--merge, --replace); {job.target.location}"
             )
     # What cannot be read to its end says so before anything is written.
-    totals = {store: job.source.count(store) for store in stores}
+    counts = {store: _Count(job.source.count(store), job.source.expiring(store)) for store in stores}
+    if job.existing == "replace":
+        _before_deleting(job, [store for store in stores if store not in begun])
     model = job.source.embedding_model
-    if model is not None and not any(job.target.count(store) for store in MemoryType):
+    if model is not None and not _held(job.target, store_names(job.target)):
         # So that no embedder of another model is taken there.
         job.target.note_embedding_model(model)
     for store in stores:
@@ -123,13 +152,29 @@ def _copy(job: _Job, stores: Sequence[MemoryType], journal: Journal) -> Report:
             stage = journal.stages[store] = Stage()
             journal.write()
         if not stage.done:
-            _move(job, store, stage, journal, totals[store], resumed=store in begun)
-    reports = [_verified(job, store, journal.stages[store], totals[store]) for store in stores]
+            _move(job, store, stage, journal, counts[store].total, resumed=store in begun)
+    reports = [_verified(job, store, journal.stages[store], counts[store]) for store in stores]
     journal.remove()
     return Report(job.source.location, job.target.location, job.existing, False, journal.resumed, reports)
 
 
-def _move(job: _Job, store: MemoryType, stage: Stage, journal: Journal, total: int, resumed: bool) -> None:
+def _held(target: MemoryProvider, stores: Sequence[str]) -> dict[str, int]:
+    """Return how many documents there are in those of the stores that hold any."""
+    counts = {store: target.count(store) for store in stores}
+    return {store: count for store, count in counts.items() if count}
+
+
+def _before_deleting(job: _Job, stores: Sequence[str]) -> None:
+    """Have the deletion of what stores hold confirmed, once it is seen that the source can be read."""
+    held = _held(job.target, stores)
+    if held:
+        for store in stores:
+            with closing(read(job.source, store, job.batch_size)) as batches:
+                next(batches, None)
+        job.confirm(held)
+
+
+def _move(job: _Job, store: str, stage: Stage, journal: Journal, total: int, resumed: bool) -> None:
     """Copy what is left of one store; the journal knows of each batch as soon as the target has it."""
     with job.target.loading(store, lambda share: job.at("indexing", store, share, 1)):
         try:
@@ -145,23 +190,26 @@ class _Lost(Exception):
     """The document after which a copy was to go on is no longer there."""
 
 
-def _copy_batches(job: _Job, store: MemoryType, stage: Stage, journal: Journal, total: int, *, compare: bool) -> None:
+def _copy_batches(job: _Job, store: str, stage: Stage, journal: Journal, total: int, *, compare: bool) -> None:
     """Copy what is behind `stage.after`, looking first at what the target has where that is asked for.
 
     The last batch before an interruption may be in the target without the journal's knowing, and what is stored again
     is merged: its updated_at would move.
     """
     problems = Problems(job.listed, stage.not_copied, stage.problems)
+    omissions = Problems(job.listed, stage.incomplete, stage.omissions)
     everything = compare and stage.after is None
     with closing(read(job.source, store, job.batch_size, stage.after)) as batches:
         for batch in _found(batches):
             problems.extend(batch.refused)
+            omissions.extend(batch.omissions)
             if batch.documents:
                 _write(job, store, stage, batch.documents, problems, compare or job.existing == "merge")
                 stage.after = batch.documents[-1]["id"]
                 compare = everything
             stage.expired += batch.expired
             stage.not_copied, stage.problems = problems.count, problems.listed
+            stage.incomplete, stage.omissions = omissions.count, omissions.listed
             journal.write()
             job.at("copying", store, stage.copied + stage.present + stage.not_copied, total)
 
@@ -174,31 +222,28 @@ def _found(batches: Iterator[Batch]) -> Iterator[Batch]:
         raise _Lost from error
 
 
-def _write(
-    job: _Job, store: MemoryType, stage: Stage, batch: Sequence[Document], problems: Problems, compare: bool
-) -> None:
+def _write(job: _Job, store: str, stage: Stage, batch: Sequence[Document], problems: Problems, compare: bool) -> None:
     """Store a batch, without what is there already and what the target cannot hold."""
     if compare:
-        equal = Both(job.target, store, job.existing == "merge").equal(batch)
+        equal = Comparison(job.target, store, job.existing == "merge").equal(batch)
         stage.present += len(equal)
         batch = [document for document in batch if document["id"] not in equal]
     if job.existing == "merge":
         # What has no vector here keeps the one that it has there.
         batch = [_without_none(document) for document in batch]
     try:
-        job.target.store_many(batch, store)
+        stage.copied += len(job.target.store_many(batch, store))
     except InvalidDocument:
         batch = [document for document in batch if _fits(job.target, store, document, problems)]
-        job.target.store_many(batch, store)
-    stage.copied += len(batch)
+        stage.copied += len(job.target.store_many(batch, store))
 
 
 def _without_none(document: Document) -> Document:
     return {key: value for key, value in document.items() if key != EMBEDDING or value is not None}
 
 
-def _fits(target: MemoryProvider, store: MemoryType, document: Document, problems: Problems) -> bool:
-    """Say whether the target can hold a document, and note the reason where it cannot."""
+def _fits(target: MemoryProvider, store: str, document: Document, problems: Problems) -> bool:
+    """Return True if the target can hold a document; note the reason if it cannot."""
     try:
         target.check(document, store)
     except InvalidDocument as error:
@@ -210,13 +255,14 @@ def _fits(target: MemoryProvider, store: MemoryType, document: Document, problem
 # --- before and after ---------------------------------------------------------------------------------------------
 
 
-def _tried(job: _Job, store: MemoryType) -> StoreReport:
-    """Read one store and say what is in it, and what the target could not hold."""
+def _tried(job: _Job, store: str) -> StoreReport:
+    """Read one store and report what is in it, and what the target could not hold."""
     total, contents = job.source.count(store), Contents()
-    problems, done, expired = Problems(job.listed), 0, 0
+    problems, omissions, done, expired = Problems(job.listed), Problems(job.listed), 0, 0
     with closing(read(job.source, store, job.batch_size)) as batches:
         for batch in batches:
             problems.extend(batch.refused)
+            omissions.extend(batch.omissions)
             for document in batch.documents:
                 contents.add(document)
                 _fits(job.target, store, document, problems)
@@ -224,32 +270,40 @@ def _tried(job: _Job, store: MemoryType) -> StoreReport:
             expired += batch.expired
             job.at("reading", store, done, total)
     return StoreReport(
-        store.value,
+        store,
         in_source=total,
         in_target=job.target.count(store),
         expired=expired,
         not_copied=problems.count,
         problems=problems.listed,
+        incomplete=omissions.count,
+        omissions=omissions.listed,
         keys={key: dict(kinds) for key, kinds in sorted(contents.keys.items())},
         dimensions=dict(sorted(contents.dimensions.items())),
     )
 
 
-def _verified(job: _Job, store: MemoryType, stage: Stage, total: int) -> StoreReport:
-    """Read one store on both sides, and say how they compare."""
-    both = Both(job.target, store, job.existing == "merge", job.listed)
+def _verified(job: _Job, store: str, stage: Stage, counted: _Count) -> StoreReport:
+    """Read one store on both sides, and report how they compare and whether the sums are right."""
+    comparison = Comparison(job.target, store, job.existing == "merge", job.listed)
     done = 0
     with closing(read(job.source, store, job.batch_size)) as batches:
         for batch in batches:
-            both.compare(batch.documents)
+            comparison.compare(batch.documents)
             done += len(batch.documents)
-            job.at("verifying", store, done, total)
+            job.at("verifying", store, done, counted.total)
+    handled = stage.copied + stage.present + stage.expired + stage.not_copied
+    unread = max(counted.total - handled, 0)
+    expired_since = min(unread, counted.expiring)
     return replace(
-        both.report(),
-        in_source=total,
+        comparison.report(),
+        in_source=handled + unread,
         copied=stage.copied,
         present=stage.present,
-        expired=stage.expired,
+        expired=stage.expired + expired_since,
         not_copied=stage.not_copied,
         problems=stage.problems,
+        missing=unread - expired_since,
+        incomplete=stage.incomplete,
+        omissions=stage.omissions,
     )

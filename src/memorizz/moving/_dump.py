@@ -13,6 +13,7 @@ from memorizz.errors import ConfigurationError, FilterError, InvalidFile
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import Document
 from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.mongodb._opening import IDENTITY
 from memorizz.memory_provider.mongodb._stores import Database
 from memorizz.moving._streams import single
 
@@ -46,17 +47,25 @@ class Dump:
     def location(self) -> str:
         return f"the dump in {self._folder.absolute()}"
 
-    def stores(self) -> Sequence[MemoryType]:
-        return [store for store in MemoryType if store.value in self._files]
+    @property
+    def identity(self) -> str | None:
+        # No provider reads or writes the files of a dump.
+        return self.location
+
+    def stores(self) -> Sequence[str]:
+        return [store.value for store in MemoryType if store.value in self._files]
 
     def left_out(self) -> Sequence[str]:
-        return sorted(set(self._files) - {store.value for store in MemoryType})
+        return sorted(set(self._files) - {store.value for store in MemoryType} - {IDENTITY})
 
-    def count(self, store: MemoryType) -> int:
+    def count(self, store: str) -> int:
         """Return how many documents there are, expired or not; raises InvalidFile for a file that is cut off."""
         return sum(1 for _ in self._parts(store, whole=False))
 
-    def documents(self, store: MemoryType, after: str | None = None) -> Iterator[Document]:
+    def expiring(self, store: str) -> int:
+        return 0
+
+    def documents(self, store: str, after: str | None = None) -> Iterator[Document]:
         found = self._stores.store(store)
         behind = after is None
         for place, part in self._parts(store):
@@ -68,20 +77,20 @@ class Dump:
                 yield document
             behind = behind or document["id"] == after
         if not behind:
-            raise FilterError(f"after={after!r}: {store.value} has no document of this id")
+            raise FilterError(f"after={after!r}: {store} has no document of this id")
 
-    def _record(self, store: MemoryType, place: int, part: bytes) -> dict[str, Any]:
+    def _record(self, store: str, place: int, part: bytes) -> dict[str, Any]:
         try:
             return self._decode(part)
         # What bson raises for damaged bytes is InvalidBSON, and now and then something else.
         except Exception as error:
             raise InvalidFile(
-                str(self._files[store.value]), f"byte {place:,}", f"no BSON document ({error}): dump it again"
+                str(self._files[store]), f"byte {place:,}", f"no BSON document ({error}): dump it again"
             ) from error
 
-    def _parts(self, store: MemoryType, *, whole: bool = True) -> Iterator[tuple[int, bytes]]:
+    def _parts(self, store: str, *, whole: bool = True) -> Iterator[tuple[int, bytes]]:
         """Yield the place of each document in a store's file, and its bytes where they are wanted."""
-        path = self._files.get(store.value)
+        path = self._files.get(store)
         if path is None:
             return
         place = 0

@@ -66,7 +66,7 @@ def writing(file: File, force: bool) -> Generator[IO[bytes]]:
     Raises ConfigurationError where a file exists and `force` is not said, or where it cannot be written, StorageFull
     where the disk has no room. Whatever is raised inside, no half a file is left.
     """
-    with _translated(file, "written"):
+    with translated(file, "written"):
         if not isinstance(file, str | os.PathLike):
             yield file
             file.flush()
@@ -91,19 +91,50 @@ def writing(file: File, force: bool) -> Generator[IO[bytes]]:
 
 
 @contextmanager
-def _translated(file: File, what: str) -> Generator[None]:
+def translated(file: File, what: str) -> Generator[None]:
     """Raise the errors of files as errors of ours; those of ours that are OSErrors too stay what they are."""
     try:
         yield
     except MemorizzError:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        if is_full(error):
             raise StorageFull(
                 f"no room to write {name_of(file)} ({error.strerror}): make room, or write elsewhere"
             ) from error
         reason = error.strerror or str(error)
         raise ConfigurationError(f"{name_of(file)} cannot be {what}: {reason}") from error
+
+
+def is_full(error: OSError) -> bool:
+    """Return True if a disk, a quota or a limit of the process leaves no room for a file."""
+    return error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+
+@contextmanager
+def temporary() -> Generator[IO[bytes]]:
+    """Open a temporary file that has no name.
+
+    Raises StorageFull where there is no room for it, also while it is written, and ConfigurationError where it cannot
+    be made.
+    """
+    made = False
+    try:
+        with tempfile.TemporaryFile(prefix="memorizz-") as file:
+            made = True
+            yield file
+    except MemorizzError:
+        raise
+    except OSError as error:
+        if is_full(error):
+            raise StorageFull(
+                f"no room for a temporary file ({error.strerror}): make room in {tempfile.gettempdir()}, or name "
+                "another folder in TMPDIR"
+            ) from error
+        if made:
+            # It comes from whatever was done meanwhile.
+            raise
+        raise ConfigurationError(f"no temporary file can be made: {error.strerror}; name a folder in TMPDIR") from error
 
 
 @contextmanager
@@ -139,20 +170,26 @@ def _zstd() -> Any:
 class Opened:
     """An export that is read: `stream` is what is in it, decompressed.
 
-    `damage` are the errors by which the stream says that the file is cut off or altered.
+    `damage` are the errors by which the stream says that the file is cut off or altered. No document in it may be
+    larger than `most` bytes.
     """
 
     name: str
     format: Format
     stream: IO[bytes]
     damage: tuple[type[Exception], ...]
+    most: int
+
+
+# A frame of zstd says how much memory its window needs, 2 MB where `export` has written it.
+_LOG_OF_WINDOW = 25
 
 
 @contextmanager
-def reading(file: File) -> Generator[Opened]:
+def reading(file: File, most: int) -> Generator[Opened]:
     """Open an export, whose format is told from its first bytes. Parquet that cannot seek is copied first."""
     with ExitStack() as stack:
-        stack.enter_context(_translated(file, "read"))
+        stack.enter_context(translated(file, "read"))
         stream = stack.enter_context(open(file, "rb")) if isinstance(file, str | os.PathLike) else file
         raw: Any = stream
         if not hasattr(stream, "peek"):
@@ -164,14 +201,16 @@ def reading(file: File) -> Generator[Opened]:
             raise InvalidFile(name, "byte 0", "the file is empty")
         format = next((each for magic, each in _MAGIC.items() if begin.hex().startswith(magic)), Format.JSON_LINES)
         if format is Format.GZIP:
-            yield Opened(name, format, cast("IO[bytes]", gzip.GzipFile(fileobj=raw)), (EOFError, OSError, zlib.error))
+            compressed = cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
+            yield Opened(name, format, compressed, (EOFError, OSError, zlib.error), most)
         elif format is Format.ZSTD:
             zstd = _zstd()
-            yield Opened(name, format, zstd.ZstdFile(raw), (EOFError, OSError, zstd.ZstdError))
+            compressed = zstd.ZstdFile(raw, options={zstd.DecompressionParameter.window_log_max: _LOG_OF_WINDOW})
+            yield Opened(name, format, compressed, (EOFError, OSError, zstd.ZstdError), most)
         elif format is Format.PARQUET:
-            yield Opened(name, format, stack.enter_context(seekable(raw)), (OSError,))
+            yield Opened(name, format, stack.enter_context(seekable(raw)), (OSError,), most)
         else:
-            yield Opened(name, format, raw, (OSError,))
+            yield Opened(name, format, raw, (OSError,), most)
 
 
 # What files begin with, in hexadecimal.
@@ -184,7 +223,7 @@ def seekable(file: IO[bytes]) -> Generator[IO[bytes]]:
     if file.seekable():
         yield file
         return
-    with tempfile.TemporaryFile(prefix="memorizz-") as copy:
+    with temporary() as copy:
         shutil.copyfileobj(file, copy)
         copy.seek(0)
         yield copy

@@ -11,8 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from memorizz.errors import ConfigurationError
-from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.errors import ConfigurationError, StorageFull
+from memorizz.moving._files import is_full
 from memorizz.moving._report import Existing, Problem
 
 _VERSION = 1
@@ -27,7 +27,9 @@ class Stage:
     present: int = 0
     not_copied: int = 0
     expired: int = 0
+    incomplete: int = 0
     problems: list[Problem] = field(default_factory=list[Problem])
+    omissions: list[Problem] = field(default_factory=list[Problem])
     done: bool = False
 
 
@@ -41,7 +43,7 @@ class Journal:
     def __init__(self, path: Path, about: Mapping[str, str]) -> None:
         self.path = path
         self._about = dict(about)
-        self.stages: dict[MemoryType, Stage] = {}
+        self.stages: dict[str, Stage] = {}
         self.resumed = self.path.exists()
         if self.resumed:
             self._read()
@@ -52,8 +54,8 @@ class Journal:
             found = json.loads(self.path.read_text("utf-8"))
             about = {key: found[key] for key in self._about}
             for name, stage in found["stores"].items():
-                problems = [Problem(**each) for each in stage.pop("problems")]
-                self.stages[MemoryType.of(name)] = Stage(**stage, problems=problems)
+                problems, omissions = ([Problem(**each) for each in stage.pop(of)] for of in ("problems", "omissions"))
+                self.stages[name] = Stage(**stage, problems=problems, omissions=omissions)
             known = found["version"] == _VERSION
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(
@@ -68,7 +70,7 @@ class Journal:
 
     def write(self) -> None:
         """Put what is known on disk; when this returns, it is there."""
-        stores = {store.value: asdict(stage) for store, stage in self.stages.items()}
+        stores = {store: asdict(stage) for store, stage in self.stages.items()}
         text = json.dumps({"version": _VERSION, **self._about, "stores": stores}, indent=1)
         new = self.path.with_name(self.path.name + ".new")
         try:
@@ -80,6 +82,10 @@ class Journal:
             new.replace(self.path)
             _sync_folder(self.path.parent)
         except OSError as error:
+            if is_full(error):
+                raise StorageFull(
+                    f"no room to write the journal {self.path} ({error.strerror}): make room, or name another file"
+                ) from error
             raise ConfigurationError(
                 f"the journal {self.path} cannot be written ({error.strerror}): name another file; what was copied "
                 "so far is in the target"

@@ -15,8 +15,8 @@ import numpy as np
 
 from memorizz.errors import InvalidFile
 from memorizz.memory_provider._documents import EMBEDDING
-from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.moving._files import Opened
+from memorizz.moving._limits import check_bytes, check_json
 from memorizz.moving._manifest import Entry, Manifest, Tally, to_json
 
 _CRC = b',"crc32":"'
@@ -26,7 +26,7 @@ _CRC = b',"crc32":"'
 
 
 def write(file: IO[bytes], manifest: Manifest, entries: Iterable[Entry]) -> Tally:
-    """Write an export, one document at a time; return what was written."""
+    """Write an export, one document at a time; return the number of documents and their checksums."""
     tally, crc = Tally(manifest.stores), 0
     for line in _lines(manifest, tally, entries):
         body = to_json(line)[:-1].encode()
@@ -39,7 +39,7 @@ def _lines(manifest: Manifest, tally: Tally, entries: Iterable[Entry]) -> Iterat
     yield manifest.to_json()
     for store, document in tally.count(entries):
         own = {key: value for key, value in document.items() if key not in ("_id", EMBEDDING)}
-        yield {"store": store.value, "document": own, EMBEDDING: _encoded(document.get(EMBEDDING))}
+        yield {"store": store, "document": own, EMBEDDING: _encoded(document.get(EMBEDDING))}
     yield {"end": tally.to_json()}
 
 
@@ -76,17 +76,23 @@ def _documents(lines: _Lines, manifest: Manifest) -> Iterator[Entry]:
     """Yield the documents up to the end, which is then the current line."""
     while "end" not in lines.checked():
         try:
-            store = MemoryType(lines.value["store"])
+            store = str(lines.value["store"])
             document = lines.value["document"] | {EMBEDDING: _decoded(lines.value[EMBEDDING])}
         except (KeyError, TypeError, ValueError) as error:
             raise lines.invalid(f"expected a document with its store and embedding ({error})") from error
         if store not in manifest.stores:
-            raise lines.invalid(f"the manifest names no store {store.value!r}")
+            raise lines.invalid(f"the manifest names no store {store!r}")
         yield store, document
 
 
 def _decoded(text: str | None) -> Any:
     return None if text is None else np.frombuffer(base64.b64decode(text, validate=True), "<f4")
+
+
+def _damage(error: Exception) -> str:
+    if "too much memory" in str(error):
+        return f"zstd needs too much memory for it ({error}): compress it again without --long and --ultra"
+    return f"the file is cut off or altered here, and cannot be read on ({error})"
 
 
 class _Lines:
@@ -116,13 +122,17 @@ class _Lines:
     def next(self) -> Any:
         """Return what stands in the next line, None after the last one."""
         self._number += 1
+        name, most = self.source.name, self.source.most
         try:
-            self._line = self.source.stream.readline()
-            if not self._line:
-                return None
-            self.value = json.loads(self._line.decode())
+            self._line = self.source.stream.readline(most + 1)
         except self.source.damage as error:
-            raise self.invalid(f"the file is cut off or altered here, and cannot be read on ({error})") from error
+            raise self.invalid(_damage(error)) from error
+        if not self._line:
+            return None
+        check_bytes(len(self._line), most, name, self.where, "the line")
+        check_json(self._line, most, name, self.where)
+        try:
+            self.value = json.loads(self._line.decode())
         except (ValueError, RecursionError) as error:
             if not self._line.endswith(b"\n"):
                 raise self.invalid("the line is cut off") from error

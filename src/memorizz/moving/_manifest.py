@@ -11,10 +11,9 @@ from typing import Any, Self, cast
 
 from memorizz.errors import InvalidFile
 from memorizz.memory_provider.base import Document
-from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.moving._streams import Checksum
+from memorizz.moving._streams import Checksum, store_name
 
-Entry = tuple[MemoryType, Document]
+Entry = tuple[str, Document]
 
 FORMAT = "memorizz export"
 # The version of both file formats, described in docs/file-format.md. What an older reader cannot read needs a new one.
@@ -30,12 +29,12 @@ class Manifest:
 
     software: str
     exported_at: str
-    stores: Mapping[MemoryType, int]
+    stores: Mapping[str, int]
     dimensions: int | None
     model: str | None
 
     @classmethod
-    def now(cls, stores: Mapping[MemoryType, int], dimensions: int | None, model: str | None) -> Self:
+    def now(cls, stores: Mapping[str, int], dimensions: int | None, model: str | None) -> Self:
         return cls(
             software=f"memorizz-postgresql {version('memorizz-postgresql')}",
             exported_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -64,22 +63,22 @@ class Manifest:
             return cls(
                 software=str(noted["software"]),
                 exported_at=str(noted["exported_at"]),
-                stores={MemoryType.of(store): int(count) for store, count in noted["stores"].items()},
+                stores={store_name(store): int(count) for store, count in noted["stores"].items()},
                 dimensions=noted["dimensions"],
                 model=noted["model"],
             )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidFile(file, where, f"the manifest is incomplete: {error}") from error
 
 
 class Tally:
     """Counts documents on their way through, and takes the checksum of each store."""
 
-    def __init__(self, stores: Iterable[MemoryType]) -> None:
+    def __init__(self, stores: Iterable[str]) -> None:
         self._checksums = {store: Checksum() for store in stores}
 
     @property
-    def counts(self) -> dict[MemoryType, int]:
+    def counts(self) -> dict[str, int]:
         return {store: checksum.count for store, checksum in self._checksums.items()}
 
     def count(self, entries: Iterable[Entry]) -> Iterator[Entry]:
@@ -89,7 +88,7 @@ class Tally:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            store.value: {"documents": checksum.count, "checksum": checksum.hexdigest()}
+            store: {"documents": checksum.count, "checksum": checksum.hexdigest()}
             for store, checksum in self._checksums.items()
         }
 

@@ -9,28 +9,32 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+import sys
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import IO, Any
 
 import numpy as np
 
-from memorizz.errors import ConfigurationError, InvalidFile
+from memorizz.errors import ConfigurationError, InvalidFile, MemorizzError
 from memorizz.memory_provider._documents import EMBEDDING, KEYS, Kind
-from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.moving._files import Opened
+from memorizz.moving._files import Opened, temporary, translated
+from memorizz.moving._limits import JSON_FACTOR, MEGABYTE, check_bytes, check_json, too_large
 from memorizz.moving._manifest import Entry, Manifest, Tally, to_json
+from memorizz.moving._pages import TooLarge, measured
 
 # The key of the file's metadata under which the manifest stands.
 _MANIFEST = b"memorizz"
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 _NO_DIGEST = "0" * 64
 # A row group is what is in memory at once: so many documents, or so many bytes of them.
-_ROWS, _BYTES = 5000, 16 * 2**20
-_READ_ROWS = 500
+_ROWS, _BYTES = 5000, 16 * MEGABYTE
+# What a row takes beside its texts and numbers.
+_ROW_BYTES = 128
+# What is read of a row group at once: so many rows, which take so many bytes.
+_READ_ROWS, _READ_BYTES = 500, 4 * MEGABYTE
 _CHUNK = 2**20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -65,17 +69,18 @@ def write(file: IO[bytes], manifest: Manifest, entries: Iterable[Entry]) -> Tall
     """Write an export, one row group at a time; return what was written. The digest needs a file that can seek."""
     if file.seekable():
         return _write(file, manifest, entries)
-    with tempfile.TemporaryFile(prefix="memorizz-") as whole:
+    with temporary() as whole:
         tally = _write(whole, manifest, entries)
         whole.seek(0)
-        shutil.copyfileobj(whole, file)
+        with translated(file, "written"):
+            shutil.copyfileobj(whole, file)
     return tally
 
 
 def _write(file: IO[bytes], manifest: Manifest, entries: Iterable[Entry]) -> Tally:
     arrow, parquet = _library()
     schema, tally = _schema(arrow), Tally(manifest.stores)
-    options = {"compression": "zstd", "use_dictionary": ["store", "role", "memory_id"], "write_page_checksum": True}
+    options = {"compression": "zstd", "use_dictionary": ["store", "role"], "write_page_checksum": True}
     with parquet.ParquetWriter(file, schema, **options) as writer:
         for rows in _groups(tally.count(entries)):
             writer.write_batch(_batch(arrow, schema, rows))
@@ -93,7 +98,7 @@ def _groups(entries: Iterable[Entry]) -> Iterator[list[Row]]:
     size = 0
     for store, document in entries:
         rows.append(_row(store, document))
-        size += sum(len(value) if isinstance(value, str) else 4 * np.size(value) for value in rows[-1].values())
+        size += _ROW_BYTES + sum(map(_bytes, rows[-1].values()))
         if len(rows) == _ROWS or size >= _BYTES:
             yield rows
             rows, size = [], 0
@@ -101,10 +106,16 @@ def _groups(entries: Iterable[Entry]) -> Iterator[list[Row]]:
         yield rows
 
 
-def _row(store: MemoryType, document: Mapping[str, Any]) -> Row:
+def _bytes(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode())
+    return value.nbytes if isinstance(value, np.ndarray) else 0
+
+
+def _row(store: str, document: Mapping[str, Any]) -> Row:
     """Return a document as a row. A key that is None stands in `data`: NULL in a column means that it is missing."""
     vector = document.get(EMBEDDING)
-    row: Row = {"store": store.value, EMBEDDING: None if vector is None else np.asarray(vector, np.float32)}
+    row: Row = {"store": store, EMBEDDING: None if vector is None else np.asarray(vector, np.float32)}
     data: dict[str, Any] = {}
     for name, value in document.items():
         if name == "id":
@@ -137,13 +148,17 @@ def _vectors(arrow: Any, vectors: list[Any]) -> Any:
 # --- the digest ---------------------------------------------------------------------------------------------------
 
 
-def _noted_digest(file: IO[bytes]) -> tuple[int, bytes]:
-    """Return the place of the digest in a file, and what stands there; (-1, b"") where the file is no export."""
+def _noted_digest(file: IO[bytes], most: int = sys.maxsize, name: str = "") -> tuple[int, bytes]:
+    """Return the place of the digest in a file, and what stands there; (-1, b"") where the file is no export.
+
+    Raises InvalidFile for a footer of more than `most` bytes.
+    """
     size = file.seek(0, 2)
     file.seek(max(0, size - 8))
     length, magic = int.from_bytes(file.read(4), "little"), file.read(4)
     if magic != b"PAR1" or not 0 < length <= size - 12:
         return -1, b""
+    check_bytes(length, most, name, "footer", "the footer")
     begin = file.seek(size - 8 - length)
     found = list(_DIGEST.finditer(file.read(length)))
     return (begin + found[-1].start(1), found[-1][1]) if found else (-1, b"")
@@ -164,25 +179,27 @@ def _digest(file: IO[bytes], place: int) -> bytes:
     return digest.hexdigest().encode()
 
 
-def _check(file: IO[bytes], name: str) -> None:
+def _check(source: Opened) -> None:
     """Raise InvalidFile unless every byte of the file is as it was written."""
-    place, noted = _noted_digest(file)
+    place, noted = _noted_digest(source.stream, source.most, source.name)
     if place < 0:
-        raise InvalidFile(name, "footer", "the file is cut off or altered at its end, or is no export of memorizz")
-    if _digest(file, place) != noted:
-        raise InvalidFile(name, _damaged(file), "the file is altered: its SHA-256 is another than the one noted in it")
+        reason = "the file is cut off or altered at its end, or is no export of memorizz"
+        raise InvalidFile(source.name, "footer", reason)
+    if _digest(source.stream, place) != noted:
+        reason = "the file is altered: its SHA-256 is another than the one noted in it"
+        raise InvalidFile(source.name, _damaged(source), reason)
 
 
-def _damaged(file: IO[bytes]) -> str:
+def _damaged(source: Opened) -> str:
     """Return which part of a file is altered, by the checksums of its pages."""
-    _, parquet = _library()
     part = "footer"
     # Pyarrow has many errors for what it cannot make sense of.
     with suppress(Exception):
-        opened = parquet.ParquetFile(file, page_checksum_verification=True)
-        for group in range(opened.num_row_groups):
+        file = _opened(source)
+        for group in range(file.num_row_groups):
             part = f"row group {group}"
-            opened.read_row_group(group)
+            for _ in _batches(file, source, group):
+                pass
             part = "footer"
     return part
 
@@ -193,31 +210,101 @@ def _damaged(file: IO[bytes]) -> str:
 def read(source: Opened) -> tuple[Manifest, Iterator[Entry]]:
     """Return the manifest of an export, and its documents, a few hundred in memory at a time.
 
-    Raises InvalidFile, before the first document, where any byte of the file is not as it was written.
+    Raises InvalidFile, before the first document, where any byte of the file is not as it was written; later, where a
+    part of it is larger than `source.most` allows.
     """
+    _check(source)
+    with _understood(source, "footer"):
+        file = _opened(source)
+        noted = file.metadata.metadata.get(_MANIFEST, b"null")
+        check_json(noted, source.most, source.name, "footer")
+        noted = json.loads(noted)
+        manifest = Manifest.from_json(noted, source.name, "footer")
+        if not file.schema_arrow.remove_metadata().equals(_schema(_library()[0])):
+            raise ValueError("its columns are not those of an export")
+        return manifest, _entries(source, file, manifest, noted["end"])
+
+
+def _opened(source: Opened) -> Any:
     _, parquet = _library()
-    _check(source.stream, source.name)
-    file = parquet.ParquetFile(source.stream, pre_buffer=False)
-    noted = json.loads(file.metadata.metadata.get(_MANIFEST, b"null"))
-    manifest = Manifest.from_json(noted, source.name, "footer")
-    return manifest, _entries(file, manifest, noted["end"], source.name)
+    source.stream.seek(0)
+    return parquet.ParquetFile(source.stream, pre_buffer=False, page_checksum_verification=True)
 
 
-def _entries(file: Any, manifest: Manifest, end: Any, name: str) -> Iterator[Entry]:
+@contextmanager
+def _understood(source: Opened, where: str) -> Generator[None]:
+    """Raise what goes wrong with a file that some program wrote, digest and all, as InvalidFile."""
+    arrow, _ = _library()
+    try:
+        yield
+    except MemorizzError:
+        raise
+    except (arrow.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise InvalidFile(source.name, where, f"it cannot be read: {error}") from error
+
+
+def _entries(source: Opened, file: Any, manifest: Manifest, end: Any) -> Iterator[Entry]:
     tally = Tally(manifest.stores)
-    yield from tally.count(_documents(file))
-    tally.compare(end, name, "footer")
+    yield from tally.count(_documents(source, file, manifest))
+    tally.compare(end, source.name, "footer")
 
 
-def _documents(file: Any) -> Iterator[Entry]:
-    groups = range(file.num_row_groups)
-    for batch in (each for n in groups for each in file.iter_batches(_READ_ROWS, [n], use_threads=False)):
-        columns = {name: _values(name, batch.column(name)) for name in batch.schema.names}
-        for values in zip(*columns.values(), strict=True):
-            row = dict(zip(columns, values, strict=True))
-            store, data, vector = MemoryType(row.pop("store")), json.loads(row.pop("data")), row.pop(EMBEDDING)
-            own = {key: value for key, value in row.items() if value is not None}
-            yield store, {**own, **data, EMBEDDING: vector}
+def _documents(source: Opened, file: Any, manifest: Manifest) -> Iterator[Entry]:
+    for group in range(file.num_row_groups):
+        where = f"row group {group}"
+        rows = _rows(source, file, group, where)
+        while True:
+            with _understood(source, where):
+                row = next(rows, None)
+                if row is None:
+                    break
+                store, data, vector = row.pop("store"), json.loads(row.pop("data")), row.pop(EMBEDDING)
+                if store not in manifest.stores:
+                    raise ValueError(f"the manifest names no store {store!r}")
+                own = {key: value for key, value in row.items() if value is not None}
+                document = {**own, **data, EMBEDDING: vector}
+            yield store, document
+
+
+def _rows(source: Opened, file: Any, group: int, where: str) -> Iterator[Row]:
+    """Yield the rows of a group as Python has them, of which only a few are in memory."""
+    for batch in _batches(file, source, group):
+        sizes = _sizes(batch)
+        check_bytes(int(sizes.max()), source.most, source.name, where, "a row")
+        begin = 0
+        while begin < len(sizes):
+            rows = max(1, int(np.searchsorted(np.cumsum(sizes[begin:]), _READ_BYTES)))
+            part = batch.slice(begin, rows)
+            if sizes[begin : begin + rows].max() * JSON_FACTOR > source.most:
+                for text in (each.as_py() for name in ("data", "metadata") for each in part.column(name)):
+                    check_json((text or "").encode(), source.most, source.name, where)
+            columns = {name: _values(name, part.column(name)) for name in part.schema.names}
+            for values in zip(*columns.values(), strict=True):
+                yield dict(zip(columns, values, strict=True))
+            begin += rows
+
+
+def _batches(file: Any, source: Opened, group: int) -> Iterator[Any]:
+    """Yield a row group in parts, each as large as memory may hold."""
+    try:
+        found = measured(source.stream, file.metadata.row_group(group), _BYTES + source.most + MEGABYTE)
+    except TooLarge:
+        raise InvalidFile(source.name, f"row group {group}", too_large("the row group", source.most)) from None
+    # Each row may be the largest entry of each dictionary.
+    rows = min(_READ_ROWS, max(1, _READ_BYTES // max(1, found.dictionaries)))
+    return file.iter_batches(rows, [group], use_threads=False)
+
+
+def _sizes(batch: Any) -> Any:
+    """Return how many bytes the texts and the vector of each row have."""
+    compute = import_module("pyarrow.compute")
+    sizes = np.zeros(batch.num_rows, np.int64)
+    for name, kind in zip(batch.schema.names, batch.schema.types, strict=True):
+        if name == EMBEDDING:
+            sizes += 4 * compute.list_value_length(batch.column(name)).fill_null(0).to_numpy()
+        elif kind == "string":
+            sizes += compute.binary_length(batch.column(name)).fill_null(0).to_numpy()
+    return sizes
 
 
 def _values(name: str, column: Any) -> Iterable[Any]:

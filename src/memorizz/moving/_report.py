@@ -52,15 +52,22 @@ class Problems:
         for problem in problems:
             self.add(problem.id, problem.reason)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return them as JSON has them."""
+        return {"count": self.count, "listed": [asdict(problem) for problem in self.listed]}
+
 
 @dataclass(slots=True)
 class StoreReport:
     """What became of one store.
 
+    in_source: how many documents the source held: those counted at the beginning, or those read where that is more.
     copied: documents that were written. present: those that the target held already, just as they are.
-    not_copied: those that the target cannot hold, the first ones listed in `problems`.
-    expired: those of a dump that had expired; a provider does not read them.
-    in_source, in_target: how many there were when it was done; in a dry run, before.
+    expired: those of a dump that had expired, and those of a provider that expired while it was copied.
+    not_copied: those that cannot be read, or that the target cannot hold; the first ones are listed in `problems`.
+    missing: those that were counted and none of the above, for they were deleted meanwhile, or lost.
+    incomplete: those copied without some of their fields, which no provider keeps; the first are in `omissions`.
+    in_target: how many documents the target holds when it is done; in a dry run, before.
     source_checksum, target_checksum: over the documents that were copied; equal unless `differences` has some.
     keys, dimensions: in a dry run, how often each key has each kind of value, and each length of an embedding.
     """
@@ -73,6 +80,9 @@ class StoreReport:
     expired: int = 0
     not_copied: int = 0
     problems: list[Problem] = field(default_factory=list[Problem])
+    missing: int = 0
+    incomplete: int = 0
+    omissions: list[Problem] = field(default_factory=list[Problem])
     source_checksum: str | None = None
     target_checksum: str | None = None
     different: int = 0
@@ -82,7 +92,8 @@ class StoreReport:
 
     @property
     def ok(self) -> bool:
-        return not self.not_copied and not self.different
+        """Return True if the whole store arrived; `in_source` is then `copied + present + expired`."""
+        return not (self.not_copied or self.missing or self.incomplete or self.different)
 
 
 @dataclass(slots=True)
@@ -100,7 +111,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether everything there was is in the target, as it was; in a dry run, whether it could be."""
+        """Return True if everything in the source is in the target, as it was; in a dry run, if it could be."""
         return all(store.ok for store in self.stores)
 
     def to_dict(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Protocol, cast
 
@@ -13,8 +13,9 @@ import numpy as np
 
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import CLOCKS, EMBEDDING, KEYS, Kind, fitted, given_id, own_items
-from memorizz.memory_provider.base import Document, MemoryProvider
+from memorizz.memory_provider.base import Document, MemoryProvider, StoreName
 from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.moving._report import Problem
 
 
 class Source(Protocol):
@@ -23,6 +24,11 @@ class Source(Protocol):
     @property
     def location(self) -> str:
         """What is read from and where that is, without a secret."""
+        ...
+
+    @property
+    def identity(self) -> str | None:
+        """What tells these memories from all others, by whatever address they are reached; None where nothing does."""
         ...
 
     @property
@@ -35,28 +41,43 @@ class Source(Protocol):
         """The model that made the vectors, where that is known."""
         ...
 
-    def stores(self) -> Sequence[MemoryType]:
-        """Return the stores that there are to read."""
+    def stores(self) -> Sequence[str]:
+        """Return the names of the stores."""
         ...
 
-    def count(self, store: MemoryType) -> int:
-        """Return how many documents `documents` will bring."""
+    def count(self, store: str) -> int:
+        """Return how many documents `documents` yields."""
         ...
 
-    def documents(self, store: MemoryType, after: str | None = None) -> Iterator[Document]:
+    def expiring(self, store: str) -> int:
+        """Return how many of them `documents` may leave out, because they expire before they are read."""
+        ...
+
+    def documents(self, store: str, after: str | None = None) -> Iterator[Document | Problem]:
         """Yield the documents of a store, always in the same order, with `id` and, where there is one, `embedding`.
 
-        `after` is the id of a document; begins with the one behind it. Raises FilterError where there is none of
-        that id. An embedding is an array in single precision, or what stands in its place and is none.
+        In the place of one that cannot be read stands a Problem. `after` is the id of a document; begins with the one
+        behind it. Raises FilterError where there is none of that id. An embedding is an array in single precision, or
+        whatever value stands in its place.
         """
         ...
 
     def left_out(self) -> Sequence[str]:
-        """Return the names of what there is beside the stores, which is not moved."""
+        """Return the names of collections that are no stores, and so are not moved."""
         ...
 
 
-class Stored:
+def store_name(store: StoreName) -> str:
+    """Return the name of a store; raises ConfigurationError for what is none."""
+    return MemoryType.of(store).value
+
+
+def store_names(provider: MemoryProvider) -> list[str]:
+    """Return the names of the stores of a provider: all of them are moved."""
+    return [store.value for store in MemoryType]
+
+
+class ProviderSource:
     """The documents that a provider keeps. Those that have expired are in no read, and so they are not moved."""
 
     def __init__(self, provider: MemoryProvider, batch_size: int = 500) -> None:
@@ -68,6 +89,10 @@ class Stored:
         return self._provider.location
 
     @property
+    def identity(self) -> str | None:
+        return self._provider.identity
+
+    @property
     def embedding_dimensions(self) -> int | None:
         return self._provider.embedding_dimensions
 
@@ -75,13 +100,16 @@ class Stored:
     def embedding_model(self) -> str | None:
         return self._provider.embedding_model
 
-    def stores(self) -> Sequence[MemoryType]:
-        return list(MemoryType)
+    def stores(self) -> Sequence[str]:
+        return store_names(self._provider)
 
-    def count(self, store: MemoryType) -> int:
+    def count(self, store: str) -> int:
         return self._provider.count(store)
 
-    def documents(self, store: MemoryType, after: str | None = None) -> Iterator[Document]:
+    def expiring(self, store: str) -> int:
+        return self._provider.count(store, {"expires_at": {"$gt": datetime.now(UTC)}})
+
+    def documents(self, store: str, after: str | None = None) -> Iterator[Document | Problem]:
         stored = self._provider.iterate(store, batch_size=self._batch_size, include_embedding=True, after=after)
         for document in stored:
             document[EMBEDDING] = single(document.get(EMBEDDING))
@@ -95,7 +123,8 @@ def dimensions(source: Source) -> int | None:
     """Return how long the vectors of a source are, or else the first one that it has; None where it has none."""
     if source.embedding_dimensions is not None:
         return source.embedding_dimensions
-    vectors = (document.get(EMBEDDING) for store in source.stores() for document in source.documents(store))
+    documents = (each for store in source.stores() for each in source.documents(store) if not isinstance(each, Problem))
+    vectors = (document.get(EMBEDDING) for document in documents)
     return next((len(cast(Any, vector)) for vector in vectors if isinstance(vector, np.ndarray)), None)
 
 

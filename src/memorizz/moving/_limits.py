@@ -1,0 +1,62 @@
+"""How much of a source is in memory at once: so many bytes a document and a batch, however small a file holds it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import numpy as np
+
+from memorizz.errors import InvalidFile
+
+MEGABYTE = 2**20
+# The most that one document of an import may be, as JSON or as a row, unless the caller says otherwise.
+DOCUMENT_BYTES = 4 * MEGABYTE
+# Documents are stored in batches of so many bytes of memory, or of one document that is larger.
+BATCH_BYTES = 16 * MEGABYTE
+# Python needs for each value of a JSON text at least so many bytes beside the text itself.
+_VALUE_BYTES = 40
+# A JSON text of so many bytes needs at most so many times as many.
+JSON_FACTOR = 1 + _VALUE_BYTES
+
+_JSON_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+
+
+def too_large(what: str, most: int) -> str:
+    """Return why a part of a file is refused, and how it can be read all the same."""
+    return (
+        f"{what} needs more memory than the {most:,} bytes that one document may have: if you trust the file, raise "
+        "the limit (--max-document-mb, max_document_bytes=...)"
+    )
+
+
+def check_bytes(count: int, most: int, file: str, where: str, what: str) -> None:
+    """Raise InvalidFile if a part of a file is larger than one document may be."""
+    if count > most:
+        raise InvalidFile(file, where, too_large(what, most))
+
+
+def check_json(text: bytes, most: int, file: str, where: str) -> None:
+    """Raise InvalidFile if a JSON text, or what Python makes of it, is larger than one document may be."""
+    # Quick for what is small; after it, for what has no more commas and brackets than it may; those inside of strings
+    # begin no value.
+    if len(text) * JSON_FACTOR > most and len(text) + _values_bytes(text) > most:
+        values = _values_bytes(_JSON_STRING.sub(b"", text)) if len(text) <= most else 0
+        check_bytes(len(text) + values, most, file, where, "the JSON")
+
+
+def _values_bytes(text: bytes) -> int:
+    return _VALUE_BYTES * (text.count(b",") + text.count(b"[") + text.count(b"{"))
+
+
+def size(value: Any) -> int:
+    """Return about how many bytes of memory a document takes."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    held = sys.getsizeof(value)
+    if isinstance(value, dict):
+        items = cast("Mapping[Any, Any]", value).items()
+        return held + sum(sys.getsizeof(key) + size(item) for key, item in items)
+    return held + sum(map(size, cast("Iterable[Any]", value))) if isinstance(value, list) else held
