@@ -656,6 +656,13 @@ class Try:
             owner.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO pg_monitor")
             self.open(make_conninfo(self.dsn, options="-c role=pg_monitor")).store({}, "toolbox")
 
+    def row_that_a_policy_keeps_away(self) -> None:
+        with psycopg.connect(self.dsn, autocommit=True) as owner:
+            self.open().close()
+            owner.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO pg_monitor")
+            owner.execute("ALTER TABLE toolbox ENABLE ROW LEVEL SECURITY")
+            self.open(make_conninfo(self.dsn, options="-c role=pg_monitor")).store({}, "toolbox")
+
     def change_model(self) -> None:
         """Change the embedding model from the first to the second."""
         first, second = (SimpleNamespace(name=name, dimensions=1536, embed=_ones) for name in ("first", "second"))

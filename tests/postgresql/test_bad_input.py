@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 from memorizz.errors import (
     ConfigurationError,
     ConnectionFailed,
+    DatabaseError,
     DimensionMismatch,
     FilterError,
     InvalidDocument,
@@ -379,5 +380,27 @@ def test_a_right_that_is_missing(open_face: Callable[..., Any], migrated_dsn: st
             "GRANT SELECT ON ALL TABLES IN SCHEMA public TO pg_monitor; REVOKE ALL ON long_term_memory FROM pg_monitor"
         )
     config = PostgreSQLConfig(dsn=make_conninfo(migrated_dsn, options="-c role=pg_monitor"), embedding_dimensions=4)
-    with open_face(config) as face, pytest.raises(MemorizzError, match=r"lacks a right.*table long_term_memory"):
+    grant = r"permission denied for table long_term_memory: its owner must GRANT SELECT, .* ON long_term_memory TO"
+    with open_face(config) as face, pytest.raises(DatabaseError, match=grant):
         face.count(LONG)
+
+
+def test_a_row_that_a_policy_keeps_away(open_face: Callable[..., Any], migrated_dsn: str) -> None:
+    """A refusal by row-level security is told as one: no GRANT would help, nor is told that another's row exists."""
+    with psycopg.connect(migrated_dsn, autocommit=True) as connection:
+        connection.execute(
+            "GRANT ALL ON ALL TABLES IN SCHEMA public TO pg_monitor;"
+            "ALTER TABLE long_term_memory ENABLE ROW LEVEL SECURITY;"
+            "CREATE POLICY own ON long_term_memory USING (memory_id = 'mine')"
+        )
+    with open_face(PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4)) as owner:
+        owner.store({"id": "theirs", "memory_id": "theirs"}, LONG)
+    config = PostgreSQLConfig(dsn=make_conninfo(migrated_dsn, options="-c role=pg_monitor"), embedding_dimensions=4)
+    with open_face(config) as face:
+        face.store({"id": "one", "memory_id": "mine"}, LONG)
+        documents = [{"id": "two", "memory_id": "other"}, {"id": "theirs", "memory_id": "mine"}]
+        texts = [message(DatabaseError, lambda each=each: face.store(each, LONG)) for each in documents]
+    for text in texts:
+        assert "a row-level security policy on long_term_memory keeps this user from it" in text
+        assert "GRANT" not in text.upper()
+    assert texts[0] == texts[1]

@@ -18,7 +18,7 @@ from memorizz.errors import (
     SchemaError,
     StorageFull,
 )
-from memorizz.memory_provider.postgresql._errors import may_repeat, translated, translating
+from memorizz.memory_provider.postgresql._errors import failed_to_connect, may_repeat, translated, translating
 
 TABLE = [
     (psycopg_pool.PoolClosed, ProviderClosed),
@@ -27,6 +27,7 @@ TABLE = [
     (errors.QueryCanceled, OperationTimeout),
     (errors.LockNotAvailable, OperationTimeout),
     (errors.IdleInTransactionSessionTimeout, OperationTimeout),
+    (errors.TransactionTimeout, OperationTimeout),
     (errors.ReadOnlySqlTransaction, ReadOnlyError),
     (errors.DiskFull, StorageFull),
     (errors.OutOfMemory, StorageFull),
@@ -43,6 +44,7 @@ TABLE = [
     (errors.AdminShutdown, ConnectionFailed),
     (errors.CrashShutdown, ConnectionFailed),
     (errors.CannotConnectNow, ConnectionFailed),
+    (errors.IdleSessionTimeout, ConnectionFailed),
     (psycopg.OperationalError, ConnectionFailed),
     (errors.SyntaxError, DatabaseError),
     (errors.DeadlockDetected, DatabaseError),
@@ -82,11 +84,51 @@ def test_other_exceptions_pass() -> None:
 
 
 @pytest.mark.parametrize(
+    ("error", "ours", "advice"),
+    [
+        (errors.ProtocolViolation("query_wait_timeout"), PoolTimeout, "the pooler had no connection"),
+        (psycopg.OperationalError("FATAL:  query_wait_timeout\nserver closed it"), PoolTimeout, "the pooler had no"),
+        (errors.DiskFull('could not resize shared memory segment "/x"'), StorageFull, "--shm-size=1g"),
+        (errors.DiskFull("could not extend file"), StorageFull, "make room"),
+        (errors.InsufficientPrivilege("keine Berechtigung"), DatabaseError, "have the owner do it, or grant the right"),
+    ],
+    ids=["pooler", "pooler that hangs up", "shared memory", "disk", "another language"],
+)  # fmt: skip
+def test_the_advice_fits_what_the_server_said(error: psycopg.Error, ours: type[MemorizzError], advice: str) -> None:
+    """One class of the driver's may have several causes, and each its own way out."""
+    told = translated(error, "host h")
+    assert type(told) is ours
+    assert advice in str(told)
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ('FATAL:  database "my db" does not exist', "createdb 'my db'"),
+        ('definition of service "x" not found', "unset PGSERVICE"),
+        ('root certificate file "/x" does not exist', "PGSSLROOTCERT"),
+        ("FATAL:  sorry, too many clients already", "takes no more connections"),
+        ("FATAL:  no more connections allowed (max_client_conn)", "takes no more connections"),
+        ("Connection refused", "check that the server runs"),
+    ],
+    ids=["database", "service", "certificate", "clients", "pooler", "refused"],
+)
+def test_a_connection_that_could_not_be_made_says_what_to_look_at(said: str, advice: str) -> None:
+    """The advice fits the cause, which is told too."""
+    told = failed_to_connect(psycopg.OperationalError(said), "host h", "my db")
+    assert type(told) is ConnectionFailed
+    assert said in str(told) or " ".join(said.split()) in str(told)
+    assert advice in str(told)
+
+
+@pytest.mark.parametrize(
     ("error", "once", "twice"),
     [
         (errors.SerializationFailure, True, True),
         (errors.DeadlockDetected, True, True),
-        (errors.AdminShutdown, False, True),
+        (errors.AdminShutdown, False, False),
+        (errors.TransactionTimeout, False, False),
+        (errors.IdleSessionTimeout, False, True),
         (errors.CannotConnectNow, False, True),
         (psycopg.OperationalError, False, True),
         (psycopg_pool.PoolTimeout, False, False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from shlex import quote
@@ -33,7 +34,7 @@ _LOST_CONNECTION = (
     errors.SqlclientUnableToEstablishSqlconnection,
     errors.SqlserverRejectedEstablishmentOfSqlconnection,
 )
-_GOING_OR_COMING = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow)
+_GOING_OR_COMING = (errors.CrashShutdown, errors.CannotConnectNow)
 
 # The first that fits wins, so that what is special stands before what is general.
 _TABLE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], type[MemorizzError], str], ...] = (
@@ -43,6 +44,7 @@ _TABLE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], type[
     (errors.QueryCanceled, OperationTimeout, "the server ended the statement"),
     (errors.LockNotAvailable, OperationTimeout, "a lock was not free in time"),
     (errors.IdleInTransactionSessionTimeout, OperationTimeout, "the server ended an idle transaction"),
+    (errors.TransactionTimeout, OperationTimeout, "this took longer than the server's transaction_timeout allows"),
     (errors.ReadOnlySqlTransaction, ReadOnlyError, "the server or the transaction is read-only: write to the primary"),
     ((errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitExceeded), StorageFull,
      "the server has no room left: make room, then try again"),
@@ -51,27 +53,70 @@ _TABLE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], type[
      "the schema is not as it was made: run `memorizz doctor`"),
     ((errors.DuplicateTable, errors.DuplicateObject), SchemaError,
      "the schema already holds something of this name that is not memorizz's: use PostgreSQLConfig(schema=...)"),
-    (errors.InsufficientPrivilege, DatabaseError, "this user lacks a right: have the owner grant it"),
     (_LOST_CONNECTION, ConnectionFailed, "the connection was lost"),
     (_GOING_OR_COMING, ConnectionFailed,
      "the server is going down or coming up"),
+    (errors.AdminShutdown, ConnectionFailed,
+     "the server ended this connection on purpose: it shuts down, or an administrator ended the session"),
+    (errors.IdleSessionTimeout, ConnectionFailed, "the server ended an idle connection"),
 )  # fmt: skip
 
 # Rolled back whole by the server, so that they may be tried again whatever they do.
 _ROLLED_BACK = (errors.SerializationFailure, errors.DeadlockDetected)
-_LOST = (*_LOST_CONNECTION, *_GOING_OR_COMING)
+# Not AdminShutdown: whoever ends a session means what it does, and not that another one goes on with it.
+_LOST = (*_LOST_CONNECTION, *_GOING_OR_COMING, errors.IdleSessionTimeout)
+
+# What a right is missing for, as the server names it in English, and how it is granted.
+_GRANTS = {
+    "table": ("SELECT, INSERT, UPDATE, DELETE", "{}"),
+    "view": ("SELECT", "{}"),
+    "sequence": ("USAGE", "SEQUENCE {}"),
+    "schema": ("USAGE, CREATE", "SCHEMA {}"),
+    "database": ("CREATE", "DATABASE {}"),
+    "function": ("EXECUTE", "FUNCTION {}"),
+}
+_POLICY = ("ExecWithCheckOptions", "check_enable_rls")  # the server's functions that keep policies
 
 
 def translated(error: psycopg.Error, where: str) -> MemorizzError:
     """Return the memorizz error for a driver error; `where` names the server without a secret."""
     if is_overdue(error):
         return OperationTimeout(f"no answer within operation_timeout from {where}; the connection was given up")
+    if isinstance(error, errors.InsufficientPrivilege):
+        return DatabaseError(_lacking(error, where))
+    said = _text(error)
+    if "query_wait_timeout" in said:
+        return PoolTimeout(
+            "the pooler had no connection to the server free in time: raise its pool size or its query_wait_timeout "
+            f"({said}; {where})"
+        )
+    if isinstance(error, errors.DiskFull) and "shared memory" in said:
+        return StorageFull(
+            "the server's shared memory is too small to build an index in parallel: start its container with "
+            f"--shm-size=1g, or set max_parallel_maintenance_workers to 0 ({said}; {where})"
+        )
     for kinds, kind, advice in _TABLE:
         if isinstance(error, kinds):
-            return kind(f"{advice} ({_text(error)}; {where})")
+            return kind(f"{advice} ({said}; {where})")
     if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
-        return ConnectionFailed(f"the connection to PostgreSQL was lost: {where}: {_text(error)}")
-    return DatabaseError(f"{type(error).__name__}: {_text(error)}")
+        return ConnectionFailed(f"the connection to PostgreSQL was lost: {where}: {said}")
+    return DatabaseError(f"{type(error).__name__}: {said}")
+
+
+def _lacking(error: psycopg.Error, where: str) -> str:
+    """Return what a user may not do, and who can help."""
+    said = _text(error)
+    if error.diag.source_function in _POLICY:
+        # Not which part of the policy: that would tell of rows which this user may not see.
+        [*_, table] = ["this table", *re.findall(r'"([^"]+)"', said)]
+        return (
+            f"a row-level security policy on {table} keeps this user from it: the row is not one of its own ({where})"
+        )
+    found = re.fullmatch(r"permission denied for (?:materialized )?(\w+) (.+)", said)
+    if found is None or found[1] not in _GRANTS:
+        return f"this user may not do that: have the owner do it, or grant the right ({said}; {where})"
+    rights, place = _GRANTS[found[1]]
+    return f"{said}: its owner must GRANT {rights} ON {place.format(found[2])} TO this user ({where})"
 
 
 def failed_to_connect(error: psycopg.Error, where: str, database: str | None) -> MemorizzError:
@@ -80,6 +125,12 @@ def failed_to_connect(error: psycopg.Error, where: str, database: str | None) ->
     advice = "check that the server runs and that host, port, user and password are right"
     if "does not exist" in cause and "database" in cause:
         advice = f"create the database: createdb {quote(database or '')}"
+    elif "definition of service" in cause:
+        advice = "unset PGSERVICE, or define the service in ~/.pg_service.conf"
+    elif "certificate" in cause:
+        advice = "check sslrootcert, sslcert and sslkey, also where PGSSLROOTCERT and the like say them"
+    elif "too many clients" in cause or "connection slots" in cause or "max_client_conn" in cause:
+        advice = "the server takes no more connections: end some, lower max_size, or raise its limit"
     return ConnectionFailed(f"Failed to connect to PostgreSQL: {where}: {cause}; {advice}")
 
 
