@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memorizz.memory_provider.postgresql._conditions import condition
 
 from filtering import (
     AS_DECIMALS,
@@ -34,7 +35,6 @@ from filtering import (
 )
 from memorizz.memory_provider import _documents, _values
 from memorizz.memory_provider.postgresql import _stores
-from memorizz.memory_provider.postgresql._conditions import condition
 
 Find = Callable[..., set[str]]
 TYPES = {

@@ -11,13 +11,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from memorizz.memory_provider.postgresql._indexes import HNSW
+from memorizz.memory_provider.postgresql._stores import Schema
 from psycopg import sql
 
 from memorizz.errors import ConfigurationError, ConnectionFailed, InvalidDocument, MemorizzError, OperationTimeout
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, _indexes
-from memorizz.memory_provider.postgresql._indexes import HNSW
-from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.maintenance import IndexFacts, Job, Made, Maintenance, Progress, _maintenance
 
 MINE = "O'Brien"

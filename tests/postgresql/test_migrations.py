@@ -9,14 +9,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from memorizz.memory_provider.postgresql._migrate import migrations
+from memorizz.memory_provider.postgresql._queries import raw
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from memorizz.errors import ConfigurationError, SchemaError
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
-from memorizz.memory_provider.postgresql._migrate import migrations
-from memorizz.memory_provider.postgresql._queries import raw
 
 LONG = MemoryType.LONG_TERM_MEMORY
 STORES = [member.value for member in MemoryType]

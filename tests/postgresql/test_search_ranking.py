@@ -13,12 +13,12 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memorizz.memory_provider.postgresql._ranking import PARTS
 
 from memorizz.errors import ConfigurationError, FilterError, MemorizzError
 from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
-from memorizz.memory_provider.postgresql._ranking import PARTS
 
 LONG, SHORT, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.SHORT_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
 EAST, NORTH = [1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]

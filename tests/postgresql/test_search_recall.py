@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from memorizz.memory_provider.postgresql._search import FEW, MOST
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -23,7 +24,6 @@ from memorizz.memory_provider.base import Ranking, SearchOptions
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, _recall
 from memorizz.memory_provider.postgresql import _operations as operations
-from memorizz.memory_provider.postgresql._search import FEW, MOST
 from memorizz.memory_provider.postgresql._steps import Batch, Query
 
 LONG = MemoryType.LONG_TERM_MEMORY

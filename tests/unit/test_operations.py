@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from memorizz.memory_provider.postgresql._stores import Schema
 
 from memorizz.errors import (
     ConfigurationError,
@@ -28,7 +29,6 @@ from memorizz.memory_provider.postgresql import _changes as changes
 from memorizz.memory_provider.postgresql import _migrate as migrate
 from memorizz.memory_provider.postgresql import _operations as operations
 from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Script
-from memorizz.memory_provider.postgresql._stores import Schema
 
 LONG = MemoryType.LONG_TERM_MEMORY
 SCHEMA = Schema("public", "public", 4)

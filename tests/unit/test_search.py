@@ -11,14 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from memorizz.errors import ConfigurationError, DimensionMismatch, FilterError, InvalidDocument
-from memorizz.memory_provider._questions import asked, weights, without_names
-from memorizz.memory_provider.base import Ranking, SearchOptions
-from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import _operations as operations
-from memorizz.memory_provider.postgresql import _queries as queries
-from memorizz.memory_provider.postgresql import _search
 from memorizz.memory_provider.postgresql._search import (
     MOST,
     Search,
@@ -31,8 +23,16 @@ from memorizz.memory_provider.postgresql._search import (
     ways,
     wider,
 )
-from memorizz.memory_provider.postgresql._steps import Batch, Query
 from memorizz.memory_provider.postgresql._stores import SELECTED, Schema, Store
+
+from memorizz.errors import ConfigurationError, DimensionMismatch, FilterError, InvalidDocument
+from memorizz.memory_provider._questions import asked, weights, without_names
+from memorizz.memory_provider.base import Ranking, SearchOptions
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql import _operations as operations
+from memorizz.memory_provider.postgresql import _queries as queries
+from memorizz.memory_provider.postgresql import _search
+from memorizz.memory_provider.postgresql._steps import Batch, Query
 
 SOME, FEW, INDEX, BITS, EXACT = Way
 FEW_ROWS_AT_MOST = _search.FEW

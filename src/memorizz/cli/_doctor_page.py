@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from memorizz.cli import _show
-from memorizz.memory_provider.postgresql.maintenance import Facts, Finding, IndexFacts, Level, StoreFacts
+from memorizz.memory_provider.postgresql.maintenance import Examination, Finding, IndexFacts, Level, StoreFacts
 
 _VECTOR_INDEXES = ("hnsw", "halfvec")
 # Said only where it is on, as a finding.
@@ -17,7 +17,7 @@ _UNSAID = "default_transaction_read_only"
 _STYLES = {Level.DANGER: "bold red", Level.WARNING: "yellow", Level.NOTE: "cyan"}
 
 
-def show(where: str, facts: Facts | None, findings: Sequence[Finding]) -> None:
+def show(where: str, facts: Examination | None, findings: Sequence[Finding]) -> None:
     """Print the page: what it is, what is in it, what was found."""
     _show.say()
     _show.say("memorizz doctor", "bold")
@@ -39,7 +39,7 @@ def show(where: str, facts: Facts | None, findings: Sequence[Finding]) -> None:
     _show.say()
 
 
-def _about(where: str, facts: Facts) -> Iterator[tuple[str, str | Text]]:
+def _about(where: str, facts: Examination) -> Iterator[tuple[str, str | Text]]:
     server, database = facts.server, facts.database
     is_folder = where.startswith("the embedded server")
     yield "connected to", f"{where}, database {database.name}, user {server.user}" if is_folder else where
@@ -51,7 +51,7 @@ def _about(where: str, facts: Facts) -> Iterator[tuple[str, str | Text]]:
     yield "settings", ", ".join(f"{name} {value}" for name, value in facts.settings.items() if name != _UNSAID)
 
 
-def _schema(facts: Facts) -> str:
+def _schema(facts: Examination) -> str:
     parts = [facts.database.schema or "none"]
     if facts.applied:
         last = facts.applied[-1]
@@ -59,20 +59,20 @@ def _schema(facts: Facts) -> str:
         parts.append(f"{len(facts.pending)} migration(s) pending" if facts.pending else "nothing pending")
     else:
         parts.append("no tables yet")
-    if facts.database.dimensions is not None:
+    if facts.facts is not None:
+        model = facts.facts.model
         method = next((index.method for index in facts.indexes if _is_searched(index)), "no")
-        model = "" if facts.searched is None or facts.searched.name is None else f" by {facts.searched.name}"
-        parts.append(f"vectors of {facts.database.dimensions} dimensions{model}, {method} index")
-    if facts.text_search_config is not None:
-        parts.append(f"words in {facts.text_search_config}")
+        named = "" if model.name is None else f" by {model.name}"
+        parts.append(f"vectors of {model.dimensions} dimensions{named}, {method} index")
+        parts.append(f"words in {facts.facts.layout.text_search_config.removeprefix('pg_catalog.')}")
     return ", ".join(parts)
 
 
 def _is_searched(index: IndexFacts) -> bool:
-    return index.method in _VECTOR_INDEXES and not index.aside
+    return index.method in _VECTOR_INDEXES and not index.standby
 
 
-def _rights(facts: Facts) -> Text:
+def _rights(facts: Examination) -> Text:
     rights = facts.rights
     named = {
         "read": rights.read,
@@ -85,7 +85,7 @@ def _rights(facts: Facts) -> Text:
     return Text(", ").join(shown)
 
 
-def _stores(facts: Facts) -> Table:
+def _stores(facts: Examination) -> Table:
     vectors = {index.store: index for index in facts.indexes if _is_searched(index)}
     columns = {"store": _show.LEFT} | dict.fromkeys(
         ("rows", "embedded", "expired", "table", "indexes", "vector\nindex", "used"), _show.RIGHT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -45,14 +44,7 @@ def show(indexes: Sequence[tuple[IndexFacts, int | None]]) -> None:
             f"{index.scans:,}",
             _state(index),
         )
-        if index.memory_id is not None:
-            made.add_row(Text(f"  memory {_memory(index.memory_id)}", "dim"))
     _show.show(made)
-
-
-def _memory(memory_id: str) -> str:
-    """Return an id on one line, whatever it is made of."""
-    return _show.plain(json.dumps(_show.shortened(memory_id, 60), ensure_ascii=False))
 
 
 def kind(method: str, m: int | None, ef_construction: int | None) -> str:
@@ -77,8 +69,7 @@ def show_plan(jobs: Sequence[Job], work_mem: int, memory: str | None) -> None:
     for job in graphs:
         assert job.hnsw is not None
         rows = "" if job.rows is None else f" over {job.rows:,} vectors"
-        own = "" if job.memory_id is None else f" of the memory {_memory(job.memory_id)}"
-        _show.say(f"{job.name}: {kind(job.kind, job.hnsw.m, job.hnsw.ef_construction)}{rows}{own}")
+        _show.say(f"{job.name}: {kind(job.kind, job.hnsw.m, job.hnsw.ef_construction)}{rows}")
     if (need := memory_need(graphs, work_mem, memory)) is not None:
         _show.say(need, "yellow" if "--" in need else "dim")
     if graphs:
@@ -121,15 +112,6 @@ def report(made: Made) -> dict[str, Any]:
     job = asdict(made.job)
     hnsw = job.pop("hnsw") or {"m": None, "ef_construction": None}
     return {**job, **hnsw, "bytes": made.bytes, "seconds": made.seconds, "notices": list(made.notices)}
-
-
-def reopen(jobs: Sequence[Job]) -> str | None:
-    """Say whether providers that are open have to be opened again: then they learn which stores have vector indexes."""
-    if any(job.switches for job in jobs):
-        return "open providers search there without an index from now on, exactly and slowly: open them again"
-    if any(job.hnsw is not None and job.action == "create" and job.memory_id is None for job in jobs):
-        return "providers that are open do not know of the new vector index: open them again"
-    return None
 
 
 # --- meanwhile ----------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ class Page:
                 {
                     **self._report,
                     "searched": change.searched,
-                    "aside": change.aside,
+                    "standby": change.standby,
                     "waiting": change.waiting,
                     "stores": stores,
                     "without_text": listed,
@@ -71,11 +71,11 @@ class Page:
             )
             return
         rows = [("searched", described(change.searched))]
-        if change.aside is not None:
-            kept = change.aside.searched_since is not None
-            rows.append(("kept" if kept else "to come", described(change.aside)))
+        if change.standby is not None:
+            kept = change.standby.current_since is not None
+            rows.append(("kept" if kept else "to come", described(change.standby)))
         _show.show(_show.pairs(rows))
-        if change.aside is not None:
+        if change.standby is not None:
             self._show_counts(change)
 
     def _show_counts(self, change: Change) -> None:
@@ -91,8 +91,8 @@ class Page:
         for store, id in change.without_text:
             self.say(f"no text: {store} {id}", "yellow")
         _show.say()
-        assert change.aside is not None
-        if change.aside.searched_since is not None:
+        assert change.standby is not None
+        if change.standby.current_since is not None:
             self.say("`memorizz re-embed --back` goes back, `--finish` drops what is kept", "dim")
         else:
             self.say("the same command with --model goes on, `memorizz re-embed --abandon` gives up", "dim")
@@ -100,5 +100,5 @@ class Page:
 
 def described(model: Model) -> str:
     """Return a model in a few words."""
-    since = "" if model.searched_since is None else f", searched since {_show.when(model.searched_since)}"
+    since = "" if model.current_since is None else f", searched since {_show.when(model.current_since)}"
     return f"{model.name or 'a model that nobody has named'}, {model.dimensions:,} dimensions{since}"

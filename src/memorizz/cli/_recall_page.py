@@ -25,9 +25,6 @@ def show(reports: Sequence[Report]) -> None:
             columns = {"search": _show.LEFT, "recall": _show.RIGHT, "ms": _show.RIGHT, "exact ms": _show.RIGHT}
             _show.show(_show.table({**columns, "by": _show.WIDE}, [_row(way) for way in report["ways"]]), 2)
             _show.say()
-        if report["bits"]["used"]:
-            kept = percent(report["bits"]["recall"])
-            _show.show(Text(f"the vectors' bits keep {kept}: used where the index cannot serve a filter", "dim"), 2)
         for advice in report["advice"]:
             _show.show(Text(_show.plain(advice)), 2)
     if not reports:

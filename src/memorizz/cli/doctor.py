@@ -9,7 +9,7 @@ import typer
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, existing, place
 
 if TYPE_CHECKING:
-    from memorizz.memory_provider.postgresql.maintenance import Facts
+    from memorizz.memory_provider.postgresql.maintenance import Examination
 
 
 def doctor(dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None, as_json: AsJSON = False) -> None:
@@ -23,7 +23,7 @@ def doctor(dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None
 
     settings = config(dsn, schema, embedded)
     where = place(settings)
-    facts: Facts | None = None
+    facts: Examination | None = None
     try:
         with _show.waiting(f"looking at {where}"), Maintenance(existing(settings)) as maintenance:
             facts, findings = maintenance.examine()
@@ -53,15 +53,17 @@ _KEYS = (
 )
 
 
-def _report(facts: Facts | None) -> dict[str, Any]:
+def _report(facts: Examination | None) -> dict[str, Any]:
     """Return the facts as JSON has them: the same keys, whatever could be found out."""
     if facts is None:
         return dict.fromkeys(_KEYS)
+    known = facts.facts
+    standby = None if known is None else next((store.model for store in known.standby.values()), None)
     return {
         "server": facts.server,
         "database": facts.database,
-        "text_search_config": facts.text_search_config,
-        "embedding_models": {"searched": facts.searched, "aside": facts.aside},
+        "text_search_config": None if known is None else known.layout.text_search_config,
+        "embedding_models": {"searched": None if known is None else known.model, "standby": standby},
         "rights": facts.rights,
         "settings": facts.settings,
         "migrations": {"applied": facts.applied, "pending": facts.pending},

@@ -11,7 +11,7 @@ from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, memo
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.base import Document
-    from memorizz.memory_provider.memory_type import MemoryType
+    from memorizz.memory_provider.postgresql import PostgreSQLProvider
 
 Store = Annotated[str | None, typer.Option(help="Look in one store only.", metavar="NAME")]
 
@@ -39,11 +39,11 @@ def search(
         query["$text"] = {"$search": text}
     query["limit"] = limit
     with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
-        hits = [(each, hit) for each in _stores(store) for hit in provider.retrieve_by_query(query, each)]
+        hits = [(each, hit) for each in _stores(provider, store) for hit in provider.retrieve_by_query(query, each)]
     hits.sort(key=_oldest if text is None else _best)
     hits = hits[:limit]
     if as_json:
-        _show.print_json({"hits": [{"store": each.value, "document": hit} for each, hit in hits]})
+        _show.print_json({"hits": [{"store": each, "document": hit} for each, hit in hits]})
         return
     for each, hit in hits:
         _print_hit(each, hit)
@@ -63,14 +63,14 @@ def show(
     from memorizz.cli import _show
 
     with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
-        found = [(each, provider.retrieve_by_id(id, each, include_embedding=True)) for each in _stores(store)]
+        found = [(each, provider.retrieve_by_id(id, each, include_embedding=True)) for each in _stores(provider, store)]
     documents = [(each, document) for each, document in found if document is not None]
     lengths = [len(document.pop("embedding") or ()) for _, document in documents]
     if as_json:
         _show.print_json(
             {
                 "documents": [
-                    {"store": each.value, "embedding_dimensions": length or None, "document": document}
+                    {"store": each, "embedding_dimensions": length or None, "document": document}
                     for (each, document), length in zip(documents, lengths, strict=True)
                 ]
             }
@@ -96,33 +96,31 @@ def _conditions(text: str | None) -> dict[str, Any]:
     return dict(filter)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
-def _stores(name: str | None) -> list[MemoryType]:
-    from memorizz.memory_provider.memory_type import MemoryType
-
-    return list(MemoryType) if name is None else [MemoryType.of(name)]
+def _stores(provider: PostgreSQLProvider, name: str | None) -> list[str]:
+    return [spec.name for spec in provider.stores()] if name is None else [name]
 
 
-def _best(hit: tuple[MemoryType, Document]) -> Any:
+def _best(hit: tuple[str, Document]) -> Any:
     return -hit[1]["_score"]
 
 
-def _oldest(hit: tuple[MemoryType, Document]) -> Any:
+def _oldest(hit: tuple[str, Document]) -> Any:
     return hit[1]["created_at"]
 
 
-def _print_hit(store: MemoryType, hit: Document) -> None:
+def _print_hit(store: str, hit: Document) -> None:
     """Print what a memory says, and below where it is."""
     from memorizz.cli import _show
 
     _show.say(_show.shortened(str(hit.get("content") or hit.get("instruction") or hit.get("name") or "(no text)")))
-    about = (store.value, hit.get("memory_id"), hit.get("role") or hit.get("name"), hit["id"])
+    about = (store, hit.get("memory_id"), hit.get("role") or hit.get("name"), hit["id"])
     _show.code("  ".join(str(part) for part in about if part), 2, "dim")
 
 
-def _print_document(store: MemoryType, document: Document, dimensions: int) -> None:
+def _print_document(store: str, document: Document, dimensions: int) -> None:
     from memorizz.cli import _show
 
-    _show.heading(f"{store.value}  {document['id']}")
+    _show.heading(f"{store}  {document['id']}")
     shown = {name: value for name, value in document.items() if name not in ("id", "_id")}
     pairs = [(name, _show.value(value)) for name, value in shown.items()]
     _show.show(_show.pairs([*pairs, ("embedding", f"{dimensions} dimensions" if dimensions else "none")]), 2)

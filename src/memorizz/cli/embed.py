@@ -43,17 +43,16 @@ def embed(
     Memories can be read and stored meanwhile. Interrupted, even killed, the same command again goes on where it was.
     """
     from memorizz.cli import _show
-    from memorizz.memory_provider.memory_type import MemoryType
 
     settings = config(dsn, schema, embedded, auto_migrate=False)
     made: dict[str, int] = {}
     with memories(settings, embedder(model, name, dimensions)) as provider:
-        memories_of = [each for each in MemoryType if each is not MemoryType.MEMAGENT]
-        for each in memories_of if store is None else [MemoryType.of(store)]:
+        embedded_stores = [spec.name for spec in provider.stores() if spec.embedded and spec.dimensions is None]
+        for each in embedded_stores if store is None else [store]:
             waiting = provider.count(each, {"embedding": {"$exists": False}, "content": {"$exists": True}})
-            with _watching(each.value, waiting) as watch:
+            with _watching(each, waiting) as watch:
                 try:
-                    made[each.value] = provider.embed_missing(each, watch)
+                    made[each] = provider.embed_missing(each, watch)
                 except KeyboardInterrupt:
                     _show.complain("interrupted; what is embedded is kept: the same command again goes on")
                     raise typer.Exit(130) from None

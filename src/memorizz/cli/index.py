@@ -66,12 +66,11 @@ def list_(
     from dataclasses import asdict
 
     from memorizz.cli import _index_page, _show
-    from memorizz.memory_provider.memory_type import MemoryType
 
-    wanted = None if store is None else MemoryType.of(store).value
     settings = config(dsn, schema, embedded)
     with looking(settings) as maintenance:
         found = maintenance.database()
+        wanted = None if store is None else maintenance.facts().store(store).name
         indexes = [(index, rows) for index, rows in maintenance.indexes() if wanted in (None, index.store)]
     if as_json:
         listed = [{**asdict(index), "rows": rows} for index, rows in indexes]
@@ -88,12 +87,6 @@ def build(
     kind: Kind = None,
     m: M = None,
     ef_construction: EfConstruction = None,
-    memory_id: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID", help="A vector index for this one memory of --store: for one that is a large part of it."
-        ),
-    ] = None,
     json_keys: Annotated[
         bool,
         typer.Option(
@@ -114,19 +107,10 @@ def build(
 
     Memories can be read and stored meanwhile. Ctrl-C ends it and leaves nothing behind.
     """
-    from memorizz.errors import ConfigurationError
-
-    if memory_id is not None and json_keys:
-        raise ConfigurationError("--memory-id and --json-keys are two indexes: build one after the other")
     settings = config(dsn, schema, embedded)
     with looking(settings) as maintenance:
         jobs = maintenance.plan_build(
-            store,
-            kind=cast(Any, kind),
-            m=m,
-            ef_construction=ef_construction,
-            memory_id=memory_id,
-            json_keys=json_keys,
+            store, kind=cast(Any, kind), m=m, ef_construction=ef_construction, json_keys=json_keys
         )
         if jobs and json_keys:
             confirm("Every update of a key without a column then enters its vector into its index again. Build?", yes)
@@ -211,7 +195,6 @@ def _make(
     from memorizz.cli import _index_page, _show
 
     found, work_mem = maintenance.database(), maintenance.maintenance_work_mem()
-    reopen = _index_page.reopen(jobs)
     if not as_json:
         _show.say(f"schema {found.schema} of database {found.name}: {place(settings)}", "dim")
         _show.say()
@@ -229,9 +212,7 @@ def _make(
             _show.complain(f"interrupted; {left[0] if left else 'what was begun is removed again'}")
             raise typer.Exit(130) from None
     if as_json:
-        _show.print_json({"schema": found.schema, "made": done, "reopen": reopen is not None})
+        _show.print_json({"schema": found.schema, "made": done})
         return
     if not jobs:
         _show.say("nothing is missing")
-    elif reopen is not None:
-        _show.say(reopen, "yellow")

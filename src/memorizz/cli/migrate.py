@@ -38,10 +38,11 @@ def migrate(
     with Maintenance(existing(settings) if check else settings) as maintenance:
         done = maintenance.pending() if check else maintenance.migrate()
         found = maintenance.database()
+        made = None if check and done else maintenance.facts().model.dimensions
     named = [{"version": each.version, "name": each.name} for each in done]
     if as_json:
         key = "pending" if check else "applied"
-        _show.print_json({"schema": found.schema, "dimensions": found.dimensions, key: named})
+        _show.print_json({"schema": found.schema, "dimensions": made, key: named})
     else:
         _show.say(f"schema {found.schema} of database {found.name}: {place(settings)}", "dim")
         for each in done:

@@ -140,8 +140,8 @@ def _change(
 
 
 def _drop(change: Reembedding, finish: bool, yes: bool) -> None:
-    aside = change.change().aside
-    of = "" if aside is None or aside.name is None else f" of {aside.name}"
+    standby = change.change().standby
+    of = "" if standby is None or standby.name is None else f" of {standby.name}"
     confirm(f"Drop the vectors{of}? They cannot be had back but by making them again.", yes)
     if finish:
         change.finish()

@@ -22,19 +22,17 @@ def recall(
 ) -> None:
     """Compare what searches find with what is there, on your own memories, and say what to change.
 
-    Takes as long as that many exact searches. Changes no memory; whether the bits of the vectors can be trusted is
-    noted, and holds for every provider that opens from then on.
+    Takes as long as that many exact searches. Changes nothing.
     """
     from memorizz.cli import _recall_page, _show
-    from memorizz.memory_provider.memory_type import MemoryType
 
     settings = config(dsn, schema, embedded, auto_migrate=False)
     reports: list[_recall_page.Report] = []
     with memories(settings) as provider:
-        for each in list(MemoryType) if store is None else [MemoryType.of(store)]:
+        for each in [spec.name for spec in provider.stores()] if store is None else [store]:
             if store is None and not provider.count(each, {"embedding": {"$exists": True}}):
                 continue
-            with _show.waiting(f"searching for {sample} memories of {each.value}"):
+            with _show.waiting(f"searching for {sample} memories of {each}"):
                 reports.append(provider.measure_recall(each, sample=sample, limit=limit))
     if as_json:
         _show.print_json({"stores": reports})

@@ -23,6 +23,22 @@ def agent_document(agent: Any) -> dict[str, Any]:
     return document
 
 
+def agent_with_id(agent: Any) -> tuple[str, dict[str, Any]]:
+    """Return the id of an agent and its document; raises InvalidDocument where it has no id."""
+    document = agent_document(agent)
+    id = given_id(document)
+    if id is None:
+        raise InvalidDocument("id", "the agent has no id, so there is none to update; store_memagent stores a new one")
+    return id, document
+
+
+def agent_memories(memory_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return what is merged into an agent to replace its memories; raises InvalidDocument for what are no ids."""
+    if isinstance(memory_ids, str) or not all(isinstance(each, str) for each in cast("Sequence[object]", memory_ids)):
+        raise InvalidDocument("memory_ids", "expected a list of str")
+    return {"memory_ids": list(memory_ids)}
+
+
 # The methods by which an object says what it holds: pydantic's, and the MongoDB provider's.
 _DESCRIPTIONS = ("model_dump", "to_dict")
 

@@ -17,7 +17,7 @@ import numpy as np
 from memorizz.errors import InvalidDocument
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._values import InvalidText
-from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.stores import StoreSpec
 
 
 class Kind(Enum):
@@ -69,9 +69,9 @@ _ALWAYS_COMPUTED = ("_score", "_distance", "_explanation", "_context")
 CLOCKS = ("created_at", "updated_at")
 
 
-def is_clock(key: str, memory_type: MemoryType) -> bool:
-    """Say whether a time is always there, so that None means the same as leaving it out."""
-    return key in CLOCKS or (key == "timestamp" and memory_type is MemoryType.CONVERSATION_MEMORY)
+def is_clock(key: str, spec: StoreSpec) -> bool:
+    """Return True for a time that every document has, so that None means the same as leaving it out."""
+    return key in CLOCKS or (key == "timestamp" and spec.timeline)
 
 
 def given_id(document: Mapping[str, Any]) -> str | None:

@@ -10,10 +10,10 @@ from typing import Any, TypeVar, cast
 from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import EMBEDDING
-from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.options import MAX_EF_SEARCH as MAX_EF_SEARCH
 from memorizz.memory_provider.options import Ranking, SearchOptions
 from memorizz.memory_provider.options import checked_limit as checked_limit
+from memorizz.memory_provider.stores import StoreSpec
 
 # What of a question is searched for, in characters: PostgreSQL takes some 1 MB of words.
 _MAX_QUESTION = 100_000
@@ -134,15 +134,14 @@ def _legible(text: str) -> str:
     return _values.text(text[:_MAX_QUESTION], "$search", "replace").replace("\ufffd", " ")
 
 
-def weights(ranking: Ranking, memory_type: MemoryType, *, meaning: bool, names_cut: bool) -> Ranking:
+def weights(ranking: Ranking, spec: StoreSpec, *, meaning: bool, names_cut: bool) -> Ranking:
     """Return a ranking with the weights that suit a store's documents where the caller gave none.
 
     `names_cut`: the vector is of a question without names, not one that the caller brought.
     """
-    turns = memory_type is MemoryType.CONVERSATION_MEMORY
     # A name that is still in the vector must not count twice.
-    speaker = (0.05 if turns and names_cut else 0.0) if ranking.speaker is None else ranking.speaker
-    session = (0.4 if turns else 0.0) if ranking.session is None else ranking.session
+    speaker = (spec.speaker if names_cut else 0.0) if ranking.speaker is None else ranking.speaker
+    session = spec.session if ranking.session is None else ranking.session
     # Words alone make the whole of the score; they make up for a vector that follows names.
     words = (0.3 if names_cut else 0.6) if meaning else 1.0
     words = words if ranking.words is None else ranking.words

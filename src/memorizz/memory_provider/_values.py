@@ -113,16 +113,21 @@ def searched(value: Any) -> str | None:
 
 
 def id_key(name: str) -> UUID:
-    """Return the primary key for an id's text: itself for a canonical UUID, else a UUID made from the text."""
+    """Return the primary key for an id's text: itself for a canonical UUID, else a UUID made from the text.
+
+    The latter are of version 8 (RFC 9562, 5.8). A canonical UUID of that version is mapped too, so that no two texts
+    share a key, whatever a caller gives.
+    """
     if len(name) == 36:
         try:
             key = UUID(name)
         except ValueError:
             pass
         else:
-            if str(key) == name:
+            if str(key) == name and key.version != 8:
                 return key
-    return uuid5(_ID_NAMESPACE, name)
+    made = uuid5(_ID_NAMESPACE, name).int
+    return UUID(int=made & ~(0xF << 76) | 8 << 76)
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------

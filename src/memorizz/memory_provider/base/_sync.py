@@ -10,6 +10,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self
 
+from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.options import (
     Document,
     Filter,
@@ -19,6 +20,7 @@ from memorizz.memory_provider.options import (
     StoreName,
     search_options,
 )
+from memorizz.memory_provider.stores import AGENTS, SEVEN, StoreSpec
 
 
 class MemoryOperations(ABC):
@@ -174,27 +176,28 @@ class MemoryOperations(ABC):
         The id is the agent's `id`, `_id` or `agent_id`, or a new one; an agent that exists is merged as by `store`.
         Python callables, which no database can hold, are left out; everything else comes back as it went in.
         """
-        return self.run(self.operations.store_memagent, agent)
+        return self.store(self.operations.agent_document(agent), AGENTS)
 
     def update_memagent(self, agent: Any) -> bool:
         """Merge an agent into the stored one with its id; True when it exists. Raises InvalidDocument without id."""
-        return self.run(self.operations.update_memagent, agent)
+        id, document = self.operations.agent_with_id(agent)
+        return self.update_by_id(id, document, AGENTS)
 
     def retrieve_memagent(self, id: Any) -> Document | None:
         """Return an agent, or None."""
-        return self.run(self.operations.retrieve_memagent, id)
+        return self.retrieve_by_id(id, AGENTS)
 
     def list_memagents(self) -> list[Document]:
         """Return every agent, oldest first."""
-        return self.run(self.operations.list_memagents)
+        return self.list_all(AGENTS)
 
     def update_memagent_memory_ids(self, id: Any, memory_ids: Sequence[str]) -> bool:
         """Replace the memory_ids of an agent; True when it exists."""
-        return self.run(self.operations.update_memagent_memory_ids, id, memory_ids)
+        return self.update_by_id(id, self.operations.agent_memories(memory_ids), AGENTS)
 
     def delete_memagent_memory_ids(self, id: Any) -> bool:
         """Empty the memory_ids of an agent, without deleting any memory; True when it exists."""
-        return self.run(self.operations.delete_memagent_memory_ids, id)
+        return self.update_by_id(id, self.operations.agent_memories(()), AGENTS)
 
     def delete_memagent(self, id: Any, cascade: bool = False) -> bool:
         """Delete an agent; True when there was one.
@@ -278,6 +281,27 @@ class MemoryProvider(MemoryOperations):
     @abstractmethod
     def embedding_model(self) -> str | None:
         """The model that made the vectors; None where nobody has said so."""
+
+    def create_store(self, spec: StoreSpec) -> None:
+        """Make a store of one's own, beside the seven, with everything that they have.
+
+        From then on every method takes its name. Where there is a store of this very spec, nothing is done; made by
+        several programs at once, it is made once. Raises ConfigurationError where the name is taken with another spec,
+        and in a provider that has the seven alone.
+        """
+        raise ConfigurationError(f"{type(self).__name__} has the seven stores alone")
+
+    def stores(self) -> list[StoreSpec]:
+        """Return what each store is: the seven, then those of one's own in the order in which they were made."""
+        return list(SEVEN)
+
+    def drop_store(self, name: str, *, yes: bool = False) -> None:
+        """Drop a store of one's own with every document in it; `yes=True` says that this is meant.
+
+        Raises ConfigurationError without it, for one of the seven and for an unknown one, OperationTimeout where the
+        store is in use all the time.
+        """
+        raise ConfigurationError(f"{type(self).__name__} has the seven stores alone")
 
     def note_embedding_model(self, name: str) -> None:
         """Note which model made the vectors, where nobody has said so and the provider remembers it."""

@@ -8,12 +8,12 @@ from uuid import uuid4
 
 from memorizz.errors import SchemaError
 from memorizz.memory_provider._documents import EMBEDDING
-from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb._bson import LANGUAGE
 from memorizz.memory_provider.mongodb._queries import ordered
 from memorizz.memory_provider.mongodb._steps import Command, Operation
 from memorizz.memory_provider.mongodb._stores import Database, VectorIndex
 from memorizz.memory_provider.mongodb.config import MongoDBConfig
+from memorizz.memory_provider.stores import SEVEN
 
 _OLDEST = 6
 _VECTOR_INDEX = "memorizz_embedding"
@@ -28,8 +28,8 @@ def opened(config: MongoDBConfig) -> Operation[Database]:
         raise SchemaError(f"MongoDB {build['version']} is too old: {_OLDEST}.0 or newer is needed ({config.where})")
     hello: Mapping[str, Any] = yield Command({"hello": 1}, admin=True)
     if config.create_indexes:
-        for memory_type in MemoryType:
-            yield from _make_indexes(memory_type.value, config)
+        for spec in SEVEN:
+            yield from _make_indexes(spec.name, config)
     return Database(
         config.db_name,
         config.embedding_dimensions,
@@ -99,11 +99,11 @@ def _make_indexes(collection: str, config: MongoDBConfig) -> Operation[None]:
 # --- $vectorSearch ------------------------------------------------------------------------------------------------
 
 
-def _vector_indexes(config: MongoDBConfig) -> Operation[dict[MemoryType, VectorIndex]]:
+def _vector_indexes(config: MongoDBConfig) -> Operation[dict[str, VectorIndex]]:
     """Return the indexes that $vectorSearch can use; make them where the server could have them."""
-    found: dict[MemoryType, VectorIndex] = {}
-    for memory_type in MemoryType:
-        listed = yield Command(listing(memory_type.value), optional=True)
+    found: dict[str, VectorIndex] = {}
+    for spec in SEVEN:
+        listed = yield Command(listing(spec.name), optional=True)
         if listed is None:
             # The server has no search of this kind.
             break
@@ -111,10 +111,10 @@ def _vector_indexes(config: MongoDBConfig) -> Operation[dict[MemoryType, VectorI
         if index is None and config.create_indexes and config.embedding_dimensions is not None:
             # It is built while this goes on; till it can be used, $vectorSearch brings nothing, and searches are exact.
             # A cluster may refuse it, for the smallest may have only a few.
-            yield Command(creation(memory_type.value, config.embedding_dimensions), optional=True)
+            yield Command(creation(spec.name, config.embedding_dimensions), optional=True)
             index = VectorIndex(_VECTOR_INDEX, frozenset(_FILTERABLE))
         if index is not None:
-            found[memory_type] = index
+            found[spec.name] = index
     return found
 
 

@@ -12,11 +12,12 @@ from typing import Any, cast
 
 from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
 from memorizz.memory_provider import _values
-from memorizz.memory_provider._agents import agent_document
+from memorizz.memory_provider._agents import agent_document as agent_document
+from memorizz.memory_provider._agents import agent_memories as agent_memories
+from memorizz.memory_provider._agents import agent_with_id as agent_with_id
 from memorizz.memory_provider._documents import batches, given_id
 from memorizz.memory_provider._questions import asked, checked_limit, components_asked
 from memorizz.memory_provider.base import Document, Filter, Hits, SearchOptions, StoreName
-from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import _queries as queries
 from memorizz.memory_provider.mongodb import _ranking, _search
 from memorizz.memory_provider.mongodb._bson import check_size, id_keys
@@ -26,6 +27,7 @@ from memorizz.memory_provider.mongodb._ranking import Candidate
 from memorizz.memory_provider.mongodb._search import Search, Way
 from memorizz.memory_provider.mongodb._steps import Command, Delete, Operation, Read, Record, change, fetch, take
 from memorizz.memory_provider.mongodb._stores import Database, Store
+from memorizz.memory_provider.stores import AGENTS, CONVERSATIONS
 
 # --- storing ------------------------------------------------------------------------------------------------------
 
@@ -110,7 +112,7 @@ def retrieve_by_query(
     options: SearchOptions,
 ) -> Operation[Hits]:
     target = database.store(memory_store_type)
-    if options.context and target.memory_type is not MemoryType.CONVERSATION_MEMORY:
+    if options.context and not target.spec.timeline:
         raise ConfigurationError(f"context: only turns of a conversation have others around them, not {target.name}")
     question = asked(query, limit, options)
     search = _search.parse(target, question)
@@ -219,8 +221,7 @@ def retrieve_memory_components_by_query(
     memory_type: StoreName | None = None,
     limit: int = 5,
 ) -> Operation[list[Document]]:
-    searched = [MemoryType.of(memory_type)] if memory_type is not None else _MEMORIES
-    stores = [database.store(each) for each in searched]
+    stores = [database.store(memory_type)] if memory_type is not None else _memories(database)
     question = components_asked(query, query_embedding, memory_id, limit)
     search = _search.parse(stores[0], question)
     if search.limit == 0:
@@ -232,7 +233,9 @@ def retrieve_memory_components_by_query(
     return _ranking.merged(search, found)
 
 
-_MEMORIES = [member for member in MemoryType if member is not MemoryType.MEMAGENT]
+def _memories(database: Database) -> list[Store]:
+    """Return the stores that are searched where none is named."""
+    return [store for store in database.stores.values() if store.spec.memories]
 
 
 def list_all(
@@ -283,7 +286,7 @@ def retrieve_conversation_history_ordered_by_timestamp(
     *,
     include_embedding: bool = False,
 ) -> Operation[list[Document]]:
-    target = database.store(MemoryType.CONVERSATION_MEMORY)
+    target = database.store(CONVERSATIONS)
     if limit is not None:
         checked_limit(limit)
     memory = _values.searched(memory_id)
@@ -336,10 +339,10 @@ def delete_all(database: Database, memory_store_type: StoreName) -> Operation[bo
 
 
 def purge_expired(database: Database, memory_store_type: StoreName | None = None) -> Operation[int]:
-    types = list(MemoryType) if memory_store_type is None else [MemoryType.of(memory_store_type)]
+    stores = database.stores.values() if memory_store_type is None else [database.store(memory_store_type)]
     gone = 0
-    for each in types:
-        changed = yield from change(each.value, queries.expired())
+    for each in stores:
+        changed = yield from change(each.name, queries.expired())
         gone += changed.deleted
     return gone
 
@@ -347,45 +350,15 @@ def purge_expired(database: Database, memory_store_type: StoreName | None = None
 # --- agents -------------------------------------------------------------------------------------------------------
 
 
-def store_memagent(database: Database, agent: Any) -> Operation[str]:
-    return store(database, agent_document(agent), MemoryType.MEMAGENT)
-
-
-def update_memagent(database: Database, agent: Any) -> Operation[bool]:
-    document = agent_document(agent)
-    name = given_id(document)
-    if name is None:
-        raise InvalidDocument("id", "the agent has no id, so there is none to update; store_memagent stores a new one")
-    return update_by_id(database, name, document, MemoryType.MEMAGENT)
-
-
-def retrieve_memagent(database: Database, id: Any) -> Operation[Document | None]:
-    return retrieve_by_id(database, id, MemoryType.MEMAGENT)
-
-
-def list_memagents(database: Database) -> Operation[list[Document]]:
-    return list_all(database, MemoryType.MEMAGENT)
-
-
-def update_memagent_memory_ids(database: Database, id: Any, memory_ids: Sequence[str]) -> Operation[bool]:
-    if isinstance(memory_ids, str) or not all(isinstance(each, str) for each in cast("Sequence[object]", memory_ids)):
-        raise InvalidDocument("memory_ids", "expected a list of str")
-    return update_by_id(database, id, {"memory_ids": list(memory_ids)}, MemoryType.MEMAGENT)
-
-
-def delete_memagent_memory_ids(database: Database, id: Any) -> Operation[bool]:
-    return update_by_id(database, id, {"memory_ids": []}, MemoryType.MEMAGENT)
-
-
 def delete_memagent(database: Database, id: Any, cascade: bool = False) -> Operation[bool]:
-    agents = database.store(MemoryType.MEMAGENT)
+    agents = database.store(AGENTS)
     name = _values.id_text(id)
     if name is None:
         return False
     own = (yield from _own_memories(agents, name)) if cascade else []
     # The agent goes last: where the server cannot do it as one, a cascade that broke off can be done again.
-    for each in _MEMORIES if own else ():
-        yield from change(each.value, queries.of_memories(own))
+    for each in _memories(database) if own else ():
+        yield from change(each.name, queries.of_memories(own))
     return _was_live((yield from take(queries.taken_by_keys(agents, id_keys(name)))))
 
 

@@ -70,7 +70,7 @@ def _distance(search: Search, record: Record) -> float | None:
 def rank(search: Search, store: Store, found: list[Candidate]) -> list[Candidate]:
     """Return the hits, the best first."""
     if search.scored:
-        ranking = weights(search.ranking, store.memory_type, meaning=search.vector is not None, names_cut=False)
+        ranking = weights(search.ranking, store.spec, meaning=search.vector is not None, names_cut=False)
         _score(search, ranking, found)
     else:
         for each in found:

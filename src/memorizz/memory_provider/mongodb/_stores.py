@@ -28,7 +28,6 @@ from memorizz.memory_provider._documents import (
     own_items,
 )
 from memorizz.memory_provider._values import InvalidText
-from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb._bson import (
     OWN,
     as_mapping,
@@ -42,6 +41,7 @@ from memorizz.memory_provider.mongodb._bson import (
     unescaped,
 )
 from memorizz.memory_provider.mongodb._steps import Record
+from memorizz.memory_provider.stores import SEVEN, StoreSpec, unknown_store
 
 # The key under which a field `id` is given back that differs from `_id`.
 FOREIGN_ID = "foreign_id"
@@ -67,17 +67,20 @@ class Database:
     # Whether the server can do several changes as one: a replica set or a sharded cluster.
     transactional: bool = True
     # The stores that $vectorSearch serves, and with which index.
-    vector_indexes: Mapping[MemoryType, VectorIndex] | None = None
+    vector_indexes: Mapping[str, VectorIndex] | None = None
     # Tells these collections from all others, by whatever address they are reached.
     identity: str | None = None
 
-    def store(self, memory_type: MemoryType | str) -> Store:
-        """Return the store of a memory type; raises ConfigurationError for an unknown one."""
-        return self._stores[MemoryType.of(memory_type)]
+    def store(self, name: str) -> Store:
+        """Return a store by its name; raises ConfigurationError, which lists them, for an unknown one."""
+        try:
+            return self.stores[name]
+        except (KeyError, TypeError):
+            raise unknown_store(name, self.stores) from None
 
     @cached_property
-    def _stores(self) -> Mapping[MemoryType, Store]:
-        return {memory_type: Store(self, memory_type) for memory_type in MemoryType}
+    def stores(self) -> Mapping[str, Store]:
+        return {spec.name: Store(self, spec) for spec in SEVEN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +111,18 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """One of the seven collections."""
+    """One collection."""
 
     database: Database
-    memory_type: MemoryType
+    spec: StoreSpec
 
     @property
     def name(self) -> str:
-        return self.memory_type.value
+        return self.spec.name
 
     @property
     def vector_index(self) -> VectorIndex | None:
-        return (self.database.vector_indexes or {}).get(self.memory_type)
+        return (self.database.vector_indexes or {}).get(self.name)
 
     def vector(self, value: Any) -> list[float]:
         """Return a vector in single precision; raises InvalidDocument or DimensionMismatch."""
@@ -156,7 +159,7 @@ class Store:
         if key is None:
             return False
         if value is None:
-            if not is_clock(path, self.memory_type):
+            if not is_clock(path, self.spec):
                 given[path] = None
             return True
         fit = fitted(key, value, self.database.on_invalid_text)
@@ -173,7 +176,7 @@ class Store:
         clocks = {path: (row.given[path], row.rests[path]) for path in CLOCKS if path in row.given}
         created = clocks.setdefault("created_at", split(datetime.now(UTC)))
         clocks.setdefault("updated_at", created)
-        if is_clock("timestamp", self.memory_type):
+        if self.spec.timeline:
             clocks["timestamp"] = created
         rests = {path: rest for path, (_, rest) in clocks.items()}
         times = {path: moment for path, (moment, _) in clocks.items()}

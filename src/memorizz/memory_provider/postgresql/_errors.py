@@ -151,9 +151,9 @@ def may_repeat(error: Exception, repeatable: bool) -> bool:
     return lost and repeatable
 
 
-def lacks_column(error: MemorizzError) -> bool:
-    """Return True if a column that a statement names is not there: the embedding model may have been changed."""
-    return isinstance(error.__cause__, errors.UndefinedColumn)
+def names_what_is_gone(error: MemorizzError) -> bool:
+    """Return True where a statement names a column or a table that is not there: it may have been until a change."""
+    return isinstance(error.__cause__, errors.UndefinedColumn | errors.UndefinedTable)
 
 
 def was_rolled_back(error: Exception) -> bool:

@@ -15,20 +15,19 @@ from memorizz.embeddings.base import AsyncEmbedder, Embedder
 from memorizz.errors import ProviderClosed
 from memorizz.memory_provider._drive import check_loop, check_process
 from memorizz.memory_provider.base import StoreName
-from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql._errors import translating
-from memorizz.memory_provider.postgresql._following import by_name, lengths
-from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.driver._async import AsyncPool, checkout_given, connect, open_schema
+from memorizz.memory_provider.postgresql.driver._async import AsyncPool, checkout_given, connect, open_facts
 from memorizz.memory_provider.postgresql.driver._shared import config_for
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+from memorizz.memory_provider.postgresql.facts import Facts
+from memorizz.memory_provider.postgresql.reload import by_name, lengths
 
 AnyEmbedder = Embedder | AsyncEmbedder
 
 
 class AsyncLifetime:
-    """A provider's configuration, embedders, pool and schema."""
+    """A provider's configuration, embedders, pool and facts."""
 
     def __init__(
         self,
@@ -41,11 +40,11 @@ class AsyncLifetime:
         self._embedders = by_name(embedder)
         self._given_pool = pool
         self._pool: AsyncPool | AsyncConnectionPool[Any] | None = None
-        self._schema: Schema | None = None
+        self._facts: Facts | None = None
         self._server: EmbeddedServer | None = None
         self._release_server: Callable[[], Any] | None = None
         self._opening = asyncio.Lock()
-        self._following_model = asyncio.Lock()
+        self._reloading = asyncio.Lock()
         self._opener = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -54,13 +53,13 @@ class AsyncLifetime:
         await self._opened()
         return self
 
-    async def _opened(self) -> tuple[Schema, AsyncPool | AsyncConnectionPool[Any]]:
-        """Return the schema and the pool, opened by the first who asks."""
-        if self._schema is None or self._pool is None:
+    async def _opened(self) -> tuple[Facts, AsyncPool | AsyncConnectionPool[Any]]:
+        """Return the facts and the pool, opened by the first who asks."""
+        if self._facts is None or self._pool is None:
             async with self._opening:
                 if self._closed:
                     raise ProviderClosed("the provider is closed: open a new one")
-                if self._schema is None or self._pool is None:
+                if self._facts is None or self._pool is None:
                     try:
                         await self._open()
                     except BaseException:
@@ -68,9 +67,9 @@ class AsyncLifetime:
                         raise
         check_process(self._opener)
         check_loop(self._loop)
-        assert self._schema is not None
+        assert self._facts is not None
         assert self._pool is not None
-        return self._schema, self._pool
+        return self._facts, self._pool
 
     async def _open(self) -> None:
         self._opener, self._loop = os.getpid(), asyncio.get_running_loop()
@@ -78,14 +77,14 @@ class AsyncLifetime:
         if self._given_pool is not None:
             with translating(self.config.where):
                 async with checkout_given(self._given_pool, self.config) as connection:
-                    self._schema = await open_schema(self.config, connection, models)
+                    self._facts = await open_facts(self.config, connection, models)
             self._pool = self._given_pool
             return
         async with await connect(self.config, await self._conninfo()) as connection:
-            schema = await open_schema(self.config, connection, models)
+            facts = await open_facts(self.config, connection, models)
         self._pool = pool = AsyncPool(self.config, self._server)
         await pool.open()
-        self._schema = schema
+        self._facts = facts
 
     async def _conninfo(self) -> str:
         if self.config.embedded_server is None:
@@ -119,7 +118,8 @@ class AsyncLifetime:
     ) -> AsyncGenerator[None]:
         from memorizz.memory_provider.postgresql import maintenance
 
-        store = MemoryType.of(memory_store_type)
+        facts, _ = await self._opened()
+        store = facts.store(memory_store_type).name
         # A pool that was given does not say how to connect for so long.
         if self._given_pool is not None:
             yield

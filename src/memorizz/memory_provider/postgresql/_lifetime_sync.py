@@ -15,20 +15,19 @@ from memorizz.embeddings.base import Embedder, check_blocking
 from memorizz.errors import ProviderClosed
 from memorizz.memory_provider._drive import check_process
 from memorizz.memory_provider.base import StoreName
-from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql._errors import translating
-from memorizz.memory_provider.postgresql._following import by_name, lengths
-from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._shared import config_for
-from memorizz.memory_provider.postgresql.driver._sync import Pool, checkout_given, connect, open_schema
+from memorizz.memory_provider.postgresql.driver._sync import Pool, checkout_given, connect, open_facts
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+from memorizz.memory_provider.postgresql.facts import Facts
+from memorizz.memory_provider.postgresql.reload import by_name, lengths
 
 AnyEmbedder = Embedder
 
 
 class Lifetime:
-    """A provider's configuration, embedders, pool and schema."""
+    """A provider's configuration, embedders, pool and facts."""
 
     def __init__(
         self,
@@ -42,7 +41,7 @@ class Lifetime:
         for each in self._embedders.values():
             check_blocking(each)
         self._given_pool = pool
-        self._following_model = threading.Lock()
+        self._reloading = threading.Lock()
         self._server: EmbeddedServer | None = None
         if pool is None and self.config.embedded_server is not None:
             self._server = EmbeddedServer(self.config.embedded_server.path)
@@ -51,7 +50,7 @@ class Lifetime:
         pools: list[Pool] = []
         self._closing = weakref.finalize(self, _release, pools, self._server, self._opener)
         try:
-            self._schema: Schema | None = self._open_schema()
+            self._facts: Facts | None = self._open_facts()
             if pool is None:
                 pool = Pool(self.config, self._server)
                 pools.append(pool)
@@ -65,22 +64,22 @@ class Lifetime:
         self._opened()
         return self
 
-    def _open_schema(self) -> Schema:
+    def _open_facts(self) -> Facts:
         models = lengths(self._embedders)
         if self._given_pool is not None:
             with translating(self.config.where), checkout_given(self._given_pool, self.config) as connection:
-                return open_schema(self.config, connection, models)
+                return open_facts(self.config, connection, models)
         server = self._server
         conninfo = self.config.conninfo if server is None else self.config.complete(server.acquire())
         with connect(self.config, conninfo) as connection:
-            return open_schema(self.config, connection, models)
+            return open_facts(self.config, connection, models)
 
-    def _opened(self) -> tuple[Schema, Pool | ConnectionPool[Any]]:
-        """Return the schema and the pool."""
-        if not self._closing.alive or self._schema is None:
+    def _opened(self) -> tuple[Facts, Pool | ConnectionPool[Any]]:
+        """Return the facts and the pool."""
+        if not self._closing.alive or self._facts is None:
             raise ProviderClosed("the provider is closed: open a new one")
         check_process(self._opener)
-        return self._schema, self._pool
+        return self._facts, self._pool
 
     def close(self) -> None:
         self._closing()
@@ -89,7 +88,8 @@ class Lifetime:
     def loading(self, memory_store_type: StoreName, watch: Callable[[float], None] | None = None) -> Generator[None]:
         from memorizz.memory_provider.postgresql import maintenance
 
-        store = MemoryType.of(memory_store_type)
+        facts, _ = self._opened()
+        store = facts.store(memory_store_type).name
         # A pool that was given does not say how to connect for so long.
         with nullcontext() if self._given_pool is not None else maintenance.loading(self.config, store, watch):
             yield

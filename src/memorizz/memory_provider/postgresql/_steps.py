@@ -18,15 +18,17 @@ Parameters = Mapping[str, Any]
 class Query:
     """One statement: one round trip. Brings back its rows, as tuples.
 
-    `repeatable` says that running the statement twice leaves what running it once leaves, and brings the same answer,
-    so that it may be sent again when the connection breaks under it. `custom_plan` has it planned for its very values,
-    never once for all of them: how large one memory is decides how it is read.
+    `repeatable` says that running the statement twice leaves what running it once leaves, also where somebody else has
+    written in between, so that it may be sent again when the connection breaks under it; `writes` are the ids that an
+    error then names. `custom_plan` has it planned for its very values, never once for all of them: how large one memory
+    is decides how it is read.
     """
 
     sql: bytes
     parameters: Parameters = field(default_factory=dict[str, Any])
     repeatable: bool = True
     custom_plan: bool = False
+    writes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ from memorizz.memory_provider.postgresql._conninfo import (
     names_a_server,
     unknown_keywords,
 )
-from memorizz.memory_provider.postgresql._stores import IndexKind
+from memorizz.memory_provider.stores import IndexKind
 
 logger = logging.getLogger("memorizz.config")
 

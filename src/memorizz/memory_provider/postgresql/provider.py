@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import threading
-from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -13,34 +12,43 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from psycopg.pq import TransactionStatus
 
 from memorizz.embeddings.base import embed_blocking
-from memorizz.errors import ConfigurationError, DatabaseError, ProviderClosed, SchemaError
+from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed, SchemaError
 from memorizz.memory_provider._drive import can_be_read_again, check_process
 from memorizz.memory_provider._drive._sync import drive, repeated
 from memorizz.memory_provider.base import MemoryOperations, MemoryProvider, StoreName
-from memorizz.memory_provider.postgresql import _migrate as migrate
-from memorizz.memory_provider.postgresql import _operations as operations
-from memorizz.memory_provider.postgresql import _recall
-from memorizz.memory_provider.postgresql._embedding import Spool, embed_many, embed_missing
+from memorizz.memory_provider.postgresql import migrations, operations, tables
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
-    lacks_column,
     may_repeat,
     translated,
     translating,
     was_rolled_back,
 )
-from memorizz.memory_provider.postgresql._following import call_again, is_bound, left_behind, lengths, unknown_vectors
 from memorizz.memory_provider.postgresql._lifetime_sync import AnyEmbedder, Lifetime
 from memorizz.memory_provider.postgresql._steps import Batch, Embed, Operation, Step
-from memorizz.memory_provider.postgresql._stores import Schema
+from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._shared import logger, orphan_socket
 from memorizz.memory_provider.postgresql.driver._sync import (
     AnyConnection,
     Pool,
     checkout,
     checkout_given,
+    migrated,
     perform,
 )
+from memorizz.memory_provider.postgresql.facts import Facts, StaleFacts
+from memorizz.memory_provider.postgresql.operations.embedding import Spool
+from memorizz.memory_provider.postgresql.reload import (
+    MAX_RELOADS,
+    changes_too_often,
+    check_repeatable,
+    lengths,
+    may_be_stale,
+    must_retry_error,
+    reloaded,
+)
+from memorizz.memory_provider.postgresql.search import recall
+from memorizz.memory_provider.stores import StoreSpec, check_yes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,15 +64,8 @@ class _Methods(MemoryOperations):
         """Ask the embedder of a model; only operations that know of one do."""
         return embed_blocking(self._embedders[step.model], step.texts, step.kind)
 
-    @abstractmethod
-    def following(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Make a call; again where the embedding model was changed under it, and it can be made again."""
-
     def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
-        return self.following(self._store_many, documents, memory_store_type)
-
-    def _store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
-        embedded = self.run(embed_many, documents, memory_store_type)
+        embedded = self.run(operations.embed_many, documents, memory_store_type)
         return self.run_in_transaction(operations.store_many, embedded, memory_store_type)
 
 
@@ -73,15 +74,15 @@ class Transaction(_Methods):
 
     def __init__(
         self,
-        schema: Schema,
+        facts: Facts,
         connection: AnyConnection,
-        where: str,
+        config: PostgreSQLConfig,
         embedders: Mapping[str, AnyEmbedder],
     ) -> None:
-        self._schema = schema
+        self._facts = facts
+        self._config = config
         self._embedders = embedders
         self._connection = connection
-        self._where = where
         self._over = False
         self._opener = os.getpid()
         # Why the schema is not the one that was read before.
@@ -89,21 +90,23 @@ class Transaction(_Methods):
         # The steps of several tasks are one after the other: what a pipeline brings is its own.
         self._one_step = threading.Lock()
 
-    def run(self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def run(self, operation: Callable[Concatenate[Facts, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         self._check_open()
-        return drive(operation(self._schema, *args, **kwargs), self._perform)
+        for _ in range(MAX_RELOADS):
+            try:
+                return drive(operation(self._facts, *args, **kwargs), self._perform)
+            except StaleFacts as error:
+                reload = reloaded(self._config, self._facts, self._embedders, error)
+                self._facts = drive(reload, self._perform)
+        raise changes_too_often(self._facts)
 
     run_in_transaction = run
-
-    def following(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        # A failed statement has broken the transaction: only the whole of it can be done again.
-        return call(*args, **kwargs)
 
     def _perform(self, step: Step) -> Any:
         if isinstance(step, Embed):
             return self._embed(step)
         try:
-            with self._one_step, translating(self._where):
+            with self._one_step, translating(self._config.where):
                 self._check_open()
                 result = perform(self._connection, step)
                 if isinstance(step, Batch) and step.undo is not None:
@@ -147,23 +150,23 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
     # Before it is open, what its configuration says.
     @property
     def location(self) -> str:
-        schema = self.config.schema if self._schema is None else self._schema.name
+        schema = self.config.schema if self._facts is None else self._facts.layout.schema
         return f"{self.config.where}, schema {schema}"
 
     @property
     def identity(self) -> str | None:
-        return None if self._schema is None else self._schema.identity
+        return None if self._facts is None else self._facts.layout.identity
 
     @property
     def embedding_dimensions(self) -> int | None:
-        return self.config.embedding_dimensions if self._schema is None else self._schema.dimensions
+        return self.config.embedding_dimensions if self._facts is None else self._facts.model.dimensions
 
     @property
     def embedding_model(self) -> str | None:
-        return None if self._schema is None else self._schema.model_name
+        return None if self._facts is None else self._facts.model.name
 
     def note_embedding_model(self, name: str) -> None:
-        self._schema = self.run(migrate.note_model, name)
+        self._facts = self.run(migrations.note_model, name)
 
     def embed_missing(self, memory_store_type: StoreName, watch: Callable[[int], None] | None = None) -> int:
         """Embed the documents of a store that have a text and no embedding, and return how many.
@@ -177,19 +180,33 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
         refuses all or may answer later; what is done stays done. Raises ConfigurationError without an embedder, and
         for agents, which are not embedded.
         """
-        return self.run(embed_missing, memory_store_type, watch)
+        return self.run(operations.embed_missing, memory_store_type, watch)
 
     def measure_recall(self, memory_store_type: StoreName, sample: int = 50, limit: int = 10) -> dict[str, Any]:
         """Compare served answers with exact ones on a store's own vectors, and say what to change.
 
         `sample` documents are taken at random; each one's vector is searched for in the whole store, and in the memory
         of another one. The report holds, for either, the recall (the share of the true `limit` nearest that was found),
-        the routes taken and the median times in ms; whether the bits of the vectors keep enough to be used from now on
-        (0.99), and how many of the best by them are then compared, which is noted in the schema; and advice. Each
-        document takes two exact searches and up to six by bits.
+        the routes taken and the median times in ms; and advice. Each document takes up to two exact searches. Nothing
+        is changed by it.
         """
-        report, self._schema = self.run(_recall.measure_recall, memory_store_type, sample, limit)
-        return report
+        return self.run(recall.measure_recall, memory_store_type, sample, limit)
+
+    def create_store(self, spec: StoreSpec) -> None:
+        self.run_in_transaction(tables.create_store, spec, lengths(self._embedders))
+        self._facts = self.run(migrations.facts_now, self.config, lengths(self._embedders))
+
+    def stores(self) -> list[StoreSpec]:
+        return self.run(tables.specs)
+
+    def drop_store(self, name: str, *, yes: bool = False) -> None:
+        check_yes(name, yes)
+
+        def drop() -> None:
+            self.run_in_transaction(tables.drop_store, name)
+
+        migrated(drop)
+        self._facts = self.run(migrations.facts_now, self.config, lengths(self._embedders))
 
     @contextmanager
     def transaction(self) -> Generator[Transaction]:
@@ -199,21 +216,21 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
         server has broken the transaction: where its error was caught in the block, the end of the block raises
         DatabaseError, for nothing was kept.
         """
-        schema, _ = self._opened()
+        facts, _ = self._opened()
         try:
             with self._transaction() as transaction:
                 yield transaction
         except SchemaError as error:
-            raise call_again(self._follow(schema, error)) from error
+            raise must_retry_error(self._reload(facts, [], error)) from error
 
     @contextmanager
     def _transaction(self) -> Generator[Transaction]:
         """Open a transaction that knows nothing of a change of the embedding model."""
-        schema, _ = self._opened()
+        facts, _ = self._opened()
         of_caller: BaseException | None = None
         try:
             with self._connection() as connection, connection.transaction():
-                transaction = Transaction(schema, connection, self.config.where, self._embedders)
+                transaction = Transaction(facts, connection, self.config, self._embedders)
                 try:
                     yield transaction
                 except BaseException as error:
@@ -236,48 +253,37 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
             return checkout(pool, self.config, self._server)
         return checkout_given(pool, self.config)
 
-    def run(self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        schema, _ = self._opened()
-        try:
-            return drive(operation(schema, *args, **kwargs), self._perform)
-        except SchemaError as error:
-            now = self._check_again(schema, error, [*args, *kwargs.values()])
-        return drive(operation(now, *args, **kwargs), self._perform)
+    def run(self, operation: Callable[Concatenate[Facts, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        facts, _ = self._opened()
+        for _ in range(MAX_RELOADS):
+            try:
+                return drive(operation(facts, *args, **kwargs), self._perform)
+            except MemorizzError as error:
+                facts = self._reload(facts, [*args, *kwargs.values()], error)
+        raise changes_too_often(facts)
 
-    def following(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        schema, _ = self._opened()
-        try:
-            return call(*args, **kwargs)
-        except SchemaError as error:
-            self._check_again(schema, error, [*args, *kwargs.values()])
-        return call(*args, **kwargs)
+    def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
+        facts, _ = self._opened()
+        for _ in range(MAX_RELOADS):
+            try:
+                return super().store_many(documents, memory_store_type)
+            except MemorizzError as error:
+                facts = self._reload(facts, [documents], error)
+        raise changes_too_often(facts)
 
-    def _check_again(self, schema: Schema, error: SchemaError, arguments: Sequence[Any]) -> Schema:
-        """Return the new schema; raise unless its model was changed, and a call can be made again with the new one."""
-        now = self._follow(schema, error)
-        if any(map(is_bound, arguments)):
-            raise call_again(now) from error
+    def _reload(self, facts: Facts, arguments: Sequence[Any], error: MemorizzError) -> Facts:
+        """Return the facts of today for a call to be made again; raises the error where they are not the cause."""
+        if not may_be_stale(error):
+            raise error
+        with self._reloading:
+            if self._facts is facts:
+                self._facts = drive(reloaded(self.config, facts, self._embedders, error), self._perform)
+            now = self._facts or facts
+        check_repeatable(facts, now, arguments, error)
         return now
 
-    def _follow(self, schema: Schema, error: SchemaError) -> Schema:
-        """Read the schema again where its embedding model was changed; raises the error where it was not that."""
-        if not lacks_column(error):
-            raise error
-        with self._following_model:
-            if self._schema is schema:
-                try:
-                    now = drive(migrate.opened(self.config, lengths(self._embedders)), self._perform)
-                except ConfigurationError as cause:
-                    raise left_behind(schema, cause) from error
-                if now is None or now.model_id == schema.model_id:
-                    raise error
-                if now.embedder is None:
-                    raise left_behind(schema, unknown_vectors(now)) from error
-                self._schema = now
-            return self._schema or schema
-
     def run_in_transaction(
-        self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
+        self, operation: Callable[Concatenate[Facts, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         again = all(isinstance(each, Spool) or can_be_read_again(each) for each in args)
 

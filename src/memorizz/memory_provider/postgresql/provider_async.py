@@ -4,42 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import os
-from abc import abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from psycopg.pq import TransactionStatus
 
 from memorizz.embeddings.base import embed_awaiting
-from memorizz.errors import ConfigurationError, DatabaseError, ProviderClosed, SchemaError
+from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed, SchemaError
 from memorizz.memory_provider._drive import can_be_read_again, check_process
 from memorizz.memory_provider._drive._async import drive, repeated
 from memorizz.memory_provider.base import AsyncMemoryOperations, AsyncMemoryProvider, StoreName
-from memorizz.memory_provider.postgresql import _migrate as migrate
-from memorizz.memory_provider.postgresql import _operations as operations
-from memorizz.memory_provider.postgresql import _recall
-from memorizz.memory_provider.postgresql._embedding import Spool, embed_many, embed_missing
+from memorizz.memory_provider.postgresql import migrations, operations, tables
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
-    lacks_column,
     may_repeat,
     translated,
     translating,
     was_rolled_back,
 )
-from memorizz.memory_provider.postgresql._following import call_again, is_bound, left_behind, lengths, unknown_vectors
 from memorizz.memory_provider.postgresql._lifetime_async import AnyEmbedder, AsyncLifetime
 from memorizz.memory_provider.postgresql._steps import Batch, Embed, Operation, Step
-from memorizz.memory_provider.postgresql._stores import Schema
+from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._async import (
     AnyConnection,
     AsyncPool,
     checkout,
     checkout_given,
+    migrated,
     perform,
 )
 from memorizz.memory_provider.postgresql.driver._shared import logger, orphan_socket
+from memorizz.memory_provider.postgresql.facts import Facts, StaleFacts
+from memorizz.memory_provider.postgresql.operations.embedding import Spool
+from memorizz.memory_provider.postgresql.reload import (
+    MAX_RELOADS,
+    changes_too_often,
+    check_repeatable,
+    lengths,
+    may_be_stale,
+    must_retry_error,
+    reloaded,
+)
+from memorizz.memory_provider.postgresql.search import recall
+from memorizz.memory_provider.stores import StoreSpec, check_yes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,15 +63,8 @@ class _Methods(AsyncMemoryOperations):
         """Ask the embedder of a model; only operations that know of one do."""
         return await embed_awaiting(self._embedders[step.model], step.texts, step.kind)
 
-    @abstractmethod
-    async def following(self, call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Make a call; again where the embedding model was changed under it, and it can be made again."""
-
     async def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
-        return await self.following(self._store_many, documents, memory_store_type)
-
-    async def _store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
-        embedded = await self.run(embed_many, documents, memory_store_type)
+        embedded = await self.run(operations.embed_many, documents, memory_store_type)
         return await self.run_in_transaction(operations.store_many, embedded, memory_store_type)
 
 
@@ -72,15 +73,15 @@ class AsyncTransaction(_Methods):
 
     def __init__(
         self,
-        schema: Schema,
+        facts: Facts,
         connection: AnyConnection,
-        where: str,
+        config: PostgreSQLConfig,
         embedders: Mapping[str, AnyEmbedder],
     ) -> None:
-        self._schema = schema
+        self._facts = facts
+        self._config = config
         self._embedders = embedders
         self._connection = connection
-        self._where = where
         self._over = False
         self._opener = os.getpid()
         # Why the schema is not the one that was read before.
@@ -89,23 +90,25 @@ class AsyncTransaction(_Methods):
         self._one_step = asyncio.Lock()
 
     async def run(
-        self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
+        self, operation: Callable[Concatenate[Facts, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         self._check_open()
-        return await drive(operation(self._schema, *args, **kwargs), self._perform)
+        for _ in range(MAX_RELOADS):
+            try:
+                return await drive(operation(self._facts, *args, **kwargs), self._perform)
+            except StaleFacts as error:
+                reload = reloaded(self._config, self._facts, self._embedders, error)
+                self._facts = await drive(reload, self._perform)
+        raise changes_too_often(self._facts)
 
     run_in_transaction = run
-
-    async def following(self, call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        # A failed statement has broken the transaction: only the whole of it can be done again.
-        return await call(*args, **kwargs)
 
     async def _perform(self, step: Step) -> Any:
         if isinstance(step, Embed):
             return await self._embed(step)
         try:
             async with self._one_step:
-                with translating(self._where):
+                with translating(self._config.where):
                     self._check_open()
                     result = await perform(self._connection, step)
                     if isinstance(step, Batch) and step.undo is not None:
@@ -149,23 +152,23 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _Methods, AsyncMemoryProvider):
     # Before it is open, what its configuration says.
     @property
     def location(self) -> str:
-        schema = self.config.schema if self._schema is None else self._schema.name
+        schema = self.config.schema if self._facts is None else self._facts.layout.schema
         return f"{self.config.where}, schema {schema}"
 
     @property
     def identity(self) -> str | None:
-        return None if self._schema is None else self._schema.identity
+        return None if self._facts is None else self._facts.layout.identity
 
     @property
     def embedding_dimensions(self) -> int | None:
-        return self.config.embedding_dimensions if self._schema is None else self._schema.dimensions
+        return self.config.embedding_dimensions if self._facts is None else self._facts.model.dimensions
 
     @property
     def embedding_model(self) -> str | None:
-        return None if self._schema is None else self._schema.model_name
+        return None if self._facts is None else self._facts.model.name
 
     async def note_embedding_model(self, name: str) -> None:
-        self._schema = await self.run(migrate.note_model, name)
+        self._facts = await self.run(migrations.note_model, name)
 
     async def embed_missing(self, memory_store_type: StoreName, watch: Callable[[int], None] | None = None) -> int:
         """Embed the documents of a store that have a text and no embedding, and return how many.
@@ -179,19 +182,33 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _Methods, AsyncMemoryProvider):
         refuses all or may answer later; what is done stays done. Raises ConfigurationError without an embedder, and
         for agents, which are not embedded.
         """
-        return await self.run(embed_missing, memory_store_type, watch)
+        return await self.run(operations.embed_missing, memory_store_type, watch)
 
     async def measure_recall(self, memory_store_type: StoreName, sample: int = 50, limit: int = 10) -> dict[str, Any]:
         """Compare served answers with exact ones on a store's own vectors, and say what to change.
 
         `sample` documents are taken at random; each one's vector is searched for in the whole store, and in the memory
         of another one. The report holds, for either, the recall (the share of the true `limit` nearest that was found),
-        the routes taken and the median times in ms; whether the bits of the vectors keep enough to be used from now on
-        (0.99), and how many of the best by them are then compared, which is noted in the schema; and advice. Each
-        document takes two exact searches and up to six by bits.
+        the routes taken and the median times in ms; and advice. Each document takes up to two exact searches. Nothing
+        is changed by it.
         """
-        report, self._schema = await self.run(_recall.measure_recall, memory_store_type, sample, limit)
-        return report
+        return await self.run(recall.measure_recall, memory_store_type, sample, limit)
+
+    async def create_store(self, spec: StoreSpec) -> None:
+        await self.run_in_transaction(tables.create_store, spec, lengths(self._embedders))
+        self._facts = await self.run(migrations.facts_now, self.config, lengths(self._embedders))
+
+    async def stores(self) -> list[StoreSpec]:
+        return await self.run(tables.specs)
+
+    async def drop_store(self, name: str, *, yes: bool = False) -> None:
+        check_yes(name, yes)
+
+        async def drop() -> None:
+            await self.run_in_transaction(tables.drop_store, name)
+
+        await migrated(drop)
+        self._facts = await self.run(migrations.facts_now, self.config, lengths(self._embedders))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncTransaction]:
@@ -201,21 +218,21 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _Methods, AsyncMemoryProvider):
         server has broken the transaction: where its error was caught in the block, the end of the block raises
         DatabaseError, for nothing was kept.
         """
-        schema, _ = await self._opened()
+        facts, _ = await self._opened()
         try:
             async with self._transaction() as transaction:
                 yield transaction
         except SchemaError as error:
-            raise call_again(await self._follow(schema, error)) from error
+            raise must_retry_error(await self._reload(facts, [], error)) from error
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[AsyncTransaction]:
         """Open a transaction that knows nothing of a change of the embedding model."""
-        schema, _ = await self._opened()
+        facts, _ = await self._opened()
         of_caller: BaseException | None = None
         try:
             async with await self._connection() as connection, connection.transaction():
-                transaction = AsyncTransaction(schema, connection, self.config.where, self._embedders)
+                transaction = AsyncTransaction(facts, connection, self.config, self._embedders)
                 try:
                     yield transaction
                 except BaseException as error:
@@ -239,49 +256,38 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _Methods, AsyncMemoryProvider):
         return checkout_given(pool, self.config)
 
     async def run(
-        self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
+        self, operation: Callable[Concatenate[Facts, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        schema, _ = await self._opened()
-        try:
-            return await drive(operation(schema, *args, **kwargs), self._perform)
-        except SchemaError as error:
-            now = await self._check_again(schema, error, [*args, *kwargs.values()])
-        return await drive(operation(now, *args, **kwargs), self._perform)
+        facts, _ = await self._opened()
+        for _ in range(MAX_RELOADS):
+            try:
+                return await drive(operation(facts, *args, **kwargs), self._perform)
+            except MemorizzError as error:
+                facts = await self._reload(facts, [*args, *kwargs.values()], error)
+        raise changes_too_often(facts)
 
-    async def following(self, call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        schema, _ = await self._opened()
-        try:
-            return await call(*args, **kwargs)
-        except SchemaError as error:
-            await self._check_again(schema, error, [*args, *kwargs.values()])
-        return await call(*args, **kwargs)
+    async def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
+        facts, _ = await self._opened()
+        for _ in range(MAX_RELOADS):
+            try:
+                return await super().store_many(documents, memory_store_type)
+            except MemorizzError as error:
+                facts = await self._reload(facts, [documents], error)
+        raise changes_too_often(facts)
 
-    async def _check_again(self, schema: Schema, error: SchemaError, arguments: Sequence[Any]) -> Schema:
-        """Return the new schema; raise unless its model was changed, and a call can be made again with the new one."""
-        now = await self._follow(schema, error)
-        if any(map(is_bound, arguments)):
-            raise call_again(now) from error
+    async def _reload(self, facts: Facts, arguments: Sequence[Any], error: MemorizzError) -> Facts:
+        """Return the facts of today for a call to be made again; raises the error where they are not the cause."""
+        if not may_be_stale(error):
+            raise error
+        async with self._reloading:
+            if self._facts is facts:
+                self._facts = await drive(reloaded(self.config, facts, self._embedders, error), self._perform)
+            now = self._facts or facts
+        check_repeatable(facts, now, arguments, error)
         return now
 
-    async def _follow(self, schema: Schema, error: SchemaError) -> Schema:
-        """Read the schema again where its embedding model was changed; raises the error where it was not that."""
-        if not lacks_column(error):
-            raise error
-        async with self._following_model:
-            if self._schema is schema:
-                try:
-                    now = await drive(migrate.opened(self.config, lengths(self._embedders)), self._perform)
-                except ConfigurationError as cause:
-                    raise left_behind(schema, cause) from error
-                if now is None or now.model_id == schema.model_id:
-                    raise error
-                if now.embedder is None:
-                    raise left_behind(schema, unknown_vectors(now)) from error
-                self._schema = now
-            return self._schema or schema
-
     async def run_in_transaction(
-        self, operation: Callable[Concatenate[Schema, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
+        self, operation: Callable[Concatenate[Facts, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         again = all(isinstance(each, Spool) or can_be_read_again(each) for each in args)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, cast
 
@@ -14,8 +14,9 @@ from psycopg.adapt import AdaptersMap
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
+from memorizz.errors import OperationTimeout
 from memorizz.memory_provider._drive._async import drive
-from memorizz.memory_provider.postgresql import _migrate as migrate
+from memorizz.memory_provider.postgresql import migrations
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
     NoneFree,
@@ -25,11 +26,12 @@ from memorizz.memory_provider.postgresql._errors import (
     translating,
 )
 from memorizz.memory_provider.postgresql._steps import Batch, Copy, Query, Statement, Step
-from memorizz.memory_provider.postgresql._stores import Schema
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._pooling_async import find_server, find_server_for_pool, pooled
 from memorizz.memory_provider.postgresql.driver._shared import (
     CANCEL_SECONDS,
+    MIGRATION_PAUSE,
+    MIGRATION_SECONDS,
     Attempts,
     Rows,
     check_encoding,
@@ -42,6 +44,7 @@ from memorizz.memory_provider.postgresql.driver._shared import (
 )
 from memorizz.memory_provider.postgresql.driver._wire import ADAPTERS
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+from memorizz.memory_provider.postgresql.facts import Facts
 
 AnyConnection = psycopg.AsyncConnection[Any]
 
@@ -155,24 +158,40 @@ async def connect(config: PostgreSQLConfig, conninfo: str) -> AsyncConnection:
         await asyncio.sleep(0.1)
 
 
-async def open_schema(config: PostgreSQLConfig, connection: AnyConnection, models: Mapping[str, int]) -> Schema:
-    """Return the schema, made or upgraded first where that is due and allowed; `models` as in _migrate.opened."""
+async def open_facts(config: PostgreSQLConfig, connection: AnyConnection, models: Mapping[str, int]) -> Facts:
+    """Return the facts of a schema, made or upgraded first where that is due and allowed; `models` as in `opened`."""
 
     async def perform_here(step: Step) -> Any:
         with translating(config.where):
             return await perform(connection, cast(Statement, step))
 
-    schema = await drive(migrate.opened(config, models), perform_here)
-    while schema is None:
+    async def upgrade() -> Any:
         # A connection without autocommit is in a transaction by now, and migrating says how isolated its own is.
         await connection.commit()
         with without_timeout(connection):
             async with connection.transaction():
-                done = await drive(migrate.apply(config), perform_here)
-        for migration in done:
-            logger.info("applied migration %d (%s)", migration.version, migration.name)
-        schema = await drive(migrate.opened(config, models), perform_here)
-    return schema
+                return await drive(migrations.apply(config), perform_here)
+
+    facts = await drive(migrations.opened(config, models), perform_here)
+    while facts is None:
+        for each in await migrated(upgrade):
+            logger.info("applied migration %d (%s)", each.version, each.name)
+        facts = await drive(migrations.opened(config, models), perform_here)
+    return facts
+
+
+async def migrated(upgrade: Callable[[], Awaitable[Any]]) -> Any:
+    """Upgrade a schema as soon as its stores are free for a moment: whoever uses them is not held up meanwhile."""
+    give_up = time.monotonic() + MIGRATION_SECONDS
+    while True:
+        try:
+            return await upgrade()
+        except OperationTimeout as error:
+            if time.monotonic() > give_up:
+                raise OperationTimeout(
+                    f"{error}; the stores were in use all the time, and nothing was changed: try again"
+                ) from error
+        await asyncio.sleep(MIGRATION_PAUSE)
 
 
 class AsyncPool(AsyncConnectionPool[AsyncConnection]):

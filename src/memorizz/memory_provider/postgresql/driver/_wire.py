@@ -11,7 +11,7 @@ from psycopg.adapt import AdaptersMap, Dumper, Loader
 from psycopg.pq import Format
 from psycopg.types.array import register_all_arrays
 
-from memorizz.memory_provider.postgresql._stores import Bits, Vector
+from memorizz.memory_provider.postgresql.rows import Bits, Vector
 
 
 class BinaryDumper(Dumper):

@@ -1,22 +1,21 @@
-"""What the catalogues say of a database: the facts that `memorizz doctor` judges and `memorizz stats` shows."""
+"""What the catalogues say of a database: what `memorizz doctor` diagnoses and `memorizz stats` shows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from psycopg import sql
 
 from memorizz.errors import MemorizzError
-from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import _indexes, _migrate
-from memorizz.memory_provider.postgresql._migrate import Applied, Database
+from memorizz.memory_provider.postgresql import indexes, migrations
 from memorizz.memory_provider.postgresql._steps import Operation, Query, T, fetch
-from memorizz.memory_provider.postgresql._stores import ASIDE, IndexKind, Schema, vector_column
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.maintenance import _models
-from memorizz.memory_provider.postgresql.maintenance._models import Model
+from memorizz.memory_provider.postgresql.facts import Facts, Store
+from memorizz.memory_provider.postgresql.layout import STANDBY
+from memorizz.memory_provider.postgresql.migrations import Applied, Database
+from memorizz.memory_provider.stores import IndexKind
 
 # Up to this size a table is counted; of a larger one the server's own estimate is taken.
 _COUNTED_BYTES = 2**30
@@ -71,8 +70,7 @@ class IndexFacts:
 
     `method` is btree, gin, hnsw, or halfvec for an hnsw index of half precision; `scans` is how often it was used since
     the server's statistics were reset; `being_built` says that somebody is at it; `condition` is what a partial index
-    covers, `memory_id` the memory whose own it is; `constraint` says that it keeps a rule and is more than speed;
-    `column` is that of the vectors in it.
+    covers; `constraint` says that it keeps a rule and is more than speed; `column` is that of the vectors in it.
     """
 
     name: str
@@ -87,22 +85,21 @@ class IndexFacts:
     condition: str | None = None
     constraint: bool = False
     column: str | None = None
-    memory_id: str | None = None
 
     @property
-    def aside(self) -> bool:
+    def standby(self) -> bool:
         """Whether its vectors are of a model that is not searched."""
-        return (self.column or "").endswith(ASIDE)
+        return (self.column or "").endswith(STANDBY)
 
     @property
     def left_over(self) -> bool:
         """Whether it is what an interrupted build or rebuild has left: it slows writes and serves no search."""
-        return not self.being_built and (not self.valid or _indexes.is_passing(self.name))
+        return not self.being_built and (not self.valid or indexes.is_passing(self.name))
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What there is to know of a database; `newer` is set where this version does not know the schema's."""
+class Examination:
+    """What is known of a database; `newer` says that this version does not know the schema's, `facts` is None then."""
 
     server: Server
     database: Database
@@ -113,29 +110,25 @@ class Facts:
     applied: Sequence[Applied]
     pending: Sequence[str]
     newer: str | None
-    text_search_config: str | None = None
-    searched: Model | None = None
-    """The embedding model whose vectors are searched."""
-    aside: Model | None = None
-    """The one that stands aside while `memorizz re-embed` is under way: to come, or kept."""
+    facts: Facts | None = None
     stores: Sequence[StoreFacts] = ()
     indexes: Sequence[IndexFacts] = ()
     missing_indexes: Mapping[str, str] = field(default_factory=dict[str, str])
     """The name of each index that should be there, and its store."""
 
 
-def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Facts]:
-    """Return what there is to know; `backend_pid` is the process that the connection was told it talks to."""
-    found = yield from _migrate.database(config)
+def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Examination]:
+    """Return what is known; `backend_pid` is the process that the connection was told it talks to."""
+    found = yield from migrations.database(config)
     rows = yield from fetch(Query(_SERVER, {"schema": found.schema, "backend_pid": backend_pid}))
     settings = yield from fetch(Query(_SETTINGS, {"names": list(SETTINGS), "sizes": list(SIZES)}))
     server, may = Server(*rows[0][:10]), rows[0][10:]
-    applied = (yield from _attempt(_migrate.applied(found))) or []
+    applied = (yield from _attempt(migrations.applied(found))) or []
     pending, newer = yield from _pending(found)
-    stores, all_indexes = yield from measure(found)
+    known = yield from _attempt(migrations.facts_of(config, found)) if not (pending or newer) else _nothing()
+    stores, found_indexes = yield from measure(known) if known is not None else _no_stores()
     read, write = yield from _table_rights(found)
-    models = yield from _attempt(_models.models(found))
-    return Facts(
+    return Examination(
         server,
         found,
         Rights(may[0], may[1], may[2], read, write),
@@ -144,45 +137,52 @@ def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Facts]:
         applied=applied,
         pending=pending,
         newer=newer,
-        text_search_config=(yield from _text_search_config(found)),
-        searched=None if models is None else models.searched,
-        aside=None if models is None else models.aside,
+        facts=known,
         stores=stores,
-        indexes=all_indexes,
-        missing_indexes=_missing(found, stores, all_indexes),
+        indexes=found_indexes,
+        missing_indexes={} if known is None else _missing(known, stores, found_indexes),
     )
 
 
-def measure(found: Database) -> Operation[tuple[list[StoreFacts], list[IndexFacts]]]:
+def _nothing() -> Operation[None]:
+    yield from ()
+
+
+def _no_stores() -> Operation[tuple[list[StoreFacts], list[IndexFacts]]]:
+    return [], []
+    yield
+
+
+def measure(known: Facts) -> Operation[tuple[list[StoreFacts], list[IndexFacts]]]:
     """Return the size of each store that is there, and of its indexes."""
-    if not found.has_migrations:
-        return [], []
-    column = vector_column(found.model_id)
-    bound = {"schema": found.schema, "stores": [each.value for each in MemoryType], "column": column}
+    wanted = {
+        "schema": known.layout.schema,
+        "stores": [*known.stores],
+        "columns": [store.vector_column for store in known.stores.values()],
+    }
     stores: list[StoreFacts] = []
-    for name, heap_bytes, table_bytes, index_bytes, estimate, share, dead in (yield from fetch(Query(_TABLES, bound))):
+    for name, heap_bytes, table_bytes, index_bytes, estimate, share, dead in (yield from fetch(Query(_TABLES, wanted))):
         counted = heap_bytes <= _COUNTED_BYTES or estimate < 0
-        statement = _COUNT if counted else _GLANCE
-        table = sql.Identifier(found.schema or "", name)
-        counting = statement.format(table=table, embedding=sql.Identifier(column)).as_bytes(None)
-        rows = yield from _attempt(fetch(Query(counting)))
+        store = known.stores[name]
+        statement = (_COUNT if counted else _GLANCE).format(table=store.table, embedding=store.embedding)
+        rows = yield from _attempt(fetch(Query(statement.as_bytes(None))))
         total, embedded, expired, oldest, newest = rows[0] if rows else (None,) * 5
         if rows and not counted:
             total, embedded = estimate, round(estimate * share)
         stores.append(
             StoreFacts(name, total, embedded, expired, not counted, oldest, newest, dead, table_bytes, index_bytes)
         )
-    return stores, (yield from indexes(found))
+    return stores, (yield from all_indexes(known))
 
 
-def indexes(found: Database) -> Operation[list[IndexFacts]]:
+def all_indexes(known: Facts) -> Operation[list[IndexFacts]]:
     """Return every index of the stores, store by store."""
-    rows = yield from fetch(Query(_INDEXES, {"schema": found.schema, "stores": [each.value for each in MemoryType]}))
-    return [IndexFacts(*row, memory_id=_indexes.stored_memory_id(row[9])) for row in rows]
+    rows = yield from fetch(Query(_INDEXES, {"schema": known.layout.schema, "stores": [*known.stores]}))
+    return [IndexFacts(*row) for row in rows]
 
 
 def _attempt(operation: Operation[T]) -> Operation[T | None]:
-    """Return what an operation brings, None where this user may not."""
+    """Return what an operation returns, None where this user may not."""
     try:
         return (yield from operation)
     except MemorizzError:
@@ -191,55 +191,44 @@ def _attempt(operation: Operation[T]) -> Operation[T | None]:
 
 def _pending(found: Database) -> Operation[tuple[list[str], str | None]]:
     try:
-        missing = yield from _migrate.pending(found)
+        missing = yield from migrations.pending(found)
     except MemorizzError as error:
         return [], str(error)
     return [f"{each.version} {each.name}" for each in missing], None
 
 
-def _text_search_config(found: Database) -> Operation[str | None]:
-    if not found.has_migrations:
-        return None
-    table = sql.Identifier(found.schema or "", "memorizz_settings")
-    statement = sql.SQL("SELECT text_search_config FROM {}").format(table).as_bytes(None)
-    rows = yield from _attempt(fetch(Query(statement)))
-    return rows[0][0] if rows else None
-
-
 def _table_rights(found: Database) -> Operation[tuple[bool | None, bool | None]]:
     if not found.has_migrations:
         return None, None
-    bound = {"schema": found.schema, "stores": [each.value for each in MemoryType]}
-    rows = yield from fetch(Query(_TABLE_RIGHTS, bound))
+    rows = yield from fetch(Query(_TABLE_RIGHTS, {"schema": found.schema}))
     return rows[0][0], rows[0][1]
 
 
-def _missing(found: Database, stores: Sequence[StoreFacts], indexes: Sequence[IndexFacts]) -> dict[str, str]:
+def _missing(known: Facts, stores: Sequence[StoreFacts], found: Sequence[IndexFacts]) -> dict[str, str]:
     """Return the indexes which every store should have and some store has not, each with its store.
 
     Whether there is to be a vector index, the stores that have one say.
     """
-    if found.schema is None or found.vector_schema is None or found.dimensions is None:
-        return {}
-    names = {index.name for index in indexes}
-    schema = Schema(
-        found.schema,
-        found.vector_schema,
-        found.dimensions,
-        index=vector_kind(indexes) or "none",
-        model_id=found.model_id,
-    )
+    names = {index.name for index in found}
+    kind = vector_kind(found) or "none"
     return {
         name: store.name
         for store in stores
-        for name in _indexes.named(schema.store(store.name), _indexes.HNSW())
+        for name in indexes.named(with_index(known.stores[store.name], kind))
         if name not in names
     }
 
 
-def vector_kind(indexes: Sequence[IndexFacts]) -> IndexKind | None:
+def with_index(store: Store, kind: IndexKind) -> Store:
+    """Return a store as it would be with a vector index of a kind, or of the next that its vectors can have."""
+    vector = store.spec.vector(store.model.dimensions)
+    index = "none" if kind == "none" else kind if kind == vector.index else vector.index
+    return replace(store, vector=replace(store.vector, index=index))
+
+
+def vector_kind(found: Sequence[IndexFacts]) -> IndexKind | None:
     """Return the kind of the stores' vector indexes, None where no store has one."""
-    methods = {index.method for index in indexes if not (index.aside or _indexes.is_passing(index.name))}
+    methods = {index.method for index in found if not (index.standby or indexes.is_passing(index.name))}
     return "hnsw" if "hnsw" in methods else "halfvec" if "halfvec" in methods else None
 
 
@@ -296,7 +285,7 @@ FROM pg_class
 JOIN pg_namespace ON pg_namespace.oid = relnamespace
 LEFT JOIN pg_stat_all_tables AS counters ON counters.relid = pg_class.oid
 LEFT JOIN pg_stats ON pg_stats.schemaname = nspname AND tablename = pg_class.relname
-    AND attname = %(column)s
+    AND attname = (%(columns)s::text[])[array_position(%(stores)s::text[], pg_class.relname::text)]
 WHERE nspname = %(schema)s AND pg_class.relname = ANY (%(stores)s::text[]) AND relkind IN ('r', 'p')
 ORDER BY array_position(%(stores)s::text[], pg_class.relname::text)
 """
@@ -316,7 +305,7 @@ SELECT bool_and(has_schema_privilege(relnamespace, 'USAGE') AND has_table_privil
         AND has_table_privilege(pg_class.oid, 'UPDATE') AND has_table_privilege(pg_class.oid, 'DELETE'))
 FROM pg_class
 JOIN pg_namespace ON pg_namespace.oid = relnamespace
-WHERE nspname = %(schema)s AND relname = ANY (%(stores)s::text[])
+WHERE nspname = %(schema)s AND relkind IN ('r', 'p') AND relname NOT LIKE 'memorizz\\_%%'
 """
 
 _INDEXES = b"""
@@ -329,7 +318,7 @@ SELECT index.relname::text, store.relname::text,
     (SELECT option_value::int FROM pg_options_to_table(index.reloptions) WHERE option_name = 'ef_construction'),
     pg_get_expr(indpred, indrelid), EXISTS (SELECT FROM pg_constraint WHERE conindid = index.oid) OR indisunique,
     (SELECT attname::text FROM pg_depend JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
-        WHERE objid = index.oid AND refobjid = store.oid AND attname ~ '^embedding(_[0-9]+)?(_aside)?$')
+        WHERE objid = index.oid AND refobjid = store.oid AND attname ~ '^embedding(_[0-9]+)?(_standby)?$')
 FROM pg_index
 JOIN pg_class AS index ON index.oid = indexrelid
 JOIN pg_class AS store ON store.oid = indrelid

@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from memorizz.errors import ConfigurationError
-from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import _indexes
-from memorizz.memory_provider.postgresql._indexes import HNSW, Progress
-from memorizz.memory_provider.postgresql._migrate import Database
+from memorizz.memory_provider.postgresql import facts, indexes
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
-from memorizz.memory_provider.postgresql._stores import IndexKind, Schema, Store
+from memorizz.memory_provider.postgresql.facts import Facts, Store
+from memorizz.memory_provider.postgresql.indexes import HNSW, Progress
 from memorizz.memory_provider.postgresql.maintenance import _doctor
 from memorizz.memory_provider.postgresql.maintenance._doctor import IndexFacts, StoreFacts
-from memorizz.memory_provider.postgresql.maintenance._models import schema_of
+from memorizz.memory_provider.stores import MAX_INDEXED, IndexKind, possible_index
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,7 @@ class Job:
 
     `rows` are those that it will cover, None where they could not be counted; `memory` is what maintenance_work_mem
     should be for that, in bytes, 0 for what is no vector index. `mends` says that something invalid makes way for it,
-    `switches` that its kind becomes another, `aside` that its vectors are those of a model that is not searched yet.
+    `switches` that its kind becomes another, `standby` that its vectors are those of a model that is not searched yet.
     """
 
     action: Literal["create", "reindex", "replace"]
@@ -34,10 +32,9 @@ class Job:
     rows: int | None
     memory: int = 0
     hnsw: HNSW | None = None
-    memory_id: str | None = None
     mends: bool = False
     switches: bool = False
-    aside: bool = False
+    standby: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,45 +53,39 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What there is: the database, its stores and their indexes."""
+    """What there is: the stores, their sizes and their indexes."""
 
-    database: Database
+    known: Facts
     stores: Sequence[StoreFacts]
     indexes: Sequence[IndexFacts]
 
-    @property
-    def dimensions(self) -> int:
-        return self.database.dimensions or 0
+    def kind(self, store: Store) -> IndexKind:
+        """Return the kind of vector index that a store gets: what others have, else what pgvector can make."""
+        there = _doctor.vector_kind(self.indexes)
+        possible = possible_index(store.model.dimensions, store.spec.distance)
+        return there if there is not None and possible == "hnsw" and store.spec.distance == "cosine" else possible
 
-    @property
-    def kind(self) -> IndexKind:
-        """The kind of vector index that a store gets: what others have, else what pgvector can make."""
-        return _doctor.vector_kind(self.indexes) or _possible(self.dimensions)
-
-    def schema(self, kind: IndexKind) -> Schema:
-        return schema_of(self.database, kind)
-
-    def table(self, name: str, aside: bool = False) -> Store:
-        """Return a store: with the vectors that are searched, or with those that stand aside."""
-        return schema_of(self.database, "none", aside).store(name)
+    def table(self, name: str, standby: bool = False) -> Store:
+        """Return a store: with the vectors that are searched, or with those on standby."""
+        return self.known.standby[name] if standby else self.known.store(name)
 
     def chosen(self, store: str | None) -> list[StoreFacts]:
         """Return the facts of one store, or of all; raises ConfigurationError for one that does not exist."""
-        name = None if store is None else MemoryType.of(store).value
+        name = None if store is None else self.known.store(store).name
         return [each for each in self.stores if name in (None, each.name)]
 
     def index(self, name: str) -> IndexFacts | None:
         return next((each for each in self.indexes if each.name == name), None)
 
     def lacks(self, job: Job) -> bool:
-        """Say whether an index is still to be made."""
+        """Return True if an index is still to be made."""
         index = self.index(job.name)
         return index is None or not index.valid
 
 
-def look(database: Database) -> Operation[Found]:
-    stores, indexes = yield from _doctor.measure(database)
-    return Found(database, stores, indexes)
+def look(known: Facts) -> Operation[Found]:
+    stores, found = yield from _doctor.measure(known)
+    return Found(known, stores, found)
 
 
 def covered(found: Found) -> Operation[dict[str, int | None]]:
@@ -103,13 +94,13 @@ def covered(found: Found) -> Operation[dict[str, int | None]]:
     stores = {store.name: store for store in found.stores}
     for index in found.indexes:
         store = stores[index.store]
-        if index.condition is None and not index.aside:
-            is_vector = index.method in _indexes.VECTOR_INDEXES
+        if index.condition is None and not index.standby:
+            is_vector = index.method in indexes.VECTOR_INDEXES
             rows[index.name] = store.with_embedding if is_vector else store.rows
         elif store.estimated:
             rows[index.name] = None
         else:
-            statement = _indexes.count_covered(found.table(index.store, index.aside), index.method, index.condition)
+            statement = indexes.count_covered(found.table(index.store, index.standby), index.method, index.condition)
             rows[index.name] = (yield from fetch(Query(statement)))[0][0]
     return rows
 
@@ -119,14 +110,15 @@ def covered(found: Found) -> Operation[dict[str, int | None]]:
 
 def missing(found: Found, wanted: Wanted, default: HNSW) -> list[Job]:
     """Plan to make what the stores lack."""
-    kind = wanted.kind or found.kind
-    _check_kind(found, kind)
     hnsw = wanted.hnsw(default)
     jobs: list[Job] = []
     for store in found.chosen(wanted.store):
-        for name in _indexes.named(found.schema(kind).store(store.name), hnsw):
+        table = found.table(store.name)
+        kind = wanted.kind or found.kind(table)
+        _check_kind(table, kind)
+        for name in indexes.named(replace(table, vector=replace(table.vector, index=kind))):
             index = found.index(name)
-            is_vector = name == _indexes.embedding_index(found.table(store.name))
+            is_vector = name == indexes.embedding_index(table)
             if index is not None and index.being_built:
                 raise ConfigurationError(
                     f"{name} is being built by somebody else: `memorizz index list` shows when it is done"
@@ -141,39 +133,11 @@ def missing(found: Found, wanted: Wanted, default: HNSW) -> list[Job]:
     return jobs
 
 
-def own_index(found: Found, memory_id: str, wanted: Wanted, default: HNSW) -> Operation[Job]:
-    """Plan to make the vector index that one memory has of its own; raises where there is nothing to index."""
-    if wanted.store is None:
-        raise ConfigurationError("a memory's own index is made in one store: say which with --store")
-    (store,) = found.chosen(wanted.store)
-    table = found.table(store.name)
-    whole = found.index(_indexes.embedding_index(table))
-    if whole is None or not whole.valid:
-        raise ConfigurationError(
-            f"{store.name} has no vector index, and without one no search uses a memory's own: "
-            f"`memorizz index build --store {store.name}` comes first"
-        )
-    if wanted.kind not in (None, whole.method):
-        raise ConfigurationError(f"a memory's own index is of the kind that its store has: {whole.method}")
-    memory_id = _indexes.checked_memory_id(memory_id)
-    rows = (yield from fetch(Query(_indexes.count_memory(table), {"memory_id": memory_id})))[0][0]
-    if rows == 0:
-        raise ConfigurationError(f"{store.name} has no vectors in a memory {memory_id!r}: there is nothing to index")
-    name = _indexes.memory_index(table, memory_id)
-    index = found.index(name)
-    if index is not None and (index.valid or index.being_built):
-        state = "is being built" if index.being_built else "is there: `memorizz index rebuild` makes it again"
-        raise ConfigurationError(f"the index {name} of the memory {memory_id!r} {state}")
-    hnsw = wanted.hnsw(default)
-    job = _job("create", found, store, name, whole.method, hnsw, index)
-    return replace(job, rows=rows, memory=hnsw.memory(whole.method, found.dimensions, rows), memory_id=memory_id)
-
-
 def keys(found: Found, wanted: Wanted) -> list[Job]:
     """Plan to make the indexes on the keys that have no column."""
     jobs: list[Job] = []
     for store in found.chosen(wanted.store):
-        name = _indexes.keys_index(found.table(store.name))
+        name = indexes.keys_index(found.table(store.name))
         index = found.index(name)
         if index is None or not (index.valid or index.being_built):
             jobs.append(_job("create", found, store, name, "gin", HNSW(), index))
@@ -185,21 +149,22 @@ def again(found: Found, name: str | None, wanted: Wanted, default: HNSW, rows: d
     changes = (wanted.kind, wanted.m, wanted.ef_construction) != (None, None, None)
     if name is not None and (changes or wanted.store is not None):
         raise ConfigurationError("an index that is named is made again as it is: leave out the other options")
-    _check_kind(found, wanted.kind or "none")
     chosen = {store.name: store for store in found.chosen(wanted.store)}
-    indexes = (
+    for each in chosen:
+        _check_kind(found.table(each), wanted.kind or "none")
+    again = (
         [found.index(name)]
         if name is not None
         else [
             index
             for index in found.indexes
-            if index.method in _indexes.VECTOR_INDEXES
+            if index.method in indexes.VECTOR_INDEXES
             and index.store in chosen
-            and not (index.aside or _indexes.is_passing(index.name))
+            and not (index.standby or indexes.is_passing(index.name))
         ]
     )
     jobs: list[Job] = []
-    for index in indexes:
+    for index in again:
         if index is None:
             raise ConfigurationError(f"no store has an index {name!r}: `memorizz index list` shows what there is")
         hnsw = wanted.hnsw(HNSW(index.m or default.m, index.ef_construction or default.ef_construction))
@@ -209,38 +174,37 @@ def again(found: Found, name: str | None, wanted: Wanted, default: HNSW, rows: d
         action = "reindex" if name is not None or _is_as(index, wanted) else "replace"
         job = _job(action, found, chosen[index.store], index.name, kind, hnsw, index)
         count = rows[index.name]
-        memory = hnsw.memory(kind, found.dimensions, count or 0) if job.memory else 0
+        memory = hnsw.memory(kind, found.table(index.store).model.dimensions, count or 0) if job.memory else 0
         jobs.append(replace(job, rows=count, memory=memory))
     if not jobs:
         raise ConfigurationError("there is no vector index to make again: `memorizz index build` makes what is missing")
     return jobs
 
 
-def aside(found: Found, default: HNSW) -> list[Job]:
-    """Plan to make for the vectors that stand aside what indexes there are on those that are searched."""
+def standby(found: Found, default: HNSW) -> list[Job]:
+    """Plan to make for the vectors on standby what indexes there are on those that are searched."""
     jobs: list[Job] = []
-    dimensions = found.database.aside_dimensions or 0
     stores = {store.name: store for store in found.stores}
     for index in found.indexes:
-        searched = index.method in _indexes.VECTOR_INDEXES and not (index.aside or _indexes.is_passing(index.name))
-        if not searched or (kind := _for_length(index.method, dimensions)) == "none":
+        is_searched = index.method in indexes.VECTOR_INDEXES and not (index.standby or indexes.is_passing(index.name))
+        if not is_searched or index.store not in found.known.standby:
             continue
-        table = found.table(index.store, aside=True)
-        of = index.memory_id
-        name = _indexes.embedding_index(table) if of is None else _indexes.memory_index(table, of)
+        table = found.table(index.store, standby=True)
+        dimensions = table.model.dimensions
+        kind = index.method if dimensions <= _limit(index.method) else possible_index(dimensions, table.spec.distance)
+        name = indexes.embedding_index(table)
         there = found.index(name)
-        if there is not None and there.valid:
+        if kind == "none" or (there is not None and there.valid):
             continue
         hnsw = HNSW(index.m or default.m, index.ef_construction or default.ef_construction)
         rows = stores[index.store].with_embedding
         memory = hnsw.memory(kind, dimensions, rows or 0)
-        jobs.append(Job("create", name, index.store, kind, rows, memory, hnsw, of, mends=there is not None, aside=True))
+        jobs.append(Job("create", name, index.store, kind, rows, memory, hnsw, there is not None, standby=True))
     return jobs
 
 
-def _for_length(kind: str, dimensions: int) -> str:
-    """Return the kind of vector index that comes nearest to one of other vectors."""
-    return kind if dimensions <= _indexes.MOST_DIMENSIONS[kind] else _possible(dimensions)
+def _limit(kind: str) -> int:
+    return MAX_INDEXED["halfvec" if kind == "halfvec" else "hnsw"]
 
 
 def _job(
@@ -253,7 +217,7 @@ def _job(
     index: IndexFacts | None,
 ) -> Job:
     """Return a job over a whole store."""
-    is_vector = kind in _indexes.VECTOR_INDEXES
+    is_vector = kind in indexes.VECTOR_INDEXES
     rows = store.with_embedding if is_vector else store.rows
     return Job(
         action,
@@ -261,27 +225,23 @@ def _job(
         store.name,
         kind,
         rows,
-        hnsw.memory(kind, found.dimensions, rows or 0) if is_vector else 0,
+        hnsw.memory(kind, found.table(store.name).model.dimensions, rows or 0) if is_vector else 0,
         hnsw if is_vector else None,
-        index.memory_id if index is not None else None,
         mends=index is not None and not index.valid,
         switches=action == "replace" and index is not None and index.method != kind,
     )
 
 
-def _possible(dimensions: int) -> IndexKind:
-    """Return the kind of vector index that pgvector can make of vectors this long."""
-    return "hnsw" if dimensions <= 2000 else "halfvec" if dimensions <= 4000 else "none"
-
-
-def _check_kind(found: Found, kind: IndexKind) -> None:
-    most = _indexes.MOST_DIMENSIONS.get(kind)
-    if most is not None and found.dimensions > most:
-        possible = _possible(found.dimensions)
-        way_out = "no index at all" if possible == "none" else f"--kind {possible}"
+def _check_kind(store: Store, kind: IndexKind) -> None:
+    dimensions, possible = store.model.dimensions, possible_index(store.model.dimensions, store.spec.distance)
+    way_out = "no index at all" if possible == "none" else f"--kind {possible}"
+    if dimensions > MAX_INDEXED[kind]:
         raise ConfigurationError(
-            f"pgvector indexes up to {most:,} dimensions as {kind}, these vectors have {found.dimensions:,}: {way_out}"
+            f"pgvector indexes up to {MAX_INDEXED[kind]:,} dimensions as {kind}, the vectors of {store.name} have "
+            f"{dimensions:,}: {way_out}"
         )
+    if kind == "halfvec" and store.spec.distance != "cosine":
+        raise ConfigurationError(f"halfvec compares directions only, {store.name} has {store.spec.distance}: {way_out}")
 
 
 def _is_as(index: IndexFacts, wanted: Wanted) -> bool:
@@ -301,20 +261,20 @@ def _method(name: str) -> str:
 
 def make(found: Found, job: Job) -> Operation[None]:
     """Do a job; a replacement stands beside the old index until it takes its place."""
-    table = found.table(job.store, job.aside)
+    table = found.table(job.store, job.standby)
     if job.action == "reindex":
-        yield Script(_indexes.reindex(table, job.name).as_bytes(None))
+        yield Script(indexes.reindex(table, job.name).as_bytes(None))
+        yield from fetch(facts.moved_on(found.known.layout))
         return
-    name = job.name if job.action == "create" else _indexes.replacement(job.name)
-    index = next((each for each in (yield from _doctor.indexes(found.database)) if each.name == name), None)
+    name = job.name if job.action == "create" else indexes.replacement(job.name)
+    index = next((each for each in (yield from _doctor.all_indexes(found.known)) if each.name == name), None)
     if index is not None and index.valid and index.method == job.kind and _is_built_as(index, job.hnsw):
         # A replacement that an earlier run has finished.
         return
     if index is not None:
-        yield Script(_indexes.drop(table, name).as_bytes(None))
+        yield Script(indexes.drop(table, name).as_bytes(None))
     yield Script(_statement(found, job, name))
-    if job.memory_id is not None:
-        yield Script(_indexes.comment(table, name, job.memory_id).as_bytes(None))
+    yield from fetch(facts.moved_on(found.known.layout))
 
 
 def _is_built_as(index: IndexFacts, hnsw: HNSW | None) -> bool:
@@ -322,66 +282,68 @@ def _is_built_as(index: IndexFacts, hnsw: HNSW | None) -> bool:
 
 
 def _statement(found: Found, job: Job, name: str) -> bytes:
-    table = found.table(job.store, job.aside)
+    table = found.table(job.store, job.standby)
     if job.hnsw is not None:
         kind: IndexKind = "halfvec" if job.kind == "halfvec" else "hnsw"
-        made = _indexes.create_embedding(table, kind, job.hnsw, name, memory_id=job.memory_id, concurrently=True)
-    elif job.name == _indexes.keys_index(table):
-        made = _indexes.create_keys(table)
+        made = indexes.create_embedding(table, kind, job.hnsw, name, concurrently=True)
+    elif job.name == indexes.keys_index(table):
+        made = indexes.create_keys(table)
     else:
-        made = _indexes.named(table, HNSW(), concurrently=True)[name]
+        made = indexes.named(table, concurrently=True)[name]
     return made.as_bytes(None)
 
 
-def take_place(found: Found, job: Job, lock_seconds: float) -> Operation[None]:
+def swap_index(found: Found, job: Job, lock_seconds: float) -> Operation[None]:
     """Put a replacement in the place of the index that it replaces; the caller runs this in one transaction."""
-    yield Script(_indexes.take_place(found.table(job.store), job.name, lock_seconds).as_bytes(None))
+    yield Script(indexes.swap_index(found.table(job.store), job.name, lock_seconds).as_bytes(None))
+    yield from fetch(facts.moved_on(found.known.layout))
 
 
 def clean(found: Found, job: Job) -> Operation[None]:
     """Remove what a job that was given up has left: what is invalid, and a replacement."""
-    for index in (yield from _doctor.indexes(found.database)):
-        is_own = index.name == job.name or (_indexes.is_passing(index.name) and index.name.startswith(job.name))
+    for index in (yield from _doctor.all_indexes(found.known)):
+        is_own = index.name == job.name or (indexes.is_passing(index.name) and index.name.startswith(job.name))
         if is_own and index.left_over and not index.constraint:
-            yield Script(_indexes.drop(found.table(index.store), index.name).as_bytes(None))
+            yield Script(indexes.drop(found.table(index.store), index.name).as_bytes(None))
 
 
 def size(found: Found, job: Job) -> Operation[int]:
     """Return how large the index of a job is, in bytes."""
-    now = yield from _doctor.indexes(found.database)
+    now = yield from _doctor.all_indexes(found.known)
     return sum(index.bytes for index in now if index.name == job.name)
 
 
-# --- put off while a store is loaded ------------------------------------------------------------------------------
+# --- deferred while a store is loaded ------------------------------------------------------------------------------
 
 
-def put_off(found: Found, name: str, lock_seconds: float) -> Operation[None]:
+def defer_index(found: Found, name: str, lock_seconds: float) -> Operation[None]:
     """Drop the vector index of a store that is empty, and note it; the caller runs this in one transaction."""
     (store,) = found.chosen(name)
-    index = found.index(_indexes.embedding_index(found.table(name)))
+    index = found.index(indexes.embedding_index(found.table(name)))
     if index is None or not index.valid or store.rows != 0 or store.estimated:
         return
     assert index.m is not None
     assert index.ef_construction is not None
     hnsw = HNSW(index.m, index.ef_construction)
-    yield Script(_indexes.put_off(found.table(name), index.method, hnsw, lock_seconds).as_bytes(None))
+    yield Script(indexes.defer_index(found.table(name), index.method, hnsw, lock_seconds).as_bytes(None))
+    yield from fetch(facts.moved_on(found.known.layout))
 
 
-def that_was_put_off(found: Found, name: str) -> Operation[Job | None]:
-    """Return the job to build the index of a store that was put off, None where there is none."""
+def deferred_index(found: Found, name: str) -> Operation[Job | None]:
+    """Return the job to build the index of a store that was deferred, None where there is none."""
     table = found.table(name)
-    bound = {"schema": found.database.schema, "store": name, "column": table.schema.vector_column}
-    rows = yield from fetch(Query(_indexes.NOTE, bound))
-    noted = _indexes.noted(rows[0][0] if rows else None)
+    wanted = {"schema": table.layout.schema, "store": name, "column": table.vector_column}
+    rows = yield from fetch(Query(indexes.NOTE, wanted))
+    noted = indexes.noted(rows[0][0] if rows else None)
     if noted is None:
         return None
     kind, hnsw = noted
-    index = _indexes.embedding_index(table)
+    index = indexes.embedding_index(table)
     return _job("create", found, found.chosen(name)[0], index, kind, hnsw, found.index(index))
 
 
 def note_built(found: Found, name: str) -> Operation[None]:
-    yield Script(_indexes.built(found.table(name)).as_bytes(None))
+    yield Script(indexes.built(found.table(name)).as_bytes(None))
 
 
 def removable(found: Found, name: str | None) -> list[IndexFacts]:
@@ -399,15 +361,16 @@ def removable(found: Found, name: str | None) -> list[IndexFacts]:
 
 
 def remove(found: Found, index: IndexFacts) -> Operation[None]:
-    yield Script(_indexes.drop(found.table(index.store), index.name).as_bytes(None))
+    yield Script(indexes.drop(found.table(index.store), index.name).as_bytes(None))
+    yield from fetch(facts.moved_on(found.known.layout))
 
 
 def memory_and_process() -> Operation[tuple[int, int]]:
     """Return maintenance_work_mem in bytes, and the server's process of this session."""
-    row = (yield from fetch(Query(_indexes.MEMORY)))[0]
+    row = (yield from fetch(Query(indexes.MEMORY)))[0]
     return row[0], row[1]
 
 
 def progress(pid: int) -> Operation[Progress | None]:
-    rows = yield from fetch(Query(_indexes.PROGRESS, {"pid": pid}))
+    rows = yield from fetch(Query(indexes.PROGRESS, {"pid": pid}))
     return Progress(*rows[0]) if rows else None

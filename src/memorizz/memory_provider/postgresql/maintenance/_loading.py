@@ -1,4 +1,4 @@
-"""A store that is being loaded: its vector index is put off while it is empty, and built at once when all is there."""
+"""A store that is being loaded: its vector index is deferred while it is empty, and built at once when all is there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from memorizz.errors import DatabaseError, OperationTimeout
-from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.maintenance._maintenance import Maintenance
 
@@ -15,15 +14,15 @@ logger = logging.getLogger("memorizz.postgresql")
 
 
 @contextmanager
-def loading(config: PostgreSQLConfig, store: MemoryType, watch: Callable[[float], None] | None) -> Generator[None]:
-    """Put off the vector index of a store that is empty, and build it when the block has ended without an error."""
+def loading(config: PostgreSQLConfig, store: str, watch: Callable[[float], None] | None) -> Generator[None]:
+    """Defer the vector index of a store that is empty, and build it when the block has ended without an error."""
     with Maintenance(config) as maintenance:
         try:
-            maintenance.put_off(store.value)
+            maintenance.defer_index(store)
         except (DatabaseError, OperationTimeout) as error:
             # It is another user's, or somebody uses it: then each document enters it by itself.
-            logger.info("the vector index of %s is kept while it is loaded: %s", store.value, error)
+            logger.info("the vector index of %s is kept while it is loaded: %s", store, error)
     yield
     # The block may have taken hours, in which a connection may break.
     with Maintenance(config) as maintenance:
-        maintenance.build_put_off(store.value, watch)
+        maintenance.build_deferred(store, watch)

@@ -13,20 +13,21 @@ from typing import Any, Self, TypeVar, cast
 
 from memorizz.errors import MemorizzError, OperationTimeout, SchemaError
 from memorizz.memory_provider._drive._sync import drive
-from memorizz.memory_provider.postgresql import _indexes, _migrate
+from memorizz.memory_provider.postgresql import indexes, migrations
 from memorizz.memory_provider.postgresql._errors import translating
-from memorizz.memory_provider.postgresql._indexes import HNSW, Progress
-from memorizz.memory_provider.postgresql._migrate import Database, Migration
 from memorizz.memory_provider.postgresql._steps import Operation, Script, Statement, Step
-from memorizz.memory_provider.postgresql._stores import IndexKind
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._shared import without_timeout
 from memorizz.memory_provider.postgresql.driver._sync import connect, perform
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+from memorizz.memory_provider.postgresql.facts import Facts
+from memorizz.memory_provider.postgresql.indexes import HNSW, Progress
 from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing
-from memorizz.memory_provider.postgresql.maintenance._doctor import Facts, IndexFacts, StoreFacts
-from memorizz.memory_provider.postgresql.maintenance._findings import Finding, judge
+from memorizz.memory_provider.postgresql.maintenance._doctor import Examination, IndexFacts, StoreFacts
+from memorizz.memory_provider.postgresql.maintenance._findings import Finding, diagnose
 from memorizz.memory_provider.postgresql.maintenance._indexing import Job, Wanted
+from memorizz.memory_provider.postgresql.migrations import Database, Migration
+from memorizz.memory_provider.stores import IndexKind
 
 T = TypeVar("T")
 
@@ -73,28 +74,35 @@ class Maintenance:
 
     def database(self) -> Database:
         """Return what the catalogs say of the server, of pgvector and of the schema."""
-        return self.run(_migrate.database(self.config))
+        return self.run(migrations.database(self.config))
+
+    def facts(self) -> Facts:
+        """Return what is known of the stores, their indexes and models; raises SchemaError where there are none."""
+        found = self.database()
+        if not found.has_migrations or self.run(migrations.pending(found)):
+            raise SchemaError(f"there are no tables in schema {found.schema!r}: make them with `memorizz migrate`")
+        return self.run(migrations.facts_of(self.config, found))
 
     def pending(self) -> Sequence[Migration]:
         """Return the migrations that the schema lacks, oldest first."""
-        return self.run(_migrate.pending(self.database()))
+        return self.run(migrations.pending(self.database()))
 
     def migrate(self) -> Sequence[Migration]:
         """Create or upgrade the schema, and return the migrations that were applied."""
         with without_timeout(self._connection), self._connection.transaction():
-            done = self.run(_migrate.apply(self.config))
+            done = self.run(migrations.apply(self.config))
         # Says so where the schema is another than the configuration asks for.
-        self.run(_migrate.opened(self.config))
+        self.run(migrations.opened(self.config))
         return done
 
-    def examine(self) -> tuple[Facts, list[Finding]]:
+    def examine(self) -> tuple[Examination, list[Finding]]:
         """Return what there is to know of the database, and what of it needs attention, the worst first."""
-        facts = self.run(_doctor.examine(self.config, self._connection.info.backend_pid))
-        return facts, judge(facts, self.config)
+        examined = self.run(_doctor.examine(self.config, self._connection.info.backend_pid))
+        return examined, diagnose(examined, self.config)
 
     def measure(self) -> tuple[list[StoreFacts], list[IndexFacts]]:
         """Return how much each store and each of its indexes holds."""
-        return self.run(_doctor.measure(self.database()))
+        return self.run(_doctor.measure(self.facts()))
 
     def run(self, operation: Operation[T]) -> T:
         """Run an operation on the connection; each of its statements is a transaction of its own unless one is open."""
@@ -126,17 +134,14 @@ class Maintenance:
         kind: IndexKind | None = None,
         m: int | None = None,
         ef_construction: int | None = None,
-        memory_id: str | None = None,
         json_keys: bool = False,
     ) -> list[Job]:
         """Return what is to be done for the stores to have every index that they should have.
 
-        With `memory_id`, the vector index that one memory of a store has of its own instead; with `json_keys`, the
-        index on the keys that have no column. Raises ConfigurationError for what cannot be made.
+        With `json_keys`, the index on the keys that have no column instead. Raises ConfigurationError for what cannot
+        be made.
         """
         found, wanted = self._look(), self._wanted(store, kind, m, ef_construction)
-        if memory_id is not None:
-            return [self.run(_indexing.own_index(found, memory_id, wanted, self._hnsw))]
         return _indexing.keys(found, wanted) if json_keys else _indexing.missing(found, wanted, self._hnsw)
 
     def plan_rebuild(
@@ -152,9 +157,9 @@ class Maintenance:
         found, wanted = self._look(), self._wanted(store, kind, m, ef_construction)
         return _indexing.again(found, name, wanted, self._hnsw, self.run(_indexing.covered(found)))
 
-    def plan_aside(self) -> list[Job]:
-        """Return what is to be done for the vectors that stand aside to have the indexes of those that are searched."""
-        return _indexing.aside(self._look(), self._hnsw)
+    def plan_standby(self) -> list[Job]:
+        """Return what is to be done for the vectors on standby to have the indexes of those that are searched."""
+        return _indexing.standby(self._look(), self._hnsw)
 
     def maintenance_work_mem(self) -> int:
         """Return what the server gives to one build, in bytes."""
@@ -170,18 +175,18 @@ class Maintenance:
     ) -> Generator[Made]:
         """Do jobs, one after another, while the stores stay in use; yields each when it is done.
 
-        `memory` is the maintenance_work_mem for it, as PostgreSQL writes it ("2GB"). A transaction that is in the way
-        is waited for, `lock_seconds` at most where they are given. `watch` is called a few times a second from another
+        `memory` is the maintenance_work_mem for it, as PostgreSQL writes it ("2GB"). Conflicting transactions
+        are waited for, `lock_seconds` at most where they are given. `watch` is called a few times a second from another
         thread. What is given up leaves nothing behind, or the error says what.
         """
         found = self._look()
-        with self._patient(memory, lock_seconds):
+        with self._without_timeouts(memory, lock_seconds):
             for job in jobs:
                 started = time.perf_counter()
                 try:
                     notices = self._make(found, job, watch)
                     if job.action == "replace":
-                        self._take_place(found, job)
+                        self._swap_index(found, job)
                 except _Busy:
                     raise
                 except BaseException as error:
@@ -190,15 +195,15 @@ class Maintenance:
                 size = self.run(_indexing.size(found, job))
                 yield Made(job, size, round(time.perf_counter() - started, 3), notices)
 
-    def put_off(self, store: str) -> None:
-        """Drop the vector index of a store that is empty; the catalogs note how `build_put_off` is to build it."""
+    def defer_index(self, store: str) -> None:
+        """Drop the vector index of a store that is empty; the catalogs note how `build_deferred` is to build it."""
         with self._connection.transaction():
-            self.run(_indexing.put_off(self._look(), store, _SWAP_LOCK_SECONDS))
+            self.run(_indexing.defer_index(self._look(), store, _SWAP_LOCK_SECONDS))
 
-    def build_put_off(self, store: str, watch: Callable[[float], None] | None = None) -> None:
-        """Build the vector index of a store that was put off; `watch` is told the part that is done, from 0 to 1."""
+    def build_deferred(self, store: str, watch: Callable[[float], None] | None = None) -> None:
+        """Build the vector index of a store that was deferred; `watch` is told the part that is done, from 0 to 1."""
         found = self._look()
-        job = self.run(_indexing.that_was_put_off(found, store))
+        job = self.run(_indexing.deferred_index(found, store))
         if job is None:
             return
         tell: Watch | None = None if watch is None else lambda _, progress: watch(progress.share or 0.0)
@@ -216,15 +221,12 @@ class Maintenance:
     def drop(self, indexes: Sequence[IndexFacts], *, lock_seconds: float = 0) -> None:
         """Drop indexes while the stores stay in use."""
         found = self._look()
-        with self._patient(None, lock_seconds):
+        with self._without_timeouts(None, lock_seconds):
             for index in indexes:
                 self.run(_indexing.remove(found, index))
 
     def _look(self) -> _indexing.Found:
-        found = self.database()
-        if not found.has_migrations or found.dimensions is None:
-            raise SchemaError(f"there are no tables in schema {found.schema!r}: make them with `memorizz migrate`")
-        return self.run(_indexing.look(found))
+        return self.run(_indexing.look(self.facts()))
 
     def _wanted(self, store: str | None, kind: IndexKind | None, m: int | None, ef: int | None) -> Wanted:
         wanted = Wanted(store, kind, m, ef)
@@ -239,16 +241,16 @@ class Maintenance:
         return HNSW(self.config.hnsw_m, self.config.hnsw_ef_construction)
 
     @contextmanager
-    def _patient(self, memory: str | None, lock_seconds: float) -> Generator[None]:
+    def _without_timeouts(self, memory: str | None, lock_seconds: float) -> Generator[None]:
         """Let statements take as long as they need."""
         timeout, self._connection.operation_timeout = self._connection.operation_timeout, None
         try:
-            self.run(_script(_indexes.patient(memory, lock_seconds).as_bytes(None)))
+            self.run(_script(indexes.without_timeouts(memory, lock_seconds).as_bytes(None)))
             yield
         finally:
             # A connection that was lost has nothing to be reset.
             with suppress(MemorizzError):
-                self.run(_script(_indexes.IMPATIENT))
+                self.run(_script(indexes.WITH_TIMEOUTS))
             self._connection.operation_timeout = timeout
 
     def _make(self, found: _indexing.Found, job: Job, watch: Watch | None) -> list[str]:
@@ -293,17 +295,17 @@ class Maintenance:
                 if progress is not None and not over.is_set():
                     watch(job, progress)
 
-    def _take_place(self, found: _indexing.Found, job: Job) -> None:
+    def _swap_index(self, found: _indexing.Found, job: Job) -> None:
         """Put a replacement in its place, as soon as nobody uses the store for a moment."""
         give_up = time.monotonic() + _SWAP_SECONDS
         while True:
             try:
                 with self._connection.transaction():
-                    self.run(_indexing.take_place(found, job, _SWAP_LOCK_SECONDS))
+                    self.run(_indexing.swap_index(found, job, _SWAP_LOCK_SECONDS))
             except OperationTimeout as error:
                 if time.monotonic() > give_up:
                     raise _Busy(
-                        f"{_indexes.replacement(job.name)} is finished and could not take its place, for {job.store} "
+                        f"{indexes.replacement(job.name)} is finished and could not take its place, for {job.store} "
                         "was in use all the time: run the same command again, it is not built twice"
                     ) from error
                 time.sleep(_SWAP_PAUSE)
@@ -313,7 +315,7 @@ class Maintenance:
     def _clean(self, found: _indexing.Found, job: Job, error: BaseException) -> None:
         """Remove what is left of a job that was given up, or say that it is left."""
         try:
-            self.run(_script(_indexes.patient(None, _CLEAN_SECONDS).as_bytes(None)))
+            self.run(_script(indexes.without_timeouts(None, _CLEAN_SECONDS).as_bytes(None)))
             self.run(_indexing.clean(found, job))
         except BaseException as failure:
             left = f"what was built of {job.name} is left, invalid: `memorizz index drop --invalid` removes it"

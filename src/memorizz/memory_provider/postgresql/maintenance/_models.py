@@ -1,11 +1,11 @@
-"""The columns of two embedding models in one schema, and the SQL that adds, fills, exchanges and drops them.
+"""The columns of two embedding models in one store, and the SQL that adds, fills, exchanges and drops them.
 
-One model's vectors are searched, the other's stand aside: those of the model to come while they are made, those of the
-model before once it is no longer searched. Both are the same to what is here.
+One model's vectors are searched, the other's are on standby: those of the model to come while they are made, those of
+the model before once it is no longer searched. Both are the same to what is here.
 
 A third column, `embeddings_of`, holds the `updated_at` of the document that both vectors are of. Every change of a
 document moves `updated_at`, so that whoever writes need know nothing of the other model: where the two times differ,
-the vector aside is not of today's document. Where they are equal and there is none aside, there was no text for it.
+the standby vector is not of today's document. Where they are equal and there is none, there was no text for it.
 """
 
 from __future__ import annotations
@@ -17,47 +17,31 @@ from uuid import UUID
 
 from psycopg import sql
 
-from memorizz.errors import SchemaError
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql._migrate import Database
-from memorizz.memory_provider.postgresql._queries import LIVE
+from memorizz.memory_provider.postgresql import facts
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch, fetch_all
-from memorizz.memory_provider.postgresql._stores import (
-    ASIDE,
-    GIVEN_ID,
-    IndexKind,
-    Schema,
-    Store,
-    Vector,
-    bits_of,
-    vector_column,
-)
+from memorizz.memory_provider.postgresql.facts import Facts, Model, Store
+from memorizz.memory_provider.postgresql.layout import STANDBY, Layout, vector_column
+from memorizz.memory_provider.postgresql.rows import GIVEN_ID, Vector, bits_of
+from memorizz.memory_provider.postgresql.sql import key
+from memorizz.memory_provider.postgresql.sql.reads import bound
+from memorizz.memory_provider.postgresql.sql.visible import visible
 
 _OF = sql.Identifier("embeddings_of")
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """An embedding model; `name` is None where nobody has said it, `searched_since` where it never was searched."""
-
-    id: int
-    name: str | None
-    dimensions: int
-    searched_since: datetime | None
-
-
 @dataclass(frozen=True, eq=False)
 class Models:
-    """The model whose vectors are searched, and the one whose vectors stand aside."""
+    """The model whose vectors are searched in some stores, and the one whose vectors are on standby there.
 
-    now: Schema
-    then: Schema
+    `stores` has each store with the vectors that are searched, `pairs` each with those and with the others.
+    """
+
+    layout: Layout
     searched: Model
-    aside: Model | None
-
-    def stores(self) -> list[tuple[Store, Store]]:
-        """Return each store twice: with the vectors that are searched, and with those aside."""
-        return [(self.now.store(each), self.then.store(each)) for each in MemoryType]
+    standby: Model | None
+    stores: Sequence[Store]
+    pairs: Sequence[tuple[Store, Store]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,71 +57,62 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A document whose vector aside is not of today's document."""
+    """A document whose standby vector is not of today's document."""
 
     id: UUID
     seq: int
     updated_at: datetime
     embedded: bool
-    said_by: str | None
+    label: str | None
     content: str | None
 
 
-def schema_of(database: Database, kind: IndexKind, aside: bool = False) -> Schema:
-    """Return the schema of a database that has one: with the vectors that are searched, or with those aside."""
-    return Schema(
-        database.schema or "",
-        database.vector_schema or "",
-        (database.aside_dimensions if aside else database.dimensions) or 0,
-        index=kind,
-        model_id=(database.aside_id or 0) if aside else database.model_id,
-        aside=aside,
-    )
+def models(known: Facts, store: MemoryType | str) -> Models:
+    """Return the models of a store, and all stores that share them."""
+    model = known.store(store).model
+    stores = [each for each in known.stores.values() if each.model.id == model.id]
+    pairs = [(each, known.standby[each.name]) for each in stores if each.name in known.standby]
+    return Models(known.layout, model, pairs[0][1].model if pairs else None, stores, pairs)
 
 
-def models(found: Database) -> Operation[Models]:
-    """Return the models of a schema; raises SchemaError where there is none."""
-    if found.schema is None or not found.has_migrations or found.dimensions is None:
-        raise SchemaError(f"there are no tables in schema {found.schema!r}: make them with `memorizz migrate`")
-    statement = sql.SQL(
-        "SELECT id, name, dimensions, current_since AT TIME ZONE INTERVAL '0' FROM {} WHERE id = ANY (%(ids)s::int[])"
-    ).format(_table(found.schema))
-    rows = yield from fetch(Query(statement.as_bytes(None), {"ids": [found.model_id, found.aside_id]}))
-    known = {row[0]: Model(row[0], row[1], row[2], row[3] and row[3].replace(tzinfo=UTC)) for row in rows}
-    now, then = schema_of(found, "none"), schema_of(found, "none", aside=True)
-    return Models(now, then, known[found.model_id], None if found.aside_id is None else known[found.aside_id])
-
-
-def _table(schema: str) -> sql.Identifier:
-    return sql.Identifier(schema, "memorizz_embedding_models")
+def _table(layout: Layout, name: str) -> sql.Identifier:
+    return sql.Identifier(layout.schema, f"memorizz_{name}")
 
 
 # --- beginning and ending -----------------------------------------------------------------------------------------
 
 
-def hold(schema: Schema, lock_seconds: float) -> Operation[None]:
+def lock_models(layout: Layout, lock_seconds: float) -> Operation[None]:
     """Wait no longer than this for any lock of this transaction, and keep others from changing the models meanwhile."""
     statement = sql.SQL("SET LOCAL lock_timeout = {}; LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE")
-    yield Script(statement.format(sql.Literal(round(lock_seconds * 1000)), _table(schema.name)).as_bytes(None))
+    tables = _table(layout, "stores")
+    yield Script(statement.format(sql.Literal(round(lock_seconds * 1000)), tables).as_bytes(None))
 
 
-def begin(schema: Schema, name: str, dimensions: int) -> Operation[None]:
+def _lock_tables(stores: Sequence[Store]) -> Operation[None]:
+    """Lock tables for a change of their columns, in one order, before any of them is changed."""
+    listed = sql.SQL(", ").join(store.table for store in sorted(stores, key=lambda store: store.name))
+    yield Script(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(listed).as_bytes(None))
+
+
+def begin(now: Models, name: str, dimensions: int) -> Operation[None]:
     """Add the columns of another model to every store, which takes no longer than getting hold of it."""
     insert = sql.SQL("INSERT INTO {} (name, dimensions) VALUES (%(name)s, %(dimensions)s) RETURNING id")
-    bound = {"name": name, "dimensions": dimensions}
-    rows = yield from fetch(Query(insert.format(_table(schema.name)).as_bytes(None), bound))
-    column = vector_column(rows[0][0])
-    space = schema.vector_schema
-    for memory_type in MemoryType:
+    noted = {"name": name, "dimensions": dimensions}
+    rows = yield from fetch(Query(insert.format(_table(now.layout, "embedding_models")).as_bytes(None), noted))
+    id, column = rows[0][0], vector_column(rows[0][0])
+    space = now.layout.vector_schema
+    yield from _lock_tables(now.stores)
+    for store in now.stores:
         # What is there has no bits yet, so that the constraint need not be checked.
         statement = sql.SQL(
             "ALTER TABLE {table} ADD COLUMN {vector} {type}({dimensions}), ADD COLUMN {bits} bit({dimensions}), "
             "ADD COLUMN {of} timestamptz, ALTER COLUMN {vector} SET STORAGE EXTERNAL, ADD CONSTRAINT {check} "
             "CHECK ({bits} IS NULL OR {bits} = {quantize}({vector})::bit({dimensions})) NOT VALID"
         ).format(
-            table=schema.store(memory_type).table,
-            vector=sql.Identifier(column + ASIDE),
-            bits=sql.Identifier(f"{column}_bits{ASIDE}"),
+            table=store.table,
+            vector=sql.Identifier(column + STANDBY),
+            bits=sql.Identifier(f"{column}_bits{STANDBY}"),
             of=_OF,
             check=sql.Identifier(f"{column}_bits_check"),
             type=sql.Identifier(space, "vector"),
@@ -145,73 +120,92 @@ def begin(schema: Schema, name: str, dimensions: int) -> Operation[None]:
             dimensions=sql.Literal(dimensions),
         )
         yield Script(statement.as_bytes(None))
+    note = sql.SQL("UPDATE {} SET standby_model = %(standby)s WHERE model = %(model)s").format(
+        _table(now.layout, "stores")
+    )
+    yield from fetch(Query(note.as_bytes(None), {"standby": id, "model": now.searched.id}))
+    yield from fetch(facts.moved_on(now.layout))
 
 
 def drop(now: Models) -> Operation[None]:
-    """Drop the columns that stand aside, and all indexes on them."""
-    for _, store in now.stores():
+    """Drop the columns on standby, and all indexes on them."""
+    assert now.standby is not None
+    yield from _lock_tables(now.stores)
+    for _, standby in now.pairs:
         statement = sql.SQL("ALTER TABLE {} DROP COLUMN {}, DROP COLUMN {}, DROP COLUMN {}").format(
-            store.table, store.embedding, sql.Identifier(store.schema.bits_column), _OF
+            standby.table, standby.embedding, sql.Identifier(standby.bits_column), _OF
         )
         yield Script(statement.as_bytes(None))
-    forget = sql.SQL("DELETE FROM {} WHERE id = %(id)s AND current_since IS NULL").format(_table(now.now.name))
-    yield from fetch(Query(forget.as_bytes(None), {"id": now.then.model_id}))
+    forget = [
+        sql.SQL("UPDATE {} SET standby_model = NULL WHERE standby_model = %(id)s").format(_table(now.layout, "stores")),
+        sql.SQL("DELETE FROM {} WHERE id = %(id)s AND current_since IS NULL").format(
+            _table(now.layout, "embedding_models")
+        ),
+    ]
+    for statement in forget:
+        yield from fetch(Query(statement.as_bytes(None), {"id": now.standby.id}))
+    yield from fetch(facts.moved_on(now.layout))
 
 
 # --- filling ------------------------------------------------------------------------------------------------------
 
 
-def _waits(store: Store, aside: Store) -> sql.Composed:
+def _waits(store: Store, standby: Store) -> sql.Composed:
     return sql.SQL(
-        "({live} AND (d.{searched} IS NOT NULL OR d.{aside} IS NOT NULL) AND d.{of} IS DISTINCT FROM d.updated_at)"
-    ).format(live=LIVE, searched=store.embedding, aside=aside.embedding, of=_OF)
+        "({visible} AND (d.{searched} IS NOT NULL OR d.{standby} IS NOT NULL) AND d.{of} IS DISTINCT FROM d.updated_at)"
+    ).format(visible=visible(store), searched=store.embedding, standby=standby.embedding, of=_OF)
 
 
-def waiting(store: Store, aside: Store, after: UUID | None, limit: int) -> Operation[list[Waiting]]:
+def waiting(store: Store, standby: Store, after: UUID | None, limit: int) -> Operation[list[Waiting]]:
     """Return the next documents to be done, in the order of their ids."""
     statement = sql.SQL(
-        "SELECT d.id, d.seq, d.updated_at AT TIME ZONE INTERVAL '0', d.{searched} IS NOT NULL, d.{said_by}, d.content "
+        "SELECT d.id, d.seq, d.updated_at AT TIME ZONE INTERVAL '0', d.{searched} IS NOT NULL, d.{label}, d.content "
         "FROM {table} AS d WHERE {waits} AND (%(after)s::uuid IS NULL OR d.id > %(after)s::uuid) "
-        "ORDER BY d.id LIMIT %(limit)s"
+        "ORDER BY {key} LIMIT %(limit)s"
     ).format(
         searched=store.embedding,
-        said_by=sql.Identifier(store.said_by),
+        label=sql.Identifier(store.spec.label),
         table=store.table,
-        waits=_waits(store, aside),
+        waits=_waits(store, standby),
+        key=key.KEY,
     )
-    bound = {"after": after, "limit": limit}
-    rows = yield from fetch(Query(statement.as_bytes(None), bound, custom_plan=True))
+    query = Query(statement.as_bytes(None), bound(store, after=after, limit=limit), custom_plan=True)
+    rows = yield from fetch(query)
     return [Waiting(row[0], row[1], row[2].replace(tzinfo=UTC), *row[3:]) for row in rows]
 
 
-def fill(aside: Store, done: Sequence[tuple[Waiting, Vector | None]]) -> Operation[None]:
-    """Write vectors aside, save those of documents that were changed meanwhile or are being changed."""
+def fill(standby: Store, done: Sequence[tuple[Waiting, Vector | None]]) -> Operation[None]:
+    """Write standby vectors, save those of documents that were changed meanwhile or are being changed."""
     # Nobody is waited for while rows of others are held, so that no two wait for each other.
     statement = sql.SQL(
         "UPDATE {table} AS d SET {vector} = %(vector)s::{type}, {bits} = %(bits)s::bit({dimensions}), "
-        "{of} = d.updated_at FROM (SELECT d.id FROM {table} AS d "
-        "WHERE d.id = %(id)s AND d.seq = %(seq)s AND d.updated_at = %(updated_at)s "
-        "FOR NO KEY UPDATE SKIP LOCKED) AS free WHERE d.id = free.id"
+        "{of} = d.updated_at FROM (SELECT {key} FROM {table} AS d "
+        "WHERE {is_it} AND d.seq = %(seq)s AND d.updated_at = %(updated_at)s "
+        "FOR NO KEY UPDATE SKIP LOCKED) AS free WHERE {same}"
     ).format(
-        table=aside.table,
-        vector=aside.embedding,
-        type=sql.Identifier(aside.schema.vector_schema, "vector"),
-        bits=sql.Identifier(aside.schema.bits_column),
-        dimensions=sql.Literal(aside.schema.dimensions),
+        table=standby.table,
+        vector=standby.embedding,
+        type=sql.Identifier(standby.layout.vector_schema, "vector"),
+        bits=sql.Identifier(standby.bits_column),
+        dimensions=sql.Literal(standby.model.dimensions),
         of=_OF,
+        key=key.KEY,
+        is_it=key.IS,
+        same=key.same("d", "free"),
     )
     text = statement.as_bytes(None)
     yield from fetch_all(
         [
             Query(
                 text,
-                {
-                    "id": row.id,
-                    "seq": row.seq,
-                    "updated_at": row.updated_at,
-                    "vector": vector,
-                    "bits": None if vector is None else bits_of(vector),
-                },
+                bound(
+                    standby,
+                    id=row.id,
+                    seq=row.seq,
+                    updated_at=row.updated_at,
+                    vector=vector,
+                    bits=None if vector is None else bits_of(vector),
+                ),
             )
             for row, vector in done
         ]
@@ -221,41 +215,47 @@ def fill(aside: Store, done: Sequence[tuple[Waiting, Vector | None]]) -> Operati
 def counts(now: Models) -> Operation[list[Count]]:
     """Return how far each store is."""
     template = sql.SQL(
-        "SELECT count(d.{searched}), count(*) FILTER (WHERE d.{searched} IS NOT NULL AND d.{aside} IS NOT NULL), "
-        "count(*) FILTER (WHERE {without_text}), count(*) FILTER (WHERE {waits}) FROM {table} AS d WHERE {live}"
+        "SELECT count(d.{searched}), count(*) FILTER (WHERE d.{searched} IS NOT NULL AND d.{standby} IS NOT NULL), "
+        "count(*) FILTER (WHERE {without_text}), count(*) FILTER (WHERE {waits}) FROM {table} AS d WHERE {visible}"
     )
     queries = [
         Query(
             template.format(
                 searched=store.embedding,
-                aside=aside.embedding,
-                without_text=_without_text(store, aside),
-                waits=_waits(store, aside),
+                standby=standby.embedding,
+                without_text=_without_text(store, standby),
+                waits=_waits(store, standby),
                 table=store.table,
-                live=LIVE,
-            ).as_bytes(None)
+                visible=visible(store),
+            ).as_bytes(None),
+            bound(store),
         )
-        for store, aside in now.stores()
+        for store, standby in now.pairs
     ]
     results = yield from fetch_all(queries)
-    return [Count(store.name, *rows[0]) for (store, _), rows in zip(now.stores(), results, strict=True)]
+    return [Count(store.name, *rows[0]) for (store, _), rows in zip(now.pairs, results, strict=True)]
 
 
-def _without_text(store: Store, aside: Store) -> sql.Composed:
+def _without_text(store: Store, standby: Store) -> sql.Composed:
     return sql.SQL("d.{} IS NOT NULL AND d.{} IS NULL AND d.{} = d.updated_at").format(
-        store.embedding, aside.embedding, _OF
+        store.embedding, standby.embedding, _OF
     )
 
 
 def without_text(now: Models, limit: int) -> Operation[list[tuple[str, str]]]:
     """Return the store and the id of documents that have a vector and no text, up to so many of each store."""
     listed: list[tuple[str, str]] = []
-    for store, aside in now.stores():
+    for store, standby in now.pairs:
         statement = sql.SQL(
-            "SELECT coalesce(d.data ->> {id}, d.id::text) FROM {table} AS d WHERE {live} AND {without_text} "
+            "SELECT coalesce(d.data ->> {id}, d.id::text) FROM {table} AS d WHERE {visible} AND {without_text} "
             "ORDER BY d.seq LIMIT %(limit)s"
-        ).format(id=sql.Literal(GIVEN_ID), table=store.table, live=LIVE, without_text=_without_text(store, aside))
-        rows = yield from fetch(Query(statement.as_bytes(None), {"limit": limit}))
+        ).format(
+            id=sql.Literal(GIVEN_ID),
+            table=store.table,
+            visible=visible(store),
+            without_text=_without_text(store, standby),
+        )
+        rows = yield from fetch(Query(statement.as_bytes(None), bound(store, limit=limit)))
         listed += [(store.name, row[0]) for row in rows]
     return listed
 
@@ -263,30 +263,38 @@ def without_text(now: Models, limit: int) -> Operation[list[tuple[str, str]]]:
 # --- exchanging ---------------------------------------------------------------------------------------------------
 
 
-def keep_still(now: Models, idle_seconds: float) -> Operation[None]:
+def block_writers(now: Models, idle_seconds: float) -> Operation[None]:
     """Keep every writer out of the stores until the end of the transaction; readers go on.
 
     Where this program stops in the middle, the server ends the transaction, so that no writer waits for longer.
     """
+    listed = sql.SQL(", ").join(store.table for store in sorted(now.stores, key=lambda store: store.name))
     statement = sql.SQL(
         "SET LOCAL idle_in_transaction_session_timeout = {}; LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE"
-    ).format(sql.Literal(round(idle_seconds * 1000)), _tables(now))
+    ).format(sql.Literal(round(idle_seconds * 1000)), listed)
     yield Script(statement.as_bytes(None))
 
 
 def exchange(now: Models) -> Operation[None]:
-    """Put the columns aside in the place of those that are searched, and those aside."""
-    statements: list[sql.Composable] = [sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(_tables(now))]
+    """Put the standby columns in the place of those that are searched, and those on standby."""
+    assert now.standby is not None
+    yield from _lock_tables(now.stores)
     rename = sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}")
-    for store, aside in now.stores():
-        renamed = [(name, name + ASIDE) for name in (store.schema.vector_column, store.schema.bits_column)]
-        renamed += [(name, name.removesuffix(ASIDE)) for name in (aside.schema.vector_column, aside.schema.bits_column)]
+    statements: list[sql.Composable] = []
+    for store, standby in now.pairs:
+        renamed = [(name, name + STANDBY) for name in (store.vector_column, store.bits_column)]
+        renamed += [(name, name.removesuffix(STANDBY)) for name in (standby.vector_column, standby.bits_column)]
         statements += [rename.format(store.table, *map(sql.Identifier, names)) for names in renamed]
     # All at once: readers wait for it.
     yield Script(sql.SQL("; ").join(statements).as_bytes(None))
-    since = sql.SQL("UPDATE {} SET current_since = now() WHERE id = %(id)s").format(_table(now.now.name))
-    yield from fetch(Query(since.as_bytes(None), {"id": now.then.model_id}))
-
-
-def _tables(now: Models) -> sql.Composed:
-    return sql.SQL(", ").join(now.now.store(each).table for each in MemoryType)
+    for statement in (
+        sql.SQL("UPDATE {} SET current_since = now() WHERE id = %(standby)s").format(
+            _table(now.layout, "embedding_models")
+        ),
+        sql.SQL("UPDATE {} SET model = standby_model, standby_model = model WHERE model = %(model)s").format(
+            _table(now.layout, "stores")
+        ),
+    ):
+        ids = {"standby": now.standby.id, "model": now.searched.id}
+        yield from fetch(Query(statement.as_bytes(None), ids))
+    yield from fetch(facts.moved_on(now.layout))

@@ -32,7 +32,7 @@ from memorizz.errors import FilterError, InvalidDocument
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import EMBEDDING, KEYS, Kind
 from memorizz.memory_provider._filters import All, Clause, Either, Field, Node, Not, Value, parsed
-from memorizz.memory_provider.postgresql._stores import GIVEN_ID
+from memorizz.memory_provider.postgresql.rows import GIVEN_ID
 
 # The protocol counts parameters in 16 bits, and the statement around the condition has some of its own.
 _MAX_PARAMETERS = 32_000

@@ -1,33 +1,32 @@
-"""The indexes of a store, and the DDL that makes them: with the tables, or later while the store is in use.
-
-What runs CONCURRENTLY runs outside of a transaction and takes no parameters, so that here, and nowhere else, a value is
-written as a literal: the memory_id of a memory that has an index of its own.
-"""
+"""The indexes of a store, and the DDL that makes them: with the tables, or later while the store is in use."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 
 from psycopg import sql
 
-from memorizz.memory_provider import _values
-from memorizz.memory_provider._documents import KEYS
-from memorizz.memory_provider.postgresql._stores import IndexKind, Store, vector_column
+from memorizz.memory_provider.postgresql.facts import Store
+from memorizz.memory_provider.postgresql.layout import vector_column
+from memorizz.memory_provider.stores import DEFAULT_EF_CONSTRUCTION, DEFAULT_M, IndexKind
 
 VECTOR_INDEXES = ("hnsw", "halfvec")
-# pgvector's limits, in dimensions.
-MOST_DIMENSIONS: Mapping[str, int] = {"hnsw": 2000, "halfvec": 4000}
+# The operator classes of each distance; half precision is of directions alone.
+OPERATOR_CLASSES: Mapping[str, str] = {
+    "cosine": "vector_cosine_ops",
+    "l2": "vector_l2_ops",
+    "inner_product": "vector_ip_ops",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class HNSW:
     """How a vector index is built (pgvector's parameters)."""
 
-    m: int = 24
-    ef_construction: int = 128
+    m: int = DEFAULT_M
+    ef_construction: int = DEFAULT_EF_CONSTRUCTION
 
     def memory(self, kind: str, dimensions: int, rows: int) -> int:
         """Return how much memory holds the graph of so many rows while it is built, in bytes.
@@ -43,13 +42,7 @@ class HNSW:
 
 
 def embedding_index(store: Store) -> str:
-    return f"{store.name}_{vector_column(store.schema.model_id)}_idx"
-
-
-def memory_index(store: Store, memory_id: str) -> str:
-    """Return the name of the index that one memory has of its own: the same for the same id, whatever is in the id."""
-    of = "memory" if store.schema.model_id == 1 else f"memory_{store.schema.model_id}"
-    return f"{store.name}_{of}_{sha256(memory_id.encode()).hexdigest()[:12]}_idx"
+    return f"{store.name}_{vector_column(store.model.id)}_idx"
 
 
 def keys_index(store: Store) -> str:
@@ -62,25 +55,14 @@ def replacement(name: str) -> str:
 
 
 def is_passing(name: str) -> bool:
-    """Say whether a name is one that an index has only until it is finished."""
+    """Return True for a name that an index has only until it is finished."""
     return re.search(r"_idx_(new|cc(new|old)\d*)$", name) is not None
-
-
-def stored_memory_id(condition: str | None) -> str | None:
-    """Return the memory that an index is for, from its condition as the catalogs write it."""
-    found = re.fullmatch(r"\(memory_id = '(.*)'::text\)", condition or "", re.DOTALL)
-    return found and found[1].replace("''", "'")
 
 
 # --- making -------------------------------------------------------------------------------------------------------
 
 
-def create(store: Store, hnsw: HNSW) -> list[sql.Composed]:
-    """Return the statements that make every index of a new store."""
-    return list(named(store, hnsw).values())
-
-
-def named(store: Store, hnsw: HNSW, *, concurrently: bool = False) -> dict[str, sql.Composed]:
+def named(store: Store, *, concurrently: bool = False) -> dict[str, sql.Composed]:
     """Return the statement that makes each index of a store, under its name; what moves on every write has none."""
     ordinary = {
         "name": sql.SQL("(name, created_at, seq)"),
@@ -94,39 +76,32 @@ def named(store: Store, hnsw: HNSW, *, concurrently: bool = False) -> dict[str, 
         (name := f"{store.name}_{of}_idx"): _create(name, store, definition, concurrently)
         for of, definition in ordinary.items()
     }
-    if store.index != "none":
+    if store.vector.index != "none":
         name = embedding_index(store)
-        statements[name] = create_embedding(store, store.index, hnsw, name, concurrently=concurrently)
+        hnsw = HNSW(store.vector.m, store.vector.ef_construction)
+        statements[name] = create_embedding(store, store.vector.index, hnsw, name, concurrently=concurrently)
     return statements
 
 
 def create_embedding(
-    store: Store,
-    kind: IndexKind,
-    hnsw: HNSW,
-    name: str,
-    *,
-    memory_id: str | None = None,
-    concurrently: bool = False,
+    store: Store, kind: IndexKind, hnsw: HNSW, name: str, *, concurrently: bool = False
 ) -> sql.Composed:
-    """Return the statement that makes a vector index: of a store, or of one memory in it."""
-    space = store.schema.vector_schema
+    """Return the statement that makes the vector index of a store."""
+    space = store.layout.vector_schema
     if kind == "halfvec":
         # Of length one, so that no number is too large or too small for half precision; cosine does not see lengths.
         target = sql.SQL("({}({})::{}({})) {}").format(
             sql.Identifier(space, "l2_normalize"),
             store.embedding,
             sql.Identifier(space, "halfvec"),
-            sql.Literal(store.schema.dimensions),
+            sql.Literal(store.model.dimensions),
             sql.Identifier(space, "halfvec_cosine_ops"),
         )
     else:
-        target = sql.SQL("{} {}").format(store.embedding, sql.Identifier(space, "vector_cosine_ops"))
-    definition = sql.SQL("USING hnsw ({}) WITH (m = {}, ef_construction = {}){}").format(
-        target,
-        sql.Literal(hnsw.m),
-        sql.Literal(hnsw.ef_construction),
-        sql.SQL("") if memory_id is None else sql.SQL(" WHERE memory_id = {}").format(sql.Literal(memory_id)),
+        operators = sql.Identifier(space, OPERATOR_CLASSES[store.spec.distance])
+        target = sql.SQL("{} {}").format(store.embedding, operators)
+    definition = sql.SQL("USING hnsw ({}) WITH (m = {}, ef_construction = {})").format(
+        target, sql.Literal(hnsw.m), sql.Literal(hnsw.ef_construction)
     )
     return _create(name, store, definition, concurrently)
 
@@ -143,16 +118,6 @@ def _create(name: str, store: Store, definition: sql.Composable, concurrently: b
     )
 
 
-def comment(store: Store, name: str, memory_id: str) -> sql.Composed:
-    """Return the statement that says in the catalogs which memory an index is for."""
-    return sql.SQL("COMMENT ON INDEX {} IS {}").format(_index(store, name), sql.Literal(f"memory_id: {memory_id}"))
-
-
-def checked_memory_id(memory_id: str) -> str:
-    """Return an id that a memory can have; raises InvalidDocument for any other."""
-    return _values.text(memory_id, "memory_id", limit=KEYS["memory_id"].limit)
-
-
 # --- mending and removing -----------------------------------------------------------------------------------------
 
 
@@ -164,7 +129,7 @@ def drop(store: Store, name: str) -> sql.Composed:
     return sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(_index(store, name))
 
 
-def take_place(store: Store, name: str, lock_seconds: float) -> sql.Composed:
+def swap_index(store: Store, name: str, lock_seconds: float) -> sql.Composed:
     """Return the statements that put a replacement in the place of an index; they wait until nobody uses the store."""
     return sql.SQL("SET LOCAL lock_timeout = {wait}; DROP INDEX {old}; ALTER INDEX {new} RENAME TO {name}").format(
         wait=sql.Literal(round(lock_seconds * 1000)),
@@ -174,26 +139,26 @@ def take_place(store: Store, name: str, lock_seconds: float) -> sql.Composed:
     )
 
 
-# What the column of the vectors says while its index is put off; the rest says how it is to be built.
-_PUT_OFF = "memorizz: the vector index is put off, "
+# What the column of the vectors says while its index is deferred; the rest says how it is to be built.
+_DEFERRED = "memorizz: the vector index is deferred, "
 
 
-def put_off(store: Store, kind: str, hnsw: HNSW, lock_seconds: float) -> sql.Composed:
+def defer_index(store: Store, kind: str, hnsw: HNSW, lock_seconds: float) -> sql.Composed:
     """Return the statements that drop a store's vector index and note in the catalogs how to build it again."""
     return sql.SQL("SET LOCAL lock_timeout = {wait}; DROP INDEX {index}; {note}").format(
         wait=sql.Literal(round(lock_seconds * 1000)),
         index=_index(store, embedding_index(store)),
-        note=_note(store, f"{_PUT_OFF}{kind} m={hnsw.m} ef_construction={hnsw.ef_construction}"),
+        note=_note(store, f"{_DEFERRED}{kind} m={hnsw.m} ef_construction={hnsw.ef_construction}"),
     )
 
 
 def built(store: Store) -> sql.Composed:
-    """Return the statement that takes the note of an index that was put off away."""
+    """Return the statement that takes away the note of a deferred index."""
     return _note(store, None)
 
 
 def _note(store: Store, text: str | None) -> sql.Composed:
-    column = sql.Identifier(store.schema.name, store.name, store.schema.vector_column)
+    column = sql.Identifier(store.layout.schema, store.name, store.vector_column)
     return sql.SQL("COMMENT ON COLUMN {} IS {}").format(column, sql.Literal(text))
 
 
@@ -205,16 +170,16 @@ WHERE nspname = %(schema)s AND relname = %(store)s AND attname = %(column)s
 
 
 def noted(text: str | None) -> tuple[str, HNSW] | None:
-    """Return the kind and the parameters of an index that was put off, None where the column says nothing of one."""
-    found = re.fullmatch(re.escape(_PUT_OFF) + r"(\w+) m=(\d+) ef_construction=(\d+)", text or "")
+    """Return the kind and the parameters of a deferred index, None where the column says nothing of one."""
+    found = re.fullmatch(re.escape(_DEFERRED) + r"(\w+) m=(\d+) ef_construction=(\d+)", text or "")
     return found and (found[1], HNSW(int(found[2]), int(found[3])))
 
 
 def _index(store: Store, name: str) -> sql.Identifier:
-    return sql.Identifier(store.schema.name, name)
+    return sql.Identifier(store.layout.schema, name)
 
 
-def patient(memory: str | None, lock_seconds: float) -> sql.Composed:
+def without_timeouts(memory: str | None, lock_seconds: float) -> sql.Composed:
     """Return the statements that let this session wait as long as a build takes; `memory` is for its graph."""
     settings = {"statement_timeout": "0", "lock_timeout": f"{round(lock_seconds * 1000)}"}
     if memory is not None:
@@ -224,7 +189,7 @@ def patient(memory: str | None, lock_seconds: float) -> sql.Composed:
     )
 
 
-IMPATIENT = b"RESET statement_timeout; RESET lock_timeout; RESET maintenance_work_mem"
+WITH_TIMEOUTS = b"RESET statement_timeout; RESET lock_timeout; RESET maintenance_work_mem"
 
 
 # --- looking ------------------------------------------------------------------------------------------------------
@@ -274,9 +239,3 @@ def count_covered(store: Store, method: str, condition: str | None) -> bytes:
     covered = f"({(condition or 'true').replace('%', '%%')})".encode()
     statement = sql.SQL("SELECT count(*) FROM {} WHERE {} AND ").format(store.table, embedded)
     return statement.as_bytes(None) + covered
-
-
-def count_memory(store: Store) -> bytes:
-    """Return the statement that counts the vectors of one memory, and those of the store by the server's estimate."""
-    statement = sql.SQL("SELECT count({}) FROM {} WHERE memory_id = %(memory_id)s")
-    return statement.format(store.embedding, store.table).as_bytes(None)

@@ -8,32 +8,36 @@ from uuid import UUID
 
 from memorizz.errors import DatabaseError
 from memorizz.memory_provider._documents import is_clock
-from memorizz.memory_provider.postgresql import _changes as changes
-from memorizz.memory_provider.postgresql import _queries as queries
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch, fetch_all
-from memorizz.memory_provider.postgresql._stores import Row, Store
+from memorizz.memory_provider.postgresql.facts import Store
+from memorizz.memory_provider.postgresql.rows import Row
+from memorizz.memory_provider.postgresql.sql import writes
 
 # With fewer, one pipeline is faster than what COPY takes around it.
 _WORTH_COPYING = 10
 
 
 def write(target: Store, rows: Sequence[Row]) -> Operation[None]:
-    """Insert documents, or merge them into those with their ids, in order; the caller runs this in one transaction."""
-    yield from (upsert if len(rows) < _WORTH_COPYING else _write_batch)(target, rows)
+    """Insert documents, or merge them into those with their ids, in order; the caller runs this in one transaction.
 
-
-def _write_batch(target: Store, rows: Sequence[Row]) -> Operation[None]:
-    """Copy the documents that are new, in their order, and then merge those that exist or come a second time."""
+    Those that exist are locked first, in one order: two callers with the same ids do not wait for each other.
+    """
     given = [row.values["id"] for row in rows if not row.is_new]
-    held = {key for (key,) in (yield from fetch(queries.held(target, given)))} if given else set[UUID]()
+    if not given or len(rows) == 1:
+        stored: set[UUID] = set()
+    else:
+        stored = {id for (id,) in (yield from fetch(writes.locked(target, given)))}
+    if len(rows) < _WORTH_COPYING:
+        yield from upsert(target, rows)
+        return
     new: list[Row] = []
     others: list[Row] = []
     for row in rows:
-        (others if row.values["id"] in held else new).append(row)
-        held.add(row.values["id"])
+        (others if row.values["id"] in stored else new).append(row)
+        stored.add(row.values["id"])
     refused: list[Row] = []
     # A time that is missing becomes the server's own, which COPY does only for a column that it leaves out.
-    for _, run in groupby(new, key=lambda row: [name for name in row.inserted if is_clock(name, target.memory_type)]):
+    for _, run in groupby(new, key=lambda row: [name for name in row.inserted if is_clock(name, target.spec)]):
         run = list(run)
         if not (yield from _copy(target, run)):
             refused += run
@@ -45,29 +49,30 @@ def _copy(target: Store, rows: Sequence[Row]) -> Operation[bool]:
 
     Another transaction may have stored one of their ids meanwhile, and under row-level security there is no COPY.
     """
-    yield Script(changes.SAVEPOINT)
+    yield Script(writes.SAVEPOINT)
     try:
-        yield changes.copy(target, rows)
+        yield writes.copy(target, rows)
     except DatabaseError:
-        yield Script(changes.ROLLBACK_TO_SAVEPOINT)
+        yield Script(writes.ROLLBACK_TO_SAVEPOINT)
         return False
-    yield Script(changes.RELEASE_SAVEPOINT)
+    yield Script(writes.RELEASE_SAVEPOINT)
     return True
 
 
-def upsert(target: Store, rows: Sequence[Row]) -> Operation[None]:
-    """Insert documents, or merge them into those with their ids."""
+def upsert(target: Store, rows: Sequence[Row]) -> Operation[list[list[tuple[bool]]]]:
+    """Insert documents, or merge them into those with their ids; return for each whether it has a vector now."""
     if not rows:
-        return
-    results = yield from fetch_all([changes.upsert(target, row) for row in rows])
+        return []
+    results = yield from fetch_all([writes.upsert(target, row) for row in rows])
     expired = [row for row, stored in zip(rows, results, strict=True) if not stored]
     if expired:
         yield from _store_again(target, expired)
+    return results
 
 
 def _store_again(target: Store, rows: Sequence[Row]) -> Operation[None]:
     """Store documents under the ids of expired ones, which must not be merged with them."""
     steps: list[Query] = []
     for row in rows:
-        steps += [changes.delete_expired(target, row.values["id"]), changes.upsert(target, row)]
+        steps += [writes.delete_expired(target, row.values["id"]), writes.upsert(target, row)]
     yield from fetch_all(steps)

@@ -1,0 +1,197 @@
+"""What may change under an open provider: the stores, their indexes, the embedding model that is searched.
+
+Facts are read when a provider opens and have a version, which whoever changes one of them moves on in the same
+transaction (`moved_on`). A search that chooses its route by them learns the version of today in a statement that it
+sends anyway; where that is another, the provider reads the facts again and the search goes once more. A write needs no
+version: the columns of a model that is no longer current have another name, so that a stale one fails and does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+from psycopg import sql
+
+from memorizz.errors import MemorizzError
+from memorizz.memory_provider import _values
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql._steps import Operation, Query, fetch
+from memorizz.memory_provider.postgresql.layout import STANDBY, Layout, vector_column
+from memorizz.memory_provider.postgresql.rows import Vector, binary
+from memorizz.memory_provider.stores import CONVERSATIONS, StoreSpec, VectorField, unknown_store
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """An embedding model.
+
+    `name` is None where nobody has said whose vectors they are, `current_since` where it has never been searched.
+    """
+
+    id: int
+    name: str | None
+    dimensions: int
+    current_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """For whom a statement reads and writes."""
+
+    tenant: str = ""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What every statement of this scope binds."""
+        return {"tenant": self.tenant}
+
+
+# Compared by identity.
+@dataclass(eq=False)
+class Store:
+    """One table, and what is known of it.
+
+    `vector` says which index searches can use now. `embedder` is the name of the model that a provider embeds with.
+    `standby`: its vector column is that of a model which is not searched.
+    """
+
+    layout: Layout
+    spec: StoreSpec
+    model: Model
+    vector: VectorField
+    # Its number in the schema; a store that is dropped and made again has another one. 0 while it is being made.
+    id: int = 0
+    embedder: str | None = None
+    standby: bool = False
+    scope: Scope = Scope()
+
+    name: str = field(init=False)
+    vector_column: str = field(init=False)
+    bits_column: str = field(init=False)
+    table: sql.Identifier = field(init=False)
+    embedding: sql.Identifier = field(init=False)
+    # The statements that were composed for this store: they go with it.
+    statements: dict[Any, bytes] = field(default_factory=dict[Any, bytes])
+    # What searches under a filter have shown of it (search/plan.py).
+    history: dict[int, Any] = field(default_factory=dict[int, Any])
+
+    def __post_init__(self) -> None:
+        self.name = self.spec.name
+        column, suffix = vector_column(self.model.id), STANDBY * self.standby
+        self.vector_column, self.bits_column = column + suffix, f"{column}_bits{suffix}"
+        self.table = sql.Identifier(self.layout.schema, self.name)
+        self.embedding = sql.Identifier(self.vector_column)
+
+    def vector_of(self, value: Any) -> Vector:
+        """Return a vector as a parameter; raises InvalidDocument or DimensionMismatch."""
+        return Vector(binary(_values.vector(value, dimensions=self.model.dimensions, store=self.name)))
+
+
+P = ParamSpec("P")
+# Of a store; a condition of thousands of alternatives is not asked twice, and would fill the memory with megabytes.
+_MAX_STATEMENTS = 256
+_MAX_SHAPE = 4096
+
+
+def composed_once(build: Callable[Concatenate[Store, P], bytes]) -> Callable[Concatenate[Store, P], bytes]:
+    """Keep the statements that a function composes for a store, by their shape, save very long ones."""
+
+    @wraps(build)
+    def statement(store: Store, *shape: P.args, **none: P.kwargs) -> bytes:
+        key = (build, *shape)
+        found = store.statements.get(key)
+        if found is None:
+            found = build(store, *shape, **none)
+            if sum(len(each) for each in shape if isinstance(each, str)) <= _MAX_SHAPE:
+                if len(store.statements) >= _MAX_STATEMENTS:
+                    store.statements.clear()
+                store.statements[key] = found
+        return found
+
+    return statement
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Facts:
+    """What is known of a schema, in one version of it.
+
+    `standby` are the stores that have vectors of another model too, with those in the place of the ones searched.
+    """
+
+    layout: Layout
+    version: int
+    stores: Mapping[str, Store]
+    standby: Mapping[str, Store]
+
+    def store(self, name: MemoryType | str) -> Store:
+        """Return a store by its name; raises ConfigurationError, which lists them, for an unknown one."""
+        try:
+            return self.stores[name]
+        except (KeyError, TypeError):
+            raise unknown_store(name, self.stores) from None
+
+    @property
+    def model(self) -> Model:
+        """The embedding model of the seven stores."""
+        return self.stores[CONVERSATIONS].model
+
+
+class StaleFacts(MemorizzError):
+    """The facts that a search was planned by are not those of today; never leaves the provider."""
+
+
+_FACTS = sql.SQL("""
+SELECT settings.version, store.id, store.name, store.spec, store.m, store.ef_construction, coalesce(index.kind, 'none'),
+    model.id, model.name, model.dimensions, model.current_since,
+    standby.id, standby.name, standby.dimensions, standby.current_since
+FROM {settings} AS settings
+CROSS JOIN {stores} AS store
+JOIN {models} AS model ON model.id = store.model
+LEFT JOIN {models} AS standby ON standby.id = store.standby_model
+LEFT JOIN LATERAL (
+    SELECT CASE opcname WHEN 'halfvec_cosine_ops' THEN 'halfvec' ELSE 'hnsw' END AS kind
+    FROM pg_class AS index
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    JOIN pg_index ON indexrelid = index.oid AND indisvalid
+    JOIN pg_opclass ON pg_opclass.oid = indclass[0]
+    WHERE nspname = %(schema)s
+        AND relname = store.name || '_embedding' || CASE WHEN model.id > 1 THEN '_' || model.id ELSE '' END || '_idx'
+) AS index ON true
+ORDER BY store.id
+""")
+
+
+def read(layout: Layout) -> Operation[Facts]:
+    """Return the facts of today."""
+    names = {name: sql.Identifier(layout.schema, f"memorizz_{name}") for name in ("settings", "stores")}
+    statement = _FACTS.format(models=sql.Identifier(layout.schema, "memorizz_embedding_models"), **names)
+    rows = yield from fetch(Query(statement.as_bytes(None), {"schema": layout.schema}))
+    stores: dict[str, Store] = {}
+    standby: dict[str, Store] = {}
+    for _, id, name, noted, m, ef_construction, kind, *models in rows:
+        spec = StoreSpec.from_json(noted)
+        model, other = Model(*models[:4]), models[4:]
+        vector = VectorField(model.dimensions, spec.distance, kind, m, ef_construction)
+        stores[name] = Store(layout, spec, model, vector, id)
+        if other[0] is not None:
+            model = Model(*other)
+            vector = VectorField(model.dimensions, spec.distance, "none", m, ef_construction)
+            standby[name] = Store(layout, spec, model, vector, id, standby=True)
+    return Facts(layout, rows[0][0] if rows else 0, stores, standby)
+
+
+def version(layout: Layout) -> sql.Composed:
+    """Return the expression that reads the version of today's facts."""
+    return sql.SQL("(SELECT version FROM {})").format(sql.Identifier(layout.schema, "memorizz_settings"))
+
+
+def moved_on(layout: Layout) -> Query:
+    """Return the statement that whoever changes a fact sends in the same transaction."""
+    statement = sql.SQL("UPDATE {} SET version = version + 1").format(
+        sql.Identifier(layout.schema, "memorizz_settings")
+    )
+    return Query(statement.as_bytes(None))

@@ -1,0 +1,31 @@
+"""What never changes while a provider is open: where the tables are, and how a text becomes words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from memorizz.memory_provider._values import InvalidText
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A schema of ours in a database.
+
+    `identity` was made with the schema and is the same wherever it is connected to from; `vector_schema` is where
+    pgvector is installed.
+    """
+
+    schema: str
+    identity: str
+    vector_schema: str
+    text_search_config: str
+    on_invalid_text: InvalidText = "error"
+
+
+# Ends the name of a column whose vectors are not searched: those of another model, while the model changes.
+STANDBY = "_standby"
+
+
+def vector_column(model: int) -> str:
+    """Return the name of the column that holds the vectors of an embedding model, by the model's number."""
+    return "embedding" if model == 1 else f"embedding_{model}"

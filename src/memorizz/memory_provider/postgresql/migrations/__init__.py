@@ -1,0 +1,341 @@
+"""The schema of the database: what there is, what is pending, and how it is made and upgraded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+
+from psycopg import sql
+
+from memorizz.errors import ConfigurationError, MemorizzError, SchemaError
+from memorizz.memory_provider.postgresql import facts, tables
+from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
+from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.facts import Facts, Model, Store
+from memorizz.memory_provider.postgresql.layout import Layout
+from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
+from memorizz.memory_provider.stores import DEFAULT_DIMENSIONS, SEVEN
+
+logger = logging.getLogger("memorizz.postgresql")
+
+_OLDEST_SERVER = 150_000
+_OLDEST_VECTOR = (0, 8, 0)
+# Every program that creates or upgrades a schema in one database waits for this lock (pg_advisory_xact_lock).
+_LOCK = 0x6D656D6F72697A7A
+# How long a migration waits for the stores: whoever is in the way goes on, and it is tried again.
+_LOCK_MILLISECONDS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered file of this package."""
+
+    version: int
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A migration that the database has."""
+
+    version: int
+    name: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """What the catalogs say: the server, pgvector, and the schema that the tables are to be in."""
+
+    name: str
+    schema: str | None
+    schema_exists: bool
+    server_version: int
+    encoding: str
+    vector_version: str | None
+    vector_schema: str | None
+    has_migrations: bool
+
+
+@cache
+def migrations() -> Sequence[Migration]:
+    """Return the migrations of this version, in order."""
+    found = [file for file in files(__name__).iterdir() if file.name.endswith(".sql") and file.name[0].isdecimal()]
+    named = [(file.name.removesuffix(".sql").partition("_"), file) for file in found]
+    return sorted(
+        (Migration(int(number), name, file.read_text("utf-8")) for (number, _, name), file in named),
+        key=lambda migration: migration.version,
+    )
+
+
+_DATABASE = b"""
+SELECT current_database()::text, wanted.name::text, schema.oid IS NOT NULL,
+    current_setting('server_version_num')::int, current_setting('server_encoding'),
+    vector.version, vector.schema::text,
+    EXISTS (SELECT FROM pg_class WHERE relnamespace = schema.oid AND relname = 'memorizz_migrations')
+FROM (SELECT coalesce(%(schema)s::text, current_schema()) AS name) AS wanted
+LEFT JOIN pg_namespace AS schema ON schema.nspname = wanted.name
+LEFT JOIN (SELECT extversion AS version, nspname AS schema FROM pg_extension
+           JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'vector') AS vector ON true
+"""
+
+
+def database(config: PostgreSQLConfig) -> Operation[Database]:
+    rows = yield from fetch(Query(_DATABASE, {"schema": config.schema}))
+    return Database(*rows[0])
+
+
+def applied(found: Database) -> Operation[list[Applied]]:
+    """Return the migrations that the schema has, oldest first."""
+    if not found.has_migrations or found.schema is None:
+        return []
+    table = sql.Identifier(found.schema, "memorizz_migrations")
+    statement = sql.SQL("SELECT version, name, applied_at FROM {} ORDER BY version").format(table)
+    rows = yield from fetch(Query(statement.as_bytes(None)))
+    return [Applied(*row) for row in rows]
+
+
+def pending(found: Database) -> Operation[list[Migration]]:
+    """Return the migrations that the schema lacks, oldest first.
+
+    Raises SchemaError where it has newer ones, or was made by a development version.
+    """
+    done = yield from applied(found)
+    newest = max((each.version for each in done), default=0)
+    known = migrations()
+    if any(each.version == 1 and each.name != known[0].name for each in done):
+        raise SchemaError(
+            f"schema {found.schema!r} was made by a development version of memorizz-postgresql, and cannot be "
+            "upgraded: write its memories to a file with that version (`memorizz export FILE`), then read them into "
+            "another schema (`memorizz import FILE --schema NAME`)"
+        )
+    if newest > known[-1].version:
+        raise SchemaError(
+            f"schema {found.schema!r} is at version {newest}, this memorizz knows version {known[-1].version}: "
+            "upgrade memorizz-postgresql, or use another schema"
+        )
+    return [migration for migration in known if migration.version > newest]
+
+
+# --- opening ------------------------------------------------------------------------------------------------------
+
+
+def opened(config: PostgreSQLConfig, models: Mapping[str, int] | None = None) -> Operation[Facts | None]:
+    """Return what is known of the schema to work in, or None while it is to be created or upgraded by `apply`.
+
+    `models` are those that the provider has an embedder for, and the lengths of their vectors.
+    """
+    found = yield from database(config)
+    check_versions(found)
+    missing = yield from pending(found)
+    if missing:
+        if not config.auto_migrate:
+            raise SchemaError(
+                f"schema {found.schema!r} of database {found.name!r} lacks {len(missing)} migration(s): run "
+                "`memorizz migrate`, or open the provider with auto_migrate=True"
+            )
+        return None
+    layout = yield from _layout(config, found)
+    return (yield from known(config, layout, models or {}))
+
+
+def _layout(config: PostgreSQLConfig, found: Database) -> Operation[Layout]:
+    if found.schema is None or found.vector_schema is None:
+        raise SchemaError(f'schema {found.schema!r} is damaged: the extension "vector" was dropped')
+    settings = sql.SQL("SELECT identity::text, text_search_config FROM {}").format(
+        sql.Identifier(found.schema, "memorizz_settings")
+    )
+    identity, language = (yield from fetch(Query(settings.as_bytes(None))))[0]
+    wanted = config.text_search_config
+    if wanted not in ("english", language, language.removeprefix("pg_catalog.")):
+        logger.warning(
+            "text_search_config=%r is not used: the words of schema %r were made with %s, which stays as it is",
+            wanted, found.schema, language,
+        )  # fmt: skip
+    return Layout(found.schema, identity, found.vector_schema, language, config.on_invalid_text)
+
+
+def facts_of(config: PostgreSQLConfig, found: Database) -> Operation[Facts]:
+    """Return the facts of a schema that is made, whatever the configuration says of it."""
+    layout = yield from _layout(config, found)
+    return (yield from facts.read(layout))
+
+
+def known(config: PostgreSQLConfig, layout: Layout, models: Mapping[str, int]) -> Operation[Facts]:
+    """Return the facts of today, after checking that the configuration and the embedders fit them."""
+    found = yield from facts.read(layout)
+    if any(spec.name not in found.stores for spec in SEVEN):
+        raise SchemaError(f"schema {layout.schema!r} is damaged: stores are missing; `memorizz doctor` says which")
+    model = found.model
+    # An embedder knows the length better than a configuration, which may be older than the model.
+    if not models and config.embedding_dimensions not in (None, model.dimensions):
+        made_by = "" if model.name is None else f" made by {model.name!r}"
+        raise ConfigurationError(
+            f"vector dimension mismatch: schema {layout.schema!r} holds vectors of {model.dimensions} dimensions"
+            f"{made_by}, the configuration says embedding_dimensions={config.embedding_dimensions}: open it with "
+            f"{model.dimensions}, use another schema, or change the model of this one with `memorizz re-embed`"
+        )
+    if not models:
+        return found
+    name = model.name or next(iter(models))
+    _check_model(layout, model, name, models)
+    if model.name is None:
+        found = yield from note_model(found, name)
+        _check_model(layout, found.model, found.model.name or name, models)
+    for store in found.stores.values():
+        of = store.model.name
+        if of is not None and models.get(of) == store.model.dimensions:
+            store.embedder = of
+    return found
+
+
+def facts_now(before: Facts, config: PostgreSQLConfig, models: Mapping[str, int]) -> Operation[Facts]:
+    """Return the facts of today, as an operation of a provider."""
+    return known(config, before.layout, models)
+
+
+def _check_model(layout: Layout, model: Model, name: str, models: Mapping[str, int]) -> None:
+    """Raise unless a provider has an embedder of the model that made the vectors."""
+    if name in models and models[name] != model.dimensions:
+        raise ConfigurationError(
+            f"vector dimension mismatch: the embedder {name!r} makes vectors of {models[name]} dimensions, schema "
+            f"{layout.schema!r} holds {model.dimensions}: use PostgreSQLConfig(embedding_dimensions={models[name]}) "
+            "with a schema of its own, or change the model of this one with `memorizz re-embed`"
+        )
+    if name not in models:
+        given = " and ".join(map(repr, models))
+        raise ConfigurationError(
+            f"the vectors of schema {layout.schema!r} were made by {name!r}, the embedder is {given}, and vectors of "
+            f"two models cannot be compared: use {name!r}, another schema for {given}, or change the model of this "
+            "one with `memorizz re-embed`"
+        )
+
+
+def note_model(found: Facts, name: str) -> Operation[Facts]:
+    """Note whose vectors the seven stores hold, where nobody has said so, and return the facts with what is noted."""
+    # Another program may do the same at the same time: the first one decides.
+    models = sql.Identifier(found.layout.schema, "memorizz_embedding_models")
+    statement = sql.SQL(
+        "WITH noted AS (UPDATE {models} SET name = %(name)s WHERE id = %(model)s AND name IS NULL RETURNING 1) "
+        "UPDATE {settings} SET version = version + 1 WHERE EXISTS (SELECT FROM noted)"
+    ).format(models=models, settings=sql.Identifier(found.layout.schema, "memorizz_settings"))
+    yield from fetch(Query(statement.as_bytes(None), {"name": name, "model": found.model.id}))
+    return (yield from facts.read(found.layout))
+
+
+def check_versions(found: Database) -> None:
+    """Raise SchemaError for a server, a database or an extension that cannot be worked with."""
+    if found.server_version < _OLDEST_SERVER:
+        raise SchemaError(f"PostgreSQL {found.server_version // 10_000} is too old: 15 or newer is needed")
+    if found.encoding != "UTF8":
+        raise SchemaError(
+            f"the database {found.name!r} has the encoding {found.encoding}, in which most texts cannot be written: "
+            "make one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+        )
+    version = found.vector_version
+    if version is not None and tuple(int(part) for part in version.split(".")) < _OLDEST_VECTOR:
+        raise SchemaError(
+            f"pgvector {version} is too old: 0.8.0 or newer is needed; upgrade its package, then run "
+            f"`ALTER EXTENSION vector UPDATE` in database {found.name!r}"
+        )
+
+
+# --- making and upgrading -----------------------------------------------------------------------------------------
+
+
+def apply(config: PostgreSQLConfig) -> Operation[list[Migration]]:
+    """Create or upgrade the schema and return what was done; the caller runs this in one transaction.
+
+    Raises OperationTimeout where a store is in use, to be tried again: nobody else waits for long.
+    """
+    # Whoever waited here finds the work done by the one before, which a snapshot from before the wait would not show.
+    yield Script(b"SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    yield from fetch(Query(b"SELECT pg_advisory_xact_lock(%(key)s)", {"key": _LOCK}))
+    found = yield from database(config)
+    check_versions(found)
+    missing = yield from pending(found)
+    if not missing:
+        return []
+    name = config.schema or found.schema
+    if name is None:
+        raise SchemaError(
+            "the connection has no schema to make tables in (its search_path names none that exists): "
+            "say which with PostgreSQLConfig(schema=...)"
+        )
+    if not found.schema_exists:
+        yield Script(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)).as_bytes(None))
+    yield from _ensure_vector(found, name)
+    found = replace((yield from database(config)), schema=name)
+    check_versions(found)
+    yield from _run(config, found, missing)
+    return missing
+
+
+def _ensure_vector(found: Database, schema: str) -> Operation[None]:
+    """Create the extension where it is missing: in the connection's own schema, for it outlives any one of ours."""
+    if found.vector_version is not None:
+        return
+    rows = yield from fetch(Query(b"SELECT current_schema()"))
+    home = sql.Identifier(rows[0][0] or schema)
+    try:
+        yield Script(sql.SQL("CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA {}").format(home).as_bytes(None))
+    except MemorizzError as error:
+        if isinstance(error, ConnectionError):
+            raise
+        raise SchemaError(
+            f'extension "vector" does not exist in database {found.name!r}, and this user cannot create it ({error}): '
+            f"install pgvector on the server (Debian's package postgresql-{found.server_version // 10_000}-pgvector, "
+            f"the image pgvector/pgvector) and run `CREATE EXTENSION vector` in {found.name!r} as a superuser"
+        ) from error
+
+
+def _run(config: PostgreSQLConfig, found: Database, missing: Sequence[Migration]) -> Operation[None]:
+    schema, space = found.schema or "", found.vector_schema or ""
+    path = sql.SQL("SET LOCAL search_path TO {}, {}").format(sql.Identifier(schema), sql.Identifier(space))
+    yield Script(path.as_bytes(None))
+    dimensions = config.embedding_dimensions or DEFAULT_DIMENSIONS
+    language = yield from _qualified_config(config.text_search_config)
+    if missing[0].version > 1:
+        yield from _lock_stores(schema)
+    for migration in missing:
+        script = trusted_sql(migration.text).format(dimensions=sql.Literal(dimensions), language=sql.Literal(language))
+        yield Script(script.as_bytes(None))
+        if migration.version == 1:
+            layout = Layout(schema, "", space, language)
+            model = Model(1, None, dimensions)
+            for spec in SEVEN:
+                vector = replace(
+                    spec.vector(dimensions, config.hnsw_m, config.hnsw_ef_construction), index=config.effective_index
+                )
+                yield from tables.create(Store(layout, spec, model, vector))
+        yield from fetch(
+            Query(
+                b"INSERT INTO memorizz_migrations (version, name) VALUES (%(version)s, %(name)s)",
+                {"version": migration.version, "name": migration.name},
+            )
+        )
+
+
+def _qualified_config(name: str) -> Operation[str]:
+    """Return a text search configuration's name with its schema, so that it means the same in every session."""
+    statement = b"""
+        SELECT quote_ident(nspname) || '.' || quote_ident(cfgname)
+        FROM pg_ts_config JOIN pg_namespace ON pg_namespace.oid = cfgnamespace
+        WHERE pg_ts_config.oid = %(name)s::regconfig
+    """
+    rows = yield from fetch(Query(statement, {"name": name}))
+    return rows[0][0]
+
+
+def _lock_stores(schema: str) -> Operation[None]:
+    """Lock every store for a change of its table, in one order, or none: a reader in the way is not waited for."""
+    names = sql.SQL("SELECT name FROM {} ORDER BY name").format(sql.Identifier(schema, "memorizz_stores"))
+    rows = yield from fetch(Query(names.as_bytes(None)))
+    listed = sql.SQL(", ").join(sql.Identifier(schema, name) for (name,) in rows)
+    lock = sql.SQL("SET LOCAL lock_timeout = {}; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE")
+    yield Script(lock.format(sql.Literal(_LOCK_MILLISECONDS), listed).as_bytes(None))

@@ -1,0 +1,35 @@
+-- The table of one store. All stores share these columns, so that a key means the same in each of them.
+-- The room that fillfactor leaves keeps updates on their page, so that they need not enter the vector index again.
+
+CREATE TABLE {table} (
+    tenant text NOT NULL DEFAULT '',
+    id uuid NOT NULL,
+    seq bigint GENERATED ALWAYS AS IDENTITY,
+    name text,
+    memory_id text,
+    conversation_id text,
+    role text,
+    content text,
+    importance_score double precision,
+    access_count bigint,
+    "timestamp" timestamptz {timestamp},
+    created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+    last_accessed timestamptz,
+    expires_at timestamptz,
+    metadata jsonb,
+    data jsonb NOT NULL DEFAULT '{{}}',
+    -- Vectors do not compress; uncompressed they are read without a detour, and lists that do not ask for them stay fast.
+    {vector} {vector_type}({dimensions}),
+    -- The signs of the vector: what a large memory is ranked by before the best are compared exactly.
+    {bits} bit({dimensions}),
+    words tsvector GENERATED ALWAYS AS ({words}(name, role, content)) STORED,
+    CONSTRAINT {primary_key} PRIMARY KEY (tenant, id),
+    CONSTRAINT {objects_check} CHECK (jsonb_typeof(data) = 'object' AND jsonb_typeof(metadata) = 'object'),
+    CONSTRAINT {times_check} CHECK (
+        {is_time}("timestamp") AND {is_time}(created_at) AND {is_time}(updated_at)
+        AND {is_time}(last_accessed) AND {is_time}(expires_at)
+    ),
+    CONSTRAINT {bits_check} CHECK ({bits} IS NULL OR {bits} = {quantize}({vector})::bit({dimensions}))
+) WITH (fillfactor = 85);
+ALTER TABLE {table} ALTER COLUMN {vector} SET STORAGE EXTERNAL;

@@ -1,0 +1,266 @@
+"""What of a document is embedded, and when: where the provider has an embedder and the document no embedding.
+
+The text is the `content`, after "role: " in a conversation and after "name: " elsewhere, for who speaks and what a
+thing is called belong to its meaning; a name that the content begins with is not said twice. The vector follows the
+text: a document is embedded where its text differs from the one that is stored under its id, and loses its vector where
+nothing is left to embed. Where the text stays, so does the vector, whoever made it. Agents are not embedded; neither is
+a document whose `embedding` was given, be it None.
+
+No connection is held while a model embeds, so that the stored text may become another one meanwhile. A row therefore
+carries the text that decided about its vector, and the statement that writes it clears the vector where that text is
+no longer stored. It is then embedded again, or found by `embed_missing`.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from enum import Enum
+from typing import Any, cast
+from uuid import UUID
+
+from memorizz.errors import ConfigurationError, EmbeddingFailed, StorageFull
+from memorizz.memory_provider import _values
+from memorizz.memory_provider._documents import EMBEDDING, batches, given_id
+from memorizz.memory_provider.base import StoreName
+from memorizz.memory_provider.postgresql._steps import Embed, Operation, fetch
+from memorizz.memory_provider.postgresql.facts import Facts, Store
+from memorizz.memory_provider.postgresql.rows import Row, Text, row_of
+from memorizz.memory_provider.postgresql.sql import reads, writes
+
+Document = Mapping[str, Any]
+
+
+def embedded_text(label: str, text: Text) -> str | None:
+    """Return the text that is embedded, or None where there is nothing to embed; `label` is the store's label key."""
+    if not text.content.strip():
+        return None
+    needless = not text.label.strip() or (label == "name" and _begins_with(text.content, text.label.strip()))
+    return text.content if needless else f"{text.label}: {text.content}"
+
+
+def _begins_with(content: str, name: str) -> bool:
+    """Return True if a content begins with a name, and not with a longer word."""
+    rest = content.removeprefix(name)
+    return rest != content and not rest[:1].strip(" \t\r\n,.:;'\u2019")
+
+
+# --- with a document ----------------------------------------------------------------------------------------------
+
+
+def embedded_rows(store: Store, documents: Sequence[Document], key: UUID | None = None) -> Operation[list[Row]]:
+    """Return the rows of documents, with an embedding where they are to have one; `key` is that of one to update."""
+    if not _embeds(store):
+        return [row_of(store, document, key) for document in documents]
+    keys = [key or _given_key(document) for document in documents]
+    stored = yield from _stored(store, documents, keys)
+    return (yield from _embed(store, documents, keys, stored, key))
+
+
+def _embeds(store: Store) -> bool:
+    return store.embedder is not None and store.spec.embedded
+
+
+def _given_key(document: Document) -> UUID | None:
+    name = given_id(document)
+    return None if name is None else _values.id_key(name)
+
+
+def _stored(store: Store, documents: Sequence[Document], keys: Sequence[UUID | None]) -> Operation[dict[UUID, Text]]:
+    """Return what is stored, by id, where a document may change the text without bringing its vector."""
+    changing = {
+        key
+        for document, key in zip(documents, keys, strict=True)
+        if key is not None and EMBEDDING not in document and not {"content", store.spec.label}.isdisjoint(document)
+    }
+    if not changing:
+        return {}
+    rows = yield from fetch(reads.texts(store, list(changing)))
+    return {id: Text(label or "", content or "", embedded) for id, label, content, embedded in rows}
+
+
+def _embed(
+    store: Store,
+    documents: Sequence[Document],
+    keys: Sequence[UUID | None],
+    known: dict[UUID, Text],
+    key: UUID | None = None,
+) -> Operation[list[Row]]:
+    """Return the rows of documents, embedded where they change the text; `known` becomes what they leave of it."""
+    changed: dict[int, str | None] = {}
+    seen: list[Text] = []
+    for place, (document, of) in enumerate(zip(documents, keys, strict=True)):
+        before = known.get(of, Text()) if of is not None else Text()
+        after = _after(store, before, document)
+        text = embedded_text(store.spec.label, after)
+        if EMBEDDING not in document and text != embedded_text(store.spec.label, before):
+            changed[place] = text
+            after = replace(after, embedded=text is not None)
+        if of is not None:
+            known[of] = after
+        seen.append(before)
+    texts = [text for text in changed.values() if text is not None]
+    vectors = iter((yield Embed(texts, "document", cast(str, store.embedder))) if texts else ())
+    rows: list[Row] = []
+    for place, document in enumerate(documents):
+        if place in changed:
+            text = changed[place]
+            document = {**document, EMBEDDING: None if text is None else next(vectors)}
+        decided = EMBEDDING not in documents[place] and not {"content", store.spec.label}.isdisjoint(document)
+        row = row_of(store, document, key)
+        rows.append(replace(row, seen=seen[place]) if decided and not row.is_new else row)
+    return rows
+
+
+def _after(store: Store, before: Text, document: Document) -> Text:
+    """Return the text that a document leaves of the stored one, as it will be stored."""
+    parts: dict[str, str] = {}
+    for part, key in (("label", store.spec.label), ("content", "content")):
+        if key in document:
+            value = document[key].value if isinstance(document[key], Enum) else document[key]
+            parts[part] = _values.text(value, key, store.layout.on_invalid_text) if isinstance(value, str) else ""
+    return replace(before, **parts)
+
+
+def embed_again(store: Store, row: Row, stored: Sequence[tuple[bool]]) -> Operation[None]:
+    """Embed a document that was written without its vector, for its text had become another one since it was seen."""
+    if row.seen is None or not stored or stored[0][0]:
+        return
+    expected = row.values[store.vector_column] is not None if store.vector_column in row.values else row.seen.embedded
+    if expected and store.embedder is not None:
+        rows = yield from fetch(reads.texts(store, [row.values["id"]]))
+        for id, label, content, _ in rows:
+            text = embedded_text(store.spec.label, Text(label or "", content or ""))
+            if text is not None:
+                vector = store.vector_of((yield Embed([text], "document", store.embedder))[0])
+                yield from fetch(writes.add_vector(store, id, label, content, vector))
+
+
+# --- later --------------------------------------------------------------------------------------------------------
+
+# How many documents are embedded at once, and how many of those that cannot be are named.
+_AT_ONCE = 64
+_LISTED = 10
+
+
+def embed_missing(
+    facts: Facts, memory_store_type: StoreName, watch: Callable[[int], None] | None = None
+) -> Operation[int]:
+    """Embed the documents of a store that have a text and no vector, in the order of their ids; return how many."""
+    store = facts.store(memory_store_type)
+    if store.embedder is None:
+        raise ConfigurationError("there is no embedder to make vectors with: open the provider with embedder=...")
+    if not _embeds(store):
+        raise ConfigurationError(f"{store.name}: these documents are not embedded")
+    embedded, done, after = 0, 0, None
+    refused: dict[str, EmbeddingFailed] = {}
+    while rows := (yield from fetch(reads.without_vector(store, after, _AT_ONCE))):
+        texts = [embedded_text(store.spec.label, Text(row[1] or "", row[2])) for row in rows]
+        waiting = [(row, text) for row, text in zip(rows, texts, strict=True) if text is not None]
+        vectors = yield from _embed_each([text for _, text in waiting], store.embedder)
+        if len(vectors) > 1 and all(isinstance(each, EmbeddingFailed) for each in vectors):
+            # It is not for the sake of a text.
+            raise vectors[0]
+        for ((id, label, content, name), _), vector in zip(waiting, vectors, strict=True):
+            if isinstance(vector, EmbeddingFailed):
+                refused[name] = vector
+            else:
+                added = yield from fetch(writes.add_vector(store, id, label, content, store.vector_of(vector)))
+                embedded += len(added)
+        after = rows[-1][0]
+        done += len(rows)
+        if watch is not None:
+            watch(done)
+    if refused:
+        listed = "; ".join(f"{name}: {error.reason}" for name, error in [*refused.items()][:_LISTED])
+        what = f"{len(refused):,} documents of {store.name} could not be embedded, {embedded:,} were ({listed})"
+        raise EmbeddingFailed(store.embedder, what)
+    return embedded
+
+
+def _embed_each(texts: Sequence[str], model: str) -> Operation[list[Any]]:
+    """Embed texts, in halves where the model refuses them together; return the vector of each, or its error."""
+    if not texts:
+        return []
+    try:
+        return list((yield Embed(texts, "document", model)))
+    except EmbeddingFailed as error:
+        if error.transient:
+            raise
+        if len(texts) == 1:
+            return [error]
+    half = len(texts) // 2
+    return (yield from _embed_each(texts[:half], model)) + (yield from _embed_each(texts[half:], model))
+
+
+# --- many ---------------------------------------------------------------------------------------------------------
+
+
+class Spool:
+    """Rows in a temporary file: read as often as needed, one at a time; and what they leave of the texts, by id.
+
+    They are rows of one store, and have the vectors of its model. Raises StorageFull where the file cannot grow.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._file = tempfile.TemporaryFile(prefix="memorizz-")  # noqa: SIM115 it lives as long as the spool
+        weakref.finalize(self, self._file.close)
+        self._places: dict[UUID, int] = {}
+
+    def append(self, row: Row, text: Text | None) -> None:
+        """Add a row, and the text under its id, where the caller gave that."""
+        try:
+            if text is not None:
+                self._places[row.values["id"]] = self._file.tell()
+            pickle.dump((row, text), self._file, pickle.HIGHEST_PROTOCOL)
+            self._file.flush()
+        except OSError as error:
+            raise StorageFull(
+                f"the temporary file for documents that wait for their vectors cannot be written ({error.strerror}): "
+                f"make room in {tempfile.gettempdir()}, or set TMPDIR to another folder"
+            ) from error
+
+    def text(self, key: UUID) -> Text | None:
+        """Return the text under an id that is known from the rows so far."""
+        if key not in self._places:
+            return None
+        self._file.seek(self._places[key])
+        _, text = pickle.load(self._file)  # noqa: S301 written by ourselves, in a file without a name
+        self._file.seek(0, os.SEEK_END)
+        return text
+
+    def __iter__(self) -> Iterator[Row]:
+        self._file.seek(0)
+        while True:
+            try:
+                row, _ = pickle.load(self._file)  # noqa: S301 as above
+            except EOFError:
+                return
+            yield row
+
+
+def embed_many(
+    facts: Facts, documents: Iterable[Document], memory_store_type: StoreName
+) -> Operation[Iterable[Document] | Spool]:
+    """Return documents as store_many takes them; those to be embedded are embedded now, while no connection waits.
+
+    None of them is stored meanwhile, so that the same id in a later batch is looked for in the spool, too.
+    """
+    store = facts.store(memory_store_type)
+    if not _embeds(store):
+        return documents
+    spool = Spool(store)
+    for batch in batches(documents):
+        keys = [_given_key(document) for document in batch]
+        known = yield from _stored(store, batch, keys)
+        for key in filter(None, keys):
+            if (text := spool.text(key)) is not None:
+                known[key] = text
+        for row in (yield from _embed(store, batch, keys, known)):
+            spool.append(row, known.get(row.values["id"]) if not row.is_new else None)
+    return spool

@@ -1,0 +1,56 @@
+"""What the methods that store do: one generator for each, of the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from memorizz.errors import InvalidDocument
+from memorizz.memory_provider import _values
+from memorizz.memory_provider._documents import batches, given_id
+from memorizz.memory_provider.base import StoreName
+from memorizz.memory_provider.postgresql._steps import Operation, fetch
+from memorizz.memory_provider.postgresql.facts import Facts
+from memorizz.memory_provider.postgresql.operations.embedding import Spool, embed_again, embedded_rows
+from memorizz.memory_provider.postgresql.operations.writing import upsert, write
+from memorizz.memory_provider.postgresql.rows import Row, row_of
+from memorizz.memory_provider.postgresql.sql import writes
+
+
+def store(facts: Facts, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[str]:
+    target = facts.store(memory_store_type)
+    row = (yield from embedded_rows(target, [data]))[0]
+    stored = yield from upsert(target, [row])
+    yield from embed_again(target, row, stored[0])
+    return row.name
+
+
+def store_many(
+    facts: Facts, documents: Iterable[Mapping[str, Any]] | Spool, memory_store_type: StoreName
+) -> Operation[list[str]]:
+    # Another thread may have read newer facts since: then the columns of these rows are gone, and the server says so.
+    target = documents.store if isinstance(documents, Spool) else facts.store(memory_store_type)
+    names: list[str] = []
+    for batch in batches(documents):
+        rows = [each if isinstance(each, Row) else row_of(target, each) for each in batch]
+        yield from write(target, rows)
+        names += [row.name for row in rows]
+    return names
+
+
+def check(facts: Facts, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[None]:
+    row_of(facts.store(memory_store_type), data)
+    yield from ()
+
+
+def update_by_id(facts: Facts, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[bool]:
+    target = facts.store(memory_store_type)
+    name = _values.id_text(id)
+    if name is None:
+        return False
+    if given_id(data) not in (None, name):
+        raise InvalidDocument("id", f"the data has the id {given_id(data)!r}, the document to update is {name!r}")
+    row = (yield from embedded_rows(target, [data], _values.id_key(name)))[0]
+    stored = yield from fetch(writes.update(target, row))
+    yield from embed_again(target, row, stored)
+    return bool(stored)

@@ -1,0 +1,132 @@
+"""What a provider does when facts have changed while it is open: it reads them again, and makes the call once more.
+
+A search learns it from the version of the facts. A statement that was made for the embedding model before fails, for
+the columns of a model are renamed when another one takes its place: so it compares no vectors of two models. Where the
+provider has an embedder of the new model, the call is made again with that, as if nothing had been. A call that may
+hold vectors of the model before, or was used up by its first attempt, is not: only the caller can make it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from memorizz.embeddings.base import AsyncEmbedder, Embedder
+from memorizz.errors import ConfigurationError, DatabaseError, MemorizzError, SchemaError
+from memorizz.memory_provider._documents import EMBEDDING
+from memorizz.memory_provider.base import SearchOptions
+from memorizz.memory_provider.postgresql import migrations
+from memorizz.memory_provider.postgresql._errors import names_what_is_gone
+from memorizz.memory_provider.postgresql._steps import Operation
+from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.facts import Facts, StaleFacts
+from memorizz.memory_provider.stores import StoreSpec, UnknownStore
+
+E = TypeVar("E", bound=Embedder | AsyncEmbedder)
+
+_PLAIN = (str, int, float, datetime, UUID, Enum, SearchOptions, StoreSpec)
+# How often a call is made again because facts have changed once more.
+MAX_RELOADS = 5
+
+
+def by_name(embedder: E | Sequence[E] | None) -> dict[str, E]:
+    """Return the embedders of a provider by the names of their models, in the order in which they were given."""
+    if embedder is None:
+        return {}
+    several = embedder if isinstance(embedder, Sequence) else [embedder]
+    named: dict[str, E] = {}
+    for each in several:
+        if named.setdefault(each.name, each) is not each:
+            raise ConfigurationError(f"two embedders have the name {each.name!r}: give each model one embedder")
+    return named
+
+
+def lengths(embedders: Mapping[str, Embedder | AsyncEmbedder]) -> dict[str, int]:
+    """Return the length of the vectors of each model that a provider can embed with."""
+    return {name: embedder.dimensions for name, embedder in embedders.items()}
+
+
+def may_be_stale(error: MemorizzError) -> bool:
+    """Return True for what a call may raise because the facts that it was made by are not those of today."""
+    return isinstance(error, StaleFacts | UnknownStore) or (
+        isinstance(error, SchemaError) and names_what_is_gone(error)
+    )
+
+
+def reloaded(
+    config: PostgreSQLConfig, before: Facts, embedders: Mapping[str, Embedder | AsyncEmbedder], error: MemorizzError
+) -> Operation[Facts]:
+    """Return the facts of today; raises `error` where they are the same, SchemaError where they cannot be followed."""
+    try:
+        now = yield from migrations.known(config, before.layout, lengths(embedders))
+    except ConfigurationError as cause:
+        raise _left_behind(before, cause) from error
+    if now.version == before.version:
+        raise error
+    if any(now.stores[name].embedder is None for name in changed_models(before, now)):
+        raise _left_behind(before, _unknown_vectors(now)) from error
+    return now
+
+
+def changed_models(before: Facts, now: Facts) -> list[str]:
+    """Return the stores whose vectors are those of another model now."""
+    changed: list[str] = []
+    for name, store in before.stores.items():
+        other = now.stores.get(name)
+        if other is not None and other.id == store.id and other.model.id != store.model.id:
+            changed.append(name)
+    return changed
+
+
+def check_repeatable(before: Facts, now: Facts, arguments: Sequence[Any], error: MemorizzError) -> None:
+    """Raise unless a call with these arguments can be made again by other facts."""
+    if changed_models(before, now) and any(map(_holds_vectors_or_cursor, arguments)):
+        raise must_retry_error(now) from error
+
+
+def changes_too_often(facts: Facts) -> DatabaseError:
+    return DatabaseError(
+        f"the indexes or embedding models of schema {facts.layout.schema!r} are being changed all the time: try again"
+    )
+
+
+def _left_behind(facts: Facts, reason: object) -> SchemaError:
+    """Return the error for a provider that cannot work with the model of today."""
+    return SchemaError(
+        f"the embedding model of schema {facts.layout.schema!r} was changed while this provider was open, and nothing "
+        f"was done: {reason}; a provider with embedder=[...] of both models follows such a change"
+    )
+
+
+def _unknown_vectors(facts: Facts) -> str:
+    """Return why a provider without an embedder follows nowhere."""
+    model = facts.model
+    return (
+        f"the vectors are those of {model.name!r} now, of {model.dimensions} dimensions, and whose vectors this "
+        "provider is given, only its caller knows: open it again, with vectors of that model"
+    )
+
+
+def must_retry_error(facts: Facts) -> SchemaError:
+    """Return the error for a call that only its caller can make again, by the facts of today."""
+    name = facts.model.name
+    return SchemaError(
+        f"the embedding model of schema {facts.layout.schema!r} was changed to {name!r} while this was under way, and "
+        f"nothing of it was kept: do it again, with vectors of {name!r} where they are your own"
+    )
+
+
+def _holds_vectors_or_cursor(argument: Any) -> bool:
+    """Return True for what may hold vectors, is used up, or goes on with what came before the model was changed."""
+    if argument is None or isinstance(argument, _PLAIN):
+        return False
+    if isinstance(argument, Mapping):
+        return _holds_vectors_or_cursor(cast("Mapping[Any, Any]", argument).get(EMBEDDING))
+    if isinstance(argument, list | tuple):
+        # Numbers are a vector, or the position of an iteration.
+        each = cast("Sequence[Any]", argument)
+        return any(isinstance(item, int | float) or _holds_vectors_or_cursor(item) for item in each)
+    return True

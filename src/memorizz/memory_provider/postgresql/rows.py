@@ -1,0 +1,158 @@
+"""How a document becomes a row, and a row a document.
+
+All stores share one set of columns, so that a key means the same in each of them. Keys with a column go to the
+column; every other key goes to the JSONB column `data`. A key that was given as None is remembered in `data` too,
+because NULL in a column means that the key is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+import numpy as np
+
+from memorizz.memory_provider import _values
+from memorizz.memory_provider._documents import CLOCKS, EMBEDDING, KEYS, Kind, fitted, given_id, is_clock, own_items
+
+if TYPE_CHECKING:
+    from memorizz.memory_provider.postgresql.facts import Store
+
+# Under this key of `data` stands the id's text where it is no canonical UUID.
+GIVEN_ID = "_id"
+TIMES = tuple(name for name, column in KEYS.items() if column.kind is Kind.TIME)
+_PLAIN = tuple(name for name, column in KEYS.items() if column.kind is not Kind.TIME)
+# What a read selects, in this order, before what it adds of its own.
+SELECTED = ("id", "data", *_PLAIN, *TIMES)
+
+
+# Where a record has what may be missing from a document.
+_PLAIN_AT = tuple((SELECTED.index(name), name) for name in _PLAIN)
+_TIMES_AT = tuple((SELECTED.index(name), name) for name in TIMES)
+
+_combine = datetime.combine
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What of a document is embedded, as it is stored, "" for what is missing; and whether it has a vector."""
+
+    label: str = ""
+    content: str = ""
+    embedded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A document on its way to its table.
+
+    `name` is its id as the caller knows it, `values` are the parameters of the statement. A new document sets the
+    columns `inserted`; one that exists already gets those of `merged`, and keeps the others. `is_new` says that the id
+    was made for it, so that there is none. `seen` is the stored text that decided whether and what was embedded.
+    """
+
+    name: str
+    values: dict[str, Any]
+    inserted: tuple[str, ...]
+    merged: tuple[str, ...]
+    is_new: bool
+    seen: Text | None = None
+
+
+def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None) -> Row:
+    """Return the row for a document, under `key` or else under the document's own id or a new one."""
+    name = given_id(document)
+    data: dict[str, Any] = {}
+    values: dict[str, Any] = {}
+    for path, value in own_items(document):
+        column = KEYS.get(path) if isinstance(path, str) else None
+        if path == EMBEDDING:
+            vector = None if value is None else store.vector_of(value)
+            values[store.vector_column] = vector
+            values[store.bits_column] = None if vector is None else bits_of(vector)
+        elif column is None:
+            data[path] = value
+        elif value is not None:
+            values[path] = fitted(column, value, store.layout.on_invalid_text)
+        elif not is_clock(path, store.spec):
+            values[path] = data[path] = None
+    # In one order, so that documents with the same keys share one statement.
+    merged = tuple(sorted(values.keys() - CLOCKS))
+    if (created := values.get("created_at")) is not None:
+        # The times that are still missing are filled in by the table's defaults.
+        values.setdefault("updated_at", created)
+        if store.spec.timeline:
+            values.setdefault("timestamp", created)
+    inserted = tuple(sorted(values))
+    is_new = name is None and key is None
+    if key is None:
+        key = _values.id_key(name) if name is not None else _values.new_id()
+    if name is not None and str(key) != name:
+        data[GIVEN_ID] = name
+    values |= {"id": key, "data": _values.to_json(data, "", store.layout.on_invalid_text), **store.scope.parameters}
+    return Row(name or str(key), values, inserted, merged, is_new)
+
+
+def document_of(record: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the document of a record that begins with the columns of SELECTED."""
+    key, data = record[0], record[1]
+    name = data.pop(GIVEN_ID, None) or key
+    document: dict[str, Any] = {"id": name, "_id": name}
+    for place, path in _PLAIN_AT:
+        value = record[place]
+        if value is not None:
+            document[path] = value
+    for place, path in _TIMES_AT:
+        value = record[place]
+        if value is not None:
+            # The same as value.replace(tzinfo=UTC), in a fifth of the time.
+            document[path] = _combine(value, value.time(), UTC)
+    document.update(data)
+    return document
+
+
+def document_with_embedding(record: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the document of a record that goes on with the embedding after the columns of SELECTED."""
+    document = document_of(record)
+    sent = record[len(SELECTED)]
+    document[EMBEDDING] = None if sent is None else from_binary(sent)
+    return document
+
+
+class Vector(bytes):
+    """A vector in pgvector's binary form, so that the driver can tell it from a bytea."""
+
+    __slots__ = ()
+
+
+class Bits(bytes):
+    """The signs of a vector in the binary form of PostgreSQL's bit(n), as Vector is in that of a vector."""
+
+    __slots__ = ()
+
+
+# How PostgreSQL sends a float4: in network byte order.
+_FLOAT4 = np.dtype(">f4")
+
+
+def binary(vector: Any) -> bytes:
+    """Return the binary form of a vector, pgvector's vector_send."""
+    return len(vector).to_bytes(2) + b"\0\0" + vector.astype(_FLOAT4).tobytes()
+
+
+def _numbers(vector: bytes) -> Any:
+    return np.frombuffer(vector, dtype=_FLOAT4, offset=4)
+
+
+def from_binary(vector: bytes) -> list[float]:
+    """Return the numbers of a vector from its binary form."""
+    return cast("list[float]", _numbers(vector).tolist())
+
+
+def bits_of(vector: Vector) -> Bits:
+    """Return a bit for each number of a vector, 1 where it is above 0: pgvector's binary_quantize."""
+    numbers = _numbers(vector)
+    return Bits(len(numbers).to_bytes(4) + np.packbits(numbers > 0).tobytes())

@@ -1,0 +1,66 @@
+"""What becomes of the rows of a search: hits with their scores, of one store or of several together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any
+
+from memorizz.memory_provider.postgresql._steps import Row
+from memorizz.memory_provider.postgresql.facts import Store
+from memorizz.memory_provider.postgresql.rows import document_of, document_with_embedding
+from memorizz.memory_provider.postgresql.search.plan import Search
+from memorizz.memory_provider.postgresql.search.sql import BY_PART, DISTANCE, PARTS, SCORE, similarity
+
+Document = dict[str, Any]
+
+
+def hits(store: Store, search: Search, rows: Sequence[Row], explain: bool = False) -> list[Document]:
+    """Return the documents of a search, with their score and, where a vector ranked, their distance.
+
+    What scores too little comes from the server all the same: a route that found it has found enough.
+    """
+    read = document_with_embedding if search.options.include_embedding else document_of
+    least = search.options.min_score
+    found = [_hit(read(row), store, row, explain) for row in rows]
+    return found if least is None else [hit for hit in found if hit["_score"] >= least]
+
+
+def _hit(document: Document, store: Store, row: Row, explain: bool) -> Document:
+    distance, score, parts = row[DISTANCE], row[SCORE], row[BY_PART]
+    if distance is not None:
+        document["_distance"] = distance
+        document.setdefault("distance", distance)
+        if score is None:
+            score = similarity(store, distance)
+            parts = (score,)
+    document["_score"] = score
+    document.setdefault("score", score)
+    if explain:
+        document["_explanation"] = {part: value for part, value in zip(PARTS, parts or (), strict=False) if value}
+    return document
+
+
+def merged(search: Search, found: Sequence[tuple[Store, Sequence[Row]]]) -> list[tuple[Store, Document]]:
+    """Return the best documents of several stores, each with its store.
+
+    A store's text scores are shares of its own best; to be compared they become shares of the best of all.
+    """
+    best = max((row[BY_PART][-1] or 0.0 for _, rows in found for row in rows if row[BY_PART]), default=0.0)
+    scored: list[tuple[float, Store, Row]] = []
+    for store, rows in found:
+        for row in rows:
+            score = row[SCORE] if row[SCORE] is not None else similarity(store, row[DISTANCE])
+            if row[BY_PART] and best:
+                score -= row[BY_PART][1] * (1 - (row[BY_PART][-1] or 0.0) / best)
+            scored.append((score, store, row))
+    scored.sort(key=itemgetter(0), reverse=True)
+    documents: list[tuple[Store, Document]] = []
+    # Only of those that are returned a document is made.
+    for score, store, row in scored[: search.limit]:
+        for document in hits(store, search, [row]):
+            if document["score"] == document["_score"]:
+                document["score"] = score
+            document["_score"] = score
+            documents.append((store, document))
+    return documents

@@ -1,0 +1,342 @@
+"""Every SELECT that is no search.
+
+A statement is composed once for each shape and kept with its store; what differs from call to call is bound. `d` is the
+document's row in each of them, as in the conditions of the filters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, LiteralString, cast
+from uuid import UUID
+
+from psycopg import sql
+
+from memorizz.memory_provider.postgresql import facts
+from memorizz.memory_provider.postgresql._steps import Query
+from memorizz.memory_provider.postgresql.facts import Store, composed_once
+from memorizz.memory_provider.postgresql.rows import GIVEN_ID, SELECTED, TIMES
+from memorizz.memory_provider.postgresql.sql import key
+from memorizz.memory_provider.postgresql.sql.conditions import condition
+from memorizz.memory_provider.postgresql.sql.visible import visible
+
+NEWEST: LiteralString = "ORDER BY d.created_at DESC, d.seq DESC LIMIT 1"
+
+
+def trusted_sql(text: str) -> sql.SQL:
+    """Take as SQL what was put together from constants: a condition of the filters, a file of the migrations."""
+    return sql.SQL(cast(LiteralString, text))
+
+
+def selected(store: Store, include_embedding: bool) -> sql.Composed:
+    """Return the columns that rows.document_of reads, or rows.document_with_embedding."""
+    columns: list[sql.Composable] = [
+        _SENT.get(name, _AS_IT_IS).format(sql.Identifier("d", name), sql.Identifier(name)) for name in SELECTED
+    ]
+    return sql.SQL(", ").join([*columns, sent(store)] if include_embedding else columns)
+
+
+def sent(store: Store) -> sql.Composed:
+    """Return the embedding as bytes: a connection may have a reader for vectors of its own."""
+    send = sql.Identifier(store.layout.vector_schema, "vector_send")
+    return sql.SQL("{}(d.{}) AS embedding").format(send, store.embedding)
+
+
+_AS_IT_IS = sql.SQL("{} AS {}")
+# Times leave as UTC, for in the session's own zone the first and the last of them lie outside of Python's years. An id
+# is a text in a document, which the server makes of it in a tenth of the time.
+_SENT = {**dict.fromkeys(TIMES, sql.SQL("{} AT TIME ZONE INTERVAL '0' AS {}")), "id": sql.SQL("{}::text AS {}")}
+
+
+def bound(store: Store, **values: Any) -> dict[str, Any]:
+    """Return the parameters of a statement on a store: its scope's, and these."""
+    return {**store.scope.parameters, **values}
+
+
+# --- documents ----------------------------------------------------------------------------------------------------
+
+
+@composed_once
+def _select(store: Store, where: str, order: LiteralString, include_embedding: bool) -> bytes:
+    template = sql.SQL("SELECT {columns} FROM {table} AS d WHERE {visible} AND {where} {order}")
+    return template.format(
+        columns=selected(store, include_embedding),
+        table=store.table,
+        visible=visible(store),
+        where=trusted_sql(where),
+        order=sql.SQL(order),
+    ).as_bytes(None)
+
+
+_IS = key.IS.as_string(None)
+
+
+def by_id(store: Store, id: UUID, include_embedding: bool) -> Query:
+    return Query(_select(store, _IS, "", include_embedding), bound(store, id=id))
+
+
+def newest_by_name(store: Store, name: str, include_embedding: bool) -> Query:
+    return Query(_select(store, "d.name = %(name)s", NEWEST, include_embedding), bound(store, name=name))
+
+
+def matching(store: Store, filter: Mapping[str, Any] | None, include_embedding: bool, limit: int | None) -> Query:
+    """Return documents that match, oldest first."""
+    found = condition(filter, store.vector_column)
+    statement = _select(store, found.sql, "ORDER BY d.created_at, d.seq LIMIT %(limit)s", include_embedding)
+    return Query(statement, bound(store, **found.parameters, limit=limit), custom_plan=bool(filter))
+
+
+@composed_once
+def _page(store: Store, where: str, include_embedding: bool) -> bytes:
+    template = sql.SQL(
+        "SELECT {columns}, d.created_at AT TIME ZONE INTERVAL '0', d.seq FROM {table} AS d WHERE {visible} AND {where} "
+        "AND (d.created_at, d.seq) > (%(created_at)s::timestamptz, %(seq)s::bigint) "
+        "ORDER BY d.created_at, d.seq LIMIT %(limit)s"
+    )
+    return template.format(
+        columns=selected(store, include_embedding),
+        table=store.table,
+        visible=visible(store),
+        where=trusted_sql(where),
+    ).as_bytes(None)
+
+
+def page(
+    store: Store, filter: Mapping[str, Any] | None, include_embedding: bool, after: tuple[Any, int], limit: int
+) -> Query:
+    """Return the documents that match after a position, oldest first; each row ends with its own position."""
+    found = condition(filter, store.vector_column)
+    parameters = bound(store, **found.parameters, created_at=after[0], seq=after[1], limit=limit)
+    return Query(_page(store, found.sql, include_embedding), parameters, custom_plan=True)
+
+
+@composed_once
+def _stored_ids(store: Store) -> bytes:
+    template = sql.SQL("SELECT d.id FROM {table} AS d WHERE {among}")
+    return template.format(table=store.table, among=key.AMONG).as_bytes(None)
+
+
+def stored_ids(store: Store, ids: Sequence[UUID]) -> Query:
+    """Return which of some ids a store has, of expired documents too."""
+    return Query(_stored_ids(store), bound(store, ids=list(ids)))
+
+
+@composed_once
+def _position(store: Store) -> bytes:
+    template = sql.SQL("SELECT d.created_at AT TIME ZONE INTERVAL '0', d.seq FROM {table} AS d WHERE {is_it}")
+    return template.format(table=store.table, is_it=key.IS).as_bytes(None)
+
+
+def position(store: Store, id: UUID) -> Query:
+    """Return where a document stands among all of its store, expired or not."""
+    return Query(_position(store), bound(store, id=id))
+
+
+@composed_once
+def _count(store: Store, where: str) -> bytes:
+    template = sql.SQL("SELECT count(*) FROM {table} AS d WHERE {visible} AND {where}")
+    return template.format(table=store.table, visible=visible(store), where=trusted_sql(where)).as_bytes(None)
+
+
+def count(store: Store, filter: Mapping[str, Any] | None) -> Query:
+    found = condition(filter, store.vector_column)
+    return Query(_count(store, found.sql), bound(store, **found.parameters), custom_plan=bool(filter))
+
+
+# --- conversations ------------------------------------------------------------------------------------------------
+
+
+@composed_once
+def _history(store: Store, before: LiteralString, include_embedding: bool) -> bytes:
+    # The newest come first from the index and are turned round by the caller.
+    template = sql.SQL(
+        "SELECT {columns} FROM {table} AS d WHERE {visible} AND d.memory_id = %(memory_id)s {before}"
+        'ORDER BY d."timestamp" DESC, d.seq DESC LIMIT %(limit)s'
+    )
+    return template.format(
+        columns=selected(store, include_embedding), table=store.table, visible=visible(store), before=sql.SQL(before)
+    ).as_bytes(None)
+
+
+def newest_turns(store: Store, memory_id: str, limit: int | None, include_embedding: bool) -> Query:
+    parameters = bound(store, memory_id=memory_id, limit=limit)
+    return Query(_history(store, "", include_embedding), parameters, custom_plan=True)
+
+
+def turns_before(
+    store: Store, memory_id: str, limit: int | None, before: tuple[datetime, int], include_embedding: bool
+) -> Query:
+    earlier: LiteralString = 'AND (d."timestamp", d.seq) < (%(timestamp)s::timestamptz, %(seq)s::bigint) '
+    parameters = bound(store, memory_id=memory_id, limit=limit, timestamp=before[0], seq=before[1])
+    return Query(_history(store, earlier, include_embedding), parameters, custom_plan=True)
+
+
+@composed_once
+def _turn_position(store: Store) -> bytes:
+    template = sql.SQL(
+        "SELECT d.\"timestamp\" AT TIME ZONE INTERVAL '0', d.seq FROM {table} AS d "
+        "WHERE {is_it} AND d.memory_id = %(memory_id)s"
+    )
+    return template.format(table=store.table, is_it=key.IS).as_bytes(None)
+
+
+def turn_position(store: Store, memory_id: str, id: UUID) -> Query:
+    """Return where a turn stands in the history of its memory, expired or not."""
+    return Query(_turn_position(store), bound(store, id=id, memory_id=memory_id))
+
+
+@composed_once
+def _context(store: Store) -> bytes:
+    template = sql.SQL(
+        "SELECT {columns}, hit.id AS of, d.place FROM (SELECT d.* FROM {table} AS d WHERE {among}) AS hit "
+        "CROSS JOIN LATERAL ("
+        '(SELECT d.*, -row_number() OVER (ORDER BY d."timestamp" DESC, d.seq DESC) AS place FROM {table} AS d '
+        'WHERE {visible} AND d.memory_id = hit.memory_id AND (d."timestamp", d.seq) < (hit."timestamp", hit.seq) '
+        'ORDER BY d."timestamp" DESC, d.seq DESC LIMIT %(turns)s) UNION ALL '
+        '(SELECT d.*, row_number() OVER (ORDER BY d."timestamp", d.seq) AS place FROM {table} AS d '
+        'WHERE {visible} AND d.memory_id = hit.memory_id AND (d."timestamp", d.seq) > (hit."timestamp", hit.seq) '
+        'ORDER BY d."timestamp", d.seq LIMIT %(turns)s)) AS d ORDER BY d.place'
+    )
+    return template.format(
+        columns=selected(store, False), table=store.table, among=key.AMONG, visible=visible(store)
+    ).as_bytes(None)
+
+
+def context(store: Store, ids: Sequence[UUID], turns: int) -> Query:
+    """Return the turns around others, in order; each row ends with whose it is and its place, below 0 before it."""
+    return Query(_context(store), bound(store, ids=list(ids), turns=turns), custom_plan=True)
+
+
+@composed_once
+def _speakers(store: Store, where: str, newest: LiteralString) -> bytes:
+    # Whoever speaks in a memory has spoken lately; each order is that of an index.
+    template = sql.SQL(
+        "SELECT part FROM (SELECT d.{label} AS label FROM {table} AS d "
+        "WHERE {visible} AND {where} AND d.{label} IS NOT NULL ORDER BY {newest} LIMIT 2000) AS d, "
+        "regexp_split_to_table(lower(d.label), '\\W+') AS part "
+        "WHERE part = ANY (%(names)s::text[]) GROUP BY part HAVING count(*) >= %(least)s"
+    )
+    return template.format(
+        table=store.table,
+        visible=visible(store),
+        where=trusted_sql(where),
+        newest=sql.SQL(newest),
+        label=sql.Identifier(store.spec.label),
+    ).as_bytes(None)
+
+
+def speakers(store: Store, filter: Mapping[str, Any], names: Sequence[str]) -> Query:
+    """Return which of some names are those of speakers.
+
+    A `name` is as a rule a title of its own; one that many documents share is whose they are.
+    """
+    found = condition(filter, store.vector_column)
+    newest = 'd."timestamp" DESC, d.seq DESC' if "memory_id" in filter else "d.created_at DESC, d.seq DESC"
+    least = 1 if store.spec.label == "role" else _SHARED
+    parameters = bound(store, **found.parameters, names=list(names), least=least)
+    return Query(_speakers(store, found.sql, newest), parameters, custom_plan=True)
+
+
+_SHARED = 10
+
+# --- embedding ----------------------------------------------------------------------------------------------------
+
+
+@composed_once
+def _texts(store: Store) -> bytes:
+    template = sql.SQL(
+        "SELECT d.id, d.{label}, d.content, d.{embedding} IS NOT NULL FROM {table} AS d WHERE {among} AND {visible}"
+    )
+    return template.format(
+        label=sql.Identifier(store.spec.label),
+        embedding=store.embedding,
+        table=store.table,
+        among=key.AMONG,
+        visible=visible(store),
+    ).as_bytes(None)
+
+
+def texts(store: Store, ids: Sequence[UUID]) -> Query:
+    """Return what is embedded of some documents: ids, labels and contents; and whether they have a vector."""
+    return Query(_texts(store), bound(store, ids=list(ids)))
+
+
+@composed_once
+def _embeddings(store: Store) -> bytes:
+    template = sql.SQL("SELECT d.id, {sent} FROM {table} AS d WHERE {among}")
+    return template.format(sent=sent(store), table=store.table, among=key.AMONG).as_bytes(None)
+
+
+def embeddings(store: Store, ids: Sequence[UUID]) -> Query:
+    """Return the embeddings of some documents, by their ids."""
+    return Query(_embeddings(store), bound(store, ids=list(ids)))
+
+
+@composed_once
+def _without_vector(store: Store) -> bytes:
+    template = sql.SQL(
+        "SELECT d.id, d.{label}, d.content, coalesce(d.data ->> {given_id}, d.id::text) FROM {table} AS d "
+        "WHERE {visible} AND d.{embedding} IS NULL AND d.content IS NOT NULL "
+        "AND (%(after)s::uuid IS NULL OR d.id > %(after)s::uuid) ORDER BY {key} LIMIT %(limit)s"
+    )
+    return template.format(
+        label=sql.Identifier(store.spec.label),
+        given_id=sql.Literal(GIVEN_ID),
+        table=store.table,
+        visible=visible(store),
+        embedding=store.embedding,
+        key=key.KEY,
+    ).as_bytes(None)
+
+
+def without_vector(store: Store, after: UUID | None, limit: int) -> Query:
+    """Return what is embedded of the next documents that have no vector, in the order of their keys; and their ids."""
+    return Query(_without_vector(store), bound(store, after=after, limit=limit), custom_plan=True)
+
+
+@composed_once
+def _sample(store: Store) -> bytes:
+    template = sql.SQL(
+        "SELECT {sent}, d.memory_id FROM {table} AS d JOIN (SELECT {key} FROM {table} AS d "
+        "WHERE {visible} AND d.{embedding} IS NOT NULL ORDER BY random() LIMIT %(rows)s) AS taken ON {same}"
+    )
+    return template.format(
+        sent=sent(store),
+        key=key.KEY,
+        embedding=store.embedding,
+        table=store.table,
+        visible=visible(store),
+        same=key.same("d", "taken"),
+    ).as_bytes(None)
+
+
+def sample(store: Store, rows: int) -> Query:
+    """Return some vectors of a store, taken at random, and the memories that they are of."""
+    return Query(_sample(store), bound(store, rows=rows))
+
+
+# --- around a search ----------------------------------------------------------------------------------------------
+
+
+def explained(statement: bytes) -> bytes:
+    return b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement
+
+
+@composed_once
+def _set_locally(store: Store, names: tuple[str, ...]) -> bytes:
+    calls = [sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Placeholder(name)) for name in names]
+    return sql.SQL("SELECT {}, {}").format(sql.SQL(", ").join(calls), facts.version(store.layout)).as_bytes(None)
+
+
+def set_locally(store: Store, settings: Mapping[str, str]) -> Query:
+    """Set what holds until the end of the transaction; the row ends with the version of today's facts."""
+    return Query(_set_locally(store, tuple(settings)), settings)
+
+
+def reset(settings: Mapping[str, str]) -> Query:
+    """Set back to what the session began with, until the end of the transaction."""
+    return Query(
+        b"SELECT set_config(name, reset_val, true) FROM pg_settings WHERE name = ANY (%(names)s)",
+        {"names": list(settings)},
+    )

@@ -1,0 +1,24 @@
+"""Which documents there are for a caller: every read, change and count asks here, and nowhere else."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from memorizz.memory_provider.postgresql.facts import Store
+
+_OF_TENANT = sql.SQL("d.tenant = %(tenant)s::text")
+_LIVE = sql.SQL("(d.expires_at IS NULL OR d.expires_at > now())")
+_EXPIRED = sql.SQL("d.expires_at <= now()")
+
+
+def visible(store: Store) -> sql.Composed:
+    """Return the condition that the row `d` of a store is there for its scope: the tenant's own, and not expired.
+
+    Whoever uses it binds `store.scope.parameters`.
+    """
+    return sql.SQL("{} AND {}").format(_OF_TENANT, _LIVE)
+
+
+def expired(store: Store) -> sql.Composed:
+    """Return the condition that the row `d` was there for the scope of a store, until it expired."""
+    return sql.SQL("{} AND {}").format(_OF_TENANT, _EXPIRED)

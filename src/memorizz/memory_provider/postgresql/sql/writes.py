@@ -1,0 +1,304 @@
+"""Every INSERT, UPDATE, DELETE and COPY of documents.
+
+As in `reads`, a statement is composed once for each shape, and what differs from call to call is bound. Rows that are
+not new are locked in the order of their keys, so that two writers of the same documents never wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from psycopg import sql
+
+from memorizz.memory_provider._documents import KEYS, Kind
+from memorizz.memory_provider.postgresql._steps import Copy, Query
+from memorizz.memory_provider.postgresql.facts import Facts, Store, composed_once
+from memorizz.memory_provider.postgresql.rows import Row, Vector, bits_of
+from memorizz.memory_provider.postgresql.sql import key
+from memorizz.memory_provider.postgresql.sql.reads import NEWEST, bound
+from memorizz.memory_provider.postgresql.sql.visible import expired, visible
+from memorizz.memory_provider.stores import AGENTS
+
+_CASTS = {
+    Kind.TEXT: sql.SQL("::text"),
+    Kind.NUMBER: sql.SQL("::float8"),
+    Kind.INTEGER: sql.SQL("::bigint"),
+    Kind.TIME: sql.SQL("::timestamptz"),
+    Kind.OBJECT: sql.SQL("::jsonb"),
+}
+
+# --- storing ------------------------------------------------------------------------------------------------------
+
+
+def _value(store: Store, column: str) -> sql.Composable:
+    """Return the placeholder of a column, with its type, so that a statement means the same whatever is bound."""
+    if column == store.vector_column:
+        return sql.SQL("{}::{}").format(sql.Placeholder(column), sql.Identifier(store.layout.vector_schema, "vector"))
+    if column == store.bits_column:
+        return sql.SQL("{}::bit({})").format(sql.Placeholder(column), sql.Literal(store.model.dimensions))
+    return sql.Placeholder(column) + _CASTS[KEYS[column].kind]
+
+
+def _merge(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composable], guarded: bool) -> sql.Composed:
+    """Return the assignments that merge given keys into a document, whose values are in `source`.
+
+    A key with a column leaves `data`, where an earlier None of it may stand. `guarded`: the vector is kept or set only
+    where the text is still the one that was seen when it was decided; else it is cleared.
+    """
+    keys = sql.SQL("d.data")
+    columns = [name for name in merged if name in KEYS]
+    if columns:
+        keys = sql.SQL("(d.data - {}::text[])").format(sql.Literal(columns))
+    values: dict[str, sql.Composable] = {name: source[name] for name in merged}
+    if guarded:
+        seen = sql.SQL("coalesce(d.{}, '') = %(seen_label)s::text AND coalesce(d.content, '') = %(seen_content)s::text")
+        for name in (store.vector_column, store.bits_column):
+            values[name] = sql.SQL("CASE WHEN {} THEN {} END").format(
+                seen.format(sql.Identifier(store.spec.label)), values.get(name, sql.Identifier("d", name))
+            )
+    values["data"] = sql.SQL("{} || {}").format(keys, source["data"])
+    values["updated_at"] = sql.SQL("clock_timestamp()")
+    return sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in values.items())
+
+
+@composed_once
+def _upsert(store: Store, inserted: tuple[str, ...], merged: tuple[str, ...], guarded: bool) -> bytes:
+    template = sql.SQL(
+        "INSERT INTO {table} AS d ({key}, data{names}) VALUES ({values}, %(data)s::jsonb{others}) "
+        "ON CONFLICT ({key}) DO UPDATE SET {merge} WHERE {visible} RETURNING d.{embedding} IS NOT NULL"
+    )
+    return template.format(
+        table=store.table,
+        key=sql.SQL(", ").join(map(sql.Identifier, key.COLUMNS)),
+        values=sql.SQL(", ").join(map(sql.Placeholder, key.COLUMNS)),
+        names=sql.Composed([sql.SQL(", {}").format(sql.Identifier(name)) for name in inserted]),
+        others=sql.Composed([sql.SQL(", {}").format(_value(store, name)) for name in inserted]),
+        merge=_merge(store, merged, {name: sql.Identifier("excluded", name) for name in (*merged, "data")}, guarded),
+        visible=visible(store),
+        embedding=store.embedding,
+    ).as_bytes(None)
+
+
+def upsert(store: Store, row: Row) -> Query:
+    """Insert a document, or merge it into the one with its id; the row says whether it has a vector then.
+
+    No row comes back where the document of its id has expired.
+    """
+    statement = _upsert(store, row.inserted, row.merged, row.seen is not None)
+    return Query(statement, _values(row), repeatable=False, writes=(row.name,))
+
+
+def _values(row: Row) -> dict[str, Any]:
+    if row.seen is None:
+        return row.values
+    return {**row.values, "seen_label": row.seen.label, "seen_content": row.seen.content}
+
+
+# How a column's value travels in COPY, whose binary form takes what the type's own input takes.
+_COPIED = {
+    Kind.TEXT: "text",
+    Kind.NUMBER: "float8",
+    Kind.INTEGER: "int8",
+    Kind.TIME: "timestamptz",
+    Kind.OBJECT: "bytea",
+}
+
+
+@composed_once
+def _copy(store: Store, inserted: tuple[str, ...]) -> bytes:
+    names = sql.SQL(", ").join(map(sql.Identifier, (*key.COLUMNS, "data", *inserted)))
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(store.table, names).as_bytes(None)
+
+
+def copy(store: Store, rows: Sequence[Row]) -> Copy:
+    """Insert new documents; a column that only some of them set is NULL in the others."""
+    inserted = tuple(sorted({name for row in rows for name in row.inserted}))
+    # Vectors and bits are in the form that they have in COPY.
+    kinds = [KEYS[name].kind if name in KEYS else Kind.OBJECT for name in inserted]
+    json = {"data", *(name for name in inserted if name in KEYS and KEYS[name].kind is Kind.OBJECT)}
+
+    def copied(name: str, value: Any) -> Any:
+        return _JSONB_VERSION + value.encode() if name in json and value is not None else value
+
+    return Copy(
+        _copy(store, inserted),
+        ["text", "uuid", "bytea", *(_COPIED[kind] for kind in kinds)],
+        [tuple(copied(name, row.values.get(name)) for name in (*key.COLUMNS, "data", *inserted)) for row in rows],
+    )
+
+
+_JSONB_VERSION = b"\x01"
+
+# Around a COPY that may fail where an INSERT does not.
+SAVEPOINT = b"SAVEPOINT memorizz_copy"
+RELEASE_SAVEPOINT = b"RELEASE SAVEPOINT memorizz_copy"
+ROLLBACK_TO_SAVEPOINT = b"ROLLBACK TO SAVEPOINT memorizz_copy"
+
+
+@composed_once
+def _locked(store: Store) -> bytes:
+    template = sql.SQL("SELECT d.id FROM {table} AS d WHERE {among} ORDER BY {key} FOR NO KEY UPDATE")
+    return template.format(table=store.table, among=key.AMONG, key=key.KEY).as_bytes(None)
+
+
+def locked(store: Store, ids: Sequence[UUID]) -> Query:
+    """Lock the documents of these ids that exist, expired or not, until the transaction ends; return their ids."""
+    return Query(_locked(store), bound(store, ids=list(ids)))
+
+
+@composed_once
+def _update(store: Store, merged: tuple[str, ...], guarded: bool) -> bytes:
+    source: dict[str, sql.Composable] = {name: _value(store, name) for name in merged}
+    template = sql.SQL(
+        "UPDATE {table} AS d SET {merge} WHERE {is_it} AND {visible} RETURNING d.{embedding} IS NOT NULL"
+    )
+    return template.format(
+        table=store.table,
+        merge=_merge(store, merged, source | {"data": sql.SQL("%(data)s::jsonb")}, guarded),
+        is_it=key.IS,
+        visible=visible(store),
+        embedding=store.embedding,
+    ).as_bytes(None)
+
+
+def update(store: Store, row: Row) -> Query:
+    """Merge a document into the one with its id; where there is one, a row says whether it has a vector then."""
+    statement = _update(store, row.merged, row.seen is not None)
+    return Query(statement, _values(row), repeatable=False, writes=(row.name,))
+
+
+@composed_once
+def _add_vector(store: Store) -> bytes:
+    template = sql.SQL(
+        "UPDATE {table} AS d SET {assignments}, updated_at = clock_timestamp() WHERE {is_it} AND {visible} "
+        "AND d.{embedding} IS NULL AND d.content = %(content)s AND d.{label} IS NOT DISTINCT FROM %(label)s::text "
+        "RETURNING true"
+    )
+    return template.format(
+        table=store.table,
+        assignments=sql.SQL(", ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(name), _value(store, name))
+            for name in (store.vector_column, store.bits_column)
+        ),
+        is_it=key.IS,
+        visible=visible(store),
+        embedding=store.embedding,
+        label=sql.Identifier(store.spec.label),
+    ).as_bytes(None)
+
+
+def add_vector(store: Store, id: UUID, label: str | None, content: str, vector: Vector) -> Query:
+    """Give a document the vector of its text; no row comes back where it has got another text or a vector meanwhile.
+
+    Sent twice, it changes nothing more.
+    """
+    made = {store.vector_column: vector, store.bits_column: bits_of(vector)}
+    return Query(_add_vector(store), bound(store, id=id, label=label, content=content, **made))
+
+
+@composed_once
+def _touch(store: Store) -> bytes:
+    template = sql.SQL(
+        "WITH free AS MATERIALIZED ("
+        "SELECT {key} FROM {table} AS d WHERE {among} ORDER BY {key} FOR NO KEY UPDATE SKIP LOCKED) "
+        "UPDATE {table} AS d SET access_count = coalesce(d.access_count, 0) + 1, last_accessed = clock_timestamp() "
+        "FROM free WHERE {same}"
+    )
+    return template.format(table=store.table, key=key.KEY, among=key.AMONG, same=key.same("d", "free")).as_bytes(None)
+
+
+def touch(store: Store, ids: Sequence[UUID]) -> Query:
+    """Count documents as accessed, save those that somebody is changing: a counter makes nobody wait."""
+    return Query(_touch(store), bound(store, ids=list(ids)), repeatable=False)
+
+
+# --- deleting -----------------------------------------------------------------------------------------------------
+
+
+@composed_once
+def _delete_by_id(store: Store) -> bytes:
+    template = sql.SQL("DELETE FROM {table} AS d WHERE {is_it} RETURNING {visible}")
+    return template.format(table=store.table, is_it=key.IS, visible=visible(store)).as_bytes(None)
+
+
+def delete_by_id(store: Store, id: UUID, name: str) -> Query:
+    """Delete one document; the row says whether it had not expired."""
+    return Query(_delete_by_id(store), bound(store, id=id), repeatable=False, writes=(name,))
+
+
+@composed_once
+def _delete_newest(store: Store) -> bytes:
+    # The lock makes two callers at once delete two documents, and not one of them report what the other deleted. A part
+    # that is not materialized may be run again for each row, and finds the next newest every time.
+    template = sql.SQL(
+        "WITH newest AS MATERIALIZED ("
+        "SELECT {key} FROM {table} AS d WHERE {visible} AND d.name = %(name)s {newest} FOR UPDATE) "
+        "DELETE FROM {table} AS d USING newest WHERE {same} RETURNING true"
+    )
+    return template.format(
+        table=store.table,
+        key=key.KEY,
+        visible=visible(store),
+        newest=sql.SQL(NEWEST),
+        same=key.same("d", "newest"),
+    ).as_bytes(None)
+
+
+def delete_newest_by_name(store: Store, name: str) -> Query:
+    return Query(_delete_newest(store), bound(store, name=name), repeatable=False)
+
+
+@composed_once
+def _delete_all(store: Store) -> bytes:
+    template = sql.SQL("DELETE FROM {table} AS d WHERE {visible} OR {expired}")
+    return template.format(table=store.table, visible=visible(store), expired=expired(store)).as_bytes(None)
+
+
+def delete_all(store: Store) -> Query:
+    return Query(_delete_all(store), bound(store), repeatable=False)
+
+
+@composed_once
+def _delete_expired(store: Store, of_one: bool) -> bytes:
+    template = sql.SQL(
+        "WITH gone AS (DELETE FROM {table} AS d WHERE {expired} AND {of_one} RETURNING 1) SELECT count(*) FROM gone"
+    )
+    of = key.IS if of_one else sql.SQL("true")
+    return template.format(table=store.table, expired=expired(store), of_one=of).as_bytes(None)
+
+
+def delete_expired(store: Store, id: UUID | None = None) -> Query:
+    """Delete what has expired, or only the document of an id; the row says how many. Sent twice, it deletes no more."""
+    if id is None:
+        return Query(_delete_expired(store, False), bound(store))
+    return Query(_delete_expired(store, True), bound(store, id=id))
+
+
+def delete_agent_and_memories(facts: Facts, id: UUID, name: str) -> Query:
+    """Delete an agent and what carries its memory_ids, save the memories that another agent lists."""
+    agents = facts.store(AGENTS)
+    template = sql.SQL(
+        "WITH gone AS (DELETE FROM {agents} AS d WHERE {is_it} RETURNING d.*), "
+        "own AS MATERIALIZED ("
+        "SELECT own.memory_id FROM gone AS d, {listed} AS own (memory_id) WHERE {visible} EXCEPT "
+        "SELECT other.memory_id FROM {agents} AS d, {listed} AS other (memory_id) WHERE NOT {is_it} AND {visible}), "
+        "{deletes} SELECT {visible} FROM gone AS d"
+    )
+    listed = sql.SQL(
+        "jsonb_array_elements_text("
+        "CASE jsonb_typeof(d.data -> 'memory_ids') WHEN 'array' THEN d.data -> 'memory_ids' END)"
+    )
+    delete = sql.SQL(
+        "{} AS (DELETE FROM {} AS d WHERE ({} OR {}) AND d.memory_id = ANY (ARRAY(SELECT memory_id FROM own)))"
+    )
+    deletes = sql.SQL(", ").join(
+        delete.format(sql.Identifier(f"of_{store.name}"), store.table, visible(store), expired(store))
+        for store in facts.stores.values()
+        if store.spec.memories
+    )
+    statement = template.format(
+        agents=agents.table, is_it=key.IS, visible=visible(agents), listed=listed, deletes=deletes
+    )
+    return Query(statement.as_bytes(None), bound(agents, id=id), repeatable=False, writes=(name,))

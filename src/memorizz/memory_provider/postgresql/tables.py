@@ -1,0 +1,140 @@
+"""The tables of the stores: made with a schema, or later for a store of a caller's own, and dropped again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+from psycopg import sql
+
+from memorizz.errors import ConfigurationError
+from memorizz.memory_provider.postgresql import facts, indexes
+from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
+from memorizz.memory_provider.postgresql.facts import Facts, Model, Store
+from memorizz.memory_provider.postgresql.layout import Layout
+from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
+from memorizz.memory_provider.stores import SEVEN, StoreSpec, VectorField, unknown_store
+
+
+@cache
+def _template() -> sql.SQL:
+    return trusted_sql(files("memorizz.memory_provider.postgresql.migrations").joinpath("store.sql").read_text("utf-8"))
+
+
+def create(store: Store) -> Operation[None]:
+    """Make the table of a store with all its indexes, and note it; the caller runs this in one transaction."""
+    schema, space = store.layout.schema, store.layout.vector_schema
+    names: Mapping[str, sql.Composable] = {
+        name: sql.Identifier(f"{store.name}_{ending}")
+        for name, ending in (("primary_key", "pkey"), *((check, check) for check in _CHECKS))
+    }
+    statement = _template().format(
+        table=store.table,
+        # A document with a place in time always has one.
+        timestamp=sql.SQL("NOT NULL DEFAULT statement_timestamp()" if store.spec.timeline else ""),
+        vector=store.embedding,
+        bits=sql.Identifier(store.bits_column),
+        dimensions=sql.Literal(store.model.dimensions),
+        vector_type=sql.Identifier(space, "vector"),
+        quantize=sql.Identifier(space, "binary_quantize"),
+        words=sql.Identifier(schema, "memorizz_words"),
+        is_time=sql.Identifier(schema, "memorizz_is_time"),
+        bits_check=sql.Identifier(f"{store.bits_column}_check"),
+        **names,
+    )
+    yield Script(statement.as_bytes(None))
+    for index in indexes.named(store).values():
+        yield Script(index.as_bytes(None))
+    note = sql.SQL(
+        "INSERT INTO {} (name, spec, model, m, ef_construction) "
+        "VALUES (%(name)s, %(spec)s::jsonb, %(model)s, %(m)s, %(ef_construction)s)"
+    ).format(_stores(store.layout))
+    noted = {
+        "name": store.name,
+        "spec": json.dumps(store.spec.as_json()),
+        "model": store.model.id,
+        "m": store.vector.m,
+        "ef_construction": store.vector.ef_construction,
+    }
+    yield from fetch(Query(note.as_bytes(None), noted))
+
+
+_CHECKS = ("objects_check", "times_check")
+
+
+def create_store(known: Facts, spec: StoreSpec, models: Mapping[str, int]) -> Operation[None]:
+    """Make a store, unless there is one of this very spec; the caller runs this in one transaction.
+
+    `models` are those that the provider has an embedder for, and the lengths of their vectors.
+    """
+    # Of ten who make it at once, nine wait here and find it made.
+    lock = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(_stores(known.layout))
+    yield Script(lock.as_bytes(None))
+    known = yield from facts.read(known.layout)
+    if spec.name in known.stores:
+        there = known.stores[spec.name].spec
+        if there != spec:
+            raise ConfigurationError(
+                f"a store {spec.name!r} is there with another spec: {_differences(there, spec)}; use its spec, or "
+                "another name"
+            )
+        return
+    model = known.model if spec.dimensions is None else (yield from _model(known, spec.dimensions, models))
+    seven = known.store(SEVEN[0].name).vector
+    vector: VectorField = spec.vector(model.dimensions, seven.m, seven.ef_construction)
+    yield from create(Store(known.layout, spec, model, vector))
+    yield from fetch(facts.moved_on(known.layout))
+
+
+def _differences(there: StoreSpec, wanted: StoreSpec) -> str:
+    one, other = there.as_json(), wanted.as_json()
+    return ", ".join(f"{key} is {one[key]!r}, not {other[key]!r}" for key in one if one[key] != other[key])
+
+
+def _model(known: Facts, dimensions: int, models: Mapping[str, int]) -> Operation[Model]:
+    """Return the model of a store with vectors of its own length: that of an embedder of this length, if any."""
+    name = next((each for each, length in models.items() if length == dimensions), None)
+    shared = {store.model.id: store.model for store in known.stores.values()}
+    for model in shared.values():
+        if name is not None and (model.name, model.dimensions) == (name, dimensions):
+            return model
+    statement = sql.SQL(
+        "INSERT INTO {} (name, dimensions, current_since) VALUES (%(name)s, %(dimensions)s, now()) RETURNING id"
+    ).format(sql.Identifier(known.layout.schema, "memorizz_embedding_models"))
+    rows = yield from fetch(Query(statement.as_bytes(None), {"name": name, "dimensions": dimensions}))
+    return Model(rows[0][0], name, dimensions)
+
+
+# How long a store that is to be dropped is waited for by those who come after: whoever uses it goes on.
+_LOCK_MILLISECONDS = 200
+
+
+def drop_store(known: Facts, name: str) -> Operation[None]:
+    """Drop a store of a caller's own with all its documents; the caller runs this in one transaction.
+
+    Raises ConfigurationError for the seven and for an unknown one, OperationTimeout where it is in use.
+    """
+    lock = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE; SET LOCAL lock_timeout = {}").format(
+        _stores(known.layout), sql.Literal(_LOCK_MILLISECONDS)
+    )
+    yield Script(lock.as_bytes(None))
+    known = yield from facts.read(known.layout)
+    if name not in known.stores:
+        raise unknown_store(name, known.stores)
+    if any(spec.name == name for spec in SEVEN):
+        raise ConfigurationError(f"{name} is one of the seven stores that every schema has: delete_all() empties it")
+    yield Script(sql.SQL("DROP TABLE {}").format(known.stores[name].table).as_bytes(None))
+    forget = sql.SQL("DELETE FROM {} WHERE name = %(name)s").format(_stores(known.layout))
+    yield from fetch(Query(forget.as_bytes(None), {"name": name}))
+    yield from fetch(facts.moved_on(known.layout))
+
+
+def _stores(layout: Layout) -> sql.Identifier:
+    return sql.Identifier(layout.schema, "memorizz_stores")
+
+
+def specs(known: Facts) -> Operation[list[StoreSpec]]:
+    """Return what each store is, the seven first, in the order in which they were made."""
+    return [store.spec for store in (yield from facts.read(known.layout)).stores.values()]

@@ -1,0 +1,147 @@
+"""What a store is, as data: the seven that every schema has, and those that a caller makes beside them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self, cast, get_args
+
+from memorizz.errors import ConfigurationError
+from memorizz.memory_provider.memory_type import MemoryType
+
+Distance = Literal["cosine", "l2", "inner_product"]
+IndexKind = Literal["hnsw", "halfvec", "none"]
+
+# pgvector's limits, in dimensions: of a vector, and of what each kind of index takes.
+MAX_DIMENSIONS = 16_000
+MAX_INDEXED: Mapping[IndexKind, int] = {"hnsw": 2000, "halfvec": 4000, "none": MAX_DIMENSIONS}
+DEFAULT_DIMENSIONS = 1536
+# How an HNSW index is built: what finds 99 of 100 of the nearest (docs/benchmarks.md), where pgvector's own 16 and 64
+# lose some for good.
+DEFAULT_M, DEFAULT_EF_CONSTRUCTION = 24, 128
+
+# Room is left for what is appended to make the name of an index, which PostgreSQL cuts at 63 bytes.
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_RESERVED = ("memorizz_", "pg_")
+
+
+@dataclass(frozen=True, slots=True)
+class VectorField:
+    """The vectors of a store: how long they are, how they are compared, and how they are indexed."""
+
+    dimensions: int
+    distance: Distance = "cosine"
+    index: IndexKind = "hnsw"
+    m: int = DEFAULT_M
+    ef_construction: int = DEFAULT_EF_CONSTRUCTION
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """Say what a store is.
+
+    name: lower-case letters, digits and underscores, up to 40, the first a letter; the name of its table.
+    dimensions: the length of its vectors; None is that of the seven stores, whose embedding model it then shares.
+    distance: "cosine", "l2" or "inner_product"; the score of a hit is 1 - distance, 1 / (1 + distance) and the inner
+        product itself.
+    index: "hnsw", "halfvec" (cosine only) or "none"; None is the first of these that pgvector can make.
+    label: the key that says whose words the `content` is ("role") or what it is about ("name"); it is embedded and
+        searched together with the content.
+    timeline: each document has a `timestamp`; hits can be returned with the documents before and after (`context`).
+    embedded: an embedder makes the vectors of documents that are stored without one.
+    memories: its documents belong to memories: they are searched where no store is named, and deleted with the agent
+        whose memories they are.
+    session, speaker: what these weights of a Ranking are where the caller gives none.
+
+    Raises ConfigurationError for what cannot be.
+    """
+
+    name: str
+    dimensions: int | None = None
+    distance: Distance = "cosine"
+    index: IndexKind | None = None
+    label: Literal["name", "role"] = "name"
+    timeline: bool = False
+    embedded: bool = True
+    memories: bool = True
+    session: float = 0.0
+    speaker: float = 0.0
+
+    def __post_init__(self) -> None:
+        name = cast(object, self.name)
+        if not isinstance(name, str) or _NAME.fullmatch(name) is None or name.startswith(_RESERVED):
+            raise ConfigurationError(
+                f"{name!r:.80} is no name for a store: expected lower-case letters, digits and underscores, up to 40, "
+                "the first a letter, and not beginning with memorizz_ or pg_"
+            )
+        dimensions = cast(object, self.dimensions)
+        if not (dimensions is None or (type(dimensions) is int and 1 <= dimensions <= MAX_DIMENSIONS)):
+            raise ConfigurationError(f"dimensions={dimensions!r}: expected 1 to {MAX_DIMENSIONS:,}")
+        for option, allowed in (("distance", get_args(Distance)), ("label", ("name", "role"))):
+            if getattr(self, option) not in allowed:
+                raise ConfigurationError(f"{option}={getattr(self, option)!r}: expected one of {', '.join(allowed)}")
+        if self.index not in (None, *get_args(IndexKind)):
+            raise ConfigurationError(f"index={self.index!r}: expected hnsw, halfvec or none")
+        if self.index == "halfvec" and self.distance != "cosine":
+            raise ConfigurationError("index='halfvec' compares directions only: it takes distance='cosine'")
+
+    def vector(
+        self, dimensions: int, m: int = DEFAULT_M, ef_construction: int = DEFAULT_EF_CONSTRUCTION
+    ) -> VectorField:
+        """Return the vectors of the store, where those of the seven have this length; raises ConfigurationError."""
+        dimensions = self.dimensions or dimensions
+        possible = possible_index(dimensions, self.distance)
+        if self.index is not None and dimensions > MAX_INDEXED[self.index]:
+            raise ConfigurationError(
+                f"pgvector indexes up to {MAX_INDEXED[self.index]:,} dimensions as {self.index}, "
+                f"{self.name} has {dimensions:,}: use index={possible!r}"
+            )
+        return VectorField(dimensions, self.distance, self.index or possible, m, ef_construction)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `from_json` makes the spec of."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, noted: Mapping[str, Any]) -> Self:
+        """Return the spec that was noted; a key of a later version is left out."""
+        return cls(**{key: value for key, value in noted.items() if key in cls.__dataclass_fields__})
+
+
+def possible_index(dimensions: int, distance: Distance = "cosine") -> IndexKind:
+    """Return the kind of vector index that pgvector can make of vectors this long."""
+    if dimensions <= MAX_INDEXED["hnsw"]:
+        return "hnsw"
+    return "halfvec" if dimensions <= MAX_INDEXED["halfvec"] and distance == "cosine" else "none"
+
+
+SEVEN = tuple(
+    StoreSpec(
+        member.value,
+        label="role" if member is MemoryType.CONVERSATION_MEMORY else "name",
+        timeline=member is MemoryType.CONVERSATION_MEMORY,
+        embedded=member is not MemoryType.MEMAGENT,
+        memories=member is not MemoryType.MEMAGENT,
+        # Measured: docs/search.md.
+        session=0.4 if member is MemoryType.CONVERSATION_MEMORY else 0.0,
+        speaker=0.05 if member is MemoryType.CONVERSATION_MEMORY else 0.0,
+    )
+    for member in MemoryType
+)
+CONVERSATIONS, AGENTS = MemoryType.CONVERSATION_MEMORY.value, MemoryType.MEMAGENT.value
+
+
+class UnknownStore(ConfigurationError):
+    """A name that no store has; another process may have made it since."""
+
+
+def unknown_store(name: object, known: Iterable[str]) -> UnknownStore:
+    """Return the error for a name that is none of the stores'."""
+    return UnknownStore(f"unknown memory store {name!r:.80}: expected a MemoryType or one of {', '.join(known)}")
+
+
+def check_yes(name: str, yes: bool) -> None:
+    """Raise ConfigurationError unless a caller has said that a store is to be dropped."""
+    if yes is not True:
+        raise ConfigurationError(f"drop_store({name!r}) deletes every document of the store: say yes=True")

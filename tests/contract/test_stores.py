@@ -1,0 +1,154 @@
+"""Stores of a caller's own: made, used by every method, listed, dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from memorizz.errors import ConfigurationError, DimensionMismatch, InvalidDocument
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.stores import StoreSpec
+
+TICKETS = StoreSpec("tickets", dimensions=3, distance="l2")
+
+
+@pytest.fixture
+def tickets(face: Any) -> Iterator[Any]:
+    """A provider with a store `tickets`, of vectors of three dimensions, compared by their distance."""
+    face.create_store(TICKETS)
+    yield face
+    if any(spec.name == "tickets" for spec in face.stores()):
+        face.drop_store("tickets", yes=True)
+
+
+def test_a_store_is_listed_until_it_is_dropped(face: Any) -> None:
+    """stores() has the seven, then those that were made, as they were described."""
+    assert [spec.name for spec in face.stores()] == [member.value for member in MemoryType]
+    face.create_store(TICKETS)
+    face.create_store(TICKETS)
+    assert face.stores()[7:] == [TICKETS]
+    with pytest.raises(ConfigurationError, match=r"drop_store\('tickets'\) deletes every document.*yes=True"):
+        face.drop_store("tickets")
+    face.drop_store("tickets", yes=True)
+    assert len(face.stores()) == 7
+    with pytest.raises(ConfigurationError, match="unknown memory store 'tickets'"):
+        face.count("tickets")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Tickets", "my tickets", "1st", "pg_x", "memorizz_x", "x" * 41, 'a"b', "tickets;", 7]
+)
+def test_what_is_no_name(name: Any) -> None:
+    """A name that is no good name for a table is refused before anything is asked of a server."""
+    with pytest.raises(ConfigurationError, match="is no name for a store"):
+        StoreSpec(name)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"dimensions": 0}, "dimensions=0: expected 1 to 16,000"),
+        ({"dimensions": "3"}, "dimensions='3'"),
+        ({"distance": "manhattan"}, "distance='manhattan': expected one of cosine, l2, inner_product"),
+        ({"index": "ivfflat"}, "index='ivfflat': expected hnsw, halfvec or none"),
+        ({"index": "halfvec", "distance": "l2"}, "it takes distance='cosine'"),
+        ({"label": "title"}, "label='title': expected one of name, role"),
+    ],
+)
+def test_what_a_store_cannot_be(options: dict[str, Any], said: str) -> None:
+    """A spec says at once what it cannot have."""
+    with pytest.raises(ConfigurationError) as caught:
+        StoreSpec("tickets", **options)
+    assert said in str(caught.value)
+
+
+def test_another_spec_of_the_same_name(tickets: Any) -> None:
+    """A name that is taken with another spec is an error that says what differs, also for the seven."""
+    with pytest.raises(ConfigurationError, match=r"'tickets' is there with another spec: dimensions is 3, not 4"):
+        tickets.create_store(StoreSpec("tickets", dimensions=4, distance="l2"))
+    with pytest.raises(ConfigurationError, match="'personas' is there with another spec"):
+        tickets.create_store(StoreSpec("personas", distance="l2"))
+    with pytest.raises(ConfigurationError, match="personas is one of the seven stores"):
+        tickets.drop_store("personas", yes=True)
+
+
+def test_every_method_takes_it(tickets: Any) -> None:
+    """Store, read, search, change, count, iterate and delete, in the store of one's own as in the seven."""
+    near, far = {"name": "near", "memory_id": "m", "content": "green tea", "embedding": [1, 0, 0]}, {
+        "name": "far", "memory_id": "m", "content": "black coffee", "embedding": [0, 5, 0],
+    }  # fmt: skip
+    id = tickets.store(near, "tickets")
+    (other,) = tickets.store_many([far], "tickets")
+    assert tickets.retrieve_by_id(id, "tickets")["content"] == "green tea"
+    assert tickets.retrieve_by_name("far", "tickets")["id"] == other
+    hits = tickets.retrieve_by_query({"embedding": [2, 0, 0], "memory_id": "m"}, "tickets", limit=2)
+    assert [(hit["id"], hit["distance"], hit["score"]) for hit in hits] == [
+        (id, 1.0, 0.5),
+        (other, pytest.approx(29**0.5), pytest.approx(1 / (1 + 29**0.5))),
+    ]
+    assert [hit["id"] for hit in tickets.retrieve_by_query({"$text": {"$search": "coffee"}}, "tickets")] == [other]
+    assert tickets.update_by_id(id, {"name": "nearest", "embedding": [2, 0, 0]}, "tickets")
+    assert tickets.retrieve_by_query({"embedding": [2, 0, 0]}, "tickets")[0]["distance"] == 0
+    assert [each["name"] for each in tickets.list_all("tickets")] == ["nearest", "far"]
+    assert tickets.count("tickets", {"memory_id": "m"}) == 2
+    assert [each["id"] for each in tickets.iterate("tickets", batch_size=1, after=id)] == [other]
+    found = tickets.retrieve_memory_components_by_query(None, [2, 0, 0], "m", "tickets")
+    assert [each["id"] for each in found] == [id, other]
+    assert found[0]["embedding"] == [2, 0, 0]
+    assert tickets.delete_by_id(id, "tickets")
+    assert tickets.delete_by_name("far", "tickets")
+    assert tickets.purge_expired("tickets") == 0
+    assert tickets.delete_all("tickets")
+    assert tickets.count("tickets") == 0
+
+
+def test_what_has_no_direction_is_refused(tickets: Any) -> None:
+    """The checks of a vector are those of every store: its length, finite numbers, no zero vector."""
+    with pytest.raises(DimensionMismatch, match="tickets"):
+        tickets.store({"embedding": [1, 0, 0, 0]}, "tickets")
+    for vector in ([0, 0, 0], [float("nan"), 0, 0], [1e30, 0, 0], [1e-20, 0, 0]):
+        with pytest.raises(InvalidDocument):
+            tickets.store({"embedding": vector}, "tickets")
+
+
+@pytest.mark.parametrize(("distance", "first"), [("cosine", "same way"), ("l2", "close by"), ("inner_product", "long")])
+def test_each_distance_ranks_in_its_own_way(face: Any, distance: Any, first: str) -> None:
+    """Cosine asks for the direction, l2 for the place, the inner product for length too; more score is better."""
+    face.create_store(StoreSpec("compared", dimensions=2, distance=distance))
+    try:
+        vectors = {"same way": [0.1, 0.0], "close by": [1.0, 0.2], "long": [9.0, 9.0], "other way": [-1.0, 0.0]}
+        face.store_many([{"name": name, "embedding": vector} for name, vector in vectors.items()], "compared")
+        for exact in (False, True):
+            hits = face.retrieve_by_query({"embedding": [1, 0]}, "compared", limit=4, exact=exact)
+            assert hits[0]["name"] == first
+            assert hits[-1]["name"] == ("long" if distance == "l2" else "other way")
+            assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
+            assert [hit["distance"] for hit in hits] == sorted(hit["distance"] for hit in hits)
+    finally:
+        face.drop_store("compared", yes=True)
+
+
+def test_other_providers_see_it(tickets: Any, config: Any, open_face: Callable[[Any], Any]) -> None:
+    """A provider that was open before, and one that opens afterwards, know the store; and that it is gone."""
+    with open_face(config) as other:
+        other.create_store(StoreSpec("notes_of_mine"))
+        assert tickets.count("notes_of_mine") == 0
+        tickets.store({"name": "Ada"}, "notes_of_mine")
+        assert other.count("notes_of_mine") == 1
+        other.drop_store("notes_of_mine", yes=True)
+        with pytest.raises(ConfigurationError, match="unknown memory store 'notes_of_mine'"):
+            tickets.count("notes_of_mine")
+
+
+def test_a_cascade_takes_its_memories_too(face: Any) -> None:
+    """What carries the memory of an agent is deleted with it, in a store of one's own as in the seven."""
+    face.create_store(StoreSpec("notes_of_mine"))
+    try:
+        face.store({"memory_id": "m"}, "notes_of_mine")
+        agent = face.store_memagent({"memory_ids": ["m"]})
+        assert face.delete_memagent(agent, cascade=True)
+        assert face.count("notes_of_mine") == 0
+    finally:
+        face.drop_store("notes_of_mine", yes=True)
