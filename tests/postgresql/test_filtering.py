@@ -13,7 +13,6 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memorizz.memory_provider.postgresql._conditions import condition
 
 from filtering import (
     AS_DECIMALS,
@@ -34,7 +33,8 @@ from filtering import (
     filters,
 )
 from memorizz.memory_provider import _documents, _values
-from memorizz.memory_provider.postgresql import _stores
+from memorizz.memory_provider.postgresql.rows import GIVEN_ID
+from memorizz.memory_provider.postgresql.sql.conditions import condition
 
 Find = Callable[..., set[str]]
 TYPES = {
@@ -54,7 +54,7 @@ def row(document: Document) -> dict[str, Any]:
     data: dict[str, Any] = {}
     columns: dict[str, Any] = {"id": _values.id_key(document["id"]), "data": data}
     if str(columns["id"]) != document["id"]:
-        data[_stores.GIVEN_ID] = document["id"]
+        data[GIVEN_ID] = document["id"]
     for key, value in document.items():
         if key != "id":
             in_column = (key in _documents.KEYS and value is not None) or key == _documents.EMBEDDING

@@ -11,10 +11,10 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memorizz.memory_provider.postgresql._conditions import condition
 
 from memorizz.errors import FilterError
 from memorizz.memory_provider import _documents
+from memorizz.memory_provider.postgresql.sql.conditions import condition
 
 PLACEHOLDER = re.compile(r"%\((f[0-9]+)\)s")
 
