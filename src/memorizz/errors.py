@@ -77,24 +77,30 @@ class ConfigurationError(MemorizzError, ValueError):
     """An option is wrong, or something that an option asks for is not installed."""
 
 
-class ConnectionFailed(MemorizzError, ConnectionError):
-    """The server cannot be reached, refuses the connection, or was lost.
-
-    `ids` are those of the documents that a write was about when the connection was lost before the answer came:
-    whether they were written is unknown, and a read tells. It is empty where nothing was written.
-    """
-
+class _Unanswered(MemorizzError):
     def __init__(self, message: str = "", *, ids: Iterable[str] = ()) -> None:
         super().__init__(message)
         self.ids = tuple(ids)
+
+
+class ConnectionFailed(_Unanswered, ConnectionError):
+    """The server cannot be reached, refuses the connection, or was lost.
+
+    `ids` are those of the documents that a write was about when the connection was lost before the answer came:
+    whether they were written is unknown, as the message then says, and a read tells. A transaction, which is done whole
+    or not at all, names the first 1,000. It is empty where nothing was written.
+    """
 
 
 class PoolTimeout(MemorizzError, TimeoutError):
     """No pooled connection became free within the pool's deadline."""
 
 
-class OperationTimeout(MemorizzError, TimeoutError):
-    """The server did not answer within the operation's deadline."""
+class OperationTimeout(_Unanswered, TimeoutError):
+    """The server did not answer within the operation's deadline.
+
+    `ids` are as in ConnectionFailed: of a write that may have been done all the same.
+    """
 
 
 class ProviderClosed(MemorizzError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from shlex import quote
 
@@ -22,6 +22,9 @@ from memorizz.errors import (
     SchemaError,
     StorageFull,
 )
+
+# So many ids of a transaction are named by an error that does not know what became of it.
+MAX_IDS = 1000
 
 DriverError = psycopg.Error
 NoneFree = psycopg_pool.PoolTimeout
@@ -61,10 +64,9 @@ _TABLE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], type[
     (errors.IdleSessionTimeout, ConnectionFailed, "the server ended an idle connection"),
 )  # fmt: skip
 
-# Rolled back whole by the server, so that they may be tried again whatever they do.
-_ROLLED_BACK = (errors.SerializationFailure, errors.DeadlockDetected)
-# Not AdminShutdown: whoever ends a session means what it does, and not that another one goes on with it.
-_LOST = (*_LOST_CONNECTION, *_GOING_OR_COMING, errors.IdleSessionTimeout)
+# Rolled back whole, for the server said so, where it hangs up too: they may be tried again whatever they do. Not
+# AdminShutdown: whoever ends a session means what it does, and not that another one goes on with it.
+_ROLLED_BACK = (errors.SerializationFailure, errors.DeadlockDetected, *_GOING_OR_COMING)
 
 # What a right is missing for, as the server names it in English, and how it is granted.
 _GRANTS = {
@@ -78,8 +80,14 @@ _GRANTS = {
 _POLICY = ("ExecWithCheckOptions", "check_enable_rls")  # the server's functions that keep policies
 
 
-def translated(error: psycopg.Error, where: str) -> MemorizzError:
-    """Return the memorizz error for a driver error; `where` names the server without a secret."""
+def translated(error: psycopg.Error, where: str, writes: Sequence[str] | None = None) -> MemorizzError:
+    """Return the memorizz error for a driver error; `where` names the server without a secret.
+
+    `writes` are the ids of what may have been written although no answer came; None where that is nothing.
+    """
+    if writes is not None and _is_unanswered(error):
+        kind = OperationTimeout if is_overdue(error) else ConnectionFailed
+        return kind(f"{translated(error, where)}; {_UNKNOWN}", ids=writes)
     if is_overdue(error):
         return OperationTimeout(f"no answer within operation_timeout from {where}; the connection was given up")
     if isinstance(error, errors.InsufficientPrivilege):
@@ -98,7 +106,7 @@ def translated(error: psycopg.Error, where: str) -> MemorizzError:
     for kinds, kind, advice in _TABLE:
         if isinstance(error, kinds):
             return kind(f"{advice} ({said}; {where})")
-    if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+    if _is_lost(error):
         return ConnectionFailed(f"the connection to PostgreSQL was lost: {where}: {said}")
     return DatabaseError(f"{type(error).__name__}: {said}")
 
@@ -117,6 +125,25 @@ def _lacking(error: psycopg.Error, where: str) -> str:
         return f"this user may not do that: have the owner do it, or grant the right ({said}; {where})"
     rights, place = _GRANTS[found[1]]
     return f"{said}: its owner must GRANT {rights} ON {place.format(found[2])} TO this user ({where})"
+
+
+_UNKNOWN = (
+    "the outcome is unknown: what was sent may have been done or not, and was not sent again; look, by the ids that "
+    "this error carries, before you do it once more"
+)
+
+
+def _is_unanswered(error: psycopg.Error) -> bool:
+    """Return True if the server may have done what was sent, although it did not answer."""
+    return (is_overdue(error) or _is_lost(error)) and not isinstance(error, _ROLLED_BACK)
+
+
+def _is_lost(error: Exception) -> bool:
+    if isinstance(error, errors.ProtocolViolation):
+        # A pooler says so that the server has hung up.
+        return error.diag.severity == "FATAL"
+    silent = type(error) is psycopg.OperationalError and error.sqlstate is None
+    return silent or isinstance(error, (*_LOST_CONNECTION, *_GOING_OR_COMING, errors.IdleSessionTimeout))
 
 
 def failed_to_connect(error: psycopg.Error, where: str, database: str | None) -> MemorizzError:
@@ -145,10 +172,7 @@ def translating(where: str) -> Generator[None]:
 
 def may_repeat(error: Exception, repeatable: bool) -> bool:
     """Return True if a statement that failed so may be sent again: nothing of it is left, or twice is as once."""
-    if isinstance(error, _ROLLED_BACK):
-        return True
-    lost = isinstance(error, _LOST) or (type(error) is psycopg.OperationalError and error.sqlstate is None)
-    return lost and repeatable
+    return isinstance(error, _ROLLED_BACK) or (repeatable and _is_lost(error))
 
 
 def names_what_is_gone(error: MemorizzError) -> bool:

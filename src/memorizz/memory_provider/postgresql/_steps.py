@@ -45,6 +45,10 @@ class Batch:
     def repeatable(self) -> bool:
         return all(query.repeatable for query in self.queries)
 
+    @property
+    def writes(self) -> tuple[str, ...]:
+        return tuple(id for query in self.queries for id in query.writes)
+
 
 @dataclass(frozen=True, slots=True)
 class Copy:
@@ -53,6 +57,7 @@ class Copy:
     sql: bytes
     types: Sequence[str]
     rows: Sequence[Row]
+    writes: tuple[str, ...] = ()
 
     @property
     def repeatable(self) -> bool:
@@ -64,6 +69,7 @@ class Script:
     """DDL: any number of statements without parameters, in the transaction of the operation. Brings back nothing."""
 
     sql: bytes
+    writes: tuple[str, ...] = ()
 
     @property
     def repeatable(self) -> bool:

@@ -18,6 +18,7 @@ from memorizz.memory_provider._drive._sync import drive, repeated
 from memorizz.memory_provider.base import MemoryOperations, MemoryProvider, StoreName
 from memorizz.memory_provider.postgresql import migrations, operations, tables
 from memorizz.memory_provider.postgresql._errors import (
+    MAX_IDS,
     DriverError,
     may_repeat,
     translated,
@@ -87,6 +88,8 @@ class Transaction(_Methods):
         self._opener = os.getpid()
         # Why the schema is not the one that was read before.
         self.schema_error: SchemaError | None = None
+        # The ids of what was written, some of which stand for all.
+        self.writes: list[str] = []
         # The steps of several tasks are one after the other: what a pipeline brings is its own.
         self._one_step = threading.Lock()
 
@@ -109,6 +112,7 @@ class Transaction(_Methods):
             with self._one_step, translating(self._config.where):
                 self._check_open()
                 result = perform(self._connection, step)
+                self.writes += step.writes[: MAX_IDS - len(self.writes)]
                 if isinstance(step, Batch) and step.undo is not None:
                     perform(self._connection, step.undo())
                 return result
@@ -228,6 +232,7 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
         """Open a transaction that knows nothing of a change of the embedding model."""
         facts, _ = self._opened()
         of_caller: BaseException | None = None
+        committed: Sequence[str] | None = None
         try:
             with self._connection() as connection, connection.transaction():
                 transaction = Transaction(facts, connection, self.config, self._embedders)
@@ -241,10 +246,12 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
                 if connection.info.transaction_status == TransactionStatus.INERROR:
                     lost = DatabaseError("nothing of the transaction was kept: an operation in it had failed")
                     raise transaction.schema_error or lost
+                # All that is left is to commit.
+                committed = transaction.writes
         except DriverError as error:
             if error is of_caller:
                 raise
-            raise translated(error, self.config.where) from error
+            raise translated(error, self.config.where, committed) from error
 
     def _connection(self) -> AbstractContextManager[AnyConnection]:
         """Return a connection of the pool, lent for a block."""
@@ -305,4 +312,4 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
         try:
             return repeated(attempt, lambda error: may_repeat(error, step.repeatable), logger)
         except DriverError as error:
-            raise translated(error, self.config.where) from error
+            raise translated(error, self.config.where, None if step.repeatable else step.writes) from error

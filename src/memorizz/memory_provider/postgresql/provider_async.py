@@ -17,6 +17,7 @@ from memorizz.memory_provider._drive._async import drive, repeated
 from memorizz.memory_provider.base import AsyncMemoryOperations, AsyncMemoryProvider, StoreName
 from memorizz.memory_provider.postgresql import migrations, operations, tables
 from memorizz.memory_provider.postgresql._errors import (
+    MAX_IDS,
     DriverError,
     may_repeat,
     translated,
@@ -86,6 +87,8 @@ class AsyncTransaction(_Methods):
         self._opener = os.getpid()
         # Why the schema is not the one that was read before.
         self.schema_error: SchemaError | None = None
+        # The ids of what was written, some of which stand for all.
+        self.writes: list[str] = []
         # The steps of several tasks are one after the other: what a pipeline brings is its own.
         self._one_step = asyncio.Lock()
 
@@ -111,6 +114,7 @@ class AsyncTransaction(_Methods):
                 with translating(self._config.where):
                     self._check_open()
                     result = await perform(self._connection, step)
+                    self.writes += step.writes[: MAX_IDS - len(self.writes)]
                     if isinstance(step, Batch) and step.undo is not None:
                         await perform(self._connection, step.undo())
                     return result
@@ -230,6 +234,7 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _Methods, AsyncMemoryProvider):
         """Open a transaction that knows nothing of a change of the embedding model."""
         facts, _ = await self._opened()
         of_caller: BaseException | None = None
+        committed: Sequence[str] | None = None
         try:
             async with await self._connection() as connection, connection.transaction():
                 transaction = AsyncTransaction(facts, connection, self.config, self._embedders)
@@ -243,10 +248,12 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _Methods, AsyncMemoryProvider):
                 if connection.info.transaction_status == TransactionStatus.INERROR:
                     lost = DatabaseError("nothing of the transaction was kept: an operation in it had failed")
                     raise transaction.schema_error or lost
+                # All that is left is to commit.
+                committed = transaction.writes
         except DriverError as error:
             if error is of_caller:
                 raise
-            raise translated(error, self.config.where) from error
+            raise translated(error, self.config.where, committed) from error
 
     async def _connection(self) -> AbstractAsyncContextManager[AnyConnection]:
         """Return a connection of the pool, lent for a block."""
@@ -309,4 +316,4 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _Methods, AsyncMemoryProvider):
         try:
             return await repeated(attempt, lambda error: may_repeat(error, step.repeatable), logger)
         except DriverError as error:
-            raise translated(error, self.config.where) from error
+            raise translated(error, self.config.where, None if step.repeatable else step.writes) from error

@@ -51,6 +51,6 @@ def update_by_id(facts: Facts, id: Any, data: Mapping[str, Any], memory_store_ty
     if given_id(data) not in (None, name):
         raise InvalidDocument("id", f"the data has the id {given_id(data)!r}, the document to update is {name!r}")
     row = (yield from embedded_rows(target, [data], _values.id_key(name)))[0]
-    stored = yield from fetch(writes.update(target, row))
+    stored = yield from fetch(writes.update(target, row, name))
     yield from embed_again(target, row, stored)
     return bool(stored)

@@ -126,6 +126,7 @@ def copy(store: Store, rows: Sequence[Row]) -> Copy:
         _copy(store, inserted),
         ["text", "uuid", "bytea", *(_COPIED[kind] for kind in kinds)],
         [tuple(copied(name, row.values.get(name)) for name in (*key.COLUMNS, "data", *inserted)) for row in rows],
+        tuple(row.name for row in rows),
     )
 
 
@@ -163,10 +164,10 @@ def _update(store: Store, merged: tuple[str, ...], guarded: bool) -> bytes:
     ).as_bytes(None)
 
 
-def update(store: Store, row: Row) -> Query:
+def update(store: Store, row: Row, name: str) -> Query:
     """Merge a document into the one with its id; where there is one, a row says whether it has a vector then."""
     statement = _update(store, row.merged, row.seen is not None)
-    return Query(statement, _values(row), repeatable=False, writes=(row.name,))
+    return Query(statement, _values(row), repeatable=False, writes=(name,))
 
 
 @composed_once
