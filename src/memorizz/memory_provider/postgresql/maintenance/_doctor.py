@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from psycopg import sql
 
-from memorizz.errors import MemorizzError
+from memorizz.errors import MemorizzError, SchemaError
 from memorizz.memory_provider.postgresql import indexes, migrations
 from memorizz.memory_provider.postgresql._steps import Operation, Query, T, fetch
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Facts, Store
-from memorizz.memory_provider.postgresql.layout import STANDBY
+from memorizz.memory_provider.postgresql.layout import STANDBY, vector_column
 from memorizz.memory_provider.postgresql.migrations import Applied, Database
-from memorizz.memory_provider.stores import IndexKind
+from memorizz.memory_provider.stores import SEVEN, IndexKind
 
 # Up to this size a table is counted; of a larger one the server's own estimate is taken.
 _COUNTED_BYTES = 2**30
@@ -99,7 +99,11 @@ class IndexFacts:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What is known of a database; `newer` says that this version does not know the schema's, `facts` is None then."""
+    """What is known of a database.
+
+    `newer` says that this version does not know the schema's, `damage` that it is there and cannot be used; `facts` is
+    None then, and where this user may not read them.
+    """
 
     server: Server
     database: Database
@@ -110,6 +114,7 @@ class Examination:
     applied: Sequence[Applied]
     pending: Sequence[str]
     newer: str | None
+    damage: str | None = None
     facts: Facts | None = None
     stores: Sequence[StoreFacts] = ()
     indexes: Sequence[IndexFacts] = ()
@@ -125,9 +130,11 @@ def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Examination
     server, may = Server(*rows[0][:10]), rows[0][10:]
     applied = (yield from _attempt(migrations.applied(found))) or []
     pending, newer = yield from _pending(found)
-    known = yield from _attempt(migrations.facts_of(config, found)) if not (pending or newer) else _nothing()
-    stores, found_indexes = yield from measure(known) if known is not None else _no_stores()
-    read, write = yield from _table_rights(found)
+    known, damage = (yield from _known(config, found)) if not (pending or newer) else (None, None)
+    columns = _columns(known)
+    there = found.schema is not None and found.has_migrations
+    stores, found_indexes = (yield from _measure(found.schema or "", columns)) if there else ([], [])
+    read, write = yield from _table_rights(found, columns)
     return Examination(
         server,
         found,
@@ -137,6 +144,7 @@ def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Examination
         applied=applied,
         pending=pending,
         newer=newer,
+        damage=damage,
         facts=known,
         stores=stores,
         indexes=found_indexes,
@@ -144,27 +152,38 @@ def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Examination
     )
 
 
-def _nothing() -> Operation[None]:
-    yield from ()
+def _known(config: PostgreSQLConfig, found: Database) -> Operation[tuple[Facts | None, str | None]]:
+    """Return the facts, or why they cannot be had; neither where this user may not read them."""
+    if not found.has_migrations:
+        return None, None
+    try:
+        return (yield from migrations.facts_of(config, found)), None
+    except SchemaError as error:
+        return None, str(error)
+    except MemorizzError:
+        return None, None
 
 
-def _no_stores() -> Operation[tuple[list[StoreFacts], list[IndexFacts]]]:
-    return [], []
-    yield
+def _columns(known: Facts | None) -> dict[str, str]:
+    """Return the column of the vectors of each store; of the seven, where it is not known which there are."""
+    if known is None:
+        return {spec.name: vector_column(1) for spec in SEVEN}
+    return {name: store.vector_column for name, store in known.stores.items()}
 
 
 def measure(known: Facts) -> Operation[tuple[list[StoreFacts], list[IndexFacts]]]:
     """Return the size of each store that is there, and of its indexes."""
-    wanted = {
-        "schema": known.layout.schema,
-        "stores": [*known.stores],
-        "columns": [store.vector_column for store in known.stores.values()],
-    }
+    return (yield from _measure(known.layout.schema, _columns(known)))
+
+
+def _measure(schema: str, columns: Mapping[str, str]) -> Operation[tuple[list[StoreFacts], list[IndexFacts]]]:
+    wanted = {"schema": schema, "stores": [*columns], "columns": [*columns.values()]}
     stores: list[StoreFacts] = []
     for name, heap_bytes, table_bytes, index_bytes, estimate, share, dead in (yield from fetch(Query(_TABLES, wanted))):
         counted = heap_bytes <= _COUNTED_BYTES or estimate < 0
-        store = known.stores[name]
-        statement = (_COUNT if counted else _GLANCE).format(table=store.table, embedding=store.embedding)
+        statement = (_COUNT if counted else _GLANCE).format(
+            table=sql.Identifier(schema, name), embedding=sql.Identifier(columns[name])
+        )
         rows = yield from _attempt(fetch(Query(statement.as_bytes(None))))
         total, embedded, expired, oldest, newest = rows[0] if rows else (None,) * 5
         if rows and not counted:
@@ -172,12 +191,16 @@ def measure(known: Facts) -> Operation[tuple[list[StoreFacts], list[IndexFacts]]
         stores.append(
             StoreFacts(name, total, embedded, expired, not counted, oldest, newest, dead, table_bytes, index_bytes)
         )
-    return stores, (yield from all_indexes(known))
+    return stores, (yield from _indexes(schema, [*columns]))
 
 
 def all_indexes(known: Facts) -> Operation[list[IndexFacts]]:
     """Return every index of the stores, store by store."""
-    rows = yield from fetch(Query(_INDEXES, {"schema": known.layout.schema, "stores": [*known.stores]}))
+    return (yield from _indexes(known.layout.schema, [*known.stores]))
+
+
+def _indexes(schema: str, stores: Sequence[str]) -> Operation[list[IndexFacts]]:
+    rows = yield from fetch(Query(_INDEXES, {"schema": schema, "stores": list(stores)}))
     return [IndexFacts(*row) for row in rows]
 
 
@@ -197,10 +220,10 @@ def _pending(found: Database) -> Operation[tuple[list[str], str | None]]:
     return [f"{each.version} {each.name}" for each in missing], None
 
 
-def _table_rights(found: Database) -> Operation[tuple[bool | None, bool | None]]:
+def _table_rights(found: Database, stores: Iterable[str]) -> Operation[tuple[bool | None, bool | None]]:
     if not found.has_migrations:
         return None, None
-    rows = yield from fetch(Query(_TABLE_RIGHTS, {"schema": found.schema}))
+    rows = yield from fetch(Query(_TABLE_RIGHTS, {"schema": found.schema, "stores": list(stores)}))
     return rows[0][0], rows[0][1]
 
 
@@ -303,9 +326,11 @@ _TABLE_RIGHTS = b"""
 SELECT bool_and(has_schema_privilege(relnamespace, 'USAGE') AND has_table_privilege(pg_class.oid, 'SELECT')),
     bool_and(has_schema_privilege(relnamespace, 'USAGE') AND has_table_privilege(pg_class.oid, 'INSERT')
         AND has_table_privilege(pg_class.oid, 'UPDATE') AND has_table_privilege(pg_class.oid, 'DELETE'))
+        FILTER (WHERE relname = ANY (%(stores)s::text[]))
 FROM pg_class
 JOIN pg_namespace ON pg_namespace.oid = relnamespace
-WHERE nspname = %(schema)s AND relkind IN ('r', 'p') AND relname NOT LIKE 'memorizz\\_%%'
+WHERE nspname = %(schema)s AND relkind IN ('r', 'p')
+    AND (relname = ANY (%(stores)s::text[]) OR relname LIKE 'memorizz\\_%%')
 """
 
 _INDEXES = b"""

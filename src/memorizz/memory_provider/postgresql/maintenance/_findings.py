@@ -43,9 +43,10 @@ class Finding:
 
 def diagnose(facts: Examination, config: PostgreSQLConfig) -> list[Finding]:
     """Return what was found, the worst first."""
-    checks = (_versions, _extension, _schema, _tables, _rights, _durability, _memory, _rows)
+    checks = (_versions, _extension, _schema, _tables, _rights, _durability)
     found = [finding for check in checks for finding in check(facts)]
-    found += [*_model(facts, config), *_vectors(facts, config), *_indexes(facts, config)]
+    advising = (_memory, _rows, _model, _vectors, _indexes)
+    found += [finding for check in advising for finding in check(facts, config)]
     if config.embedded_server is None:
         found += _connection(facts, config)
     return sorted(found, key=lambda finding: list(Level).index(finding.level))
@@ -80,7 +81,9 @@ def _extension(facts: Examination) -> Iterator[Finding]:
             f"run CREATE EXTENSION vector in {name} as a superuser",
         )
     elif installed is None:
-        yield Finding(Level.NOTE, "pgvector", 'the extension "vector" is not there yet', "it is made with the tables")
+        if not facts.applied:
+            text = 'the extension "vector" is not there yet'
+            yield Finding(Level.NOTE, "pgvector", text, "it is made with the tables")
     elif available is not None and _numbers(available) > _numbers(installed):
         yield Finding(
             Level.NOTE,
@@ -118,6 +121,8 @@ def _schema(facts: Examination) -> Iterator[Finding]:
 
 
 def _tables(facts: Examination) -> Iterator[Finding]:
+    if facts.damage is not None:
+        yield Finding(Level.DANGER, "tables", facts.damage, "restore the schema from a backup")
     if facts.facts is None:
         return
     there = {store.name for store in facts.stores}
@@ -311,7 +316,7 @@ def _indexes(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
                 Level.NOTE,
                 index.name,
                 f"the index {index.name} is being built",
-                "`memorizz index list` shows when it is done",
+                f"{_command('index list', config)} shows when it is done",
             )
         elif not index.valid:
             mend = f"build --store {index.store}" if index.name in required else "drop --invalid"
@@ -341,7 +346,7 @@ def _command(words: str, config: PostgreSQLConfig) -> str:
     return f"`memorizz {words}{schema}`"
 
 
-def _memory(facts: Examination) -> Iterator[Finding]:
+def _memory(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
     graphs = [index.bytes for index in facts.indexes if index.method in VECTOR_INDEXES]
     largest, total = max(graphs, default=0), sum(graphs)
     sizes = facts.sizes
@@ -351,7 +356,7 @@ def _memory(facts: Examination) -> Iterator[Finding]:
             "maintenance_work_mem",
             f"the largest vector index has {largest // _MB:,} MB, maintenance_work_mem is "
             f"{sizes['maintenance_work_mem'] // _MB:,} MB: building it again takes twice as long or more",
-            f"`memorizz index rebuild --maintenance-work-mem {_rounded(largest)}` sets it for that build",
+            f"{_command(f'index rebuild --maintenance-work-mem {_rounded(largest)}', config)} sets it for that build",
         )
     if total > sizes.get("shared_buffers", total):
         yield Finding(
@@ -385,7 +390,7 @@ def _memory(facts: Examination) -> Iterator[Finding]:
         )
 
 
-def _rows(facts: Examination) -> Iterator[Finding]:
+def _rows(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
     for store in facts.stores:
         if store.expired:
             yield Finding(
@@ -400,25 +405,25 @@ def _rows(facts: Examination) -> Iterator[Finding]:
                 store.name,
                 f"{store.rows - store.with_embedding:,} of {store.rows:,} memories have no embedding: a search by "
                 "meaning does not find them",
-                "memorizz embed --model MODEL, for those that have a text",
+                f"{_command(f'embed --model MODEL --store {store.name}', config)}, for those that have a text",
             )
         if store.dead_rows > max(10_000, (store.rows or 0) // 4):
             yield Finding(
                 Level.WARNING,
                 store.name,
                 f"{store.dead_rows:,} dead rows wait for a vacuum",
-                _vacuum(facts, store.name),
+                _vacuum(facts, store.name, config),
             )
 
 
-def _vacuum(facts: Examination, store: str) -> str:
+def _vacuum(facts: Examination, store: str, config: PostgreSQLConfig) -> str:
     """Return what clears dead rows away; a vacuum that cleans a vector index takes time with the square of the rows.
 
     Built anew first, the index has nothing left to be cleaned: 0.3 s where the vacuum alone took 25 s.
     """
     table = f"{_quoted(facts.database.schema)}.{store}"
     has_vectors = any(index.method in VECTOR_INDEXES and index.store == store for index in facts.indexes)
-    build_first = f"`memorizz index rebuild --store {store}`, then " if has_vectors else ""
+    build_first = f"{_command(f'index rebuild --store {store}', config)}, then " if has_vectors else ""
     return f"{build_first}VACUUM ANALYZE {table}"
 
 
