@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Column
 from rich.text import Text
 
 from memorizz.cli import _show
-from memorizz.memory_provider.postgresql import maintenance
+from memorizz.cli._progress import duration
 from memorizz.memory_provider.postgresql.maintenance import IndexFacts, Job, Made
 
 _DONE = {"create": "built", "reindex": "rebuilt", "replace": "replaced"}
@@ -112,81 +106,3 @@ def report(made: Made) -> dict[str, Any]:
     job = asdict(made.job)
     hnsw = job.pop("hnsw") or {"m": None, "ef_construction": None}
     return {**job, **hnsw, "bytes": made.bytes, "seconds": made.seconds, "notices": list(made.notices)}
-
-
-# --- meanwhile ----------------------------------------------------------------------------------------------------
-
-
-class Pace:
-    """How fast a phase goes, and so how long it will take."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._phase = ("", "")
-        self._began = (0.0, 0.0)
-
-    def left(self, progress: maintenance.Progress, index: str = "") -> float | None:
-        """Return the seconds until the phase is done, None while that cannot be said."""
-        now, share = self._clock(), progress.share
-        if share is None:
-            return None
-        if (index, progress.phase) != self._phase:
-            self._phase, self._began = (index, progress.phase), (now, share)
-        took, gained = now - self._began[0], share - self._began[1]
-        return took / gained * (1 - share) if took >= 1 and gained > 0 else None
-
-
-def line(progress: maintenance.Progress, left: float | None) -> str:
-    """Return what a build does, how far it is, and how long it will take, in a few words."""
-    if progress.waits_for is not None:
-        return f"waits for {progress.waits_for}"
-    parts = [progress.phase.removeprefix("building index: ").removeprefix("index validation: ")]
-    if progress.share is not None:
-        parts.append(f"{progress.share:.0%}")
-    if left is not None:
-        parts.append(f"{duration(left)} left")
-    return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Return a time that something takes, as precise as anybody wants it."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {seconds:02} s"
-
-
-@contextmanager
-def watching() -> Generator[Callable[[Job, maintenance.Progress], None] | None]:
-    """Show the progress of a build on a terminal; anywhere else there is nothing to call."""
-    errors = Console(stderr=True, markup=False, emoji=False, highlight=False)
-    if not errors.is_terminal:
-        yield None
-        return
-    bar = Progress(
-        TextColumn("{task.fields[name]}", style="bold", markup=False, table_column=Column(no_wrap=True)),
-        BarColumn(bar_width=12),
-        # Who is in the way is said whole, on several lines if need be.
-        TextColumn("{task.description}", style="dim", markup=False, table_column=Column(ratio=1)),
-        console=errors,
-        transient=True,
-        # Only what shares the terminal with the bar has to go around it.
-        redirect_stdout=sys.stdout.isatty(),
-    )
-    task = bar.add_task("", total=None, name="", visible=False)
-    pace = Pace()
-
-    def watch(job: Job, progress: maintenance.Progress) -> None:
-        text = _show.plain(line(progress, pace.left(progress, job.name)))
-        share = progress.share
-        bar.update(
-            task,
-            description=text,
-            name=job.name,
-            visible=True,
-            total=None if share is None else 1.0,
-            completed=share or 0.0,
-        )
-
-    with bar:
-        yield watch

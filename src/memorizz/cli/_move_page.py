@@ -2,81 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
-from rich.table import Column
 
 from memorizz.cli import _show
 from memorizz.cli._common import confirm
-from memorizz.cli._index_page import duration
+from memorizz.cli._progress import duration
 from memorizz.errors import ConfigurationError, MemorizzError
 from memorizz.memory_provider.base import MemoryProvider
-from memorizz.moving import Exported, Problem, Progress, Report, StoreReport
+from memorizz.moving import Exported, Problem, Report, StoreReport
 
 # --- meanwhile ----------------------------------------------------------------------------------------------------
-
-
-class Pace:
-    """How fast a phase of one store goes: its rate, and how long it will take."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._phase = ("", "")
-        self._began = (0.0, 0.0)
-
-    def of(self, progress: Progress) -> str:
-        """Return what is done, at what rate, and how long the rest takes."""
-        now = self._clock()
-        if (progress.phase, progress.store) != self._phase:
-            self._phase, self._began = (progress.phase, progress.store), (now, progress.done)
-        parts = [f"{progress.done / progress.total:.0%}" if progress.total else ""]
-        if progress.phase != "indexing":
-            parts = [f"{progress.done:,.0f} of {progress.total:,.0f}"]
-        took, gained = now - self._began[0], progress.done - self._began[1]
-        if took >= 1 and gained > 0:
-            if progress.phase != "indexing":
-                parts.append(f"{gained / took:,.0f}/s")
-            parts.append(f"{duration(max(progress.total - progress.done, 0) * took / gained)} left")
-        return ", ".join(parts)
-
-
-@contextmanager
-def watching() -> Generator[Callable[[Progress], None] | None]:
-    """Show how far it is on a terminal; anywhere else there is nothing to call."""
-    errors = Console(stderr=True, markup=False, emoji=False, highlight=False)
-    if not errors.is_terminal:
-        yield None
-        return
-    bar = Bar(
-        TextColumn("{task.fields[what]}", style="bold", markup=False, table_column=Column(no_wrap=True)),
-        BarColumn(bar_width=20),
-        TextColumn("{task.description}", style="dim", markup=False, table_column=Column(ratio=1)),
-        console=errors,
-        transient=True,
-        redirect_stdout=sys.stdout.isatty(),
-    )
-    task, pace = bar.add_task("", total=None, what="", visible=False), Pace()
-
-    def watch(progress: Progress) -> None:
-        # Not before: a question may be asked first.
-        if not bar.live.is_started:
-            bar.start()
-        what = f"{progress.phase} {progress.store}"
-        bar.update(
-            task, description=pace.of(progress), what=what, visible=True, total=progress.total, completed=progress.done
-        )
-
-    try:
-        yield watch
-    finally:
-        bar.stop()
 
 
 @contextmanager

@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from typing import Any
 
-from memorizz.cli import _index_page, _move_page, _show
-from memorizz.memory_provider.postgresql.maintenance import Change, Database, Filled, Made, Model
-from memorizz.moving import Progress
-
-
-@contextmanager
-def watching() -> Generator[Callable[[Filled], None] | None]:
-    """Show how far the embedding is, on a terminal; anywhere else there is nothing to call."""
-    with _move_page.watching() as watch:
-        if watch is None:
-            yield None
-            return
-
-        def show(filled: Filled) -> None:
-            watch(Progress("embedding", "documents", filled.done, filled.total))
-
-        yield show
+from memorizz.cli import _index_page, _show
+from memorizz.cli._progress import duration
+from memorizz.memory_provider.postgresql.maintenance import Change, Database, Made, Model
 
 
 class Page:
@@ -49,7 +33,7 @@ class Page:
 
     def switched(self, seconds: float) -> None:
         self._report["held_seconds"] = round(seconds, 3)
-        self.say(f"switched  writers waited for {_index_page.duration(seconds)}")
+        self.say(f"switched  writers waited for {duration(seconds)}")
 
     def dropped(self, finish: bool) -> None:
         self.say("finished  the vectors before are dropped" if finish else "given up  the new vectors are dropped")

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, memories, place
 from memorizz.cli._embedder import HELP, embedder
-
-
-@contextmanager
-def _watching(store: str, total: int) -> Generator[Callable[[int], None] | None]:
-    """Show how far a store is, on a terminal; anywhere else there is nothing to call."""
-    from memorizz.cli import _move_page
-    from memorizz.moving import Progress
-
-    with _move_page.watching() as watch:
-        yield watch and (lambda done: watch(Progress("embedding", store, done, total)))
 
 
 def embed(
@@ -42,7 +31,7 @@ def embed(
 
     Memories can be read and stored meanwhile. Interrupted, even killed, the same command again goes on where it was.
     """
-    from memorizz.cli import _show
+    from memorizz.cli import _progress, _show
 
     settings = config(dsn, schema, embedded, auto_migrate=False)
     made: dict[str, int] = {}
@@ -50,9 +39,9 @@ def embed(
         embedded_stores = [spec.name for spec in provider.stores() if spec.embedded and spec.dimensions is None]
         for each in embedded_stores if store is None else [store]:
             waiting = provider.count(each, {"embedding": {"$exists": False}, "content": {"$exists": True}})
-            with _watching(each, waiting) as watch:
+            with _progress.of_embedding() as watch:
                 try:
-                    made[each] = provider.embed_missing(each, watch)
+                    made[each] = provider.embed_missing(each, watch and partial(watch, each, waiting))
                 except KeyboardInterrupt:
                     _show.complain("interrupted; what is embedded is kept: the same command again goes on")
                     raise typer.Exit(130) from None

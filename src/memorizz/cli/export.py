@@ -37,7 +37,7 @@ def export(
     documents could not be exported, and are listed.
     """
     from memorizz import moving
-    from memorizz.cli import _move_page, _show
+    from memorizz.cli import _move_page, _progress, _show
     from memorizz.errors import ConfigurationError
 
     to_stdout = file == "-"
@@ -46,7 +46,7 @@ def export(
     if to_stdout and sys.stdout.isatty() and format not in (None, "jsonl"):
         raise ConfigurationError(f"{format} is not for a terminal: name a FILE, or a program to pipe it to")
     settings = config(dsn, schema, embedded, auto_migrate=False)
-    with memories(settings) as provider, _move_page.watching() as watch:
+    with memories(settings) as provider, _progress.of_documents() as watch:
         if not to_stdout:
             exported = moving.export(provider, file, stores=store, format=format, force=force, progress=watch)
         else:
@@ -88,7 +88,7 @@ def import_(
     Refuses stores that hold memories, unless --merge or --replace is said.
     """
     from memorizz import moving
-    from memorizz.cli import _move_page, _show
+    from memorizz.cli import _move_page, _progress, _show
     from memorizz.errors import ConfigurationError
 
     if merge and replace:
@@ -100,7 +100,7 @@ def import_(
     settings = config(dsn, schema, embedded)
     with moving.opened(source, max_document_mb * 2**20) as found:
         dimensions = None if without_embeddings else found.manifest.dimensions
-        with receiving(settings, lambda: dimensions) as provider, _move_page.watching() as watch:
+        with receiving(settings, lambda: dimensions) as provider, _progress.of_documents() as watch:
             if replace:
                 _move_page.confirm_replacing(provider, found.chosen(store), place(settings), yes)
             counts = found.load(

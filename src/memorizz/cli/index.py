@@ -192,7 +192,7 @@ def _make(
     as_json: bool,
 ) -> None:
     """Say what is going to be done and what it needs, do it, say what was done."""
-    from memorizz.cli import _index_page, _show
+    from memorizz.cli import _index_page, _progress, _show
 
     found, work_mem = maintenance.database(), maintenance.maintenance_work_mem()
     if not as_json:
@@ -200,7 +200,7 @@ def _make(
         _show.say()
         _index_page.show_plan(jobs, work_mem, memory)
     done: list[dict[str, Any]] = []
-    with _index_page.watching() as watch:
+    with _progress.of_build() as watch:
         try:
             for made in maintenance.make(jobs, memory=memory, lock_seconds=lock_timeout, watch=watch):
                 done.append(_index_page.report(made))

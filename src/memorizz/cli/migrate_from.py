@@ -72,7 +72,7 @@ def migrate_from(
     Every id, time and vector stays as it is. Interrupted, even killed, the same command again goes on where it was.
     Exit code 1: something could not be copied, or differs.
     """
-    from memorizz.cli import _move_page
+    from memorizz.cli import _move_page, _progress
     from memorizz.errors import ConfigurationError
     from memorizz.moving import copy, dimensions
 
@@ -82,7 +82,7 @@ def migrate_from(
     with (
         _source(source, db, source_schema) as opened,
         receiving(settings, lambda: dimensions(opened), dry_run=dry_run) as target,
-        _move_page.watching() as watch,
+        _progress.of_documents() as watch,
         _move_page.going_on(),
     ):
         report = copy(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ from memorizz.cli._embedder import HELP, embedder
 
 if TYPE_CHECKING:
     from memorizz.embeddings import Embedder
-    from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding
+    from memorizz.memory_provider.postgresql.maintenance import Filled, Maintenance, Reembedding
 
 _MODEL = "The model to change to"
 _INSTEAD = "Instead of going on"
@@ -122,21 +122,29 @@ def _change(
     memory: str | None,
 ) -> None:
     """Do what is still to be done."""
-    from memorizz.cli import _index_page, _re_embed_page
+    from memorizz.cli import _progress
 
     if change.change().searched.name == made.name:
         page.say(f"the vectors are of {made.name} already")
         return
     change.begin()
-    with _re_embed_page.watching() as watch:
+    with _embedding() as watch:
         page.filled(change.fill(watch))
-    with _index_page.watching() as watch:
+    with _progress.of_build() as watch:
         for each in maintenance.make(change.plan_indexes(), memory=memory, watch=watch):
             page.built(each)
     if no_switch:
         return
-    with _re_embed_page.watching() as watch:
+    with _embedding() as watch:
         page.switched(change.switch(drop_without_text=drop_without_text, watch=watch))
+
+
+@contextmanager
+def _embedding() -> Generator[Callable[[Filled], None] | None]:
+    from memorizz.cli import _progress
+
+    with _progress.of_embedding() as watch:
+        yield watch and (lambda filled: watch("documents", filled.total, filled.done))
 
 
 def _drop(change: Reembedding, finish: bool, yes: bool) -> None:

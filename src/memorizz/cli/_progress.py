@@ -1,0 +1,146 @@
+"""How far a command is: one bar on the terminal's stderr, which goes when the work is done."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
+
+from memorizz.cli import _show
+
+if TYPE_CHECKING:
+    from memorizz import moving
+    from memorizz.memory_provider.postgresql import maintenance
+    from memorizz.memory_provider.postgresql.maintenance import Job
+
+# A title, what is known of it in words, how much is done, of how much; 0 where that is not known.
+Watch = Callable[[str, str, float, float], None]
+
+
+@contextmanager
+def bar() -> Generator[Watch | None]:
+    """Show a bar on a terminal, from the first news on; anywhere else there is nothing to tell."""
+    errors = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    if not errors.is_terminal:
+        yield None
+        return
+    shown = Progress(
+        TextColumn("{task.fields[title]}", style="bold", markup=False, table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=12),
+        # Who is in the way is said whole, on several lines if need be.
+        TextColumn("{task.description}", style="dim", markup=False, table_column=Column(ratio=1)),
+        console=errors,
+        transient=True,
+        # Only what shares the terminal with the bar has to go around it.
+        redirect_stdout=sys.stdout.isatty(),
+    )
+    task = shown.add_task("", total=None, title="", visible=False)
+
+    def watch(title: str, words: str, done: float, total: float) -> None:
+        # Not before: a question may be asked first.
+        if not shown.live.is_started:
+            shown.start()
+        shown.update(
+            task, title=title, description=_show.plain(words), visible=True, total=total or None, completed=done
+        )
+
+    try:
+        yield watch
+    finally:
+        shown.stop()
+
+
+@contextmanager
+def of_build() -> Generator[Callable[[Job, maintenance.Progress], None] | None]:
+    """Show how far the build of an index is."""
+    with bar() as watch:
+        pace = Pace()
+
+        def show(job: Job, progress: maintenance.Progress) -> None:
+            assert watch is not None
+            _, left = pace.measure((job.name, progress.phase), progress.done, progress.total)
+            share = progress.share
+            watch(job.name, build_line(progress, left), share or 0.0, 0 if share is None else 1)
+
+        yield watch and show
+
+
+@contextmanager
+def of_documents() -> Generator[Callable[[moving.Progress], None] | None]:
+    """Show how many documents of a store are done."""
+    with bar() as watch:
+        pace = Pace()
+
+        def show(progress: moving.Progress) -> None:
+            assert watch is not None
+            rate, left = pace.measure((progress.phase, progress.store), progress.done, progress.total)
+            line = documents_line(progress, rate, left)
+            watch(f"{progress.phase} {progress.store}", line, progress.done, progress.total)
+
+        yield watch and show
+
+
+@contextmanager
+def of_embedding() -> Generator[Callable[[str, int, int], None] | None]:
+    """Show how many documents are embedded, told of what, of how many, and how many."""
+    from memorizz.moving import Progress as Moved
+
+    with of_documents() as watch:
+        yield watch and (lambda what, total, done: watch(Moved("embedding", what, done, total)))
+
+
+class Pace:
+    """How fast a phase goes, and so how long it will take."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._phase: tuple[str, str] | None = None
+        self._began = (0.0, 0.0)
+
+    def measure(self, phase: tuple[str, str], done: float, total: float) -> tuple[float | None, float | None]:
+        """Return how much is done in a second, and the seconds until all is done; None while that cannot be said."""
+        now = self._clock()
+        if phase != self._phase:
+            self._phase, self._began = phase, (now, done)
+        took, gained = now - self._began[0], done - self._began[1]
+        if took < 1 or gained <= 0:
+            return None, None
+        return gained / took, max(total - done, 0) * took / gained if total else None
+
+
+def build_line(progress: maintenance.Progress, left: float | None) -> str:
+    """Return what a build does, how far it is, and how long it will take, in a few words."""
+    if progress.waits_for is not None:
+        return f"waits for {progress.waits_for}"
+    parts = [progress.phase.removeprefix("building index: ").removeprefix("index validation: ")]
+    if progress.share is not None:
+        parts.append(f"{progress.share:.0%}")
+    return ", ".join(_with_time_left(parts, left))
+
+
+def documents_line(progress: moving.Progress, rate: float | None, left: float | None) -> str:
+    """Return how many documents are done, how many in a second, and how long the others will take."""
+    if progress.phase == "indexing":
+        return ", ".join(_with_time_left([f"{progress.done:.0%}"], left))
+    parts = [f"{progress.done:,.0f} of {progress.total:,.0f}"]
+    if rate is not None:
+        parts.append(f"{rate:,.0f}/s")
+    return ", ".join(_with_time_left(parts, left))
+
+
+def _with_time_left(parts: list[str], left: float | None) -> list[str]:
+    return parts if left is None else [*parts, f"{duration(left)} left"]
+
+
+def duration(seconds: float) -> str:
+    """Return a time that something takes, as precise as anybody wants it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {seconds:02} s"
