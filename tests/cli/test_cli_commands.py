@@ -23,7 +23,7 @@ def test_check_lists_what_is_pending(memorizz: Callable[..., Any], dsn: str) -> 
     for _ in range(2):
         shown = memorizz("migrate", "--check", "--dsn", dsn)
         assert shown.code == 1
-        assert "pending  1 initial" in shown.stdout
+        assert "pending  1 schema" in shown.stdout
     assert memorizz("migrate", "--dsn", dsn).code == 0
     shown = memorizz("migrate", "--check", "--dsn", dsn)
     assert shown.code == 0
@@ -34,13 +34,7 @@ def test_migrate_makes_what_a_provider_opens(memorizz: Callable[..., Any], dsn: 
     """The options of a new schema are those that a provider with auto_migrate=False then finds."""
     options = ["--schema", "mine", "--dimensions", "8", "--index", "halfvec", "--language", "german"]
     result = memorizz("migrate", "--json", "--dsn", dsn, *options).json
-    applied = [
-        {"version": 1, "name": "initial"},
-        {"version": 2, "name": "embedding_models"},
-        {"version": 3, "name": "bits_compared"},
-        {"version": 4, "name": "identity"},
-    ]
-    assert result == {"schema": "mine", "dimensions": 8, "applied": applied}
+    assert result == {"schema": "mine", "dimensions": 8, "applied": [{"version": 1, "name": "schema"}]}
     config = PostgreSQLConfig(dsn=dsn, schema="mine", embedding_dimensions=8, auto_migrate=False)
     with PostgreSQLProvider(config) as provider:
         provider.store({"content": "Häuser", "embedding": [1.0] * 8}, "toolbox")

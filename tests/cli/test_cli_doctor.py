@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
-from memorizz.memory_provider.postgresql.maintenance import Facts, Level, Maintenance, _doctor
-from memorizz.memory_provider.postgresql.maintenance._findings import judge
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, migrations
+from memorizz.memory_provider.postgresql.maintenance import Examination, Level, Maintenance, _doctor
+from memorizz.memory_provider.postgresql.maintenance._findings import diagnose
 
 KEYS = {
     "ok",
@@ -67,13 +67,14 @@ def test_the_facts(doctor: Callable[..., dict[str, Any]], migrated_dsn: str, pro
     provider.store({"content": "gone", "expires_at": "2020-01-01"}, "long_term_memory")
     found = doctor(migrated_dsn)
     assert int(found["server"]["version"].split(".")[0]) >= 15
-    assert found["database"]["dimensions"] == 4
+    assert found["embedding_models"]["searched"]["dimensions"] == 4
+    assert found["embedding_models"]["standby"] is None
     assert found["database"]["vector_version"]
     assert found["rights"]["read"] is True
     assert found["rights"]["write"] is True
     assert found["migrations"]["pending"] == []
-    assert found["migrations"]["applied"][0]["name"] == "initial"
-    assert found["text_search_config"] == "english"
+    assert found["migrations"]["applied"][0]["name"] == "schema"
+    assert found["text_search_config"] == "pg_catalog.english"
     stores = {store["name"]: store for store in found["stores"]}
     assert len(stores) == 7
     store = stores["long_term_memory"]
@@ -110,7 +111,9 @@ def test_a_healthy_database_has_no_findings(
     memorizz: Callable[..., Any], migrated_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nothing is wrong it says so, and the exit code is 0."""
-    monkeypatch.setattr("memorizz.memory_provider.postgresql.maintenance._maintenance.judge", lambda facts, config: [])
+    monkeypatch.setattr(
+        "memorizz.memory_provider.postgresql.maintenance._maintenance.diagnose", lambda facts, config: []
+    )
     shown = memorizz("doctor", "--dsn", migrated_dsn)
     assert shown.code == 0
     assert "Nothing endangers it" in shown.stdout
@@ -148,6 +151,16 @@ def test_a_user_who_may_not_read(doctor: Callable[..., dict[str, Any]], migrated
     assert {store["rows"] for store in found["stores"]} == {None}
 
 
+def test_tables_of_others_are_none_of_its_business(doctor: Callable[..., dict[str, Any]], migrated_dsn: str) -> None:
+    """What this user may not do with another program's table in the schema says nothing of the memories."""
+    execute(
+        migrated_dsn,
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO pg_monitor; CREATE TABLE foreigners ()",
+    )
+    rights = doctor(with_options(migrated_dsn, role="pg_monitor"))["rights"]
+    assert (rights["read"], rights["write"]) == (True, True)
+
+
 def test_a_user_who_only_reads(
     doctor: Callable[..., dict[str, Any]], memorizz: Callable[..., Any], migrated_dsn: str
 ) -> None:
@@ -181,11 +194,15 @@ def test_a_schema_of_a_newer_version(doctor: Callable[..., dict[str, Any]], migr
     assert "version 99" in found["findings"]["schema"]["text"]
 
 
-def test_a_schema_with_a_pending_migration(doctor: Callable[..., dict[str, Any]], migrated_dsn: str) -> None:
+def test_a_schema_with_a_pending_migration(
+    doctor: Callable[..., dict[str, Any]], migrated_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A migration that is pending is named, with the command that applies it."""
-    execute(migrated_dsn, "DELETE FROM memorizz_migrations WHERE version = 4")
+    known = [*migrations.migrations(), migrations.Migration(2, "later", "")]
+    monkeypatch.setattr(migrations, "migrations", lambda: known)
     found = doctor(migrated_dsn)
-    assert found["migrations"]["pending"] == ["4 identity"]
+    assert found["migrations"]["pending"] == ["2 later"]
+    assert "memorizz migrate" in found["findings"]["schema"]["advice"]
 
 
 def test_dropped_tables(doctor: Callable[..., dict[str, Any]], migrated_dsn: str) -> None:
@@ -193,13 +210,15 @@ def test_dropped_tables(doctor: Callable[..., dict[str, Any]], migrated_dsn: str
     execute(migrated_dsn, "DROP TABLE toolbox, conversation_memory")
     found = doctor(migrated_dsn)
     assert len(found["stores"]) == 5
-    assert "only 5 of the 7" in found["findings"]["tables"]["text"]
+    assert "the tables of toolbox, conversation_memory are not there" in found["findings"]["tables"]["text"]
 
 
 def test_a_dropped_extension(doctor: Callable[..., dict[str, Any]], migrated_dsn: str) -> None:
     """Where the extension was dropped with all vectors, it says so and survives it."""
     execute(migrated_dsn, "DROP EXTENSION vector CASCADE")
-    assert doctor(migrated_dsn)["findings"]["tables"]["level"] == "danger"
+    finding = doctor(migrated_dsn)["findings"]["tables"]
+    assert finding["level"] == "danger"
+    assert 'the extension "vector" was dropped' in finding["text"]
 
 
 def advised(memorizz: Callable[..., Any], finding: dict[str, Any], dsn: str) -> Any:
@@ -286,7 +305,7 @@ def test_a_setting(
 
 
 @pytest.fixture
-def facts(config: PostgreSQLConfig) -> Facts:
+def facts(config: PostgreSQLConfig) -> Examination:
     """The facts of a fresh database, all of whose settings are good."""
     with Maintenance(config) as maintenance:
         found, _ = maintenance.examine()
@@ -300,11 +319,11 @@ REMOTE = PostgreSQLConfig("db.example.com")
 LOCAL = PostgreSQLConfig("localhost")
 
 
-def levels(facts: Facts, config: PostgreSQLConfig = LOCAL) -> dict[str, str]:
-    return {finding.subject: finding.level.value for finding in judge(facts, config)}
+def levels(facts: Examination, config: PostgreSQLConfig = LOCAL) -> dict[str, str]:
+    return {finding.subject: finding.level.value for finding in diagnose(facts, config)}
 
 
-def test_good_facts_have_no_findings(facts: Facts) -> None:
+def test_good_facts_have_no_findings(facts: Examination) -> None:
     """What is as it should be is not commented on."""
     assert levels(facts) == {}
 
@@ -319,7 +338,7 @@ def test_good_facts_have_no_findings(facts: Facts) -> None:
         ("data_checksums", "note"),
     ],
 )
-def test_what_protects_the_data_is_off(facts: Facts, setting: str, level: str) -> None:
+def test_what_protects_the_data_is_off(facts: Examination, setting: str, level: str) -> None:
     """What a crash could destroy is a danger, what it could lose is a warning."""
     assert levels(replace(facts, settings={**facts.settings, setting: "off"})) == {setting: level}
 
@@ -330,17 +349,16 @@ def test_what_protects_the_data_is_off(facts: Facts, setting: str, level: str) -
         ({"standby": True}, {"standby": "warning"}),
         ({"pooled": True}, {"pooler": "note"}),
         ({"superuser": True}, {"superuser": "note"}),
-        ({"encoding": "SQL_ASCII"}, {"encoding": "danger"}),
         ({"connections": 95}, {"connections": "warning"}),
         ({"vector_available": "99.0"}, {"pgvector": "note"}),
     ],
 )
-def test_the_server(facts: Facts, change: dict[str, Any], expected: dict[str, str]) -> None:
+def test_the_server(facts: Examination, change: dict[str, Any], expected: dict[str, str]) -> None:
     """Each fact of the server that matters has its own finding."""
     assert levels(replace(facts, server=replace(facts.server, **change))) == expected
 
 
-def test_an_unencrypted_connection(facts: Facts) -> None:
+def test_an_unencrypted_connection(facts: Examination) -> None:
     """Memories that cross a network in the clear are a warning; on this machine they are not."""
     assert levels(facts, REMOTE) == {"encryption": "warning"}
     assert levels(replace(facts, server=replace(facts.server, encrypted=True)), REMOTE) == {}
@@ -348,25 +366,26 @@ def test_an_unencrypted_connection(facts: Facts) -> None:
     assert levels(facts, PostgreSQLConfig.embedded()) == {}
 
 
-def test_old_versions(facts: Facts) -> None:
-    """Versions that this library does not run on are a danger."""
+def test_old_versions(facts: Examination) -> None:
+    """Versions that this library does not run on are a danger, and so is an encoding that cannot hold most texts."""
     assert levels(replace(facts, database=replace(facts.database, server_version=140_000)))["version"] == "danger"
     assert levels(replace(facts, database=replace(facts.database, vector_version="0.7.4")))["version"] == "danger"
+    assert levels(replace(facts, database=replace(facts.database, encoding="SQL_ASCII")))["version"] == "danger"
 
 
-def test_a_server_without_pgvector(facts: Facts) -> None:
+def test_a_server_without_pgvector(facts: Examination) -> None:
     """Where the server has no pgvector at all, it says what to install."""
     without = replace(
         facts,
         database=replace(facts.database, vector_version=None),
         server=replace(facts.server, vector_available=None),
     )
-    found = judge(without, LOCAL)
+    found = diagnose(without, LOCAL)
     assert found[0].subject == "pgvector"
     assert f"postgresql-{facts.database.server_version // 10_000}-pgvector" in found[0].advice
 
 
-def test_indexes_larger_than_memory(facts: Facts) -> None:
+def test_indexes_larger_than_memory(facts: Examination) -> None:
     """Vector indexes that do not fit are measured against what they should fit in."""
     grown = [replace(index, bytes=2**30) if index.method == "hnsw" else index for index in facts.indexes]
     found = levels(replace(facts, indexes=grown))
@@ -375,16 +394,16 @@ def test_indexes_larger_than_memory(facts: Facts) -> None:
     assert levels(replace(facts, indexes=grown, sizes=sizes)) == {}
 
 
-def test_the_command_for_an_index_names_the_schema(facts: Facts) -> None:
+def test_the_command_for_an_index_names_the_schema(facts: Examination) -> None:
     """Whoever looked at another schema than the connection's own is told to build there."""
     bare = replace(facts, missing_indexes={"toolbox_words_idx": "toolbox"})
     elsewhere = PostgreSQLConfig("localhost", schema="my memories")
-    assert judge(bare, elsewhere)[0].advice == "`memorizz index build --store toolbox --schema 'my memories'`"
+    assert diagnose(bare, elsewhere)[0].advice == "`memorizz index build --store toolbox --schema 'my memories'`"
     others = [index for index in facts.indexes if index.method != "hnsw"]
-    assert judge(replace(bare, indexes=others), LOCAL)[0].advice.endswith("--kind none`")
+    assert diagnose(replace(bare, indexes=others), LOCAL)[0].advice.endswith("--kind none`")
 
 
-def test_many_vectors(facts: Facts) -> None:
+def test_many_vectors(facts: Examination) -> None:
     """What a small store does not feel is said of a large one."""
     large = replace(facts, stores=[replace(facts.stores[0], rows=50_000, with_embedding=50_000), *facts.stores[1:]])
     assert levels(large) == {}
@@ -394,7 +413,11 @@ def test_many_vectors(facts: Facts) -> None:
     assert levels(replace(facts, indexes=bare)) == {}
 
 
-def test_dead_rows(facts: Facts) -> None:
-    """Dead rows that autovacuum does not get rid of are named with the table."""
+def test_dead_rows(facts: Examination) -> None:
+    """Dead rows that autovacuum does not get rid of are named with the table; a vector index is built anew before."""
     dead = replace(facts, stores=[replace(facts.stores[0], dead_rows=100_000), *facts.stores[1:]])
-    assert judge(dead, LOCAL)[0].advice == f"VACUUM ANALYZE public.{facts.stores[0].name}"
+    name = facts.stores[0].name
+    advice = f"`memorizz index rebuild --store {name}`, then VACUUM ANALYZE public.{name}"
+    assert diagnose(dead, LOCAL)[0].advice == advice
+    bare = [index for index in facts.indexes if index.method != "hnsw"]
+    assert diagnose(replace(dead, indexes=bare), LOCAL)[0].advice == f"VACUUM ANALYZE public.{name}"

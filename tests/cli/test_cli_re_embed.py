@@ -96,7 +96,7 @@ def test_there_and_back(run: Callable[..., Any], config: PostgreSQLConfig) -> No
     assert "of length already" in run("--model", "embedders_of_mine:Length").stdout
     status = run("--status", "--json").json
     assert status["searched"]["name"] == "length"
-    assert status["aside"]["dimensions"] == 4
+    assert status["standby"]["dimensions"] == 4
     assert status["stores"] == [{"store": "toolbox", "vectors": 20, "both": 20, "without_text": 0, "waiting": 0}]
     assert "switched" in run("--back").stdout
     assert vectors(config)[3] == [4, 1, 1, 1]
@@ -104,14 +104,14 @@ def test_there_and_back(run: Callable[..., Any], config: PostgreSQLConfig) -> No
     assert shown.code == 1
     assert "Drop the vectors of length?" in shown.stderr
     assert "finished" in run("--finish", "--yes").stdout
-    assert run("--status", "--json").json["aside"] is None
+    assert run("--status", "--json").json["standby"] is None
 
 
 @pytest.mark.usefixtures("stored")
 def test_the_vectors_may_wait(run: Callable[..., Any], config: PostgreSQLConfig) -> None:
     """They are made and not used yet; then used, or given up."""
     made = run("--model", "embedders_of_mine:Length", "--no-switch", "--batch", 6, "--rate", 1000, "--json").json
-    assert (made["embedded"], made["searched"]["name"], made["aside"]["name"]) == (20, None, "length")
+    assert (made["embedded"], made["searched"]["name"], made["standby"]["name"]) == (20, None, "length")
     assert "toolbox_embedding_2_idx" in {each["name"] for each in made["built"]}
     assert "held_seconds" not in made
     assert len(vectors(config)[0]) == 4
@@ -208,13 +208,13 @@ def test_other_commands_know_of_it(run: Callable[..., Any], memorizz: Callable[.
     assert found() == []
     run("--model", "embedders_of_mine:Length", "--no-switch")
     assert found() == ["a change of the embedding model from an unnamed model to 'length' is under way"]
-    assert ask("doctor")["embedding_models"]["aside"]["name"] == "length"
+    assert ask("doctor")["embedding_models"]["standby"]["name"] == "length"
     listed = {index["name"]: index for index in ask("index", "list")["indexes"]}
-    assert listed["toolbox_embedding_2_idx"]["column"] == "embedding_2_aside"
+    assert listed["toolbox_embedding_2_idx"]["column"] == "embedding_2_standby"
     assert listed["toolbox_embedding_2_idx"]["rows"] == 20
     run("--model", "embedders_of_mine:Length")
     assert found() == ["the vectors of an unnamed model, which was searched before 'length', are kept and take room"]
-    assert ask("doctor")["database"]["dimensions"] == 3
+    assert ask("doctor")["embedding_models"]["searched"]["dimensions"] == 3
     assert [each["with_embedding"] for each in ask("stats")["stores"] if each["name"] == "toolbox"] == [20]
     assert ask("recall", "--store", "toolbox")["stores"][0]["rows"] == 20
     page = " ".join(memorizz("doctor", "--dsn", migrated_dsn, columns=200).stdout.split())
@@ -290,5 +290,5 @@ def test_the_doctor_says_how_to_embed_them(
     embed("--model", "embedders_of_mine:constant", "--store", "personas")
     findings = memorizz("doctor", "--dsn", migrated_dsn, "--json").json["findings"]
     assert [each["advice"] for each in findings if each["subject"] == "personas"] == [
-        "memorizz embed --model MODEL, for those that have a text"
+        "`memorizz embed --model MODEL --store personas`, for those that have a text"
     ]
