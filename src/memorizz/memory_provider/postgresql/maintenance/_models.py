@@ -160,13 +160,13 @@ def waiting(store: Store, standby: Store, after: UUID | None, limit: int) -> Ope
     """Return the next documents to be done, in the order of their ids."""
     statement = sql.SQL(
         "SELECT d.id, d.seq, d.updated_at AT TIME ZONE INTERVAL '0', d.{searched} IS NOT NULL, d.{label}, d.content "
-        "FROM {table} AS d WHERE {waits} AND (%(after)s::uuid IS NULL OR d.id > %(after)s::uuid) "
-        "ORDER BY {key} LIMIT %(limit)s"
+        "FROM {table} AS d WHERE {waits} AND {after} ORDER BY {key} LIMIT %(limit)s"
     ).format(
         searched=store.embedding,
         label=sql.Identifier(store.spec.label),
         table=store.table,
         waits=_waits(store, standby),
+        after=key.AFTER,
         key=key.KEY,
     )
     query = Query(statement.as_bytes(None), bound(store, after=after, limit=limit), custom_plan=True)

@@ -9,6 +9,10 @@ from psycopg import sql
 
 # Of the row `d`, to be selected or ordered by, so that rows are locked in one order.
 KEY = sql.SQL("d.tenant, d.id")
+# That `d` is of the tenant of a scope.
+OF_TENANT = sql.SQL("d.tenant = %(tenant)s::text")
+# That `d` comes after an id in the order of the key, or that there is none to come after.
+AFTER = sql.SQL("(%(after)s::uuid IS NULL OR d.id > %(after)s::uuid)")
 # That `d` is the one row that a statement names.
 IS = sql.SQL("(d.tenant = %(tenant)s::text AND d.id = %(id)s::uuid)")
 # The columns, as CREATE TABLE and INSERT name them.

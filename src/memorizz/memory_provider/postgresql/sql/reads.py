@@ -278,7 +278,7 @@ def _without_vector(store: Store) -> bytes:
     template = sql.SQL(
         "SELECT d.id, d.{label}, d.content, coalesce(d.data ->> {given_id}, d.id::text) FROM {table} AS d "
         "WHERE {visible} AND d.{embedding} IS NULL AND d.content IS NOT NULL "
-        "AND (%(after)s::uuid IS NULL OR d.id > %(after)s::uuid) ORDER BY {key} LIMIT %(limit)s"
+        "AND {after} ORDER BY {key} LIMIT %(limit)s"
     )
     return template.format(
         label=sql.Identifier(store.spec.label),
@@ -286,6 +286,7 @@ def _without_vector(store: Store) -> bytes:
         table=store.table,
         visible=visible(store),
         embedding=store.embedding,
+        after=key.AFTER,
         key=key.KEY,
     ).as_bytes(None)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from psycopg import sql
 
 from memorizz.memory_provider.postgresql.facts import Store
+from memorizz.memory_provider.postgresql.sql.key import OF_TENANT
 
-_OF_TENANT = sql.SQL("d.tenant = %(tenant)s::text")
 _LIVE = sql.SQL("(d.expires_at IS NULL OR d.expires_at > now())")
 _EXPIRED = sql.SQL("d.expires_at <= now()")
 
@@ -16,9 +16,9 @@ def visible(store: Store) -> sql.Composed:
 
     Whoever uses it binds `store.scope.parameters`.
     """
-    return sql.SQL("{} AND {}").format(_OF_TENANT, _LIVE)
+    return sql.SQL("{} AND {}").format(OF_TENANT, _LIVE)
 
 
 def expired(store: Store) -> sql.Composed:
     """Return the condition that the row `d` was there for the scope of a store, until it expired."""
-    return sql.SQL("{} AND {}").format(_OF_TENANT, _EXPIRED)
+    return sql.SQL("{} AND {}").format(OF_TENANT, _EXPIRED)
