@@ -17,7 +17,6 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from memorizz.memory_provider.mongodb._driver import Connection
 from pymongo import MongoClient
 from pymongo.database import Database
 
