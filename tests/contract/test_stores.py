@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from memorizz.errors import ConfigurationError, DimensionMismatch, InvalidDocument
+from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.stores import StoreSpec
 
@@ -152,3 +153,48 @@ def test_a_cascade_takes_its_memories_too(face: Any) -> None:
         assert face.count("notes_of_mine") == 0
     finally:
         face.drop_store("notes_of_mine", yes=True)
+
+
+def test_a_transaction_takes_it(tickets: Any) -> None:
+    """What is done in it inside a transaction happens together with the rest, or not at all."""
+    with tickets.transaction() as tx:
+        tx.store({"name": "kept", "embedding": [1, 0, 0]}, "tickets")
+        tx.store({"name": "kept"}, MemoryType.PERSONAS)
+        assert tx.retrieve_by_query({"embedding": [1, 0, 0]}, "tickets")[0]["name"] == "kept"
+
+    def fails() -> None:
+        with tickets.transaction() as tx:
+            tx.store({"name": "lost"}, "tickets")
+            raise ZeroDivisionError
+
+    pytest.raises(ZeroDivisionError, fails)
+    assert [each["name"] for each in tickets.list_all("tickets")] == ["kept"]
+
+
+def test_meaning_and_words_together(tickets: Any) -> None:
+    """The parts of a score are those of the seven stores, with the similarity that the store's distance has."""
+    tickets.store({"content": "green tea", "embedding": [2, 0, 0]}, "tickets")
+    query = {"embedding": [1, 0, 0], "$text": {"$search": "tea"}}
+    [hit] = tickets.retrieve_by_query(query, "tickets", ranking=Ranking(meaning=0.5, words=0.25), explain=True)
+    assert hit["_explanation"] == pytest.approx({"meaning": 0.25, "words": 0.25})
+    assert (hit["distance"], hit["score"]) == (1.0, pytest.approx(0.5))
+
+
+def test_where_no_store_is_named(tickets: Any) -> None:
+    """Searched are the stores of memories whose vectors can be compared: of the seven stores' length and distance."""
+    specs = [StoreSpec("comparable"), StoreSpec("by_length", distance="inner_product"), StoreSpec("not_of_memories",
+             memories=False)]  # fmt: skip
+    for spec in specs:
+        tickets.create_store(spec)
+    try:
+        for store in ("long_term_memory", *(spec.name for spec in specs)):
+            tickets.store({"name": store, "memory_id": "m", "embedding": [1, 0, 0, 0]}, store)
+        tickets.store({"name": "tickets", "memory_id": "m", "embedding": [1, 0, 0]}, "tickets")
+        found = tickets.retrieve_memory_components_by_query(None, [1, 0, 0, 0], "m", limit=9)
+        assert sorted(each["name"] for each in found) == ["comparable", "long_term_memory"]
+        for spec in specs:
+            [hit] = tickets.retrieve_memory_components_by_query(None, [1, 0, 0, 0], "m", spec.name)
+            assert (hit["name"], hit["score"]) == (spec.name, pytest.approx(1.0))
+    finally:
+        for spec in specs:
+            tickets.drop_store(spec.name, yes=True)

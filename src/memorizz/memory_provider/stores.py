@@ -99,6 +99,12 @@ class StoreSpec:
             )
         return VectorField(dimensions, self.distance, self.index or possible, m, ef_construction)
 
+    def score(self, distance: float) -> float:
+        """Return the score of a distance: less of the one is more of the other."""
+        if self.distance == "cosine":
+            return 1.0 - distance
+        return 1.0 / (1.0 + distance) if self.distance == "l2" else -distance
+
     def as_json(self) -> dict[str, Any]:
         """Return what `from_json` makes the spec of."""
         return asdict(self)
@@ -139,6 +145,29 @@ class UnknownStore(ConfigurationError):
 def unknown_store(name: object, known: Iterable[str]) -> UnknownStore:
     """Return the error for a name that is none of the stores'."""
     return UnknownStore(f"unknown memory store {name!r:.80}: expected a MemoryType or one of {', '.join(known)}")
+
+
+def checked_spec(spec: object) -> StoreSpec:
+    """Return a spec; raises ConfigurationError for what is none."""
+    if not isinstance(spec, StoreSpec):
+        raise ConfigurationError(f"create_store() takes a StoreSpec, got {type(spec).__name__}")
+    return spec
+
+
+def check_same(there: StoreSpec, wanted: StoreSpec) -> None:
+    """Raise ConfigurationError where a store of the wanted name is there with another spec."""
+    if there != wanted:
+        one, other = there.as_json(), wanted.as_json()
+        differences = ", ".join(f"{key} is {one[key]!r}, not {other[key]!r}" for key in one if one[key] != other[key])
+        raise ConfigurationError(
+            f"a store {wanted.name!r} is there with another spec: {differences}; use its spec, or another name"
+        )
+
+
+def check_droppable(name: str) -> None:
+    """Raise ConfigurationError for the name of one of the seven stores."""
+    if any(spec.name == name for spec in SEVEN):
+        raise ConfigurationError(f"{name} is one of the seven stores that are always there: delete_all() empties it")
 
 
 def check_yes(name: str, yes: bool) -> None:

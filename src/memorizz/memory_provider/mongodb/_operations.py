@@ -21,6 +21,7 @@ from memorizz.memory_provider.base import Document, Filter, Hits, SearchOptions,
 from memorizz.memory_provider.mongodb import _queries as queries
 from memorizz.memory_provider.mongodb import _ranking, _search
 from memorizz.memory_provider.mongodb._bson import check_size, id_keys
+from memorizz.memory_provider.mongodb._collections import all_stores, store_of
 from memorizz.memory_provider.mongodb._queries import BEGINNING as BEGINNING
 from memorizz.memory_provider.mongodb._queries import Place
 from memorizz.memory_provider.mongodb._ranking import Candidate
@@ -33,49 +34,47 @@ from memorizz.memory_provider.stores import AGENTS, CONVERSATIONS
 
 
 def store(database: Database, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[str]:
-    target = database.store(memory_store_type)
+    target = yield from store_of(database, memory_store_type)
     row = target.row(data)
-    yield from change(target.name, queries.stored(target, row))
+    yield from change(target.collection, queries.stored(target, row))
     return row.name
 
 
 def store_many(
     database: Database, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName
 ) -> Operation[list[str]]:
-    target = database.store(memory_store_type)
+    target = yield from store_of(database, memory_store_type)
     names: list[str] = []
     inserted: list[Any] = []
     try:
         for batch in batches(documents):
             rows = [target.row(each) for each in batch]
             inserted += [row.key for row in rows if row.is_new]
-            done = yield from change(target.name, *(queries.stored(target, row) for row in rows))
+            done = yield from change(target.collection, *(queries.stored(target, row) for row in rows))
             inserted += done.inserted
             names += [row.name for row in rows]
     except Exception:
         # A server without transactions keeps what was sent before; what was not there can at least be taken away.
         if not database.transactional and inserted:
-            yield from change(target.name, Delete({"_id": {"$in": inserted}}))
+            yield from change(target.collection, Delete({"_id": {"$in": inserted}}))
         raise
     return names
 
 
 def check(database: Database, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[None]:
-    target = database.store(memory_store_type)
+    target = yield from store_of(database, memory_store_type)
     row = target.row(data)
     check_size({**target.begun(row), **row.given})
-    return
-    yield
 
 
 def update_by_id(database: Database, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[bool]:
-    target = database.store(memory_store_type)
+    target = yield from store_of(database, memory_store_type)
     name = _values.id_text(id)
     if name is None:
         return False
     if given_id(data) not in (None, name):
         raise InvalidDocument("id", f"the data has the id {given_id(data)!r}, the document to update is {name!r}")
-    changed = yield from change(target.name, queries.updated(target.row(data, name)))
+    changed = yield from change(target.collection, queries.updated(target.row(data, name)))
     return changed.matched > 0
 
 
@@ -85,7 +84,7 @@ def update_by_id(database: Database, id: Any, data: Mapping[str, Any], memory_st
 def retrieve_by_id(
     database: Database, id: Any, memory_store_type: StoreName, *, include_embedding: bool = False
 ) -> Operation[Document | None]:
-    target = database.store(memory_store_type)
+    target = yield from store_of(database, memory_store_type)
     name = _values.id_text(id)
     if name is None:
         return None
@@ -96,7 +95,7 @@ def retrieve_by_id(
 def retrieve_by_name(
     database: Database, name: str, memory_store_type: StoreName, *, include_embedding: bool = False
 ) -> Operation[Document | None]:
-    target = database.store(memory_store_type)
+    target = yield from store_of(database, memory_store_type)
     text = _values.searched(name)
     if text is None:
         return None
@@ -111,7 +110,7 @@ def retrieve_by_query(
     limit: int,
     options: SearchOptions,
 ) -> Operation[Hits]:
-    target = database.store(memory_store_type)
+    target = yield from store_of(database, memory_store_type)
     if options.context and not target.spec.timeline:
         raise ConfigurationError(f"context: only turns of a conversation have others around them, not {target.name}")
     question = asked(query, limit, options)
@@ -128,7 +127,7 @@ def retrieve_by_query(
         records = yield from fetch(read)
         found = Hits(_documents(target, records, options.include_embedding))
     if options.touch and records:
-        yield from change(target.name, queries.touched([record["_id"] for record in records]))
+        yield from change(target.collection, queries.touched([record["_id"] for record in records]))
     if options.context:
         for hit, record in zip(found, records, strict=True):
             hit["_context"] = yield from _context(target, record, options.context)
@@ -172,7 +171,7 @@ def ranked(search: Search, target: Store) -> Operation[_Served]:
         if others:
             # What is near may have the words too, though less of them than the best.
             said += yield from fetch(_search.said(search, target, others))
-    found = _ranking.candidates(search, near, said)
+    found = _ranking.candidates(search, target, near, said)
     best = max((each.rank for each in found), default=0.0)
     return _Served(way, tried or [way], reads, _ranking.rank(search, target, found), best)
 
@@ -221,7 +220,12 @@ def retrieve_memory_components_by_query(
     memory_type: StoreName | None = None,
     limit: int = 5,
 ) -> Operation[list[Document]]:
-    stores = [database.store(memory_type)] if memory_type is not None else _memories(database)
+    if memory_type is None:
+        default = (database.dimensions, "cosine")
+        memories = yield from _memories(database)
+        stores = [store for store in memories if (store.dimensions, store.spec.distance) == default]
+    else:
+        stores = [(yield from store_of(database, memory_type))]
     question = components_asked(query, query_embedding, memory_id, limit)
     search = _search.parse(stores[0], question)
     if search.limit == 0:
@@ -233,22 +237,22 @@ def retrieve_memory_components_by_query(
     return _ranking.merged(search, found)
 
 
-def _memories(database: Database) -> list[Store]:
-    """Return the stores that are searched where none is named."""
-    return [store for store in database.stores.values() if store.spec.memories]
+def _memories(database: Database) -> Operation[list[Store]]:
+    """Return the stores whose documents belong to memories."""
+    return [store for store in (yield from all_stores(database)) if store.spec.memories]
 
 
 def list_all(
     database: Database, memory_store_type: StoreName, *, include_embedding: bool = False
 ) -> Operation[list[Document]]:
-    target = database.store(memory_store_type)
+    target = yield from store_of(database, memory_store_type)
     records = yield from fetch(queries.matching(target, None, include_embedding, None))
     return _documents(target, records, include_embedding)
 
 
 def place_of(database: Database, id: Any, memory_store_type: StoreName) -> Operation[Place]:
     """Return the place in an iteration that a document has, expired or not."""
-    target = database.store(memory_store_type)
+    target = yield from store_of(database, memory_store_type)
     name = _values.id_text(id)
     records = [] if name is None else (yield from fetch(queries.place(target, id_keys(name), "created_at")))
     if not records:
@@ -265,7 +269,7 @@ def page(
     after: Place,
 ) -> Operation[tuple[list[Document], Place | None]]:
     """Return the next documents of an iteration, and the place to go on from, None at the end."""
-    target = database.store(memory_store_type)
+    target = yield from store_of(database, memory_store_type)
     if checked_limit(batch_size) == 0:
         raise ConfigurationError("batch_size=0: expected a whole number above 0")
     records = yield from fetch(queries.page(target, filter, include_embedding, after, batch_size))
@@ -274,7 +278,8 @@ def page(
 
 
 def count(database: Database, memory_store_type: StoreName, filter: Filter | None = None) -> Operation[int]:
-    records = yield from fetch(queries.count(database.store(memory_store_type), filter))
+    target = yield from store_of(database, memory_store_type)
+    records = yield from fetch(queries.count(target, filter))
     return records[0]["n"] if records else 0
 
 
@@ -318,7 +323,7 @@ def _place(target: Store, memory_id: str, before: str | datetime) -> Operation[P
 
 
 def delete_by_id(database: Database, id: Any, memory_store_type: StoreName) -> Operation[bool]:
-    target = database.store(memory_store_type)
+    target = yield from store_of(database, memory_store_type)
     name = _values.id_text(id)
     if name is None:
         return False
@@ -326,7 +331,7 @@ def delete_by_id(database: Database, id: Any, memory_store_type: StoreName) -> O
 
 
 def delete_by_name(database: Database, name: str, memory_store_type: StoreName) -> Operation[bool]:
-    target = database.store(memory_store_type)
+    target = yield from store_of(database, memory_store_type)
     text = _values.searched(name)
     if text is None:
         return False
@@ -334,15 +339,19 @@ def delete_by_name(database: Database, name: str, memory_store_type: StoreName) 
 
 
 def delete_all(database: Database, memory_store_type: StoreName) -> Operation[bool]:
-    yield from change(database.store(memory_store_type).name, Delete({}))
+    target = yield from store_of(database, memory_store_type)
+    yield from change(target.collection, Delete({}))
     return True
 
 
 def purge_expired(database: Database, memory_store_type: StoreName | None = None) -> Operation[int]:
-    stores = database.stores.values() if memory_store_type is None else [database.store(memory_store_type)]
+    if memory_store_type is None:
+        stores = yield from all_stores(database)
+    else:
+        stores = [(yield from store_of(database, memory_store_type))]
     gone = 0
     for each in stores:
-        changed = yield from change(each.name, queries.expired())
+        changed = yield from change(each.collection, queries.expired())
         gone += changed.deleted
     return gone
 
@@ -357,8 +366,8 @@ def delete_memagent(database: Database, id: Any, cascade: bool = False) -> Opera
         return False
     own = (yield from _own_memories(agents, name)) if cascade else []
     # The agent goes last: where the server cannot do it as one, a cascade that broke off can be done again.
-    for each in _memories(database) if own else ():
-        yield from change(each.name, queries.of_memories(own))
+    for each in (yield from _memories(database)) if own else ():
+        yield from change(each.collection, queries.of_memories(own))
     return _was_live((yield from take(queries.taken_by_keys(agents, id_keys(name)))))
 
 

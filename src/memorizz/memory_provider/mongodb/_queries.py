@@ -78,7 +78,7 @@ def _read(
         pipeline.append({"$sort": order})
     if limit is not None:
         pipeline.append({"$limit": limit})
-    return Read(store.name, pipeline if include_embedding else [*pipeline, {"$unset": EMBEDDING}])
+    return Read(store.collection, pipeline if include_embedding else [*pipeline, {"$unset": EMBEDDING}])
 
 
 def by_id(store: Store, keys: Sequence[Any], include_embedding: bool) -> Read:
@@ -101,7 +101,7 @@ def page(store: Store, filter: Mapping[str, Any] | None, include_embedding: bool
 
 
 def count(store: Store, filter: Mapping[str, Any] | None) -> Read:
-    return Read(store.name, [{"$match": both(condition(filter), live())}, {"$count": "n"}])
+    return Read(store.collection, [{"$match": both(condition(filter), live())}, {"$count": "n"}])
 
 
 def newest_turns(
@@ -121,12 +121,12 @@ def next_turns(store: Store, memory_id: str, limit: int, after: Place) -> Read:
 def place(store: Store, keys: Sequence[Any], time: str, **equal: str) -> Read:
     """What says where a document stands, expired or not."""
     fields = {time: 1, OWN: 1}
-    return Read(store.name, [{"$match": {**by_keys(keys), **equal}}, {"$limit": 1}, {"$project": fields}])
+    return Read(store.collection, [{"$match": {**by_keys(keys), **equal}}, {"$limit": 1}, {"$project": fields}])
 
 
 def memory_ids(store: Store) -> Read:
     """The ids of all agents, and the memories that they list."""
-    return Read(store.name, [{"$match": live()}, {"$project": {"memory_ids": 1}}])
+    return Read(store.collection, [{"$match": live()}, {"$project": {"memory_ids": 1}}])
 
 
 # --- changing -----------------------------------------------------------------------------------------------------
@@ -148,6 +148,13 @@ def stored(store: Store, row: Row) -> Insert | Update:
         {"$replaceWith": _merged(row.merged, row.merged_rests)},
     ]
     return Update(by_keys(row.keys), pipeline, upsert=True)
+
+
+def inserted_once(record: Record) -> Update:
+    """Insert a record where there is none of its id."""
+    return Update(
+        {"_id": record["_id"]}, [{"$replaceWith": {"$mergeObjects": [_literal(record), "$$ROOT"]}}], upsert=True
+    )
 
 
 def updated(row: Row) -> Update:
@@ -182,11 +189,11 @@ def touched(keys: Sequence[Any]) -> Update:
 
 
 def taken_by_keys(store: Store, keys: Sequence[Any]) -> Take:
-    return Take(store.name, by_keys(keys))
+    return Take(store.collection, by_keys(keys))
 
 
 def taken_by_name(store: Store, name: str) -> Take:
-    return Take(store.name, both({"name": name}, live()), ordered("created_at", -1))
+    return Take(store.collection, both({"name": name}, live()), ordered("created_at", -1))
 
 
 def expired() -> Delete:

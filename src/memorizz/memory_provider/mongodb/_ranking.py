@@ -18,6 +18,7 @@ from memorizz.memory_provider.mongodb._bson import OWN, as_mapping
 from memorizz.memory_provider.mongodb._search import DISTANCE, RANK, Search
 from memorizz.memory_provider.mongodb._steps import Record
 from memorizz.memory_provider.mongodb._stores import Store, numbers
+from memorizz.memory_provider.stores import Distance
 
 # In the place of the 60 of Cormack et al., as measured: docs/search.md.
 _RRF = 10
@@ -47,41 +48,49 @@ def own(record: Record, key: str) -> Any:
     return as_mapping(record.get(OWN)).get(key)
 
 
-def candidates(search: Search, near: Iterable[Record], said: Iterable[Record]) -> list[Candidate]:
+def candidates(search: Search, store: Store, near: Iterable[Record], said: Iterable[Record]) -> list[Candidate]:
     """Return the records of both sides together, each once, with its distance and its text score."""
     found: dict[Any, Candidate] = {}
     for record in near:
         found[record["_id"]] = Candidate(record, own(record, DISTANCE))
     for record in said:
-        candidate = found.setdefault(record["_id"], Candidate(record, _distance(search, record)))
+        distance = _distance(search, record, store.spec.distance)
+        candidate = found.setdefault(record["_id"], Candidate(record, distance))
         candidate.rank = own(record, RANK)
     return list(found.values())
 
 
-def _distance(search: Search, record: Record) -> float | None:
-    """Return the cosine distance of a record that was found by its words."""
+def _distance(search: Search, record: Record, kind: Distance) -> float | None:
+    """Return the distance of a record that was found by its words."""
     if search.vector is None or record.get(EMBEDDING) is None:
         return None
     vector, other = np.array(search.vector), np.array(numbers(record[EMBEDDING]))
-    lengths = float(np.linalg.norm(vector) * np.linalg.norm(other)) if len(vector) == len(other) else 0.0
-    return 1.0 - max(-1.0, min(1.0, float(vector @ other) / lengths)) if lengths else None
+    if len(vector) != len(other):
+        return None
+    if kind == "l2":
+        return float(np.linalg.norm(vector - other))
+    product = float(vector @ other)
+    if kind == "inner_product":
+        return -product
+    lengths = float(np.linalg.norm(vector) * np.linalg.norm(other))
+    return 1.0 - max(-1.0, min(1.0, product / lengths)) if lengths else None
 
 
 def rank(search: Search, store: Store, found: list[Candidate]) -> list[Candidate]:
     """Return the hits, the best first."""
     if search.scored:
         ranking = weights(search.ranking, store.spec, meaning=search.vector is not None, names_cut=False)
-        _score(search, ranking, found)
+        _score(search, store, ranking, found)
     else:
         for each in found:
-            each.parts = {"meaning": 1.0 - (each.distance or 0.0)}
+            each.parts = {"meaning": store.spec.score(each.distance or 0.0)}
     least = search.options.min_score
     hits = [each for each in found if least is None or each.score >= least]
     return sorted(hits, key=lambda each: (-each.score, each.seq))[: search.limit]
 
 
-def _score(search: Search, ranking: Ranking, found: list[Candidate]) -> None:
-    meaning, words = _shares(found) if ranking.fusion == "score" else _reciprocal_ranks(found)
+def _score(search: Search, store: Store, ranking: Ranking, found: list[Candidate]) -> None:
+    meaning, words = _shares(store, found) if ranking.fusion == "score" else _reciprocal_ranks(found)
     now = datetime.now(UTC)
     for each, nearness, share in zip(found, meaning, words, strict=True):
         each.parts = {
@@ -100,10 +109,11 @@ def _score(search: Search, ranking: Ranking, found: list[Candidate]) -> None:
             each.parts["session"] = (ranking.session or 0.0) * best[_session(each.record)]
 
 
-def _shares(found: Sequence[Candidate]) -> tuple[list[float], list[float]]:
+def _shares(store: Store, found: Sequence[Candidate]) -> tuple[list[float], list[float]]:
     """Return the similarity of each, and its text score as a share of the best."""
     best = max((each.rank for each in found), default=0.0) or 1.0
-    return [0.0 if each.distance is None else 1.0 - each.distance for each in found], [e.rank / best for e in found]
+    similarities = [0.0 if each.distance is None else store.spec.score(each.distance) for each in found]
+    return similarities, [each.rank / best for each in found]
 
 
 def _reciprocal_ranks(found: Sequence[Candidate]) -> tuple[list[float], list[float]]:

@@ -25,6 +25,7 @@ from memorizz.memory_provider.mongodb._conditions import condition, equalities
 from memorizz.memory_provider.mongodb._queries import both, live
 from memorizz.memory_provider.mongodb._steps import Filter, Read, Stage
 from memorizz.memory_provider.mongodb._stores import SEQ, Store, VectorIndex
+from memorizz.memory_provider.stores import Distance
 
 # How many of each side, nearest and best by words, are scored in full: at least this, or five times the limit.
 _DEPTH = 50
@@ -115,16 +116,16 @@ def near(search: Search, store: Store, way: Way) -> Read:
     comparable = {EMBEDDING: {"$size": len(search.vector), **_ONLY_NUMBERS}}
     pipeline: list[Stage] = [
         {"$match": both(search.condition, live(), comparable)},
-        {"$set": {f"{OWN}.{DISTANCE}": _distance(search.vector)}},
-        # What another program has stored may have no direction.
-        {"$match": {f"{OWN}.{DISTANCE}": {"$gte": -1}}},
+        {"$set": {f"{OWN}.{DISTANCE}": _distance(search.vector, store.spec.distance)}},
+        # What another program has stored may have no direction, or no end.
+        {"$match": {f"{OWN}.{DISTANCE}": {"$gt": -math.inf, "$lt": math.inf}}},
         {"$sort": {f"{OWN}.{DISTANCE}": 1, SEQ: 1, "_id": 1}},
         {"$limit": search.depth},
     ]
     if way is Way.INDEX:
         assert store.vector_index is not None
         pipeline.insert(0, {"$vectorSearch": vector_search(search, store.vector_index)})
-    return Read(store.name, pipeline)
+    return Read(store.collection, pipeline)
 
 
 _ONLY_NUMBERS = {"$not": {"$elemMatch": {"$not": {"$type": "number"}}}}
@@ -146,18 +147,30 @@ def vector_search(search: Search, index: VectorIndex) -> Mapping[str, Any]:
     return {**request, "filter": filter} if filter else request
 
 
-def _distance(vector: Sequence[float]) -> Any:
-    """Return the cosine distance of a record's vector; None where that has no direction.
+def _distance(vector: Sequence[float], kind: Distance) -> Any:
+    """Return the distance of a record's vector, of pgvector's three kinds; None where it has none.
 
-    One term for each dimension takes half the time of a loop over them. The length of the other vector is taken from
-    its mean and deviation, which the server computes in one go: the sum of the squares is n * (deviation^2 + mean^2).
+    One term for each dimension takes half the time of a loop over them.
+    """
+    at = [{"$arrayElemAt": [f"${EMBEDDING}", place]} for place in range(len(vector))]
+    if kind == "l2":
+        squares = [{"$pow": [{"$subtract": [each, x]}, 2]} for each, x in zip(at, vector, strict=True)]
+        return {"$sqrt": {"$add": squares}}
+    product = {"$add": [{"$multiply": [each, x]} for each, x in zip(at, vector, strict=True)]}
+    return {"$multiply": [-1.0, product]} if kind == "inner_product" else _cosine_distance(vector, product)
+
+
+def _cosine_distance(vector: Sequence[float], product: Any) -> Any:
+    """Return the cosine distance by the inner product; None for a vector without a direction.
+
+    The length of the record's vector is taken from its mean and deviation, which the server computes in one go: the
+    sum of the squares is n * (deviation^2 + mean^2).
     """
     at = f"${EMBEDDING}"
     length = math.sqrt(sum(x * x for x in vector))
-    products = [{"$multiply": [{"$arrayElemAt": [at, place]}, x]} for place, x in enumerate(vector)]
     squares = {"$add": [{"$pow": [{"$stdDevPop": at}, 2]}, {"$pow": [{"$avg": at}, 2]}]}
     both_lengths = {"$multiply": [length * math.sqrt(len(vector)), {"$sqrt": squares}]}
-    cosine = {"$max": [-1.0, {"$min": [1.0, {"$divide": [{"$add": products}, "$$lengths"]}]}]}
+    cosine = {"$max": [-1.0, {"$min": [1.0, {"$divide": [product, "$$lengths"]}]}]}
     distance = {"$cond": [{"$gt": ["$$lengths", 0]}, {"$subtract": [1.0, cosine]}, None]}
     return {"$let": {"vars": {"lengths": both_lengths}, "in": distance}}
 
@@ -169,7 +182,7 @@ def said(search: Search, store: Store, keys: Sequence[Any] | None = None) -> Rea
     """Return what brings the documents with the most of the words, each with its text score; of `keys`, or of all."""
     among = {} if keys is None else {"_id": {"$in": list(keys)}}
     return Read(
-        store.name,
+        store.collection,
         [
             {"$match": both({"$text": {"$search": search.terms}}, search.condition, live(), among)},
             {"$set": {f"{OWN}.{RANK}": {"$meta": "textScore"}}},

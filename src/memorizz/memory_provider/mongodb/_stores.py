@@ -1,6 +1,6 @@
-"""Which collections there are, and how a document becomes a record and a record a document.
+"""What is known of a database and of a store in it, and how a document becomes a record and a record a document.
 
-A store is a collection of its own name, a document one flat record in it, under its id. What MongoDB has no place for
+A store is a collection, a document one flat record in it, under its id. What MongoDB has no place for
 stands under one key of ours, `_memorizz`: `seq`, which grows with every document stored and decides ties, and `us`, the
 microseconds of the times, of which a BSON date has only the milliseconds.
 """
@@ -66,13 +66,13 @@ class Database:
     on_invalid_text: InvalidText = "error"
     # Whether the server can do several changes as one: a replica set or a sharded cluster.
     transactional: bool = True
-    # The stores that $vectorSearch serves, and with which index.
+    # The collections that $vectorSearch serves, and with which index; None where it is not to be used.
     vector_indexes: Mapping[str, VectorIndex] | None = None
     # Tells these collections from all others, by whatever address they are reached.
     identity: str | None = None
 
     def store(self, name: str) -> Store:
-        """Return a store by its name; raises ConfigurationError, which lists them, for an unknown one."""
+        """Return one of the seven stores by its name; raises UnknownStore."""
         try:
             return self.stores[name]
         except (KeyError, TypeError):
@@ -80,7 +80,9 @@ class Database:
 
     @cached_property
     def stores(self) -> Mapping[str, Store]:
-        return {spec.name: Store(self, spec) for spec in SEVEN}
+        """The seven stores."""
+        indexes = self.vector_indexes or {}
+        return {spec.name: Store(self, spec, spec.name, indexes.get(spec.name)) for spec in SEVEN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,22 +113,25 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """One collection."""
+    """One collection, and the index of it that $vectorSearch can use."""
 
     database: Database
     spec: StoreSpec
+    collection: str
+    vector_index: VectorIndex | None = None
 
     @property
     def name(self) -> str:
         return self.spec.name
 
     @property
-    def vector_index(self) -> VectorIndex | None:
-        return (self.database.vector_indexes or {}).get(self.name)
+    def dimensions(self) -> int | None:
+        """How long its vectors are; None where they are of any length."""
+        return self.spec.dimensions or self.database.dimensions
 
     def vector(self, value: Any) -> list[float]:
         """Return a vector in single precision; raises InvalidDocument or DimensionMismatch."""
-        dimensions = self.database.dimensions
+        dimensions = self.dimensions
         if dimensions is None:
             # Any length is taken; what is no vector at all is told below.
             dimensions = len(value) if hasattr(value, "__len__") else 1

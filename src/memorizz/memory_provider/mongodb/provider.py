@@ -13,11 +13,13 @@ from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed
 from memorizz.memory_provider._drive import can_be_read_again
 from memorizz.memory_provider._drive._sync import drive, repeated
 from memorizz.memory_provider.base import MemoryOperations, MemoryProvider
+from memorizz.memory_provider.mongodb import _collections
 from memorizz.memory_provider.mongodb import _operations as operations
 from memorizz.memory_provider.mongodb._lifetime_shared import check_transactional, logger, was_rolled_back
 from memorizz.memory_provider.mongodb._lifetime_sync import Lifetime
 from memorizz.memory_provider.mongodb._steps import Step
 from memorizz.memory_provider.mongodb._stores import Database
+from memorizz.memory_provider.stores import StoreSpec, check_yes
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.mongodb.driver._sync import Connection, Session
@@ -89,6 +91,16 @@ class MongoDBProvider(Lifetime, MemoryProvider):
     @property
     def embedding_model(self) -> str | None:
         return None
+
+    def create_store(self, spec: StoreSpec) -> None:
+        self.run(_collections.create_store, self.config, spec)
+
+    def stores(self) -> list[StoreSpec]:
+        return self.run(_collections.specs)
+
+    def drop_store(self, name: str, *, yes: bool = False) -> None:
+        check_yes(name, yes)
+        self.run(_collections.drop_store, name)
 
     @contextmanager
     def transaction(self) -> Generator[Transaction]:

@@ -12,11 +12,13 @@ from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed
 from memorizz.memory_provider._drive import can_be_read_again
 from memorizz.memory_provider._drive._async import drive, repeated
 from memorizz.memory_provider.base import AsyncMemoryOperations, AsyncMemoryProvider
+from memorizz.memory_provider.mongodb import _collections
 from memorizz.memory_provider.mongodb import _operations as operations
 from memorizz.memory_provider.mongodb._lifetime_async import AsyncLifetime
 from memorizz.memory_provider.mongodb._lifetime_shared import check_transactional, logger, was_rolled_back
 from memorizz.memory_provider.mongodb._steps import Step
 from memorizz.memory_provider.mongodb._stores import Database
+from memorizz.memory_provider.stores import StoreSpec, check_yes
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.mongodb.driver._async import AsyncConnection, AsyncSession
@@ -88,6 +90,16 @@ class AsyncMongoDBProvider(AsyncLifetime, AsyncMemoryProvider):
     @property
     def embedding_model(self) -> str | None:
         return None
+
+    async def create_store(self, spec: StoreSpec) -> None:
+        await self.run(_collections.create_store, self.config, spec)
+
+    async def stores(self) -> list[StoreSpec]:
+        return await self.run(_collections.specs)
+
+    async def drop_store(self, name: str, *, yes: bool = False) -> None:
+        check_yes(name, yes)
+        await self.run(_collections.drop_store, name)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncTransaction]:

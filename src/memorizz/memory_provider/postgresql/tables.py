@@ -9,13 +9,12 @@ from importlib.resources import files
 
 from psycopg import sql
 
-from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.postgresql import facts, indexes
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Model, Store
 from memorizz.memory_provider.postgresql.layout import Layout
 from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
-from memorizz.memory_provider.stores import SEVEN, StoreSpec, VectorField, unknown_store
+from memorizz.memory_provider.stores import SEVEN, StoreSpec, VectorField, check_droppable, check_same, unknown_store
 
 
 @cache
@@ -74,23 +73,13 @@ def create_store(known: Facts, spec: StoreSpec, models: Mapping[str, int]) -> Op
     yield Script(lock.as_bytes(None))
     known = yield from facts.read(known.layout)
     if spec.name in known.stores:
-        there = known.stores[spec.name].spec
-        if there != spec:
-            raise ConfigurationError(
-                f"a store {spec.name!r} is there with another spec: {_differences(there, spec)}; use its spec, or "
-                "another name"
-            )
+        check_same(known.stores[spec.name].spec, spec)
         return
     model = known.model if spec.dimensions is None else (yield from _model(known, spec.dimensions, models))
     seven = known.store(SEVEN[0].name).vector
     vector: VectorField = spec.vector(model.dimensions, seven.m, seven.ef_construction)
     yield from create(Store(known.layout, spec, model, vector))
     yield from fetch(facts.moved_on(known.layout))
-
-
-def _differences(there: StoreSpec, wanted: StoreSpec) -> str:
-    one, other = there.as_json(), wanted.as_json()
-    return ", ".join(f"{key} is {one[key]!r}, not {other[key]!r}" for key in one if one[key] != other[key])
 
 
 def _model(known: Facts, dimensions: int, models: Mapping[str, int]) -> Operation[Model]:
@@ -123,8 +112,7 @@ def drop_store(known: Facts, name: str) -> Operation[None]:
     known = yield from facts.read(known.layout)
     if name not in known.stores:
         raise unknown_store(name, known.stores)
-    if any(spec.name == name for spec in SEVEN):
-        raise ConfigurationError(f"{name} is one of the seven stores that every schema has: delete_all() empties it")
+    check_droppable(name)
     yield Script(sql.SQL("DROP TABLE {}").format(known.stores[name].table).as_bytes(None))
     forget = sql.SQL("DELETE FROM {} WHERE name = %(name)s").format(_stores(known.layout))
     yield from fetch(Query(forget.as_bytes(None), {"name": name}))

@@ -10,7 +10,7 @@ from memorizz.memory_provider.postgresql._steps import Row
 from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.rows import document_of, document_with_embedding
 from memorizz.memory_provider.postgresql.search.plan import Search
-from memorizz.memory_provider.postgresql.search.sql import BY_PART, DISTANCE, PARTS, SCORE, similarity
+from memorizz.memory_provider.postgresql.search.sql import BY_PART, DISTANCE, PARTS, SCORE
 
 Document = dict[str, Any]
 
@@ -32,7 +32,7 @@ def _hit(document: Document, store: Store, row: Row, explain: bool) -> Document:
         document["_distance"] = distance
         document.setdefault("distance", distance)
         if score is None:
-            score = similarity(store, distance)
+            score = store.spec.score(distance)
             parts = (score,)
     document["_score"] = score
     document.setdefault("score", score)
@@ -50,7 +50,7 @@ def merged(search: Search, found: Sequence[tuple[Store, Sequence[Row]]]) -> list
     scored: list[tuple[float, Store, Row]] = []
     for store, rows in found:
         for row in rows:
-            score = row[SCORE] if row[SCORE] is not None else similarity(store, row[DISTANCE])
+            score = row[SCORE] if row[SCORE] is not None else store.spec.score(row[DISTANCE])
             if row[BY_PART] and best:
                 score -= row[BY_PART][1] * (1 - (row[BY_PART][-1] or 0.0) / best)
             scored.append((score, store, row))

@@ -33,19 +33,13 @@ DISTANCE, SCORE, BY_PART, SEQ, SEEN, DISTANCES = range(-6, 0)
 
 PARTS = ("meaning", "words", "speaker", "session", "recency", "importance")
 
-# pgvector's operators; the similarity, more of which is better, in the place of a distance; the fraction of a score.
+# pgvector's operators; and the score of a distance, as StoreSpec.score has it.
 OPERATORS: Mapping[str, LiteralString] = {"cosine": "<=>", "l2": "<->", "inner_product": "<#>"}
 _SIMILARITY: Mapping[str, LiteralString] = {
     "cosine": "1 - {distance}",
     "l2": "1 / (1 + {distance})",
     "inner_product": "-({distance})",
 }
-
-
-def similarity(store: Store, distance: float) -> float:
-    """Return the score of a distance, as _SIMILARITY has it in SQL."""
-    kind = store.spec.distance
-    return 1.0 - distance if kind == "cosine" else 1.0 / (1.0 + distance) if kind == "l2" else -distance
 
 
 class _Form(NamedTuple):
