@@ -167,7 +167,8 @@ def test_a_transaction_takes_it(tickets: Any) -> None:
             tx.store({"name": "lost"}, "tickets")
             raise ZeroDivisionError
 
-    pytest.raises(ZeroDivisionError, fails)
+    with pytest.raises(ZeroDivisionError):
+        fails()
     assert [each["name"] for each in tickets.list_all("tickets")] == ["kept"]
 
 

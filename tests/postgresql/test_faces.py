@@ -15,13 +15,13 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
-from memorizz.memory_provider.postgresql.migrations import _LOCK
 
 from memorizz.errors import ConfigurationError, ConnectionFailed, OperationTimeout, ProviderClosed
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, fetch
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+from memorizz.memory_provider.postgresql.migrations import _LOCK
 
 LONG = MemoryType.LONG_TERM_MEMORY
 
