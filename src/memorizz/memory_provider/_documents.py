@@ -65,6 +65,7 @@ EMBEDDING = "embedding"
 # What a search adds to its hits; dropped again when such a document is stored back.
 _COMPUTED = ("score", "distance")
 _ALWAYS_COMPUTED = ("_score", "_distance", "_explanation", "_context")
+_DROPPED = frozenset((*ID_KEYS, *_ALWAYS_COMPUTED))
 
 CLOCKS = ("created_at", "updated_at")
 
@@ -97,6 +98,8 @@ def given_id(document: Mapping[str, Any]) -> str | None:
 
 def own_items(document: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     """Return the items that are the user's: not the ids, and not what a search has added."""
+    if document.keys().isdisjoint(_DROPPED):
+        return list(document.items())
     dropped = {*ID_KEYS, *computed_keys(document)}
     return [item for item in document.items() if item[0] not in dropped]
 
@@ -149,7 +152,7 @@ def _object(value: Any, key: Key, on_invalid: InvalidText) -> str:
     return _values.to_json(value, key.name, on_invalid)
 
 
-_READERS: Mapping[Kind, Callable[[Any, Key, InvalidText], Any]] = {
+READERS: Mapping[Kind, Callable[[Any, Key, InvalidText], Any]] = {
     Kind.TEXT: _text,
     Kind.NUMBER: _number,
     Kind.INTEGER: _whole,
@@ -160,7 +163,7 @@ _READERS: Mapping[Kind, Callable[[Any, Key, InvalidText], Any]] = {
 
 def fitted(key: Key, value: Any, on_invalid: InvalidText) -> Any:
     """Return the value of a key as its kind has it, an object as JSON; raises InvalidDocument where it does not fit."""
-    return _READERS[key.kind](value, key, on_invalid)
+    return READERS[key.kind](value, key, on_invalid)
 
 
 # Documents that are sent at once: enough to hide the round trip, few enough to hold.

@@ -21,7 +21,7 @@ from memorizz.memory_provider import _values
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql._steps import Operation, Query, fetch
 from memorizz.memory_provider.postgresql.layout import STANDBY, Layout, vector_column
-from memorizz.memory_provider.postgresql.rows import Vector, binary
+from memorizz.memory_provider.postgresql.rows import Vector, vector_and_bits
 from memorizz.memory_provider.stores import CONVERSATIONS, StoreSpec, VectorField, unknown_store
 
 
@@ -40,14 +40,13 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """For whom a statement reads and writes."""
+    """For whom a statement reads and writes; `parameters` is what each of its statements binds."""
 
     tenant: str = ""
+    parameters: Mapping[str, Any] = field(init=False)
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """What every statement of this scope binds."""
-        return {"tenant": self.tenant}
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", {"tenant": self.tenant})
 
 
 # Compared by identity.
@@ -86,9 +85,14 @@ class Store:
         self.table = sql.Identifier(self.layout.schema, self.name)
         self.embedding = sql.Identifier(self.vector_column)
 
+    @property
+    def embeds(self) -> bool:
+        """Whether documents that are stored here without an embedding get one."""
+        return self.embedder is not None and self.spec.embedded
+
     def vector_of(self, value: Any) -> Vector:
         """Return a vector as a parameter; raises InvalidDocument or DimensionMismatch."""
-        return Vector(binary(_values.vector(value, dimensions=self.model.dimensions, store=self.name)))
+        return vector_and_bits(_values.vector(value, dimensions=self.model.dimensions, store=self.name))[0]
 
 
 P = ParamSpec("P")

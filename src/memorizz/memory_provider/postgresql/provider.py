@@ -255,7 +255,10 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
 
     def _connection(self) -> AbstractContextManager[AnyConnection]:
         """Return a connection of the pool, lent for a block."""
-        _, pool = self._opened()
+        pool = self._pool
+        if pool is None:
+            # It was closed meanwhile.
+            _, pool = self._opened()
         if isinstance(pool, Pool):
             return checkout(pool, self.config, self._server)
         return checkout_given(pool, self.config)

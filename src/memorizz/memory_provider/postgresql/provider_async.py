@@ -257,7 +257,10 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _Methods, AsyncMemoryProvider):
 
     async def _connection(self) -> AbstractAsyncContextManager[AnyConnection]:
         """Return a connection of the pool, lent for a block."""
-        _, pool = await self._opened()
+        pool = self._pool
+        if pool is None:
+            # It was closed meanwhile.
+            _, pool = await self._opened()
         if isinstance(pool, AsyncPool):
             return checkout(pool, self.config, self._server)
         return checkout_given(pool, self.config)

@@ -16,7 +16,7 @@ from uuid import UUID
 import numpy as np
 
 from memorizz.memory_provider import _values
-from memorizz.memory_provider._documents import CLOCKS, EMBEDDING, KEYS, Kind, fitted, given_id, is_clock, own_items
+from memorizz.memory_provider._documents import CLOCKS, EMBEDDING, KEYS, READERS, Kind, given_id, is_clock, own_items
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.postgresql.facts import Store
@@ -70,13 +70,15 @@ def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None) -
     for path, value in own_items(document):
         column = KEYS.get(path) if isinstance(path, str) else None
         if path == EMBEDDING:
-            vector = None if value is None else store.vector_of(value)
-            values[store.vector_column] = vector
-            values[store.bits_column] = None if vector is None else bits_of(vector)
+            vector = bits = None
+            if value is not None:
+                single = _values.vector(value, dimensions=store.model.dimensions, store=store.name)
+                vector, bits = vector_and_bits(single)
+            values[store.vector_column], values[store.bits_column] = vector, bits
         elif column is None:
             data[path] = value
         elif value is not None:
-            values[path] = fitted(column, value, store.layout.on_invalid_text)
+            values[path] = READERS[column.kind](value, column, store.layout.on_invalid_text)
         elif not is_clock(path, store.spec):
             values[path] = data[path] = None
     # In one order, so that documents with the same keys share one statement.
@@ -92,7 +94,8 @@ def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None) -
         key = _values.id_key(name) if name is not None else _values.new_id()
     if name is not None and str(key) != name:
         data[GIVEN_ID] = name
-    values |= {"id": key, "data": _values.to_json(data, "", store.layout.on_invalid_text), **store.scope.parameters}
+    values["data"] = _values.to_json(data, "", store.layout.on_invalid_text) if data else "{}"
+    values |= {"id": key, **store.scope.parameters}
     return Row(name or str(key), values, inserted, merged, is_new)
 
 
@@ -138,21 +141,19 @@ class Bits(bytes):
 _FLOAT4 = np.dtype(">f4")
 
 
-def binary(vector: Any) -> bytes:
-    """Return the binary form of a vector, pgvector's vector_send."""
-    return len(vector).to_bytes(2) + b"\0\0" + vector.astype(_FLOAT4).tobytes()
-
-
-def _numbers(vector: bytes) -> Any:
-    return np.frombuffer(vector, dtype=_FLOAT4, offset=4)
-
-
-def from_binary(vector: bytes) -> list[float]:
-    """Return the numbers of a vector from its binary form."""
-    return cast("list[float]", _numbers(vector).tolist())
+def vector_and_bits(single: Any) -> tuple[Vector, Bits]:
+    """Return an array in single precision in pgvector's binary form (vector_send), and its signs (binary_quantize)."""
+    length = len(single)
+    vector = Vector(length.to_bytes(2) + b"\0\0" + single.astype(_FLOAT4).tobytes())
+    return vector, Bits(length.to_bytes(4) + np.packbits(single > 0).tobytes())
 
 
 def bits_of(vector: Vector) -> Bits:
     """Return a bit for each number of a vector, 1 where it is above 0: pgvector's binary_quantize."""
-    numbers = _numbers(vector)
+    numbers = np.frombuffer(vector, dtype=_FLOAT4, offset=4)
     return Bits(len(numbers).to_bytes(4) + np.packbits(numbers > 0).tobytes())
+
+
+def from_binary(vector: bytes) -> list[float]:
+    """Return the numbers of a vector from its binary form."""
+    return cast("list[float]", np.frombuffer(vector, dtype=_FLOAT4, offset=4).tolist())

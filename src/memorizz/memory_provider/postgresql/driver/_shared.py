@@ -44,11 +44,6 @@ def check_encoding(connection: psycopg.BaseConnection[Any]) -> None:
         )
 
 
-def has_rows(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> bool:
-    """Return True if a statement has rows to fetch; the cursor's description would describe every column."""
-    return cursor.pgresult is not None and cursor.pgresult.nfields > 0
-
-
 def running(server: EmbeddedServer) -> str:
     """Return what to connect to of an embedded server in use; one that has died is started again."""
     conninfo = server.acquire()
@@ -90,8 +85,6 @@ def orphan_socket(connection: psycopg.BaseConnection[Any], opener: int) -> None:
 
 def log(step: Statement, started: float, result: Any) -> None:
     """Log what a step was and how long it took; what is bound is never logged, for it may be a secret."""
-    if not logger.isEnabledFor(logging.DEBUG):
-        return
     took = (time.perf_counter() - started) * 1000
     if isinstance(step, Batch):
         text = f"{len(step.queries)} statements, the last: {step.queries[-1].sql.decode()}"
@@ -105,17 +98,16 @@ def is_alive(connection: psycopg.BaseConnection[Any]) -> bool:
 
     Asks the socket, not the server.
     """
-    return not connection.closed and not _is_readable(connection.pgconn.socket)
+    if connection.closed:
+        return False
+    descriptor = connection.pgconn.socket
+    if not hasattr(select, "poll"):
+        return not select.select([descriptor], [], [], 0)[0]
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return not poll.poll(0)
 
 
 def hang_up(connection: psycopg.BaseConnection[Any]) -> None:
     """Close a connection for good; close() may only give it back, where a pool of the caller's wants that."""
     connection.pgconn.finish()
-
-
-def _is_readable(descriptor: int) -> bool:
-    if hasattr(select, "poll"):
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        return bool(poll.poll(0))
-    return bool(select.select([descriptor], [], [], 0)[0])

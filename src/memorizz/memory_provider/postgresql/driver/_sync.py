@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -36,7 +37,6 @@ from memorizz.memory_provider.postgresql.driver._shared import (
     Rows,
     check_encoding,
     hang_up,
-    has_rows,
     is_alive,
     log,
     logger,
@@ -124,7 +124,8 @@ def perform(connection: AnyConnection, step: Statement) -> Any:
     else:
         # Several statements cannot be prepared as one.
         Cursor(connection).execute(step.sql, prepare=False)
-    log(step, started, result)
+    if logger.isEnabledFor(logging.DEBUG):
+        log(step, started, result)
     return result
 
 
@@ -135,7 +136,8 @@ def _execute(connection: AnyConnection, query: Query) -> Cursor:
 
 
 def _rows(cursor: Cursor) -> Rows:
-    return cursor.fetchall() if has_rows(cursor) else []
+    # The cursor's description would describe every column.
+    return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields > 0 else []
 
 
 # --- connections --------------------------------------------------------------------------------------------------

@@ -53,16 +53,10 @@ def _begins_with(content: str, name: str) -> bool:
 
 
 def embedded_rows(store: Store, documents: Sequence[Document], key: UUID | None = None) -> Operation[list[Row]]:
-    """Return the rows of documents, with an embedding where they are to have one; `key` is that of one to update."""
-    if not _embeds(store):
-        return [row_of(store, document, key) for document in documents]
+    """Return the rows of documents of a store that embeds, with their embedding; `key` is that of one to update."""
     keys = [key or _given_key(document) for document in documents]
     stored = yield from _stored(store, documents, keys)
     return (yield from _embed(store, documents, keys, stored, key))
-
-
-def _embeds(store: Store) -> bool:
-    return store.embedder is not None and store.spec.embedded
 
 
 def _given_key(document: Document) -> UUID | None:
@@ -154,7 +148,7 @@ def embed_missing(
     store = facts.store(memory_store_type)
     if store.embedder is None:
         raise ConfigurationError("there is no embedder to make vectors with: open the provider with embedder=...")
-    if not _embeds(store):
+    if not store.embeds:
         raise ConfigurationError(f"{store.name}: these documents are not embedded")
     embedded, done, after = 0, 0, None
     refused: dict[str, EmbeddingFailed] = {}
@@ -252,7 +246,7 @@ def embed_many(
     None of them is stored meanwhile, so that the same id in a later batch is looked for in the spool, too.
     """
     store = facts.store(memory_store_type)
-    if not _embeds(store):
+    if not store.embeds:
         return documents
     spool = Spool(store)
     for batch in batches(documents):

@@ -69,9 +69,10 @@ def retrieve_by_query(
     if search.limit == 0:
         return Hits()
     if question.ranked:
-        search = yield from run.embed_question(search, question, store)
-        if not search.ranked:
-            return Hits()
+        if question.text is not None:
+            search = yield from run.embed_question(search, question, store)
+            if not search.ranked:
+                return Hits()
         served = (yield from run.run(facts, search, [store]))[0]
         found = Hits(score.hits(store, search, served.rows, bool(options.explain)))
     else:

@@ -12,16 +12,19 @@ from memorizz.memory_provider.base import StoreName
 from memorizz.memory_provider.postgresql._steps import Operation, fetch
 from memorizz.memory_provider.postgresql.facts import Facts
 from memorizz.memory_provider.postgresql.operations.embedding import Spool, embed_again, embedded_rows
-from memorizz.memory_provider.postgresql.operations.writing import upsert, write
+from memorizz.memory_provider.postgresql.operations.writing import store_again, write
 from memorizz.memory_provider.postgresql.rows import Row, row_of
 from memorizz.memory_provider.postgresql.sql import writes
 
 
 def store(facts: Facts, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[str]:
     target = facts.store(memory_store_type)
-    row = (yield from embedded_rows(target, [data]))[0]
-    stored = yield from upsert(target, [row])
-    yield from embed_again(target, row, stored[0])
+    row = (yield from embedded_rows(target, [data]))[0] if target.embeds else row_of(target, data)
+    stored = yield from fetch(writes.upsert(target, row))
+    if not stored:
+        yield from store_again(target, [row])
+    elif row.seen is not None:
+        yield from embed_again(target, row, stored)
     return row.name
 
 
@@ -50,7 +53,9 @@ def update_by_id(facts: Facts, id: Any, data: Mapping[str, Any], memory_store_ty
         return False
     if given_id(data) not in (None, name):
         raise InvalidDocument("id", f"the data has the id {given_id(data)!r}, the document to update is {name!r}")
-    row = (yield from embedded_rows(target, [data], _values.id_key(name)))[0]
+    key = _values.id_key(name)
+    row = (yield from embedded_rows(target, [data], key))[0] if target.embeds else row_of(target, data, key)
     stored = yield from fetch(writes.update(target, row, name))
-    yield from embed_again(target, row, stored)
+    if row.seen is not None:
+        yield from embed_again(target, row, stored)
     return bool(stored)

@@ -28,7 +28,7 @@ def write(target: Store, rows: Sequence[Row]) -> Operation[None]:
     else:
         stored = {id for (id,) in (yield from fetch(writes.locked(target, given)))}
     if len(rows) < _WORTH_COPYING:
-        yield from upsert(target, rows)
+        yield from _upsert(target, rows)
         return
     new: list[Row] = []
     others: list[Row] = []
@@ -41,7 +41,7 @@ def write(target: Store, rows: Sequence[Row]) -> Operation[None]:
         run = list(run)
         if not (yield from _copy(target, run)):
             refused += run
-    yield from upsert(target, [*refused, *others])
+    yield from _upsert(target, [*refused, *others])
 
 
 def _copy(target: Store, rows: Sequence[Row]) -> Operation[bool]:
@@ -59,18 +59,17 @@ def _copy(target: Store, rows: Sequence[Row]) -> Operation[bool]:
     return True
 
 
-def upsert(target: Store, rows: Sequence[Row]) -> Operation[list[list[tuple[bool]]]]:
-    """Insert documents, or merge them into those with their ids; return for each whether it has a vector now."""
+def _upsert(target: Store, rows: Sequence[Row]) -> Operation[None]:
+    """Insert documents, or merge them into those with their ids."""
     if not rows:
-        return []
+        return
     results = yield from fetch_all([writes.upsert(target, row) for row in rows])
     expired = [row for row, stored in zip(rows, results, strict=True) if not stored]
     if expired:
-        yield from _store_again(target, expired)
-    return results
+        yield from store_again(target, expired)
 
 
-def _store_again(target: Store, rows: Sequence[Row]) -> Operation[None]:
+def store_again(target: Store, rows: Sequence[Row]) -> Operation[None]:
     """Store documents under the ids of expired ones, which must not be merged with them."""
     steps: list[Query] = []
     for row in rows:

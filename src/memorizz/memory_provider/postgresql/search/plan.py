@@ -91,6 +91,8 @@ class Search:
     # How many of the nearest are wanted, and how many the index must find.
     depth: int = field(init=False)
     wide: int = field(init=False)
+    # How many of the best by their bits are compared.
+    compared: int = field(init=False)
     # A number for the filter: its values may be long, and are not to be kept.
     filter_key: int = field(init=False)
 
@@ -100,15 +102,12 @@ class Search:
         self.depth = max(_DEPTH, 5 * self.limit) if self.scored else self.limit
         margin = max(_MARGIN, self.depth // 4) if self.filtered else _MARGIN
         self.wide = max(self.depth + margin, _MIN_FOUND)
+        self.compared = max(COMPARED_BY_BITS, 10 * self.depth)
         self.filter_key = hash((self.condition.sql, *map(repr, self.condition.parameters.values())))
 
     @property
     def ranked(self) -> bool:
         return self.vector is not None or self.words is not None
-
-    @property
-    def compared_by_bits(self) -> int:
-        return max(COMPARED_BY_BITS, 10 * self.depth)
 
     @property
     def ef_search(self) -> int:
@@ -166,7 +165,7 @@ def is_complete(route: Route, search: Search, store: Store, answer: Answer, ef_s
     if route is Route.SCAN:
         return answer.seen <= MAX_SCANNED
     if route is Route.BITS:
-        return answer.seen * 4 <= search.compared_by_bits
+        return answer.seen * 4 <= search.compared
     if route is Route.EXACT:
         return True
     found = answer.distances
@@ -241,7 +240,7 @@ def remember(search: Search, store: Store, route: Route, accepted: bool) -> None
 
 def settings(search: Search, routes: Sequence[Route], ef_search: int) -> dict[str, Any]:
     """Return what statements of these routes need set in their transaction; nothing where all of them only scan."""
-    if all(route is Route.SCAN for route in routes):
+    if routes.count(Route.SCAN) == len(routes):
         return {}
     # Compiling a statement takes longer than these statements do. Planned for its values, it may be prepared.
     needed = {"jit": "off", "plan_cache_mode": "force_custom_plan"}

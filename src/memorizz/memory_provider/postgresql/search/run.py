@@ -62,7 +62,8 @@ class _Attempts:
         complete = plan.is_complete(route, search, self.store, answer, ef_search)
         further = None if complete or route is not Route.INDEX else plan.wider(search, self.store, answer, ef_search)
         if complete:
-            plan.remember(search, self.store, route, True)
+            if self.store.history:
+                plan.remember(search, self.store, route, True)
             del rows[search.limit :]
             return Served(route, self.tried, self.statement, rows, ef_search if route is Route.INDEX else 0)
         if further is not None:
@@ -90,19 +91,26 @@ def run(facts: Facts, search: Search, stores: Sequence[Store]) -> Operation[list
 
     Raises StaleFacts where something that the routes were chosen by has changed.
     """
-    unserved = {store.name: _Attempts(search, store) for store in stores}
+    left = list(map(partial(_Attempts, search), stores))
     served: dict[str, Served] = {}
-    while unserved:
-        attempts = [*unserved.values()]
-        # What is set holds for all of them: the index looks at as many rows as any of them needs.
-        ef_search = max((each.ef_search for each in attempts if each.left[0] is Route.INDEX), default=0)
-        needed = plan.settings(search, [each.left[0] for each in attempts], ef_search)
-        results = yield from _fetch(facts, attempts[0].store, [each.statement for each in attempts], needed)
-        for each, rows in zip(attempts, results, strict=True):
-            if (answer := each.served(search, rows, ef_search)) is not None:
+    while left:
+        ef_search, routes, statements = 0, list[Route](), list[Query]()
+        for each in left:
+            routes.append(each.left[0])
+            statements.append(each.statement)
+            if each.left[0] is Route.INDEX:
+                # What is set holds for all of them: the index looks at as many rows as any of them needs.
+                ef_search = max(ef_search, each.ef_search)
+        results = yield from _fetch(facts, stores[0], statements, plan.settings(search, routes, ef_search))
+        unserved: list[_Attempts] = []
+        for each, rows in zip(left, results, strict=True):
+            answer = each.served(search, rows, ef_search)
+            if answer is None:
+                unserved.append(each)
+            else:
                 served[each.store.name] = answer
-                del unserved[each.store.name]
-    return [served[store.name] for store in stores]
+        left = unserved
+    return [served[store.name] for store in stores] if len(stores) > 1 else [*served.values()]
 
 
 def _fetch(

@@ -22,23 +22,25 @@ def hits(store: Store, search: Search, rows: Sequence[Row], explain: bool = Fals
     """
     read = document_with_embedding if search.options.include_embedding else document_of
     least = search.options.min_score
-    found = [_hit(read(row), store, row, explain) for row in rows]
-    return found if least is None else [hit for hit in found if hit["_score"] >= least]
-
-
-def _hit(document: Document, store: Store, row: Row, explain: bool) -> Document:
-    distance, score, parts = row[DISTANCE], row[SCORE], row[BY_PART]
-    if distance is not None:
-        document["_distance"] = distance
-        document.setdefault("distance", distance)
-        if score is None:
-            score = store.spec.score(distance)
-            parts = (score,)
-    document["_score"] = score
-    document.setdefault("score", score)
-    if explain:
-        document["_explanation"] = {part: value for part, value in zip(PARTS, parts or (), strict=False) if value}
-    return document
+    is_cosine = store.spec.distance == "cosine"
+    found: list[Document] = []
+    for row in rows:
+        document = read(row)
+        distance, score, parts = row[DISTANCE], row[SCORE], row[BY_PART]
+        if distance is not None:
+            document["_distance"] = distance
+            document.setdefault("distance", distance)
+            if score is None:
+                score = 1.0 - distance if is_cosine else store.spec.score(distance)
+                parts = (score,)
+        if least is not None and score < least:
+            continue
+        document["_score"] = score
+        document.setdefault("score", score)
+        if explain:
+            document["_explanation"] = {part: value for part, value in zip(PARTS, parts or (), strict=False) if value}
+        found.append(document)
+    return found
 
 
 def merged(search: Search, found: Sequence[tuple[Store, Sequence[Row]]]) -> list[tuple[Store, Document]]:

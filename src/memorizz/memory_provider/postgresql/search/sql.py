@@ -73,7 +73,7 @@ def _parameters(search: Search, store: Store) -> dict[str, Any]:
             "vector": search.vector,
             "depth": search.depth,
             "wide": search.wide,
-            "compared": search.compared_by_bits,
+            "compared": search.compared,
         }
     if search.words is not None:
         parameters |= {"question": search.words, "max_words": MAX_WORDS, "depth": search.depth}

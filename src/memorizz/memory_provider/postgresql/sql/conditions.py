@@ -56,7 +56,10 @@ def condition(filter: Mapping[str, Any] | None, vectors: str = EMBEDDING) -> Con
     """
     if isinstance(filter, dict) and len(filter) <= _FEW:
         items = tuple(filter.items())
-        if all(type(key) is type(value) is str and len(key) + len(value) <= _SHORT for key, value in items):
+        for key, value in items:
+            if not (type(key) is type(value) is str and len(key) + len(value) <= _SHORT):
+                break
+        else:
             return _of_texts(items, vectors)
     return _condition(filter, vectors)
 

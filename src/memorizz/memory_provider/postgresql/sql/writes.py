@@ -87,12 +87,11 @@ def upsert(store: Store, row: Row) -> Query:
     No row comes back where the document of its id has expired.
     """
     statement = _upsert(store, row.inserted, row.merged, row.seen is not None)
-    return Query(statement, _values(row), repeatable=False, writes=(row.name,))
+    return Query(statement, row.values if row.seen is None else _guarded(row), repeatable=False, writes=(row.name,))
 
 
-def _values(row: Row) -> dict[str, Any]:
-    if row.seen is None:
-        return row.values
+def _guarded(row: Row) -> dict[str, Any]:
+    assert row.seen is not None
     return {**row.values, "seen_label": row.seen.label, "seen_content": row.seen.content}
 
 
@@ -167,7 +166,7 @@ def _update(store: Store, merged: tuple[str, ...], guarded: bool) -> bytes:
 def update(store: Store, row: Row, name: str) -> Query:
     """Merge a document into the one with its id; where there is one, a row says whether it has a vector then."""
     statement = _update(store, row.merged, row.seen is not None)
-    return Query(statement, _values(row), repeatable=False, writes=(name,))
+    return Query(statement, row.values if row.seen is None else _guarded(row), repeatable=False, writes=(name,))
 
 
 @composed_once
