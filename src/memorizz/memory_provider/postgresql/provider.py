@@ -255,10 +255,8 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
 
     def _connection(self) -> AbstractContextManager[AnyConnection]:
         """Return a connection of the pool, lent for a block."""
-        pool = self._pool
-        if pool is None:
-            # It was closed meanwhile.
-            _, pool = self._opened()
+        # None where it was closed meanwhile: then this says so.
+        pool = self._pool or (self._opened())[1]
         if isinstance(pool, Pool):
             return checkout(pool, self.config, self._server)
         return checkout_given(pool, self.config)

@@ -257,10 +257,8 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _Methods, AsyncMemoryProvider):
 
     async def _connection(self) -> AbstractAsyncContextManager[AnyConnection]:
         """Return a connection of the pool, lent for a block."""
-        pool = self._pool
-        if pool is None:
-            # It was closed meanwhile.
-            _, pool = await self._opened()
+        # None where it was closed meanwhile: then this says so.
+        pool = self._pool or (await self._opened())[1]
         if isinstance(pool, AsyncPool):
             return checkout(pool, self.config, self._server)
         return checkout_given(pool, self.config)
