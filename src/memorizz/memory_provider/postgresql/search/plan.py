@@ -183,7 +183,7 @@ def wider(search: Search, store: Store, answer: Answer, ef_search: int) -> int |
     found = len(answer.distances)
     if search.options.ef_search or ef_search >= most or found * most < search.wide * ef_search:
         return None
-    if found < search.wide:
+    if found < search.wide and search.filtered:
         return min(math.ceil(search.wide * ef_search / found * _RESERVE), most)
     if not search.scored and _ties(answer.distances, search.limit):
         return None
