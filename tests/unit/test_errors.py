@@ -129,7 +129,7 @@ def test_a_connection_that_could_not_be_made_says_what_to_look_at(said: str, adv
         (errors.AdminShutdown, False, False),
         (errors.TransactionTimeout, False, False),
         (errors.IdleSessionTimeout, False, True),
-        (errors.CannotConnectNow, False, True),
+        (errors.CannotConnectNow, True, True),
         (psycopg.OperationalError, False, True),
         (psycopg_pool.PoolTimeout, False, False),
         (errors.QueryCanceled, False, False),

@@ -3,452 +3,309 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memorizz.memory_provider.postgresql._search import (
-    MOST,
-    Search,
-    Tried,
-    Way,
-    accepted,
-    parse,
-    settings,
-    tried,
-    ways,
-    wider,
-)
-from memorizz.memory_provider.postgresql._stores import SELECTED, Schema, Store
 
 from memorizz.errors import ConfigurationError, DimensionMismatch, FilterError, InvalidDocument
 from memorizz.memory_provider._questions import asked, weights, without_names
 from memorizz.memory_provider.base import Ranking, SearchOptions
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import _operations as operations
-from memorizz.memory_provider.postgresql import _queries as queries
-from memorizz.memory_provider.postgresql import _search
-from memorizz.memory_provider.postgresql._steps import Batch, Query
+from memorizz.memory_provider.postgresql.facts import Model, Store
+from memorizz.memory_provider.postgresql.layout import Layout
+from memorizz.memory_provider.postgresql.search.plan import (
+    MAX_SCANNED,
+    Answer,
+    Route,
+    Search,
+    dimension,
+    is_complete,
+    parse,
+    remember,
+    routes,
+    settings,
+    wider,
+)
+from memorizz.memory_provider.stores import SEVEN, Distance, IndexKind, StoreSpec, VectorField
 
-SOME, FEW, INDEX, BITS, EXACT = Way
-FEW_ROWS_AT_MOST = _search.FEW
+SCAN, INDEX, BITS, EXACT = Route.SCAN, Route.INDEX, Route.BITS, Route.EXACT
 LONG, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
+SPECS = {MemoryType(spec.name): spec for spec in SEVEN}
 VECTOR = {"embedding": [1.0, 0.0, 0.0, 0.0]}
 WORDS = {"$text": {"$search": "tea with Ada"}}
 FILTER = {"memory_id": "m1"}
 
-HNSW = Schema("public", "public", 4)
-HALFVEC = replace(HNSW, index="halfvec")
-NO_INDEX = replace(HNSW, index="none")
-DROPPED = replace(HNSW, indexes=frozenset({(LONG.value, "none")}))
-OF_ITS_OWN = replace(NO_INDEX, indexes=frozenset({(LONG.value, "hnsw")}))
-GOOD_BITS = replace(HNSW, bits={LONG.value: 800})
-BITS_ALONE = replace(GOOD_BITS, index="none")
-BITS_ELSEWHERE = replace(HNSW, bits={TURNS.value: 800})
+
+def store(dimensions: int = 4, index: IndexKind = "hnsw", distance: Distance = "cosine") -> Store:
+    """Make what is known of a store."""
+    layout = Layout("public", "an identity", "public", "pg_catalog.english")
+    vector = VectorField(dimensions, distance, index)
+    return Store(layout, StoreSpec("memories", distance=distance), Model(1, None, dimensions), vector)
 
 
-def search(query: Any, limit: int = 10, schema: Schema = HNSW, store: MemoryType = LONG, **options: Any) -> Search:
-    return parse(schema.store(store), asked(query, limit, SearchOptions(**options)))
+def search(query: Any, limit: int = 10, **options: Any) -> Search:
+    return parse(store(), asked(query, limit, SearchOptions(**options)))
 
 
-# --- which way ----------------------------------------------------------------------------------------------------
+# --- which routes -------------------------------------------------------------------------------------------------
+
+HNSW, HALFVEC, NO_INDEX = store(), store(index="halfvec"), store(index="none")
+# Signs tell neighbours apart only where there are enough of them.
+LONG_VECTORS, NO_INDEX_BUT_BITS = store(128), store(128, "none")
+OTHER_DISTANCE = store(128, distance="l2")
 
 
 @pytest.mark.parametrize(
-    ("query", "limit", "schema", "options", "expected"),
+    ("query", "limit", "of", "options", "expected"),
     [
         # Nothing but words: no index of vectors has a say.
         (WORDS, 10, HNSW, {}, [EXACT]),
         (WORDS | FILTER, 10, HNSW, {}, [EXACT]),
-        ("tea", 10, GOOD_BITS, {}, [EXACT]),
+        ("tea", 10, LONG_VECTORS, {}, [EXACT]),
         # Without a filter the nearest are the index's, as far as it goes.
         (VECTOR, 10, HNSW, {}, [INDEX, EXACT]),
         (VECTOR, 10, HALFVEC, {}, [INDEX, EXACT]),
-        (VECTOR, 1000, HNSW, {}, [INDEX, EXACT]),
+        (VECTOR, 10, LONG_VECTORS, {}, [INDEX, EXACT]),
         (VECTOR, 1001, HNSW, {}, [EXACT]),
         (VECTOR, 10, NO_INDEX, {}, [EXACT]),
-        (VECTOR, 10, DROPPED, {}, [EXACT]),
-        (VECTOR, 10, OF_ITS_OWN, {}, [INDEX, EXACT]),
-        # Bits are for filters.
-        (VECTOR, 10, GOOD_BITS, {}, [INDEX, EXACT]),
-        (VECTOR, 10, BITS_ALONE, {}, [EXACT]),
+        (VECTOR, 10, NO_INDEX_BUT_BITS, {}, [EXACT]),
         # With a filter: first it is seen whether the rows are few.
-        (VECTOR | FILTER, 10, HNSW, {}, [SOME, INDEX, EXACT]),
-        (VECTOR | FILTER, 10, HALFVEC, {}, [SOME, INDEX, EXACT]),
-        # Some more than are wanted must match, and the index brings 1,000 at most.
-        (VECTOR | FILTER, 800, HNSW, {}, [SOME, INDEX, EXACT]),
-        (VECTOR | FILTER, 801, HNSW, {}, [SOME, EXACT]),
-        (VECTOR | FILTER, 1001, HNSW, {}, [SOME, EXACT]),
-        (VECTOR | FILTER, 10, NO_INDEX, {}, [SOME, EXACT]),
-        (VECTOR | FILTER, 10, DROPPED, {}, [SOME, EXACT]),
-        (VECTOR | FILTER, 10, OF_ITS_OWN, {}, [SOME, INDEX, EXACT]),
-        (VECTOR | FILTER, 10, GOOD_BITS, {}, [SOME, INDEX, BITS]),
-        (VECTOR | FILTER, 1001, GOOD_BITS, {}, [SOME, BITS]),
-        (VECTOR | FILTER, 10, BITS_ALONE, {}, [SOME, BITS]),
-        (VECTOR | FILTER, 10, BITS_ELSEWHERE, {}, [SOME, INDEX, EXACT]),
-        # With words, five times as many are wanted of the nearest.
+        (VECTOR | FILTER, 10, HNSW, {}, [SCAN, INDEX, EXACT]),
+        (VECTOR | FILTER, 10, HALFVEC, {}, [SCAN, INDEX, EXACT]),
+        (VECTOR | FILTER, 1001, HNSW, {}, [SCAN, EXACT]),
+        (VECTOR | FILTER, 10, NO_INDEX, {}, [SCAN, EXACT]),
+        (VECTOR | FILTER, 10, LONG_VECTORS, {}, [SCAN, INDEX, BITS, EXACT]),
+        (VECTOR | FILTER, 1001, LONG_VECTORS, {}, [SCAN, BITS, EXACT]),
+        (VECTOR | FILTER, 10, NO_INDEX_BUT_BITS, {}, [SCAN, BITS, EXACT]),
+        # Signs are about directions.
+        (VECTOR | FILTER, 10, OTHER_DISTANCE, {}, [SCAN, INDEX, EXACT]),
+        # With words, or another part of the score, more are wanted of the nearest.
         (VECTOR | WORDS, 10, HNSW, {}, [INDEX, EXACT]),
-        (VECTOR | WORDS, 200, HNSW, {}, [INDEX, EXACT]),
-        (VECTOR | WORDS, 201, HNSW, {}, [EXACT]),
-        (VECTOR | WORDS | FILTER, 160, HNSW, {}, [SOME, INDEX, EXACT]),
-        (VECTOR | WORDS | FILTER, 161, HNSW, {}, [SOME, EXACT]),
-        (VECTOR | WORDS | FILTER, 201, GOOD_BITS, {}, [SOME, BITS]),
-        # As with any other part of the score.
-        (VECTOR, 201, HNSW, {"ranking": Ranking(recency=0.1)}, [EXACT]),
-        (VECTOR, 201, HNSW, {"ranking": Ranking(importance=0.1)}, [EXACT]),
-        (VECTOR, 201, HNSW, {"ranking": Ranking(meaning=1, words=0)}, [INDEX, EXACT]),
+        (VECTOR | WORDS, 300, HNSW, {}, [EXACT]),
+        (VECTOR | WORDS | FILTER, 10, LONG_VECTORS, {}, [SCAN, INDEX, BITS, EXACT]),
+        (VECTOR, 300, HNSW, {"ranking": Ranking(recency=0.1)}, [EXACT]),
+        (VECTOR, 300, HNSW, {"ranking": Ranking(importance=0.1)}, [EXACT]),
+        (VECTOR, 300, HNSW, {"ranking": Ranking(meaning=1, words=0)}, [INDEX, EXACT]),
         # The caller wants it exact.
         (VECTOR, 10, HNSW, {"exact": True}, [EXACT]),
-        (VECTOR | FILTER, 10, HNSW, {"exact": True}, [EXACT]),
-        (VECTOR | FILTER, 10, GOOD_BITS, {"exact": True}, [EXACT]),
+        (VECTOR | FILTER, 10, LONG_VECTORS, {"exact": True}, [EXACT]),
         (VECTOR | WORDS | FILTER, 10, HNSW, {"exact": True, "ef_search": 40}, [EXACT]),
         # How it is read, and how far the index looks, change nothing.
         (VECTOR, 10, HNSW, {"ef_search": 1}, [INDEX, EXACT]),
-        (VECTOR | FILTER, 10, HNSW, {"touch": True, "min_score": 0.5}, [SOME, INDEX, EXACT]),
+        (VECTOR | FILTER, 10, HNSW, {"touch": True, "min_score": 0.5}, [SCAN, INDEX, EXACT]),
     ],
 )
-def test_which_ways_are_tried(
-    query: Any, limit: int, schema: Schema, options: dict[str, Any], expected: list[Way]
+def test_which_routes_are_tried(
+    query: Any, limit: int, of: Store, options: dict[str, Any], expected: list[Route]
 ) -> None:
-    """By the query, the limit, the index and the bits of the store, and what the caller says."""
-    assert list(ways(search(query, limit, schema, **options), schema.store(LONG), Tried())) == expected
+    """By the query, the limit, the vectors and the index of the store, and what the caller says."""
+    assert routes(search(query, limit, **options), of) == expected
 
 
 @pytest.mark.parametrize("query", [VECTOR, WORDS, VECTOR | FILTER, VECTOR | WORDS, VECTOR | WORDS | FILTER])
-@pytest.mark.parametrize("schema", [HNSW, HALFVEC, NO_INDEX, DROPPED, GOOD_BITS, BITS_ALONE])
+@pytest.mark.parametrize("of", [HNSW, HALFVEC, NO_INDEX, LONG_VECTORS, OTHER_DISTANCE])
 @pytest.mark.parametrize("limit", [1, 10, 201, 1000, 100_000])
-def test_the_last_way_is_always_accepted(query: Any, schema: Schema, limit: int) -> None:
+def test_the_last_route_is_always_accepted(query: Any, of: Store, limit: int) -> None:
     """A search ends with an answer, whatever was seen."""
-    asked = search(query, limit, schema)
-    last = ways(asked, schema.store(LONG), Tried())[-1]
-    assert all(accepted(last, asked, seen) for seen in (0, 1, 1_000_000))
+    found = search(query, limit)
+    last = routes(found, of)[-1]
+    assert all(is_complete(last, found, of, Answer(seen), 100) for seen in (0, 1, 1_000_000))
+
+
+def test_routes_that_were_in_vain_are_left_out_for_a_while() -> None:
+    """Under the same filter of the same store; a search that found its answer notes nothing."""
+    of, mine, other = store(128), search(VECTOR | FILTER), search(VECTOR | {"memory_id": "m2"})
+    every = routes(mine, of)
+    remember(mine, of, SCAN, True)
+    assert routes(mine, of) == every
+    remember(mine, of, SCAN, False)
+    remember(mine, of, INDEX, False)
+    left = [BITS, EXACT]
+    assert routes(mine, of) == routes(search(VECTOR | FILTER, limit=3), of) == left
+    assert routes(other, of) == every
+    assert routes(mine, store(128)) == every
+    searches = 0
+    while routes(mine, of) == left:
+        remember(mine, of, BITS, True)
+        searches += 1
+    assert routes(mine, of) == every
+    assert 8 <= searches <= 128
+
+
+def test_not_every_filter_is_kept_for_ever() -> None:
+    """Values of filters are endless; what is known of them takes bounded room, and none of it is a value."""
+    of = store()
+    for place in range(5000):
+        remember(search(VECTOR | {"memory_id": f"m{place}"}), of, SCAN, False)
+    assert len(of.history) <= 2000
+    assert not any(isinstance(key, str) for key in of.history)
+
+
+# --- what is complete ---------------------------------------------------------------------------------------------
+
+
+def spread(count: int, dimensions: float, first: float = 0.5, last: float = 1.0) -> list[float]:
+    """Make cosine distances as they are where rows fill a space of so many dimensions, up to the farthest."""
+    return [last * max(n / count, (first / last) ** dimensions) ** (2 / dimensions) for n in range(1, count + 1)]
+
+
+FLAT, CURVED, DENSE = spread(30, 4), spread(30, 50), spread(30, 200)
+EQUAL = [0.1] * 30
+# Of one distance from the limit on, as duplicates are.
+TIED = [*spread(30, 4)[:8], *[spread(30, 4)[-1]] * 22]
+
+
+def test_the_local_dimension() -> None:
+    """It is the number of directions that the neighbours fill; equal distances say nothing."""
+    for dimensions in (2, 8, 40, 300):
+        found = dimension(sorted(spread(2000, dimensions, first=0)), HNSW)
+        assert found == pytest.approx(dimensions, rel=0.1)
+    # Of l2 the distance itself is the chord.
+    lengths = [math.sqrt(each) for each in spread(2000, 8, first=0)]
+    assert dimension(lengths, store(distance="l2")) == pytest.approx(8, rel=0.1)
+    assert dimension(EQUAL, HNSW) == math.inf
+    assert dimension([0.0] * 30, HNSW) == math.inf
+    # A document that is asked for by its own vector is at distance 0, or below it by a rounding.
+    assert 0 < dimension([-1e-9, 0.0, *FLAT], HNSW) < 8
+    assert dimension(FLAT, store(distance="inner_product")) == math.inf
 
 
 @pytest.mark.parametrize(
-    ("way", "query", "limit", "seen", "expected"),
+    ("route", "query", "limit", "answer", "ef_search", "expected"),
     [
-        (SOME, VECTOR | FILTER, 10, 0, True),
-        (SOME, VECTOR | FILTER, 10, MOST, True),
-        (SOME, VECTOR | FILTER, 10, MOST + 1, False),
-        # As many as are wanted were near: nothing was lost. Under a filter some more must be.
-        (INDEX, VECTOR, 10, 10, True),
-        (INDEX, VECTOR, 10, 9, False),
-        (INDEX, VECTOR | FILTER, 10, 12, True),
-        (INDEX, VECTOR | FILTER, 10, 11, False),
-        (INDEX, VECTOR | FILTER, 100, 125, True),
-        (INDEX, VECTOR | FILTER, 100, 124, False),
-        (INDEX, VECTOR, 1000, 999, False),
-        # Wanted are the candidates, not the hits.
-        (INDEX, VECTOR | WORDS, 1, 49, False),
-        (INDEX, VECTOR | WORDS, 1, 50, True),
-        (INDEX, VECTOR | WORDS, 20, 99, False),
-        (INDEX, VECTOR | WORDS, 20, 100, True),
-        # These have compared all that match.
-        (FEW, VECTOR | FILTER, 10, 0, True),
-        (FEW, VECTOR | FILTER, 10, MOST + 1, True),
-        (BITS, VECTOR | FILTER, 10, 0, True),
-        (EXACT, VECTOR | FILTER, 10, 0, True),
-        (EXACT, WORDS, 10, 0, True),
+        # All that match were compared, or more match.
+        (SCAN, VECTOR | FILTER, 10, Answer(0), 0, True),
+        (SCAN, VECTOR | FILTER, 10, Answer(MAX_SCANNED), 0, True),
+        (SCAN, VECTOR | FILTER, 10, Answer(MAX_SCANNED + 1), 0, False),
+        # Of 800 compared the nearest stand in the first quarter by their bits.
+        (BITS, VECTOR | FILTER, 10, Answer(1), 0, True),
+        (BITS, VECTOR | FILTER, 10, Answer(200), 0, True),
+        (BITS, VECTOR | FILTER, 10, Answer(201), 0, False),
+        (BITS, VECTOR | FILTER, 1000, Answer(2500), 0, True),
+        (BITS, VECTOR | FILTER, 1000, Answer(2501), 0, False),
+        (EXACT, VECTOR | FILTER, 10, Answer(0), 0, True),
+        # Some more than are wanted were found, and how they lie lets the graph find the nearest.
+        (INDEX, VECTOR, 10, Answer(distances=FLAT), 100, True),
+        (INDEX, VECTOR | FILTER, 10, Answer(distances=FLAT[:12]), 100, True),
+        (INDEX, VECTOR | FILTER, 10, Answer(distances=FLAT[:11]), 100, False),
+        (INDEX, VECTOR | FILTER, 1, Answer(distances=FLAT[:11]), 100, False),
+        (INDEX, VECTOR, 30, Answer(distances=FLAT), 100, False),
+        (INDEX, VECTOR, 10, Answer(), 100, False),
+        # Where they fill many directions the index looks further, and then no more is asked of it.
+        (INDEX, VECTOR | FILTER, 10, Answer(distances=CURVED), 100, False),
+        (INDEX, VECTOR | FILTER, 10, Answer(distances=CURVED), 400, True),
+        (INDEX, VECTOR | FILTER, 10, Answer(distances=DENSE), 400, False),
+        (INDEX, VECTOR, 10, Answer(distances=DENSE), 400, False),
+        (INDEX, VECTOR, 10, Answer(distances=DENSE), 1000, True),
+        # Which of several at one distance are the first only the table knows.
+        (INDEX, VECTOR, 10, Answer(distances=EQUAL), 1000, False),
+        (INDEX, VECTOR, 10, Answer(distances=TIED), 1000, False),
+        (INDEX, VECTOR, 3, Answer(distances=TIED), 1000, True),
+        # Of what is scored, the candidates are wanted, not the hits.
+        (INDEX, VECTOR | WORDS, 1, Answer(distances=spread(49, 4)), 100, False),
+        (INDEX, VECTOR | WORDS, 1, Answer(distances=spread(60, 4)), 100, True),
     ],
 )
-def test_what_is_accepted(way: Way, query: Any, limit: int, seen: int, expected: bool) -> None:
-    """What a way brings is taken only where it cannot have lost a row."""
-    assert accepted(way, search(query, limit), seen) is expected
+def test_what_is_complete(route: Route, query: Any, limit: int, answer: Answer, ef_search: int, expected: bool) -> None:
+    """The answer itself shows that nothing is missing, or another route is tried."""
+    assert is_complete(route, search(query, limit), HNSW, answer, ef_search) is expected
+
+
+def test_the_callers_own_ef_search_is_trusted() -> None:
+    """It says how far the index looks, and how sure the answer is; a list that is too short is no answer."""
+    own = search(VECTOR | FILTER, ef_search=40)
+    assert is_complete(INDEX, own, HNSW, Answer(distances=DENSE), 40)
+    assert not is_complete(INDEX, own, HNSW, Answer(distances=DENSE[:11]), 40)
+    assert not is_complete(INDEX, own, HNSW, Answer(distances=EQUAL), 40)
+
+
+def test_no_inner_product_shows_that_it_is_complete() -> None:
+    """It is no distance of a geometry: only how far the index has looked counts."""
+    products = store(distance="inner_product")
+    assert not is_complete(INDEX, search(VECTOR | FILTER), products, Answer(distances=FLAT), 400)
+    assert is_complete(INDEX, search(VECTOR), products, Answer(distances=FLAT), 1000)
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "ef_search", "distances", "expected"),
+    [
+        # As many as the share of those that matched asks for, with a reserve, up to what other routes cost.
+        (VECTOR | FILTER, {}, 100, FLAT[:11], 142),
+        (VECTOR | FILTER, {}, 100, FLAT[:4], 390),
+        (VECTOR | FILTER, {}, 100, FLAT[:3], 400),
+        (VECTOR | FILTER, {}, 100, FLAT[:2], None),
+        (VECTOR | FILTER, {}, 100, [], None),
+        (VECTOR | FILTER, {}, 400, FLAT[:11], None),
+        # Enough matched, and how they lie asks for more, or says that the index is in vain.
+        (VECTOR | FILTER, {}, 100, CURVED, 400),
+        (VECTOR | FILTER, {}, 100, DENSE, None),
+        (VECTOR | FILTER, {}, 100, TIED, None),
+        (VECTOR | FILTER, {}, 100, EQUAL, None),
+        # Without a filter it goes as far as it can, before every row is compared.
+        (VECTOR, {}, 100, DENSE, 1000),
+        (VECTOR, {}, 100, FLAT[:11], 1000),
+        (VECTOR, {}, 1000, DENSE, None),
+        # What the caller says is done.
+        (VECTOR | FILTER, {"ef_search": 100}, 100, CURVED, None),
+    ],
+)
+def test_how_many_more_are_looked_at(
+    query: Any, options: dict[str, Any], ef_search: int, distances: list[float], expected: int | None
+) -> None:
+    """The rows found say how many of them it takes; None where that would be in vain."""
+    assert wider(search(query, **options), HNSW, Answer(distances=distances), ef_search) == expected
+
+
+@given(
+    st.lists(st.floats(0, 2), min_size=2, max_size=60).map(sorted),
+    st.sampled_from([VECTOR, VECTOR | FILTER, VECTOR | WORDS]),
+    st.integers(1, 20),
+)
+def test_looking_further_comes_to_an_end(distances: list[float], query: Any, limit: int) -> None:
+    """Whatever the index finds: each time more is looked at, within what pgvector can, and not often."""
+    asked, ef_search, asks = search(query, limit), 100, 0
+    answer = Answer(distances=distances)
+    while not is_complete(INDEX, asked, HNSW, answer, ef_search):
+        further = wider(asked, HNSW, answer, ef_search)
+        if further is None:
+            break
+        assert ef_search < further <= 1000
+        ef_search, asks = further, asks + 1
+    assert asks <= 4
 
 
 # --- how many are looked at ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("query", "limit", "given", "expected"),
-    [
-        (VECTOR, 1, None, 100),
-        (VECTOR, 50, None, 100),
-        (VECTOR, 51, None, 102),
-        (VECTOR, 500, None, 1000),
-        (VECTOR, 1000, None, 1000),
-        (VECTOR | FILTER, 1, None, 100),
-        (VECTOR | FILTER, 101, None, 404),
-        (VECTOR | FILTER, 1000, None, 1000),
-        (VECTOR | WORDS, 1, None, 100),
-        (VECTOR | WORDS, 20, None, 200),
-        (VECTOR | WORDS | FILTER, 100, None, 1000),
-        (VECTOR, 10, 1, 1),
-        (VECTOR | FILTER, 10, 40, 40),
-        (VECTOR, 10, 1000, 1000),
-    ],
-)
-def test_ef_search(query: Any, limit: int, given: int | None, expected: int) -> None:
-    """It follows the limit and the filter, within what pgvector can, unless the caller says."""
-    assert search(query, limit, ef_search=given).ef_search == expected
+@pytest.mark.parametrize("query", [VECTOR, VECTOR | FILTER, VECTOR | WORDS, VECTOR | WORDS | FILTER])
+def test_what_is_looked_at_follows_the_limit(query: Any) -> None:
+    """Always more than are wanted, never fewer for a larger limit, within what pgvector can; and what a caller says."""
+    looked_at = [search(query, limit).ef_search for limit in range(1, 1001)]
+    assert looked_at == sorted(looked_at)
+    assert looked_at[0] >= 40
+    assert looked_at[-1] == 1000
+    assert all(search(query, limit).ef_search >= min(2 * limit, 1000) for limit in (1, 50, 100, 500))
+    assert [search(query, 10, ef_search=given).ef_search for given in (1, 40, 1000)] == [1, 40, 1000]
 
 
-@pytest.mark.parametrize(
-    ("query", "limit", "compared", "depth", "by_bits"),
-    [
-        (VECTOR, 1, 800, 1, 800),
-        (VECTOR, 1, 200, 1, 200),
-        (VECTOR, 100, 800, 100, 1000),
-        (VECTOR | WORDS, 1, 800, 50, 800),
-        (VECTOR | WORDS, 10, 200, 50, 500),
-        (WORDS, 101, 800, 505, 5050),
-    ],
-)
-def test_depth(query: Any, limit: int, compared: int, depth: int, by_bits: int) -> None:
-    """More than the limit where more than the distance makes the score."""
-    asked = search(query, limit)
-    assert (asked.depth, asked.by_bits(compared)) == (depth, by_bits)
-
-
-@pytest.mark.parametrize(
-    ("query", "limit", "options", "ef_search", "seen", "expected"),
-    [
-        # As many as the share of those that matched asks for, some more, and not too many.
-        (VECTOR | FILTER, 10, {}, 100, 11, 142),
-        (VECTOR | FILTER, 10, {}, 100, 10, 156),
-        (VECTOR | FILTER, 10, {}, 100, 4, 390),
-        (VECTOR | FILTER, 10, {}, 100, 3, 400),
-        (VECTOR | FILTER, 10, {}, 200, 6, 400),
-        # Where none matched, or so few that too many would have to be looked at, other ways are better.
-        (VECTOR | FILTER, 10, {}, 100, 2, None),
-        (VECTOR | FILTER, 10, {}, 100, 0, None),
-        (VECTOR | FILTER, 10, {}, 400, 11, None),
-        (VECTOR | FILTER, 100, {}, 400, 124, None),
-        # Without a filter there are no more; and what the caller says is done.
-        (VECTOR, 10, {}, 100, 9, None),
-        (VECTOR | FILTER, 10, {"ef_search": 100}, 100, 11, None),
-    ],
-)
-def test_how_many_more_are_looked_at(
-    query: Any, limit: int, options: dict[str, Any], ef_search: int, seen: int, expected: int | None
-) -> None:
-    """The rows near the query say how many of them it takes for enough to match."""
-    assert wider(search(query, limit, **options), ef_search, seen) == expected
-
-
-PLANNED = {"jit": "off", "plan_cache_mode": "force_custom_plan"}
-PLANNED_ONCE = {"jit": "off", "plan_cache_mode": "force_generic_plan"}
-BY_INDEX = {"hnsw.ef_search": "123", "hnsw.iterative_scan": "off", "enable_sort": "off"}
-
-
-@pytest.mark.parametrize(
-    ("query", "options", "ways", "expected"),
-    [
-        (VECTOR | FILTER, {}, [FEW], PLANNED),
-        (VECTOR | FILTER, {}, [SOME], PLANNED),
-        (VECTOR | FILTER, {}, [BITS], PLANNED),
-        (VECTOR | FILTER, {}, [EXACT], PLANNED),
-        # No value decides how the index is read: of the whole store, or of one memory, whose own index is asked for.
-        (VECTOR, {}, [INDEX], PLANNED_ONCE | BY_INDEX),
-        (VECTOR, {}, [INDEX, INDEX], PLANNED_ONCE | BY_INDEX),
-        (VECTOR | FILTER, {}, [INDEX], PLANNED_ONCE | BY_INDEX),
-        (VECTOR | FILTER | {"role": "user"}, {}, [INDEX], PLANNED_ONCE | BY_INDEX),
-        # A memory may have one in this store and none in that; and any filter may be for a memory that has one.
-        (VECTOR | FILTER, {}, [INDEX, INDEX], PLANNED | BY_INDEX),
-        (VECTOR | FILTER, {}, [FEW, INDEX], PLANNED | BY_INDEX),
-        (VECTOR | {"memory_id": {"$in": ["m1"]}}, {}, [INDEX], PLANNED | BY_INDEX),
-        (VECTOR | {"$and": [FILTER]}, {}, [INDEX], PLANNED | BY_INDEX),
-        # Where more is joined, how many rows it is decides how.
-        (VECTOR, {"touch": True}, [INDEX], PLANNED | BY_INDEX),
-        (VECTOR | WORDS, {}, [INDEX], PLANNED | BY_INDEX),
-        (VECTOR, {"ranking": Ranking(recency=0.1)}, [INDEX], PLANNED | BY_INDEX),
-        (VECTOR, {}, [INDEX, EXACT], PLANNED | BY_INDEX),
-        (VECTOR, {}, [EXACT], PLANNED),
-    ],
-)
-def test_what_is_set_for_the_statements(
-    query: Any, options: dict[str, Any], ways: list[Way], expected: dict[str, str]
-) -> None:
-    """What the index is to do, and how the statements of a batch are planned."""
-    assert settings(search(query, **options), ways, 123) == expected
-
-
-def by_index(ef_search: int, query: Any) -> dict[str, str]:
-    """What is set where the index is asked."""
-    asked = search(query)
-    own_index = {} if asked.memory_id is None else {"own_index": queries.own_index(HNSW.store(LONG), asked.memory_id)}
-    return settings(asked, [INDEX], ef_search) | own_index
-
-
-def seen(rows: int) -> list[tuple[Any, ...]]:
-    """What a statement brings that found one row and saw some."""
-    return [(uuid4(), {}, *(None,) * (len(SELECTED) - 2), 0.5, None, None, 1, rows)]
-
-
-def queries_of(step: Any) -> list[Query]:
-    return list(step.queries) if isinstance(step, Batch) else [step]
-
-
-@pytest.mark.parametrize("words", [{}, WORDS], ids=["meaning", "meaning and words"])
-@pytest.mark.parametrize("touch", [False, True])
-def test_each_way_is_one_round_trip(words: Any, touch: bool) -> None:
-    """Settings and statement go together; the next way is tried where the one before may have lost a row."""
-    schema = replace(HNSW)
-    asked = search(VECTOR | FILTER | words)
-    operation = operations.retrieve_by_query(
-        schema, VECTOR | FILTER | words, LONG, 10, SearchOptions(touch=touch, explain=True)
-    )
-    step = next(operation)
-    sent = [queries_of(step)]
-    expected = [*ways(asked, schema.store(LONG), Tried())]
-    # More than are compared match; and of those near the query too few.
-    for way in expected[:-1]:
-        sent.append(queries_of(operation.send([[], seen(MOST + 1 if way is SOME else 1)])))
-    for way, batch in zip(expected, sent, strict=True):
-        *before, statement = batch
-        needed = settings(replace(asked, options=SearchOptions(touch=touch)), [way], asked.ef_search)
-        own_index = {"own_index"} if needed["plan_cache_mode"] == "force_generic_plan" else set[str]()
-        assert [query.parameters.keys() for query in before] == [needed.keys() | own_index]
-        assert needed.items() <= before[0].parameters.items()
-        # What is touched must not be counted twice.
-        assert statement.repeatable is not touch
-    with pytest.raises(StopIteration) as end:
-        operation.send([[], []])
-    assert end.value.value == []
-    assert end.value.value.explanation["tried"] == [way.name.lower() for way in expected]
-
-
-def test_what_is_accepted_ends_the_search() -> None:
-    """No further way is tried."""
-    operation = operations.retrieve_by_query(HNSW, VECTOR | FILTER, LONG, 10, SearchOptions())
-    next(operation)
-    with pytest.raises(StopIteration):
-        operation.send([[], seen(MOST)])
-
-
-def test_the_index_is_asked_once_more_where_too_few_match() -> None:
-    """For as many rows as it takes; the next searches under the filter begin with them, the other filters do not."""
-    schema = replace(HNSW)
-
-    def first(query: Any) -> tuple[Any, dict[str, str]]:
-        operation = operations.retrieve_by_query(schema, query, LONG, 10, SearchOptions(explain=True))
-        return operation, dict(next(operation).queries[0].parameters)
-
-    operation, _ = first(VECTOR | FILTER)
-    operation.send([[], seen(MOST + 1)])
-    again = operation.send([[], seen(10)])
-    assert dict(again.queries[0].parameters) == by_index(156, VECTOR | FILTER)
-    with pytest.raises(StopIteration) as end:
-        operation.send([[], seen(12)])
-    explanation = end.value.value.explanation
-    assert (explanation["tried"], explanation["ef_search"]) == (["some", "index", "index"], 156)
-    assert first(VECTOR | FILTER)[1] == by_index(156, VECTOR | FILTER)
-    operation, _ = first(VECTOR | FILTER)
-    # Once, whatever it brings.
-    assert dict(operation.send([[], seen(11)]).queries[0].parameters) == by_index(222, VECTOR | FILTER)
-    assert dict(operation.send([[], seen(11)]).queries[0].parameters) == PLANNED
-    assert first(VECTOR | {"memory_id": "m2"})[1] == PLANNED
-
-
-def test_what_one_search_looks_at_is_not_the_next_ones() -> None:
-    """Neither what the caller says nor what a large limit needs."""
-    schema = replace(HNSW)
-    for limit, options in ((10, SearchOptions(ef_search=1000)), (400, SearchOptions())):
-        operation = operations.retrieve_by_query(schema, VECTOR, LONG, limit, options)
-        next(operation)
-        with pytest.raises(StopIteration):
-            operation.send([[], seen(400)])
-    again = next(operations.retrieve_by_query(schema, VECTOR, LONG, 10, SearchOptions()))
-    assert dict(again.queries[0].parameters) == by_index(100, VECTOR)
-
-
-# --- what was tried before ----------------------------------------------------------------------------------------
-
-
-MANY, FEW_ROWS = (SOME, MOST + 1), (SOME, FEW_ROWS_AT_MOST)
-NOT_NEAR, NEAR = (INDEX, 11), (INDEX, 12)
-
-
-def known(*noted: tuple[Way, int]) -> Tried:
-    """What is known after some ways have seen so many rows."""
-    found = Tried()
-    for way, rows in noted:
-        found.note(way, accepted(way, search(VECTOR | FILTER), rows), rows)
-    return found
-
-
-@pytest.mark.parametrize(
-    ("query", "noted", "expected"),
-    [
-        (VECTOR, [], [SOME, INDEX, EXACT]),
-        (VECTOR, [NEAR, (EXACT, 10)], [SOME, INDEX, EXACT]),
-        (VECTOR, [(SOME, FEW_ROWS_AT_MOST + 1)], [SOME, INDEX, EXACT]),
-        (VECTOR, [(SOME, MOST)], [SOME, INDEX, EXACT]),
-        # What makes the score is read of the candidates alone.
-        (VECTOR, [FEW_ROWS], [FEW]),
-        (VECTOR | WORDS, [FEW_ROWS], [SOME, INDEX, EXACT]),
-        # Too many rows stay too many.
-        (VECTOR, [MANY], [INDEX, EXACT]),
-        (VECTOR, [FEW_ROWS, MANY], [INDEX, EXACT]),
-        # The next query may lie nearer to what matches.
-        (VECTOR, [NOT_NEAR] * 2, [SOME, INDEX, EXACT]),
-        (VECTOR, [NOT_NEAR] * 3, [SOME, EXACT]),
-        (VECTOR, [NOT_NEAR] * 2 + [NEAR, NOT_NEAR], [SOME, INDEX, EXACT]),
-        (VECTOR, [MANY] + [NOT_NEAR] * 3, [EXACT]),
-    ],
-)
-def test_what_earlier_searches_showed_spares_ways(query: Any, noted: Any, expected: list[Way]) -> None:
-    """What searches under the same filter showed to be of no use is left out, and few rows are not counted again."""
-    assert list(ways(search(query | FILTER), HNSW.store(LONG), known(*noted))) == expected
-
-
-@pytest.mark.parametrize(
-    ("noted", "left", "searches"),
-    [([FEW_ROWS], SOME, 16), ([MANY], SOME, 64), ([MANY] + [NOT_NEAR] * 3, INDEX, 16)],
-)
-def test_what_was_tried_is_forgotten(noted: Any, left: Way, searches: int) -> None:
-    """Rows come and go, and the next query may lie elsewhere: after some searches a way is tried again."""
-    found = known(*noted)
-    for _ in range(searches):
-        assert left not in ways(search(VECTOR | FILTER), HNSW.store(LONG), found)
-        found.end()
-    assert left in ways(search(VECTOR | FILTER), HNSW.store(LONG), found)
-
-
-def test_how_many_the_index_looks_at_follows_what_was_needed() -> None:
-    """Some more whenever it was too few, but no more than was needed; fewer again after some searches."""
-    found = Tried()
-    found.widen(200)
-    assert found.ef_search == 200
-    found.widen(400)
-    assert found.ef_search == 230
-    found.widen(240)
-    assert found.ef_search == 240
-    looked_at: list[int] = []
-    for _ in range(63):
-        found.end()
-        looked_at.append(found.ef_search)
-    assert looked_at == [240] * 15 + [216] * 16 + [194] * 16 + [174] * 16
-    found.end()
-    assert found.ef_search == 0
-
-
-def test_each_filter_of_each_store_is_known_by_itself() -> None:
-    """What one memory showed says nothing of another, nor of another store; and not all filters are kept for ever."""
-    schema = replace(HNSW)
-    mine = tried(search(VECTOR | {"memory_id": "m1"}), schema.store(LONG))
-    assert tried(search(VECTOR | {"memory_id": "m1"}, limit=3), schema.store(LONG)) is mine
-    assert tried(search(VECTOR | {"memory_id": "m2"}), schema.store(LONG)) is not mine
-    assert tried(search(VECTOR | {"memory_id": {"$in": ["m1"]}}), schema.store(LONG)) is not mine
-    assert tried(search(VECTOR | {"memory_id": "m1"}), schema.store(TURNS)) is not mine
-    for place in range(1500):
-        tried(search(VECTOR | {"memory_id": f"m{place}"}), schema.store(LONG))
-    assert len(schema.store(LONG).tried) <= 1001
-
-
-def test_a_search_of_one_shape_is_one_statement() -> None:
-    """Put together once, whatever the values and the limit."""
-    shapes = [
-        queries_of(
-            next(operations.retrieve_by_query(HNSW, VECTOR | {"memory_id": memory}, LONG, limit, SearchOptions()))
-        )
-        for memory, limit in (("m1", 10), ("m2", 1), ("m3", 500))
-    ]
-    assert shapes[0][-1].sql is shapes[1][-1].sql is shapes[2][-1].sql
+def test_what_is_set_for_the_statements() -> None:
+    """What only scans needs nothing set; the index is told how far to look; one plan for all only where it is one."""
+    assert settings(search(VECTOR | FILTER), [SCAN, SCAN], 0) == {}
+    for route in (BITS, EXACT):
+        assert "hnsw.ef_search" not in settings(search(VECTOR | FILTER), [route], 0)
+    for query, routes_of_stores, mode in (
+        (VECTOR, [INDEX], "force_generic_plan"),
+        (VECTOR, [INDEX, INDEX], "force_generic_plan"),
+        (VECTOR | FILTER, [INDEX], "force_custom_plan"),
+        (VECTOR | WORDS, [INDEX], "force_custom_plan"),
+        (VECTOR | FILTER, [SCAN, INDEX], "force_custom_plan"),
+    ):
+        needed = settings(search(query), routes_of_stores, 123)
+        assert (needed["hnsw.ef_search"], needed["plan_cache_mode"]) == ("123", mode)
 
 
 # --- what is asked ------------------------------------------------------------------------------------------------
@@ -459,8 +316,8 @@ def test_a_query_is_read() -> None:
     question = asked(VECTOR | WORDS | FILTER | {"limit": 3}, 10, SearchOptions())
     assert (question.limit, question.words, question.filter) == (3, "tea with Ada", FILTER)
     assert question.names == ("ada", "tea", "with")
-    found = parse(HNSW.store(LONG), question)
-    assert (found.limit, found.words, found.dimensions) == (3, "tea with Ada", 4)
+    found = parse(HNSW, question)
+    assert (found.limit, found.words) == (3, "tea with Ada")
     assert found.ranked
     assert found.filtered
     assert found.scored
@@ -468,7 +325,7 @@ def test_a_query_is_read() -> None:
     assert (question.limit, question.embedding, question.filter) == (7, None, {})
     # Roles that everybody has are no names.
     assert question.names == ("ada", "asked", "the")
-    assert not parse(HNSW.store(LONG), question).filtered
+    assert not parse(HNSW, question).filtered
 
 
 def test_what_is_no_query_of_meaning_or_words() -> None:
@@ -575,7 +432,7 @@ def test_a_ranking_is_a_ranking() -> None:
 )
 def test_weights(query: Any, store: MemoryType, names_cut: bool, given: Any, expected: Any) -> None:
     """Those that suit the store and the query, where the caller gives none."""
-    found = weights(Ranking(**given), store, meaning="embedding" in query, names_cut=names_cut)
+    found = weights(Ranking(**given), SPECS[store], meaning="embedding" in query, names_cut=names_cut)
     assert {name: getattr(found, name) for name in expected} == expected
     assert all(getattr(found, each.name) is not None for each in fields(Ranking))
 
@@ -660,9 +517,3 @@ def test_what_is_no_number_is_told(kind: str, wrong: float) -> None:
     for vector in vectors:
         with pytest.raises(InvalidDocument):
             search({"embedding": vector})
-
-
-def test_a_store_is_told_apart_by_its_index() -> None:
-    """Each store is searched by the index that it has."""
-    stores: list[Store] = [DROPPED.store(LONG), DROPPED.store(TURNS), OF_ITS_OWN.store(LONG), OF_ITS_OWN.store(TURNS)]
-    assert [store.index for store in stores] == ["none", "hnsw", "hnsw", "none"]
