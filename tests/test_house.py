@@ -1,4 +1,4 @@
-"""The house rules, read from the source: imports point one way, and each kind of thing stands in its room."""
+"""Rules of structure, read from the source: imports point one way, and each kind of thing stands in its module."""
 
 from __future__ import annotations
 
@@ -16,18 +16,13 @@ from pathlib import Path
 import pytest
 
 from memorizz.memory_provider import base
+from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import MongoDBProvider
 from memorizz.memory_provider.postgresql import PostgreSQLProvider
 
 SRC = Path(__file__).parent.parent / "src"
-POSTGRESQL = "memorizz.memory_provider.postgresql"
-FACES = {
-    f"{POSTGRESQL}.{name}" for name in ("provider", "provider_async", "_lifetime_sync", "_lifetime_async", "pooled")
-}
-# They perform the steps of the operations: one for each API, and what the two share.
-DRIVERS = {
-    f"{POSTGRESQL}.driver.{name}" for name in ("_async", "_pooling_async", "_pooling_sync", "_shared", "_sync", "_wire")
-}
+PROVIDERS = "memorizz.memory_provider"
+POSTGRESQL, MONGODB = f"{PROVIDERS}.postgresql", f"{PROVIDERS}.mongodb"
 ERRORS = f"{POSTGRESQL}._errors"
 # It makes the server's own database before any provider can connect to it.
 EMBEDDED = f"{POSTGRESQL}.embedded._server"
@@ -37,6 +32,18 @@ MODULES = {
     for path in sorted(SRC.rglob("*.py"))
 }
 IN_HOUSE = sorted(MODULES)
+
+
+def within(*packages: str) -> set[str]:
+    """Return the modules of packages, or the modules of these names."""
+    return {name for name in IN_HOUSE if any(f"{name}.".startswith(f"{package}.") for package in packages)}
+
+
+# What performs the steps of the operations, for each API; and what opens, closes and retries around it.
+DRIVERS = within(f"{POSTGRESQL}.driver")
+PROVIDER_CLASSES = within(
+    *(f"{POSTGRESQL}.{name}" for name in ("provider", "provider_async", "_lifetime_sync", "_lifetime_async", "pooled"))
+)
 
 GENERATE = SRC.parent / "scripts" / "generate_sync.py"
 # Made from the async modules, which are as long as they may be.
@@ -73,7 +80,7 @@ def _on_load(node: ast.AST) -> Iterator[ast.AST]:
             yield from _on_load(child)
 
 
-def room(name: str) -> str | None:
+def module_of(name: str) -> str | None:
     """Return the module of ours that a dotted name lies in."""
     while name not in MODULES:
         name, dot, _ = name.rpartition(".")
@@ -82,8 +89,15 @@ def room(name: str) -> str | None:
     return name
 
 
-def rooms_used(module: str, *, on_load: bool = False) -> set[str]:
-    return {used for name in imports(module, on_load=on_load) if (used := room(name)) is not None} - {module}
+def used_by(module: str, *, on_load: bool = False) -> set[str]:
+    """Return the modules of ours that a module imports."""
+    return {used for name in imports(module, on_load=on_load) if (used := module_of(name)) is not None} - {module}
+
+
+def drivers_named(module: str, *, on_load: bool = False) -> set[str]:
+    """Return what a module imports of the drivers of both databases."""
+    packages = ("psycopg", "psycopg_pool", "pymongo", "bson", "gridfs")
+    return {name for name in imports(module, on_load=on_load) if name.split(".")[0] in packages}
 
 
 def texts(module: str) -> Iterator[tuple[int, str]]:
@@ -107,66 +121,86 @@ def texts(module: str) -> Iterator[tuple[int, str]]:
 
 
 def test_imports_make_no_circle() -> None:
-    """No room needs, while it loads, a room that needs it; a package's door is not counted among what is behind it."""
+    """No module needs, while it loads, one that needs it; a package is not counted among what is in it."""
     graph = {
-        module: {used for used in rooms_used(module, on_load=True) if not module.startswith(used + ".")}
+        module: {used for used in used_by(module, on_load=True) if not module.startswith(used + ".")}
         for module in IN_HOUSE
     }
     assert set(TopologicalSorter(graph).static_order()) == set(IN_HOUSE)
 
 
 COMMAND_LINE = ("memorizz.cli", "memorizz.demo", "memorizz.__main__")
-BESIDE_POSTGRESQL = [
-    name for name in IN_HOUSE if not name.startswith(COMMAND_LINE) and not f"{name}.".startswith(f"{POSTGRESQL}.")
-]
+BESIDE_POSTGRESQL = sorted({*IN_HOUSE} - within(POSTGRESQL, *COMMAND_LINE))
 
 
 @pytest.mark.parametrize("module", BESIDE_POSTGRESQL)
 def test_the_contract_and_what_builds_on_it_know_no_database(module: str) -> None:
     """The contract, the errors and the integrations load nothing of PostgreSQL's; only the command line does."""
-    assert {used for used in rooms_used(module, on_load=True) if used.startswith(POSTGRESQL)} == set()
-
-
-@pytest.mark.parametrize("package", ["memorizz.errors", "memorizz.memory_provider.memory_type"])
-def test_the_leaves_need_nothing_but_each_other(package: str) -> None:
-    """Errors and stores stand at the bottom of the house."""
-    assert rooms_used(package) <= {"memorizz.errors"}
+    assert used_by(module, on_load=True) & within(POSTGRESQL) == set()
 
 
 @pytest.mark.parametrize(
-    "room",
+    ("module", "below"),
     [
-        "_steps",
-        "_stores",
-        "_conditions",
-        "_queries",
-        "_changes",
-        "_search",
-        "_ranking",
-        "_serving",
-        "_writing",
-        "_operations",
+        ("memorizz.errors", set[str]()),
+        (f"{PROVIDERS}.memory_type", {"memorizz.errors"}),
+        (f"{PROVIDERS}.stores", {"memorizz.errors", f"{PROVIDERS}.memory_type"}),
+        (f"{POSTGRESQL}._steps", set[str]()),
+        (f"{MONGODB}._steps", set[str]()),
     ],
-)  # fmt: skip
-def test_what_is_said_once_knows_no_face(room: str) -> None:
-    """The rooms below the faces need no face, no driver, no pool and no event loop."""
-    module = f"{POSTGRESQL}.{room}"
-    assert not rooms_used(module) & {*FACES, *DRIVERS, EMBEDDED}
-    assert not {name.split(".")[0] for name in imports(module)} & {"asyncio", "threading", "socket", "psycopg_pool"}
-    # Of the driver they need what quotes identifiers, and nothing else.
-    assert {name for name in imports(module) if name.startswith("psycopg")} <= {"psycopg.sql"}
+)
+def test_the_leaves_need_nothing_but_each_other(module: str, below: set[str]) -> None:
+    """Errors, stores and steps stand at the bottom."""
+    assert used_by(module) <= below
 
 
-def test_the_steps_are_a_leaf() -> None:
-    """What an operation may ask for is said without any other room."""
-    assert rooms_used(f"{POSTGRESQL}._steps") == set()
+# From the top to the bottom: each of them needs only what stands beside or below it.
+LAYERS = (
+    ("provider", "provider_async", "pooled", "_lifetime_async", "_lifetime_sync", "maintenance"),
+    ("driver", "reload"),
+    ("migrations", "tables"),
+    ("operations",),
+    ("search",),
+    ("sql", "indexes"),
+    ("facts", "rows", "layout"),
+    ("_steps",),
+)
+# They may be needed by any: what to connect to, and the errors of the driver as ours.
+_ANYWHERE = ("config", "_conninfo", "_errors", "embedded")
+LAYER = {
+    module: depth
+    for depth, names in enumerate(LAYERS)
+    for module in within(*(f"{POSTGRESQL}.{name}" for name in names))
+}
+
+
+def test_every_module_has_its_layer() -> None:
+    """A module that is added to the provider is added to a layer, too."""
+    assert within(POSTGRESQL) - set(LAYER) == within(*(f"{POSTGRESQL}.{name}" for name in _ANYWHERE)) | {POSTGRESQL}
+
+
+@pytest.mark.parametrize("module", sorted(LAYER))
+def test_a_layer_needs_none_above_it(module: str) -> None:
+    """Facts know no SQL of documents, SQL knows no search, a search no operation, an operation no driver."""
+    assert {used for used in used_by(module) if LAYER.get(used, len(LAYERS)) < LAYER[module]} == set()
+
+
+_BELOW_DRIVERS = sorted(module for module, depth in LAYER.items() if LAYERS[depth][0] not in ("provider", "driver"))
+
+
+@pytest.mark.parametrize("module", _BELOW_DRIVERS)
+def test_what_is_written_once_knows_no_driver(module: str) -> None:
+    """What both APIs share needs no pool, no server and no event loop; of psycopg only what quotes identifiers."""
+    assert not used_by(module) & {*DRIVERS, *PROVIDER_CLASSES, EMBEDDED}
+    assert not {name.split(".")[0] for name in imports(module)} & {"asyncio", "threading", "socket"}
+    assert drivers_named(module) <= {"psycopg.sql"}
 
 
 def test_importing_the_contract_loads_no_driver() -> None:
     """Code that only names the contract pays for no driver."""
     program = (
         "import sys, memorizz, memorizz.errors, memorizz.memory_provider, memorizz.memory_provider.base, "
-        "memorizz.memory_provider.memory_type\n"
+        "memorizz.memory_provider.memory_type, memorizz.memory_provider.stores\n"
         "memorizz.MemoryType, memorizz.MemoryProvider, memorizz.MemorizzError\n"
         "print(*sorted({'psycopg', 'psycopg_pool', 'pymongo', 'numpy'} & set(sys.modules)))"
     )
@@ -174,44 +208,40 @@ def test_importing_the_contract_loads_no_driver() -> None:
     assert result.stdout.strip() == ""
 
 
-MONGODB = "memorizz.memory_provider.mongodb"
-MONGODB_DRIVERS = {f"{MONGODB}.driver.{name}" for name in ("_async", "_shared", "_sync")} | {f"{MONGODB}._errors"}
-MONGODB_FACES = {
-    f"{MONGODB}.{name}"
-    for name in ("provider", "provider_async", "_lifetime_sync", "_lifetime_async", "_lifetime_shared")
-}
+MONGODB_DRIVERS = within(f"{MONGODB}.driver") - {f"{MONGODB}.driver"} | {f"{MONGODB}._errors"}
+MONGODB_PROVIDERS = within(
+    *(
+        f"{MONGODB}.{name}"
+        for name in ("provider", "provider_async", "_lifetime_async", "_lifetime_sync", "_lifetime_shared")
+    )
+)
 
 
-@pytest.mark.parametrize("module", [name for name in IN_HOUSE if name.startswith(f"{MONGODB}.")])
+@pytest.mark.parametrize("module", sorted(within(MONGODB) - MONGODB_DRIVERS))
 def test_mongodbs_driver_is_loaded_on_use(module: str) -> None:
-    """Only its drivers and what names its errors need it to load, and nothing but the faces loads those."""
-    if module in MONGODB_DRIVERS:
-        return
-    assert not {name.split(".")[0] for name in imports(module, on_load=True)} & {"bson", "pymongo", "gridfs"}
-    assert not rooms_used(module, on_load=True) & MONGODB_DRIVERS
+    """Only its drivers and what names its errors need it to load, and nothing but the providers loads those."""
+    assert not drivers_named(module, on_load=True)
+    assert not used_by(module, on_load=True) & MONGODB_DRIVERS
     # What BSON has and JSON has not is asked for where a record is read.
-    driver = {name for name in imports(module) if name.split(".")[0] in ("bson", "pymongo")}
-    assert module == f"{MONGODB}._bson" or driver == set()
-    if module not in MONGODB_FACES:
-        assert not rooms_used(module) & MONGODB_DRIVERS
+    assert module == f"{MONGODB}._bson" or not drivers_named(module)
+    if module not in MONGODB_PROVIDERS:
+        assert not used_by(module) & MONGODB_DRIVERS
 
 
 @pytest.mark.parametrize("module", [name for name in IN_HOUSE if name != f"{MONGODB}._errors"])
-def test_only_one_room_names_the_errors_of_mongodbs_driver(module: str) -> None:
-    """Every other room knows DriverError, Refused and the errors of this library."""
+def test_only_one_module_names_the_errors_of_mongodbs_driver(module: str) -> None:
+    """Every other module knows DriverError, Refused and the errors of this library."""
     assert not {name for name in imports(module) if name.startswith(("pymongo.errors", "bson.errors"))}
 
 
-# --- each in its room ---------------------------------------------------------------------------------------------
+# --- each in its place --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", IN_HOUSE)
-def test_only_the_faces_touch_a_connection(module: str) -> None:
-    """Connections and pools are named by the two faces and their drivers."""
-    if module in {*FACES, *DRIVERS, EMBEDDED, ERRORS}:
-        return
+@pytest.mark.parametrize("module", sorted({*IN_HOUSE} - {*DRIVERS, *PROVIDER_CLASSES, EMBEDDED, ERRORS}))
+def test_only_drivers_and_providers_touch_a_connection(module: str) -> None:
+    """Connections and pools are named by the drivers, and by what opens and closes them."""
     driver = {name for name in imports(module) if name.split(".")[0] in ("psycopg", "psycopg_pool")}
-    # _conninfo takes connection strings apart, cli is checked by what it calls.
+    # _conninfo takes connection strings apart.
     assert driver <= {"psycopg", "psycopg.sql", "psycopg.conninfo.conninfo_to_dict", "psycopg.conninfo.make_conninfo",
                       "psycopg.pq.Conninfo"}  # fmt: skip
     called = {node.func.attr for node in ast.walk(tree(module))
@@ -223,31 +253,64 @@ _STATEMENT = re.compile(
     r"\b(SELECT\s|INSERT\s+INTO\s|UPDATE\s+\{?\w+\}?.*\sSET\s|DELETE\s+FROM\s|CREATE\s+(UNIQUE\s+)?(TABLE|INDEX|SCHEMA)\s"
     r"|ALTER\s+TABLE\s|DROP\s+(TABLE|INDEX|SCHEMA)\s|SET\s+LOCAL\s|TRUNCATE\s)"
 )
-# The doctor's findings quote the SQL that a person is to run.
-_SQL = (
-    "_queries",
-    "_changes",
-    "_search",
-    "_ranking",
-    "_conditions",
-    "_indexes",
-    "_migrate",
-    "maintenance._doctor",
-    "maintenance._findings",
-    "maintenance._models",
+# What holds SQL; the doctor's findings quote what a person is to run.
+HOLDS_SQL = within(
+    *(
+        f"{POSTGRESQL}.{name}"
+        for name in (
+            "sql",
+            "search.sql",
+            "facts",
+            "tables",
+            "indexes",
+            "migrations",
+            "maintenance._doctor",
+            "maintenance._findings",
+            "maintenance._models",
+        )
+    )
 )
-_ROOMS_OF_SQL = {f"{POSTGRESQL}.{room}" for room in _SQL}
 
 
-@pytest.mark.parametrize("module", [name for name in IN_HOUSE if name not in {*_ROOMS_OF_SQL, EMBEDDED}])
-def test_sql_stands_in_its_rooms(module: str) -> None:
-    """SQL text stands in the queries, the searches, the filters, the indexes, the migrations and the doctor."""
+@pytest.mark.parametrize("module", sorted({*IN_HOUSE} - {*HOLDS_SQL, EMBEDDED}))
+def test_sql_stands_in_few_modules(module: str) -> None:
+    """SQL text stands with the statements, the searches, the facts, the tables, the migrations and the doctor."""
     assert [(line, text) for line, text in texts(module) if _STATEMENT.search(text)] == []
 
 
+@pytest.mark.parametrize("module", sorted(HOLDS_SQL - {f"{POSTGRESQL}.sql.key"}))
+def test_one_module_knows_the_columns_of_the_key(module: str) -> None:
+    """Which row a statement is about, and in which order rows are locked, sql/key.py says."""
+    # The aliases are those of rows of documents: the few other tables of a schema have keys of their own.
+    asked = re.compile(r"\btenant\b|\b(d|hit|near|taken|free|excluded)\.id\s*([=<>]|IN\b|IS\b)|\bUSING\s*\(id\b")
+    found = [(line, text) for line, text in texts(module) if asked.search(text)]
+    # A scope binds it.
+    assert [text for _, text in found if (module, text) != (f"{POSTGRESQL}.facts", "tenant")] == []
+
+
+@pytest.mark.parametrize(
+    "module", [name for name in IN_HOUSE if name not in (f"{PROVIDERS}.stores", f"{PROVIDERS}.memory_type")]
+)
+def test_no_code_asks_which_store_it_is(module: str) -> None:
+    """What a store is, its spec says: a store of a caller's own goes every way that the seven go."""
+    named = [
+        node.lineno
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "MemoryType"
+        and node.attr in MemoryType.__members__
+    ]
+    assert named == []
+    # Neither by the name of one: the demo has documents of each.
+    if module not in within(*COMMAND_LINE):
+        names = {member.value for member in MemoryType}
+        assert [(line, text) for line, text in texts(module) if text in names] == []
+
+
 @pytest.mark.parametrize("module", [name for name in IN_HOUSE if name != ERRORS])
-def test_only_one_room_names_the_errors_of_the_driver(module: str) -> None:
-    """Every other room knows DriverError and the errors of this library."""
+def test_only_one_module_names_the_errors_of_the_driver(module: str) -> None:
+    """Every other module knows DriverError and the errors of this library."""
     named = {name for name in imports(module) if name.startswith(("psycopg.errors", "psycopg_pool.errors"))}
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
@@ -276,7 +339,7 @@ def test_nothing_prints_but_the_command_line() -> None:
 
 
 def test_no_module_is_too_long() -> None:
-    """A room that outgrows this is two rooms; the ones that are not are listed, with the reason."""
+    """A module that outgrows this is two modules; those that are not are listed, with the reason."""
     found = {module for module, path in MODULES.items() if len(path.read_text("utf-8").splitlines()) > MODULE_LINES}
     assert found - GENERATED <= set(LONG_MODULES)
 
@@ -303,18 +366,18 @@ def test_every_module_says_what_it_is(module: str) -> None:
 
 @pytest.mark.parametrize("module", [name for name in IN_HOUSE if "__all__" in MODULES[name].read_text("utf-8")])
 def test_public_names_are_sorted_and_there(module: str) -> None:
-    """A door lists what is behind it in order, and all of it can be had."""
-    door = import_module(module)
-    assert door.__all__ == sorted(set(door.__all__))
-    for name in door.__all__:
-        assert getattr(door, name) is not None
+    """A package lists its public names in order, and all of them can be had."""
+    package = import_module(module)
+    assert package.__all__ == sorted(set(package.__all__))
+    for name in package.__all__:
+        assert getattr(package, name) is not None
 
 
 @pytest.mark.parametrize(
     "contract", [base.MemoryProvider, base.AsyncMemoryProvider, base.MemoryOperations, base.AsyncMemoryOperations]
 )
 def test_every_method_of_the_contract_is_documented(contract: type) -> None:
-    """Who calls help() on a method, on either face, reads what it does."""
+    """Who calls help() on a method, on either API, reads what it does."""
     methods = [name for name in dir(contract) if not name.startswith("_") and callable(getattr(contract, name))]
     assert len(methods) > 20
     for name in methods:
@@ -333,7 +396,7 @@ def test_the_sync_api_is_what_the_async_one_makes() -> None:
     assert GENERATED
     for module in GENERATED:
         first = MODULES[module].read_text("utf-8").partition("\n")[0]
-        assert re.fullmatch(r"# Generated by scripts/generate_sync.py from \w*_async.py: .*`make generate`.", first)
+        assert re.fullmatch(r"# Generated by scripts/generate_sync.py from \S*_async.py: .*`make generate`.", first)
 
 
 @pytest.mark.parametrize("provider", [PostgreSQLProvider, MongoDBProvider])
@@ -353,3 +416,33 @@ def test_an_operation_takes_what_its_method_takes(provider: type[base.MemoryProv
         taken = list(inspect.signature(method).parameters.values())[1:]
         wanted = list(inspect.signature(operation).parameters.values())[1:]
         assert [(each.name, each.kind) for each in wanted] == [(each.name, each.kind) for each in taken], name
+
+
+# --- the page about it --------------------------------------------------------------------------------------------
+
+DESIGN = SRC.parent / "docs" / "design.md"
+
+
+def drawn() -> Iterator[tuple[Path, bool]]:
+    """Yield the paths of the tree in docs/design.md, and whether each is said to be a package."""
+    folders: list[tuple[int, Path]] = []
+    drawing = next(block for block in DESIGN.read_text("utf-8").split("```")[1::2] if block.startswith("text\nsrc/"))
+    for line in drawing.splitlines()[1:]:
+        depth = len(line) - len(line.lstrip())
+        names = re.split(r"\s{2,}", line.strip())[0].split(", ")
+        while folders and folders[-1][0] >= depth:
+            folders.pop()
+        for name in names:
+            path = (folders[-1][1] if folders else SRC.parent) / name
+            yield path, name.endswith("/")
+            if name.endswith("/") and len(names) == 1:
+                folders.append((depth, path))
+
+
+def test_the_tree_in_the_design_is_true() -> None:
+    """Each path that docs/design.md draws is there, and no package is missing from it."""
+    paths = list(drawn())
+    assert len(paths) > 30
+    assert [path for path, is_package in paths if not (path.is_dir() if is_package else path.is_file())] == []
+    packages = {path.parent for path in SRC.rglob("*.py")} - {SRC}
+    assert packages - {path for path, is_package in paths if is_package} == set()
