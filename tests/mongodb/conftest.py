@@ -45,7 +45,9 @@ def opened(client: Mongo, mongodb_uri: Callable[[], str]) -> Iterator[MongoDBPro
 
 @pytest.fixture
 def provider(opened: MongoDBProvider) -> MongoDBProvider:
-    """A provider on the blocking face, with empty stores."""
+    """A provider of the sync API, with empty stores, and none but the seven."""
+    for spec in opened.stores()[len(MemoryType) :]:
+        opened.drop_store(spec.name, yes=True)
     for memory_type in MemoryType:
         opened.delete_all(memory_type)
     return opened
