@@ -24,6 +24,7 @@ from memorizz import (
     PooledPostgreSQLProvider,
     PostgreSQLConfig,
     PostgreSQLProvider,
+    StoreSpec,
     errors,
 )
 from memorizz.cli import app
@@ -78,7 +79,8 @@ def page() -> Iterator[str]:
     yield from described(PostgreSQLProvider.transaction, level=3)
     yield from described(PostgreSQLProvider.embed_missing, level=3)
     yield from described(PostgreSQLProvider.measure_recall, level=3)
-    yield from described(MemoryProvider.note_embedding_model, level=3)
+    for name in ("create_store", "stores", "drop_store", "note_embedding_model"):
+        yield from described(getattr(MemoryProvider, name), level=3)
     yield from described(MemoryProvider.loading, level=3)
     yield from described(MemoryProvider.close, level=3)
     for name in ("location", "identity", "embedding_dimensions", "embedding_model"):
@@ -117,6 +119,7 @@ def page() -> Iterator[str]:
     yield from (f"| `MemoryType.{member.name}` | `{member.value}` |" for member in MemoryType)
     yield ""
     yield from described(MemoryType.of, level=3, name="MemoryType.of")
+    yield from described(StoreSpec, level=3)
     yield "## Contract\n"
     for name in memorizz.__all__:
         if inspect.isabstract(contract := getattr(memorizz, name)):

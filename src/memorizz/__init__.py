@@ -1,9 +1,10 @@
 """Long-term memory for AI agents, in PostgreSQL with pgvector, or in MongoDB.
 
-The rooms:
+What is where:
 
     memorizz.memory_provider.base           the contract: what every provider does
-    memorizz.memory_provider.memory_type    the seven stores
+    memorizz.memory_provider.memory_type    the names of the seven stores
+    memorizz.memory_provider.stores         StoreSpec: what a store is, the seven and those of your own
     memorizz.memory_provider.postgresql     PostgreSQLProvider, AsyncPostgreSQLProvider, PostgreSQLConfig
     memorizz.memory_provider.mongodb        MongoDBProvider, AsyncMongoDBProvider, MongoDBConfig
     memorizz.memory_provider.postgresql.maintenance    what is done to a database: upgrade, examine, index, re-embed
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
         PostgreSQLConfig,
         PostgreSQLProvider,
     )
+    from memorizz.memory_provider.stores import StoreSpec
 
-_ROOMS = {
+_MODULES = {
     "AsyncMemoryProvider": "memorizz.memory_provider.base",
     "AsyncMongoDBProvider": "memorizz.memory_provider.mongodb",
     "AsyncPostgreSQLProvider": "memorizz.memory_provider.postgresql",
@@ -44,6 +46,7 @@ _ROOMS = {
     "PooledPostgreSQLProvider": "memorizz.memory_provider.postgresql",
     "PostgreSQLConfig": "memorizz.memory_provider.postgresql",
     "PostgreSQLProvider": "memorizz.memory_provider.postgresql",
+    "StoreSpec": "memorizz.memory_provider.stores",
 }
 
 __all__ = [
@@ -58,13 +61,14 @@ __all__ = [
     "PooledPostgreSQLProvider",
     "PostgreSQLConfig",
     "PostgreSQLProvider",
+    "StoreSpec",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_ROOMS[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -141,7 +141,7 @@ class Reembedding:
                 return done
 
     def plan_indexes(self) -> list[Job]:
-        """Return the indexes that the vectors standby lack, for Maintenance.make."""
+        """Return the indexes that the vectors on standby lack, for Maintenance.make."""
         return self._maintenance.plan_standby()
 
     def switch(self, *, drop_without_text: bool = False, watch: Watch | None = None) -> float:
