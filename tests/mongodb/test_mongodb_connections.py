@@ -35,7 +35,8 @@ from memorizz.memory_provider import base
 from memorizz.memory_provider._drive._sync import drive
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import AsyncMongoDBProvider, MongoDBConfig, MongoDBProvider
-from memorizz.memory_provider.mongodb._opening import identity, indexes, opened
+from memorizz.memory_provider.mongodb._collections import indexes
+from memorizz.memory_provider.mongodb._opening import identity, opened
 from memorizz.memory_provider.mongodb.driver._sync import Connection
 from mongod import mongod
 

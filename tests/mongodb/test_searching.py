@@ -20,10 +20,12 @@ from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import MongoDBConfig, MongoDBProvider
 from memorizz.memory_provider.mongodb import _operations as operations
 from memorizz.memory_provider.mongodb import _search as search_room
-from memorizz.memory_provider.mongodb._opening import creation, listing, opened, usable
+from memorizz.memory_provider.mongodb._collections import create_store, creation, listing, store_of, usable
+from memorizz.memory_provider.mongodb._opening import opened
 from memorizz.memory_provider.mongodb._search import Way
-from memorizz.memory_provider.mongodb._steps import Command, Read, Record, Step
+from memorizz.memory_provider.mongodb._steps import Command, Read, Record, Step, Update, Write
 from memorizz.memory_provider.mongodb._stores import Database, VectorIndex
+from memorizz.memory_provider.stores import StoreSpec
 
 LONG = MemoryType.LONG_TERM_MEMORY
 TURNS = MemoryType.CONVERSATION_MEMORY
@@ -320,12 +322,14 @@ def definition(**changes: Any) -> dict[str, Any]:
 def test_an_index_of_others_is_used_where_it_fits() -> None:
     """On the embeddings, by cosine, of their length; and filtered by what it can filter by."""
     text = {"name": "words", "type": "search", "latestDefinition": {"mappings": {"dynamic": True}}}
-    assert usable([text, definition()], 4) == VectorIndex("theirs", frozenset({"memory_id"}))
-    assert usable([definition()], None) is not None
+    assert usable([text, definition()], 4, "cosine") == VectorIndex("theirs", frozenset({"memory_id"}))
+    assert usable([definition()], None, "cosine") is not None
+    assert usable([definition(similarity="euclidean")], 4, "l2") is not None
+    assert usable([definition(similarity="dotProduct")], 4, "inner_product") is not None
     wrong: list[dict[str, Any]] = [{"numDimensions": 5}, {"path": "vector"}, {"similarity": "euclidean"}]
     for changes in wrong:
-        assert usable([definition(**changes)], 4) is None
-    assert usable([text], 4) is None
+        assert usable([definition(**changes)], 4, "cosine") is None
+    assert usable([text], 4, "cosine") is None
 
 
 class Atlas:
@@ -334,8 +338,16 @@ class Atlas:
     def __init__(self, listed: list[dict[str, Any]] | None) -> None:
         self.listed = listed
         self.asked: list[Any] = []
+        self.stores: list[Record] = []
 
     def __call__(self, step: Step) -> Any:
+        if isinstance(step, Read):
+            return self.stores
+        if isinstance(step, Write):
+            [change] = step.changes
+            assert isinstance(change, Update)
+            self.stores.append(change.pipeline[0]["$replaceWith"]["$mergeObjects"][0]["$literal"])
+            return None
         assert isinstance(step, Command)
         name = next(iter(step.command))
         if name == "aggregate":
@@ -353,9 +365,9 @@ def test_an_index_is_built_where_the_server_has_search_and_no_index() -> None:
     """For each store, as the documentation has the command; where a length is known and indexes are to be made."""
     atlas = Atlas([])
     database = drive(opened(CONFIG), atlas)
-    assert atlas.asked == [creation(memory_type.value, 4) for memory_type in MemoryType]
+    assert atlas.asked == [creation(memory_type.value, 4, "cosine") for memory_type in MemoryType]
     assert set(database.vector_indexes or {}) == set(MemoryType)
-    assert creation("agents", 4) == {
+    assert creation("agents", 4, "cosine") == {
         "createSearchIndexes": "agents",
         "indexes": [
             {
@@ -395,3 +407,40 @@ def test_no_index_is_built_where_none_is_wanted(
     database = drive(opened(config), atlas)
     assert atlas.asked == []
     assert len(database.vector_indexes or {}) == served
+
+
+@pytest.mark.parametrize(
+    ("distance", "similarity"), [("cosine", "cosine"), ("l2", "euclidean"), ("inner_product", "dotProduct")]
+)
+def test_a_store_of_ones_own_gets_its_index(distance: Any, similarity: str) -> None:
+    """With its length and its distance; the providers that are open ask it from then on, as those opened later do."""
+    atlas = Atlas([])
+    database = drive(opened(CONFIG), atlas)
+    atlas.asked.clear()
+    drive(create_store(database, CONFIG, StoreSpec("tickets", dimensions=3, distance=distance)), atlas)
+    [command] = atlas.asked
+    assert command["createSearchIndexes"] == atlas.stores[0]["collection"]
+    [field] = [each for each in command["indexes"][0]["definition"]["fields"] if each["type"] == "vector"]
+    assert (field["numDimensions"], field["similarity"]) == (3, similarity)
+    atlas.listed = [definition(numDimensions=3, similarity=similarity)]
+    for each in (database, drive(opened(CONFIG), atlas)):
+        assert drive(store_of(each, "tickets"), atlas).vector_index is not None
+
+
+@pytest.mark.parametrize(
+    ("config", "spec"),
+    [
+        (CONFIG, StoreSpec("tickets", index="none")),
+        (MongoDBConfig("mongodb://nowhere"), StoreSpec("tickets")),
+        (MongoDBConfig("mongodb://nowhere", embedding_dimensions=4, vector_search=False), StoreSpec("tickets")),
+    ],
+    ids=["not wanted", "no length", "not to be used"],
+)
+def test_a_store_of_ones_own_without_an_index(config: MongoDBConfig, spec: StoreSpec) -> None:
+    """Where its spec wants none, its vectors have any length, or the configuration says no, its searches are exact."""
+    atlas = Atlas([])
+    database = drive(opened(config), atlas)
+    atlas.asked.clear()
+    drive(create_store(database, config, spec), atlas)
+    assert atlas.asked == []
+    assert drive(store_of(database, "tickets"), atlas).vector_index is None
