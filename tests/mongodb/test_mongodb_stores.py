@@ -12,8 +12,7 @@ from pymongo.database import Database
 
 from memorizz.errors import ConfigurationError, MemorizzError
 from memorizz.memory_provider._drive._sync import drive
-from memorizz.memory_provider.mongodb import MongoDBConfig, MongoDBProvider
-from memorizz.memory_provider.mongodb import _operations as operations
+from memorizz.memory_provider.mongodb import MongoDBConfig, MongoDBProvider, operations
 from memorizz.memory_provider.mongodb._collections import indexes
 from memorizz.memory_provider.mongodb._steps import Step, Write
 from memorizz.memory_provider.stores import SEVEN, StoreSpec

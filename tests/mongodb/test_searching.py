@@ -1,4 +1,4 @@
-"""Searches on MongoDB: their scores, the way that they take, and what is asked of $vectorSearch."""
+"""Searches on MongoDB: their scores, the route that they take, and what is asked of $vectorSearch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from memorizz.memory_provider._drive._sync import drive
 from memorizz.memory_provider._questions import asked
 from memorizz.memory_provider.base import Ranking, SearchOptions
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.mongodb import MongoDBConfig, MongoDBProvider
-from memorizz.memory_provider.mongodb import _operations as operations
-from memorizz.memory_provider.mongodb import _search as search_room
+from memorizz.memory_provider.mongodb import MongoDBConfig, MongoDBProvider, operations
 from memorizz.memory_provider.mongodb._collections import create_store, creation, listing, store_of, usable
 from memorizz.memory_provider.mongodb._opening import opened
-from memorizz.memory_provider.mongodb._search import Way
 from memorizz.memory_provider.mongodb._steps import Command, Read, Record, Step, Update, Write
 from memorizz.memory_provider.mongodb._stores import Database, VectorIndex
+from memorizz.memory_provider.mongodb.search import pipelines, plan
+from memorizz.memory_provider.mongodb.search.plan import Route
 from memorizz.memory_provider.stores import StoreSpec
 
 LONG = MemoryType.LONG_TERM_MEMORY
@@ -213,7 +212,7 @@ def test_a_search_says_how_it_was_served(provider: MongoDBProvider) -> None:
 
 def test_an_explanation_shows_no_long_vector() -> None:
     """What is longer than a line is counted."""
-    assert search_room.shown({"a": [1.5] * 1536, "b": [{"c": (1, 2)}]}) == {"a": "<1536 values>", "b": [{"c": [1, 2]}]}
+    assert pipelines.shown({"a": [1.5] * 1536, "b": [{"c": (1, 2)}]}) == {"a": "<1536 values>", "b": [{"c": [1, 2]}]}
 
 
 INDEX = VectorIndex("vectors", frozenset({"memory_id", "conversation_id", "name", "role"}))
@@ -221,24 +220,24 @@ ATLAS = Database("atlas", 4, vector_indexes={LONG: INDEX, TURNS: INDEX})
 
 
 def parse(query: dict[str, Any], limit: int = 10, **options: Any) -> Any:
-    return search_room.parse(ATLAS.store(LONG), asked({"embedding": EAST, **query}, limit, SearchOptions(**options)))
+    return plan.parse(ATLAS.store(LONG), asked({"embedding": EAST, **query}, limit, SearchOptions(**options)))
 
 
 @pytest.mark.parametrize(
-    ("query", "options", "ways"),
+    ("query", "options", "routes"),
     [
-        ({}, {}, [Way.INDEX, Way.EXACT]),
-        ({"memory_id": "m"}, {}, [Way.INDEX, Way.EXACT]),
-        ({"$text": {"$search": "tea"}}, {}, [Way.INDEX, Way.EXACT]),
-        ({}, {"exact": True}, [Way.EXACT]),
-        ({}, {"limit": 5000}, [Way.INDEX, Way.EXACT]),
-        ({}, {"limit": 5001}, [Way.EXACT]),
+        ({}, {}, [Route.INDEX, Route.EXACT]),
+        ({"memory_id": "m"}, {}, [Route.INDEX, Route.EXACT]),
+        ({"$text": {"$search": "tea"}}, {}, [Route.INDEX, Route.EXACT]),
+        ({}, {"exact": True}, [Route.EXACT]),
+        ({}, {"limit": 5000}, [Route.INDEX, Route.EXACT]),
+        ({}, {"limit": 5001}, [Route.EXACT]),
     ],
 )
-def test_the_ways_of_a_search(query: dict[str, Any], options: dict[str, Any], ways: Sequence[Way]) -> None:
+def test_the_routes_of_a_search(query: dict[str, Any], options: dict[str, Any], routes: Sequence[Route]) -> None:
     """$vectorSearch first, where there is an index and it can bring as many; then every document."""
-    assert list(search_room.ways(parse(query, **options), ATLAS.store(LONG))) == ways
-    assert list(search_room.ways(parse(query, **options), Database("plain", 4).store(LONG))) == [Way.EXACT]
+    assert list(plan.routes(parse(query, **options), ATLAS.store(LONG))) == routes
+    assert list(plan.routes(parse(query, **options), Database("plain", 4).store(LONG))) == [Route.EXACT]
 
 
 @pytest.mark.parametrize(
@@ -259,7 +258,7 @@ def test_the_ways_of_a_search(query: dict[str, Any], options: dict[str, Any], wa
 )
 def test_the_request_to_vector_search(query: dict[str, Any], filter: dict[str, Any] | None) -> None:
     """As the documentation has it: what is searched for, of how many candidates, and what the index can filter by."""
-    request = search_room.vector_search(parse(query), INDEX)
+    request = pipelines.vector_search(parse(query), INDEX)
     expected = {"index": "vectors", "path": "embedding", "queryVector": EAST, "numCandidates": 400, "limit": 20}
     assert request == (expected if filter is None else {**expected, "filter": filter})
 
@@ -271,7 +270,7 @@ def test_the_candidates_are_between_the_limit_and_what_is_allowed(
     limit: int, ef_search: int | None, candidates: int
 ) -> None:
     """numCandidates is at least `limit` and at most 10,000, which are the documented bounds; ef_search chooses it."""
-    request = search_room.vector_search(parse({}, limit, ef_search=ef_search), INDEX)
+    request = pipelines.vector_search(parse({}, limit, ef_search=ef_search), INDEX)
     assert request["numCandidates"] == candidates
     assert request["limit"] == 2 * limit <= candidates
 
@@ -279,11 +278,11 @@ def test_the_candidates_are_between_the_limit_and_what_is_allowed(
 def test_what_vector_search_brings_is_filtered_and_measured_again() -> None:
     """It is the first stage, as it must be; behind it the whole filter, what has expired, and the exact distance."""
     search = parse({"memory_id": "m", "n": 5})
-    index = list(search_room.near(search, ATLAS.store(LONG), Way.INDEX).pipeline)
-    exact = list(search_room.near(search, ATLAS.store(LONG), Way.EXACT).pipeline)
+    index = list(pipelines.nearest(search, ATLAS.store(LONG), Route.INDEX).pipeline)
+    exact = list(pipelines.nearest(search, ATLAS.store(LONG), Route.EXACT).pipeline)
     assert list(index[0]) == ["$vectorSearch"]
     assert [next(iter(stage)) for stage in index[1:]] == ["$match", "$set", "$match", "$sort", "$limit"]
-    assert search_room.shown(index[2:]) == search_room.shown(exact[1:])
+    assert pipelines.shown(index[2:]) == pipelines.shown(exact[1:])
     assert "expires_at" in str(index[1])
 
 

@@ -13,8 +13,7 @@ from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed
 from memorizz.memory_provider._drive import can_be_read_again
 from memorizz.memory_provider._drive._sync import drive, repeated
 from memorizz.memory_provider.base import MemoryOperations, MemoryProvider
-from memorizz.memory_provider.mongodb import _collections
-from memorizz.memory_provider.mongodb import _operations as operations
+from memorizz.memory_provider.mongodb import _collections, operations
 from memorizz.memory_provider.mongodb._lifetime_shared import check_transactional, logger, was_rolled_back
 from memorizz.memory_provider.mongodb._lifetime_sync import Lifetime
 from memorizz.memory_provider.mongodb._steps import Step

@@ -12,8 +12,7 @@ from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed
 from memorizz.memory_provider._drive import can_be_read_again
 from memorizz.memory_provider._drive._async import drive, repeated
 from memorizz.memory_provider.base import AsyncMemoryOperations, AsyncMemoryProvider
-from memorizz.memory_provider.mongodb import _collections
-from memorizz.memory_provider.mongodb import _operations as operations
+from memorizz.memory_provider.mongodb import _collections, operations
 from memorizz.memory_provider.mongodb._lifetime_async import AsyncLifetime
 from memorizz.memory_provider.mongodb._lifetime_shared import check_transactional, logger, was_rolled_back
 from memorizz.memory_provider.mongodb._steps import Step

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from memorizz.memory_provider import _values
+from memorizz.memory_provider._arguments import text_argument
 from memorizz.memory_provider.base import StoreName
 from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch, fetch_all
 from memorizz.memory_provider.postgresql.facts import Facts
@@ -23,7 +24,7 @@ def delete_by_id(facts: Facts, id: Any, memory_store_type: StoreName) -> Operati
 
 def delete_by_name(facts: Facts, name: str, memory_store_type: StoreName) -> Operation[bool]:
     store = facts.store(memory_store_type)
-    text = _values.searched(name)
+    text = text_argument(name, "name")
     if text is None:
         return False
     return bool((yield from fetch(writes.delete_newest_by_name(store, text))))

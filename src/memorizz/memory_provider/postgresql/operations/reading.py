@@ -8,8 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
 from memorizz.memory_provider import _values
+from memorizz.memory_provider._arguments import (
+    check_context,
+    checked_batch_size,
+    no_document,
+    text_argument,
+    time_before,
+)
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider._questions import asked, checked_limit, components_asked
 from memorizz.memory_provider.base import Document, Filter, Hits, SearchOptions, StoreName
@@ -39,7 +45,7 @@ def retrieve_by_name(
     facts: Facts, name: str, memory_store_type: StoreName, *, include_embedding: bool = False
 ) -> Operation[Document | None]:
     store = facts.store(memory_store_type)
-    text = _values.searched(name)
+    text = text_argument(name, "name")
     if text is None:
         return None
     return (yield from _first(reads.newest_by_name(store, text, include_embedding), include_embedding))
@@ -62,8 +68,7 @@ def retrieve_by_query(
     facts: Facts, query: Filter | str, memory_store_type: StoreName, limit: int, options: SearchOptions
 ) -> Operation[Hits]:
     store = facts.store(memory_store_type)
-    if options.context and not store.spec.timeline:
-        raise ConfigurationError(f"context: only documents with a timeline have others around them, not {store.name}")
+    check_context(options, store.spec)
     question = asked(query, limit, options, embeds=store.embedder is not None)
     search = plan.parse(store, question)
     if search.limit == 0:
@@ -180,9 +185,7 @@ def page(
 ) -> Operation[tuple[list[Document], Position | None]]:
     """Return the next documents of an iteration, and the position to go on from, None at the end."""
     store = facts.store(memory_store_type)
-    if checked_limit(batch_size) == 0:
-        raise ConfigurationError("batch_size=0: expected a whole number above 0")
-    rows = yield from fetch(reads.page(store, filter, include_embedding, after, batch_size))
+    rows = yield from fetch(reads.page(store, filter, include_embedding, after, checked_batch_size(batch_size)))
     position = _position_of(rows[-1]) if len(rows) == batch_size else None
     return _documents(rows, include_embedding), position
 
@@ -193,7 +196,7 @@ def place_of(facts: Facts, id: Any, memory_store_type: StoreName) -> Operation[P
     name = _values.id_text(id)
     rows = [] if name is None else (yield from fetch(reads.position(store, _values.id_key(name))))
     if not rows:
-        raise FilterError(f"after={id!r}: {store.name} has no document of this id")
+        raise no_document(id, store.spec)
     return _position_of(rows[0])
 
 
@@ -221,7 +224,7 @@ def retrieve_conversation_history_ordered_by_timestamp(
     store = facts.store(CONVERSATIONS)
     if limit is not None:
         checked_limit(limit)
-    memory = _values.searched(memory_id)
+    memory = text_argument(memory_id, "memory_id")
     if memory is None:
         return []
     if before is None:
@@ -240,10 +243,5 @@ def _turn_position(store: Store, memory_id: str, before: str | datetime) -> Oper
         rows = yield from fetch(reads.turn_position(store, memory_id, _values.id_key(name)))
         if rows:
             return _position_of(rows[0])
-    try:
-        # Before every turn of that time.
-        return _values.time(before, "before"), -1
-    except InvalidDocument:
-        raise FilterError(
-            f"before={before!r}: expected a time or the id of a turn; the memory {memory_id!r} has no such turn"
-        ) from None
+    # Before every turn of that time.
+    return time_before(before, memory_id), -1

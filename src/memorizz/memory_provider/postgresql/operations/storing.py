@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from memorizz.errors import InvalidDocument
 from memorizz.memory_provider import _values
-from memorizz.memory_provider._documents import batches, given_id
+from memorizz.memory_provider._arguments import updated_id
+from memorizz.memory_provider._documents import batches
 from memorizz.memory_provider.base import StoreName
 from memorizz.memory_provider.postgresql._steps import Operation, fetch
 from memorizz.memory_provider.postgresql.facts import Facts
@@ -48,11 +48,9 @@ def check(facts: Facts, data: Mapping[str, Any], memory_store_type: StoreName) -
 
 def update_by_id(facts: Facts, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[bool]:
     target = facts.store(memory_store_type)
-    name = _values.id_text(id)
+    name = updated_id(id, data)
     if name is None:
         return False
-    if given_id(data) not in (None, name):
-        raise InvalidDocument("id", f"the data has the id {given_id(data)!r}, the document to update is {name!r}")
     key = _values.id_key(name)
     row = (yield from embedded_rows(target, [data], key))[0] if target.embeds else row_of(target, data, key)
     stored = yield from fetch(writes.update(target, row, name))

@@ -1,117 +1,30 @@
-"""How a search is planned, and the aggregations that serve it.
-
-INDEX   $vectorSearch, where the server has it: the nearest of the store, of which those are kept that match. Accepted
-        when as many match as are wanted: then the nearest of the store hold the nearest matching ones.
-EXACT   An aggregation compares every document that matches. Always accepted.
-
-$vectorSearch can filter before it searches, by keys of its index: what the filter says of them goes along, so that
-more of what it brings is kept. Inside a transaction, where $vectorSearch is not allowed, every search is exact.
-"""
+"""The aggregations that serve a search: the nearest, and the best by words."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, cast
 
 from memorizz.memory_provider._documents import EMBEDDING
-from memorizz.memory_provider._questions import Options, Question
-from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.mongodb._bson import OWN
-from memorizz.memory_provider.mongodb._conditions import condition, equalities
+from memorizz.memory_provider.mongodb._conditions import equalities
 from memorizz.memory_provider.mongodb._queries import both, live
-from memorizz.memory_provider.mongodb._steps import Filter, Read, Stage
+from memorizz.memory_provider.mongodb._steps import Read, Stage
 from memorizz.memory_provider.mongodb._stores import SEQ, Store, VectorIndex
+from memorizz.memory_provider.mongodb.search.plan import MAX_CANDIDATES, Route, Search
 from memorizz.memory_provider.stores import Distance
-
-# How many of each side, nearest and best by words, are scored in full: at least this, or five times the limit.
-_DEPTH = 50
-# Of $vectorSearch: how many it looks at for each that it is to bring, as its documentation advises, and at most.
-_CANDIDATES = 20
-_MOST_CANDIDATES = 10_000
 
 # What an aggregation adds to a record, beside what is ours in it already.
 DISTANCE, RANK = "distance", "rank"
-
-
-class Way(Enum):
-    """A way to serve a search; the value says why it is taken."""
-
-    INDEX = "ask $vectorSearch, keep what matches"
-    EXACT = "compare every document that matches, in an aggregation"
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """What a caller asked for, checked."""
-
-    vector: list[float] | None
-    words: str | None
-    filter: Mapping[str, Any]
-    condition: Filter
-    limit: int
-    options: Options
-    ranking: Ranking
-    names: Sequence[str] = field(default_factory=tuple[str, ...])
-
-    @property
-    def ranked(self) -> bool:
-        return self.vector is not None or self.words is not None
-
-    @property
-    def scored(self) -> bool:
-        """Whether the score has other parts than the cosine similarity."""
-        return self.words is not None or self.ranking.recency > 0 or self.ranking.importance > 0
-
-    @property
-    def depth(self) -> int:
-        """How many of the nearest, and of the best by words, are wanted."""
-        return max(_DEPTH, 5 * self.limit) if self.scored else self.limit
-
-    @property
-    def terms(self) -> str:
-        """The words alone: quotes and hyphens are operators of MongoDB's."""
-        return " ".join(re.findall(r"\w+", self.words or ""))
-
-
-def parse(store: Store, question: Question) -> Search:
-    """Return the search for a question; raises InvalidDocument, DimensionMismatch or FilterError."""
-    vector = question.vector(store.vector)
-    return Search(
-        vector,
-        question.words,
-        question.filter,
-        condition(question.filter),
-        question.limit,
-        question.options,
-        question.options.ranking or Ranking(),
-        question.names,
-    )
-
-
-def ways(search: Search, store: Store) -> Sequence[Way]:
-    """Decide how to find the nearest: the ways to try, in order; the last one is always accepted."""
-    if search.vector is None or search.options.exact or store.vector_index is None:
-        return (Way.EXACT,)
-    return (Way.INDEX, Way.EXACT) if search.depth <= _MOST_COMPARABLE else (Way.EXACT,)
-
-
-_MOST_COMPARABLE = _MOST_CANDIDATES // 2
-
-
-def accepted(way: Way, search: Search, found: int) -> bool:
-    """Say whether a way has lost nothing; `found` is how many documents it brought."""
-    return way is Way.EXACT or found >= search.depth
-
+# How many $vectorSearch looks at for each that it is to find, as its documentation advises.
+_CANDIDATES = 20
 
 # --- the nearest --------------------------------------------------------------------------------------------------
 
 
-def near(search: Search, store: Store, way: Way) -> Read:
-    """Return what brings the nearest documents that match, each with its exact distance."""
+def nearest(search: Search, store: Store, route: Route) -> Read:
+    """Return the aggregation that finds the nearest documents that match, each with its exact distance."""
     assert search.vector is not None
     comparable = {EMBEDDING: {"$size": len(search.vector), **_ONLY_NUMBERS}}
     pipeline: list[Stage] = [
@@ -122,7 +35,7 @@ def near(search: Search, store: Store, way: Way) -> Read:
         {"$sort": {f"{OWN}.{DISTANCE}": 1, SEQ: 1, "_id": 1}},
         {"$limit": search.depth},
     ]
-    if way is Way.INDEX:
+    if route is Route.INDEX:
         assert store.vector_index is not None
         pipeline.insert(0, {"$vectorSearch": vector_search(search, store.vector_index)})
     return Read(store.collection, pipeline)
@@ -141,7 +54,7 @@ def vector_search(search: Search, index: VectorIndex) -> Mapping[str, Any]:
         "index": index.name,
         "path": EMBEDDING,
         "queryVector": search.vector,
-        "numCandidates": min(max(candidates, limit), _MOST_CANDIDATES),
+        "numCandidates": min(max(candidates, limit), MAX_CANDIDATES),
         "limit": limit,
     }
     return {**request, "filter": filter} if filter else request
@@ -178,8 +91,11 @@ def _cosine_distance(vector: Sequence[float], product: Any) -> Any:
 # --- the best by words --------------------------------------------------------------------------------------------
 
 
-def said(search: Search, store: Store, keys: Sequence[Any] | None = None) -> Read:
-    """Return what brings the documents with the most of the words, each with its text score; of `keys`, or of all."""
+def with_words(search: Search, store: Store, keys: Sequence[Any] | None = None) -> Read:
+    """Return the aggregation that finds the documents with the most of the words, with their text scores.
+
+    It looks among `keys`, or among all.
+    """
     among = {} if keys is None else {"_id": {"$in": list(keys)}}
     return Read(
         store.collection,

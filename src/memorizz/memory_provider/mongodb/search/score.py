@@ -1,4 +1,4 @@
-"""The score of a hit: the parts that docs/search.md names, computed for the candidates that a search has brought."""
+"""The score of a hit: the parts that docs/search.md names, computed for the candidates that a search has found."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import numpy as np
 
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider._questions import weights
-from memorizz.memory_provider.base import Document, Ranking
 from memorizz.memory_provider.mongodb._bson import OWN, as_mapping
-from memorizz.memory_provider.mongodb._search import DISTANCE, RANK, Search
 from memorizz.memory_provider.mongodb._steps import Record
 from memorizz.memory_provider.mongodb._stores import Store, numbers
+from memorizz.memory_provider.mongodb.search.pipelines import DISTANCE, RANK
+from memorizz.memory_provider.mongodb.search.plan import Search
+from memorizz.memory_provider.options import Document, Ranking
 from memorizz.memory_provider.stores import Distance
 
 # In the place of the 60 of Cormack et al., as measured: docs/search.md.
@@ -48,12 +49,14 @@ def own(record: Record, key: str) -> Any:
     return as_mapping(record.get(OWN)).get(key)
 
 
-def candidates(search: Search, store: Store, near: Iterable[Record], said: Iterable[Record]) -> list[Candidate]:
-    """Return the records of both sides together, each once, with its distance and its text score."""
+def candidates(
+    search: Search, store: Store, nearest: Iterable[Record], with_words: Iterable[Record]
+) -> list[Candidate]:
+    """Return the records that were found, each once, with its distance and its text score."""
     found: dict[Any, Candidate] = {}
-    for record in near:
+    for record in nearest:
         found[record["_id"]] = Candidate(record, own(record, DISTANCE))
-    for record in said:
+    for record in with_words:
         distance = _distance(search, record, store.spec.distance)
         candidate = found.setdefault(record["_id"], Candidate(record, distance))
         candidate.rank = own(record, RANK)
@@ -118,10 +121,10 @@ def _shares(store: Store, found: Sequence[Candidate]) -> tuple[list[float], list
 
 def _reciprocal_ranks(found: Sequence[Candidate]) -> tuple[list[float], list[float]]:
     """Return 1 / (10 + place) of each, in the order by distance and in that by text score; 0 for what is in neither."""
-    near = sorted((each for each in found if each.distance is not None), key=lambda each: (each.distance, each.seq))
-    said = sorted((each for each in found if each.rank), key=lambda each: (-each.rank, each.seq))
-    by_distance = {id(each): 1 / (_RRF + place) for place, each in enumerate(near, 1)}
-    by_words = {id(each): 1 / (_RRF + place) for place, each in enumerate(said, 1)}
+    nearest = sorted((each for each in found if each.distance is not None), key=lambda each: (each.distance, each.seq))
+    with_words = sorted((each for each in found if each.rank), key=lambda each: (-each.rank, each.seq))
+    by_distance = {id(each): 1 / (_RRF + place) for place, each in enumerate(nearest, 1)}
+    by_words = {id(each): 1 / (_RRF + place) for place, each in enumerate(with_words, 1)}
     return [by_distance.get(id(each), 0.0) for each in found], [by_words.get(id(each), 0.0) for each in found]
 
 

@@ -1,0 +1,58 @@
+"""What the methods that store do: one generator for each, of the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from memorizz.memory_provider._arguments import updated_id
+from memorizz.memory_provider._documents import batches
+from memorizz.memory_provider.mongodb import _queries as queries
+from memorizz.memory_provider.mongodb._bson import check_size
+from memorizz.memory_provider.mongodb._collections import store_of
+from memorizz.memory_provider.mongodb._steps import Delete, Operation, change
+from memorizz.memory_provider.mongodb._stores import Database
+from memorizz.memory_provider.options import StoreName
+
+
+def store(database: Database, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[str]:
+    target = yield from store_of(database, memory_store_type)
+    row = target.row(data)
+    yield from change(target.collection, queries.stored(target, row))
+    return row.name
+
+
+def store_many(
+    database: Database, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName
+) -> Operation[list[str]]:
+    target = yield from store_of(database, memory_store_type)
+    names: list[str] = []
+    inserted: list[Any] = []
+    try:
+        for batch in batches(documents):
+            rows = [target.row(each) for each in batch]
+            inserted += [row.key for row in rows if row.is_new]
+            done = yield from change(target.collection, *(queries.stored(target, row) for row in rows))
+            inserted += done.inserted
+            names += [row.name for row in rows]
+    except Exception:
+        # A server without transactions keeps what was sent before; what was not there can at least be taken away.
+        if not database.transactional and inserted:
+            yield from change(target.collection, Delete({"_id": {"$in": inserted}}))
+        raise
+    return names
+
+
+def check(database: Database, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[None]:
+    target = yield from store_of(database, memory_store_type)
+    row = target.row(data)
+    check_size({**target.begun(row), **row.given})
+
+
+def update_by_id(database: Database, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[bool]:
+    target = yield from store_of(database, memory_store_type)
+    name = updated_id(id, data)
+    if name is None:
+        return False
+    changed = yield from change(target.collection, queries.updated(target.row(data, name)))
+    return changed.matched > 0
