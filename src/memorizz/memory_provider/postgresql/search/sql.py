@@ -23,6 +23,7 @@ from psycopg import sql
 from memorizz.memory_provider._questions import weights
 from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
+from memorizz.memory_provider.postgresql.rows import SELECTED
 from memorizz.memory_provider.postgresql.search.plan import MAX_SCANNED, MAX_WORDS, Route, Search
 from memorizz.memory_provider.postgresql.sql.key import KEY, among, same
 from memorizz.memory_provider.postgresql.sql.reads import selected, trusted_sql
@@ -90,6 +91,8 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
     pieces: dict[str, sql.Composable] = {
         "table": store.table,
         "columns": selected(store, form.include_embedding),
+        # By name: somebody may have added a column of any name.
+        "needed": sql.SQL(", ").join(sql.Identifier("d", name) for name in (*SELECTED, "seq", store.vector_column)),
         "where": sql.SQL("{} AND {}").format(visible(store), trusted_sql(where)),
         "key": KEY,
         "same": same("d", "near"),
@@ -177,7 +180,7 @@ SELECT {columns}, CASE WHEN d.seen <= {max_scanned} THEN {distance} END AS dista
     NULL::float8[] AS distances
 FROM (
     SELECT *, count(*) OVER () AS seen
-    FROM (SELECT * FROM {table} AS d WHERE {where} AND {embedded} LIMIT {max_scanned} + 1) AS d
+    FROM (SELECT {needed} FROM {table} AS d WHERE {where} AND {embedded} LIMIT {max_scanned} + 1) AS d
 ) AS d
 ORDER BY distance, d.seq LIMIT %(limit)s
 """)
