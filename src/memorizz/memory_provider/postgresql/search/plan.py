@@ -169,7 +169,9 @@ def is_complete(route: Route, search: Search, store: Store, answer: Answer, ef_s
     if route is Route.EXACT:
         return True
     found = answer.distances
-    if len(found) < search.wide or (not search.scored and _ties(found, search.limit)):
+    # A caller who says how far the index looks may want no more than that.
+    enough = search.depth if search.options.ef_search and not search.filtered else search.wide
+    if len(found) < enough or (not search.scored and _ties(found, search.limit)):
         return False
     if not search.filtered and ef_search >= MAX_EF_SEARCH:
         return True
@@ -183,7 +185,7 @@ def wider(search: Search, store: Store, answer: Answer, ef_search: int) -> int |
     found = len(answer.distances)
     if search.options.ef_search or ef_search >= most or found * most < search.wide * ef_search:
         return None
-    if found < search.wide and search.filtered:
+    if found < search.wide and search.filtered and ef_search <= search.ef_search:
         return min(math.ceil(search.wide * ef_search / found * _RESERVE), most)
     if not search.scored and _ties(answer.distances, search.limit):
         return None
