@@ -27,6 +27,7 @@ from memorizz.errors import (
 )
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig
+from memorizz.memory_provider.stores import UnknownStore
 
 LONG = MemoryType.LONG_TERM_MEMORY
 SECRET = "s3cret-of-ours"
@@ -52,8 +53,9 @@ def config_of(server: Any, **options: Any) -> PostgreSQLConfig:
 
 
 def test_an_unknown_store(face: Any) -> None:
-    """The name is quoted and the seven are listed."""
-    assert message(ConfigurationError, lambda: face.store({}, "long_term_memories")) == (
+    """The name is quoted and the seven are listed; it is a ConfigurationError."""
+    assert issubclass(UnknownStore, ConfigurationError)
+    assert message(UnknownStore, lambda: face.store({}, "long_term_memories")) == (
         "unknown memory store 'long_term_memories': expected a MemoryType or one of personas, toolbox, "
         "short_term_memory, long_term_memory, conversation_memory, workflow_memory, agents"
     )
@@ -244,7 +246,7 @@ def test_what_is_no_query(face: Any, query: Any) -> None:
 
 def test_an_unknown_store_of_components(face: Any) -> None:
     """As in any other call."""
-    text = message(ConfigurationError, lambda: face.retrieve_memory_components_by_query("tea", memory_type="memories"))
+    text = message(UnknownStore, lambda: face.retrieve_memory_components_by_query("tea", memory_type="memories"))
     assert text.startswith("unknown memory store 'memories': expected a MemoryType or one of personas, ")
 
 

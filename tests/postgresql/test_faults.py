@@ -238,6 +238,9 @@ def is_waiting(sql: Sql) -> bool:
     return row is not None
 
 
+IDS = [f"0190f5c8-0000-7000-8000-00000000000{n}" for n in (1, 2)]
+
+
 def test_a_deadlock_is_tried_again(
     open_face: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any],
     caplog: pytest.LogCaptureFixture,
@@ -248,7 +251,9 @@ def test_a_deadlock_is_tried_again(
         psycopg.connect(own_database.dsn, options="-c deadlock_timeout=1min") as other,
         open_face(own_database.config(options="-c deadlock_timeout=500ms")) as face,
     ):
-        face.store_many([{"id": "a", "name": "a"}, {"id": "b", "name": "b"}], LONG)
+        # Whatever order they are deleted in, by key or as they were stored, a comes before b.
+        for name, id in zip("ab", IDS, strict=True):
+            face.store({"id": id, "name": name}, LONG)
         other.execute("SELECT FROM long_term_memory WHERE name = 'b' FOR UPDATE")
         deleted = in_thread(lambda: face.delete_all(LONG))
         wait_for(lambda: is_waiting(sql), "delete_all to wait for b")
