@@ -38,7 +38,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: zipfile.ZipFile) -> No
         "memorizz/py.typed",
         "memorizz/demo/memories.json",
         "memorizz/demo/vectors.npz",
-        "memorizz/memory_provider/postgresql/migrations/0001_initial.sql",
+        "memorizz/memory_provider/postgresql/migrations/0001_schema.sql",
     }
 
 
