@@ -255,7 +255,57 @@ def test_both_faces_have_the_signatures_of_the_contract() -> None:
             assert inspect.signature(getattr(face, name)).parameters == wanted, name
 
 
+# --- what is tried again ------------------------------------------------------------------------------------------
+
+
+class Queue:
+    """Documents that are used up when they are read, and not by an iterator."""
+
+    def __init__(self, documents: list[dict[str, Any]]) -> None:
+        self._documents = documents
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        while self._documents:
+            yield self._documents.pop(0)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, Queue, iter], ids=lambda kind: kind.__name__)
+def test_documents_are_stored_again_only_where_they_are_still_there(face: Any, database: Mongo, kind: Any) -> None:
+    """store_many that lost a race is tried again with a list, and fails with what its first attempt used up."""
+    face.store_many([{"id": "a"}, {"id": "b"}], LONG)
+    documents = kind([{"id": id, "n": 1} for id in ("a", "b")])
+    with database.client.start_session() as session, ThreadPoolExecutor(1) as thread:
+        with session.start_transaction():
+            database[LONG.value].update_many({}, {"$set": {"content": "theirs"}}, session=session)
+            storing = thread.submit(face.store_many, documents, LONG)
+            if kind in (list, tuple):
+                with pytest.raises(TimeoutError):
+                    storing.result(0.5)
+            else:
+                with pytest.raises(DatabaseError, match="WriteConflict"):
+                    storing.result(30)
+        if kind in (list, tuple):
+            assert storing.result(30) == ["a", "b"]
+    stored = 2 if kind in (list, tuple) else 0
+    assert (face.count(LONG, {"n": 1}), face.count(LONG, {"content": "theirs"})) == (stored, 2)
+
+
 # --- closing ------------------------------------------------------------------------------------------------------
+
+
+def test_another_event_loop_is_told_to_open_its_own(config: MongoDBConfig) -> None:
+    """The client belongs to the loop that opened the provider: a call and a close in another one say so."""
+    provider = AsyncMongoDBProvider(config)
+    with asyncio.Runner() as first:
+        assert first.run(provider.count(LONG)) == 0
+        for call in (provider.count(LONG), provider.close(), provider.__aenter__()):
+            with pytest.raises(ProviderClosed, match="another event loop"), asyncio.Runner() as another:
+                another.run(call)
+        assert first.run(provider.count(LONG)) == 0
+        first.run(provider.close())
+    asyncio.run(provider.close())
+    with pytest.raises(ProviderClosed, match="is closed"):
+        asyncio.run(provider.count(LONG))
 
 
 def test_a_provider_that_is_dropped_leaves_nothing(config: MongoDBConfig) -> None:

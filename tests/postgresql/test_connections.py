@@ -20,7 +20,7 @@ from psycopg.types.string import TextLoader
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from faces import Blocking, Loop
-from memorizz.errors import MemorizzError, OperationTimeout
+from memorizz.errors import ConfigurationError, ConnectionFailed, MemorizzError, OperationTimeout, PoolTimeout
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import (
     AsyncPostgreSQLProvider,
@@ -332,6 +332,13 @@ def test_what_a_plain_connection_stored_is_committed(open_on_pool: Callable[...,
         assert connection.execute("SELECT count(*) FROM long_term_memory").fetchone() == (1,)
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_pool_in_another_encoding_is_refused(open_on_pool: Callable[..., Any], encoding: str) -> None:
+    """The server would take what is sent for something else: it is an error, and nothing is stored."""
+    with pytest.raises(ConfigurationError, match=f"client_encoding={encoding}"):
+        open_on_pool(kwargs={"client_encoding": encoding})[0].store({"content": "caf\u00e9"}, LONG)
+
+
 # What close() does to a connection of such a pool is to give it back.
 POOLS = pytest.mark.parametrize("options", [{}, {"close_returns": True}], ids=["plain", "close returns"])
 
@@ -434,6 +441,32 @@ def test_the_pooled_provider_takes_its_sizes(
         use(provider)
     with PooledPostgreSQLProvider(config) as provider:
         assert (provider.config.min_size, provider.config.max_size) == (1, 20)
+
+
+def test_a_full_pool_is_not_taken_for_a_server_that_is_gone(open_face: Callable[..., Any], own_database: Any) -> None:
+    """A pool that could not connect says why; once it can again, a full one is a full one, and nothing is tried."""
+    name = psycopg.conninfo.conninfo_to_dict(own_database.dsn)["dbname"]
+    beside = psycopg.connect(own_database.dsn, dbname="postgres", autocommit=True)
+
+    def sessions() -> int:
+        row = beside.execute("SELECT sessions FROM pg_stat_database WHERE datname = %s", [name]).fetchone()
+        assert row is not None
+        return row[0]
+
+    with beside, open_face(own_database.config(min_size=1, max_size=1, pool_timeout=1)) as face:
+        assert face.count(LONG) == 0
+        beside.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        beside.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [name])
+        with pytest.raises(ConnectionFailed, match="not currently accepting"):
+            face.count(LONG)
+        beside.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        with face.transaction() as tx:
+            assert tx.count(LONG) == 0
+            before = sessions()
+            for _ in range(3):
+                with pytest.raises(PoolTimeout, match="max_size"):
+                    face.count(LONG)
+            assert sessions() == before
 
 
 @pytest.mark.parametrize(("threshold", "prepared"), [(None, False), (0, True), (5, True)])

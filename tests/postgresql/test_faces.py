@@ -15,8 +15,9 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
-from memorizz.errors import ConfigurationError, ConnectionFailed, OperationTimeout, ProviderClosed
+from memorizz.errors import ConfigurationError, ConnectionFailed, OperationTimeout, ProviderClosed, SchemaError
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, fetch
@@ -209,7 +210,96 @@ def test_a_search_in_a_transaction_leaves_no_settings_behind(
             assert tx.run(settings) == before
 
 
+# --- event loops --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["own pool", "given pool"])
+def test_another_event_loop_is_told_to_open_its_own(config: PostgreSQLConfig, given: bool) -> None:
+    """The connections belong to the loop that opened the provider: a call and a close in another one say so."""
+
+    async def use(provider: AsyncPostgreSQLProvider) -> int:
+        return await provider.count(LONG)
+
+    async def open_it() -> tuple[AsyncPostgreSQLProvider, Any]:
+        pool = AsyncConnectionPool(config.conninfo, open=False, min_size=1) if given else None
+        if pool is not None:
+            await pool.open()
+        provider = AsyncPostgreSQLProvider(config, pool=pool)
+        assert await provider.count(LONG) == 0
+        return provider, pool
+
+    with asyncio.Runner() as first:
+        provider, pool = first.run(open_it())
+        for call in (use(provider), provider.close(), provider.__aenter__()):
+            with pytest.raises(ProviderClosed, match="another event loop"), asyncio.Runner() as another:
+                another.run(call)
+        assert first.run(use(provider)) == 0
+        first.run(provider.close())
+        if pool is not None:
+            first.run(pool.close())
+    # It is closed, and closing it twice is fine anywhere.
+    asyncio.run(provider.close())
+    with pytest.raises(ProviderClosed, match="is closed"):
+        asyncio.run(use(provider))
+
+
+def test_a_provider_that_failed_to_open_opens_in_another_loop(config: PostgreSQLConfig) -> None:
+    """What was never open belongs to no loop."""
+    provider = AsyncPostgreSQLProvider(config.replace(schema="own", auto_migrate=False))
+    with pytest.raises(SchemaError):
+        asyncio.run(provider.count(LONG))
+    PostgreSQLProvider(config.replace(schema="own")).close()
+
+    async def use() -> int:
+        async with provider:
+            return await provider.count(LONG)
+
+    assert asyncio.run(use()) == 0
+
+
 # --- opening ------------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_string_is_a_configuration(open_face: Callable[..., Any], config: PostgreSQLConfig) -> None:
+    """It says what PostgreSQLConfig(dsn=...) does; what is neither is refused."""
+    with open_face(PostgreSQLConfig(dsn=config.conninfo, embedding_dimensions=1536, schema="own")) as face:
+        assert face.count(LONG) == 0
+    with psycopg.connect(config.conninfo) as connection:
+        connection.execute(f'ALTER DATABASE "{connection.info.dbname}" SET search_path = own, public')
+    with open_face(config.conninfo) as face:
+        assert face.count(LONG) == 0
+        assert face.location.endswith("schema own")
+    with pytest.raises(ConfigurationError, match="type dict"):
+        open_face({"dsn": config.conninfo})
+
+
+def test_a_password_is_asked_for_each_connection(open_face: Callable[..., Any], config: PostgreSQLConfig) -> None:
+    """Also where it must be awaited, on the async API; on the sync one that is refused."""
+    asked: list[int] = []
+
+    def password() -> str:
+        asked.append(1)
+        return "secret"
+
+    async def awaited() -> str:
+        return password()
+
+    with open_face(config.replace(password=password, min_size=2, max_size=2)) as face:
+        assert face.count(LONG) == 0
+        with face.transaction() as one, face.transaction() as two:
+            assert one.count(LONG) == two.count(LONG) == 0
+        # One looked at the schema, two are in the pool.
+        assert len(asked) == 3
+
+    def opened() -> None:
+        with open_face(config.replace(password=awaited)) as face:
+            assert face.count(LONG) == 0
+
+    if isinstance(face, PostgreSQLProvider):
+        with pytest.raises(ConfigurationError, match="must be awaited"):
+            opened()
+    else:
+        opened()
 
 
 def test_opening_waits_for_the_migration_of_another(open_face: Callable[..., Any], dsn: str) -> None:

@@ -264,6 +264,46 @@ def test_a_deadlock_is_tried_again(
     assert "deadlock detected" in caplog.text
 
 
+class Queue:
+    """Documents that are used up when they are read, and not by an iterator."""
+
+    def __init__(self, documents: list[dict[str, Any]]) -> None:
+        self._documents = documents
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        while self._documents:
+            yield self._documents.pop(0)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, Queue, iter], ids=lambda kind: kind.__name__)
+def test_documents_are_stored_again_only_where_they_are_still_there(
+    open_face: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any], kind: Any
+) -> None:
+    """store_many that lost a race is tried again with a list, and fails with what its first attempt used up."""
+    failed: list[BaseException] = []
+
+    def store() -> list[str]:
+        try:
+            return face.store_many(kind([{"id": id, "n": 1} for id in ("a", "b")]), LONG)
+        except DatabaseError as error:
+            failed.append(error)
+            return []
+
+    options = "-c default_transaction_isolation=serializable"
+    with open_face(own_database.config(options=options)) as face, psycopg.connect(own_database.dsn) as other:
+        face.store_many([{"id": "a"}, {"id": "b"}], LONG)
+        other.execute("UPDATE long_term_memory SET content = 'theirs'")
+        stored = in_thread(store)
+        wait_for(lambda: is_waiting(sql), "store_many to wait")
+        other.commit()
+        ids = stored()
+        if kind in (list, tuple):
+            assert (ids, failed, face.count(LONG, {"n": 1})) == (["a", "b"], [], 2)
+        else:
+            assert (ids, face.count(LONG, {"n": 1})) == ([], 0)
+            assert "could not serialize" in str(failed[0])
+
+
 def test_a_serialization_failure_is_tried_again(
     open_face: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any]
 ) -> None:
