@@ -21,6 +21,9 @@ _VALUE_BYTES = 40
 # A JSON text of so many bytes needs at most so many times as many.
 JSON_FACTOR = 1 + _VALUE_BYTES
 
+# What a key of a document takes, as a rule.
+_KEY_BYTES = 64
+
 _JSON_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 
@@ -51,12 +54,17 @@ def _values_bytes(text: bytes) -> int:
     return _VALUE_BYTES * (text.count(b",") + text.count(b"[") + text.count(b"{"))
 
 
-def size(value: Any) -> int:
+def size(document: Mapping[str, Any]) -> int:
     """Return about how many bytes of memory a document takes."""
-    if isinstance(value, np.ndarray):
-        return value.nbytes
-    held = sys.getsizeof(value)
-    if isinstance(value, dict):
-        items = cast("Mapping[Any, Any]", value).items()
-        return held + sum(sys.getsizeof(key) + size(item) for key, item in items)
-    return held + sum(map(size, cast("Iterable[Any]", value))) if isinstance(value, list) else held
+    found = 0
+    values: list[Any] = [document]
+    while values:
+        value = values.pop()
+        found += value.nbytes if isinstance(value, np.ndarray) else sys.getsizeof(cast(object, value))
+        if isinstance(value, dict):
+            inner = cast("Mapping[str, Any]", value)
+            found += _KEY_BYTES * len(inner)
+            values.extend(inner.values())
+        elif isinstance(value, list):
+            values.extend(cast("Iterable[Any]", value))
+    return found
