@@ -25,7 +25,7 @@ help:  ## say what there is (this)
 	@echo "make generate     write the sync API again, from the async one"
 	@echo "make bench        measure against SQL by hand; some of it, and kept:  make bench ARGS='cells --write'"
 	@echo "make hops         count the calls, functions and modules that storing and searching go through"
-	@echo "make peers        measure against other stores, in an environment of their own; write README's table again"
+	@echo "make peers        measure against other stores, in an environment of their own; write the table of the peers again"
 	@echo "make plots        draw the pictures of the measurements again"
 	@echo "make docs         write docs/reference.md again, from the docstrings"
 	@echo "make constraints  resolve again which versions are installed here"

@@ -1,7 +1,7 @@
 """How fast and how complete the provider is, against SQL by hand and against others, in turns, as ratios.
 
 __main__.py    the command line: python -m benchmarks
-pages.py       the workloads by their names; RESULTS.md and README's table, out of results.json
+pages.py       the workloads by their names; RESULTS.md and the table of the peers, out of results.json
 hops.py        how many calls, functions and modules of ours an operation goes through
 operations.py  each operation against hand-written psycopg
 cells.py       search under every share of matching rows, against the best SQL of the same recall

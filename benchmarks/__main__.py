@@ -55,7 +55,7 @@ def _options() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"workloads, and how long each takes on two cores:\n{takes}\n\nof what was stored:\n"
-        "  plot         draw the pictures again\n  tables       write RESULTS.md and README's table again",
+        "  plot         draw the pictures again\n  tables       write RESULTS.md and the table of the peers again",
     )
     names = [*pages.WORKLOADS, *_PAGES]
     parser.add_argument("workload", nargs="*", default=pages.USUAL, metavar="WORKLOAD",

@@ -47,7 +47,7 @@ turns within one run; times are medians. A ratio holds from machine to machine, 
 
 
 def write() -> None:
-    """Write RESULTS.md and README's table."""
+    """Write RESULTS.md and the table of docs/benchmarks.md."""
     everything = report.stored()
     parts = [_INTRODUCTION]
     machines = list({json.dumps(part["machine"]) for part in everything.values()})
@@ -61,7 +61,7 @@ def write() -> None:
                 parts += _part(name, part, part["run"] | (part["machine"] if len(machines) > 1 else {}))
     report.PAGE.write_text("\n\n".join(parts) + "\n", "utf-8")
     if "peers" in everything:
-        report.put_between(ROOT / "README.md", "peers", _comparison(everything["peers"]))
+        report.put_between(ROOT / "docs" / "benchmarks.md", "peers", _comparison(everything["peers"]))
 
 
 def _part(name: str, part: dict[str, Any], facts: dict[str, str]) -> Iterator[str]:
@@ -77,7 +77,7 @@ def _facts(facts: dict[str, str]) -> str:
 
 
 def _comparison(part: dict[str, Any]) -> str:
-    """Return README's table of the peers, and what run it comes from."""
+    """Return the table of docs/benchmarks.md of the peers, and what run it comes from."""
     (table,) = peers.tables(part["record"])
     versions = ", ".join(f"{name} {version}" for name, version in part["record"]["versions"].items())
     run, machine = part["run"], part["machine"]

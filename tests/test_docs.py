@@ -347,9 +347,9 @@ def test_the_schema_page_names_the_storage(catalog: Callable[..., set[Any]]) -> 
     assert (HNSW().m, HNSW().ef_construction) == (24, 128)
 
 
-def test_the_stores_are_listed_in_the_readme() -> None:
-    """README names the seven stores."""
-    stores = {(code(row[0]), code(row[1])) for row in table(ROOT / "README.md", "## Seven stores")}
+def test_the_stores_are_listed() -> None:
+    """The page on stores names the seven."""
+    stores = {(code(row[0]), code(row[1])) for row in table(ROOT / "docs" / "how-to" / "stores.md", "## Seven stores")}
     assert stores == {(f"MemoryType.{member.name}", member.value) for member in MemoryType}
 
 
@@ -777,10 +777,15 @@ def test_the_errors_page_draws_the_whole_tree() -> None:
             assert parents[len(indent) - 4] in {base.__name__ for base in getattr(errors, name).__bases__}
 
 
-def test_the_messages_of_the_readme_are_those_of_the_errors_page() -> None:
-    """README's troubleshooting quotes the messages as docs/errors.md does."""
-    after = (ROOT / "README.md").read_text("utf-8").partition("\n## Troubleshooting\n")[2].partition("\n## ")[0]
+def test_the_messages_of_troubleshooting_are_those_of_the_tables() -> None:
+    """Troubleshooting quotes the messages as the tables below it do."""
+    after = (ROOT / "docs" / "errors.md").read_text("utf-8").partition("\n## Troubleshooting\n")[2].partition("\n## ")[0]
     quoted = re.findall(r"^\*\*`(\w+): ([^`]+?)\N{HORIZONTAL ELLIPSIS}`\*\*", after, flags=re.MULTILINE)
     assert len(quoted) >= 6
     for kind, message in quoted:
         assert any(error == kind and text.startswith(message) for error, text in MESSAGES.values()), message
+
+
+def test_the_readme_takes_five_minutes() -> None:
+    """It has at most 800 words, code included."""
+    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 800
