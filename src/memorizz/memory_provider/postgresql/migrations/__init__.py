@@ -182,15 +182,17 @@ def known(config: PostgreSQLConfig, layout: Layout, models: Mapping[str, int]) -
         )
     if not models:
         return found
-    name = model.name or next(iter(models))
-    _check_model(layout, model, name, models)
-    if model.name is None:
-        found = yield from note_model(found, name)
-        _check_model(layout, found.model, found.model.name or name, models)
+    for unnamed in {store.model for store in found.stores.values() if store.spec.embedded and not store.model.name}:
+        name = next((each for each, length in models.items() if length == unnamed.dimensions), None)
+        if name is not None:
+            found = yield from note_model(found, name, unnamed)
     for store in found.stores.values():
         of = store.model.name
         if of is not None and models.get(of) == store.model.dimensions:
             store.embedder = of
+    # A provider may have embedders for stores of callers' own alone.
+    if {*models} - {store.embedder for store in found.stores.values() if store.model != found.model}:
+        _check_model(layout, found.model, found.model.name or next(iter(models)), models)
     return found
 
 
@@ -216,15 +218,15 @@ def _check_model(layout: Layout, model: Model, name: str, models: Mapping[str, i
         )
 
 
-def note_model(found: Facts, name: str) -> Operation[Facts]:
-    """Note whose vectors the seven stores hold, where nobody has said so, and return the facts with what is noted."""
+def note_model(found: Facts, name: str, model: Model | None = None) -> Operation[Facts]:
+    """Note the name of a model, by default the seven stores', where nobody has named it; return the facts of then."""
     # Another program may do the same at the same time: the first one decides.
     models = sql.Identifier(found.layout.schema, "memorizz_embedding_models")
     statement = sql.SQL(
         "WITH noted AS (UPDATE {models} SET name = %(name)s WHERE id = %(model)s AND name IS NULL RETURNING 1) "
         "UPDATE {settings} SET version = version + 1 WHERE EXISTS (SELECT FROM noted)"
     ).format(models=models, settings=sql.Identifier(found.layout.schema, "memorizz_settings"))
-    yield from fetch(Query(statement.as_bytes(None), {"name": name, "model": found.model.id}))
+    yield from fetch(Query(statement.as_bytes(None), {"name": name, "model": (model or found.model).id}))
     return (yield from facts.read(found.layout))
 
 
