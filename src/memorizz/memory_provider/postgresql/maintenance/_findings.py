@@ -254,14 +254,20 @@ def _is_local(config: PostgreSQLConfig) -> bool:
 
 def _model(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
     known = facts.facts
-    changing = {} if known is None else {known.stores[name].model: each.model for name, each in known.standby.items()}
-    for searched, standby in changing.items():
+    if known is None:
+        return
+    changing: dict[Model, tuple[Model, str]] = {}
+    for name, each in known.standby.items():
+        changing.setdefault(known.stores[name].model, (each.model, name))
+    for searched, (standby, store) in changing.items():
+        of = "" if searched == known.model else f" --store {store}"
         if standby.current_since is None:
             yield Finding(
                 Level.NOTE,
                 "embedding model",
                 f"a change of the embedding model from {_named(searched)} to {_named(standby)} is under way",
-                f"{_command('re-embed --status', config)} says how far it is; {_command('re-embed --abandon', config)}",
+                f"{_command(f're-embed --status{of}', config)} says how far it is; "
+                f"{_command(f're-embed --abandon{of}', config)}",
             )
         else:
             yield Finding(
@@ -269,7 +275,7 @@ def _model(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
                 "embedding model",
                 f"the vectors of {_named(standby)}, which was searched before {_named(searched)}, are kept and take "
                 "room",
-                f"{_command('re-embed --finish', config)} drops them",
+                f"{_command(f're-embed --finish{of}', config)} drops them",
             )
 
 

@@ -13,7 +13,7 @@ from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.indexes import HNSW, Progress
 from memorizz.memory_provider.postgresql.maintenance import _doctor
 from memorizz.memory_provider.postgresql.maintenance._doctor import IndexFacts, StoreFacts
-from memorizz.memory_provider.stores import MAX_INDEXED, IndexKind, possible_index
+from memorizz.memory_provider.stores import MAX_INDEXED, SEVEN, IndexKind, possible_index
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,11 @@ class Found:
     indexes: Sequence[IndexFacts]
 
     def kind(self, store: Store) -> IndexKind:
-        """Return the kind of vector index that a store gets: what others have, else what pgvector can make."""
+        """Return the kind of vector index that a store gets: its spec's, else that of others, else what can be made."""
         there = _doctor.vector_kind(self.indexes)
         possible = possible_index(store.model.dimensions, store.spec.distance)
-        return there if there is not None and possible == "hnsw" and store.spec.distance == "cosine" else possible
+        fits = possible == "hnsw" and store.spec.distance == "cosine"
+        return store.spec.index or (there if there is not None and fits else possible)
 
     def table(self, name: str, standby: bool = False) -> Store:
         """Return a store: with the vectors that are searched, or with those on standby."""
@@ -114,7 +115,7 @@ def missing(found: Found, wanted: Wanted, default: HNSW) -> list[Job]:
     jobs: list[Job] = []
     for store in found.chosen(wanted.store):
         table = found.table(store.name)
-        kind = wanted.kind or found.kind(table)
+        kind = _asked_kind(table, wanted) or found.kind(table)
         _check_kind(table, kind)
         for name in indexes.named(replace(table, vector=replace(table.vector, index=kind))):
             index = found.index(name)
@@ -150,8 +151,10 @@ def again(found: Found, name: str | None, wanted: Wanted, default: HNSW, rows: d
     if name is not None and (changes or wanted.store is not None):
         raise ConfigurationError("an index that is named is made again as it is: leave out the other options")
     chosen = {store.name: store for store in found.chosen(wanted.store)}
-    for each in chosen:
-        _check_kind(found.table(each), wanted.kind or "none")
+    kinds: dict[str, IndexKind | None] = {each: _asked_kind(found.table(each), wanted) for each in chosen}
+    for each, asked in kinds.items():
+        if asked is not None:
+            _check_kind(found.table(each), asked)
     again = (
         [found.index(name)]
         if name is not None
@@ -168,10 +171,11 @@ def again(found: Found, name: str | None, wanted: Wanted, default: HNSW, rows: d
         if index is None:
             raise ConfigurationError(f"no store has an index {name!r}: `memorizz index list` shows what there is")
         hnsw = wanted.hnsw(HNSW(index.m or default.m, index.ef_construction or default.ef_construction))
-        kind = wanted.kind or index.method
+        kind = kinds.get(index.store) or index.method
         if index.being_built:
             raise ConfigurationError(f"{index.name} is being built by somebody else")
-        action = "reindex" if name is not None or _is_as(index, wanted) else "replace"
+        is_as_wanted = name is not None or _is_as(index, replace(wanted, kind=kinds.get(index.store)))
+        action = "reindex" if is_as_wanted else "replace"
         job = _job(action, found, chosen[index.store], index.name, kind, hnsw, index)
         count = rows[index.name]
         memory = hnsw.memory(kind, found.table(index.store).model.dimensions, count or 0) if job.memory else 0
@@ -230,6 +234,12 @@ def _job(
         mends=index is not None and not index.valid,
         switches=action == "replace" and index is not None and index.method != kind,
     )
+
+
+def _asked_kind(store: Store, wanted: Wanted) -> IndexKind | None:
+    """Return the kind that was asked for; of a store of a caller's own, only where that was named."""
+    is_meant = wanted.store is not None or store.spec in SEVEN or wanted.kind == "none"
+    return wanted.kind if is_meant else None
 
 
 def _check_kind(store: Store, kind: IndexKind) -> None:
