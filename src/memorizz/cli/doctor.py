@@ -9,6 +9,7 @@ import typer
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, existing, place
 
 if TYPE_CHECKING:
+    from memorizz.memory_provider.postgresql.facts import Facts
     from memorizz.memory_provider.postgresql.maintenance import Examination
 
 
@@ -58,15 +59,22 @@ def _report(facts: Examination | None) -> dict[str, Any]:
     if facts is None:
         return dict.fromkeys(_KEYS)
     known = facts.facts
-    standby = None if known is None else next((store.model for store in known.standby.values()), None)
     return {
         "server": facts.server,
         "database": facts.database,
         "text_search_config": None if known is None else known.layout.text_search_config,
-        "embedding_models": {"searched": None if known is None else known.model, "standby": standby},
+        "embedding_models": _models(known),
         "rights": facts.rights,
         "settings": facts.settings,
         "migrations": {"applied": facts.applied, "pending": facts.pending},
         "stores": facts.stores,
         "indexes": facts.indexes,
     }
+
+
+def _models(known: Facts | None) -> dict[str, Any]:
+    """Return the embedding model of the seven stores, and the one on standby there."""
+    if known is None:
+        return {"searched": None, "standby": None}
+    of_seven = (each.model for name, each in known.standby.items() if known.stores[name].model == known.model)
+    return {"searched": known.model, "standby": next(of_seven, None)}

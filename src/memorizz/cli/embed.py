@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, memories, place
 from memorizz.cli._embedder import HELP, embedder
+
+if TYPE_CHECKING:
+    from memorizz.memory_provider.postgresql._steps import Operation
+    from memorizz.memory_provider.postgresql.facts import Facts
 
 
 def embed(
@@ -21,7 +25,9 @@ def embed(
         int | None,
         typer.Option(min=1, help="Length of its vectors, where openai:NAME is none of OpenAI's."),
     ] = None,
-    store: Annotated[str | None, typer.Option(metavar="NAME", help="One store; all by default.")] = None,
+    store: Annotated[
+        str | None, typer.Option(metavar="NAME", help="One store; all whose vectors are of this model by default.")
+    ] = None,
     dsn: DSN = None,
     schema: SchemaName = None,
     embedded: Embedded = None,
@@ -36,8 +42,7 @@ def embed(
     settings = config(dsn, schema, embedded, auto_migrate=False)
     made: dict[str, int] = {}
     with memories(settings, embedder(model, name, dimensions)) as provider:
-        embedded_stores = [spec.name for spec in provider.stores() if spec.embedded and spec.dimensions is None]
-        for each in embedded_stores if store is None else [store]:
+        for each in provider.run(_embedded) if store is None else [store]:
             waiting = provider.count(each, {"embedding": {"$exists": False}, "content": {"$exists": True}})
             with _progress.of_embedding() as watch:
                 try:
@@ -54,3 +59,9 @@ def embed(
             _show.say(f"embedded  {count:,} of {each}")
     if not any(made.values()):
         _show.say("there is no memory that has a text and no vector")
+
+
+def _embedded(facts: Facts) -> Operation[list[str]]:
+    """Return the stores that the provider embeds in."""
+    yield from ()
+    return [store.name for store in facts.stores.values() if store.spec.embedded and store.embedder is not None]

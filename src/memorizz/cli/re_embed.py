@@ -29,6 +29,10 @@ Dimensions = Annotated[
     int | None,
     typer.Option(min=1, help="Length of its vectors, where openai:NAME is none of OpenAI's.", rich_help_panel=_MODEL),
 ]
+Store = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="A store with a model of its own; the model of the seven stores by default."),
+]
 Batch = Annotated[int, typer.Option(min=1, help="Documents that are embedded at once.")]
 Rate = Annotated[
     float | None,
@@ -67,6 +71,7 @@ def re_embed(
     model: ModelSpec = None,
     name: Name = None,
     dimensions: Dimensions = None,
+    store: Store = None,
     batch: Batch = 64,
     rate: Rate = None,
     no_switch: NoSwitch = False,
@@ -90,6 +95,7 @@ def re_embed(
     from memorizz.cli import _re_embed_page
     from memorizz.errors import ConfigurationError
     from memorizz.memory_provider.postgresql.maintenance import Reembedding
+    from memorizz.memory_provider.stores import CONVERSATIONS
 
     if sum((status, back, finish, abandon)) > 1 or (model is None and not (status or back or finish or abandon)):
         raise ConfigurationError(
@@ -98,7 +104,7 @@ def re_embed(
     made = None if model is None else embedder(model, name, dimensions)
     settings = config(dsn, schema, embedded)
     with looking(settings) as maintenance:
-        change = Reembedding(maintenance, made, batch=batch, rate=rate)
+        change = Reembedding(maintenance, made, batch=batch, rate=rate, store=store or CONVERSATIONS)
         page = _re_embed_page.Page(maintenance.database(), place(settings), as_json)
         with _going_on(change):
             if back:
