@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import bson
 import psycopg
 import pytest
-from memorizz.memory_provider.postgresql._indexes import HNSW
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from memorizz import MemoryType, MongoDBConfig, MongoDBProvider, PostgreSQLConfig, PostgreSQLProvider, errors, moving
@@ -27,6 +26,7 @@ from memorizz.embeddings import OpenAIEmbedder
 from memorizz.errors import ReadOnlyError
 from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+from memorizz.memory_provider.postgresql.indexes import HNSW
 from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding
 
 ROOT = Path(__file__).parent.parent
