@@ -39,6 +39,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: zipfile.ZipFile) -> No
         "memorizz/demo/memories.json",
         "memorizz/demo/vectors.npz",
         "memorizz/memory_provider/postgresql/migrations/0001_schema.sql",
+        "memorizz/memory_provider/postgresql/migrations/store.sql",
     }
 
 

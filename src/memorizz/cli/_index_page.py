@@ -10,6 +10,7 @@ from rich.text import Text
 
 from memorizz.cli import _show
 from memorizz.cli._progress import duration
+from memorizz.memory_provider.postgresql.indexes import rounded
 from memorizz.memory_provider.postgresql.maintenance import IndexFacts, Job, Made
 
 _DONE = {"create": "built", "reindex": "rebuilt", "replace": "replaced"}
@@ -84,12 +85,6 @@ def memory_need(jobs: Sequence[Job], work_mem: int, memory: str | None) -> str |
         f"{need}, which is {_show.size(work_mem)}: with less it takes several times as long; "
         f"--maintenance-work-mem {rounded(largest)} sets it for this build"
     )
-
-
-def rounded(size: int) -> str:
-    """Return an amount of memory of at least `size`, as PostgreSQL writes it."""
-    step = 64 * _MB if size < 1024 * _MB else 512 * _MB
-    return f"{-(-size // step) * step // _MB}MB"
 
 
 def show_made(made: Made) -> None:

@@ -12,6 +12,7 @@ from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.layout import vector_column
 from memorizz.memory_provider.stores import DEFAULT_EF_CONSTRUCTION, DEFAULT_M, IndexKind
 
+_MB = 2**20
 VECTOR_INDEXES = ("hnsw", "halfvec")
 # The operator classes of each distance; half precision is of directions alone.
 OPERATOR_CLASSES: Mapping[str, str] = {
@@ -36,6 +37,12 @@ class HNSW:
         """
         vector = dimensions * (2 if kind == "halfvec" else 4)
         return round(1.15 * rows * (vector + 32 * self.m + 210))
+
+
+def rounded(size: int) -> str:
+    """Return an amount of memory of at least `size`, as PostgreSQL writes it."""
+    step = 64 * _MB if size < 1024 * _MB else 512 * _MB
+    return f"{-(-size // step) * step // _MB}MB"
 
 
 # --- names --------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from shlex import quote
 from memorizz.errors import SchemaError
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Model
-from memorizz.memory_provider.postgresql.indexes import VECTOR_INDEXES, embedding_index
+from memorizz.memory_provider.postgresql.indexes import VECTOR_INDEXES, embedding_index, rounded
 from memorizz.memory_provider.postgresql.maintenance._doctor import Examination
 from memorizz.memory_provider.postgresql.migrations import check_versions
 from memorizz.memory_provider.stores import MAX_INDEXED, SEVEN
@@ -362,7 +362,7 @@ def _memory(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
             "maintenance_work_mem",
             f"the largest vector index has {largest // _MB:,} MB, maintenance_work_mem is "
             f"{sizes['maintenance_work_mem'] // _MB:,} MB: building it again takes twice as long or more",
-            f"{_command(f'index rebuild --maintenance-work-mem {_rounded(largest)}', config)} sets it for that build",
+            f"{_command(f'index rebuild --maintenance-work-mem {rounded(largest)}', config)} sets it for that build",
         )
     if total > sizes.get("shared_buffers", total):
         yield Finding(
@@ -446,8 +446,3 @@ def _quoted(name: str | None) -> str:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdecimal())
-
-
-def _rounded(size: int) -> str:
-    """Return an amount of memory above `size`, as PostgreSQL writes it."""
-    return f"{-(-size // (256 * _MB)) * 256}MB"
