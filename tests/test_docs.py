@@ -492,6 +492,14 @@ class Try:
     def before_a_turn_that_is_not_there(self) -> None:
         self.open().retrieve_conversation_history_ordered_by_timestamp("m1", before="no-such-turn")
 
+    def a_dict_where_a_value_belongs(self) -> None:
+        wrong: Any = {"$ne": 1}
+        self.open().retrieve_memory_components_by_query("tea", memory_id=wrong)
+
+    def flag_that_is_none(self) -> None:
+        wrong: Any = "no"
+        self.open().delete_memagent("a", cascade=wrong)
+
     def load(self, change: Callable[[bytes], bytes]) -> None:
         """Load an export of one document, changed, over what is there."""
         provider = self.open()

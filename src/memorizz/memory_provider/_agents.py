@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from memorizz.errors import InvalidDocument
+from memorizz.errors import InvalidDocument, quoted
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import given_id
 
@@ -34,9 +34,17 @@ def agent_with_id(agent: Any) -> tuple[str, dict[str, Any]]:
 
 def agent_memories(memory_ids: Sequence[str]) -> dict[str, list[str]]:
     """Return what is merged into an agent to replace its memories; raises InvalidDocument for what are no ids."""
-    if isinstance(memory_ids, str) or not all(isinstance(each, str) for each in cast("Sequence[object]", memory_ids)):
-        raise InvalidDocument("memory_ids", "expected a list of str")
-    return {"memory_ids": list(memory_ids)}
+    given: Any = memory_ids
+    several = isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping)
+    ids = [_memory_id(each) for each in cast("Iterable[object]", given)] if several else [None]
+    texts = [id for id in ids if id is not None]
+    if len(texts) < len(ids):
+        raise InvalidDocument("memory_ids", f"expected a list of str, got {quoted(memory_ids)}")
+    return {"memory_ids": texts}
+
+
+def _memory_id(value: object) -> str | None:
+    return value if isinstance(value, str) else _values.id_text(value)
 
 
 # The methods by which an object says what it holds: pydantic's, and the MongoDB provider's.

@@ -174,7 +174,7 @@ Item = TypeVar("Item")
 
 def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     """Yield the items of an iterable in lists, as many as are stored at once."""
-    if isinstance(items, Mapping | str):
+    if isinstance(items, Mapping | str | bytes) or not isinstance(cast(object, items), Iterable):
         raise InvalidDocument("", "store_many takes an iterable of dicts; use store for one document")
     remaining = iter(items)
     while batch := list(islice(remaining, _BATCH)):

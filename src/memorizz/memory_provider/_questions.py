@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
-from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
+from memorizz.errors import ConfigurationError, FilterError, InvalidDocument, quoted
 from memorizz.memory_provider import _values
+from memorizz.memory_provider._arguments import text_argument
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.options import MAX_EF_SEARCH as MAX_EF_SEARCH
 from memorizz.memory_provider.options import Ranking, SearchOptions
@@ -86,9 +87,16 @@ def components_asked(
     query: str | None, query_embedding: Any, memory_id: str | None, limit: int, *, embeds: bool = False
 ) -> Question:
     """Return what retrieve_memory_components_by_query asks for; raises ConfigurationError where that is nothing."""
-    wanted: dict[str, Any] = {} if memory_id is None else {"memory_id": memory_id}
+    wanted: dict[str, Any] = {}
+    if memory_id is not None:
+        memory = text_argument(memory_id, "memory_id")
+        wanted["memory_id"] = {"$in": []} if memory is None else memory
     if query is not None:
         wanted["$text"] = {"$search": query}
+    if isinstance(query_embedding, Mapping):
+        raise ConfigurationError(
+            f"query_embedding={quoted(cast(object, query_embedding))}: expected a vector, got a dict"
+        )
     if query_embedding is not None:
         wanted[EMBEDDING] = query_embedding
     elif isinstance(query, str) and embeds:

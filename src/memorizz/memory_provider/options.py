@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeGuard, cast
 
-from memorizz.errors import ConfigurationError
+from memorizz.errors import ConfigurationError, quoted
 from memorizz.memory_provider.memory_type import MemoryType
 
 Document = dict[str, Any]
@@ -28,6 +28,12 @@ def checked_limit(limit: Any, name: str = "limit") -> int:
     if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= _MAX_LIMIT:
         raise ConfigurationError(f"{name}={limit!r}: expected a whole number from 0 to {_MAX_LIMIT:,}")
     return limit
+
+
+def check_flag(flag: Any, name: str) -> None:
+    """Raise ConfigurationError unless a flag is True or False."""
+    if not isinstance(flag, bool):
+        raise ConfigurationError(f"{name}={quoted(flag)}: expected True or False")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +106,7 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         for name in ("include_embedding", "exact", "touch"):
-            if not isinstance(value := getattr(self, name), bool):
-                raise ConfigurationError(f"{name}={value!r}: expected True or False")
+            check_flag(getattr(self, name), name)
         if self.ef_search is not None and not 1 <= checked_limit(self.ef_search, "ef_search") <= MAX_EF_SEARCH:
             raise ConfigurationError(f"ef_search={self.ef_search}: expected 1 to {MAX_EF_SEARCH}")
         ranking, score, explain = cast("tuple[object, object, object]", (self.ranking, self.min_score, self.explain))

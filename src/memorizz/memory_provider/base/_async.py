@@ -17,6 +17,7 @@ from memorizz.memory_provider.options import (
     Ranking,
     SearchOptions,
     StoreName,
+    check_flag,
     search_options,
 )
 from memorizz.memory_provider.stores import AGENTS, SEVEN, StoreSpec
@@ -72,6 +73,7 @@ class AsyncMemoryOperations(ABC):
         self, id: Any, memory_store_type: StoreName, *, include_embedding: bool = False
     ) -> Document | None:
         """Return the document with an id, or None where there is none or the id is malformed."""
+        check_flag(include_embedding, "include_embedding")
         return await self.run(
             self.operations.retrieve_by_id, id, memory_store_type, include_embedding=include_embedding
         )
@@ -80,6 +82,7 @@ class AsyncMemoryOperations(ABC):
         self, name: str, memory_store_type: StoreName, *, include_embedding: bool = False
     ) -> Document | None:
         """Return the newest document with a name, or None."""
+        check_flag(include_embedding, "include_embedding")
         return await self.run(
             self.operations.retrieve_by_name, name, memory_store_type, include_embedding=include_embedding
         )
@@ -146,6 +149,7 @@ class AsyncMemoryOperations(ABC):
 
     async def list_all(self, memory_store_type: StoreName, *, include_embedding: bool = False) -> list[Document]:
         """Return every document of a store, oldest first; `iterate` does not hold them all in memory."""
+        check_flag(include_embedding, "include_embedding")
         return await self.run(self.operations.list_all, memory_store_type, include_embedding=include_embedding)
 
     async def count(self, memory_store_type: StoreName, filter: Filter | None = None) -> int:
@@ -165,6 +169,7 @@ class AsyncMemoryOperations(ABC):
         `limit` keeps the newest N, still oldest first. `before`, a turn's id (exact also among turns of the same time)
         or a time, pages back. Raises FilterError when `before` is neither a time nor a turn of this memory.
         """
+        check_flag(include_embedding, "include_embedding")
         return await self.run(
             self.operations.retrieve_conversation_history_ordered_by_timestamp,
             memory_id,
@@ -208,6 +213,7 @@ class AsyncMemoryOperations(ABC):
         `cascade` also deletes, in every other store, the documents that carry one of the agent's memory_ids, except
         those of a memory that another agent still lists. All or nothing.
         """
+        check_flag(cascade, "cascade")
         run = self.run_in_transaction if cascade else self.run
         return await run(self.operations.delete_memagent, id, cascade)
 
@@ -245,6 +251,7 @@ class AsyncMemoryOperations(ABC):
 
         after: the id of a document; begins with the one behind it. Raises FilterError where there is none of that id.
         """
+        check_flag(include_embedding, "include_embedding")
         place: Any = self.operations.BEGINNING
         if after is not None:
             place = await self.run(self.operations.place_of, after, memory_store_type)

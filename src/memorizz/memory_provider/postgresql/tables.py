@@ -14,7 +14,7 @@ from memorizz.memory_provider.postgresql._steps import Operation, Query, Script,
 from memorizz.memory_provider.postgresql.facts import Facts, Model, Store
 from memorizz.memory_provider.postgresql.layout import Layout
 from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
-from memorizz.memory_provider.stores import SEVEN, StoreSpec, VectorField, check_droppable, check_same, unknown_store
+from memorizz.memory_provider.stores import SEVEN, StoreSpec, VectorField, check_droppable, check_same, checked_spec
 
 
 @cache
@@ -68,6 +68,7 @@ def create_store(known: Facts, spec: StoreSpec, models: Mapping[str, int]) -> Op
 
     `models` are those that the provider has an embedder for, and the lengths of their vectors.
     """
+    spec = checked_spec(spec)
     # Of ten who make it at once, nine wait here and find it made.
     lock = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(_stores(known.layout))
     yield Script(lock.as_bytes(None))
@@ -110,10 +111,9 @@ def drop_store(known: Facts, name: str) -> Operation[None]:
     )
     yield Script(lock.as_bytes(None))
     known = yield from facts.read(known.layout)
-    if name not in known.stores:
-        raise unknown_store(name, known.stores)
+    store = known.store(name)
     check_droppable(name)
-    yield Script(sql.SQL("DROP TABLE {}").format(known.stores[name].table).as_bytes(None))
+    yield Script(sql.SQL("DROP TABLE {}").format(store.table).as_bytes(None))
     forget = sql.SQL("DELETE FROM {} WHERE name = %(name)s").format(_stores(known.layout))
     yield from fetch(Query(forget.as_bytes(None), {"name": name}))
     yield from fetch(facts.moved_on(known.layout))

@@ -12,6 +12,7 @@ from importlib.resources import files
 from psycopg import sql
 
 from memorizz.errors import ConfigurationError, MemorizzError, SchemaError
+from memorizz.memory_provider._arguments import text_argument
 from memorizz.memory_provider.postgresql import facts, tables
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
@@ -226,7 +227,8 @@ def note_model(found: Facts, name: str, model: Model | None = None) -> Operation
         "WITH noted AS (UPDATE {models} SET name = %(name)s WHERE id = %(model)s AND name IS NULL RETURNING 1) "
         "UPDATE {settings} SET version = version + 1 WHERE EXISTS (SELECT FROM noted)"
     ).format(models=models, settings=sql.Identifier(found.layout.schema, "memorizz_settings"))
-    yield from fetch(Query(statement.as_bytes(None), {"name": name, "model": (model or found.model).id}))
+    bound = {"name": text_argument(name, "name"), "model": (model or found.model).id}
+    yield from fetch(Query(statement.as_bytes(None), bound))
     return (yield from facts.read(found.layout))
 
 
