@@ -795,7 +795,7 @@ def test_the_errors_page_draws_the_whole_tree() -> None:
 
 def test_the_messages_of_troubleshooting_are_those_of_the_tables() -> None:
     """Troubleshooting quotes the messages as the tables below it do."""
-    after = (ROOT / "docs" / "errors.md").read_text("utf-8").partition("\n## Troubleshooting\n")[2].partition("\n## ")[0]
+    after = ERRORS.read_text("utf-8").partition("\n## Troubleshooting\n")[2].partition("\n## ")[0]
     quoted = re.findall(r"^\*\*`(\w+): ([^`]+?)\N{HORIZONTAL ELLIPSIS}`\*\*", after, flags=re.MULTILINE)
     assert len(quoted) >= 6
     for kind, message in quoted:

@@ -195,3 +195,22 @@ def test_a_document_cannot_command_the_terminal(
             shown = memorizz(*call, *json, "--dsn", migrated_dsn, columns=200).stdout
             assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", shown)
             assert "[bold]not bold[/bold] :smile:" in shown
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["show", "a\nb\x1b[2J"],
+        ["show", "--store", "a\nb\x1b[2J", "1"],
+        ["search", "--filter", '{"a\\nb": {"$a\\nb": 1}}', "tea"],
+        ["search", "--filter", '["a\\nb"]', "tea"],
+        ["embed", "--model", "a\nb\x1b[2J"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_wrong_is_one_line(memorizz: Callable[..., Any], migrated_dsn: str, call: list[str]) -> None:
+    """An argument of several lines makes no second line of a complaint, in which another one could be faked."""
+    shown = memorizz(*call, "--dsn", migrated_dsn)
+    assert shown.code == 1
+    assert len(shown.stderr.splitlines()) == 1
+    assert "a\\nb" in shown.stderr

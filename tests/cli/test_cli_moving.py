@@ -118,6 +118,7 @@ def test_a_dry_run_needs_tables_and_makes_none(
     memorizz: Run, source: PostgreSQLProvider, config: PostgreSQLConfig
 ) -> None:
     """It says how to make them; then it says what there is, and what would not fit, with exit code 1."""
+    source.store({"id": "e\n  d9: fits", "embedding": [1.0] * 4}, LONG)
     move = ("migrate-from", config.conninfo, "--dsn", config.conninfo, "--schema", "moved", "--dry-run")
     result = memorizz(*move)
     assert result.code == 1
@@ -125,7 +126,8 @@ def test_a_dry_run_needs_tables_and_makes_none(
     assert memorizz("migrate", "--dsn", config.conninfo, "--schema", "moved", "--dimensions", "3").code == 0
     result = memorizz(*move)
     assert result.code == 1
-    assert "4 (5)" in result.stdout
+    assert "4 (6)" in result.stdout
+    assert "e\\n  d9: fits: cannot store 'embedding'" in result.stdout
     assert "d0: cannot store 'embedding': vector dimension mismatch" in result.stdout
     assert "nothing was written" in result.stdout
     with PostgreSQLProvider(config.replace(schema="moved", embedding_dimensions=3)) as target:

@@ -342,7 +342,7 @@ def test_the_index_is_one_that_pgvector_can_make(dimensions: int, asked: Any, ef
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"port": 0}, "port='0': expected a number from 1 to 65535"),
+        ({"port": 0}, "port=0: expected a number from 1 to 65535"),
         ({"port": "x"}, "port='x': expected a number from 1 to 65535"),
         ({"embedding_dimensions": 0}, "embedding_dimensions=0: expected a whole number from 1 to 16000"),
         ({"embedding_dimensions": 16_001}, "embedding_dimensions=16001: expected"),

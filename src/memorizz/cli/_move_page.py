@@ -10,7 +10,7 @@ import typer
 from memorizz.cli import _show
 from memorizz.cli._common import confirm
 from memorizz.cli._progress import duration
-from memorizz.errors import ConfigurationError, MemorizzError
+from memorizz.errors import ConfigurationError, MemorizzError, one_line
 from memorizz.memory_provider.base import MemoryProvider
 from memorizz.moving import Exported, Problem, Report, StoreReport
 
@@ -75,7 +75,7 @@ def _show_report(report: Report) -> None:
     else:
         (_show_plan if report.dry_run else _show_copied)(held)
     for name in report.left_out:
-        _show.say(f"not copied: {name}, which is none of the stores", "yellow")
+        _show.say(one_line(f"not copied: {name}, which is none of the stores"), "yellow")
     if report.dry_run:
         taken = [store for store in held if store.in_target]
         if taken and report.existing == "refuse":
@@ -143,6 +143,6 @@ def _list(title: str, problems: Sequence[Problem], count: int) -> None:
         return
     _show.say(title, "yellow")
     for problem in problems:
-        _show.say(f"  {problem.id}: {_show.shortened(problem.reason, 300)}")
+        _show.say(one_line(f"  {problem.id}: {_show.shortened(problem.reason, 300)}"))
     if count > len(problems):
         _show.say(f"  and {count - len(problems):,} more", "dim")

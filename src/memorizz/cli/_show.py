@@ -17,6 +17,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from memorizz.errors import one_line
+
 # Wider lines are hard to read, however wide the terminal.
 _WIDEST = 120
 
@@ -102,8 +104,8 @@ def value(found: Any) -> str:
 
 
 def complain(message: str) -> None:
-    """Print what went wrong, on stderr."""
-    print(f"memorizz: {plain(message)}", file=sys.stderr)
+    """Print what went wrong, on one line of stderr."""
+    print(f"memorizz: {one_line(message)}", file=sys.stderr)
 
 
 def plain(text: str) -> str:

@@ -59,6 +59,11 @@ def endpoint(base_url: str | None, api_key: str | None, headers: Mapping[str, st
     The key travels as `api-key` to Azure, else as a bearer token; headers that were given win over it. OPENAI_API_KEY
     is for OPENAI_BASE_URL and OpenAI alone: no other host is sent it.
     """
+    for option, given in (("base_url", base_url), ("api_key", api_key)):
+        if not isinstance(cast(object, given), str | None):
+            raise ConfigurationError(f"{option} is a {type(given).__name__}, expected a str or None")
+    if headers is not None and not _is_of_texts(headers):
+        raise ConfigurationError("headers is no dict of texts")
     of_environment = None if base_url is not None else os.environ.get("OPENAI_BASE_URL", "").strip()
     named = "OPENAI_BASE_URL" if of_environment else "base_url"
     try:
@@ -83,12 +88,18 @@ def endpoint(base_url: str | None, api_key: str | None, headers: Mapping[str, st
     for name, value in sent.items():
         # The HTTP client's own error would show the value.
         if not (value.isascii() and value.isprintable()):
-            raise ConfigurationError(f"the value of the header {name!r} holds characters that no header may hold")
+            raise ConfigurationError(f"the value of the header {quoted(name)} holds characters that no header may hold")
     return Endpoint(
         url=urlunsplit((parts.scheme, parts.netloc, path, parts.query, "")),
         shown=urlunsplit((parts.scheme, parts.netloc, path, "", "")),
         headers=sent,
     )
+
+
+def _is_of_texts(headers: object) -> bool:
+    if not isinstance(headers, Mapping):
+        return False
+    return all(isinstance(part, str) for item in cast("Mapping[Any, Any]", headers).items() for part in item)
 
 
 def batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:

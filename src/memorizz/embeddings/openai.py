@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from memorizz.embeddings import _openai_api as api
 from memorizz.embeddings.base import Kind, check_texts, check_vectors, missing
-from memorizz.errors import ConfigurationError, EmbeddingFailed
+from memorizz.errors import ConfigurationError, EmbeddingFailed, quoted
 
 try:
     import httpx2
@@ -39,6 +39,8 @@ logger = logging.getLogger("memorizz.embeddings")
 
 # The pause after the n-th failure is a random part of 0.5 * 2**(n - 1) seconds, of 8 at most.
 _backoff = wait_random_exponential(multiplier=0.5, max=8)
+
+_LONGEST = 7 * 24 * 3600
 
 Client = TypeVar("Client", httpx2.Client, httpx2.AsyncClient)
 
@@ -332,21 +334,32 @@ def _remaining(deadline: float) -> float:
 
 
 def _length(name: str, dimensions: int | None) -> int:
+    if not isinstance(cast(object, name), str):
+        raise ConfigurationError(f"the name of the model is {quoted(name)}, expected a str")
     length = api.DIMENSIONS.get(name) if dimensions is None else dimensions
     if length is None:
         raise ConfigurationError(
-            f"the length of the vectors of {name!r} is not known here: give dimensions, as the model's documentation "
-            "has it"
+            f"the length of the vectors of {quoted(name)} is not known here: give dimensions, as the model's "
+            "documentation has it"
         )
-    if length < 1:
-        raise ConfigurationError(f"dimensions is {length}, expected at least 1")
+    if not _is_whole(length):
+        raise ConfigurationError(f"dimensions is {quoted(length)}, expected a whole number of at least 1")
     return length
 
 
 def _check(batch_size: int, timeout: float, max_characters: int | None) -> None:
-    if not 1 <= batch_size <= api.MAX_TEXTS:
-        raise ConfigurationError(f"batch_size is {batch_size}, a request holds 1 to {api.MAX_TEXTS} texts")
-    if not 0 < timeout < float("inf"):
-        raise ConfigurationError(f"timeout is {timeout}, expected a number of seconds above 0")
-    if max_characters is not None and max_characters < 1:
-        raise ConfigurationError(f"max_characters is {max_characters}, expected at least 1, or None for all")
+    if not _is_whole(batch_size) or batch_size > api.MAX_TEXTS:
+        raise ConfigurationError(f"batch_size is {quoted(batch_size)}, a request holds 1 to {api.MAX_TEXTS} texts")
+    # More than a week is more than a socket's timeout can be.
+    if not isinstance(cast(object, timeout), int | float) or not 0 < timeout <= _LONGEST:
+        raise ConfigurationError(
+            f"timeout is {quoted(timeout)}, expected a number of seconds above 0, up to {_LONGEST}"
+        )
+    if max_characters is not None and not _is_whole(max_characters):
+        raise ConfigurationError(
+            f"max_characters is {quoted(max_characters)}, expected a whole number of at least 1, or None for all"
+        )
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 1

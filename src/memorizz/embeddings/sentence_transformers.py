@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memorizz.embeddings.base import Kind, check_texts, check_vectors, missing
-from memorizz.errors import ConfigurationError
+from memorizz.errors import ConfigurationError, quoted
 
 
 class SentenceTransformerEmbedder:
@@ -46,12 +46,12 @@ class SentenceTransformerEmbedder:
         except ImportError as error:
             raise missing("sentence-transformers", error) from error
         if batch_size < 1:
-            raise ConfigurationError(f"batch_size is {batch_size}, expected at least 1")
+            raise ConfigurationError(f"batch_size is {quoted(batch_size)}, expected at least 1")
         path = fspath(model_or_path)
         try:
             self._model: Any = library.SentenceTransformer(path, device=device)
         except (OSError, ValueError, RuntimeError) as error:
-            raise ConfigurationError(f"cannot load the embedding model {path!r}: {error}") from error
+            raise ConfigurationError(f"cannot load the embedding model {quoted(path, 200)}: {error}") from error
         self.name = name or Path(path).absolute().name
         self._batch_size = batch_size
         self._prefixes: dict[Kind, str | None] = {"query": query_prefix, "document": document_prefix}

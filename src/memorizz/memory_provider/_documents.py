@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from memorizz.errors import InvalidDocument
+from memorizz.errors import InvalidDocument, quoted
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._values import InvalidText
 from memorizz.memory_provider.stores import StoreSpec
@@ -89,10 +89,12 @@ def given_id(document: Mapping[str, Any]) -> str | None:
             continue
         name = _values.id_text(value)
         if name is None:
-            raise InvalidDocument(key, f"{value!r} is no id: expected a text without NUL, a UUID or an ObjectId")
+            raise InvalidDocument(key, f"{quoted(value)} is no id: expected a text without NUL, a UUID or an ObjectId")
         names[key] = name
     if len(set(names.values())) > 1:
-        raise InvalidDocument("_id", f"the document has two ids, id={names['id']!r} and _id={names['_id']!r}")
+        raise InvalidDocument(
+            "_id", f"the document has two ids, id={quoted(names['id'])} and _id={quoted(names['_id'])}"
+        )
     return next(iter(names.values()), None)
 
 
@@ -133,13 +135,15 @@ def _number(value: Any, key: Key, on_invalid: InvalidText) -> float:
             number = float("inf")
         if number - number == 0 and number == value:
             return number
-    raise InvalidDocument(key.name, f"expected a finite number in double precision or None, got {value!r:.80}")
+    raise InvalidDocument(
+        key.name, f"expected a finite number in double precision or None, got {quoted(cast(object, value))}"
+    )
 
 
 def _whole(value: Any, key: Key, on_invalid: InvalidText) -> int:
     if isinstance(value, int | np.integer) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
         return int(cast(int, value))
-    raise InvalidDocument(key.name, f"expected a 64-bit integer or None, got {value!r:.80}")
+    raise InvalidDocument(key.name, f"expected a 64-bit integer or None, got {quoted(cast(object, value))}")
 
 
 def _moment(value: Any, key: Key, on_invalid: InvalidText) -> datetime:

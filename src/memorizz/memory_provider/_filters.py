@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, cast
 
-from memorizz.errors import FilterError, InvalidDocument
+from memorizz.errors import FilterError, InvalidDocument, quoted
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import EMBEDDING, ID_KEYS
 
@@ -134,8 +134,8 @@ def _operators(key: str, operand: Any) -> Mapping[str, Any]:
         return {"$eq": operand}
     if plain:
         raise FilterError(
-            f"{key!r} mixes operators with the plain key {plain[0]!r}; expected operators only, or a whole object: "
-            "to compare with an object that has such keys use $eq"
+            f"{quoted(key)} mixes operators with the plain key {quoted(plain[0])}; expected operators only, or a whole "
+            "object: to compare with an object that has such keys use $eq"
         )
     return cast("Mapping[str, Any]", operand)
 
@@ -145,12 +145,14 @@ def _under(key: str, operators: Mapping[str, Any], depth: int) -> Node:
     for name, operand in operators.items():
         if name == "$not":
             if _operators(key, operand) is not operand:
-                raise _wrong(f"$not under {key!r}", "operators such as {'$gt': 5}; to exclude a value use $ne", operand)
+                raise _wrong(
+                    f"$not under {quoted(key)}", "operators such as {'$gt': 5}; to exclude a value use $ne", operand
+                )
             parts.append(Not(_filter({key: operand}, name, depth + 1)))
         elif name in _OPERATORS:
             parts.append(_OPERATORS[name](_field(str.__str__(key), name), name, operand))
         else:
-            raise _unknown(name, f"under {key!r}", [*_OPERATORS, "$not"])
+            raise _unknown(name, f"under {quoted(key)}", [*_OPERATORS, "$not"])
     return All(parts)
 
 
@@ -171,7 +173,7 @@ def _field(key: str, operator: str) -> Field:
     steps = key.split(".")
     if steps[0] == EMBEDDING and (len(steps) > 1 or operator != "$exists"):
         raise FilterError(
-            f"{operator} under {key!r} is not possible, expected $exists: a vector is no value to filter by; "
+            f"{operator} under {quoted(key)} is not possible, expected $exists: a vector is no value to filter by; "
             "to search by it, give it as 'embedding' at the top of the query"
         )
     return Field(key, tuple(map(_step, steps)) if len(steps) <= _MAX_PATH else (None,))
@@ -197,7 +199,7 @@ def _value(operand: Any, operator: str, key: str) -> Value:
     try:
         return Value(json.loads(_values.to_json(operand, key, "replace")), None)
     except InvalidDocument as error:
-        what = f"{operator} expects a value that a document can hold, {error.path!r} is none"
+        what = f"{operator} expects a value that a document can hold, {quoted(error.path, 200)} is none"
         raise FilterError(f"{what}: {error.reason}") from None
 
 
@@ -210,13 +212,13 @@ def _one(field: Field, name: Any, operand: Any) -> Node:
 
 def _in(field: Field, name: str, operand: Any) -> Node:
     if not isinstance(operand, list | tuple | set | frozenset):
-        raise _wrong(f"{name} under {field.key!r}", f"a list of values, {{'{name}': [...]}}", operand)
+        raise _wrong(f"{name} under {quoted(field.key)}", f"a list of values, {{'{name}': [...]}}", operand)
     return Clause(field, "$in", [_value(each, name, field.key) for each in cast("Iterable[Any]", operand)])
 
 
 def _exists(field: Field, name: str, operand: Any) -> Node:
     if not isinstance(operand, bool):
-        raise _wrong(f"{name} under {field.key!r}", "True or False", operand)
+        raise _wrong(f"{name} under {quoted(field.key)}", "True or False", operand)
     found = Clause(field, "$exists")
     return found if operand else Not(found)
 

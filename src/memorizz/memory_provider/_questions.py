@@ -115,7 +115,7 @@ def _words(operand: Any) -> str:
     if isinstance(operand, Mapping) and len(cast("Mapping[str, Any]", operand)) == 1:
         words = cast("Mapping[str, Any]", operand).get("$search")
     if not isinstance(words, str):
-        raise FilterError(f'$text: expected {{"$search": "the words"}}, got {operand!r:.80}')
+        raise FilterError(f'$text: expected {{"$search": "the words"}}, got {quoted(cast(object, operand))}')
     return _legible(words)
 
 
@@ -133,7 +133,7 @@ def _text_to_embed(text: str, embeds: bool) -> str:
 
 def _while_searching(error: InvalidDocument) -> InvalidDocument:
     """Have an error say that nothing was to be stored."""
-    error.args = (f"cannot search by {error.path!r}: {error.reason}",)
+    error.args = (f"cannot search by {quoted(error.path, 200)}: {error.reason}",)
     return error
 
 

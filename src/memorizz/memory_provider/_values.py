@@ -14,7 +14,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import numpy as np
 import uuid_utils
 
-from memorizz.errors import DimensionMismatch, InvalidDocument
+from memorizz.errors import DimensionMismatch, InvalidDocument, quoted
 
 InvalidText = Literal["error", "replace"]
 
@@ -71,7 +71,9 @@ def time(value: Any, path: str) -> datetime:
         try:
             moment = datetime.fromisoformat(moment)
         except ValueError:
-            raise InvalidDocument(path, f"{value!r} is not an ISO 8601 time, such as 2026-01-31T12:00:00Z") from None
+            raise InvalidDocument(
+                path, f"{quoted(value)} is not an ISO 8601 time, such as 2026-01-31T12:00:00Z"
+            ) from None
     if not isinstance(moment, datetime):
         if not isinstance(moment, date):
             raise InvalidDocument(path, f"expected a datetime or an ISO 8601 string, got {type(value).__name__}")
@@ -81,7 +83,7 @@ def time(value: Any, path: str) -> datetime:
     try:
         return moment.astimezone(UTC)
     except (OverflowError, ValueError):
-        raise InvalidDocument(path, f"{value!r} lies outside the years 1 to 9999 in UTC") from None
+        raise InvalidDocument(path, f"{quoted(value)} lies outside the years 1 to 9999 in UTC") from None
 
 
 # --- ids ----------------------------------------------------------------------------------------------------------
@@ -172,7 +174,7 @@ def _write_object(
     separator = "{"
     for key, item in value.items():
         if not isinstance(key, str):
-            raise InvalidDocument(path, f"the key {key!r} is a {type(key).__name__}, keys are strings")
+            raise InvalidDocument(path, f"the key {quoted(key)} is a {type(key).__name__}, keys are strings")
         inner = f"{path}.{key}" if path else key
         put(separator)
         put(_quote(text(key, inner, on_invalid)))

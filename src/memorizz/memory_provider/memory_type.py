@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
+from typing import cast
 
-from memorizz.errors import ConfigurationError
+from memorizz.errors import ConfigurationError, quoted
 
 
 class MemoryType(StrEnum):
@@ -24,10 +26,9 @@ class MemoryType(StrEnum):
 
         Raises ConfigurationError, which lists the seven, for anything else.
         """
-        try:
-            return cls(value)
-        except ValueError:
-            known = ", ".join(member.value for member in cls)
-            raise ConfigurationError(
-                f"unknown memory store {value!r}: expected a MemoryType or one of {known}"
-            ) from None
+        # Of anything else Enum's own error would write out the value.
+        if isinstance(cast(object, value), str):
+            with suppress(ValueError):
+                return cls(value)
+        known = ", ".join(member.value for member in cls)
+        raise ConfigurationError(f"unknown memory store {quoted(value)}: expected a MemoryType or one of {known}")

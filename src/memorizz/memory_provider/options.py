@@ -26,7 +26,7 @@ def is_number(value: object) -> TypeGuard[int | float]:
 def checked_limit(limit: Any, name: str = "limit") -> int:
     """Return a limit; raises ConfigurationError unless it is a whole number in range."""
     if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= _MAX_LIMIT:
-        raise ConfigurationError(f"{name}={limit!r}: expected a whole number from 0 to {_MAX_LIMIT:,}")
+        raise ConfigurationError(f"{name}={quoted(limit)}: expected a whole number from 0 to {_MAX_LIMIT:,}")
     return limit
 
 
@@ -67,15 +67,15 @@ class Ranking:
 
     def __post_init__(self) -> None:
         if self.fusion not in ("score", "rrf"):
-            raise ConfigurationError(f"fusion={self.fusion!r}: expected 'score' or 'rrf'")
+            raise ConfigurationError(f"fusion={quoted(self.fusion)}: expected 'score' or 'rrf'")
         for name in ("meaning", "words", "speaker", "session", "recency", "importance", "half_life"):
             weight = getattr(self, name)
             if weight is None and name in ("words", "speaker", "session"):
                 continue
             if not is_number(weight) or not 0 <= weight <= LARGEST_WEIGHT:
-                raise ConfigurationError(f"{name}={weight!r}: expected a number from 0 to {LARGEST_WEIGHT:,}")
+                raise ConfigurationError(f"{name}={quoted(weight)}: expected a number from 0 to {LARGEST_WEIGHT:,}")
         if self.half_life < 1e-6:
-            raise ConfigurationError(f"half_life={self.half_life!r}: expected a number of days of at least 1e-6")
+            raise ConfigurationError(f"half_life={quoted(self.half_life)}: expected a number of days of at least 1e-6")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,10 +113,10 @@ class SearchOptions:
         if ranking is not None and not isinstance(ranking, Ranking):
             raise ConfigurationError(f"ranking: expected a Ranking, got {type(ranking).__name__}")
         if score is not None and not (is_number(score) and abs(score) <= LARGEST_WEIGHT):
-            raise ConfigurationError(f"min_score={score!r}: expected a finite number")
+            raise ConfigurationError(f"min_score={quoted(score)}: expected a finite number")
         checked_limit(self.context, "context")
         if not isinstance(explain, bool) and explain != "plan":
-            raise ConfigurationError(f"explain={explain!r}: expected True, False or 'plan'")
+            raise ConfigurationError(f"explain={quoted(explain)}: expected True, False or 'plan'")
 
 
 _DEFAULTS = SearchOptions()

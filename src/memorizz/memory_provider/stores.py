@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self, cast, get_args
 
-from memorizz.errors import ConfigurationError
+from memorizz.errors import ConfigurationError, quoted
 from memorizz.memory_provider.memory_type import MemoryType
 
 Distance = Literal["cosine", "l2", "inner_product"]
@@ -72,17 +72,17 @@ class StoreSpec:
         name = cast(object, self.name)
         if not isinstance(name, str) or _NAME.fullmatch(name) is None or name.startswith(_RESERVED):
             raise ConfigurationError(
-                f"{name!r:.80} is no name for a store: expected lower-case letters, digits and underscores, up to 40, "
+                f"{quoted(name)} is no name for a store: expected lower-case letters, digits and underscores, up to 40, "
                 "the first a letter, and not beginning with memorizz_ or pg_"
             )
         dimensions = cast(object, self.dimensions)
         if not (dimensions is None or (type(dimensions) is int and 1 <= dimensions <= MAX_DIMENSIONS)):
-            raise ConfigurationError(f"dimensions={dimensions!r}: expected 1 to {MAX_DIMENSIONS:,}")
+            raise ConfigurationError(f"dimensions={quoted(dimensions)}: expected 1 to {MAX_DIMENSIONS:,}")
         for option, allowed in (("distance", get_args(Distance)), ("label", ("name", "role"))):
             if getattr(self, option) not in allowed:
-                raise ConfigurationError(f"{option}={getattr(self, option)!r}: expected one of {', '.join(allowed)}")
+                raise ConfigurationError(f"{option}={quoted(getattr(self, option))}: expected one of {', '.join(allowed)}")
         if self.index not in (None, *get_args(IndexKind)):
-            raise ConfigurationError(f"index={self.index!r}: expected hnsw, halfvec or none")
+            raise ConfigurationError(f"index={quoted(self.index)}: expected hnsw, halfvec or none")
         if self.index == "halfvec" and self.distance != "cosine":
             raise ConfigurationError("index='halfvec' compares directions only: it takes distance='cosine'")
 
@@ -144,7 +144,7 @@ class UnknownStore(ConfigurationError):
 
 def unknown_store(name: object, known: Iterable[str]) -> UnknownStore:
     """Return the error for a name that is none of the stores'."""
-    return UnknownStore(f"unknown memory store {name!r:.80}: expected a MemoryType or one of {', '.join(known)}")
+    return UnknownStore(f"unknown memory store {quoted(name)}: expected a MemoryType or one of {', '.join(known)}")
 
 
 def checked_spec(spec: object) -> StoreSpec:
@@ -173,4 +173,4 @@ def check_droppable(name: str) -> None:
 def check_yes(name: str, yes: bool) -> None:
     """Raise ConfigurationError unless a caller has said that a store is to be dropped."""
     if yes is not True:
-        raise ConfigurationError(f"drop_store({name!r}) deletes every document of the store: say yes=True")
+        raise ConfigurationError(f"drop_store({quoted(name)}) deletes every document of the store: say yes=True")

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
+from memorizz.errors import ConfigurationError, FilterError, InvalidDocument, quoted
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import Document, MemoryProvider, StoreName
 from memorizz.moving import _journal
@@ -99,7 +99,7 @@ def copy(
 
 def _check_options(existing: Existing, batch_size: int, listed: int) -> None:
     if existing not in _EXISTING:
-        raise ConfigurationError(f"existing={existing!r}: expected one of {', '.join(_EXISTING)}")
+        raise ConfigurationError(f"existing={quoted(existing)}: expected one of {', '.join(_EXISTING)}")
     if batch_size < 1 or listed < 0:
         raise ConfigurationError(f"batch_size={batch_size}, listed={listed}: expected at least 1, and at least 0")
 

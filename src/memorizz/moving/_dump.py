@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-from memorizz.errors import ConfigurationError, FilterError, InvalidFile
+from memorizz.errors import ConfigurationError, FilterError, InvalidFile, quoted
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import Document
 from memorizz.memory_provider.memory_type import MemoryType
@@ -77,7 +77,7 @@ class Dump:
                 yield document
             behind = behind or document["id"] == after
         if not behind:
-            raise FilterError(f"after={after!r}: {store} has no document of this id")
+            raise FilterError(f"after={quoted(after)}: {store} has no document of this id")
 
     def _record(self, store: str, place: int, part: bytes) -> dict[str, Any]:
         try:
@@ -142,7 +142,7 @@ def _database(folder: Path, name: str | None) -> Path:
     if name in inner:
         return inner[name]
     found = ", ".join(inner) or "none"
-    wanted = "say which with --db (database=...)" if name is None else f"none of them is {name!r}"
+    wanted = "say which with --db (database=...)" if name is None else f"none of them is {quoted(name)}"
     raise ConfigurationError(f"{folder} is not the dump of one database; those of databases in it: {found}; {wanted}")
 
 

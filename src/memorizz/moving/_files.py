@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, cast
 
-from memorizz.errors import ConfigurationError, InvalidFile, MemorizzError, StorageFull
+from memorizz.errors import ConfigurationError, InvalidFile, MemorizzError, StorageFull, quoted
 
 File = str | os.PathLike[str] | IO[bytes]
 
@@ -40,7 +40,7 @@ class Format(StrEnum):
             try:
                 return cls(value)
             except ValueError:
-                raise ConfigurationError(f"format={value!r}: expected one of {known}") from None
+                raise ConfigurationError(f"format={quoted(value)}: expected one of {known}") from None
         name = name_of(file)
         for each in cls:
             if name.endswith(f".{each.value}"):

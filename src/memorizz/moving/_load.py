@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import IO, Any, cast
 
-from memorizz.errors import ConfigurationError, InvalidFile
+from memorizz.errors import ConfigurationError, InvalidFile, quoted
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import Document, MemoryOperations, MemoryProvider, StoreName
 from memorizz.moving import _lines, _parquet
@@ -94,7 +94,7 @@ class ExportFile:
     ) -> dict[str, int]:
         """Do what the function `load` does."""
         if existing not in ("refuse", "merge", "replace"):
-            raise ConfigurationError(f"existing={existing!r}: expected 'refuse', 'merge' or 'replace'")
+            raise ConfigurationError(f"existing={quoted(existing)}: expected 'refuse', 'merge' or 'replace'")
         chosen = self.chosen(stores)
         if embeddings:
             _check_embeddings(self.manifest, self.name, target)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Self, cast
 
-from memorizz.errors import InvalidFile
+from memorizz.errors import InvalidFile, quoted
 from memorizz.memory_provider.base import Document
 from memorizz.moving._streams import Checksum, store_name
 
@@ -56,8 +56,9 @@ class Manifest:
             raise InvalidFile(
                 file,
                 where,
-                f"the file has version {noted.get('version')!r} of the format, made by {noted.get('software')!r}, this "
-                f"program reads version {VERSION}: load it with the program that made it, or with a newer one",
+                f"the file has version {quoted(noted.get('version'))} of the format, made by "
+                f"{quoted(noted.get('software'))}, this program reads version {VERSION}: load it with the program "
+                "that made it, or with a newer one",
             )
         try:
             return cls(

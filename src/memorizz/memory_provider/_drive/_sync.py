@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from logging import Logger
 from typing import Any, TypeVar, cast
 
-from memorizz.errors import MemorizzError
+from memorizz.errors import MemorizzError, one_line
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -48,6 +48,6 @@ def repeated(attempt: Callable[[], T], may_repeat: Callable[[Exception], bool], 
         except Exception as error:
             if not may_repeat(error) or time.monotonic() + pause > give_up:
                 raise
-            logger.debug("trying again in %.2f s after: %s", pause, error)
+            logger.debug("trying again in %.2f s after: %s", pause, one_line(str(error)))
         time.sleep(pause)
         pause *= 2

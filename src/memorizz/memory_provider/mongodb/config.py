@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import cast, get_args
 
-from memorizz.errors import ConfigurationError
+from memorizz.errors import ConfigurationError, quoted
 from memorizz.memory_provider._values import InvalidText
 
 _MAX_DIMENSIONS = 16_000  # as in PostgreSQL, so that what is stored here fits there
@@ -51,24 +51,27 @@ class MongoDBConfig:
             raise ConfigurationError(f"uri is no connection string: expected one that begins with {_SCHEMES[0]}")
         name = cast(object, self.db_name)
         if not isinstance(name, str) or not 0 < len(name.encode(errors="replace")) < 64 or _NOT_IN_NAMES.search(name):
-            raise ConfigurationError(f'db_name={name!r}: expected 1 to 63 bytes without any of / \\ . " $ * < > : | ?')
+            raise ConfigurationError(
+                f'db_name={quoted(name)}: expected 1 to 63 bytes without any of / \\ . " $ * < > : | ?'
+            )
         dimensions = cast(object, self.embedding_dimensions)
         if dimensions is not None and not (
             isinstance(dimensions, int) and not isinstance(dimensions, bool) and 0 < dimensions <= _MAX_DIMENSIONS
         ):
             raise ConfigurationError(
-                f"embedding_dimensions={dimensions!r}: expected None or a whole number from 1 to {_MAX_DIMENSIONS}"
+                f"embedding_dimensions={quoted(dimensions)}: expected None or a whole number from 1 to "
+                f"{_MAX_DIMENSIONS}"
             )
         for option in ("connect_timeout", "operation_timeout"):
             seconds = getattr(self, option)
             if not (isinstance(seconds, int | float) and seconds > 0) and (seconds is not None or option[0] != "o"):
-                raise ConfigurationError(f"{option}={seconds!r}: expected a number of seconds above 0")
+                raise ConfigurationError(f"{option}={quoted(seconds)}: expected a number of seconds above 0")
         if self.on_invalid_text not in get_args(InvalidText):
             raise ConfigurationError(
-                f"on_invalid_text={self.on_invalid_text!r}: expected one of {', '.join(get_args(InvalidText))}"
+                f"on_invalid_text={quoted(self.on_invalid_text)}: expected one of {', '.join(get_args(InvalidText))}"
             )
         if not isinstance(cast(object, self.text_language), str):
-            raise ConfigurationError(f"text_language={self.text_language!r}: expected a name such as 'english'")
+            raise ConfigurationError(f"text_language={quoted(self.text_language)}: expected a name such as 'english'")
 
     @property
     def where(self) -> str:

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 
-from memorizz.errors import ConfigurationError, ConnectionFailed
+from memorizz.errors import ConfigurationError, ConnectionFailed, quoted
 
 Password = str | Callable[[], str] | Callable[[], Awaitable[str]]
 
@@ -256,7 +256,7 @@ def _check_url(dsn: str, scheme: str) -> None:
 def check_place(name: str, value: Any, label: str) -> None:
     """Raise for a host, port, database or user that cannot be one; a whole connection string is not quoted."""
     if name == "port":
-        for port in str(value).split(","):
+        for port in value.split(",") if isinstance(value, str) else [value]:
             _check_port(port, label)
         return
     if not isinstance(value, str):
@@ -271,9 +271,10 @@ def check_place(name: str, value: Any, label: str) -> None:
             raise ConfigurationError(f"{label} holds a port too: pass it as port=")
 
 
-def _check_port(port: str, label: str) -> None:
-    if not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise ConfigurationError(f"{label}={port!r}: expected a number from 1 to 65535")
+def _check_port(port: Any, label: str) -> None:
+    number = int(port) if isinstance(port, str) and port.isdecimal() and len(port) < 10 else port
+    if type(number) is not int or not 0 < number < 65_536:
+        raise ConfigurationError(f"{label}={quoted(port)}: expected a number from 1 to 65535")
 
 
 # --- what a connection is made with -------------------------------------------------------------------------------

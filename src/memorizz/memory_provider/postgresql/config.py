@@ -13,7 +13,7 @@ from typing import Any, Self, cast, get_args
 
 from psycopg.conninfo import make_conninfo
 
-from memorizz.errors import ConfigurationError
+from memorizz.errors import ConfigurationError, quoted
 from memorizz.memory_provider._values import InvalidText
 from memorizz.memory_provider.postgresql._conninfo import (
     DEFAULTS,
@@ -291,14 +291,14 @@ class PostgreSQLConfig:
         for name in ("pool_timeout", "connect_timeout", "operation_timeout"):
             seconds = getattr(self, name)
             if not (isinstance(seconds, int | float) and seconds > 0) and (seconds is not None or name[0] != "o"):
-                raise ConfigurationError(f"{name}={seconds!r}: expected a number of seconds above 0")
+                raise ConfigurationError(f"{name}={quoted(seconds)}: expected a number of seconds above 0")
         if self.prepare_threshold is not None:
             _check_range("prepare_threshold", self.prepare_threshold, 0, 1_000_000)
         if not isinstance(cast(object, self.text_search_config), str):
-            raise ConfigurationError(f"text_search_config={self.text_search_config!r}: expected a name")
+            raise ConfigurationError(f"text_search_config={quoted(self.text_search_config)}: expected a name")
         if self.schema is not None and not _is_schema(self.schema):
             raise ConfigurationError(
-                f"schema={self.schema!r}: expected a name of 1 to 63 bytes without NUL and %, and not $user"
+                f"schema={quoted(self.schema)}: expected a name of 1 to 63 bytes without NUL and %, and not $user"
             )
 
 
@@ -325,7 +325,7 @@ def _check_embedded(options: Mapping[str, Any]) -> None:
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ConfigurationError(f"{name}={value!r}: expected one of {', '.join(choices)}")
+        raise ConfigurationError(f"{name}={quoted(value)}: expected one of {', '.join(choices)}")
 
 
 def _is_schema(name: object) -> bool:
@@ -340,4 +340,4 @@ def _is_schema(name: object) -> bool:
 
 def _check_range(name: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ConfigurationError(f"{name}={value!r}: expected a whole number from {low} to {high}")
+        raise ConfigurationError(f"{name}={quoted(value)}: expected a whole number from {low} to {high}")

@@ -11,6 +11,7 @@ from pymongo import AsyncMongoClient, timeout
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.read_preferences import Nearest
 
+from memorizz.errors import one_line
 from memorizz.memory_provider.mongodb._errors import DriverError, Refused, connecting, is_race, translated, translating
 from memorizz.memory_provider.mongodb._steps import Command, Read, Record, Step, Write
 from memorizz.memory_provider.mongodb.config import MongoDBConfig
@@ -69,7 +70,7 @@ class AsyncConnection:
             except Refused as error:
                 if not step.optional:
                     raise
-                logger.info("the server has refused %s: %s", next(iter(step.command)), error)
+                logger.info("the server has refused %s: %s", next(iter(step.command)), one_line(str(error)))
                 return None
         collection = self._database[step.collection]
         if isinstance(step, Read):

@@ -13,6 +13,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import DeleteMany, InsertOne, UpdateMany, UpdateOne
 from pymongo.results import BulkWriteResult
 
+from memorizz.errors import one_line
 from memorizz.memory_provider.mongodb._steps import Changed, Command, Delete, Insert, Read, Record, Step, Update, Write
 from memorizz.memory_provider.mongodb.config import MongoDBConfig
 
@@ -82,4 +83,4 @@ def log(step: Step, started: float, result: Any) -> None:
     else:
         what = f"{step.collection}: delete one"
     count = len(result) if isinstance(result, list) else 0  # pyright: ignore[reportUnknownArgumentType]
-    logger.debug("%.2f ms, %d records: %s", took, count, what)
+    logger.debug("%.2f ms, %d records: %s", took, count, one_line(what))

@@ -12,6 +12,7 @@ from pymongo import MongoClient, timeout
 from pymongo.read_preferences import Nearest
 from pymongo.synchronous.client_session import ClientSession
 
+from memorizz.errors import one_line
 from memorizz.memory_provider.mongodb._errors import DriverError, Refused, connecting, is_race, translated, translating
 from memorizz.memory_provider.mongodb._steps import Command, Read, Record, Step, Write
 from memorizz.memory_provider.mongodb.config import MongoDBConfig
@@ -70,7 +71,7 @@ class Connection:
             except Refused as error:
                 if not step.optional:
                     raise
-                logger.info("the server has refused %s: %s", next(iter(step.command)), error)
+                logger.info("the server has refused %s: %s", next(iter(step.command)), one_line(str(error)))
                 return None
         collection = self._database[step.collection]
         if isinstance(step, Read):

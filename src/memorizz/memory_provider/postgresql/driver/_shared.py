@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from memorizz.errors import ConfigurationError
+from memorizz.errors import ConfigurationError, one_line
 from memorizz.memory_provider.postgresql._steps import Batch, Statement
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
@@ -90,7 +90,7 @@ def log(step: Statement, started: float, result: Any) -> None:
         text = f"{len(step.queries)} statements, the last: {step.queries[-1].sql.decode()}"
     else:
         text = step.sql.decode()
-    logger.debug("%.2f ms, %d rows: %s", took, 0 if result is None else len(result), text)
+    logger.debug("%.2f ms, %d rows: %s", took, 0 if result is None else len(result), one_line(text))
 
 
 def is_alive(connection: psycopg.BaseConnection[Any]) -> bool:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
-from memorizz.errors import ConfigurationError, ConnectionFailed, MemorizzError, StorageFull
+from memorizz.errors import ConfigurationError, ConnectionFailed, MemorizzError, StorageFull, one_line
 from memorizz.memory_provider.postgresql.embedded._programs import Account, blocked_at, open_parents, program
 from memorizz.memory_provider.postgresql.embedded._watch import PRIVATE, STARTER, USERS, WATCHER
 
@@ -304,7 +304,7 @@ def socket_folder(private: Path, account: Account) -> Path:
             make_folder(short, account)
         except (ConfigurationError, OSError) as error:
             # Somebody else has taken the name since the machine was started.
-            logger.warning("the socket's folder is replaced: %s", error)
+            logger.warning("the socket's folder is replaced: %s", one_line(str(error)))
             folder.unlink()
         else:
             return short

@@ -9,6 +9,8 @@ import secrets
 from pathlib import Path
 from typing import Any, cast
 
+from memorizz.errors import one_line
+
 logger = logging.getLogger("memorizz.embedded")
 
 
@@ -25,7 +27,7 @@ def note(path: Path) -> None:
         temporary.write_text(json.dumps([*map(str, paths), str(path)], indent=1), "utf-8")
         os.replace(temporary, file)
     except (OSError, RuntimeError) as error:
-        logger.info("`memorizz server list` will not name %s, which cannot be noted: %s", path, error)
+        logger.info("`memorizz server list` will not name %s, which cannot be noted: %s", path, one_line(str(error)))
 
 
 def noted() -> list[Path]:

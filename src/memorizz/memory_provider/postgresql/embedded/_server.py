@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from memorizz.errors import ConfigurationError, ConnectionFailed, StorageFull
+from memorizz.errors import ConfigurationError, ConnectionFailed, StorageFull, quoted
 from memorizz.memory_provider.postgresql._conninfo import without_environment
 from memorizz.memory_provider.postgresql.embedded import _folder, _known, _watch
 from memorizz.memory_provider.postgresql.embedded._programs import (
@@ -37,6 +38,8 @@ DATABASE = "memorizz"
 # A server that was killed replays its log first; that may take a while, and is worth waiting for.
 _START_TIMEOUT = 60.0
 _LOG_LIMIT = 8 * 2**20
+
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
 
 _ROOTS_PATH = Path("/var/lib/memorizz")
 
@@ -106,11 +109,15 @@ class EmbeddedServer:
         self, path: str | Path | None = None, *, version: int = 18, settings: Mapping[str, str] | None = None
     ) -> None:
         if version not in VERSIONS:
-            raise ConfigurationError(f"there is no embedded PostgreSQL {version!r}: use one of {sorted(VERSIONS)}")
+            raise ConfigurationError(
+                f"there is no embedded PostgreSQL {quoted(version)}: use one of {sorted(VERSIONS)}"
+            )
         self.path = Path(os.path.abspath(default_path() if path is None else path))
         # PostgreSQL writes the path as one line of a file.
-        if any(character in str(self.path) for character in "\n\r\0"):
-            raise ConfigurationError(f"a data folder's path cannot hold a line break: {str(self.path)!r}")
+        if _CONTROL.search(str(self.path)):
+            raise ConfigurationError(
+                f"a data folder's path cannot hold a line break or another control character: {self.path}"
+            )
         self.version = version
         self._folder = str(self.path)
         self._settings = MappingProxyType(dict(settings or {}))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from memorizz.errors import ConfigurationError
+from memorizz.errors import ConfigurationError, quoted
 from memorizz.memory_provider.postgresql import facts, indexes
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Store
@@ -169,7 +169,7 @@ def again(found: Found, name: str | None, wanted: Wanted, default: HNSW, rows: d
     jobs: list[Job] = []
     for index in again:
         if index is None:
-            raise ConfigurationError(f"no store has an index {name!r}: `memorizz index list` shows what there is")
+            raise ConfigurationError(f"no store has an index {quoted(name)}: `memorizz index list` shows what there is")
         hnsw = wanted.hnsw(HNSW(index.m or default.m, index.ef_construction or default.ef_construction))
         kind = kinds.get(index.store) or index.method
         if index.being_built:
@@ -362,7 +362,7 @@ def removable(found: Found, name: str | None) -> list[IndexFacts]:
         return [each for each in found.indexes if not (each.valid or each.being_built or each.constraint)]
     index = found.index(name)
     if index is None:
-        raise ConfigurationError(f"no store has an index {name!r}: `memorizz index list` shows what there is")
+        raise ConfigurationError(f"no store has an index {quoted(name)}: `memorizz index list` shows what there is")
     if index.constraint:
         raise ConfigurationError(f"{name} is more than an index: it keeps a rule of the table, and is not dropped")
     if index.being_built:
