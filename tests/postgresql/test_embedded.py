@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -992,3 +993,30 @@ def test_reaching_a_server_in_use_asks_nothing_of_the_system(
     assert execute(server.reach(), "SELECT answer FROM kept") == [(42,)]
     server.release()
     assert not postmasters(server.path)
+
+
+def test_a_provider_costs_the_server_few_sessions_and_the_machine_few_processes(
+    room: Path, made: Path, open_face: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a server that runs, opening takes two sessions and a process at most, and each connection of the pool one."""
+    subprocess.run(["cp", "-a", made, room / "data"], check=True)
+    server = EmbeddedServer(room / "data", settings=FAST | {"log_connections": "on"})
+    server.acquire()
+    config = PostgreSQLConfig.embedded(room / "data", embedding_dimensions=2, max_size=8)
+    open_face(config).__enter__().close()
+    processes: list[Any] = []
+
+    class Popen(subprocess.Popen[Any]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            processes.append(arguments)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    log = server.path / ".memorizz" / "server.log"
+    log.write_bytes(b"")
+    with open_face(config) as face, ExitStack() as held:
+        for _ in range(8):
+            held.enter_context(face.transaction()).count("toolbox")
+        assert log.read_text().count("connection authorized") == 2 + 8
+        assert len(processes) <= 1
+    server.release()

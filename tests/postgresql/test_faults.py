@@ -195,6 +195,51 @@ def test_the_servers_own_timeout_is_an_operation_timeout(
                     face.update_by_id("a", {"n": 1}, LONG)
 
 
+SENT = ["read", "store", "update", "delete", "batch", "search", "transaction"]
+
+
+@pytest.mark.parametrize("call", SENT)
+def test_the_servers_transaction_timeout_is_an_operation_timeout(
+    open_face: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any], call: str
+) -> None:
+    """What took longer than transaction_timeout is told as that, and not sent again: one session ends, and no more."""
+    with open_face(own_database.config(options="-c transaction_timeout=200ms")) as face:
+        id = face.store({"name": "Ada", "embedding": [1, 0, 0, 0]}, LONG)
+        with sql.transaction():
+            sql.execute("LOCK TABLE long_term_memory, conversation_memory")
+            with pytest.raises(OperationTimeout, match="transaction_timeout"):
+                CALLS[call](face, id)
+        assert wait_for(lambda: ended(sql), "the end of the session") == (1, 0)
+        assert face.retrieve_by_id(id, LONG)["name"] == "Ada"
+
+
+@pytest.mark.parametrize("call", SENT)
+def test_a_session_that_is_ended_on_purpose_is_not_gone_on_with(
+    open_face: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any], call: str
+) -> None:
+    """Whoever ends what takes too long has ended it: it is told as a termination, and no other session goes on."""
+    with open_face(own_database.config()) as face, psycopg.connect(own_database.dsn, autocommit=True) as other:
+        id = face.store({"name": "Ada", "embedding": [1, 0, 0, 0]}, LONG)
+        with sql.transaction():
+            sql.execute("LOCK TABLE long_term_memory, conversation_memory")
+            result = in_thread(lambda: CALLS[call](face, id))
+            lose(other, [wait_for(lambda: waiting(other), "the call to wait for the lock")])
+            error = result()
+        assert isinstance(error, ConnectionFailed)
+        assert "ended this connection on purpose" in str(error)
+        assert wait_for(lambda: ended(sql), "the end of the session") == (0, 1)
+        assert face.retrieve_by_id(id, LONG)["name"] == "Ada"
+
+
+def ended(sql: Sql) -> tuple[int, int] | None:
+    """How many sessions the server has ended by a fatal error of theirs and by an administrator; None for neither."""
+    sql.execute("SELECT pg_stat_clear_snapshot()")
+    found = sql.execute(
+        "SELECT sessions_fatal::int, sessions_killed::int FROM pg_stat_database WHERE datname = current_database()"
+    ).fetchone()
+    return found if found is not None and any(found) else None
+
+
 def test_an_exhausted_pool_is_a_pool_timeout(open_face: Callable[..., Any], own_database: Any) -> None:
     """Whoever finds no free connection is told so within pool_timeout, and what to raise."""
     with open_face(own_database.config(max_size=1, pool_timeout=0.3)) as face:
@@ -230,12 +275,17 @@ def in_thread(call: Callable[[], Any]) -> Callable[[], Any]:
     return result
 
 
-def is_waiting(sql: Sql) -> bool:
+def waiting(sql: Sql) -> int | None:
+    """The pid of a session of a provider that waits for a lock."""
     row = sql.execute(
-        "SELECT FROM pg_stat_activity WHERE application_name = 'memorizz' AND datname = current_database() "
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'memorizz' AND datname = current_database() "
         "AND wait_event_type = 'Lock'"
     ).fetchone()
-    return row is not None
+    return row and row[0]
+
+
+def is_waiting(sql: Sql) -> bool:
+    return waiting(sql) is not None
 
 
 IDS = [f"0190f5c8-0000-7000-8000-00000000000{n}" for n in (1, 2)]

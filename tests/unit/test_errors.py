@@ -134,6 +134,7 @@ def test_a_connection_that_could_not_be_made_says_what_to_look_at(said: str, adv
         (psycopg_pool.PoolTimeout, False, False),
         (errors.QueryCanceled, False, False),
         (errors.UniqueViolation, False, False),
+        (lambda said: errors.ProtocolViolation(f"query_wait_timeout {said}"), False, False),
         (errors.DiskFull, False, False),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -72,15 +72,17 @@ class StoreSpec:
         name = cast(object, self.name)
         if not isinstance(name, str) or _NAME.fullmatch(name) is None or name.startswith(_RESERVED):
             raise ConfigurationError(
-                f"{quoted(name)} is no name for a store: expected lower-case letters, digits and underscores, up to 40, "
-                "the first a letter, and not beginning with memorizz_ or pg_"
+                f"{quoted(name)} is no name for a store: expected lower-case letters, digits and underscores, up to "
+                "40, the first a letter, and not beginning with memorizz_ or pg_"
             )
         dimensions = cast(object, self.dimensions)
         if not (dimensions is None or (type(dimensions) is int and 1 <= dimensions <= MAX_DIMENSIONS)):
             raise ConfigurationError(f"dimensions={quoted(dimensions)}: expected 1 to {MAX_DIMENSIONS:,}")
         for option, allowed in (("distance", get_args(Distance)), ("label", ("name", "role"))):
             if getattr(self, option) not in allowed:
-                raise ConfigurationError(f"{option}={quoted(getattr(self, option))}: expected one of {', '.join(allowed)}")
+                raise ConfigurationError(
+                    f"{option}={quoted(getattr(self, option))}: expected one of {', '.join(allowed)}"
+                )
         if self.index not in (None, *get_args(IndexKind)):
             raise ConfigurationError(f"index={quoted(self.index)}: expected hnsw, halfvec or none")
         if self.index == "halfvec" and self.distance != "cosine":

@@ -93,7 +93,7 @@ def translated(error: psycopg.Error, where: str, writes: Sequence[str] | None = 
     if isinstance(error, errors.InsufficientPrivilege):
         return DatabaseError(_lacking(error, where))
     said = _text(error)
-    if "query_wait_timeout" in said:
+    if _never_left_the_pooler(error):
         return PoolTimeout(
             "the pooler had no connection to the server free in time: raise its pool size or its query_wait_timeout "
             f"({said}; {where})"
@@ -138,7 +138,13 @@ def _is_unanswered(error: psycopg.Error) -> bool:
     return (is_overdue(error) or _is_lost(error)) and not isinstance(error, _ROLLED_BACK)
 
 
+def _never_left_the_pooler(error: Exception) -> bool:
+    return isinstance(error, psycopg.OperationalError) and "query_wait_timeout" in str(error)
+
+
 def _is_lost(error: Exception) -> bool:
+    if _never_left_the_pooler(error):
+        return False
     if isinstance(error, errors.ProtocolViolation):
         # A pooler says so that the server has hung up.
         return error.diag.severity == "FATAL"

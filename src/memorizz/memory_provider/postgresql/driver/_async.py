@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, cast
 
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.adapt import AdaptersMap
+from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -38,6 +39,7 @@ from memorizz.memory_provider.postgresql.driver._shared import (
     check_encoding,
     hang_up,
     is_alive,
+    last_words,
     log,
     logger,
     without_timeout,
@@ -95,10 +97,19 @@ def with_operation_timeout(connection: AnyConnection, seconds: float | None) -> 
 
 
 class AsyncCursor(psycopg.AsyncCursor[tuple[Any, ...]]):
-    """A cursor that sends and reads values in one way, on connections of any kind."""
+    """A cursor that sends and reads values in one way, on connections of any kind, and keeps what went wrong."""
+
+    failure: DriverError | None = None
 
     def __init__(self, connection: AnyConnection) -> None:
         super().__init__(connection, row_factory=tuple_row)
+
+    def _check_results(self, results: list[PGresult]) -> None:
+        try:
+            super()._check_results(results)
+        except DriverError as error:
+            self.failure = error
+            raise
 
     @property
     def adapters(self) -> AdaptersMap:
@@ -112,10 +123,7 @@ async def perform(connection: AnyConnection, step: Statement) -> Any:
     if isinstance(step, Query):
         result = await _rows(await _execute(connection, step))
     elif isinstance(step, Batch):
-        # A pipeline is one round trip, and one transaction of its own where none is open.
-        async with connection.pipeline():
-            cursors = [await _execute(connection, query) for query in step.queries]
-        result = [await _rows(cursor) for cursor in cursors]
+        result = [await _rows(cursor) for cursor in await _execute_together(connection, step.queries)]
     elif isinstance(step, Copy):
         async with AsyncCursor(connection).copy(step.sql) as copy:
             copy.set_types(step.types)
@@ -133,6 +141,18 @@ async def _execute(connection: AnyConnection, query: Query) -> AsyncCursor:
     # Not prepared is planned for its values; None leaves it to the connection's prepare_threshold.
     prepare = False if query.custom_plan else None
     return await AsyncCursor(connection).execute(query.sql, query.parameters, prepare=prepare, binary=True)
+
+
+async def _execute_together(connection: AnyConnection, queries: Sequence[Query]) -> list[AsyncCursor]:
+    """Execute queries in one round trip, and in one transaction of its own where none is open."""
+    cursors: list[AsyncCursor] = []
+    try:
+        async with connection.pipeline():
+            for query in queries:
+                cursors.append(await _execute(connection, query))
+    except DriverError as error:
+        raise last_words(error, cursors) from None
+    return cursors
 
 
 async def _rows(cursor: AsyncCursor) -> Rows:
@@ -162,6 +182,7 @@ async def connect(config: PostgreSQLConfig, conninfo: str) -> AsyncConnection:
 
 async def open_facts(config: PostgreSQLConfig, connection: AnyConnection, models: Mapping[str, int]) -> Facts:
     """Return the facts of a schema, made or upgraded first where that is due and allowed; `models` as in `opened`."""
+    check_encoding(connection)
 
     async def perform_here(step: Step) -> Any:
         with translating(config.where):

@@ -10,7 +10,6 @@ from typing import Any, TypeVar, cast
 import psycopg
 
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.driver._shared import running
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
 C = TypeVar("C", bound=psycopg.AsyncConnection[Any])
@@ -32,7 +31,7 @@ async def find_server(config: PostgreSQLConfig, server: EmbeddedServer | None) -
     """Return what to connect to, without holding up the event loop."""
     if server is None:
         return await config.awaited_conninfo()
-    return config.complete(await asyncio.to_thread(running, server))
+    return config.complete(await asyncio.to_thread(server.reach))
 
 
 async def find_server_for_pool(config: PostgreSQLConfig, server: EmbeddedServer | None) -> str:

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import psycopg
 
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.driver._shared import running
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
 C = TypeVar("C", bound=psycopg.Connection[Any])
@@ -20,7 +19,7 @@ def pooled(kind: type[C]) -> type[C]:
 
 def find_server(config: PostgreSQLConfig, server: EmbeddedServer | None) -> str:
     """Return what to connect to."""
-    return config.conninfo if server is None else config.complete(running(server))
+    return config.conninfo if server is None else config.complete(server.reach())
 
 
 find_server_for_pool = find_server

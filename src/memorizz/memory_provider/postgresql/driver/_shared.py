@@ -7,16 +7,16 @@ import os
 import select
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 
-from memorizz.errors import ConfigurationError, one_line
+from memorizz.errors import ConfigurationError, SchemaError, one_line
+from memorizz.memory_provider.postgresql._errors import DriverError
 from memorizz.memory_provider.postgresql._steps import Batch, Statement
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
 logger = logging.getLogger("memorizz.postgresql")
 
@@ -29,6 +29,12 @@ MIGRATION_SECONDS = 60.0
 MIGRATION_PAUSE = 0.25
 
 
+class Cursor(Protocol):
+    """A cursor that keeps what went wrong."""
+
+    failure: DriverError | None
+
+
 class Attempts:
     """What a pool knows of its attempts to connect: whether it has made one since it last succeeded."""
 
@@ -36,19 +42,23 @@ class Attempts:
 
 
 def check_encoding(connection: psycopg.BaseConnection[Any]) -> None:
-    """Refuse a connection of the caller's on which the server takes what is sent for another encoding."""
-    encoding = connection.pgconn.parameter_status(b"client_encoding") or b""
-    if encoding != b"UTF8":
+    """Refuse a database that cannot hold every text, and a connection on which texts would be taken for others."""
+    said = {name: connection.pgconn.parameter_status(name) or b"" for name in (b"server_encoding", b"client_encoding")}
+    server, client = (encoding.decode() for encoding in said.values())
+    if server != "UTF8":
+        raise SchemaError(
+            f"database {connection.info.dbname!r} is in the encoding {server}, which cannot hold every text: use one "
+            "in UTF8, made with `createdb --template=template0 --encoding=UTF8`"
+        )
+    if client != "UTF8":
         raise ConfigurationError(
-            f"the pool has connections with client_encoding={encoding.decode()}: make them with client_encoding='utf8'"
+            f"the pool has connections with client_encoding={client}: make them with client_encoding='utf8'"
         )
 
 
-def running(server: EmbeddedServer) -> str:
-    """Return what to connect to of an embedded server in use; one that has died is started again."""
-    conninfo = server.acquire()
-    server.release()
-    return conninfo
+def last_words(error: DriverError, cursors: Sequence[Cursor]) -> DriverError:
+    """Return what the server ended a connection with; of a pipeline the driver tells only that it is broken."""
+    return next((each.failure for each in cursors if each.failure is not None and error.sqlstate is None), error)
 
 
 def config_for(config: PostgreSQLConfig | str | None, pool: Any) -> PostgreSQLConfig:

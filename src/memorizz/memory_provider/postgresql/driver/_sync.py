@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.adapt import AdaptersMap
+from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool
 
@@ -38,6 +39,7 @@ from memorizz.memory_provider.postgresql.driver._shared import (
     check_encoding,
     hang_up,
     is_alive,
+    last_words,
     log,
     logger,
     without_timeout,
@@ -95,10 +97,19 @@ def with_operation_timeout(connection: AnyConnection, seconds: float | None) -> 
 
 
 class Cursor(psycopg.Cursor[tuple[Any, ...]]):
-    """A cursor that sends and reads values in one way, on connections of any kind."""
+    """A cursor that sends and reads values in one way, on connections of any kind, and keeps what went wrong."""
+
+    failure: DriverError | None = None
 
     def __init__(self, connection: AnyConnection) -> None:
         super().__init__(connection, row_factory=tuple_row)
+
+    def _check_results(self, results: list[PGresult]) -> None:
+        try:
+            super()._check_results(results)
+        except DriverError as error:
+            self.failure = error
+            raise
 
     @property
     def adapters(self) -> AdaptersMap:
@@ -112,10 +123,7 @@ def perform(connection: AnyConnection, step: Statement) -> Any:
     if isinstance(step, Query):
         result = _rows(_execute(connection, step))
     elif isinstance(step, Batch):
-        # A pipeline is one round trip, and one transaction of its own where none is open.
-        with connection.pipeline():
-            cursors = [_execute(connection, query) for query in step.queries]
-        result = [_rows(cursor) for cursor in cursors]
+        result = [_rows(cursor) for cursor in _execute_together(connection, step.queries)]
     elif isinstance(step, Copy):
         with Cursor(connection).copy(step.sql) as copy:
             copy.set_types(step.types)
@@ -133,6 +141,18 @@ def _execute(connection: AnyConnection, query: Query) -> Cursor:
     # Not prepared is planned for its values; None leaves it to the connection's prepare_threshold.
     prepare = False if query.custom_plan else None
     return Cursor(connection).execute(query.sql, query.parameters, prepare=prepare, binary=True)
+
+
+def _execute_together(connection: AnyConnection, queries: Sequence[Query]) -> list[Cursor]:
+    """Execute queries in one round trip, and in one transaction of its own where none is open."""
+    cursors: list[Cursor] = []
+    try:
+        with connection.pipeline():
+            for query in queries:
+                cursors.append(_execute(connection, query))
+    except DriverError as error:
+        raise last_words(error, cursors) from None
+    return cursors
 
 
 def _rows(cursor: Cursor) -> Rows:
@@ -160,6 +180,7 @@ def connect(config: PostgreSQLConfig, conninfo: str) -> Connection:
 
 def open_facts(config: PostgreSQLConfig, connection: AnyConnection, models: Mapping[str, int]) -> Facts:
     """Return the facts of a schema, made or upgraded first where that is due and allowed; `models` as in `opened`."""
+    check_encoding(connection)
 
     def perform_here(step: Step) -> Any:
         with translating(config.where):
