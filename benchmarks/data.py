@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -88,6 +88,14 @@ class Data:
         numbers = np.arange(self.rows) if memory is None else np.arange(memory, self.rows, MEMORIES)
         similarity = self.embeddings[numbers] @ question
         return set(numbers[np.argsort(-similarity)[:count]].tolist())
+
+    def recall(self, search: Callable[[int], Sequence[Document]], *, in_memory: bool = False) -> float:
+        """Return which part of the nearest a search finds, which is told the number of its question and memory."""
+        shares: list[float] = []
+        for turn in range(200):
+            nearest = self.nearest(self.questions[turn % len(self.questions)], turn % MEMORIES if in_memory else None)
+            shares.append(len({hit["number"] for hit in search(turn)} & nearest) / len(nearest))
+        return sum(shares) / len(shares)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from psycopg_pool import ConnectionPool
 
 from benchmarks.data import Data, Document
 from benchmarks.lab import Lab
-from benchmarks.raw import adapt
+from benchmarks.raw_tables import adapt
 from benchmarks.report import Part, Record, Table, number, target
 from benchmarks.timing import in_turns
 from memorizz.memory_provider.memory_type import MemoryType

@@ -8,7 +8,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks import cells, drift, hops, hybrid, memory, moving, operations, peers, report, retrieval
+from benchmarks import (
+    cells,
+    drift,
+    footprint,
+    hops,
+    hybrid,
+    inside,
+    memory,
+    mix,
+    moving,
+    operations,
+    peers,
+    report,
+    retrieval,
+    sessions,
+    throughput,
+)
 from benchmarks.lab import Lab
 from benchmarks.report import Part, Record, Table
 
@@ -28,10 +44,15 @@ class Workload(Protocol):
 WORKLOADS: dict[str, Any] = {
     "hops": hops,
     "operations": operations,
+    "inside": inside,
+    "throughput": throughput,
+    "mix": mix,
     "cells": cells,
     "drift": drift,
     "hybrid": hybrid,
     "memory": memory,
+    "footprint": footprint,
+    "sessions": sessions,
     "moving": moving,
     "retrieval": retrieval,
     "peers": peers,

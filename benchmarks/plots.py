@@ -12,6 +12,8 @@ import matplotlib.ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.raw_tables import OWN
+
 # A card of its own, so that it can be read on a dark page too.
 _STYLE = {
     "figure.facecolor": "#ffffff",
@@ -78,7 +80,7 @@ def _recall(record: dict[str, Any]) -> Figure:
         cell = cells[name]
         panel.set_title("no filter" if name == "100 %" else f"a memory of {name}")
         for pattern, label, colour, marker in _FAMILIES:
-            found = [way for way in cell["tried"] if re.fullmatch(pattern, way["name"])]
+            found = [way for way in cell["tried"][OWN] if re.fullmatch(pattern, way["name"])]
             panel.plot(*_points(found), marker=marker, color=colour, label=label, linewidth=1, markersize=5, alpha=0.85)
         label, colour, marker = _OURS
         panel.plot(*_points([cell["surveyed"]]), marker=marker, color=colour, label=label, markersize=15, linestyle="")
@@ -106,7 +108,7 @@ def _rows(records: list[dict[str, Any]]) -> Figure:
         cells = [next(cell for cell in record["cells"] if cell["name"] == name) for record in records]
         label = "no filter" if name == "100 %" else f"a memory of {name}"
         panel.plot(sizes, [cell["provider"]["ms"] for cell in cells], marker="o", color=colour, label=label)
-        panel.plot(sizes, [cell["best"]["ms"] for cell in cells], color=colour, **_BY_HAND)
+        panel.plot(sizes, [cell["best"][OWN]["ms"] for cell in cells], color=colour, **_BY_HAND)
     panel.plot([], [], color="#333333", label="the same, the best SQL by hand", **_BY_HAND)
     panel.set_xscale("log")
     panel.set_xticks(sizes, [f"{size:,}" for size in sizes])
