@@ -64,9 +64,9 @@ _TABLE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], type[
     (errors.IdleSessionTimeout, ConnectionFailed, "the server ended an idle connection"),
 )  # fmt: skip
 
-# Rolled back whole, for the server said so, where it hangs up too: they may be tried again whatever they do. Not
-# AdminShutdown: whoever ends a session means what it does, and not that another one goes on with it.
-_ROLLED_BACK = (errors.SerializationFailure, errors.DeadlockDetected, *_GOING_OR_COMING)
+# Rolled back whole or never begun, for the server said so, where it hangs up too: they may be tried again whatever they
+# do. Not AdminShutdown: whoever ends a session means what it does, and not that another one goes on with it.
+_ROLLED_BACK = (errors.SerializationFailure, errors.DeadlockDetected, errors.IdleSessionTimeout, *_GOING_OR_COMING)
 
 # What a right is missing for, as the server names it in English, and how it is granted.
 _GRANTS = {
@@ -149,7 +149,7 @@ def _is_lost(error: Exception) -> bool:
         # A pooler says so that the server has hung up.
         return error.diag.severity == "FATAL"
     silent = type(error) is psycopg.OperationalError and error.sqlstate is None
-    return silent or isinstance(error, (*_LOST_CONNECTION, *_GOING_OR_COMING, errors.IdleSessionTimeout))
+    return silent or isinstance(error, (*_LOST_CONNECTION, *_GOING_OR_COMING))
 
 
 def failed_to_connect(error: psycopg.Error, where: str, database: str | None) -> MemorizzError:
