@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -54,7 +54,7 @@ WRITES: dict[str, tuple[Call, bytes, list[str], Sequence[str]]] = {
     "delete": (lambda face: face.delete_by_id("a", LONG), b"DELETE", ["a"], "b"),
     "delete by name": (lambda face: face.delete_by_name("a", LONG), b"DELETE", [], "b"),
     "delete all": (lambda face: face.delete_all(LONG), b"DELETE", [], ""),
-    "agent": (lambda face: face.delete_memagent("agent", cascade=True), b"DELETE", ["agent"], ""),
+    "agent": (lambda face: face.delete_memagent("agent", cascade=True), b"COMMIT", ["agent"], ""),
     "store many": (
         lambda face: face.store_many([{"id": "c"}, {"id": "a", "n": 1}], LONG), b"COMMIT", ["c", "a"], "abc"
     ),
@@ -143,22 +143,25 @@ WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() A
 
 
 @pytest.mark.parametrize("call", ["merge", "update", "delete", "store many", "agent"])
-def test_a_write_that_the_server_says_it_ended_is_sent_again(
+def test_a_write_that_the_server_says_it_ended_was_not_done(
     face: Any, migrated_dsn: str, wait_for: Callable[..., Any], call: str
 ) -> None:
-    """An administrator or a shutdown ended it, nothing of it was done, and the server said so before it hung up."""
+    """An administrator or a shutdown ended it: that is known, and the error does not say otherwise."""
     begin(face)
-    write, _, _, stored = WRITES[call]
-    with psycopg.connect(migrated_dsn, autocommit=True) as beside:
-        with psycopg.connect(migrated_dsn) as other:
-            other.execute("SELECT FROM long_term_memory FOR UPDATE")
-            thread = threading.Thread(target=write, args=(face,))
-            thread.start()
-            for _ in range(2):
-                (pid,) = wait_for(lambda: beside.execute(WAITING).fetchone(), "the write to wait for the lock")
-                beside.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
-        thread.join(30)
-    assert ids_of(face) == sorted(stored)
+    with (
+        psycopg.connect(migrated_dsn, autocommit=True) as beside,
+        psycopg.connect(migrated_dsn) as other,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        other.execute("SELECT FROM long_term_memory FOR UPDATE")
+        writing = thread.submit(WRITES[call][0], face)
+        (pid,) = wait_for(lambda: beside.execute(WAITING).fetchone(), "the write to wait for the lock")
+        beside.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+        with pytest.raises(ConnectionFailed, match="on purpose") as raised:
+            writing.result(30)
+    assert "unknown" not in str(raised.value)
+    assert raised.value.ids == ()
+    assert [(each["id"], each.get("n")) for each in face.list_all(LONG)] == [("a", None), ("b", None)]
 
 
 def test_a_write_that_is_given_up_says_that_it_may_be_done(

@@ -563,8 +563,8 @@ def test_touch_waits_for_nobody(talk: PostgreSQLProvider, config: PostgreSQLConf
     with psycopg.connect(config.conninfo) as other:
         other.execute(f"UPDATE {TURNS.value} SET name = 'x' WHERE data @> '{{\"n\": 4}}'")
         hits = talk.retrieve_by_query(ask("tea", EAST), TURNS, 10, touch=True)
-        assert len(hits) == 7
-    assert accesses(talk) == dict.fromkeys((0, 1, 2, 3, 5, 6), 1) | {4: 7}
+        assert set(numbers(hits)) == {0, 1, 2, 3, 4, 6}
+    assert accesses(talk) == dict.fromkeys((0, 1, 2, 3, 6), 1) | {4: 7, 5: None}
 
 
 def test_touch_in_a_transaction_is_rolled_back_with_it(talk: PostgreSQLProvider) -> None:

@@ -128,7 +128,7 @@ def test_a_connection_that_could_not_be_made_says_what_to_look_at(said: str, adv
         (errors.DeadlockDetected, True, True),
         (errors.AdminShutdown, False, False),
         (errors.TransactionTimeout, False, False),
-        (errors.IdleSessionTimeout, False, True),
+        (errors.IdleSessionTimeout, True, True),
         (errors.CannotConnectNow, True, True),
         (psycopg.OperationalError, False, True),
         (psycopg_pool.PoolTimeout, False, False),
@@ -140,6 +140,28 @@ def test_a_connection_that_could_not_be_made_says_what_to_look_at(said: str, adv
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_what_is_sent_again(error: type[psycopg.Error], once: bool, twice: bool) -> None:
-    """What was rolled back whole always, what may have been done only where doing it twice is doing it once."""
+    """What was not done always, what may have been done only where doing it twice is doing it once."""
     assert may_repeat(error("x"), False) is once
     assert may_repeat(error("x"), True) is twice
+
+
+@pytest.mark.parametrize(
+    ("error", "unknown"),
+    [
+        (psycopg.OperationalError("the server closed the connection unexpectedly"), True),
+        (errors.ConnectionFailure("x"), True),
+        (psycopg.OperationalError("FATAL:  query_wait_timeout\nserver closed it"), False),
+        (errors.AdminShutdown("x"), False),
+        (errors.IdleSessionTimeout("x"), False),
+        (errors.DeadlockDetected("x"), False),
+        (errors.QueryCanceled("x"), False),
+        (errors.DiskFull("x"), False),
+    ],
+    ids=["lost", "lost, by its class", "pooler", "ended", "idle", "deadlock", "cancelled", "full"],
+)
+def test_an_outcome_that_is_unknown_is_said(error: psycopg.Error, unknown: bool) -> None:
+    """Where nobody can know; what the server says it has not done is known, as is what has written nothing."""
+    told = translated(error, "host h", ["a", "b"])
+    assert ("the outcome is unknown" in str(told)) is unknown
+    assert getattr(told, "ids", ()) == (("a", "b") if unknown else ())
+    assert "unknown" not in str(translated(error, "host h"))
