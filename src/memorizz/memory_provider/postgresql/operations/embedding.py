@@ -89,7 +89,7 @@ def _embed(
     seen: list[Text] = []
     for place, (document, of) in enumerate(zip(documents, keys, strict=True)):
         before = known.get(of, Text()) if of is not None else Text()
-        after = _after(store, before, document)
+        after = replace(before, **_given(store, document))
         text = embedded_text(store.spec.label, after)
         if EMBEDDING not in document and text != embedded_text(store.spec.label, before):
             changed[place] = text
@@ -110,14 +110,14 @@ def _embed(
     return rows
 
 
-def _after(store: Store, before: Text, document: Document) -> Text:
-    """Return the text that a document leaves of the stored one, as it will be stored."""
-    parts: dict[str, str] = {}
+def _given(store: Store, document: Document) -> dict[str, Any]:
+    """Return the fields of Text that a document brings, as they will be stored."""
+    parts: dict[str, Any] = {}
     for part, key in (("label", store.spec.label), ("content", "content")):
         if key in document:
             value = document[key].value if isinstance(document[key], Enum) else document[key]
             parts[part] = _values.text(value, key, store.layout.on_invalid_text) if isinstance(value, str) else ""
-    return replace(before, **parts)
+    return parts
 
 
 def embed_again(store: Store, row: Row, stored: Sequence[tuple[bool]]) -> Operation[None]:
@@ -195,7 +195,7 @@ def _embed_each(texts: Sequence[str], model: str) -> Operation[list[Any]]:
 
 
 class Spool:
-    """Rows in a temporary file: read as often as needed, one at a time; and what they leave of the texts, by id.
+    """Rows in a temporary file: read as often as needed, one at a time; and what they change of the texts, by id.
 
     They are rows of one store, and have the vectors of its model. Raises StorageFull where the file cannot grow.
     """
@@ -206,10 +206,14 @@ class Spool:
         weakref.finalize(self, self._file.close)
         self._places: dict[UUID, int] = {}
 
-    def append(self, row: Row, text: Text | None) -> None:
-        """Add a row, and the text under its id, where the caller gave that."""
+    def append(self, row: Row, given: Mapping[str, Any]) -> None:
+        """Add a row, and the fields of Text that it brings."""
+        text = {**self.text(row.values["id"]), **given}
+        column = self.store.vector_column
+        if column in row.values:
+            text["embedded"] = row.values[column] is not None
         try:
-            if text is not None:
+            if not row.is_new:
                 self._places[row.values["id"]] = self._file.tell()
             pickle.dump((row, text), self._file, pickle.HIGHEST_PROTOCOL)
             self._file.flush()
@@ -219,10 +223,10 @@ class Spool:
                 f"make room in {tempfile.gettempdir()}, or set TMPDIR to another folder"
             ) from error
 
-    def text(self, key: UUID) -> Text | None:
-        """Return the text under an id that is known from the rows so far."""
+    def text(self, key: UUID) -> dict[str, Any]:
+        """Return the fields of the Text under an id that the rows so far have brought."""
         if key not in self._places:
-            return None
+            return {}
         self._file.seek(self._places[key])
         _, text = pickle.load(self._file)  # noqa: S301 written by ourselves, in a file without a name
         self._file.seek(0, os.SEEK_END)
@@ -253,8 +257,9 @@ def embed_many(
         keys = [_given_key(document) for document in batch]
         known = yield from _stored(store, batch, keys)
         for key in filter(None, keys):
-            if (text := spool.text(key)) is not None:
-                known[key] = text
-        for row in (yield from _embed(store, batch, keys, known)):
-            spool.append(row, known.get(row.values["id"]) if not row.is_new else None)
+            if given := spool.text(key):
+                known[key] = replace(known.get(key, Text()), **given)
+        rows = yield from _embed(store, batch, keys, known)
+        for row, document in zip(rows, batch, strict=True):
+            spool.append(row, _given(store, document))
     return spool
