@@ -141,6 +141,20 @@ def test_the_best_of_all_stores_come_first(
     assert scores == sorted(scores, reverse=True)
 
 
+def test_hits_of_all_stores_are_ranked_as_by_the_provider(
+    memorizz: Callable[..., Any], migrated_dsn: str, provider: PostgreSQLProvider
+) -> None:
+    """The best of a store whose best is poor does not stand before what is about the question."""
+    provider.store({"content": "Gardens: water the roses, and renew the passport some day."}, "toolbox")
+    about = {"name": "passport", "content": "The passport number is X123, the number of the old passport was X99."}
+    provider.store_many([about, {"content": "A number of roses."}], "long_term_memory")
+    hits = memorizz("search", "passport number", "--json", "--dsn", migrated_dsn).json["hits"]
+    found = provider.retrieve_memory_components_by_query("passport number")
+    assert hits[0]["document"]["name"] == "passport"
+    assert [hit["document"]["content"] for hit in hits] == [each["content"] for each in found]
+    assert [hit["document"]["score"] for hit in hits] == pytest.approx([each["score"] for each in found])
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -31,6 +31,7 @@ def search(
 ) -> None:
     """Find memories by their words, the best first."""
     from memorizz.cli import _show
+    from memorizz.memory_provider.postgresql.operations import retrieve_from_all_stores
 
     query = _conditions(filter)
     if memory_id is not None:
@@ -39,13 +40,15 @@ def search(
         query["$text"] = {"$search": text}
     query["limit"] = limit
     with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
-        hits = [(each, hit) for each in _stores(provider, store) for hit in provider.retrieve_by_query(query, each)]
-    hits.sort(key=_oldest if text is None else _best)
-    hits = hits[:limit]
+        if text is not None and store is None:
+            hits = provider.run(retrieve_from_all_stores, query, limit)
+        else:
+            hits = [(each, hit) for each in _stores(provider, store) for hit in provider.retrieve_by_query(query, each)]
+            hits.sort(key=_oldest if text is None else _best)
     if as_json:
-        _show.print_json({"hits": [{"store": each, "document": hit} for each, hit in hits]})
+        _show.print_json({"hits": [{"store": each, "document": hit} for each, hit in hits[:limit]]})
         return
-    for each, hit in hits:
+    for each, hit in hits[:limit]:
         _print_hit(each, hit)
     if not hits:
         _show.say("nothing found")

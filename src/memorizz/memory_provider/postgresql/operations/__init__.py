@@ -22,6 +22,7 @@ from memorizz.memory_provider.postgresql.operations.reading import (
     retrieve_by_name,
     retrieve_by_query,
     retrieve_conversation_history_ordered_by_timestamp,
+    retrieve_from_all_stores,
     retrieve_memory_components_by_query,
 )
 from memorizz.memory_provider.postgresql.operations.storing import check, store, store_many, update_by_id
@@ -47,6 +48,7 @@ __all__ = [
     "retrieve_by_name",
     "retrieve_by_query",
     "retrieve_conversation_history_ordered_by_timestamp",
+    "retrieve_from_all_stores",
     "retrieve_memory_components_by_query",
     "store",
     "store_many",

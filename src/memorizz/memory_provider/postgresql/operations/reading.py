@@ -143,6 +143,16 @@ def _add_embeddings(found: Sequence[tuple[Store, Document]]) -> Operation[None]:
             hits[id][EMBEDDING] = None if sent is None else from_binary(sent)
 
 
+def retrieve_from_all_stores(facts: Facts, query: Filter, limit: int) -> Operation[list[tuple[str, Document]]]:
+    """Return the best documents of all stores, agents too, each with the name of its store; the query has words."""
+    question = asked(query, limit, SearchOptions())
+    searches = [(store, plan.parse(store, question)) for store in facts.stores.values()]
+    found: list[tuple[Store, list[Row]]] = []
+    for store, search in searches:
+        found.append((store, (yield from run.run(facts, search, [store]))[0].rows))
+    return [(store.name, document) for store, document in score.merged(searches[0][1], found)]
+
+
 def _memories(facts: Facts) -> list[Store]:
     """Return the stores that are searched where none is named: those of memories whose vectors can be compared.
 
