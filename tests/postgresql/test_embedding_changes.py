@@ -11,7 +11,7 @@ import pytest
 
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
-from memorizz.memory_provider.postgresql import _queries as queries
+from memorizz.memory_provider.postgresql.sql import reads
 
 LONG, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
 OWN = [1.0, 2.0, 3.0, 4.0]
@@ -239,11 +239,11 @@ def test_one_look_up_for_a_batch(memory: PostgreSQLProvider, monkeypatch: pytest
     """And none where no document with an id of the caller's may need one."""
     asked: list[int] = []
 
-    def texts(store: Any, prefix: str, keys: Sequence[Any], ask: Any = queries.texts) -> Any:
-        asked.append(len(keys))
-        return ask(store, prefix, keys)
+    def texts(store: Any, ids: Sequence[Any], ask: Any = reads.texts) -> Any:
+        asked.append(len(ids))
+        return ask(store, ids)
 
-    monkeypatch.setattr(queries, "texts", texts)
+    monkeypatch.setattr(reads, "texts", texts)
     memory.store_many([{"id": f"{n % 700}", "content": "tea"} for n in range(1000)], LONG)
     assert asked == [500, 500]
     memory.store({"content": "tea"}, LONG)

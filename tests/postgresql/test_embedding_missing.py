@@ -64,7 +64,7 @@ def test_what_has_a_text_and_no_vector_is_embedded(before: PostgreSQLProvider, f
     assert found["given"] == [1, 2, 3, 4]
     assert [found[id] for id in ("blank", "silent", "agent")] == [None, None, None]
     assert [face.embed_missing(store) for store in (LONG, TURNS)] == [0, 0]
-    with pytest.raises(ConfigurationError, match="agents are not embedded"):
+    with pytest.raises(ConfigurationError, match="agents: these documents are not embedded"):
         face.embed_missing(AGENTS)
 
 

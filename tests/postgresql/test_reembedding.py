@@ -126,7 +126,7 @@ def test_the_whole_way(
     assert hits.explanation["tried"][0] == "index"
     assert [(each.version, each.at) for each in maintenance.examine()[0].applied] == applied
     done = change.change()
-    assert (done.searched.name, done.aside and done.aside.name, done.waiting) == ("new", "old", 0)
+    assert (done.searched.name, done.standby and done.standby.name, done.waiting) == ("new", "old", 0)
 
 
 @pytest.mark.usefixtures("new")
@@ -136,18 +136,18 @@ def test_the_columns(
     change: Reembedding,
     connection: psycopg.Connection[Any],
 ) -> None:
-    """Each model has its own; those that are not searched stand aside, until they are dropped."""
+    """Each model has its own; those that are not searched are on standby, until they are dropped."""
     provider.store({"content": "tea"}, LONG)
     assert columns(connection) == {"embedding", "embedding_bits"}
     change.begin()
-    aside = {"embedding_2_aside", "embedding_2_bits_aside", "embeddings_of"}
-    assert columns(connection) == {"embedding", "embedding_bits"} | aside
+    standby = {"embedding_2_standby", "embedding_2_bits_standby", "embeddings_of"}
+    assert columns(connection) == {"embedding", "embedding_bits"} | standby
     storage = (
         "SELECT attstorage FROM pg_attribute WHERE attrelid = 'agents'::regclass AND attname LIKE 'embedding_2_a%'"
     )
     assert connection.execute(storage).fetchone() == ("e",)
     run(change, maintenance)
-    kept = {"embedding_aside", "embedding_bits_aside", "embeddings_of"}
+    kept = {"embedding_standby", "embedding_bits_standby", "embeddings_of"}
     assert columns(connection) == {"embedding_2", "embedding_2_bits"} | kept
     Reembedding(maintenance).finish()
     assert columns(connection) == {"embedding_2", "embedding_2_bits"}
@@ -157,9 +157,12 @@ def test_the_columns(
     assert connection.execute(bits).fetchone() == (True,)
     third = Reembedding(maintenance, Model("third", 5))
     run(third, maintenance)
-    assert columns(connection) == {"embedding_3", "embedding_3_bits", "embedding_2_aside", "embedding_2_bits_aside"} | {
-        "embeddings_of"
-    }
+    assert columns(connection) == {
+        "embedding_3",
+        "embedding_3_bits",
+        "embedding_2_standby",
+        "embedding_2_bits_standby",
+    } | {"embeddings_of"}
 
 
 def test_every_vector_index_is_made_for_the_new_model_too(
@@ -179,7 +182,7 @@ def test_every_vector_index_is_made_for_the_new_model_too(
     change.switch()
     listed = {index.name: index for index, _ in maintenance.indexes()}
     assert listed["toolbox_embedding_2_idx"].column == "embedding_2"
-    assert listed["toolbox_embedding_idx"].aside
+    assert listed["toolbox_embedding_idx"].standby
     assert listed[own].memory_id == "m"
     assert maintenance.plan_build() == []
     assert all(not job.name.endswith("_embedding_idx") for job in maintenance.plan_rebuild())
@@ -346,7 +349,7 @@ def test_the_way_back(
     provider.update_by_id("3", {"content": "changed"}, LONG)
     provider.update_by_id("4", {"embedding": None, "content": ""}, LONG)
     provider.delete_by_id("5", LONG)
-    with pytest.raises(ConfigurationError, match="say the model that stands aside"):
+    with pytest.raises(ConfigurationError, match="say the model that is on standby"):
         Reembedding(maintenance).back()
     assert are_all_of_but(provider, new, "4")
     old.texts.clear()
@@ -360,7 +363,7 @@ def test_the_way_back(
     assert new.texts == ["latest"]
     assert are_all_of_but(provider, new, "4")
     change.finish()
-    assert change.change().aside is None
+    assert change.change().standby is None
 
 
 def are_all_of_but(provider: Any, model: Model, but: str) -> bool:
@@ -437,7 +440,7 @@ def test_two_at_once_begin_one_change(
     for thread in threads:
         thread.join()
     assert errors == []
-    assert columns(connection) == {"embedding", "embedding_bits", "embedding_2_aside", "embedding_2_bits_aside"} | {
+    assert columns(connection) == {"embedding", "embedding_bits", "embedding_2_standby", "embedding_2_bits_standby"} | {
         "embeddings_of"
     }
 

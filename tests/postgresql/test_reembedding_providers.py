@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from models import Model, vector_by
 from memorizz.errors import ConfigurationError, MemorizzError, SchemaError
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.options import SearchOptions
-from memorizz.memory_provider.postgresql import PostgreSQLConfig, _following
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, reload
 from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding
 from naming import stable
 
@@ -306,8 +307,22 @@ def test_a_schema_that_is_damaged_is_called_so(both: Any, migrated_dsn: str) -> 
     ids=stable,
 )  # fmt: skip
 def test_what_can_be_called_again(argument: Any, expected: bool) -> None:
-    """Texts, filters and documents without vectors; not vectors, what is used up, or what nobody knows."""
-    assert _following.is_bound(argument) is expected
+    """Texts, filters and documents without vectors; not vectors, what is used up, or what nobody knows.
+
+    Where no model was changed, all of it.
+    """
+    before, now, error = facts_of("old"), facts_of("new"), SchemaError("a column is gone")
+    reload.check_repeatable(before, before, [argument], error)
+    with pytest.raises(SchemaError, match=r"changed to 'new'.*do it again") if expected else nullcontext():
+        reload.check_repeatable(before, now, ["text", argument], error)
+
+
+def facts_of(model: str) -> Any:
+    """Return what stands for the facts of a schema with one store."""
+    known = SimpleNamespace(id=model, name=model)
+    return SimpleNamespace(
+        layout=SimpleNamespace(schema="public"), model=known, stores={LONG: SimpleNamespace(id=1, model=known)}
+    )
 
 
 def test_a_vector_is_of_its_model_alone() -> None:
