@@ -66,12 +66,11 @@ def calls(face: Any, value: Any) -> Iterator[Callable[[], Any]]:
     yield lambda: face.update_memagent_memory_ids("known", value)
     yield lambda: face.update_memagent_memory_ids("known", [value])
     yield lambda: face.retrieve_conversation_history_ordered_by_timestamp(value, before=LINES)
-    if isinstance(value, str):
-        yield lambda: face.retrieve_conversation_history_ordered_by_timestamp(LINES, before=value)
+    yield lambda: face.retrieve_conversation_history_ordered_by_timestamp(LINES, before=value)
     yield lambda: face.retrieve_conversation_history_ordered_by_timestamp("m", value)
     for name in ("query", "query_embedding", "memory_id", "memory_type", "limit"):
         yield lambda name=name: face.retrieve_memory_components_by_query(**{"query": "tea", name: value})
-    for name in ("batch_size", "after", "include_embedding") if isinstance(value, str) else ():
+    for name in ("batch_size", "after", "include_embedding"):
         yield lambda name=name: list(face.iterate(STORE, **{name: value}))
     for name in inspect.signature(MemoryProvider.retrieve_by_query).parameters.keys() - {"self", "query"}:
         given = {"query": "tea", "memory_store_type": TURNS, name: value}

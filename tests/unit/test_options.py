@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memorizz import MongoDBConfig, PostgreSQLConfig
+from memorizz import MongoDBConfig, PostgreSQLConfig, StoreSpec
 from memorizz.embeddings import AsyncOpenAIEmbedder, OpenAIEmbedder
 from memorizz.errors import MemorizzError
 from memorizz.memory_provider.base import Ranking, SearchOptions
@@ -18,6 +18,7 @@ GIVEN: dict[Any, dict[str, Any]] = {
     MongoDBConfig: {"uri": "mongodb://h"},
     OpenAIEmbedder: {"model": "m", "base_url": "http://h", "dimensions": 4},
     AsyncOpenAIEmbedder: {"model": "m", "base_url": "http://h", "dimensions": 4},
+    StoreSpec: {"name": "own"},
     Ranking: {},
     SearchOptions: {},
 }

@@ -103,6 +103,8 @@ def fetch(query: Query) -> Operation[list[Row]]:
 
 def fetch_all(queries: Sequence[Query], undo: Callable[[], Query] | None = None) -> Operation[list[list[Row]]]:
     """Ask for the rows of each of several statements, all or nothing; `yield from` it."""
+    if not queries:
+        return []
     if len(queries) == 1:
         return [(yield queries[0])]
     results: list[list[Row]] = yield Batch(queries, undo)

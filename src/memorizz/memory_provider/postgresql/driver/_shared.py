@@ -100,7 +100,7 @@ def log(step: Statement, started: float, result: Any) -> None:
         text = f"{len(step.queries)} statements, the last: {step.queries[-1].sql.decode()}"
     else:
         text = step.sql.decode()
-    logger.debug("%.2f ms, %d rows: %s", took, 0 if result is None else len(result), one_line(text))
+    logger.debug("%.2f ms, %d rows: %s", took, 0 if result is None else len(result), one_line(" ".join(text.split())))
 
 
 def is_alive(connection: psycopg.BaseConnection[Any]) -> bool:
