@@ -6,21 +6,19 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
 import pytest
-from memorizz.memory_provider.postgresql._indexes import HNSW
-from memorizz.memory_provider.postgresql._stores import Schema
-from psycopg import sql
 
-from memorizz.errors import ConfigurationError, ConnectionFailed, InvalidDocument, MemorizzError, OperationTimeout
+from memorizz.errors import ConfigurationError, ConnectionFailed, MemorizzError, OperationTimeout
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, _indexes
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql.indexes import HNSW
 from memorizz.memory_provider.postgresql.maintenance import IndexFacts, Job, Made, Maintenance, Progress, _maintenance
 
-MINE = "O'Brien"
 STORE = "toolbox"
 WHOLE = f"{STORE}_embedding_idx"
 
@@ -46,13 +44,10 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_maintenance, "_POLL_SECONDS", 0.01)
 
 
-def fill(provider: PostgreSQLProvider, rows: int = 40, mine: str = MINE) -> None:
-    """Store vectors in all directions, two fifths of them in one memory."""
+def fill(provider: PostgreSQLProvider, rows: int = 40) -> None:
+    """Store vectors in all directions."""
     provider.store_many(
-        (
-            {"memory_id": mine if n % 5 < 2 else f"m{n % 50}", "embedding": [n % 7 - 3, n % 11 - 5, n % 13 - 6, n + 1]}
-            for n in range(rows)
-        ),
+        ({"memory_id": f"m{n % 5}", "embedding": [n % 7 - 3, n % 11 - 5, n % 13 - 6, n + 1]} for n in range(rows)),
         STORE,
     )
 
@@ -138,20 +133,18 @@ def test_what_is_built_later_is_what_is_made_with_the_tables(
 
 @pytest.mark.parametrize("kind", ["hnsw", "halfvec"])
 def test_vector_indexes_for_a_schema_without(dsn: str, kind: Any) -> None:
-    """A schema that was made without vector indexes gets them, and a provider that opens then uses them."""
+    """A schema that was made without vector indexes gets them, and a provider that was open uses them."""
     config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=4, index="none")
-    with PostgreSQLProvider(config) as provider:
-        fill(provider)
-        assert (
-            provider.retrieve_by_query({"embedding": [1, 0, 0, 0]}, STORE, explain=True).explanation["route"] == "exact"
-        )
+    provider = PostgreSQLProvider(config)
+    fill(provider)
+    assert provider.retrieve_by_query({"embedding": [1, 0, 0, 0]}, STORE, explain=True).explanation["route"] == "exact"
     with Maintenance(config.replace(embedding_dimensions=None)) as maintain:
         assert {job.kind for job in maintain.plan_build(kind="none")} == set()
         made = make(maintain, maintain.plan_build(kind=kind, m=8))
         assert {each.job.store for each in made} == {each.value for each in MemoryType}
         built = facts(maintain)[WHOLE]
         assert (built.method, built.m, built.ef_construction, built.valid) == (kind, 8, 128, True)
-    with PostgreSQLProvider(config) as provider:
+    with provider:
         hits = provider.retrieve_by_query({"embedding": [1, 0, 0, 0]}, STORE, explain="plan")
     assert hits.explanation["route"] == "index"
     assert WHOLE in json.dumps(hits.explanation["plan"])
@@ -234,113 +227,6 @@ def test_the_memory_that_a_graph_needs(dimensions: int, m: int, rows: int, expec
     """The estimate is what was measured, with a reserve."""
     assert HNSW(m).memory("hnsw", dimensions, rows) == pytest.approx(expected, rel=0.03)
     assert HNSW(m).memory("halfvec", dimensions, rows) < HNSW(m).memory("hnsw", dimensions, rows)
-
-
-# --- one memory ---------------------------------------------------------------------------------------------------
-
-IDS = [MINE, 'say "hi"', r"100% \ %s %(f0)s", "日本語 ü", "one\ntwo\t", "'; DROP TABLE toolbox; --", "x" * 1024, " "]
-
-
-@pytest.mark.parametrize("memory_id", IDS, ids=range(len(IDS)))
-def test_a_memory_with_an_index_of_its_own(
-    maintain: Maintenance, provider: PostgreSQLProvider, database: psycopg.Connection[Any], memory_id: str
-) -> None:
-    """It covers that memory and no other, whatever its id is made of; the id can be read back."""
-    fill(provider, mine=memory_id)
-    (made,) = make(maintain, maintain.plan_build(STORE, memory_id=memory_id))
-    listed = {index.name: (index, rows) for index, rows in maintain.indexes()}
-    index, rows = listed[made.job.name]
-    assert (index.memory_id, rows, made.job.rows) == (memory_id, 16, 16)
-    assert (index.valid, index.method, index.m) == (True, "hnsw", 24)
-    assert listed[WHOLE][1] == 40
-    (said,) = database.execute(f"SELECT obj_description('{made.job.name}'::regclass)").fetchone() or ("",)
-    assert said == f"memory_id: {memory_id}"
-    with pytest.raises(ConfigurationError, match="is there"):
-        maintain.plan_build(STORE, memory_id=memory_id)
-
-
-def test_the_name_of_a_memorys_index() -> None:
-    """The same id has the same name, another one another; every name is one that PostgreSQL does not shorten."""
-    schema = Schema("public", "public", 4)
-    names = [_indexes.memory_index(schema.store(store), each) for store in MemoryType for each in IDS]
-    assert len(set(names)) == len(names)
-    assert all(re.fullmatch(r"[a-z_]+_memory_[0-9a-f]{12}_idx", name) and len(name) < 58 for name in names)
-    assert names[0] == _indexes.memory_index(schema.store("personas"), MINE)
-
-
-@pytest.mark.parametrize(("kind", "schema"), [("hnsw", "public"), ("halfvec", 'The "others" of É')])
-def test_a_search_in_that_memory_uses_its_index(dsn: str, kind: Any, schema: str) -> None:
-    """The id is bound as a parameter, and still the planner sees that the index holds every row of that memory."""
-    config = PostgreSQLConfig(dsn=dsn, schema=schema, embedding_dimensions=4, index=kind)
-    queries: list[dict[str, Any]] = [{"memory_id": MINE}, {"memory_id": MINE, "$text": {"$search": "tea"}}]
-
-    def used(provider: PostgreSQLProvider, query: dict[str, Any]) -> str:
-        hits = provider.retrieve_by_query({"embedding": [1, 2, 0, 3], **query}, STORE, limit=10, explain="plan")
-        assert len(hits) == 10
-        assert hits.explanation["route"] == "index"
-        return json.dumps(hits.explanation["plan"])
-
-    def search_often(provider: PostgreSQLProvider) -> None:
-        for _ in range(8):
-            provider.retrieve_by_query({"embedding": [1, 2, 0, 3], "memory_id": MINE}, STORE, limit=10)
-
-    with PostgreSQLProvider(config) as provider:
-        fill(provider, 4400)
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(schema, STORE)))
-        assert all(WHOLE in used(provider, query) for query in queries)
-        search_often(provider)
-    with Maintenance(config) as maintain:
-        assert facts(maintain)[WHOLE].scans >= 8
-    with PostgreSQLProvider(config) as provider:
-        search_often(provider)
-        with Maintenance(config) as maintain:
-            (made,) = make(maintain, maintain.plan_build(STORE, memory_id=MINE))
-        for query in queries:
-            plan = used(provider, query)
-            assert made.job.name in plan
-            assert WHOLE not in plan
-        assert made.job.name not in used(provider, {"memory_id": {"$ne": MINE}})
-        search_often(provider)
-    with Maintenance(config) as maintain:
-        # However often the same statement runs, and although its plan was kept before.
-        assert facts(maintain)[made.job.name].scans >= 8
-
-
-@pytest.mark.parametrize(
-    ("store", "memory_id", "options", "error", "said"),
-    [
-        (None, MINE, {}, ConfigurationError, "--store"),
-        (STORE, "nobody", {}, ConfigurationError, "no vectors in a memory 'nobody'"),
-        (STORE, "a\0b", {}, InvalidDocument, "NUL"),
-        (STORE, "x" * 1025, {}, InvalidDocument, "1025 bytes"),
-        (STORE, MINE, {"kind": "halfvec"}, ConfigurationError, "of the kind that its store has: hnsw"),
-        ("personas", MINE, {}, ConfigurationError, "no vectors in a memory"),
-    ],
-)
-def test_a_memory_that_cannot_have_one(
-    maintain: Maintenance,
-    provider: PostgreSQLProvider,
-    store: str | None,
-    memory_id: str,
-    options: dict[str, Any],
-    error: type[Exception],
-    said: str,
-) -> None:
-    """What makes no sense is refused before anything is built."""
-    fill(provider)
-    with pytest.raises(error, match=said):
-        maintain.plan_build(store, memory_id=memory_id, **options)
-
-
-def test_without_the_stores_own_index_no_search_uses_it(
-    maintain: Maintenance, provider: PostgreSQLProvider, database: psycopg.Connection[Any]
-) -> None:
-    """A memory's own index comes after that of its store, and the command for that is said."""
-    fill(provider)
-    database.execute(f"DROP INDEX {WHOLE}")
-    with pytest.raises(ConfigurationError, match="memorizz index build --store toolbox"):
-        maintain.plan_build(STORE, memory_id=MINE)
 
 
 # --- keys without a column ----------------------------------------------------------------------------------------
@@ -498,13 +384,11 @@ def test_vectors_that_are_too_long(dsn: str, dimensions: int, kind: Any, possibl
 def test_rebuilding_as_it_is(
     maintain: Maintenance, provider: PostgreSQLProvider, database: psycopg.Connection[Any]
 ) -> None:
-    """Vector indexes are made again, the one of a memory too; any other index by its name."""
+    """The vector index is made again; any other index by its name."""
     fill(provider)
-    make(maintain, maintain.plan_build(STORE, memory_id=MINE))
     before = definitions(database)
     made = make(maintain, maintain.plan_rebuild(store=STORE))
-    assert [each.job.action for each in made] == ["reindex"] * 2
-    assert [each.job.rows for each in made] == [40, 16]
+    assert [(each.job.action, each.job.rows) for each in made] == [("reindex", 40)]
     (made_one,) = make(maintain, maintain.plan_rebuild(f"{STORE}_words_idx"))
     assert (made_one.job.kind, made_one.job.memory) == ("gin", 0)
     assert definitions(database) == before
@@ -513,35 +397,29 @@ def test_rebuilding_as_it_is(
 def test_rebuilding_with_other_parameters(
     maintain: Maintenance, provider: PostgreSQLProvider, database: psycopg.Connection[Any]
 ) -> None:
-    """The new index takes the old one's name and place, a memory's own with its comment; nothing else is left."""
+    """The new index takes the old one's name and place; nothing else is left."""
     fill(provider)
-    make(maintain, maintain.plan_build(STORE, memory_id=MINE))
     names = set(definitions(database))
-    made = make(maintain, maintain.plan_rebuild(store=STORE, m=8))
-    assert [each.job.action for each in made] == ["replace"] * 2
+    (made,) = make(maintain, maintain.plan_rebuild(store=STORE, m=8))
+    assert (made.job.action, made.job.name) == ("replace", WHOLE)
     assert set(definitions(database)) == names
-    for each in made:
-        index = facts(maintain)[each.job.name]
-        assert (index.m, index.ef_construction, index.valid) == (8, 128, True)
-    assert facts(maintain)[made[1].job.name].memory_id == MINE
-    assert database.execute(f"SELECT obj_description('{made[1].job.name}'::regclass)").fetchone() == (
-        f"memory_id: {MINE}",
-    )
+    index = facts(maintain)[WHOLE]
+    assert (index.m, index.ef_construction, index.valid) == (8, 128, True)
     assert make(maintain, maintain.plan_rebuild(store="agents", m=24))[0].job.action == "reindex"
 
 
 def test_switching_to_halfvec(maintain: Maintenance, provider: PostgreSQLProvider, config: PostgreSQLConfig) -> None:
-    """A provider that was open still finds everything; one that opens afterwards searches by the new index."""
+    """A provider that was open finds the same by the new index, as does one that opens afterwards."""
     fill(provider)
     query = {"embedding": [1, 2, 0, 3]}
     expected = [hit["id"] for hit in provider.retrieve_by_query(query, STORE, limit=10)]
     made = make(maintain, maintain.plan_rebuild(store=STORE, kind="halfvec"))
     assert [each.job.switches for each in made] == [True]
-    assert [hit["id"] for hit in provider.retrieve_by_query(query, STORE, limit=10)] == expected
     with PostgreSQLProvider(config) as reopened:
-        hits = reopened.retrieve_by_query(query, STORE, limit=10, explain="plan")
-    assert [hit["id"] for hit in hits] == expected
-    assert WHOLE in json.dumps(hits.explanation["plan"])
+        for each in (provider, reopened):
+            hits = each.retrieve_by_query(query, STORE, limit=10, explain="plan")
+            assert [hit["id"] for hit in hits] == expected
+            assert WHOLE in json.dumps(hits.explanation["plan"])
     assert facts(maintain)["agents_embedding_idx"].method == "hnsw"
 
 
@@ -571,18 +449,25 @@ def test_a_store_in_use_is_waited_for(
 
 
 def test_a_store_that_is_free_again_is_taken(
-    maintain: Maintenance, provider: PostgreSQLProvider, migrated_dsn: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    maintain: Maintenance, provider: PostgreSQLProvider, migrated_dsn: str, database: psycopg.Connection[Any],
+    wait_for: Callable[..., Any], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """A replacement tries again until the store is free for a moment."""
+
+    def waits() -> bool:
+        waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return database.execute(waiting).fetchone() is not None
+
     fill(provider)
-    monkeypatch.setattr(_maintenance, "_SWAP_LOCK_SECONDS", 0.05)
-    with psycopg.connect(migrated_dsn) as reader:
+    monkeypatch.setattr(_maintenance, "_SWAP_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(_maintenance, "_SWAP_PAUSE", 0.1)
+    with psycopg.connect(migrated_dsn) as reader, ThreadPoolExecutor(1) as thread:
         reader.execute(f"SELECT FROM {STORE}")
-        rest = threading.Timer(0.5, reader.rollback)
-        rest.start()
-        (made,) = make(maintain, maintain.plan_rebuild(store=STORE, m=8))
-        rest.join()
-    assert made.seconds > 0.3
+        making = thread.submit(make, maintain, maintain.plan_rebuild(store=STORE, m=8))
+        for is_so, what in ((waits, "wait"), (lambda: not waits(), "give up"), (waits, "wait once more")):
+            wait_for(is_so, f"the replacement to {what}")
+        reader.rollback()
+        making.result(30)
     assert facts(maintain)[WHOLE].m == 8
 
 
