@@ -58,7 +58,7 @@ class Lifetime:
         except BaseException:
             self._closing()
             raise
-        self._pool: Pool | ConnectionPool[Any] = pool
+        self._pool: Pool | ConnectionPool[Any] | None = pool
 
     def __enter__(self) -> Self:
         self._opened()
@@ -76,12 +76,15 @@ class Lifetime:
 
     def _opened(self) -> tuple[Facts, Pool | ConnectionPool[Any]]:
         """Return the facts and the pool."""
-        if not self._closing.alive or self._facts is None:
+        pool = self._pool
+        if not self._closing.alive or self._facts is None or pool is None:
             raise ProviderClosed("the provider is closed: open a new one")
         check_process(self._opener)
-        return self._facts, self._pool
+        return self._facts, pool
 
     def close(self) -> None:
+        # What is under way asks for a connection no more, also where the pool is the caller's and stays open.
+        self._pool = None
         self._closing()
 
     @contextmanager
