@@ -141,7 +141,7 @@ def _bare(explanation: dict[str, Any], vector: np.ndarray) -> Callable[[Connecti
 
 def _settings(explanation: dict[str, Any]) -> dict[str, str]:
     """Return what the provider sets for a search that was served in this way."""
-    if explanation["route"] == "some":
+    if explanation["route"] == "scan":
         return {}
     settings = {"jit": "off", "plan_cache_mode": "force_custom_plan"}
     if explanation["route"] == "index":
