@@ -5,18 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
-from memorizz.memory_provider.postgresql._migrate import migrations
-from memorizz.memory_provider.postgresql._queries import raw
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from memorizz.errors import ConfigurationError, SchemaError
+from memorizz.errors import ConfigurationError, OperationTimeout, SchemaError
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, migrations
+from memorizz.memory_provider.stores import StoreSpec
 
 LONG = MemoryType.LONG_TERM_MEMORY
 STORES = [member.value for member in MemoryType]
@@ -83,6 +83,52 @@ def test_ten_processes_starting_at_once_all_come_up(dsn: str, wait_for: Callable
     with psycopg.connect(dsn) as connection:
         assert connection.execute("SELECT count(*) FROM personas").fetchone() == (10,)
         assert connection.execute("SELECT count(*) = max(version) FROM memorizz_migrations").fetchone() == (True,)
+
+
+_MAKING = """
+import sys
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.stores import StoreSpec
+with PostgreSQLProvider(PostgreSQLConfig(dsn=sys.argv[1], embedding_dimensions=4)) as provider:
+    print("open", flush=True)
+    sys.stdin.read(1)
+    provider.create_store(StoreSpec("tickets", dimensions=2))
+    print(provider.store({"id": sys.argv[2], "embedding": [1, 0]}, "tickets"))
+"""
+_MAKE_WAITS = (
+    "SELECT count(*) = 10 FROM pg_locks WHERE NOT granted AND relation = 'memorizz_stores'::regclass "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+
+def test_ten_processes_that_make_one_store_at_once_make_it_once(
+    migrated_dsn: str, wait_for: Callable[..., Any]
+) -> None:
+    """Each finds it made, by itself or by another, and stores its document in it."""
+    command = [sys.executable, "-W", "error", "-c", _MAKING, migrated_dsn]
+    processes = [
+        subprocess.Popen(
+            [*command, str(n)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for n in range(10)
+    ]  # fmt: skip
+    with psycopg.connect(migrated_dsn) as holding, psycopg.connect(migrated_dsn, autocommit=True) as looking:
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "open\n"
+        holding.execute("LOCK TABLE memorizz_stores IN SHARE ROW EXCLUSIVE MODE")
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        wait_for(lambda: looking.execute(_MAKE_WAITS).fetchone() == (True,), "ten processes to wait", 60)
+    said = [process.communicate(timeout=60) for process in processes]
+    assert said == [(f"{n}\n", "") for n in range(10)]
+    with psycopg.connect(migrated_dsn) as connection:
+        assert connection.execute("SELECT count(*) FROM memorizz_stores WHERE name = 'tickets'").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM tickets").fetchone() == (10,)
+        assert connection.execute("SELECT count(*) FROM memorizz_embedding_models").fetchone() == (2,)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +275,7 @@ def test_a_provider_has_1536_dimensions_by_default(open_face: Callable[..., Any]
 
 
 def test_the_tables_have_the_seeds_names_and_columns(catalog: psycopg.Connection[Any]) -> None:
-    """Seven tables, each with the common columns, and a primary key of uuid."""
+    """Seven tables, each with the common columns, and a primary key of the tenant and a uuid."""
     tables = catalog.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
     assert set(STORES) < {name for (name,) in tables}
     assert all(name in STORES or name.startswith("memorizz_") for (name,) in tables)
@@ -241,8 +287,8 @@ def test_the_tables_have_the_seeds_names_and_columns(catalog: psycopg.Connection
         )
         columns = dict(rows.fetchall())
         assert columns | {
-            "id": "uuid", "name": "text", "created_at": "timestamp with time zone", "metadata": "jsonb",
-            "updated_at": "timestamp with time zone", "embedding": "vector(4)", "embedding_bits": "bit(4)",
+            "tenant": "text", "id": "uuid", "name": "text", "metadata": "jsonb",
+            "created_at": "timestamp with time zone", "updated_at": "timestamp with time zone", "embedding": "vector(4)", "embedding_bits": "bit(4)",
             "words": "tsvector", "seq": "bigint", "data": "jsonb", "memory_id": "text",
         } == columns  # fmt: skip
 
@@ -286,9 +332,54 @@ def test_there_are_no_triggers(catalog: psycopg.Connection[Any]) -> None:
 
 
 def test_every_constraint_has_a_name_of_ours(catalog: psycopg.Connection[Any]) -> None:
-    """The seven primary keys are called after their tables."""
-    rows = catalog.execute("SELECT conname FROM pg_constraint WHERE contype = 'p' AND conrelid >= 16384")
-    assert {f"{table}_pkey" for table in STORES} <= {name for (name,) in rows}
+    """They are called after their tables; each key is of the tenant and the id."""
+    rows = catalog.execute(
+        "SELECT relname, conname, pg_get_constraintdef(pg_constraint.oid) FROM pg_constraint "
+        "JOIN pg_class ON pg_class.oid = conrelid WHERE conrelid >= 16384 AND contype <> 'n'"
+    ).fetchall()
+    assert all(name.startswith((f"{table}_", "embedding_")) for table, name, _ in rows)
+    keys = {name: definition for _, name, definition in rows if name.endswith("_pkey")}
+    assert [keys[f"{table}_pkey"] for table in STORES] == ["PRIMARY KEY (tenant, id)"] * len(STORES)
+
+
+REFUSED = {
+    "data that is a list": ("data", "'[]'"),
+    "data that is nothing": ("data", "NULL"),
+    "data that is JSON's null": ("data", "'null'"),
+    "metadata that is a text": ("metadata", "'\"x\"'"),
+    "a time before Python's": ("created_at", "'0044-03-15 BC'"),
+    "a time after Python's": ("updated_at", "'10000-01-01 00:00+00'"),
+    "a time without end": ("expires_at", "'infinity'"),
+    "no time": ("created_at", "NULL"),
+    "a turn at no time": ("timestamp", "NULL"),
+    "a turn at the beginning of all": ("timestamp", "'-infinity'"),
+    "a last access that will be": ("last_accessed", "'12000-01-01'"),
+    "bits of another vector": ("embedding_bits", "'1111'"),
+}
+
+
+@pytest.mark.parametrize("column", REFUSED)
+def test_other_hands_cannot_write_what_cannot_be_read(face: Any, catalog: psycopg.Connection[Any], column: str) -> None:
+    """What no document can be is refused by the table; what comes near it is read."""
+    name, value = REFUSED[column]
+    write = f"INSERT INTO conversation_memory (id, embedding, {name}) VALUES ('{ID}', '[1,-1,0,1]', {{}})"
+    with pytest.raises(psycopg.errors.IntegrityError):
+        catalog.execute(write.format(value))
+    last = "'9999-12-31 23:59:59.999999+00'"
+    allowed = {"data": "'{}'", "metadata": "'{}'", "embedding_bits": "'1001'"}.get(name, last)
+    catalog.execute(write.format(allowed))
+    assert [each["id"] for each in face.list_all("conversation_memory")] == [ID]
+
+
+def test_a_row_of_the_database_alone_has_what_a_document_needs(face: Any, catalog: psycopg.Connection[Any]) -> None:
+    """An id is all that an INSERT by other hands must say; its times are those of its statement."""
+    with catalog.transaction():
+        for n in (1, 2):
+            catalog.execute(f"INSERT INTO conversation_memory (id) VALUES ('{ID[:-1]}{n}')")
+            catalog.execute("SELECT pg_sleep(0.01)")
+    first, second = face.list_all("conversation_memory")
+    assert first.keys() == {"id", "_id", "created_at", "updated_at", "timestamp"}
+    assert first["created_at"] == first["updated_at"] == first["timestamp"] < second["created_at"]
 
 
 def test_updates_stay_out_of_the_indexes(
@@ -392,20 +483,123 @@ def test_the_language_of_the_words_is_the_configs(dsn: str) -> None:
 # --- upgrading ----------------------------------------------------------------------------------------------------
 
 
-def test_memories_of_the_first_version_are_kept(dsn: str) -> None:
-    """A schema whose bits are generated columns is opened, upgraded, and finds what was stored in it before."""
-    first = migrations()[0]
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
-        script = raw(first.text).format(dimensions=sql.Literal(4), language=sql.Literal("english"))
-        connection.execute(script)
-        connection.execute("INSERT INTO memorizz_migrations (version, name) VALUES (1, %s)", [first.name])
-        connection.execute("INSERT INTO long_term_memory (id, data, embedding) VALUES (%s, '{}', '[0,1,0,0]')", [ID])
-        connection.execute("INSERT INTO memorizz_bits (store, recall, rows) VALUES ('long_term_memory', 1, 1)")
-    with PostgreSQLProvider(PostgreSQLConfig(dsn=dsn, embedding_dimensions=4)) as provider:
-        assert [hit["id"] for hit in provider.retrieve_by_query({"embedding": [0, 1, 0, 0]}, LONG)] == [ID]
-        assert works(provider)
-    with psycopg.connect(dsn) as connection:
-        kept = connection.execute("SELECT store, model, recall FROM memorizz_bits").fetchall()
-        bits = connection.execute("SELECT embedding_bits FROM long_term_memory WHERE id = %s", [ID]).fetchone()
-    assert (kept, bits) == ([("long_term_memory", 1, 1.0)], ("0100",))
+def test_a_schema_of_a_development_version_is_refused(open_face: Callable[..., Any], migrated_dsn: str) -> None:
+    """It is not touched, and what was in it can be taken along: the commands are said."""
+    with psycopg.connect(migrated_dsn, autocommit=True) as connection:
+        connection.execute("UPDATE memorizz_migrations SET name = 'initial' WHERE version = 1")
+    for options in ({}, {"auto_migrate": False}):
+        with pytest.raises(SchemaError, match=r"development version.*memorizz export FILE.*memorizz import FILE"):
+            open_face(PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4, **options)).count(LONG)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_in_another_encoding_is_refused(
+    open_face: Callable[..., Any], server: str, dsn: str, encoding: str
+) -> None:
+    """Most texts could not be written there: it is said at the opening, and nothing is made."""
+    name = f"{psycopg.conninfo.conninfo_to_dict(dsn)['dbname']}_{encoding.lower()}"
+    create = f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LOCALE 'C'"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(create)
+        try:
+            other = make_conninfo(dsn, dbname=name)
+            with pytest.raises(SchemaError, match=f"encoding {encoding}.*template0"):
+                open_face(PostgreSQLConfig(dsn=other, embedding_dimensions=4)).count(LONG)
+            with psycopg.connect(other) as empty:
+                assert empty.execute("SELECT FROM pg_class WHERE relname = 'personas'").fetchone() is None
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+LATER = migrations.Migration(2, "later", "ALTER TABLE long_term_memory ADD COLUMN later text DEFAULT 'it is'")
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Have this version of the library know one migration more, of which the text is given."""
+    known = [*migrations.migrations()]
+
+    def know(text: str) -> None:
+        monkeypatch.setattr(migrations, "migrations", lambda: [*known, replace(LATER, text=text)])
+
+    return know
+
+
+def waits(connection: psycopg.Connection[Any]) -> bool:
+    """Return True if somebody waits for a lock on a table."""
+    waiting = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'relation' AND database = "
+    database = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+    return connection.execute(waiting + database).fetchone() is not None
+
+
+@pytest.mark.parametrize("store", ["toolbox", "own"])
+def test_a_migration_with_a_reader_in_the_way(
+    open_face: Callable[..., Any], config: PostgreSQLConfig, later: Callable[[str], None],
+    wait_for: Callable[..., Any], store: str,
+) -> None:  # fmt: skip
+    """It holds up nobody for long while one store is being read, and goes through as soon as that ends."""
+    patient = config.replace(libpq={"options": "-c lock_timeout=5s"})
+    with (
+        open_face(patient) as face,
+        psycopg.connect(config.conninfo, autocommit=True) as looking,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        face.create_store(StoreSpec("own"))
+        later("ALTER TABLE long_term_memory ADD COLUMN later text DEFAULT 'it is'")
+        with psycopg.connect(config.conninfo) as reader:
+            reader.execute(f"SELECT count(*) FROM {store}")
+            opening = thread.submit(opened, open_face, config)
+            for tries in range(3):
+                wait_for(lambda: waits(looking), "the migration to wait for the reader")
+                # Whoever comes while it waits is served when it gives up.
+                face.store({"id": f"{tries}"}, LONG)
+                assert face.count("personas") == 0
+                assert face.count(store) == 0
+                wait_for(lambda: not waits(looking), "the migration to give up")
+                assert not opening.done()
+            assert looking.execute("SELECT max(version) FROM memorizz_migrations").fetchone() == (1,)
+        opening.result(30).close()
+        assert looking.execute("SELECT max(version) FROM memorizz_migrations").fetchone() == (2,)
+        rows = looking.execute("SELECT later FROM long_term_memory").fetchall()
+        assert rows == [("it is",)] * 3
+        # A provider that was open all the time goes on.
+        assert works(face)
+
+
+def opened(open_face: Callable[..., Any], config: PostgreSQLConfig) -> Any:
+    face = open_face(config)
+    face.count(LONG)
+    return face
+
+
+def test_a_migration_that_fails_leaves_the_schema_as_it_was(
+    open_face: Callable[..., Any], config: PostgreSQLConfig, later: Callable[[str], None],
+    catalog: psycopg.Connection[Any],
+) -> None:  # fmt: skip
+    """All of it or nothing, and the next try may succeed."""
+    later("ALTER TABLE personas ADD COLUMN later text; ALTER TABLE nowhere ADD COLUMN later text")
+    with pytest.raises(SchemaError, match="nowhere"):
+        open_face(config).count(LONG)
+    columns = "SELECT count(*) FROM pg_attribute WHERE attname = 'later'"
+    assert catalog.execute(columns).fetchone() == (0,)
+    later("ALTER TABLE personas ADD COLUMN later text")
+    with pytest.raises(SchemaError, match="lacks 1 migration"):
+        open_face(config.replace(auto_migrate=False)).count(LONG)
+    with open_face(config) as face:
+        assert works(face)
+    assert catalog.execute(columns).fetchone() == (1,)
+
+
+def test_stores_that_are_in_use_all_the_time_are_said(
+    open_face: Callable[..., Any], config: PostgreSQLConfig, later: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest,
+) -> None:  # fmt: skip
+    """After some time a migration gives up for good, and has changed nothing."""
+    for driver in ("_sync", "_async"):
+        monkeypatch.setattr(f"memorizz.memory_provider.postgresql.driver.{driver}.MIGRATION_SECONDS", 0.1)
+    later("ALTER TABLE personas ADD COLUMN later text")
+    with psycopg.connect(config.conninfo) as reader:
+        reader.execute("SELECT FROM toolbox")
+        with pytest.raises(OperationTimeout, match="in use all the time, and nothing was changed: try again"):
+            open_face(config).count(LONG)
+        assert reader.execute("SELECT max(version) FROM memorizz_migrations").fetchone() == (1,)
