@@ -2,8 +2,8 @@
 
 A store of many subjects is measured (`measure_recall`), which changes nothing; then one memory grows in it that is
 about one subject alone. Its vectors are so near to one another that little of them, such as their signs, does not tell
-which are nearest. It is asked about its own subject and about others, by the provider that was open all the time and by one that opens
-afterwards; the truth is the provider's own exact search.
+which are nearest. It is asked about its own subject and about others, by the provider that was open all the time and by
+one that opens afterwards; the truth is the provider's own exact search.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -227,7 +228,8 @@ def test_show_an_unknown_id(memorizz: Callable[..., Any], migrated_dsn: str) -> 
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data folder that the server's own user can reach; its server is stopped in the end."""
     path = tmp_path_factory.mktemp("server")
-    for folder in (path, *path.parents[:2]):
+    # Below the folder of all temporary files: in parallel there is one more in between.
+    for folder in (path, *path.parents[: len(path.relative_to(tempfile.gettempdir()).parts) - 1]):
         folder.chmod(folder.stat().st_mode | 0o011)
     yield path / "data"
     EmbeddedServer(path / "data").stop()

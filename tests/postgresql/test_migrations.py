@@ -288,7 +288,8 @@ def test_the_tables_have_the_seeds_names_and_columns(catalog: psycopg.Connection
         columns = dict(rows.fetchall())
         assert columns | {
             "tenant": "text", "id": "uuid", "name": "text", "metadata": "jsonb",
-            "created_at": "timestamp with time zone", "updated_at": "timestamp with time zone", "embedding": "vector(4)", "embedding_bits": "bit(4)",
+            "created_at": "timestamp with time zone", "updated_at": "timestamp with time zone",
+            "embedding": "vector(4)", "embedding_bits": "bit(4)",
             "words": "tsvector", "seq": "bigint", "data": "jsonb", "memory_id": "text",
         } == columns  # fmt: skip
 
