@@ -67,7 +67,7 @@ def _merge(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composa
 def _upsert(store: Store, inserted: tuple[str, ...], merged: tuple[str, ...], guarded: bool) -> bytes:
     template = sql.SQL(
         "INSERT INTO {table} AS d ({key}, data{names}) VALUES ({values}, %(data)s::jsonb{others}) "
-        "ON CONFLICT ({key}) DO UPDATE SET {merge} WHERE {visible} RETURNING d.{embedding} IS NOT NULL"
+        "ON CONFLICT ({key}) DO UPDATE SET {merge} WHERE {visible} RETURNING {is_embedded}"
     )
     return template.format(
         table=store.table,
@@ -77,12 +77,20 @@ def _upsert(store: Store, inserted: tuple[str, ...], merged: tuple[str, ...], gu
         others=sql.Composed([sql.SQL(", {}").format(_value(store, name)) for name in inserted]),
         merge=_merge(store, merged, {name: sql.Identifier("excluded", name) for name in (*merged, "data")}, guarded),
         visible=visible(store),
-        embedding=store.embedding,
+        is_embedded=_is_embedded(store, guarded),
     ).as_bytes(None)
 
 
+def _is_embedded(store: Store, guarded: bool) -> sql.Composable:
+    """Return what says whether a document has a vector, where that depends on what was stored.
+
+    Other statements name no column of a model, so that they go on when another one is searched.
+    """
+    return sql.SQL("d.{} IS NOT NULL").format(store.embedding) if guarded else sql.SQL("true")
+
+
 def upsert(store: Store, row: Row) -> Query:
-    """Insert a document, or merge it into the one with its id; the row says whether it has a vector then.
+    """Insert a document, or merge it into the one with its id; a guarded row says whether it has a vector then.
 
     No row comes back where the document of its id has expired.
     """
@@ -151,20 +159,18 @@ def locked(store: Store, ids: Sequence[UUID]) -> Query:
 @composed_once
 def _update(store: Store, merged: tuple[str, ...], guarded: bool) -> bytes:
     source: dict[str, sql.Composable] = {name: _value(store, name) for name in merged}
-    template = sql.SQL(
-        "UPDATE {table} AS d SET {merge} WHERE {is_it} AND {visible} RETURNING d.{embedding} IS NOT NULL"
-    )
+    template = sql.SQL("UPDATE {table} AS d SET {merge} WHERE {is_it} AND {visible} RETURNING {is_embedded}")
     return template.format(
         table=store.table,
         merge=_merge(store, merged, source | {"data": sql.SQL("%(data)s::jsonb")}, guarded),
         is_it=key.IS,
         visible=visible(store),
-        embedding=store.embedding,
+        is_embedded=_is_embedded(store, guarded),
     ).as_bytes(None)
 
 
 def update(store: Store, row: Row, name: str) -> Query:
-    """Merge a document into the one with its id; where there is one, a row says whether it has a vector then."""
+    """Merge a document into the one with its id; where there is one, a row comes back, as from `upsert`."""
     statement = _update(store, row.merged, row.seen is not None)
     return Query(statement, row.values if row.seen is None else _guarded(row), repeatable=False, writes=(name,))
 
