@@ -260,7 +260,8 @@ def test_a_provider_that_is_left_behind(
                     call()
         assert face.count(LONG) == 5
         assert face.retrieve_by_id("1", LONG)["content"] == "text 1"
-        face.store({"id": "plain", "name": "no content"}, LONG)
+        # What a name and a content say is embedded, so that it has to be known whether the document has a vector.
+        face.store({"id": "plain", "kind": "neither"} if embeds else {"id": "plain", "content": "no vector"}, LONG)
         assert face.delete_by_id("plain", LONG)
 
 
