@@ -1020,3 +1020,25 @@ def test_a_provider_costs_the_server_few_sessions_and_the_machine_few_processes(
         assert log.read_text().count("connection authorized") == 2 + 8
         assert len(processes) <= 1
     server.release()
+
+
+def test_the_first_opening_says_where_memories_are_kept(
+    room: Path, made: Path, open_face: Callable[..., Any], monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """Once in a process the log says which data folder and schema it is, aloud where nobody has named a server."""
+    for variable in ("HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(variable, str(room))
+    for name in ("HOST", "PORT", "DB", "USER", "PASSWORD"):
+        monkeypatch.delenv(f"POSTGRES_{name}", raising=False)
+    default_path().parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "-a", made, default_path()], check=True)
+    with caplog.at_level("INFO", logger="memorizz.config"):
+        for _ in range(2):
+            with open_face(PostgreSQLConfig(embedding_dimensions=2)) as face:
+                assert face.count("toolbox") == 0
+            with open_face(PostgreSQLConfig.embedded(default_path(), schema="mine", embedding_dimensions=2)) as face:
+                assert face.count("toolbox") == 0
+    told = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "memorizz.config"]
+    place = f"memories are kept in the embedded server in {default_path()}, schema"
+    assert told == [("WARNING", f"no POSTGRES_* variable is set: {place} public"), ("INFO", f"{place} mine")]

@@ -106,14 +106,12 @@ def test_the_conninfo_is_whole() -> None:
 
 @pytest.mark.parametrize("make", [PostgreSQLConfig, PostgreSQLConfig.auto], ids=["config", "auto"])
 def test_without_a_field_of_a_server_it_is_found(
-    make: Callable[..., PostgreSQLConfig], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make: Callable[..., PostgreSQLConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever else is said: a POSTGRES_* variable names the server; without any it is the embedded one."""
-    with caplog.at_level("WARNING", logger="memorizz.config"):
-        assert make(schema="s", embedding_dimensions=2, max_size=3) == PostgreSQLConfig.embedded(
-            schema="s", embedding_dimensions=2, max_size=3
-        )
-    assert "embedded PostgreSQL, its data is in" in caplog.text
+    assert make(schema="s", embedding_dimensions=2, max_size=3) == PostgreSQLConfig.embedded(
+        schema="s", embedding_dimensions=2, max_size=3
+    )
     monkeypatch.setenv("MEMORIZZ_EMBEDDED", "0")
     with pytest.raises(ConfigurationError, match="POSTGRES_HOST"):
         make(schema="s")

@@ -131,8 +131,7 @@ def embedded_path(config: PostgreSQLConfig) -> Path | None:
 
 def place(config: PostgreSQLConfig) -> str:
     """Say in words what is connected to, without the password."""
-    path = embedded_path(config)
-    return config.where if path is None else f"the embedded server in {path}"
+    return config.where
 
 
 def repeated(config: PostgreSQLConfig, dsn: str | None, embedded: Path | None) -> str:

@@ -41,11 +41,19 @@ _DEAD_PEER = {
 }
 
 
+# What the log has been told of.
+_announced: set[str] = set()
+
+
 @dataclass(frozen=True)
 class EmbeddedPath:
-    """Mark an embedded server, and say where its data is; None is the default place."""
+    """Mark an embedded server, and say where its data is; None is the default place.
+
+    `by_default` says that nobody asked for it: there was no other server.
+    """
 
     path: Path | None = None
+    by_default: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, init=False)
@@ -160,12 +168,7 @@ class PostgreSQLConfig:
                 "no server is configured: set POSTGRES_HOST (and POSTGRES_PORT, POSTGRES_DB, POSTGRES_USER, "
                 "POSTGRES_PASSWORD), pass a PostgreSQLConfig, or unset MEMORIZZ_EMBEDDED to use the embedded server"
             )
-        from memorizz.memory_provider.postgresql import embedded
-
-        logger.warning(
-            "no POSTGRES_* variable is set: using the embedded PostgreSQL, its data is in %s", embedded.default_path()
-        )
-        self._embed(None)
+        self._set(host="embedded", embedded_server=EmbeddedPath(by_default=True))
 
     def _embed(self, path: Path | None) -> None:
         self._set(host="embedded", secrets=self.secrets.replaced(None), embedded_server=EmbeddedPath(path))
@@ -265,11 +268,24 @@ class PostgreSQLConfig:
     def where(self) -> str:
         """What this connects to, in words for messages, without the password."""
         if self.embedded_server is not None:
-            return f"the embedded server at {self.embedded_server.path or 'its default place'}"
+            from memorizz.memory_provider.postgresql.embedded import default_path
+
+            return f"the embedded server in {self.embedded_server.path or default_path()}"
         named = {"host": self.host, "port": self.port, "database": self.database, "user": self.user}
         return ", ".join(
             f"{name} {value}" for name, value in (named | dict(self.libpq)).items() if name in named and value
         )
+
+    def announce(self, schema: str) -> None:
+        """Log where memories are kept, once in a process for each place."""
+        place = f"{self.where}, schema {schema}"
+        if place in _announced:
+            return
+        _announced.add(place)
+        if self.embedded_server is not None and self.embedded_server.by_default:
+            logger.warning("no POSTGRES_* variable is set: memories are kept in %s", place)
+        else:
+            logger.info("memories are kept in %s", place)
 
     @property
     def effective_index(self) -> IndexKind:

@@ -182,7 +182,6 @@ async def connect(config: PostgreSQLConfig, conninfo: str) -> AsyncConnection:
 
 async def open_facts(config: PostgreSQLConfig, connection: AnyConnection, models: Mapping[str, int]) -> Facts:
     """Return the facts of a schema, made or upgraded first where that is due and allowed; `models` as in `opened`."""
-    check_encoding(connection)
 
     async def perform_here(step: Step) -> Any:
         with translating(config.where):
@@ -200,6 +199,7 @@ async def open_facts(config: PostgreSQLConfig, connection: AnyConnection, models
         for each in await migrated(upgrade):
             logger.info("applied migration %d (%s)", each.version, each.name)
         facts = await drive(migrations.opened(config, models), perform_here)
+    config.announce(facts.layout.schema)
     return facts
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import psycopg
 
-from memorizz.errors import ConfigurationError, SchemaError, one_line
+from memorizz.errors import ConfigurationError, one_line
 from memorizz.memory_provider.postgresql._errors import DriverError
 from memorizz.memory_provider.postgresql._steps import Batch, Statement
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
@@ -42,17 +42,11 @@ class Attempts:
 
 
 def check_encoding(connection: psycopg.BaseConnection[Any]) -> None:
-    """Refuse a database that cannot hold every text, and a connection on which texts would be taken for others."""
-    said = {name: connection.pgconn.parameter_status(name) or b"" for name in (b"server_encoding", b"client_encoding")}
-    server, client = (encoding.decode() for encoding in said.values())
-    if server != "UTF8":
-        raise SchemaError(
-            f"database {connection.info.dbname!r} is in the encoding {server}, which cannot hold every text: use one "
-            "in UTF8, made with `createdb --template=template0 --encoding=UTF8`"
-        )
-    if client != "UTF8":
+    """Refuse a connection of the caller's on which the server takes what is sent for another encoding."""
+    encoding = connection.pgconn.parameter_status(b"client_encoding") or b""
+    if encoding != b"UTF8":
         raise ConfigurationError(
-            f"the pool has connections with client_encoding={client}: make them with client_encoding='utf8'"
+            f"the pool has connections with client_encoding={encoding.decode()}: make them with client_encoding='utf8'"
         )
 
 

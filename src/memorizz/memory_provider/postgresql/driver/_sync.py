@@ -180,7 +180,6 @@ def connect(config: PostgreSQLConfig, conninfo: str) -> Connection:
 
 def open_facts(config: PostgreSQLConfig, connection: AnyConnection, models: Mapping[str, int]) -> Facts:
     """Return the facts of a schema, made or upgraded first where that is due and allowed; `models` as in `opened`."""
-    check_encoding(connection)
 
     def perform_here(step: Step) -> Any:
         with translating(config.where):
@@ -197,6 +196,7 @@ def open_facts(config: PostgreSQLConfig, connection: AnyConnection, models: Mapp
         for each in migrated(upgrade):
             logger.info("applied migration %d (%s)", each.version, each.name)
         facts = drive(migrations.opened(config, models), perform_here)
+    config.announce(facts.layout.schema)
     return facts
 
 
