@@ -387,6 +387,24 @@ def test_a_right_that_is_missing(open_face: Callable[..., Any], migrated_dsn: st
         face.count(LONG)
 
 
+def test_an_extension_in_a_schema_that_may_not_be_used(open_face: Callable[..., Any], dsn: str) -> None:
+    """pgvector that is there, but not for this user, is no missing extension: the GRANT that helps is named."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(
+            "CREATE SCHEMA extensions; CREATE EXTENSION vector SCHEMA extensions;"
+            "CREATE SCHEMA mine AUTHORIZATION pg_monitor"
+        )
+    as_guest = make_conninfo(dsn, options="-c role=pg_monitor")
+    config = PostgreSQLConfig(dsn=as_guest, schema="mine", embedding_dimensions=4)
+    text = message(SchemaError, lambda: open_face(config).count(LONG))
+    assert "GRANT USAGE ON SCHEMA extensions" in text
+    assert "does not exist" not in text
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("GRANT USAGE ON SCHEMA extensions TO pg_monitor")
+    with open_face(config) as face:
+        assert face.count(LONG) == 0
+
+
 def test_a_row_that_a_policy_keeps_away(open_face: Callable[..., Any], migrated_dsn: str) -> None:
     """A refusal by row-level security is told as one: no GRANT would help, nor is told that another's row exists."""
     with psycopg.connect(migrated_dsn, autocommit=True) as connection:

@@ -72,7 +72,8 @@ def database(**changes: Any) -> Database:
     """Make what the catalogs say of a database that is as it should be."""
     said: dict[str, Any] = {
         "name": "db", "schema": "public", "schema_exists": True, "server_version": 180_000, "encoding": "UTF8",
-        "vector_version": "0.8.1", "vector_schema": "public", "has_migrations": True,
+        "vector_version": "0.8.1", "vector_schema": "public", "may_use_vector": True,
+        "has_migrations": True,
     }  # fmt: skip
     return Database(**said | changes)
 

@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from psycopg import sql
 
-from memorizz.errors import ConfigurationError, MemorizzError, SchemaError
+from memorizz.errors import ConfigurationError, DatabaseError, SchemaError
 from memorizz.memory_provider._arguments import text_argument
 from memorizz.memory_provider.postgresql import facts, tables
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
@@ -60,6 +60,7 @@ class Database:
     encoding: str
     vector_version: str | None
     vector_schema: str | None
+    may_use_vector: bool | None
     has_migrations: bool
 
 
@@ -77,11 +78,11 @@ def migrations() -> Sequence[Migration]:
 _DATABASE = b"""
 SELECT current_database()::text, wanted.name::text, schema.oid IS NOT NULL,
     current_setting('server_version_num')::int, current_setting('server_encoding'),
-    vector.version, vector.schema::text,
+    vector.version, vector.schema::text, has_schema_privilege(vector.schema_id, 'USAGE'),
     EXISTS (SELECT FROM pg_class WHERE relnamespace = schema.oid AND relname = 'memorizz_migrations')
 FROM (SELECT coalesce(%(schema)s::text, current_schema()) AS name) AS wanted
 LEFT JOIN pg_namespace AS schema ON schema.nspname = wanted.name
-LEFT JOIN (SELECT extversion AS version, nspname AS schema FROM pg_extension
+LEFT JOIN (SELECT extversion AS version, nspname AS schema, extnamespace AS schema_id FROM pg_extension
            JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'vector') AS vector ON true
 """
 
@@ -241,6 +242,11 @@ def check_versions(found: Database) -> None:
             f"the database {found.name!r} has the encoding {found.encoding}, in which most texts cannot be written: "
             "make one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
         )
+    if found.may_use_vector is False:
+        raise SchemaError(
+            f"pgvector is in schema {found.vector_schema!r} of database {found.name!r}, which this user may not use: "
+            f"its owner must GRANT USAGE ON SCHEMA {found.vector_schema} TO this user"
+        )
     version = found.vector_version
     if version is not None and tuple(int(part) for part in version.split(".")) < _OLDEST_VECTOR:
         raise SchemaError(
@@ -288,9 +294,7 @@ def _ensure_vector(found: Database, schema: str) -> Operation[None]:
     home = sql.Identifier(rows[0][0] or schema)
     try:
         yield Script(sql.SQL("CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA {}").format(home).as_bytes(None))
-    except MemorizzError as error:
-        if isinstance(error, ConnectionError):
-            raise
+    except DatabaseError as error:
         raise SchemaError(
             f'extension "vector" does not exist in database {found.name!r}, and this user cannot create it ({error}): '
             f"install pgvector on the server (Debian's package postgresql-{found.server_version // 10_000}-pgvector, "
