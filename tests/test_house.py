@@ -278,6 +278,12 @@ def test_sql_stands_in_few_modules(module: str) -> None:
     assert [(line, text) for line, text in texts(module) if _STATEMENT.search(text)] == []
 
 
+@pytest.mark.parametrize("module", sorted(HOLDS_SQL))
+def test_no_sql_holds_a_backslash(module: str) -> None:
+    """What one means in a text, standard_conforming_strings decides, which is a database's to set."""
+    assert [(line, text) for line, text in texts(module) if re.search(r"'[^']*\\", text)] == []
+
+
 @pytest.mark.parametrize("module", sorted(HOLDS_SQL - {f"{POSTGRESQL}.sql.key"}))
 def test_one_module_knows_the_columns_of_the_key(module: str) -> None:
     """Which row a statement is about, and in which order rows are locked, sql/key.py says."""

@@ -195,6 +195,19 @@ def test_the_servers_own_timeout_is_an_operation_timeout(
                     face.update_by_id("a", {"n": 1}, LONG)
 
 
+def test_a_frozen_server_is_not_called_a_full_pool(
+    open_face: Callable[..., Any], own_database: Any, own_server: EmbeddedServer, sql: Sql
+) -> None:
+    """A server that accepts no connection any more, and does not refuse one, is a ConnectionFailed that says so."""
+    config = own_database.config(min_size=0, max_size=1, pool_timeout=0.3, connect_timeout=2)
+    with open_face(config) as face:
+        assert face.count(LONG) == 0
+        lose(sql, own_database.backends(sql))
+        with stopped(own_server.status().pid or 0), pytest.raises(ConnectionFailed, match="Failed to connect"):
+            face.count(LONG)
+        assert face.count(LONG) == 0
+
+
 SENT = ["read", "store", "update", "delete", "batch", "search", "transaction"]
 
 

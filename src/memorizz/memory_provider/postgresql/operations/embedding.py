@@ -194,15 +194,20 @@ def _embed_each(texts: Sequence[str], model: str) -> Operation[list[Any]]:
 # --- many ---------------------------------------------------------------------------------------------------------
 
 
-class Spool:
-    """Rows in a temporary file: read as often as needed, one at a time; and what they change of the texts, by id.
+# What is kept of it without a file, in bytes.
+_IN_MEMORY = 8 * 2**20
 
-    They are rows of one store, and have the vectors of its model. Raises StorageFull where the file cannot grow.
+
+class Spool:
+    """Rows read as often as needed, one at a time; and what they change of the texts, by id.
+
+    They are rows of one store, and have the vectors of its model. They are kept in memory while they are few, else in a
+    temporary file. Raises StorageFull where that cannot grow, ConfigurationError where it cannot be made.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._file = tempfile.TemporaryFile(prefix="memorizz-")  # noqa: SIM115 it lives as long as the spool
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, prefix="memorizz-")  # noqa: SIM115 lives as the spool does
         weakref.finalize(self, self._file.close)
         self._places: dict[UUID, int] = {}
 
@@ -218,9 +223,10 @@ class Spool:
             pickle.dump((row, text), self._file, pickle.HIGHEST_PROTOCOL)
             self._file.flush()
         except OSError as error:
-            raise StorageFull(
+            kind = ConfigurationError if isinstance(error, FileNotFoundError) else StorageFull
+            raise kind(
                 f"the temporary file for documents that wait for their vectors cannot be written ({error.strerror}): "
-                f"make room in {tempfile.gettempdir()}, or set TMPDIR to another folder"
+                "make room, or set TMPDIR to another folder"
             ) from error
 
     def text(self, key: UUID) -> dict[str, Any]:

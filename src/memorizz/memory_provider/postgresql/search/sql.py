@@ -261,7 +261,7 @@ _SOURCES: Mapping[tuple[bool, bool], sql.SQL] = {
 }
 # The exponent is bounded, for PostgreSQL takes an underflow for an error.
 _OTHER_PARTS: LiteralString = """
-        CASE WHEN regexp_split_to_array(lower(role), '\\W+') && %(names)s::text[]
+        CASE WHEN regexp_split_to_array(lower(role), '[^[:alnum:]_]+') && %(names)s::text[]
             THEN %(speaker)s::float8 ELSE 0 END AS speaker,
         %(recency)s::float8 * exp(-least(
             ln(2) * greatest(extract(epoch FROM now() - moment), 0) / 86400 / %(half_life)s::float8, 500

@@ -214,7 +214,7 @@ def _speakers(store: Store, where: str, newest: LiteralString) -> bytes:
     template = sql.SQL(
         "SELECT part FROM (SELECT d.{label} AS label FROM {table} AS d "
         "WHERE {visible} AND {where} AND d.{label} IS NOT NULL ORDER BY {newest} LIMIT 2000) AS d, "
-        "regexp_split_to_table(lower(d.label), '\\W+') AS part "
+        "regexp_split_to_table(lower(d.label), '[^[:alnum:]_]+') AS part "
         "WHERE part = ANY (%(names)s::text[]) GROUP BY part HAVING count(*) >= %(least)s"
     )
     return template.format(
