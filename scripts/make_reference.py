@@ -79,11 +79,11 @@ def page() -> Iterator[str]:
     yield from described(PostgreSQLProvider.transaction, level=3)
     yield from described(PostgreSQLProvider.embed_missing, level=3)
     yield from described(PostgreSQLProvider.measure_recall, level=3)
-    for name in ("create_store", "stores", "drop_store", "note_embedding_model"):
+    for name in ("create_store", "stores", "drop_store", "note_embedding_model", "embedded"):
         yield from described(getattr(MemoryProvider, name), level=3)
     yield from described(MemoryProvider.loading, level=3)
     yield from described(MemoryProvider.close, level=3)
-    for name in ("location", "identity", "embedding_dimensions", "embedding_model"):
+    for name in ("location", "identity", "embedding_dimensions", "embedding_model", "has_embedder"):
         yield from described(getattr(MemoryProvider, name), level=3, name=name)
     yield "## Configuration\n"
     yield from described(PostgreSQLConfig, level=3)

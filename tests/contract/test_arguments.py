@@ -54,7 +54,7 @@ TAKEN = [
     ("iterate", "filter", "dict"),
     ("update_memagent_memory_ids", "memory_ids", "list"),
 ]
-UNUSED = {"loading", "note_embedding_model"}
+UNUSED = {"embedded", "loading", "note_embedding_model"}
 METHODS = {
     name: inspect.signature(method)
     for provider in (PostgreSQLProvider, MongoDBProvider)

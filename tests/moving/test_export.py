@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from documents import documents, same
-from memorizz.errors import ConfigurationError, DimensionMismatch, InvalidDocument, InvalidFile
+from memorizz.errors import ConfigurationError, DimensionMismatch, EmbeddingFailed, InvalidDocument, InvalidFile
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import MongoDBConfig, MongoDBProvider
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
@@ -337,6 +337,57 @@ def test_vectors_of_another_model_are_refused(config: PostgreSQLConfig) -> None:
         file.seek(0)
         load(file, target, embeddings=False)
         assert target.retrieve_by_id("a", LONG, include_embedding=True)["embedding"] == [0.5, 0, 0, 0]
+
+
+@pytest.mark.parametrize("existing", ["refuse", "merge", "replace"])
+def test_a_transaction_waits_for_no_model(
+    exported: Any, config: PostgreSQLConfig, migrated_dsn: str, existing: Any
+) -> None:
+    """Texts are embedded before it begins and while indexes are there; where a model fails, all stays as it was."""
+    embedder = Embedder("two")
+    waiting: list[int] = []
+
+    def look(texts: Any, kind: str) -> list[list[float]]:
+        with psycopg.connect(migrated_dsn) as connection:
+            waiting.extend(
+                connection.execute(
+                    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
+                )
+            )
+        return [[0.5, 0.0, 0.0, 0.0] for _ in texts]
+
+    with PostgreSQLProvider(config.replace(schema="other"), embedder=embedder) as target:
+        if existing != "refuse":
+            target.store({"id": "mine", "content": "coffee"}, TURNS)
+            target.store({"id": "turn-1", "content": "tea 1", "embedding": [1, 1, 0, 0]}, TURNS)
+        before = everything(target)
+
+        def fail(texts: Any, kind: str) -> Any:
+            raise OSError("the model is away")
+
+        embedder.embed = fail  # type: ignore[method-assign]
+        with pytest.raises(EmbeddingFailed, match="the model is away"):
+            load(io.BytesIO(exported("jsonl")), target, existing=existing, embeddings=False)
+        assert everything(target) == before
+        embedder.embed = look  # type: ignore[method-assign]
+        load(io.BytesIO(exported("jsonl")), target, existing=existing, embeddings=False)
+        assert waiting == []
+        found = {each["id"]: each["embedding"] for each in target.list_all(TURNS, include_embedding=True)}
+        mine = {"mine": [0.5, 0, 0, 0]} if existing == "merge" else {}
+        assert found == {f"turn-{n}": [0.5, 0, 0, 0] for n in range(3)} | mine
+        assert target.retrieve_by_id("agent", "agents", include_embedding=True)["embedding"] is None
+
+
+def test_a_target_that_holds_documents_is_refused_before_a_model_is_asked(
+    exported: Any, config: PostgreSQLConfig
+) -> None:
+    """No text leaves the machine for an import that cannot be."""
+    embedder = Embedder("two")
+    with PostgreSQLProvider(config.replace(schema="other"), embedder=embedder) as target:
+        target.store({"id": "mine"}, TURNS)
+        embedder.embed = None  # type: ignore[assignment]
+        with pytest.raises(ConfigurationError, match="already holds 1 documents"):
+            load(io.BytesIO(exported("jsonl")), target, embeddings=False)
 
 
 def test_an_embedder_makes_nothing_where_embeddings_are_kept(exported: Any, config: PostgreSQLConfig) -> None:

@@ -735,3 +735,31 @@ def test_a_blocking_embedder_does_not_block_the_loop(config: PostgreSQLConfig) -
 
     assert asyncio.run(work()) == 2
     assert threading.get_ident() not in threads
+
+
+def test_documents_can_be_embedded_before_a_transaction(face: Any, embedder: Hashes) -> None:
+    """By the text that they bring, where they have one and no embedding; the transaction then asks no model."""
+    documents = [
+        {"id": "a", "content": "tea", "name": "Ada"},
+        {"id": "b", "content": "coffee", "embedding": [1, 0, 0, 0]},
+        {"id": "c", "content": "water", "embedding": None},
+        {"id": "d", "name": "nothing"},
+    ]
+    ready = face.embedded(iter(documents), LONG)
+    assert [document.get("embedding", "none") for document in ready[1:]] == [[1, 0, 0, 0], None, "none"]
+    assert documents[0] == {"id": "a", "content": "tea", "name": "Ada"}
+    assert face.count(LONG) == 0
+    assert embedder.texts == ["Ada: tea"]
+    with face.transaction() as transaction:
+        transaction.store_many(ready, LONG)
+    assert embedder.texts == ["Ada: tea"]
+    assert has_vector_of(face, "a", "Ada: tea")
+    assert face.embedded([{"content": "an agent"}], AGENTS) == [{"content": "an agent"}]
+
+
+def test_without_an_embedder_documents_stay_what_they_are(open_face: Callable[..., Any], config: Any) -> None:
+    """And the provider says so."""
+    with open_face(config) as face:
+        face.count(LONG)
+        assert not face.has_embedder
+        assert face.embedded(iter([{"content": "tea"}]), LONG) == [{"content": "tea"}]

@@ -11,12 +11,12 @@ from pathlib import Path
 from memorizz.errors import ConfigurationError, FilterError, InvalidDocument, quoted
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import Document, MemoryProvider, StoreName
-from memorizz.moving import _journal
+from memorizz.memory_provider.stores import StoreSpec, check_same
 from memorizz.moving._compare import Comparison
 from memorizz.moving._journal import Journal, Stage
 from memorizz.moving._reading import Batch, read
 from memorizz.moving._report import Contents, Existing, Phase, Problems, Progress, Report, StoreReport
-from memorizz.moving._streams import ProviderSource, Source, store_name, store_names
+from memorizz.moving._streams import ProviderSource, Source, choose, make_stores
 
 _EXISTING = ("refuse", "merge", "replace")
 
@@ -65,7 +65,7 @@ def copy(
     interrupted, however, goes on where it was when it is started again, without loss or doubles.
 
     source: a provider, or a `Dump`.
-    stores: some of the seven; by default all that the source has.
+    stores: some of those of the source; by default all of them. One of the caller's own that the target lacks is made.
     batch_size: documents that are written at once, all or nothing.
     existing: where a store of the target has documents already, "refuse" raises ConfigurationError before anything is
         written, "merge" keeps them and merges those of the same id as `store` does, "replace" deletes them once the
@@ -85,13 +85,13 @@ def copy(
     origin = ProviderSource(source, batch_size) if isinstance(source, MemoryProvider) else source
     job = _Job(origin, target, existing, batch_size, listed, progress or (lambda _: None), confirm or (lambda _: None))
     _check_pair(origin, target, existing)
-    chosen = origin.stores() if stores is None else [store_name(each) for each in stores]
+    specs = {spec.name: spec for spec in origin.stores()}
+    chosen = [specs[name] for name in choose(stores, specs, origin.location)]
     started = time.monotonic()
     if dry_run:
-        report = Report(origin.location, target.location, existing, True, False, [_tried(job, each) for each in chosen])
+        report = Report(origin.location, target.location, existing, True, False, _tried(job, chosen))
     else:
-        path = Path(journal) if journal is not None else _journal.default_path(origin.location, target.location)
-        report = _copy(job, chosen, Journal(path, _journal.about(origin.location, target.location, existing)))
+        report = _copy(job, chosen, Journal.of(origin.location, target.location, existing, journal))
     report.left_out = list(origin.left_out())
     report.seconds = round(time.monotonic() - started, 3)
     return report
@@ -126,7 +126,8 @@ def _check_pair(source: Source, target: MemoryProvider, existing: Existing) -> N
         )
 
 
-def _copy(job: _Job, stores: Sequence[str], journal: Journal) -> Report:
+def _copy(job: _Job, specs: Sequence[StoreSpec], journal: Journal) -> Report:
+    stores = [spec.name for spec in specs]
     begun = {store for store in journal.stages if store in stores}
     if job.existing == "refuse":
         held = _held(job.target, [store for store in stores if store not in begun])
@@ -140,8 +141,9 @@ def _copy(job: _Job, stores: Sequence[str], journal: Journal) -> Report:
     counts = {store: _Count(job.source.count(store), job.source.expiring(store)) for store in stores}
     if job.existing == "replace":
         _before_deleting(job, [store for store in stores if store not in begun])
+    make_stores(job.target, specs)
     model = job.source.embedding_model
-    if model is not None and not _held(job.target, store_names(job.target)):
+    if model is not None and not _held(job.target):
         # So that no embedder of another model is taken there.
         job.target.note_embedding_model(model)
     for store in stores:
@@ -158,9 +160,9 @@ def _copy(job: _Job, stores: Sequence[str], journal: Journal) -> Report:
     return Report(job.source.location, job.target.location, job.existing, False, journal.resumed, reports)
 
 
-def _held(target: MemoryProvider, stores: Sequence[str]) -> dict[str, int]:
-    """Return how many documents there are in those of the stores that hold any."""
-    counts = {store: target.count(store) for store in stores}
+def _held(target: MemoryProvider, stores: Sequence[str] | None = None) -> dict[str, int]:
+    """Return how many documents there are in those of the stores, or of all, that the target has and that hold any."""
+    counts = {spec.name: target.count(spec.name) for spec in target.stores() if stores is None or spec.name in stores}
     return {store: count for store, count in counts.items() if count}
 
 
@@ -255,8 +257,15 @@ def _fits(target: MemoryProvider, store: str, document: Document, problems: Prob
 # --- before and after ---------------------------------------------------------------------------------------------
 
 
-def _tried(job: _Job, store: str) -> StoreReport:
-    """Read one store and report what is in it, and what the target could not hold."""
+def _tried(job: _Job, specs: Sequence[StoreSpec]) -> list[StoreReport]:
+    """Read stores and report what is in them, and what the target could not hold."""
+    there = {spec.name: spec for spec in job.target.stores()}
+    for spec in specs:
+        check_same(there.get(spec.name, spec), spec)
+    return [_tried_store(job, spec.name, spec.name in there) for spec in specs]
+
+
+def _tried_store(job: _Job, store: str, is_there: bool) -> StoreReport:
     total, contents = job.source.count(store), Contents()
     problems, omissions, done, expired = Problems(job.listed), Problems(job.listed), 0, 0
     with closing(read(job.source, store, job.batch_size)) as batches:
@@ -265,14 +274,15 @@ def _tried(job: _Job, store: str) -> StoreReport:
             omissions.extend(batch.omissions)
             for document in batch.documents:
                 contents.add(document)
-                _fits(job.target, store, document, problems)
+                if is_there:
+                    _fits(job.target, store, document, problems)
             done += len(batch.documents)
             expired += batch.expired
             job.at("reading", store, done, total)
     return StoreReport(
         store,
         in_source=total,
-        in_target=job.target.count(store),
+        in_target=job.target.count(store) if is_there else 0,
         expired=expired,
         not_copied=problems.count,
         problems=problems.listed,

@@ -12,9 +12,10 @@ from typing import IO, Any, cast
 from memorizz.errors import ConfigurationError, FilterError, InvalidFile, quoted
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import Document
-from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.mongodb._collections import STORES
 from memorizz.memory_provider.mongodb._opening import IDENTITY
-from memorizz.memory_provider.mongodb._stores import Database
+from memorizz.memory_provider.mongodb._stores import Database, Store
+from memorizz.memory_provider.stores import StoreSpec
 from memorizz.moving._streams import single
 
 _SUFFIXES = (".bson", ".bson.gz")
@@ -41,7 +42,7 @@ class Dump:
         self._folder = _database(Path(folder), database)
         self._files = {_collection(file): file for file in _files(self._folder)}
         self._decode = _decoder()
-        self._stores = Database(self._folder.name, None)
+        self._stores = self._found_stores()
 
     @property
     def location(self) -> str:
@@ -52,24 +53,38 @@ class Dump:
         # No provider reads or writes the files of a dump.
         return self.location
 
-    def stores(self) -> Sequence[str]:
-        return [store.value for store in MemoryType if store.value in self._files]
+    def stores(self) -> Sequence[StoreSpec]:
+        return [store.spec for store in self._stores.values()]
 
     def left_out(self) -> Sequence[str]:
-        return sorted(set(self._files) - {store.value for store in MemoryType} - {IDENTITY})
+        return sorted(set(self._files) - {store.collection for store in self._stores.values()} - {IDENTITY, STORES})
+
+    def _found_stores(self) -> dict[str, Store]:
+        """Return those of the seven stores that the dump has, and those of callers' own, which a collection lists."""
+        database = Database(self._folder.name, None)
+        found = {name: store for name, store in database.stores.items() if name in self._files}
+        for place, part in self._parts(STORES):
+            record = self._record(STORES, place, part)
+            try:
+                store = Store(database, StoreSpec.from_json(record["spec"]), record["collection"])
+            except (KeyError, TypeError, AttributeError, ConfigurationError) as error:
+                path = str(self._files[STORES])
+                raise InvalidFile(path, f"byte {place:,}", f"no store is described there ({error})") from error
+            found[store.name] = store
+        return found
 
     def count(self, store: str) -> int:
         """Return how many documents there are, expired or not; raises InvalidFile for a file that is cut off."""
-        return sum(1 for _ in self._parts(store, whole=False))
+        return sum(1 for _ in self._parts(self._stores[store].collection, whole=False))
 
     def expiring(self, store: str) -> int:
         return 0
 
     def documents(self, store: str, after: str | None = None) -> Iterator[Document]:
-        found = self._stores.store(store)
+        found = self._stores[store]
         behind = after is None
-        for place, part in self._parts(store):
-            record = self._record(store, place, part)
+        for place, part in self._parts(found.collection):
+            record = self._record(found.collection, place, part)
             # What has no id, as in a capped collection of old, is for the reader to refuse.
             document = found.document(record, include_embedding=True) if "_id" in record else {"id": None}
             if behind:
@@ -79,18 +94,18 @@ class Dump:
         if not behind:
             raise FilterError(f"after={quoted(after)}: {store} has no document of this id")
 
-    def _record(self, store: str, place: int, part: bytes) -> dict[str, Any]:
+    def _record(self, collection: str, place: int, part: bytes) -> dict[str, Any]:
         try:
             return self._decode(part)
         # What bson raises for damaged bytes is InvalidBSON, and now and then something else.
         except Exception as error:
             raise InvalidFile(
-                str(self._files[store]), f"byte {place:,}", f"no BSON document ({error}): dump it again"
+                str(self._files[collection]), f"byte {place:,}", f"no BSON document ({error}): dump it again"
             ) from error
 
-    def _parts(self, store: str, *, whole: bool = True) -> Iterator[tuple[int, bytes]]:
-        """Yield the place of each document in a store's file, and its bytes where they are wanted."""
-        path = self._files.get(store)
+    def _parts(self, collection: str, *, whole: bool = True) -> Iterator[tuple[int, bytes]]:
+        """Yield the place of each document in a collection's file, and its bytes where they are wanted."""
+        path = self._files.get(collection)
         if path is None:
             return
         place = 0

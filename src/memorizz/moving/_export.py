@@ -8,14 +8,15 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from memorizz.errors import ConfigurationError, InvalidDocument
+from memorizz.errors import InvalidDocument
 from memorizz.memory_provider.base import MemoryProvider, StoreName
+from memorizz.memory_provider.stores import SEVEN
 from memorizz.moving import _lines, _parquet
 from memorizz.moving._files import File, Format, compressing, writing
 from memorizz.moving._manifest import Entry, Manifest
 from memorizz.moving._reading import read
 from memorizz.moving._report import Phase, Problem, Problems, Progress
-from memorizz.moving._streams import ProviderSource, store_name
+from memorizz.moving._streams import ProviderSource, choose
 
 # So many documents pass between two reports of progress.
 _STEP = 500
@@ -81,10 +82,12 @@ def export(
     that exists or cannot be written, StorageFull where the disk has no room.
     """
     stored = ProviderSource(source)
-    chosen = choose(stores, stored.stores())
+    specs = {spec.name: spec for spec in stored.stores()}
+    chosen = choose(stores, specs, stored.location)
     written_as = Format.of(format, file)
     counts = {store: stored.count(store) for store in chosen}
-    manifest = Manifest.now(counts, stored.embedding_dimensions, stored.embedding_model)
+    described = [specs[store] for store in chosen if specs[store] not in SEVEN]
+    manifest = Manifest.now(counts, stored.embedding_dimensions, stored.embedding_model, described)
     exported = Exported(chosen)
     with writing(file, force) as out, closing(_documents(source, stored, exported)) as documents:
         entries = watched(documents, "exporting", counts, progress)
@@ -112,16 +115,6 @@ def _documents(provider: MemoryProvider, source: ProviderSource, exported: Expor
                         refused.extend([Problem(document["id"], str(error))])
                     else:
                         yield store, document
-
-
-def choose(stores: Iterable[StoreName] | None, held: Iterable[str]) -> list[str]:
-    """Return the stores that are asked for, in the order in which a source has them."""
-    wanted = None if stores is None else {store_name(store) for store in stores}
-    chosen = [store for store in held if wanted is None or store in wanted]
-    missing = (wanted or set()).difference(chosen)
-    if missing:
-        raise ConfigurationError(f"the file has no {', '.join(sorted(missing))}: it holds {', '.join(held)}")
-    return chosen
 
 
 def watched(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from memorizz.errors import ConfigurationError, StorageFull
 from memorizz.moving._files import is_full
@@ -39,6 +39,12 @@ class Journal:
     It is written whole, beside the old one, and takes its place when it is on disk: whenever the program is killed,
     one of the two is there.
     """
+
+    @classmethod
+    def of(cls, source: str, target: str, existing: Existing, path: str | Path | None = None) -> Self:
+        """Return the journal of a copy, in a file of its own in the platform's folder where no path is given."""
+        about = {"source": source, "target": target, "existing": existing}
+        return cls(Path(path) if path is not None else _default_path(source, target), about)
 
     def __init__(self, path: Path, about: Mapping[str, str]) -> None:
         self.path = path
@@ -105,7 +111,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def default_path(source: str, target: str) -> Path:
+def _default_path(source: str, target: str) -> Path:
     """Return where the journal of a copy is: in the platform's own folder for what programs remember."""
     name = sha256(f"{source}\n{target}".encode()).hexdigest()[:16]
     return _state_folder() / "memorizz" / f"copy-{name}.json"
@@ -117,8 +123,3 @@ def _state_folder() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support"
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-
-
-def about(source: str, target: str, existing: Existing) -> dict[str, str]:
-    """Return what a journal is bound to."""
-    return {"source": source, "target": target, "existing": existing}

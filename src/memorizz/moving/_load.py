@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -14,11 +14,12 @@ from memorizz.errors import ConfigurationError, InvalidFile, quoted
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import Document, MemoryOperations, MemoryProvider, StoreName
 from memorizz.moving import _lines, _parquet
-from memorizz.moving._export import choose, watched
+from memorizz.moving._export import watched
 from memorizz.moving._files import File, Format, reading, temporary
 from memorizz.moving._limits import BATCH_BYTES, DOCUMENT_BYTES, size
 from memorizz.moving._manifest import Entry, Manifest
 from memorizz.moving._report import Existing, Progress
+from memorizz.moving._streams import choose, make_stores
 
 # Fewer documents enter a vector index sooner than it is made anew.
 _MANY = 1000
@@ -43,7 +44,7 @@ def load(
     what was stored until then, and the same import with "merge" completes it. Ids, times and embeddings are kept.
 
     file: a path, or a binary stream to read from; the format is told from what is in it.
-    stores: all that are in the file by default.
+    stores: all that are in the file by default. One of the caller's own that the target lacks is made first.
     existing: what is done where these stores hold documents: "refuse", "merge" the file's into them as `store` does,
         keeping a vector where the file has none, or "replace" all of them.
     embeddings: False leaves them out; a provider with an embedder then makes its own.
@@ -81,7 +82,7 @@ class ExportFile:
 
     def chosen(self, stores: Iterable[StoreName] | None = None) -> list[str]:
         """Return the stores that are loaded where `stores` are asked for; raises ConfigurationError for others."""
-        return choose(stores, self.manifest.stores)
+        return choose(stores, self.manifest.stores, self.name)
 
     def load(
         self,
@@ -98,12 +99,27 @@ class ExportFile:
         chosen = self.chosen(stores)
         if embeddings:
             _check_embeddings(self.manifest, self.name, target)
-        wanted = (entry for entry in self._entries if entry[0] in chosen)
+        wanted = _without_vectors(
+            (entry for entry in self._entries if entry[0] in chosen), existing == "merge", not embeddings
+        )
         entries = watched(wanted, "importing", self.manifest.stores, progress)
+        embed = target.has_embedder and not embeddings
+        if embed:
+            if existing == "refuse":
+                # Before any text is sent to a model.
+                _check_empty(target, chosen)
+            entries = _embedded(target, entries)
+        make_stores(target, [spec for spec in self.manifest.specs if spec.name in chosen])
         large = [store for store in chosen if self.manifest.stores[store] >= _MANY]
-        with _loading(target, large, progress), _whole(target, entries) as (provider, known):
+        # Neither a transaction nor a store without its index waits for a model.
+        in_stream = target.has_large_transactions and not embed
+        with (
+            nullcontext(entries) if in_stream else _read_first(target, entries) as known,
+            _loading(target, large, progress),
+            _transaction(target) as provider,
+        ):
             _make_room(provider, chosen, existing)
-            counts, expiring = _store(provider, chosen, known, existing, embeddings)
+            counts, expiring = _store(provider, chosen, known)
             if existing != "merge":
                 self._check_ids(provider, counts, expiring)
             return counts
@@ -145,21 +161,38 @@ def _indexing(store: str, watch: Callable[[Progress], None] | None) -> Callable[
     return None if watch is None else lambda share: watch(Progress("indexing", store, share, 1))
 
 
-@contextmanager
-def _whole(target: MemoryProvider, entries: Iterator[Entry]) -> Generator[tuple[MemoryOperations, Iterator[Entry]]]:
-    """Give where to store entries, and the entries, so that a fault in one of them leaves the target as it was.
+def _without_vectors(entries: Iterable[Entry], missing: bool, all: bool) -> Iterator[Entry]:
+    """Pass entries on without the key of their vectors: of those that are `missing`, or of all.
 
-    Where the target has no transaction for that, all are read and checked before the first one is stored.
+    What has no vector in the file keeps the one that it is merged with.
     """
-    if target.has_large_transactions:
-        with cast(Any, target).transaction() as provider:
-            yield provider, entries
-        return
+    for store, document in entries:
+        if all or (missing and document[EMBEDDING] is None):
+            del document[EMBEDDING]
+        yield store, document
+
+
+def _embedded(target: MemoryProvider, entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Pass entries on with the vectors that an embedder makes of them."""
+    for store, group in groupby(entries, key=itemgetter(0)):
+        for batch in _batches(document for _, document in group):
+            for document in target.embedded(batch, store):
+                yield store, dict(document)
+
+
+@contextmanager
+def _read_first(target: MemoryProvider, entries: Iterator[Entry]) -> Generator[Iterator[Entry]]:
+    """Read and check all entries before the first one is given."""
     with temporary() as file:
         for store, document in entries:
             target.check(document, store)
             pickle.dump((store, document), file, pickle.HIGHEST_PROTOCOL)
-        yield target, _unpickled(file)
+        yield _unpickled(file)
+
+
+def _transaction(target: MemoryProvider) -> AbstractContextManager[MemoryOperations]:
+    """Return a block in which all is stored or nothing, where the target has one for so many documents."""
+    return cast(Any, target).transaction() if target.has_large_transactions else nullcontext(target)
 
 
 def _unpickled(file: IO[bytes]) -> Iterator[Entry]:
@@ -185,32 +218,30 @@ def _check_embeddings(manifest: Manifest, file: str, target: MemoryProvider) -> 
         )
 
 
-def _make_room(target: MemoryOperations, stores: Iterable[str], existing: Existing) -> None:
+def _check_empty(target: MemoryOperations, stores: Iterable[str]) -> None:
     for store in stores:
-        if existing == "replace":
-            target.delete_all(store)
-        elif existing == "refuse" and (count := target.count(store)):
+        if count := target.count(store):
             raise ConfigurationError(
                 f"the target already holds {count:,} documents in {store}: merge the file's into them (--merge), "
                 "replace them (--replace), or load it into another schema"
             )
 
 
+def _make_room(target: MemoryOperations, stores: Iterable[str], existing: Existing) -> None:
+    if existing == "replace":
+        for store in stores:
+            target.delete_all(store)
+    elif existing == "refuse":
+        _check_empty(target, stores)
+
+
 def _store(
-    target: MemoryOperations,
-    stores: Iterable[str],
-    entries: Iterator[Entry],
-    existing: Existing,
-    embeddings: bool,
+    target: MemoryOperations, stores: Iterable[str], entries: Iterator[Entry]
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Store entries; return how many documents of each store there were, and how many of them expire some day."""
     counts, expiring = dict.fromkeys(stores, 0), dict.fromkeys(stores, 0)
     for store, group in groupby(entries, key=itemgetter(0)):
         for batch in _batches(document for _, document in group):
-            for document in batch:
-                # What has no vector in the file keeps the one that it is merged with.
-                if not embeddings or (existing == "merge" and document[EMBEDDING] is None):
-                    del document[EMBEDDING]
             counts[store] += len(target.store_many(batch, store))
             expiring[store] += sum(document.get("expires_at") is not None for document in batch)
     return counts, expiring

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,7 +11,8 @@ from typing import Any, Self, cast
 
 from memorizz.errors import InvalidFile, quoted
 from memorizz.memory_provider.base import Document
-from memorizz.moving._streams import Checksum, store_name
+from memorizz.memory_provider.stores import SEVEN, StoreSpec
+from memorizz.moving._streams import Checksum
 
 Entry = tuple[str, Document]
 
@@ -25,6 +26,7 @@ class Manifest:
     """What is known of an export before its first document.
 
     stores: how many documents each store had when the export began; what they are in the end stands behind them.
+    specs: what those of the stores are that are not among the seven.
     """
 
     software: str
@@ -32,19 +34,24 @@ class Manifest:
     stores: Mapping[str, int]
     dimensions: int | None
     model: str | None
+    specs: Sequence[StoreSpec] = ()
 
     @classmethod
-    def now(cls, stores: Mapping[str, int], dimensions: int | None, model: str | None) -> Self:
+    def now(
+        cls, stores: Mapping[str, int], dimensions: int | None, model: str | None, specs: Sequence[StoreSpec]
+    ) -> Self:
         return cls(
             software=f"memorizz-postgresql {version('memorizz-postgresql')}",
             exported_at=datetime.now(UTC).isoformat(timespec="seconds"),
             stores=stores,
             dimensions=dimensions,
             model=model,
+            specs=specs,
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {"format": FORMAT, "version": VERSION} | vars(self)
+        specs = [spec.as_json() for spec in self.specs]
+        return {"format": FORMAT, "version": VERSION} | vars(self) | {"specs": specs}
 
     @classmethod
     def from_json(cls, found: Any, file: str, where: str) -> Self:
@@ -61,15 +68,25 @@ class Manifest:
                 "that made it, or with a newer one",
             )
         try:
+            specs = [StoreSpec.from_json(spec) for spec in noted.get("specs", [])]
             return cls(
                 software=str(noted["software"]),
                 exported_at=str(noted["exported_at"]),
-                stores={store_name(store): int(count) for store, count in noted["stores"].items()},
+                stores=_counts(noted["stores"], specs),
                 dimensions=noted["dimensions"],
                 model=noted["model"],
+                specs=specs,
             )
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidFile(file, where, f"the manifest is incomplete: {error}") from error
+
+
+def _counts(stores: Mapping[str, Any], specs: Sequence[StoreSpec]) -> dict[str, int]:
+    """Return the number of documents of each store; raises ValueError for a store of which nobody says what it is."""
+    unknown = set(stores).difference(spec.name for spec in (*SEVEN, *specs))
+    if unknown:
+        raise ValueError(f"it does not say what {', '.join(sorted(unknown))} is")
+    return {store: int(count) for store, count in stores.items()}
 
 
 class Tally:

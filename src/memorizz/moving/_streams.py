@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Protocol, cast
 
 import numpy as np
 
+from memorizz.errors import ConfigurationError
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import CLOCKS, EMBEDDING, KEYS, Kind, fitted, given_id, own_items
 from memorizz.memory_provider.base import Document, MemoryProvider, StoreName
-from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.stores import StoreSpec
 from memorizz.moving._report import Problem
 
 
@@ -41,8 +42,8 @@ class Source(Protocol):
         """The model that made the vectors, where that is known."""
         ...
 
-    def stores(self) -> Sequence[str]:
-        """Return the names of the stores."""
+    def stores(self) -> Sequence[StoreSpec]:
+        """Return what each store is."""
         ...
 
     def count(self, store: str) -> int:
@@ -67,14 +68,22 @@ class Source(Protocol):
         ...
 
 
-def store_name(store: StoreName) -> str:
-    """Return the name of a store; raises ConfigurationError for what is none."""
-    return MemoryType.of(store).value
+def make_stores(target: MemoryProvider, wanted: Iterable[StoreSpec]) -> None:
+    """Make the stores that a target lacks; raises ConfigurationError for one that is there with another spec."""
+    there = target.stores()
+    for spec in wanted:
+        if spec not in there:
+            target.create_store(spec)
 
 
-def store_names(provider: MemoryProvider) -> list[str]:
-    """Return the names of the stores of a provider: all of them are moved."""
-    return [store.value for store in MemoryType]
+def choose(stores: Iterable[StoreName] | None, held: Mapping[str, Any], source: str) -> list[str]:
+    """Return the names of the stores that are asked for, or of all, in the order in which a source has them."""
+    wanted = None if stores is None else {store: str(store) for store in stores}
+    missing = [store for store, name in (wanted or {}).items() if name not in held]
+    if missing:
+        names = ", ".join(f"{store!r:.80}" for store in missing)
+        raise ConfigurationError(f"unknown memory store {names}: expected some of those of {source}, {', '.join(held)}")
+    return [name for name in held if wanted is None or name in wanted.values()]
 
 
 class ProviderSource:
@@ -100,8 +109,8 @@ class ProviderSource:
     def embedding_model(self) -> str | None:
         return self._provider.embedding_model
 
-    def stores(self) -> Sequence[str]:
-        return store_names(self._provider)
+    def stores(self) -> Sequence[StoreSpec]:
+        return self._provider.stores()
 
     def count(self, store: str) -> int:
         return self._provider.count(store)
@@ -123,7 +132,9 @@ def dimensions(source: Source) -> int | None:
     """Return how long the vectors of a source are, or else the first one that it has; None where it has none."""
     if source.embedding_dimensions is not None:
         return source.embedding_dimensions
-    documents = (each for store in source.stores() for each in source.documents(store) if not isinstance(each, Problem))
+    # Those of a store with a length of its own are as long as it says.
+    names = [spec.name for spec in source.stores() if spec.dimensions is None]
+    documents = (each for name in names for each in source.documents(name) if not isinstance(each, Problem))
     vectors = (document.get(EMBEDDING) for document in documents)
     return next((len(cast(Any, vector)) for vector in vectors if isinstance(vector, np.ndarray)), None)
 

@@ -313,6 +313,19 @@ class MemoryProvider(MemoryOperations):
     def note_embedding_model(self, name: str) -> None:
         """Note which model made the vectors, where nobody has said so and the provider remembers it."""
 
+    @property
+    def has_embedder(self) -> bool:
+        """Whether documents that are stored without an embedding get one."""
+        return False
+
+    def embedded(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[Mapping[str, Any]]:
+        """Return documents with the embedding of their text, where they have a text, and no key `embedding`.
+
+        Stored in a transaction they need no model, for which a connection would wait. Without an embedder, and in a
+        store that is not embedded, they are returned as they are.
+        """
+        return list(documents)
+
     @contextmanager
     def loading(self, memory_store_type: StoreName, watch: Callable[[float], None] | None = None) -> Generator[None]:
         """Prepare a store for very many documents, and complete it when the block has ended without an error.

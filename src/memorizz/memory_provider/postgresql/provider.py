@@ -172,6 +172,13 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
     def note_embedding_model(self, name: str) -> None:
         self._facts = self.run(migrations.note_model, name)
 
+    @property
+    def has_embedder(self) -> bool:
+        return bool(self._embedders)
+
+    def embedded(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[Mapping[str, Any]]:
+        return self.run(operations.embedded, documents, memory_store_type)
+
     def embed_missing(self, memory_store_type: StoreName, watch: Callable[[int], None] | None = None) -> int:
         """Embed the documents of a store that have a text and no embedding, and return how many.
 

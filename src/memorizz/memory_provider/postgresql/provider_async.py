@@ -174,6 +174,15 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _Methods, AsyncMemoryProvider):
     async def note_embedding_model(self, name: str) -> None:
         self._facts = await self.run(migrations.note_model, name)
 
+    @property
+    def has_embedder(self) -> bool:
+        return bool(self._embedders)
+
+    async def embedded(
+        self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName
+    ) -> list[Mapping[str, Any]]:
+        return await self.run(operations.embedded, documents, memory_store_type)
+
     async def embed_missing(self, memory_store_type: StoreName, watch: Callable[[int], None] | None = None) -> int:
         """Embed the documents of a store that have a text and no embedding, and return how many.
 

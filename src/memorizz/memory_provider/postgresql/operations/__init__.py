@@ -11,7 +11,7 @@ from memorizz.memory_provider.postgresql.operations.deleting import (
     delete_memagent,
     purge_expired,
 )
-from memorizz.memory_provider.postgresql.operations.embedding import embed_many, embed_missing
+from memorizz.memory_provider.postgresql.operations.embedding import embed_many, embed_missing, embedded
 from memorizz.memory_provider.postgresql.operations.reading import (
     BEGINNING,
     count,
@@ -40,6 +40,7 @@ __all__ = [
     "delete_memagent",
     "embed_many",
     "embed_missing",
+    "embedded",
     "list_all",
     "page",
     "place_of",

@@ -134,6 +134,25 @@ def embed_again(store: Store, row: Row, stored: Sequence[tuple[bool]]) -> Operat
                 yield from fetch(writes.add_vector(store, id, label, content, vector))
 
 
+def embedded(facts: Facts, documents: Iterable[Document], memory_store_type: StoreName) -> Operation[list[Document]]:
+    """Return documents with the embedding of the text that they bring, where they have none."""
+    store = facts.store(memory_store_type)
+    found = list(documents)
+    if not store.embeds:
+        return found
+    texts = {
+        place: text
+        for place, document in enumerate(found)
+        if EMBEDDING not in document
+        and (text := embedded_text(store.spec.label, Text(**_given(store, document)))) is not None
+    }
+    if texts:
+        vectors = yield Embed(list(texts.values()), "document", cast(str, store.embedder))
+        for place, vector in zip(texts, vectors, strict=True):
+            found[place] = {**found[place], EMBEDDING: vector}
+    return found
+
+
 # --- later --------------------------------------------------------------------------------------------------------
 
 # How many documents are embedded at once, and how many of those that cannot be are named.
