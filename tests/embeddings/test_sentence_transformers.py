@@ -1,0 +1,49 @@
+"""The embedder of models on this machine, beside the model itself: that is run in tests_models/."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+# In the place of the library, which brings torch: it computes until it is told to go on.
+FORKING = """
+import os, signal, sys, threading, types
+
+begun, go_on = threading.Event(), threading.Event()
+
+class SentenceTransformer:
+    def __init__(self, path, device):
+        pass
+
+    def encode_document(self, texts, **options):
+        if texts == ["slow"]:
+            begun.set()
+            go_on.wait(60)
+        return [[1.0, 2.0, 3.0] for _ in texts]
+
+sys.modules["sentence_transformers"] = types.SimpleNamespace(SentenceTransformer=SentenceTransformer)
+from memorizz.embeddings import SentenceTransformerEmbedder
+
+embedder = SentenceTransformerEmbedder("model")
+thread = threading.Thread(target=embedder.embed, args=(["slow"],))
+thread.start()
+begun.wait(60)
+child = os.fork()
+if not child:
+    signal.alarm(30)
+    os._exit(embedder.embed(["quick"]).tolist() != [[1.0, 2.0, 3.0]])
+status = os.waitpid(child, 0)[1]
+go_on.set()
+thread.join()
+sys.exit(bool(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_does_not_wait_for_a_thread_of_its_parent() -> None:
+    """Threads take turns with the model; a process that is forked meanwhile has its own turn at once."""
+    done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
