@@ -7,6 +7,7 @@ import inspect
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -348,6 +349,12 @@ def test_no_module_is_too_long() -> None:
     """A module that outgrows this is two modules; those that are not are listed, with the reason."""
     found = {module for module, path in MODULES.items() if len(path.read_text("utf-8").splitlines()) > MODULE_LINES}
     assert found - GENERATED <= set(LONG_MODULES)
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """A folder of tests is no package: of two files with one name, pytest imports the first in the other's place."""
+    names = Counter(path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py")
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_no_function_is_too_long() -> None:

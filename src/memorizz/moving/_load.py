@@ -82,7 +82,7 @@ class ExportFile:
 
     def chosen(self, stores: Iterable[StoreName] | None = None) -> list[str]:
         """Return the stores that are loaded where `stores` are asked for; raises ConfigurationError for others."""
-        return choose(stores, self.manifest.stores, self.name)
+        return choose(stores, self.manifest.stores, "the file")
 
     def load(
         self,

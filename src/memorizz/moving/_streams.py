@@ -15,7 +15,7 @@ from memorizz.errors import ConfigurationError
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import CLOCKS, EMBEDDING, KEYS, Kind, fitted, given_id, own_items
 from memorizz.memory_provider.base import Document, MemoryProvider, StoreName
-from memorizz.memory_provider.stores import StoreSpec
+from memorizz.memory_provider.stores import SEVEN, StoreSpec
 from memorizz.moving._report import Problem
 
 
@@ -76,13 +76,20 @@ def make_stores(target: MemoryProvider, wanted: Iterable[StoreSpec]) -> None:
             target.create_store(spec)
 
 
+_NAMES = {spec.name for spec in SEVEN}
+
+
 def choose(stores: Iterable[StoreName] | None, held: Mapping[str, Any], source: str) -> list[str]:
     """Return the names of the stores that are asked for, or of all, in the order in which a source has them."""
     wanted = None if stores is None else {store: str(store) for store in stores}
-    missing = [store for store, name in (wanted or {}).items() if name not in held]
+    missing = {store: name for store, name in (wanted or {}).items() if name not in held}
+    unknown = [f"{store!r:.80}" for store, name in missing.items() if name not in _NAMES]
+    if unknown:
+        raise ConfigurationError(
+            f"unknown memory store {', '.join(unknown)}: expected some of those of {source}, {', '.join(held)}"
+        )
     if missing:
-        names = ", ".join(f"{store!r:.80}" for store in missing)
-        raise ConfigurationError(f"unknown memory store {names}: expected some of those of {source}, {', '.join(held)}")
+        raise ConfigurationError(f"{source} has no {', '.join(missing.values())}: it has {', '.join(held)}")
     return [name for name in held if wanted is None or name in wanted.values()]
 
 
