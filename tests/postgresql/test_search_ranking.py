@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -565,6 +566,19 @@ def test_touch_waits_for_nobody(talk: PostgreSQLProvider, config: PostgreSQLConf
         hits = talk.retrieve_by_query(ask("tea", EAST), TURNS, 10, touch=True)
         assert set(numbers(hits)) == {0, 1, 2, 3, 4, 6}
     assert accesses(talk) == dict.fromkeys((0, 1, 2, 3, 6), 1) | {4: 7, 5: None}
+
+
+def test_every_access_is_counted(provider: PostgreSQLProvider) -> None:
+    """Eight threads that find the same documents in other orders count each of them once a search."""
+    provider.store_many([{"n": n, "embedding": towards(n / 2)} for n in range(100)], LONG)
+
+    def search(thread: int) -> None:
+        for _ in range(6):
+            provider.retrieve_by_query({"embedding": towards(thread * 10)}, LONG, 100, touch=True)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(search, range(8)))
+    assert accesses(provider, LONG) == dict.fromkeys(range(100), 48)
 
 
 def test_touch_in_a_transaction_is_rolled_back_with_it(talk: PostgreSQLProvider) -> None:

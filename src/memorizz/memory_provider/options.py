@@ -88,7 +88,7 @@ class SearchOptions:
     ranking: the weights of the parts of the score.
     min_score: leave out hits below it.
     context: for conversations, the number of turns before and after each hit, in its `_context`.
-    touch: count the hits as accessed (`access_count`, `last_accessed`), in the same round trip.
+    touch: count the hits as accessed (`access_count`, `last_accessed`), in a round trip more.
     explain: put the parts of each score in the hit's `_explanation` and the way of the search in the list's
         `explanation`; "plan" adds PostgreSQL's EXPLAIN (ANALYZE) of the statement, which runs it once more.
 

@@ -210,14 +210,18 @@ def _touch(store: Store) -> bytes:
         "WITH free AS MATERIALIZED ("
         "SELECT {key} FROM {table} AS d WHERE {among} ORDER BY {key} FOR NO KEY UPDATE SKIP LOCKED) "
         "UPDATE {table} AS d SET access_count = coalesce(d.access_count, 0) + 1, last_accessed = clock_timestamp() "
-        "FROM free WHERE {same}"
+        "FROM free WHERE {same} RETURNING {key}"
     )
     return template.format(table=store.table, key=key.KEY, among=key.AMONG, same=key.same("d", "free")).as_bytes(None)
 
 
 def touch(store: Store, ids: Sequence[UUID]) -> Query:
-    """Count documents as accessed, save those that somebody is changing: a counter makes nobody wait."""
+    """Count documents as accessed, save those that are locked at the moment; return the keys of those counted."""
     return Query(_touch(store), bound(store, ids=list(ids)), repeatable=False)
+
+
+# Lets those that lock a row for a moment end.
+PAUSE = Query(b"SELECT pg_sleep(0.005)")
 
 
 # --- deleting -----------------------------------------------------------------------------------------------------
