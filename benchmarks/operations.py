@@ -66,7 +66,8 @@ def measure(lab: Lab) -> Iterator[Part]:
             results.append(bench.measure(operation, lab.repeat))
         print("  async ...")
         results += asyncio.run(bench.awaited(lab.repeat))
-    data = f"{rows:,} documents and a conversation of {rows:,} turns, 1,536 dimensions, HNSW"
+    of = f"{lab.dimensions or 1536:,} dimensions, HNSW"
+    data = f"{rows:,} documents and a conversation of {rows:,} turns, {of}"
     yield Part("operations", {"results": [asdict(result) for result in results]}, data)
 
 

@@ -16,11 +16,12 @@ from psycopg import Connection, sql
 from psycopg_pool import ConnectionPool
 
 from benchmarks.data import Document
-from benchmarks.raw import COLUMNS, LIVE, adapt, hit
+from benchmarks.lab import Lab
+from benchmarks.raw import hit
+from benchmarks.raw_tables import RawTable, Row, adapt
 
 _SELECTED = (
-    f"SELECT {COLUMNS}, near.distance FROM near JOIN {{table}} AS d ON d.tenant = '' AND d.id = near.id "
-    "ORDER BY near.distance"
+    "SELECT {columns}, near.distance FROM near JOIN {table} AS d USING (id) WHERE {visible} ORDER BY near.distance"
 )
 _DISTANCE = sql.SQL("(d.embedding <=> %(vector)b)")
 _NEAR = {
@@ -32,9 +33,9 @@ _NEAR = {
 }
 # Where the rows are few, or all that are read are wanted, to find them again costs more than to carry them along.
 _WHOLE = {
-    "whole": f"SELECT {COLUMNS}, {{distance}} + 0 AS distance FROM {{table}} AS d WHERE {{where}} "
-    f"ORDER BY {COLUMNS.count(',') + 2} LIMIT %(limit)b",
-    "index": f"SELECT {COLUMNS}, {{distance}} AS distance FROM {{table}} AS d WHERE {{where}} "
+    "whole": "SELECT {columns}, {distance} + 0 AS distance FROM {table} AS d WHERE {where} "
+    "ORDER BY {distance} + 0 LIMIT %(limit)b",
+    "index": "SELECT {columns}, {distance} AS distance FROM {table} AS d WHERE {where} "
     "ORDER BY {distance} LIMIT %(limit)b",
 }
 _PLANNED = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
@@ -56,14 +57,14 @@ class RawWay:
     by_bits: int = 0
 
 
-def ways(filtered: bool) -> Iterator[RawWay]:
-    """Return the ways to try, with a filter and without."""
+def ways(table: RawTable, filtered: bool) -> Iterator[RawWay]:
+    """Return the ways to try on a table, with a filter and without."""
     yield RawWay("exact, prepared", "exact", _PLANNED)
     yield RawWay("exact, parallel", "exact", _PLANNED | _PARALLEL)
     if filtered:
         yield RawWay("exact", "exact")
         yield RawWay("exact, whole rows", "whole", _PLANNED)
-    for by_bits in (200, 400, 800):
+    for by_bits in (200, 400, 800) if table.has_bits else ():
         yield RawWay(f"bits, best {by_bits} compared", "bits", _PLANNED, by_bits)
     # Where the index is forced no value decides how it is read.
     forced = _PLANNED | {"enable_sort": "off", "plan_cache_mode": "force_generic_plan"}
@@ -93,15 +94,15 @@ def ways(filtered: bool) -> Iterator[RawWay]:
 
 
 class RawSearch:
-    """The ways, on the long-term memory of one schema."""
+    """The ways, on one table."""
 
-    def __init__(self, conninfo: str, schema: str, vector_schema: str, dimensions: int) -> None:
-        self._table = sql.Identifier(schema, "long_term_memory")
+    def __init__(self, lab: Lab, table: RawTable, dimensions: int) -> None:
+        self.table = table
         self._dimensions = dimensions
         self._statements: dict[tuple[str, int, bool], str] = {}
         self._pool = ConnectionPool(
-            conninfo,
-            kwargs={"autocommit": True, "options": f"-c search_path={schema},{vector_schema}"},
+            lab.conninfo,
+            kwargs={"autocommit": True, "options": f"-c search_path={table.schema},{lab.vector_schema}"},
             configure=adapt,
             min_size=1,
             open=False,
@@ -115,11 +116,9 @@ class RawSearch:
         statement = self._statement(way, memory is not None)
         parameters = {"vector": vector, "limit": limit, "memory_id": memory}
         with self._pool.connection() as connection:
-            return [hit(row) for row in self._rows(connection, way, statement, parameters)]
+            return [hit(self.table, row) for row in self._rows(connection, way, statement, parameters)]
 
-    def _rows(
-        self, connection: Connection[Any], way: RawWay, statement: str, parameters: dict[str, Any]
-    ) -> list[tuple[Any, ...]]:
+    def _rows(self, connection: Connection[Any], way: RawWay, statement: str, parameters: dict[str, Any]) -> list[Row]:
         cursor = connection.cursor(binary=True)
         if not way.settings:
             # What is not prepared is planned for its values.
@@ -132,21 +131,19 @@ class RawSearch:
     def _statement(self, way: RawWay, filtered: bool) -> str:
         key = (way.form, way.by_bits, filtered)
         if key not in self._statements:
-            pieces = {
-                "table": self._table,
-                "distance": _DISTANCE,
-                "where": sql.SQL(f"{LIVE} AND d.memory_id = %(memory_id)b" if filtered else LIVE),
-                "dimensions": sql.Literal(self._dimensions),
-                "by_bits": sql.Literal(way.by_bits),
-            }
-            self._statements[key] = _template(way.form).format(**pieces).as_string()
+            visible = self.table.visible
+            self._statements[key] = self.table.statement(
+                _template(way.form),
+                distance=_DISTANCE,
+                where=sql.SQL(f"{visible} AND d.memory_id = %(memory_id)b" if filtered else visible),
+                dimensions=sql.Literal(self._dimensions),
+                by_bits=sql.Literal(way.by_bits),
+            )
         return self._statements[key]
 
 
-def _template(form: str) -> sql.SQL:
-    if form in _WHOLE:
-        return sql.SQL(_WHOLE[form])
-    return sql.SQL(f"WITH near AS MATERIALIZED ({_NEAR[form]}) {_SELECTED}")
+def _template(form: str) -> str:
+    return _WHOLE[form] if form in _WHOLE else f"WITH near AS MATERIALIZED ({_NEAR[form]}) {_SELECTED}"
 
 
 def _set_local(settings: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import count
 from typing import Any
 
@@ -19,9 +19,10 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from faces import Blocking, Loop
 from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.search.plan import MAX_SCANNED
 
@@ -272,6 +273,35 @@ def test_at_the_edge_of_a_route(provider: PostgreSQLProvider, data: Data, rows: 
     filter, matching = by_column(rows, data)
     for question in data.questions(2):
         assert set(found(provider, question, filter, limit)) == set(data.nearest(question, matching, limit))
+
+
+@pytest.mark.parametrize("index", ["none", "hnsw"])
+def test_a_memory_unlike_what_was_measured(dsn: str, index: str, loop: Loop) -> None:
+    """One of one subject, that comes after its store was measured: open providers and new ones find its nearest."""
+    random = np.random.default_rng(3)
+    centres = random.standard_normal((500, 128))
+
+    def near(subjects: Any) -> np.ndarray:
+        vectors = centres[subjects] + 0.3 * random.standard_normal((len(subjects), 128))
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+    def recall(provider: Any, question: np.ndarray) -> float:
+        hits = provider.retrieve_by_query({"embedding": question, "memory_id": "one"}, LONG, 10)
+        return len({ids[row] for row in np.argsort(-(of_one @ question))[:10]} & {hit["id"] for hit in hits}) / 10
+
+    config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=128, index=index)
+    with PostgreSQLProvider(config) as open_before, ExitStack() as opened:
+        with _index_built_after(open_before) if index == "hnsw" else nullcontext():
+            vectors = near(np.arange(6000) % 500)
+            open_before.store_many([{"memory_id": "all", "embedding": vector} for vector in vectors], LONG)
+            open_before.measure_recall(LONG)
+            of_one = near(np.full(2000, 7))
+            ids = open_before.store_many([{"memory_id": "one", "embedding": vector} for vector in of_one], LONG)
+        new = opened.enter_context(PostgreSQLProvider(config))
+        new_async = opened.enter_context(Blocking(AsyncPostgreSQLProvider(config), loop))
+        for questions in (near(np.full(20, 7)), near(np.arange(20, 40))):
+            for provider in (open_before, new, new_async):
+                assert np.mean([recall(provider, question) for question in questions]) >= 0.99
 
 
 def test_a_memory_that_grows_and_shrinks(changed: PostgreSQLProvider, data: Data) -> None:
