@@ -64,6 +64,10 @@ class Reading:
             return any(self.operator(document, key, "$eq", each) for each in operand)
         if name == "$exists":
             return (stored is not MISSING) is operand
+        if isinstance(operand, Decimal):
+            # A number, and where it is to be equal also the text as which it is stored.
+            forms = [loads(f"{operand:f}"), *([str(operand)] if name in ("$eq", "$contains") else [])]
+            return any(self.operator(document, key, name, each) for each in forms)
         wanted = comparable(operand, key)
         if name == "$eq":
             return self.same(None if stored is MISSING else stored, wanted)
@@ -102,11 +106,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set):
-        return [plain(each) for each in value]
+        return [each if isinstance(each, Decimal) else plain(each) for each in value]
+    if isinstance(value, Decimal):
+        return value
     try:
         return loads(_values.to_json(value, ""))
     except InvalidDocument:
         return NOTHING
+
+
+def is_id(value: Any) -> bool:
+    """Tell whether a filter may have a value under the key of an id."""
+    return value is None or isinstance(value, str | UUID) or value is Mood.CALM
 
 
 def look_up(document: Document, key: str) -> Any:
@@ -165,6 +176,7 @@ STEPS = ["a", "b", "0", "1", "-1", "01", "+0", " 0", "", "99999999999", "$", "é
 ODDITIES: list[Any] = [
     *(datetime(2026, 1, 31, 13, tzinfo=timezone(timedelta(hours=1))), datetime(2026, 1, 31, 12), date(2026, 1, 31)),
     *("0001-01-01T00:00:00+14:00", "9999-12-31T23:00:00-14:00", "2026-02-30", UUID(UUIDS[0]), Decimal("0.1")),
+    *(Decimal("25.00"), Decimal("-3"), Decimal("1E+30")),
     *(Mood.CALM, Mood.LOUD, {"a"}, ("a", "b"), np.float32(0.5), np.int64(7), np.bool_(True), 10**400, -(10**400)),
     *("a\0b", "\ud800", ["\0"], {"\0": 1}),
 ]
@@ -240,6 +252,8 @@ def operators(draw: st.DrawFn, documents: Sequence[Document], key: str) -> Any:
     parts = [part for value in held if isinstance(value, list | dict | str) for part in value]
     common = st.sampled_from([*held, *held, *parts]) if held else st.none()
     operand = common | common | values | st.sampled_from(UUIDS + NAMES + MOMENTS + ODDITIES)
+    if key in IDS:
+        operand = operand.filter(is_id)
     names = draw(st.lists(st.sampled_from([*OPERATORS, "", ""]), min_size=1, max_size=2, unique=True))
     if "" in names:
         return draw(operand.filter(lambda value: not (isinstance(value, dict) and "$" in value)))

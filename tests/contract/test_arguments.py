@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +20,7 @@ from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import MongoDBProvider
 from memorizz.memory_provider.postgresql import PostgreSQLProvider
 from memorizz.memory_provider.stores import StoreSpec
+from naming import stable
 
 LONG = MemoryType.LONG_TERM_MEMORY
 STORES = (LONG, MemoryType.CONVERSATION_MEMORY, MemoryType.MEMAGENT)
@@ -126,18 +129,82 @@ def test_an_id_that_is_none_finds_nothing(memories: Any, id: Any) -> None:
     assert held(memories) == before
 
 
-@pytest.mark.parametrize("memory_id", [UUID(int=7), ObjectId("65a000000000000000000001")], ids=["UUID", "ObjectId"])
-def test_an_id_of_another_program_is_its_text(face: Any, memory_id: Any) -> None:
-    """A UUID and an ObjectId find what was stored under their texts, as a memory, as a name and in an agent."""
-    face.store({"memory_id": str(memory_id), "name": str(memory_id), "embedding": EAST}, "conversation_memory")
-    assert len(face.retrieve_conversation_history_ordered_by_timestamp(memory_id)) == 1
-    assert len(face.retrieve_memory_components_by_query(None, EAST, memory_id)) == 1
-    assert face.retrieve_by_name(memory_id, "conversation_memory") is not None
-    face.store_memagent({"id": "a"})
-    assert face.update_memagent_memory_ids("a", [memory_id]) is True
-    assert face.retrieve_memagent("a")["memory_ids"] == [str(memory_id)]
-    assert face.delete_memagent("a", cascade=True) is True
+class Owner(Enum):
+    """Ids as a program may list them."""
+
+    ADA = "ada"
+    BOB = UUID(int=8)
+
+
+IDS_OF_OTHERS = [
+    (UUID(int=7), str(UUID(int=7))),
+    (ObjectId("65a000000000000000000001"), "65a000000000000000000001"),
+    (Owner.ADA, "ada"),
+    (Owner.BOB, str(UUID(int=8))),
+]
+REFERENCES = ("memory_id", "conversation_id", "name", "role")
+
+
+@pytest.mark.parametrize(("id", "text"), IDS_OF_OTHERS, ids=["UUID", "ObjectId", "Enum", "Enum of a UUID"])
+@pytest.mark.parametrize("stored_as_text", [True, False])
+def test_an_id_of_another_program_is_its_text(face: Any, id: Any, text: str, stored_as_text: bool) -> None:
+    """A UUID, an ObjectId and an Enum are their text: in a document, in each operator of a filter, as an argument."""
+    given = text if stored_as_text else id
+    keys = {**dict.fromkeys(REFERENCES, given), "id": given, "user_id": given, "metadata": {"agent_id": given}}
+    assert face.store({**keys, "embedding": EAST}, "conversation_memory") == text
+    stored = face.retrieve_by_id(id, "conversation_memory")
+    assert {key: stored[key] for key in (*REFERENCES, "id", "user_id")} == dict.fromkeys(
+        (*REFERENCES, "id", "user_id"), text
+    )
+    for key in (*REFERENCES, "id", "_id", "user_id", "metadata.agent_id"):
+        for operand in (id, {"$eq": id}, {"$in": [id, "other"]}, {"$gte": id}, {"$contains": id}):
+            assert face.count("conversation_memory", {key: operand}) == 1, (key, operand)
+        for operand in ({"$ne": id}, {"$nin": [id]}, {"$lt": id}):
+            assert face.count("conversation_memory", {key: operand}) == 0, (key, operand)
+    assert len(face.retrieve_by_query({"embedding": EAST, "memory_id": id}, "conversation_memory")) == 1
+    assert len(face.retrieve_conversation_history_ordered_by_timestamp(id)) == 1
+    assert len(face.retrieve_memory_components_by_query(None, EAST, id)) == 1
+    assert face.retrieve_by_name(id, "conversation_memory") is not None
+    assert face.update_by_id(id, {"id": id, "memory_id": id}, "conversation_memory") is True
+
+
+@pytest.mark.parametrize(("id", "text"), IDS_OF_OTHERS, ids=["UUID", "ObjectId", "Enum", "Enum of a UUID"])
+def test_an_agent_lists_memories_by_their_texts(face: Any, id: Any, text: str) -> None:
+    """However they are given, and the agent's own id too: so a cascade finds them."""
+    for give in (lambda: face.store_memagent({"agent_id": id, "memory_ids": [id]}),
+                 lambda: face.update_memagent({"id": id, "memory_ids": (id,)}),
+                 lambda: face.update_memagent_memory_ids(id, [id])):  # fmt: skip
+        assert give() in (text, True)
+        assert face.retrieve_memagent(id)["memory_ids"] == [text]
+    face.store({"memory_id": text}, "conversation_memory")
+    assert face.delete_memagent(id, cascade=True) is True
     assert face.count("conversation_memory") == 0
+
+
+@pytest.mark.parametrize("number", [5, 5.0, True, Decimal(5), np.int64(5)], ids=stable)
+def test_a_number_is_no_id(face: Any, number: Any) -> None:
+    """It is refused wherever it would find nothing, and where 5 and "5" would become one."""
+    face.store({"id": "5", "memory_id": "5", "name": "5", "embedding": EAST}, "conversation_memory")
+    refused: list[Callable[[], Any]] = [
+        *(lambda key=key: face.store({key: number}, LONG) for key in ("id", "_id", *REFERENCES)),
+        *(lambda key=key: face.store_many([{key: number}], LONG) for key in ("id", "_id", *REFERENCES)),
+        lambda: face.update_by_id("5", {"memory_id": number}, "conversation_memory"),
+        lambda: face.store_memagent({"agent_id": number}),
+        lambda: face.store_memagent({"memory_ids": [number]}),
+        lambda: face.update_memagent_memory_ids("5", [number]),
+        lambda: face.retrieve_conversation_history_ordered_by_timestamp(number),
+        lambda: face.retrieve_memory_components_by_query("tea", None, number),
+        lambda: face.retrieve_by_name(number, "conversation_memory"),
+        lambda: face.delete_by_name(number, "conversation_memory"),
+        *(lambda key=key: face.count("conversation_memory", {key: number}) for key in ("id", "_id", *REFERENCES[:2])),
+        lambda: face.retrieve_by_query({"memory_id": {"$in": ["5", number]}}, "conversation_memory"),
+        lambda: list(face.iterate("conversation_memory", {"$or": [{"conversation_id": {"$ne": number}}]})),
+    ]
+    for call in refused:
+        with pytest.raises(MemorizzError, match=r"expect|no id"):
+            call()
+    assert face.retrieve_by_id(number, "conversation_memory") is None
+    assert (face.count(LONG), face.count("conversation_memory"), face.list_memagents()) == (0, 1, [])
 
 
 def test_memory_ids_may_come_one_by_one(face: Any) -> None:

@@ -65,7 +65,7 @@ def test_the_newest_of_a_name_is_returned(face: Any) -> None:
     assert face.retrieve_by_name("Bob", LONG)["n"] == 4
 
 
-@pytest.mark.parametrize("name", ["Bob", "", "ada", "Ada\0", "\ud800", "x" * 5000, None, 5], ids=repr)
+@pytest.mark.parametrize("name", ["Bob", "", "ada", "Ada\0", "\ud800", "x" * 5000, None], ids=repr)
 def test_a_name_that_no_document_has_is_none(face: Any, name: Any) -> None:
     """Names are compared exactly, and what can be no name finds nothing."""
     face.store({"name": "Ada"}, LONG)

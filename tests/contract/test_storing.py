@@ -363,6 +363,39 @@ def test_what_cannot_be_stored_is_refused_by_its_path(
     assert face.count(LONG) == 0
 
 
+def test_a_decimal_fits_the_keys_of_numbers(face: Any) -> None:
+    """It becomes the nearest double, and the integer that it is; what is no such number is refused."""
+    id = face.store({"importance_score": Decimal("0.1"), "access_count": Decimal("3.0")}, LONG)
+    stored = face.retrieve_by_id(id, LONG)
+    assert (stored["importance_score"], stored["access_count"]) == (0.1, 3)
+    assert (type(stored["importance_score"]), type(stored["access_count"])) == (float, int)
+    assert face.count(LONG, {"importance_score": Decimal("0.1"), "access_count": {"$lte": Decimal("3.5")}}) == 1
+    for value in (Decimal("NaN"), Decimal("sNaN"), Decimal("-Infinity"), Decimal("1e400")):
+        for key in ("importance_score", "access_count"):
+            with pytest.raises(InvalidDocument, match="expected a"):
+                face.store({key: value}, LONG)
+    with pytest.raises(InvalidDocument, match="64-bit integer"):
+        face.store({"access_count": Decimal("3.5")}, LONG)
+    with pytest.raises(InvalidDocument, match="finite number"):
+        face.store({"price": Decimal("NaN")}, LONG)
+
+
+def test_a_decimal_in_a_filter_is_a_number(face: Any) -> None:
+    """It compares with the numbers that documents hold; and what was stored as a decimal, a text, equals it too."""
+    prices = [0.5, 1, 1.5, 2**70, "1.5", Decimal("1.50"), True, None]
+    face.store_many([{"id": f"p{place}", "price": price, "tags": [price]} for place, price in enumerate(prices)], LONG)
+
+    def found(filter: dict[str, Any]) -> list[str]:
+        return [each["id"] for each in face.retrieve_by_query(filter, LONG, limit=9)]
+
+    assert found({"price": {"$gt": Decimal("0.5")}}) == ["p1", "p2", "p3"]
+    assert found({"price": {"$lte": Decimal("1.0")}}) == ["p0", "p1"]
+    assert found({"price": Decimal("1.50")}) == ["p2", "p5"]
+    assert found({"price": {"$in": [Decimal("1.0"), Decimal(2**70)]}}) == ["p1", "p3"]
+    assert found({"price": {"$ne": Decimal("1.50")}}) == ["p0", "p1", "p3", "p4", "p6", "p7"]
+    assert found({"tags": {"$contains": Decimal("1.50")}}) == ["p2", "p5"]
+
+
 def test_an_indexed_text_holds_1024_bytes(face: Any) -> None:
     """The longest name, memory_id, role and conversation_id come back whole."""
     longest = dict.fromkeys(["name", "memory_id", "role", "conversation_id"], "é" * 512)

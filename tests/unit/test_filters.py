@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from copy import deepcopy
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +27,7 @@ PLACEHOLDER = re.compile(r"%\((f[0-9]+)\)s")
         ({}, "TRUE", []),
         ({"memory_id": "m1"}, 'd."memory_id" = %(f0)s::text', ["m1"]),
         ({"memory_id": None}, 'd."memory_id" IS NULL', []),
-        ({"memory_id": {"$in": ["m1", 5]}}, 'd."memory_id" = ANY(%(f0)s::text[])', [["m1"]]),
+        ({"memory_id": {"$in": ["m1"]}}, 'd."memory_id" = ANY(%(f0)s::text[])', [["m1"]]),
         (
             {"memory_id": {"$in": ["m1", None]}},
             '(d."memory_id" = ANY(%(f0)s::text[]) OR d."memory_id" IS NULL)',
@@ -48,7 +49,8 @@ PLACEHOLDER = re.compile(r"%\((f[0-9]+)\)s")
         ({"tags.0": "a"}, '(d."data" -> %(f0)s::text #> %(f1)s::text[]) = %(f2)s::jsonb', ["tags", ["0"], '"a"']),
         ({"role": "a", "name": "b"}, '(d."role" = %(f0)s::text AND d."name" = %(f1)s::text)', ["a", "b"]),
         ({"role": {"$ne": "a"}}, '(d."role" = %(f0)s::text) IS NOT TRUE', ["a"]),
-        ({"memory_id": 5}, 'd."memory_id" = %(f0)s::text', [None]),
+        ({"memory_id": UUID(int=5)}, 'd."memory_id" = %(f0)s::text', [str(UUID(int=5))]),
+        ({"role": 5}, 'd."role" = %(f0)s::text', [None]),
         ({"memory_id": "a\0"}, 'd."memory_id" = %(f0)s::text', [None]),
     ],
 )
@@ -121,6 +123,12 @@ def test_leaves_the_filter_alone() -> None:
         ({"a": {"$foo": 1}}, r"unknown operator \$foo under 'a'; expected one of \$eq, .*\$not"),
         ({"a": {"$and": [{"b": 1}]}}, r"unknown operator \$and under 'a'"),
         ({"a": {"$regex": "x"}}, r"unknown operator \$regex under 'a'"),
+        ({"memory_id": 5}, r"\$eq under 'memory_id' expects an id, which is a str, a UUID or an ObjectId; .*got a int"),
+        ({"id": {"$in": ["a", 5.0]}}, r"\$in under 'id' expects an id.*; got a float"),
+        ({"conversation_id": ["a"]}, r"\$eq under 'conversation_id' expects an id.*; several in \$in; got a list"),
+        ({"_id": {"$not": {"$gt": True}}}, r"\$gt under '_id' expects an id.*; got a bool"),
+        ({"a": Decimal("NaN")}, r"\$eq under 'a' expects a number: NaN is not a finite number"),
+        ({"a": {"$gt": Decimal("1E+5000")}}, r"\$gt under 'a' expects a number: .* more than 4300 digits"),
         ({"a": {"$not": {"$foo": 1}}}, r"unknown operator \$foo under 'a'"),
         ({"a": {"$gt": 1, "b": 2}}, r"'a' mixes operators with the plain key 'b'.*use \$eq"),
         ({"a": {"$gt": 1, 5: 2}}, "'a' mixes operators with the plain key 5"),

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from memorizz.errors import InvalidDocument, quoted
 from memorizz.memory_provider import _values
-from memorizz.memory_provider._documents import given_id
+from memorizz.memory_provider._documents import given_id, no_id
 
 
 def agent_document(agent: Any) -> dict[str, Any]:
@@ -18,8 +18,14 @@ def agent_document(agent: Any) -> dict[str, Any]:
             "", f"expected a dict or an object with model_dump() or to_dict(), got {type(agent).__name__}"
         )
     document = cast("dict[str, Any]", document)
-    if given_id(document) is None and _values.id_text(document.get("agent_id")) is not None:
+    agent_id = _values.as_text(document.get("agent_id"))
+    is_named = agent_id is not None and not (isinstance(agent_id, str) and agent_id == "")
+    if given_id(document) is None and is_named:
+        if _values.id_text(agent_id) is None:
+            raise InvalidDocument("agent_id", no_id(agent_id))
         document["id"] = document["agent_id"]
+    if isinstance(document.get("memory_ids"), list | tuple | set | frozenset):
+        document |= agent_memories(document["memory_ids"])
     return document
 
 
@@ -36,15 +42,10 @@ def agent_memories(memory_ids: Sequence[str]) -> dict[str, list[str]]:
     """Return what is merged into an agent to replace its memories; raises InvalidDocument for what are no ids."""
     given: Any = memory_ids
     several = isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping)
-    ids = [_memory_id(each) for each in cast("Iterable[object]", given)] if several else [None]
-    texts = [id for id in ids if id is not None]
-    if len(texts) < len(ids):
+    ids: list[Any] = [_values.as_text(each) for each in cast("Iterable[object]", given)] if several else [None]
+    if not all(isinstance(id, str) for id in ids):
         raise InvalidDocument("memory_ids", f"expected a list of str, got {quoted(memory_ids)}")
-    return {"memory_ids": texts}
-
-
-def _memory_id(value: object) -> str | None:
-    return value if isinstance(value, str) else _values.id_text(value)
+    return {"memory_ids": ids}
 
 
 # The methods by which an object says what it holds: pydantic's, and the MongoDB provider's.

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from enum import Enum
 from typing import Any
-
-import numpy as np
 
 from memorizz.errors import ConfigurationError, FilterError, InvalidDocument, quoted
 from memorizz.memory_provider import _values
@@ -15,20 +12,17 @@ from memorizz.memory_provider._documents import given_id
 from memorizz.memory_provider.options import SearchOptions, checked_limit
 from memorizz.memory_provider.stores import StoreSpec
 
-# What is no single value.
-_MANY: tuple[type[Any], ...] = (Mapping, list, tuple, set, frozenset, np.ndarray)
-
 
 def text_argument(value: Any, name: str) -> str | None:
     """Return a text that is searched for, None for what no document has; a UUID and an ObjectId are their texts.
 
-    Raises ConfigurationError for a dict, a list and the like: an argument is compared, and never an operator.
+    Raises ConfigurationError for what is no text: a number would find nothing, and a dict is no operator.
     """
-    if isinstance(value, _MANY):
-        raise ConfigurationError(f"{name}={quoted(value)}: expected a str, got {type(value).__name__}")
-    if isinstance(value, Enum):
-        value = value.value
-    return _values.searched(value) if isinstance(value, str) else _values.id_text(value)
+    if value is not None and not isinstance(_values.as_text(value), str):
+        raise ConfigurationError(
+            f"{name}={quoted(value)}: expected a str, a UUID or an ObjectId, got {type(value).__name__}"
+        )
+    return _values.searched(value)
 
 
 def updated_id(id: Any, data: Mapping[str, Any]) -> str | None:

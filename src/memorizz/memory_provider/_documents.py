@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 from itertools import islice
 from typing import Any, TypeVar, cast
@@ -61,6 +62,8 @@ KEYS: Mapping[str, Key] = {
 }
 
 ID_KEYS = ("id", "_id")
+# The keys that hold ids, of the document and of what it belongs to.
+REFERENCES = frozenset((*ID_KEYS, "memory_id", "conversation_id"))
 EMBEDDING = "embedding"
 # What a search adds to its hits; dropped again when such a document is stored back.
 _COMPUTED = ("score", "distance")
@@ -89,13 +92,18 @@ def given_id(document: Mapping[str, Any]) -> str | None:
             continue
         name = _values.id_text(value)
         if name is None:
-            raise InvalidDocument(key, f"{quoted(value)} is no id: expected a text without NUL, a UUID or an ObjectId")
+            raise InvalidDocument(key, no_id(value))
         names[key] = name
     if len(set(names.values())) > 1:
         raise InvalidDocument(
             "_id", f"the document has two ids, id={quoted(names['id'])} and _id={quoted(names['_id'])}"
         )
     return next(iter(names.values()), None)
+
+
+def no_id(value: object) -> str:
+    """Return why a value is refused as an id."""
+    return f"{quoted(value)} is no id: expected a text without NUL, a UUID or an ObjectId"
 
 
 def own_items(document: Mapping[str, Any]) -> list[tuple[Any, Any]]:
@@ -120,20 +128,20 @@ def _is_same(value: Any, computed: Any) -> bool:
 
 
 def _text(value: Any, key: Key, on_invalid: InvalidText) -> str:
-    if isinstance(value, Enum):
-        value = value.value
-    if not isinstance(value, str):
+    found = _values.as_text(value)
+    if not isinstance(found, str):
         raise InvalidDocument(key.name, f"expected a str or None, got {type(value).__name__}")
-    return _values.text(value, key.name, on_invalid, key.limit)
+    return _values.text(found, key.name, on_invalid, key.limit)
 
 
 def _number(value: Any, key: Key, on_invalid: InvalidText) -> float:
-    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+    if isinstance(value, int | float | Decimal | np.integer | np.floating) and not isinstance(value, bool):
         try:
             number = float(cast(float, value))
-        except OverflowError:
+        except (OverflowError, ValueError):
             number = float("inf")
-        if number - number == 0 and number == value:
+        # A decimal becomes the nearest double, as 0.1 in a program's text does.
+        if number - number == 0 and (number == value or isinstance(value, Decimal)):
             return number
     raise InvalidDocument(
         key.name, f"expected a finite number in double precision or None, got {quoted(cast(object, value))}"
@@ -141,9 +149,14 @@ def _number(value: Any, key: Key, on_invalid: InvalidText) -> float:
 
 
 def _whole(value: Any, key: Key, on_invalid: InvalidText) -> int:
-    if isinstance(value, int | np.integer) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
+    is_whole = isinstance(value, int | np.integer) or (isinstance(value, Decimal) and _is_whole(value))
+    if is_whole and not isinstance(value, bool) and -(2**63) <= value < 2**63:
         return int(cast(int, value))
     raise InvalidDocument(key.name, f"expected a 64-bit integer or None, got {quoted(cast(object, value))}")
+
+
+def _is_whole(value: Decimal) -> bool:
+    return value.is_finite() and value == value.to_integral_value()
 
 
 def _moment(value: Any, key: Key, on_invalid: InvalidText) -> datetime:

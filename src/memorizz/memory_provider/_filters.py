@@ -10,14 +10,16 @@ server for just that.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal, cast
 
 from memorizz.errors import FilterError, InvalidDocument, quoted
 from memorizz.memory_provider import _values
-from memorizz.memory_provider._documents import EMBEDDING, ID_KEYS
+from memorizz.memory_provider._documents import EMBEDDING, ID_KEYS, REFERENCES
 
 Order = Literal["$gt", "$gte", "$lt", "$lte"]
 
@@ -190,6 +192,12 @@ _SCALARS = frozenset({str, int, bool, type(None)})
 
 
 def _value(operand: Any, operator: str, key: str) -> Value:
+    if key in REFERENCES and operand is not None and not isinstance(_values.as_text(operand), str):
+        raise _wrong(
+            f"{operator} under {quoted(key)}", "an id, which is a str, a UUID or an ObjectId; several in $in", operand
+        )
+    if isinstance(operand, Decimal):
+        return _number(operand, operator, key)
     try:
         written = _values.to_json(operand, key)
         # What has no other form than its own needs not be read back.
@@ -203,6 +211,22 @@ def _value(operand: Any, operator: str, key: str) -> Value:
         raise FilterError(f"{what}: {error.reason}") from None
 
 
+def _number(operand: Decimal, operator: str, key: str) -> Value:
+    try:
+        written = _values.number(operand, key)
+    except InvalidDocument as error:
+        raise FilterError(f"{operator} under {quoted(key)} expects a number: {error.reason}") from None
+    number = json.loads(written)
+    # With a fraction, and larger than a double.
+    return Value(number if abs(number) != math.inf else int(operand), written)
+
+
+def _forms(operand: Any, operator: str, key: str) -> list[Value]:
+    """Return the values that equal an operand: a decimal is a number, and the text as which it would be stored."""
+    forms = [operand, str(operand)] if isinstance(operand, Decimal) and key not in REFERENCES else [operand]
+    return [_value(each, operator, key) for each in forms]
+
+
 # --- operators ----------------------------------------------------------------------------------------------------
 
 
@@ -210,10 +234,20 @@ def _one(field: Field, name: Any, operand: Any) -> Node:
     return Clause(field, name, [_value(operand, name, field.key)])
 
 
+def _equal(field: Field, name: str, operand: Any) -> Node:
+    forms = _forms(operand, name, field.key)
+    return Clause(field, "$in" if len(forms) > 1 else "$eq", forms)
+
+
+def _contains(field: Field, name: str, operand: Any) -> Node:
+    return Either([Clause(field, "$contains", [form]) for form in _forms(operand, name, field.key)])
+
+
 def _in(field: Field, name: str, operand: Any) -> Node:
     if not isinstance(operand, list | tuple | set | frozenset):
         raise _wrong(f"{name} under {quoted(field.key)}", f"a list of values, {{'{name}': [...]}}", operand)
-    return Clause(field, "$in", [_value(each, name, field.key) for each in cast("Iterable[Any]", operand)])
+    forms = [_forms(each, name, field.key) for each in cast("Iterable[Any]", operand)]
+    return Clause(field, "$in", [form for each in forms for form in each])
 
 
 def _exists(field: Field, name: str, operand: Any) -> Node:
@@ -224,11 +258,11 @@ def _exists(field: Field, name: str, operand: Any) -> Node:
 
 
 def _unequal(field: Field, name: str, operand: Any) -> Node:
-    return Not(Clause(field, "$eq", [_value(operand, name, field.key)]))
+    return Not(_equal(field, name, operand))
 
 
 _OPERATORS: Mapping[str, Callable[[Field, str, Any], Node]] = {
-    "$eq": _one,
+    "$eq": _equal,
     "$ne": _unequal,
     "$gt": _one,
     "$gte": _one,
@@ -237,5 +271,5 @@ _OPERATORS: Mapping[str, Callable[[Field, str, Any], Node]] = {
     "$in": _in,
     "$nin": lambda field, name, operand: Not(_in(field, name, operand)),
     "$exists": _exists,
-    "$contains": _one,
+    "$contains": _contains,
 }

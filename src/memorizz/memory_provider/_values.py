@@ -94,24 +94,34 @@ def new_id() -> UUID:
     return UUID(int=uuid_utils.uuid7().int)
 
 
-def id_text(value: Any) -> str | None:
-    """Return the id as its text, or None for what cannot be an id: ids are str, UUID or bson's ObjectId."""
+def as_text(value: Any) -> Any:
+    """Return the text that a str, a UUID, bson's ObjectId or an Enum of one of these stands for; all else as it is.
+
+    That is what ids, names and whatever else is a text may be given as, in documents, filters and arguments alike. A
+    number is no text: 5 and "5" would be one id.
+    """
+    if isinstance(value, Enum):
+        value = value.value
     if isinstance(value, UUID | uuid_utils.UUID) or type(value).__name__ == "ObjectId":
         return str(value)
+    return str.__str__(value) if isinstance(value, str) else value
+
+
+def id_text(value: Any) -> str | None:
+    """Return an id as its text, or None for what cannot be an id."""
     return searched(value) or None
 
 
 def searched(value: Any) -> str | None:
     """Return a text as it is searched for, or None for what no column holds."""
-    if isinstance(value, Enum):
-        value = value.value
-    if not isinstance(value, str) or "\0" in value:
+    found = as_text(value)
+    if not isinstance(found, str) or "\0" in found:
         return None
     try:
-        value.encode()
+        found.encode()
     except UnicodeEncodeError:
         return None
-    return str.__str__(value)
+    return found
 
 
 def id_key(name: str) -> UUID:
@@ -219,12 +229,29 @@ def _float(value: float, path: str) -> str:
     return f"{Decimal(written):f}.0" if "e+" in written else written
 
 
+def _finite(value: Decimal, path: str) -> str:
+    if not value.is_finite():
+        raise InvalidDocument(path, f"{value} is not a finite number; use None")
+    return str(value)
+
+
+def number(value: Decimal, path: str) -> str:
+    """Return a decimal as a number of JSON, exactly."""
+    _finite(value, path)
+    if value == 0:
+        return "0"
+    if abs(value.adjusted()) >= _MAX_DIGITS or len(value.as_tuple().digits) > _MAX_DIGITS:
+        raise InvalidDocument(path, f"the number has more than {_MAX_DIGITS} digits")
+    return f"{value:f}"
+
+
 def _plain(value: Any, path: str) -> Any:
     """Return the JSON value that stands for a value which JSON does not have."""
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, str):
-        return str.__str__(value)
+    text = as_text(value)
+    if isinstance(text, str):
+        return text
     if isinstance(value, bool | np.bool_):
         return bool(cast(bool, value))
     if isinstance(value, int | np.integer):
@@ -233,8 +260,8 @@ def _plain(value: Any, path: str) -> Any:
         return float(cast(float, value))
     if isinstance(value, datetime | date):
         return value.isoformat()
-    if isinstance(value, UUID | uuid_utils.UUID | Decimal) or type(value).__name__ == "ObjectId":
-        return str(value)
+    if isinstance(value, Decimal):
+        return _finite(value, path)
     if isinstance(value, np.ndarray):
         return cast(Any, value).tolist()
     raise InvalidDocument(

@@ -19,7 +19,6 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from enum import Enum
 from typing import Any, cast
 from uuid import UUID
 
@@ -115,7 +114,7 @@ def _given(store: Store, document: Document) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     for part, key in (("label", store.spec.label), ("content", "content")):
         if key in document:
-            value = document[key].value if isinstance(document[key], Enum) else document[key]
+            value = _values.as_text(document[key])
             parts[part] = _values.text(value, key, store.layout.on_invalid_text) if isinstance(value, str) else ""
     return parts
 
