@@ -28,7 +28,7 @@ from memorizz import (
     errors,
 )
 from memorizz.cli import app
-from memorizz.memory_provider.base import Hits, MemoryOperations, Ranking, SearchOptions
+from memorizz.memory_provider.base import Hits, MemoryOperations, Ranking, SearchOptions, without_twins
 from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference.md"
@@ -76,6 +76,7 @@ def page() -> Iterator[str]:
     yield from described(SearchOptions, level=3)
     yield from described(Ranking, level=3)
     yield from described(Hits, level=3, signed=False)
+    yield from described(without_twins, level=3)
     yield from described(PostgreSQLProvider.transaction, level=3)
     yield from described(PostgreSQLProvider.embed_missing, level=3)
     yield from described(PostgreSQLProvider.measure_recall, level=3)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from memorizz.errors import MemorizzError
-    from memorizz.memory_provider.base import AsyncMemoryProvider, MemoryProvider
+    from memorizz.memory_provider.base import AsyncMemoryProvider, MemoryProvider, without_twins
     from memorizz.memory_provider.memory_type import MemoryType
     from memorizz.memory_provider.mongodb import AsyncMongoDBProvider, MongoDBConfig, MongoDBProvider
     from memorizz.memory_provider.postgresql import (
@@ -47,6 +47,7 @@ _MODULES = {
     "PostgreSQLConfig": "memorizz.memory_provider.postgresql",
     "PostgreSQLProvider": "memorizz.memory_provider.postgresql",
     "StoreSpec": "memorizz.memory_provider.stores",
+    "without_twins": "memorizz.memory_provider.base",
 }
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "PostgreSQLConfig",
     "PostgreSQLProvider",
     "StoreSpec",
+    "without_twins",
 ]
 
 

@@ -12,7 +12,7 @@ import pytest
 from bson import ObjectId
 
 from memorizz.errors import ConfigurationError, DimensionMismatch, FilterError, InvalidDocument
-from memorizz.memory_provider.base import SearchOptions
+from memorizz.memory_provider.base import SearchOptions, without_twins
 from memorizz.memory_provider.memory_type import MemoryType
 
 LONG = MemoryType.LONG_TERM_MEMORY
@@ -29,6 +29,25 @@ def towards(degrees: float) -> list[float]:
 
 def numbers(documents: Any) -> list[int]:
     return [document["n"] for document in documents]
+
+
+def test_a_hit_without_twin_keys(face: Any) -> None:
+    """Says its id, score and distance once, and those of the turns around it; keys of its own are kept."""
+    turns = [{"n": n, "memory_id": "m", "content": "tea", "embedding": towards(30 * n)} for n in range(3)]
+    face.store_many([*turns, {"n": 3, "embedding": WEST, "score": 0.5, "_own": 1}], TURNS)
+    hits = [without_twins(hit) for hit in face.retrieve_by_query({"embedding": NORTH}, TURNS, 9, context=1)]
+    assert numbers(hits) == [2, 1, 0, 3]
+    for hit in hits:
+        assert {"id", "distance", "_context"} <= hit.keys()
+        assert not {"_id", "_distance"} & hit.keys()
+        for turn in (*hit["_context"]["before"], *hit["_context"]["after"]):
+            assert "id" in turn
+            assert "_id" not in turn
+    assert all("_score" not in hit for hit in hits[:3])
+    assert (hits[3]["score"], hits[3]["_own"]) == (0.5, 1)
+    assert hits[3]["_score"] < 0.1
+    (stored,) = face.retrieve_by_query({"n": 2}, TURNS)
+    assert without_twins(stored).keys() == stored.keys() - {"_id"}
 
 
 # --- by filter ----------------------------------------------------------------------------------------------------

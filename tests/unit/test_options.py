@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -11,6 +11,7 @@ from memorizz import MongoDBConfig, PostgreSQLConfig, StoreSpec
 from memorizz.embeddings import AsyncOpenAIEmbedder, OpenAIEmbedder
 from memorizz.errors import MemorizzError
 from memorizz.memory_provider.base import Ranking, SearchOptions
+from memorizz.memory_provider.memory_type import MemoryType, SevenStores
 from strange import VALUES
 
 GIVEN: dict[Any, dict[str, Any]] = {
@@ -40,3 +41,8 @@ def test_a_value_that_cannot_be_is_refused_on_one_line(kind: Any, name: str) -> 
         except MemorizzError as error:
             said.append(str(error))
     assert [each for each in said if not each.isprintable() or len(each) > 5000] == []
+
+
+def test_a_type_checker_knows_the_seven_stores() -> None:
+    """By the names that they have, so that an editor offers them."""
+    assert get_args(SevenStores) == tuple(MemoryType)

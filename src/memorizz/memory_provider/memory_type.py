@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from contextlib import suppress
 from enum import StrEnum
-from typing import cast
+from typing import Literal, cast
 
 from memorizz.errors import ConfigurationError, quoted
+
+# By their names, for a type checker and an editor to offer.
+SevenStores = Literal[
+    "personas",
+    "toolbox",
+    "short_term_memory",
+    "long_term_memory",
+    "conversation_memory",
+    "workflow_memory",
+    "agents",
+]
 
 
 class MemoryType(StrEnum):

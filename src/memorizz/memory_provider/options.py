@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeGuard, cast
 
 from memorizz.errors import ConfigurationError, quoted
-from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.memory_type import MemoryType, SevenStores
 
 Document = dict[str, Any]
-StoreName = MemoryType | str
+# Of a created store by any text.
+StoreName = MemoryType | SevenStores | str
 Filter = Mapping[str, Any]
+
+_TWINS = {"_id": "id", "_score": "score", "_distance": "distance"}
 
 # More than any score needs, and little enough for every sum of them.
 LARGEST_WEIGHT = 1_000_000
@@ -136,3 +139,21 @@ class Hits(list[Document]):
     """The documents that a query found; `explanation` says how, where it was asked for."""
 
     explanation: dict[str, Any] | None = None
+
+
+def without_twins(document: Mapping[str, Any]) -> Document:
+    """Return a document, or a hit, without the keys that say a thing again: `_id`, `_score`, `_distance`.
+
+    Each is left out where the same value stands in `id`, `score` or `distance`; where a key of the document's own has
+    that name, both are kept. The turns of `_context` are treated alike. The document itself is not changed.
+
+    For a model's prompt or an API's answer. What is to be stored back is the hit itself: without the underscored ones
+    `score` and `distance` would be taken for the document's own.
+    """
+    plain = {
+        key: value for key, value in document.items() if not (key in _TWINS and document.get(_TWINS[key]) == value)
+    }
+    if isinstance(context := plain.get("_context"), Mapping):
+        turns = cast("Mapping[str, list[Document]]", context)
+        plain["_context"] = {side: [without_twins(turn) for turn in some] for side, some in turns.items()}
+    return plain

@@ -2,7 +2,7 @@
 
 from memorizz.memory_provider.base._async import AsyncMemoryOperations, AsyncMemoryProvider
 from memorizz.memory_provider.base._sync import MemoryOperations, MemoryProvider
-from memorizz.memory_provider.options import Document, Filter, Hits, Ranking, SearchOptions, StoreName
+from memorizz.memory_provider.options import Document, Filter, Hits, Ranking, SearchOptions, StoreName, without_twins
 
 __all__ = [
     "AsyncMemoryOperations",
@@ -15,4 +15,5 @@ __all__ = [
     "Ranking",
     "SearchOptions",
     "StoreName",
+    "without_twins",
 ]
