@@ -13,7 +13,7 @@ MemorizzError
 ├── InvalidFile (ValueError)              an export that is altered, cut off, of another version, or none
 ├── ReadOnlyError                         the transaction or the server only reads
 ├── StorageFull                           the server, or the disk of an export, has no room left
-├── EmbeddingFailed                       an embedder brought no vectors, or not the ones it was asked for
+├── EmbeddingFailed                       an embedder returned no vectors, or not the ones it was asked for
 └── DatabaseError                         anything else of the driver, the original as __cause__
 """
 
@@ -165,7 +165,7 @@ class StorageFull(MemorizzError):
 
 
 class EmbeddingFailed(MemorizzError):
-    """An embedder brought no vectors, or not the ones it was asked for.
+    """An embedder returned no vectors, or not the ones it was asked for.
 
     `model` is its name, `reason` what went wrong, `status` what an HTTP endpoint answered. `transient` says that the
     same call may succeed later, `retry_after` in how many seconds, where the endpoint said so.

@@ -117,7 +117,7 @@ def exported(provider: Any) -> Callable[[str], bytes]:
 
 
 def is_refused(file: bytes, target: Any) -> bool:
-    """Say whether a file is refused, in which case nothing of it is stored."""
+    """Return True if a file is refused, in which case nothing of it is stored."""
     try:
         load(io.BytesIO(file), target)
     except InvalidFile as error:

@@ -47,7 +47,7 @@ def test_the_format_is_that_of_the_name(provider: Any, tmp_path: Path) -> None:
 
 
 def test_a_name_that_says_no_format_is_refused(provider: Any, tmp_path: Path) -> None:
-    """The error lists what there is; `format` says it too."""
+    """The error lists the formats; `format` says it too."""
     with pytest.raises(ConfigurationError, match=r"jsonl, jsonl.gz, jsonl.zst, parquet"):
         export(provider, tmp_path / "memories")
     with pytest.raises(ConfigurationError, match="expected one of jsonl"):

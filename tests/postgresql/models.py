@@ -31,7 +31,7 @@ class Model:
         return [vector_by(self.name, text, self.dimensions) for text in texts]
 
     def made(self, vector: Any, text: str) -> bool:
-        """Say whether a vector is what this model makes of a text."""
+        """Return True if a vector is what this model makes of a text."""
         return (
             vector is not None
             and len(vector) == self.dimensions

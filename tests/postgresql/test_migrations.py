@@ -32,7 +32,7 @@ def catalog(migrated_dsn: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def works(face: Any) -> bool:
-    """Say whether a provider stores and finds, by id, by filter, by meaning and by words."""
+    """Return True if a provider stores and finds, by id, by filter, by meaning and by words."""
     id = face.store(DOCUMENT, LONG)
     found = [
         face.retrieve_by_id(id, LONG),

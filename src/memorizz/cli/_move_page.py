@@ -65,7 +65,7 @@ def conclude(report: Report, as_json: bool) -> None:
 
 
 def _show_report(report: Report) -> None:
-    """Print what was done, or in a dry run what there is, and what is wrong."""
+    """Print what was done, or in a dry run what is stored, and what is wrong."""
     _show.say(f"from {report.source}", "dim")
     _show.say(f"to   {report.target}", "dim")
     _show.say()

@@ -43,7 +43,7 @@ Replace = Annotated[
     bool, typer.Option("--replace", help="Delete them first, in the stores that are copied.", rich_help_panel=_HELD)
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="With --replace: do not ask.", rich_help_panel=_HELD)]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Write nothing: say what there is, and what would not fit.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Write nothing: list what is stored, and what would not fit.")]
 JournalFile = Annotated[
     Path | None,
     typer.Option(metavar="PATH", help="Where it is noted how far the copy has come; else in the user's own folder."),

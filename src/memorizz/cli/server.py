@@ -33,7 +33,7 @@ def stop(embedded: Embedded = None, as_json: AsJSON = False) -> None:
 
 @commands.command()
 def status(embedded: Embedded = None, as_json: AsJSON = False) -> None:
-    """Say whether the embedded server runs, and who uses it."""
+    """Show whether the embedded server runs, and who uses it."""
     from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
     _print(EmbeddedServer(embedded), as_json)

@@ -178,7 +178,7 @@ class _Shared(Generic[Client]):
             raise self._failed(f"{self._endpoint.shown}: {_said(error)}") from error
 
     def _policy(self) -> dict[str, Any]:
-        """How one request is tried again, on either face."""
+        """How one request is tried again, on either API."""
         failures: list[EmbeddingFailed] = []
 
         def remember(state: RetryCallState) -> None:

@@ -145,7 +145,7 @@ def _legible(text: str) -> str:
 def weights(ranking: Ranking, spec: StoreSpec, *, meaning: bool, names_cut: bool) -> Ranking:
     """Return a ranking with the weights that suit a store's documents where the caller gave none.
 
-    `names_cut`: the vector is of a question without names, not one that the caller brought.
+    `names_cut`: the vector is of a question without names, not one that the caller gave.
     """
     # A name that is still in the vector must not count twice.
     speaker = (spec.speaker if names_cut else 0.0) if ranking.speaker is None else ranking.speaker

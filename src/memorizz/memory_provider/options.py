@@ -47,7 +47,7 @@ class Ranking:
 
     meaning: times the cosine similarity to the query's vector.
     words: times the text score (ts_rank) as a share of the best one. None is 0.3 where the embedder got the
-        question, 0.6 where the query brings its vector, 1 where no vector ranks.
+        question, 0.6 where the query has its vector, 1 where no vector ranks.
     fusion: "score" adds the parts as above; "rrf" puts 1 / (10 + rank) in the place of either share (reciprocal rank
         fusion, Cormack et al. 2009).
     speaker: for a document whose `role` the query names. None is 0.05 for conversations where the name was cut out of

@@ -70,7 +70,7 @@ def copy(
     existing: where a store of the target has documents already, "refuse" raises ConfigurationError before anything is
         written, "merge" keeps them and merges those of the same id as `store` does, "replace" deletes them once the
         first documents of the source are read.
-    dry_run: write nothing; report what there is, and what would not fit.
+    dry_run: write nothing; report what is stored, and what would not fit.
     journal: the file that says how far the copy has come; by default one in the platform's folder for the state of
         programs. Removed when the copy is finished.
     progress: is called after each batch.

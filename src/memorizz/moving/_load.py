@@ -21,7 +21,7 @@ from memorizz.moving._manifest import Entry, Manifest
 from memorizz.moving._report import Existing, Progress
 from memorizz.moving._streams import choose, make_stores
 
-# Fewer documents enter a vector index sooner than it is made anew.
+# Fewer documents enter a vector index sooner than it is rebuilt.
 _MANY = 1000
 # Documents that are stored at once, unless they are large.
 _BATCH = 500

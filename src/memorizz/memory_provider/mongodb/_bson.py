@@ -117,7 +117,7 @@ def _unsortable(text: str) -> int:
 
 
 def is_native(number: float) -> bool:
-    """Say whether BSON has a number as it is."""
+    """Return True if BSON holds a number as it is."""
     return isinstance(number, float) or number in _INT64
 
 

@@ -292,7 +292,7 @@ def _in(at: Expression, values: Sequence[Value]) -> Expression:
 
 
 def _is_simple(value: Any) -> bool:
-    """Say whether BSON compares a value as the contract does."""
+    """Return True if BSON compares a value as the contract does."""
     is_number = isinstance(value, int | float)
     return is_native(value) if is_number else not isinstance(value, list | dict)
 

@@ -1,7 +1,7 @@
 """What an operation may ask of the world outside: the steps that it yields.
 
-An operation is a generator. It yields steps, is sent back what they brought, and returns its result; a driver on the
-blocking or on the async face performs the steps. Nothing in here does any IO or knows the driver.
+An operation is a generator. It yields steps, is sent back their results, and returns its result; a driver on the
+sync or the async API performs the steps. Nothing in here does any IO or knows the driver.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Take:
 class Command:
     """A command to the database, or to the server as a whole (`admin`). Brings back its reply.
 
-    Where the server refuses an `optional` one, that brings back None.
+    Where the server refuses an `optional` one, that returns None.
     """
 
     command: Mapping[str, Any]

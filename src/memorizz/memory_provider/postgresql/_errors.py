@@ -1,4 +1,4 @@
-"""Driver error -> memorizz error, in one table. No other room names the driver's exceptions."""
+"""Driver error -> memorizz error, in one table. No other module names the driver's exceptions."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class AsyncTransaction(_Methods):
         self.schema_error: SchemaError | None = None
         # The ids of what was written, some of which stand for all.
         self.writes: list[str] = []
-        # The steps of several tasks are one after the other: what a pipeline brings is its own.
+        # The steps of several tasks are one after the other: the results of a pipeline are its own.
         self._one_step = asyncio.Lock()
 
     async def run(

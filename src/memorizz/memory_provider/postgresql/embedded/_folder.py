@@ -316,7 +316,7 @@ def socket_folder(private: Path, account: Account) -> Path:
 
 
 def _usable(folder: Path) -> bool:
-    """Say whether a server and libpq can both name a socket in this folder; libpq takes a comma for a list."""
+    """Return True if a server and libpq can both name a socket in this folder; libpq takes a comma for a list."""
     try:
         return len(str(folder).encode()) <= _LONGEST_SOCKET_FOLDER and "," not in str(folder)
     except UnicodeEncodeError:

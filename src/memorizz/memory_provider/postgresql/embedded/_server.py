@@ -409,7 +409,7 @@ class EmbeddedServer:
             os.close(descriptor)
 
     def _trim_log(self) -> None:
-        """Move a long log aside, keeping one; the server appends, so it goes on in the emptied file."""
+        """Rotate a long log, keeping one; the server appends, so it goes on in the emptied file."""
         if self._log_path.exists() and self._log_path.stat().st_size > _LOG_LIMIT:
             os.replace(shutil.copy2(self._log_path, f"{self._log_path}.new"), f"{self._log_path}.old")
             os.truncate(self._log_path, 0)

@@ -117,7 +117,7 @@ def read_pid_file(folder: str) -> PidFile | None:
 
 
 def alive(pid: int) -> bool:
-    """Say whether a process runs; one that has ended and was not yet collected by its parent does not."""
+    """Return True if a process runs; one that has ended and was not yet collected by its parent does not."""
     if sys.platform == "win32":
         # There os.kill() has no signal that only asks.
         return pid != 0
@@ -149,7 +149,7 @@ def serving(folder: str) -> PidFile | None:
 
 
 def answers(server: PidFile) -> bool:
-    """Say whether anybody listens where the server should."""
+    """Return True if anybody listens where the server should."""
     if sys.platform == "win32":
         connection, address = socket.socket(), (server.address, server.port)
     else:

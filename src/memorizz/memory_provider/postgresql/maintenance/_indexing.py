@@ -39,7 +39,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a caller asked for; None is what there is, or the default."""
+    """What a caller asked for; None is the present value, or the default."""
 
     store: str | None = None
     kind: IndexKind | None = None
@@ -169,7 +169,7 @@ def again(found: Found, name: str | None, wanted: Wanted, default: HNSW, rows: d
     jobs: list[Job] = []
     for index in again:
         if index is None:
-            raise ConfigurationError(f"no store has an index {quoted(name)}: `memorizz index list` shows what there is")
+            raise ConfigurationError(f"no store has an index {quoted(name)}: `memorizz index list` lists them")
         hnsw = wanted.hnsw(HNSW(index.m or default.m, index.ef_construction or default.ef_construction))
         kind = kinds.get(index.store) or index.method
         if index.being_built:
@@ -362,7 +362,7 @@ def removable(found: Found, name: str | None) -> list[IndexFacts]:
         return [each for each in found.indexes if not (each.valid or each.being_built or each.constraint)]
     index = found.index(name)
     if index is None:
-        raise ConfigurationError(f"no store has an index {quoted(name)}: `memorizz index list` shows what there is")
+        raise ConfigurationError(f"no store has an index {quoted(name)}: `memorizz index list` lists them")
     if index.constraint:
         raise ConfigurationError(f"{name} is more than an index: it keeps a rule of the table, and is not dropped")
     if index.being_built:

@@ -96,7 +96,7 @@ class Maintenance:
         return done
 
     def examine(self) -> tuple[Examination, list[Finding]]:
-        """Return what there is to know of the database, and what of it needs attention, the worst first."""
+        """Examine the database: return its figures, and what of them needs attention, the worst first."""
         examined = self.run(_doctor.examine(self.config, self._connection.info.backend_pid))
         return examined, diagnose(examined, self.config)
 

@@ -1,4 +1,4 @@
-"""The schema of the database: what there is, what is pending, and how it is made and upgraded."""
+"""The schema of the database: its version, what is pending, and how it is made and upgraded."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def _embed(
 
 
 def _given(store: Store, document: Document) -> dict[str, Any]:
-    """Return the fields of Text that a document brings, as they will be stored."""
+    """Return the fields of Text that a document has, as they will be stored."""
     parts: dict[str, Any] = {}
     for part, key in (("label", store.spec.label), ("content", "content")):
         if key in document:
@@ -230,7 +230,7 @@ class Spool:
         self._places: dict[UUID, int] = {}
 
     def append(self, row: Row, given: Mapping[str, Any]) -> None:
-        """Add a row, and the fields of Text that it brings."""
+        """Add a row, and the fields of Text that it has."""
         text = {**self.text(row.values["id"]), **given}
         column = self.store.vector_column
         if column in row.values:
@@ -248,7 +248,7 @@ class Spool:
             ) from error
 
     def text(self, key: UUID) -> dict[str, Any]:
-        """Return the fields of the Text under an id that the rows so far have brought."""
+        """Return the fields of the Text under an id that the rows so far have given."""
         if key not in self._places:
             return {}
         self._file.seek(self._places[key])
