@@ -10,7 +10,9 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -651,6 +653,21 @@ class Try:
         with self.open().transaction() as first:
             first.store(document, "toolbox")
             self.open(operation_timeout=0.2).store(document, "toolbox")
+
+    def deadlock_of_two_transactions(self) -> None:
+        provider, both = self.open(), threading.Barrier(2)
+        provider.store_many([{"id": "a"}, {"id": "b"}], "toolbox")
+
+        def cross(*ids: str) -> None:
+            with provider.transaction() as transaction:
+                for id in ids:
+                    transaction.update_by_id(id, {"n": 1}, "toolbox")
+                    if id == ids[0]:
+                        both.wait()
+
+        with ThreadPoolExecutor(2) as threads:
+            for each in [threads.submit(cross, "a", "b"), threads.submit(cross, "b", "a")]:
+                each.result()
 
     def failure_caught_inside_a_transaction(self) -> None:
         self.open().close()

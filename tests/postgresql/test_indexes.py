@@ -16,6 +16,7 @@ import pytest
 from memorizz.errors import ConfigurationError, ConnectionFailed, MemorizzError, OperationTimeout
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql.driver import _sync
 from memorizz.memory_provider.postgresql.indexes import HNSW
 from memorizz.memory_provider.postgresql.maintenance import IndexFacts, Job, Made, Maintenance, Progress, _maintenance
 
@@ -40,7 +41,7 @@ def maintain(config: PostgreSQLConfig) -> Iterator[Maintenance]:
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here is so large that it has to be waited for."""
     monkeypatch.setattr(_maintenance, "_CLEAN_SECONDS", 0.2)
-    monkeypatch.setattr(_maintenance, "_SWAP_PAUSE", 0.01)
+    monkeypatch.setattr(_sync, "IN_USE_PAUSE", 0.01)
     monkeypatch.setattr(_maintenance, "_POLL_SECONDS", 0.01)
 
 
@@ -432,7 +433,7 @@ def test_a_store_in_use_is_waited_for(
 ) -> None:
     """A replacement that finds no moment to take its place is kept, said, and not built a second time."""
     fill(provider)
-    monkeypatch.setattr(_maintenance, "_SWAP_SECONDS", 0)
+    monkeypatch.setattr(_sync, "IN_USE_SECONDS", 0)
     monkeypatch.setattr(_maintenance, "_SWAP_LOCK_SECONDS", 0.05)
     jobs = maintain.plan_rebuild(store=STORE, m=8)
     with psycopg.connect(migrated_dsn) as reader:
@@ -460,7 +461,7 @@ def test_a_store_that_is_free_again_is_taken(
 
     fill(provider)
     monkeypatch.setattr(_maintenance, "_SWAP_LOCK_SECONDS", 0.1)
-    monkeypatch.setattr(_maintenance, "_SWAP_PAUSE", 0.1)
+    monkeypatch.setattr(_sync, "IN_USE_PAUSE", 0.1)
     with psycopg.connect(migrated_dsn) as reader, ThreadPoolExecutor(1) as thread:
         reader.execute(f"SELECT FROM {STORE}")
         making = thread.submit(make, maintain, maintain.plan_rebuild(store=STORE, m=8))

@@ -597,7 +597,7 @@ def test_stores_that_are_in_use_all_the_time_are_said(
 ) -> None:  # fmt: skip
     """After some time a migration gives up for good, and has changed nothing."""
     for driver in ("_sync", "_async"):
-        monkeypatch.setattr(f"memorizz.memory_provider.postgresql.driver.{driver}.MIGRATION_SECONDS", 0.1)
+        monkeypatch.setattr(f"memorizz.memory_provider.postgresql.driver.{driver}.IN_USE_SECONDS", 0.1)
     later("ALTER TABLE personas ADD COLUMN later text")
     with psycopg.connect(config.conninfo) as reader:
         reader.execute("SELECT FROM toolbox")

@@ -134,6 +134,40 @@ def test_delete_by_name_takes_the_next_where_it_came_too_late(
     assert wide.count(LONG) == 0
 
 
+WRITES: dict[str, Callable[[Any], Any]] = {
+    "store": lambda face: face.store({"id": "d0", "n": 1}, LONG),
+    "store_many": lambda face: face.store_many([{"id": f"d{n}", "n": 1} for n in range(3)], LONG),
+    "copy": lambda face: face.store_many([{"id": f"d{n}", "n": 1} for n in range(30)], LONG),
+    "update_by_id": lambda face: face.update_by_id("d0", {"n": 1}, LONG),
+    "touch": lambda face: face.retrieve_by_query({"embedding": [1, 0, 0, 0]}, LONG, touch=True),
+    "delete_by_id": lambda face: face.delete_by_id("d0", LONG),
+    "delete_by_name": lambda face: face.delete_by_name("Ada", LONG),
+    "delete_all": lambda face: face.delete_all(LONG),
+    "purge_expired": lambda face: face.purge_expired(LONG),
+    "delete_memagent": lambda face: face.delete_memagent("agent", cascade=True),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_change_of_a_table_that_writers_wait_for_meets_no_deadlock(
+    wide: Any, config: PostgreSQLConfig, write: str
+) -> None:
+    """It has locked writers out, and then readers: a writer that waits holds no reader's lock in its way."""
+    wide.store_many(
+        [{"id": f"d{n}", "name": "Ada", "memory_id": "m", "embedding": [1, n, 0, 0]} for n in range(3)], LONG
+    )
+    wide.store({"name": "gone", "expires_at": "2020-01-01"}, LONG)
+    wide.store({"id": "agent", "memory_ids": ["m"]}, MemoryType.MEMAGENT)
+    with psycopg.connect(config.conninfo) as other, ThreadPoolExecutor(1) as thread:
+        other.execute("LOCK TABLE long_term_memory IN SHARE ROW EXCLUSIVE MODE")
+        written = thread.submit(WRITES[write], wide)
+        while other.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() != (1,):
+            assert not written.done()
+        other.execute("LOCK TABLE long_term_memory IN ACCESS EXCLUSIVE MODE")
+        other.commit()
+        assert written.result(30)
+
+
 def test_delete_by_id_says_true_to_one(wide: Any) -> None:
     """Of eight that delete the same document one has."""
     for _ in range(5):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ from models import Model
 from memorizz.errors import ConfigurationError, ConnectionFailed, EmbeddingFailed, OperationTimeout
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql.driver import _sync
 from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding, _reembedding
 
 LONG, TURNS, TOOLS, AGENTS = (
@@ -63,6 +65,7 @@ def connection(migrated_dsn: str) -> Iterator[psycopg.Connection[Any]]:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_reembedding, "_PAUSE", 0.01)
+    monkeypatch.setattr(_sync, "IN_USE_PAUSE", 0.01)
 
 
 def texts(provider: Any, store: MemoryType = LONG) -> dict[str, Any]:
@@ -445,6 +448,48 @@ def test_two_at_once_begin_one_change(
 # --- who is in the way --------------------------------------------------------------------------------------------
 
 
+def test_a_transaction_that_reads_and_then_writes_is_let_through(
+    provider: PostgreSQLProvider,
+    change: Reembedding,
+    connection: psycopg.Connection[Any],
+    old: Model,
+    new: Model,
+    wait_for: Callable[..., Any],
+) -> None:
+    """Where it waits to write when the models are to change places, the switch gives way, and is tried again."""
+    blocked = (
+        "SELECT true FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
+        "AND query LIKE 'INSERT%'"
+    )
+    embedding = threading.Event()
+    calls = 0
+
+    def before(texts: Sequence[str]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls <= 2:
+            # Something is left for the moment in which writers wait.
+            provider.store({"content": f"milk {calls}"}, LONG)
+        elif calls == 3:
+            embedding.set()
+            wait_for(lambda: connection.execute(blocked).fetchone(), "the transaction to wait")
+
+    new.before = before
+    provider.store({"content": "tea"}, LONG)
+    with PostgreSQLProvider(provider.config, embedder=old) as other, ThreadPoolExecutor(1) as thread:
+        change.begin()
+        switching = thread.submit(change.switch)
+        assert embedding.wait(30)
+        with other.transaction() as tx:
+            assert tx.count(LONG) == 3
+            tx.store({"id": "x", "content": "beer"}, LONG)
+        switching.result(30)
+    assert calls > 3
+    assert change.change().searched.name == "new"
+    assert all(new.made(vector, text) for text, vector in texts(provider).items())
+    assert len(texts(provider)) == 4
+
+
 def test_a_long_reader_is_in_the_way_of_the_switch_alone(
     provider: PostgreSQLProvider,
     maintenance: Maintenance,
@@ -453,14 +498,14 @@ def test_a_long_reader_is_in_the_way_of_the_switch_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is tried for a while, in pieces too short to hold up anybody; then it says so, and nothing was changed."""
-    monkeypatch.setattr(_reembedding, "_GIVE_UP_SECONDS", 0.6)
+    monkeypatch.setattr(_sync, "IN_USE_SECONDS", 0.6)
     monkeypatch.setattr(_reembedding, "_LOCK_SECONDS", 0.1)
     provider.store({"content": "tea"}, LONG)
     change.begin()
     change.fill()
     with connection.transaction():
         connection.execute("SELECT count(*) FROM long_term_memory")
-        with pytest.raises(OperationTimeout, match="in use all the time, run the same again"):
+        with pytest.raises(OperationTimeout, match="in use all the time, and nothing was changed: try again"):
             change.switch()
         started = time.monotonic()
         provider.store({"content": "milk"}, LONG)

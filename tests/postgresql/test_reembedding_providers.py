@@ -218,9 +218,9 @@ def test_a_transaction_holds_the_switch_off(
     both: Any, config: PostgreSQLConfig, new: Model, old: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Inside of one that has begun nothing changes: all that it reads and stores is of one model."""
-    from memorizz.memory_provider.postgresql.maintenance import _reembedding
+    from memorizz.memory_provider.postgresql.driver import _sync
 
-    monkeypatch.setattr(_reembedding, "_GIVE_UP_SECONDS", 0.2)
+    monkeypatch.setattr(_sync, "IN_USE_SECONDS", 0.2)
     with Maintenance(config) as maintenance:
         change = Reembedding(maintenance, new)
         change.begin()

@@ -13,9 +13,11 @@ from memorizz.errors import MemorizzError, one_line
 S = TypeVar("S")
 T = TypeVar("T")
 
-# For how long a failed attempt is repeated, and the pause before the first repetition; each next one is twice as long.
+# For how long a failed attempt is repeated, and the pause before the first repetition; each next one is twice as long,
+# up to a second.
 RETRY_SECONDS = 5.0
 FIRST_PAUSE = 0.02
+_LONGEST_PAUSE = 1.0
 
 
 async def drive(operation: Generator[S, Any, T], perform: Callable[[S], Awaitable[Any]]) -> T:
@@ -39,9 +41,15 @@ async def drive(operation: Generator[S, Any, T], perform: Callable[[S], Awaitabl
             raise
 
 
-async def repeated(attempt: Callable[[], Awaitable[T]], may_repeat: Callable[[Exception], bool], logger: Logger) -> T:
-    """Make an attempt, and again after each failure that `may_repeat` accepts, for RETRY_SECONDS."""
-    pause, give_up = FIRST_PAUSE, time.monotonic() + RETRY_SECONDS
+async def repeated(
+    attempt: Callable[[], Awaitable[T]],
+    may_repeat: Callable[[Exception], bool],
+    logger: Logger,
+    seconds: float = RETRY_SECONDS,
+    pause: float = FIRST_PAUSE,
+) -> T:
+    """Make an attempt, and again after each failure that `may_repeat` accepts, for so many seconds."""
+    give_up = time.monotonic() + seconds
     while True:
         try:
             return await attempt()
@@ -50,4 +58,4 @@ async def repeated(attempt: Callable[[], Awaitable[T]], may_repeat: Callable[[Ex
                 raise
             logger.debug("trying again in %.2f s after: %s", pause, one_line(str(error)))
         await asyncio.sleep(pause)
-        pause *= 2
+        pause = min(2 * pause, _LONGEST_PAUSE)

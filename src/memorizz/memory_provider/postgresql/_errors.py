@@ -51,6 +51,8 @@ _TABLE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], type[
     (errors.ReadOnlySqlTransaction, ReadOnlyError, "the server or the transaction is read-only: write to the primary"),
     ((errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitExceeded), StorageFull,
      "the server has no room left: make room, then try again"),
+    ((errors.DeadlockDetected, errors.SerializationFailure), DatabaseError,
+     "another transaction was in the way, and nothing of this one was kept: do it again"),
     (errors.TooManyConnections, ConnectionFailed, "the server takes no more connections"),
     ((errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName), SchemaError,
      "the schema is not as it was made: run `memorizz doctor`"),
@@ -189,6 +191,11 @@ def names_what_is_gone(error: MemorizzError) -> bool:
 def was_rolled_back(error: Exception) -> bool:
     """Return True if a transaction that failed so lost against another one, and may be tried again as a whole."""
     return isinstance(error.__cause__, _ROLLED_BACK)
+
+
+def is_in_use(error: Exception) -> bool:
+    """Return True if a change of the schema failed because somebody was in the way for a moment."""
+    return isinstance(error, OperationTimeout) or was_rolled_back(error)
 
 
 def lacks_right(error: MemorizzError) -> bool:

@@ -34,8 +34,8 @@ from memorizz.memory_provider.postgresql.driver._sync import (
     Pool,
     checkout,
     checkout_given,
-    migrated,
     perform,
+    when_free,
 )
 from memorizz.memory_provider.postgresql.facts import Facts, StaleFacts
 from memorizz.memory_provider.postgresql.operations.embedding import Spool
@@ -216,7 +216,7 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
         def drop() -> None:
             self.run_in_transaction(tables.drop_store, name)
 
-        migrated(drop)
+        when_free(drop)
         self._facts = self.run(migrations.facts_now, self.config, lengths(self._embedders))
 
     @contextmanager

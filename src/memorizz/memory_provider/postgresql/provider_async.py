@@ -32,8 +32,8 @@ from memorizz.memory_provider.postgresql.driver._async import (
     AsyncPool,
     checkout,
     checkout_given,
-    migrated,
     perform,
+    when_free,
 )
 from memorizz.memory_provider.postgresql.driver._shared import logger, orphan_socket
 from memorizz.memory_provider.postgresql.facts import Facts, StaleFacts
@@ -220,7 +220,7 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _Methods, AsyncMemoryProvider):
         async def drop() -> None:
             await self.run_in_transaction(tables.drop_store, name)
 
-        await migrated(drop)
+        await when_free(drop)
         self._facts = await self.run(migrations.facts_now, self.config, lengths(self._embedders))
 
     @asynccontextmanager

@@ -16,24 +16,25 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
-from memorizz.errors import OperationTimeout
-from memorizz.memory_provider._drive._async import drive
+from memorizz.errors import MemorizzError, OperationTimeout
+from memorizz.memory_provider._drive._async import drive, repeated
 from memorizz.memory_provider.postgresql import migrations
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
     NoneFree,
     failed_to_connect,
+    is_in_use,
     is_overdue,
     is_starting_up,
     translating,
 )
-from memorizz.memory_provider.postgresql._steps import Batch, Copy, Query, Statement, Step
+from memorizz.memory_provider.postgresql._steps import Batch, Copy, Query, Statement, Step, T
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._pooling_async import find_server, find_server_for_pool, pooled
 from memorizz.memory_provider.postgresql.driver._shared import (
     CANCEL_SECONDS,
-    MIGRATION_PAUSE,
-    MIGRATION_SECONDS,
+    IN_USE_PAUSE,
+    IN_USE_SECONDS,
     Attempts,
     Rows,
     check_encoding,
@@ -196,25 +197,26 @@ async def open_facts(config: PostgreSQLConfig, connection: AnyConnection, models
 
     facts = await drive(migrations.opened(config, models), perform_here)
     while facts is None:
-        for each in await migrated(upgrade):
+        for each in await when_free(upgrade):
             logger.info("applied migration %d (%s)", each.version, each.name)
         facts = await drive(migrations.opened(config, models), perform_here)
     config.announce(facts.layout.schema)
     return facts
 
 
-async def migrated(upgrade: Callable[[], Awaitable[Any]]) -> Any:
-    """Upgrade a schema as soon as its stores are free for a moment: whoever uses them is not held up meanwhile."""
-    give_up = time.monotonic() + MIGRATION_SECONDS
-    while True:
-        try:
-            return await upgrade()
-        except OperationTimeout as error:
-            if time.monotonic() > give_up:
-                raise OperationTimeout(
-                    f"{error}; the stores were in use all the time, and nothing was changed: try again"
-                ) from error
-        await asyncio.sleep(MIGRATION_PAUSE)
+async def when_free(change: Callable[[], Awaitable[T]]) -> T:
+    """Change a schema in one transaction that waits for no lock for long: again until its stores are free.
+
+    Raises OperationTimeout where they are in use all the time.
+    """
+    try:
+        return await repeated(change, is_in_use, logger, IN_USE_SECONDS, IN_USE_PAUSE)
+    except MemorizzError as error:
+        if not is_in_use(error):
+            raise
+        raise OperationTimeout(
+            f"{error}; the stores were in use all the time, and nothing was changed: try again"
+        ) from error
 
 
 class AsyncPool(AsyncConnectionPool[AsyncConnection]):

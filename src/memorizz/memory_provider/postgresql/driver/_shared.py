@@ -24,9 +24,9 @@ Rows = list[tuple[Any, ...]]
 
 # How long the server is asked to stop what nobody waits for any longer.
 CANCEL_SECONDS = 1.0
-# How long a migration is tried while stores are in use, and what it rests in between.
-MIGRATION_SECONDS = 60.0
-MIGRATION_PAUSE = 0.25
+# How long a change of the schema is tried while stores are in use, and what it rests after the first try.
+IN_USE_SECONDS = 60.0
+IN_USE_PAUSE = 0.25
 
 
 class Cursor(Protocol):

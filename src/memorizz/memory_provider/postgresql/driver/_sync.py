@@ -16,24 +16,25 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool
 
-from memorizz.errors import OperationTimeout
-from memorizz.memory_provider._drive._sync import drive
+from memorizz.errors import MemorizzError, OperationTimeout
+from memorizz.memory_provider._drive._sync import drive, repeated
 from memorizz.memory_provider.postgresql import migrations
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
     NoneFree,
     failed_to_connect,
+    is_in_use,
     is_overdue,
     is_starting_up,
     translating,
 )
-from memorizz.memory_provider.postgresql._steps import Batch, Copy, Query, Statement, Step
+from memorizz.memory_provider.postgresql._steps import Batch, Copy, Query, Statement, Step, T
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._pooling_sync import find_server, find_server_for_pool, pooled
 from memorizz.memory_provider.postgresql.driver._shared import (
     CANCEL_SECONDS,
-    MIGRATION_PAUSE,
-    MIGRATION_SECONDS,
+    IN_USE_PAUSE,
+    IN_USE_SECONDS,
     Attempts,
     Rows,
     check_encoding,
@@ -193,25 +194,26 @@ def open_facts(config: PostgreSQLConfig, connection: AnyConnection, models: Mapp
 
     facts = drive(migrations.opened(config, models), perform_here)
     while facts is None:
-        for each in migrated(upgrade):
+        for each in when_free(upgrade):
             logger.info("applied migration %d (%s)", each.version, each.name)
         facts = drive(migrations.opened(config, models), perform_here)
     config.announce(facts.layout.schema)
     return facts
 
 
-def migrated(upgrade: Callable[[], Any]) -> Any:
-    """Upgrade a schema as soon as its stores are free for a moment: whoever uses them is not held up meanwhile."""
-    give_up = time.monotonic() + MIGRATION_SECONDS
-    while True:
-        try:
-            return upgrade()
-        except OperationTimeout as error:
-            if time.monotonic() > give_up:
-                raise OperationTimeout(
-                    f"{error}; the stores were in use all the time, and nothing was changed: try again"
-                ) from error
-        time.sleep(MIGRATION_PAUSE)
+def when_free(change: Callable[[], T]) -> T:
+    """Change a schema in one transaction that waits for no lock for long: again until its stores are free.
+
+    Raises OperationTimeout where they are in use all the time.
+    """
+    try:
+        return repeated(change, is_in_use, logger, IN_USE_SECONDS, IN_USE_PAUSE)
+    except MemorizzError as error:
+        if not is_in_use(error):
+            raise
+        raise OperationTimeout(
+            f"{error}; the stores were in use all the time, and nothing was changed: try again"
+        ) from error
 
 
 class Pool(ConnectionPool[Connection]):

@@ -18,7 +18,7 @@ from memorizz.memory_provider.postgresql._errors import translating
 from memorizz.memory_provider.postgresql._steps import Operation, Script, Statement, Step
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._shared import without_timeout
-from memorizz.memory_provider.postgresql.driver._sync import connect, perform
+from memorizz.memory_provider.postgresql.driver._sync import connect, perform, when_free
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.facts import Facts
 from memorizz.memory_provider.postgresql.indexes import HNSW, Progress
@@ -31,11 +31,8 @@ from memorizz.memory_provider.stores import IndexKind
 
 T = TypeVar("T")
 
-# How long a replacement tries to take the place of an index that is in use; what a single try holds up all others at
-# most, and what it rests between two.
-_SWAP_SECONDS = 60.0
+# How long a replacement that tries to take the place of an index holds up all others at most.
 _SWAP_LOCK_SECONDS = 2.0
-_SWAP_PAUSE = 0.5
 # How long what is left of a build is tried to be removed: whoever was in its way may be in this one's.
 _CLEAN_SECONDS = 5.0
 _POLL_SECONDS = 0.25
@@ -297,20 +294,18 @@ class Maintenance:
 
     def _swap_index(self, found: _indexing.Found, job: Job) -> None:
         """Put a replacement in its place, as soon as nobody uses the store for a moment."""
-        give_up = time.monotonic() + _SWAP_SECONDS
-        while True:
-            try:
-                with self._connection.transaction():
-                    self.run(_indexing.swap_index(found, job, _SWAP_LOCK_SECONDS))
-            except OperationTimeout as error:
-                if time.monotonic() > give_up:
-                    raise _Busy(
-                        f"{indexes.replacement(job.name)} is finished and could not take its place, for {job.store} "
-                        "was in use all the time: run the same command again, it is not built twice"
-                    ) from error
-                time.sleep(_SWAP_PAUSE)
-            else:
-                return
+
+        def swap() -> None:
+            with self.transaction():
+                self.run(_indexing.swap_index(found, job, _SWAP_LOCK_SECONDS))
+
+        try:
+            when_free(swap)
+        except OperationTimeout as error:
+            raise _Busy(
+                f"{indexes.replacement(job.name)} is finished and could not take its place, for {job.store} was in use "
+                "all the time: run the same command again, it is not built twice"
+            ) from error
 
     def _clean(self, found: _indexing.Found, job: Job, error: BaseException) -> None:
         """Remove what is left of a job that was given up, or say that it is left."""

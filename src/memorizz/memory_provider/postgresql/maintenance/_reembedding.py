@@ -16,6 +16,7 @@ from uuid import UUID
 from memorizz.embeddings.base import Embedder, check_blocking, embed_blocking
 from memorizz.errors import ConfigurationError, ConnectionFailed, OperationTimeout, SchemaError
 from memorizz.memory_provider.postgresql._steps import Operation, T
+from memorizz.memory_provider.postgresql.driver._sync import when_free
 from memorizz.memory_provider.postgresql.facts import Model, Store
 from memorizz.memory_provider.postgresql.maintenance import _models
 from memorizz.memory_provider.postgresql.maintenance._indexing import Job
@@ -26,10 +27,9 @@ from memorizz.memory_provider.postgresql.rows import Text, Vector
 from memorizz.memory_provider.stores import CONVERSATIONS
 
 # A lock is waited for less long than the server takes to look for a deadlock (1 s): whoever is in the way goes on, and
-# it is tried again, for so long.
+# it is tried again.
 _LOCK_SECONDS = 0.5
 _PAUSE = 0.25
-_GIVE_UP_SECONDS = 60.0
 # How long the server leaves the stores to this program while it makes the last few vectors.
 _IDLE_SECONDS = 10.0
 # How many documents are left to be embedded while writers wait, at most: each enters the new index, too.
@@ -150,14 +150,13 @@ class Reembedding:
         Raises ConfigurationError where documents would lose a vector that cannot be made again, unless
         `drop_without_text`; OperationTimeout where the stores are in use all the time.
         """
-        give_up = time.monotonic() + _GIVE_UP_SECONDS
         self.fill(watch)
         self._check_texts(self.change(), drop_without_text)
         while True:
             # Little time is to pass, and little to be stored, until writers wait.
             self.fill(watch)
             try:
-                self._with_short_locks(lambda now: self._exchanged(now, drop_without_text), give_up)
+                self._with_short_locks(lambda now: self._exchanged(now, drop_without_text))
             except _Behind:
                 time.sleep(_PAUSE)
             else:
@@ -215,23 +214,21 @@ class Reembedding:
 
     # --- one moment -----------------------------------------------------------------------------------------------
 
-    def _with_short_locks(self, work: Callable[[Models], Operation[None]], give_up: float | None = None) -> None:
+    def _with_short_locks(self, work: Callable[[Models], Operation[None]]) -> None:
         """Run an operation in one transaction, as soon as nobody is in the way for a moment."""
-        give_up = give_up or time.monotonic() + _GIVE_UP_SECONDS
-        while True:
+
+        def change() -> None:
             try:
                 with self._maintenance.transaction():
                     self._run(_models.lock_models(self._models().layout, _LOCK_SECONDS))
                     # Only now nobody else can change them.
-                    return self._run(work(self._models()))
+                    self._run(work(self._models()))
             except (OperationTimeout, ConnectionFailed) as error:
                 if self._maintenance.lost:
-                    raise type(error)(f"{error}; run the same again, it goes on where it is") from error
-                if time.monotonic() > give_up:
-                    raise OperationTimeout(
-                        f"{error}; nothing was changed: the stores were in use all the time, run the same again"
-                    ) from error
-                time.sleep(_PAUSE)
+                    raise ConnectionFailed(f"{error}; run the same again, it goes on where it is") from error
+                raise
+
+        when_free(change)
 
     def _exchanged(self, now: Models, drop_without_text: bool) -> Operation[None]:
         """Make the last few vectors, verify that none is missing, and let the models change places."""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from memorizz.errors import DatabaseError
 from memorizz.memory_provider._documents import is_clock
-from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch, fetch_all
+from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch_all
 from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.rows import Row
 from memorizz.memory_provider.postgresql.sql import writes
@@ -26,7 +26,8 @@ def write(target: Store, rows: Sequence[Row]) -> Operation[None]:
     if not given or len(rows) == 1:
         stored: set[UUID] = set()
     else:
-        stored = {id for (id,) in (yield from fetch(writes.locked(target, given)))}
+        [*_, rows_of_ids] = yield from fetch_all(writes.locked(target, given))
+        stored = {id for (id,) in rows_of_ids}
     if len(rows) < _WORTH_COPYING:
         yield from _upsert(target, rows)
         return

@@ -2,6 +2,8 @@
 
 As in `reads`, a statement is composed once for each shape, and what differs from call to call is bound. Rows that are
 not new are locked in the order of their keys, so that two writers of the same documents never wait for each other.
+Whoever writes takes a writer's lock on the table before a reader's: to hold the weaker one while it waits for the
+stronger would be a deadlock with a change of the table that has locked writers out and now waits for readers.
 """
 
 from __future__ import annotations
@@ -146,14 +148,19 @@ ROLLBACK_TO_SAVEPOINT = b"ROLLBACK TO SAVEPOINT memorizz_copy"
 
 
 @composed_once
+def _lock(store: Store) -> bytes:
+    return sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(store.table).as_bytes(None)
+
+
+@composed_once
 def _locked(store: Store) -> bytes:
     template = sql.SQL("SELECT d.id FROM {table} AS d WHERE {among} ORDER BY {key} FOR NO KEY UPDATE")
     return template.format(table=store.table, among=key.AMONG, key=key.KEY).as_bytes(None)
 
 
-def locked(store: Store, ids: Sequence[UUID]) -> Query:
+def locked(store: Store, ids: Sequence[UUID]) -> list[Query]:
     """Lock the documents of these ids that exist, expired or not, until the transaction ends; return their ids."""
-    return Query(_locked(store), bound(store, ids=list(ids)))
+    return [Query(_lock(store)), Query(_locked(store), bound(store, ids=list(ids)))]
 
 
 @composed_once
@@ -207,10 +214,10 @@ def add_vector(store: Store, id: UUID, label: str | None, content: str, vector: 
 @composed_once
 def _touch(store: Store) -> bytes:
     template = sql.SQL(
-        "WITH free AS MATERIALIZED ("
-        "SELECT {key} FROM {table} AS d WHERE {among} ORDER BY {key} FOR NO KEY UPDATE SKIP LOCKED) "
         "UPDATE {table} AS d SET access_count = coalesce(d.access_count, 0) + 1, last_accessed = clock_timestamp() "
-        "FROM free WHERE {same} RETURNING {key}"
+        "FROM (WITH free AS MATERIALIZED ("
+        "SELECT {key} FROM {table} AS d WHERE {among} ORDER BY {key} FOR NO KEY UPDATE SKIP LOCKED) "
+        "SELECT * FROM free) AS free WHERE {same} RETURNING {key}"
     )
     return template.format(table=store.table, key=key.KEY, among=key.AMONG, same=key.same("d", "free")).as_bytes(None)
 
@@ -243,9 +250,9 @@ def _delete_newest(store: Store) -> bytes:
     # The lock makes two callers at once delete two documents, and not one of them report what the other deleted. A part
     # that is not materialized may be run again for each row, and finds the next newest every time.
     template = sql.SQL(
-        "WITH newest AS MATERIALIZED ("
+        "DELETE FROM {table} AS d USING (WITH newest AS MATERIALIZED ("
         "SELECT {key} FROM {table} AS d WHERE {visible} AND d.name = %(name)s {newest} FOR UPDATE) "
-        "DELETE FROM {table} AS d USING newest WHERE {same} RETURNING true"
+        "SELECT * FROM newest) AS newest WHERE {same} RETURNING true"
     )
     return template.format(
         table=store.table,
