@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +10,14 @@ from memorizz.memory_provider import _values
 from memorizz.memory_provider._arguments import text_argument
 from memorizz.memory_provider.base import StoreName
 from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch, fetch_all
-from memorizz.memory_provider.postgresql.facts import Facts
+from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.sql import writes
 from memorizz.memory_provider.stores import AGENTS
+
+logger = logging.getLogger("memorizz.postgresql")
+
+# From so many dead rows on, VACUUM of a vector index takes ten times as long as building it: docs/how-to/indexes.md.
+_MANY = 10_000
 
 
 def delete_by_id(facts: Facts, id: Any, memory_store_type: StoreName) -> Operation[bool]:
@@ -31,14 +37,19 @@ def delete_by_name(facts: Facts, name: str, memory_store_type: StoreName) -> Ope
 
 
 def delete_all(facts: Facts, memory_store_type: StoreName) -> Operation[bool]:
-    yield from fetch(writes.delete_all(facts.store(memory_store_type)))
+    store = facts.store(memory_store_type)
+    rows = yield from fetch(writes.delete_all(store))
+    _advise(store, rows[0][0])
     return True
 
 
 def purge_expired(facts: Facts, memory_store_type: StoreName | None = None) -> Operation[int]:
     stores = facts.stores.values() if memory_store_type is None else [facts.store(memory_store_type)]
     results = yield from fetch_all([writes.delete_expired(store) for store in stores])
-    return sum(rows[0][0] for rows in results)
+    deleted = [rows[0][0] for rows in results]
+    for store, count in zip(stores, deleted, strict=True):
+        _advise(store, count)
+    return sum(deleted)
 
 
 def delete_memagent(facts: Facts, id: Any, cascade: bool = False) -> Operation[bool]:
@@ -47,9 +58,25 @@ def delete_memagent(facts: Facts, id: Any, cascade: bool = False) -> Operation[b
     name = _values.id_text(id)
     if name is None:
         return False
-    return _was_there((yield from fetch(writes.delete_agent_and_memories(facts, _values.id_key(name), name))))
+    rows = yield from fetch(writes.delete_agent_and_memories(facts, _values.id_key(name), name))
+    for row in rows:
+        for store, count in zip(writes.of_agents(facts), row[1:], strict=True):
+            _advise(store, count)
+    return _was_there(rows)
 
 
 def _was_there(rows: Sequence[Row]) -> bool:
     """Return True if what was deleted had not expired."""
     return bool(rows) and rows[0][0]
+
+
+def _advise(store: Store, deleted: int) -> None:
+    """Log what to do after a mass delete, before autovacuum begins."""
+    if deleted >= _MANY and store.vector.index != "none":
+        logger.warning(
+            "%d documents of %s were deleted: VACUUM of its vector index takes time with their square; rebuild the "
+            "index first (memorizz index rebuild --store %s)",
+            deleted,
+            store.name,
+            store.name,
+        )

@@ -269,11 +269,14 @@ def delete_newest_by_name(store: Store, name: str) -> Query:
 
 @composed_once
 def _delete_all(store: Store) -> bytes:
-    template = sql.SQL("DELETE FROM {table} AS d WHERE {visible} OR {expired}")
+    template = sql.SQL(
+        "WITH gone AS (DELETE FROM {table} AS d WHERE {visible} OR {expired} RETURNING 1) SELECT count(*) FROM gone"
+    )
     return template.format(table=store.table, visible=visible(store), expired=expired(store)).as_bytes(None)
 
 
 def delete_all(store: Store) -> Query:
+    """Delete every document; the row says how many."""
     return Query(_delete_all(store), bound(store), repeatable=False)
 
 
@@ -293,29 +296,41 @@ def delete_expired(store: Store, id: UUID | None = None) -> Query:
     return Query(_delete_expired(store, True), bound(store, id=id))
 
 
+def of_agents(facts: Facts) -> list[Store]:
+    """Return the stores of what agents remember."""
+    return [store for store in facts.stores.values() if store.spec.memories]
+
+
 def delete_agent_and_memories(facts: Facts, id: UUID, name: str) -> Query:
-    """Delete an agent and what carries its memory_ids, save the memories that another agent lists."""
+    """Delete an agent and what carries its memory_ids, save the memories that another agent lists.
+
+    The row says whether the agent had not expired, and how many were deleted of each of `of_agents(facts)`.
+    """
     agents = facts.store(AGENTS)
     template = sql.SQL(
         "WITH gone AS (DELETE FROM {agents} AS d WHERE {is_it} RETURNING d.*), "
         "own AS MATERIALIZED ("
         "SELECT own.memory_id FROM gone AS d, {listed} AS own (memory_id) WHERE {visible} EXCEPT "
         "SELECT other.memory_id FROM {agents} AS d, {listed} AS other (memory_id) WHERE NOT {is_it} AND {visible}), "
-        "{deletes} SELECT {visible} FROM gone AS d"
+        "{deletes} SELECT {visible}, {counts} FROM gone AS d"
     )
     listed = sql.SQL(
         "jsonb_array_elements_text("
         "CASE jsonb_typeof(d.data -> 'memory_ids') WHEN 'array' THEN d.data -> 'memory_ids' END)"
     )
     delete = sql.SQL(
-        "{} AS (DELETE FROM {} AS d WHERE ({} OR {}) AND d.memory_id = ANY (ARRAY(SELECT memory_id FROM own)))"
+        "{} AS (DELETE FROM {} AS d WHERE ({} OR {}) AND d.memory_id = ANY (ARRAY(SELECT memory_id FROM own)) "
+        "RETURNING 1)"
     )
-    deletes = sql.SQL(", ").join(
-        delete.format(sql.Identifier(f"of_{store.name}"), store.table, visible(store), expired(store))
-        for store in facts.stores.values()
-        if store.spec.memories
-    )
+    stores = [(sql.Identifier(f"of_{store.name}"), store) for store in of_agents(facts)]
+    deletes = [delete.format(name, store.table, visible(store), expired(store)) for name, store in stores]
+    counts = [sql.SQL("(SELECT count(*) FROM {})").format(name) for name, _ in stores]
     statement = template.format(
-        agents=agents.table, is_it=key.IS, visible=visible(agents), listed=listed, deletes=deletes
+        agents=agents.table,
+        is_it=key.IS,
+        visible=visible(agents),
+        listed=listed,
+        deletes=sql.SQL(", ").join(deletes),
+        counts=sql.SQL(", ").join(counts),
     )
     return Query(statement.as_bytes(None), bound(agents, id=id), repeatable=False, writes=(name,))
