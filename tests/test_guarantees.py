@@ -85,7 +85,7 @@ def promises() -> Iterator[str]:
         yield " ".join(point.split())
 
 
-@pytest.mark.parametrize("promise", promises(), ids=lambda promise: promise[:50])
+@pytest.mark.parametrize("promise", list(promises()), ids=lambda promise: promise[:50])
 def test_each_promise_is_held_by_tests(promise: str) -> None:
     """The page makes none that no test is named for here."""
     assert len([start for start in HELD if promise.startswith(start)]) == 1
