@@ -608,6 +608,7 @@ def test_a_question_is_asked_by_meaning_and_words(talk: Any, embedder: Hashes) -
         ("When did Zoe take the train?", "When did Zoe take the train?", set()),
         ("When did the user drink tea?", "When did the user drink tea?", set()),
         ("Adam's train", "Adam's train", set()),
+        ("who of us is called ada?", "who of us is called ada?", set()),
         ("Ada", "Ada", {0, 2}),
     ],
 )
@@ -620,6 +621,36 @@ def test_names_of_speakers_are_cut_out(
     assert {hit["n"]: hit["_explanation"].get("speaker") for hit in hits} == {
         n: pytest.approx(0.05) if n in of_speaker else None for n in range(5)
     }
+
+
+@pytest.mark.parametrize(
+    ("role", "question"),
+    [
+        ("model", "Which model did we choose?"),
+        ("model", "Model or make?"),
+        ("developer", "Which developer wrote the parser?"),
+        ("Data Analyst", "What data did we use?"),
+        ("Head of Sales", "How much were the sales in May?"),
+        ("Planner", "Where is my planner?"),
+    ],
+)
+def test_words_that_are_roles_stay_in_a_question(face: Any, embedder: Hashes, role: str, question: str) -> None:
+    """What the roles of APIs and agents are called is embedded as it was asked, and is nobody's name."""
+    turns = [{"memory_id": "m", "role": role, "content": f"turn {n}", "conversation_id": "c"} for n in range(12)]
+    face.store_many([*turns, {"memory_id": "m", "name": role, "content": "sales data of a model"}], TURNS)
+    embedder.asked.clear()
+    hits = face.retrieve_by_query(question, TURNS, 9, explain=True)
+    hits += face.retrieve_memory_components_by_query(question, memory_id="m")
+    assert embedder.texts == [question, question]
+    assert all("speaker" not in hit.get("_explanation", ()) for hit in hits)
+
+
+def test_a_role_that_is_used_as_a_name_is_one(face: Any, embedder: Hashes) -> None:
+    """Written as a name, in the middle of a question."""
+    face.store({"role": "Planner", "content": "turn"}, TURNS)
+    embedder.asked.clear()
+    face.retrieve_by_query("What did Planner say about the planner?", TURNS, 9)
+    assert embedder.texts == ["What did say about the planner?"]
 
 
 def test_a_boost_that_the_caller_does_not_want(talk: Any) -> None:

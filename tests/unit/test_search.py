@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memorizz.errors import ConfigurationError, DimensionMismatch, FilterError, InvalidDocument
-from memorizz.memory_provider._questions import asked, weights, without_names
+from memorizz.memory_provider._questions import asked, weights, without_names, written_as_names
 from memorizz.memory_provider.base import Ranking, SearchOptions
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql.facts import Model, Store
@@ -464,6 +464,13 @@ def test_a_ranking_that_cannot_be(given: Any, what: str) -> None:
 # --- names --------------------------------------------------------------------------------------------------------
 
 
+def test_names_are_written_as_names() -> None:
+    """With a capital, or in a script without; an ordinary word that is a role too is none."""
+    question = "Which data did Ada, BOB and 田中 of sales give the planner, Eve?"
+    names = ["data", "ada", "bob", "sales", "planner", "eve", "田中", "zoe"]
+    assert written_as_names(question, names) == ["ada", "bob", "eve", "田中"]
+
+
 @pytest.mark.parametrize(
     ("question", "names", "expected"),
     [
@@ -475,7 +482,10 @@ def test_a_ranking_that_cannot_be(given: Any, what: str) -> None:
         # Whole words only.
         ("Is Art an artist of Bartholomew's?", ["art"], "Is an artist of Bartholomew's?"),
         # A name that looks like a pattern is no pattern.
-        ("Who is a.b or axb?", ["a.b"], "Who is or axb?"),
+        ("Who is A.b or Axb?", ["a.b"], "Who is or Axb?"),
+        # Written as names are.
+        ("Did Planner lose my planner?", ["planner"], "Did lose my planner?"),
+        ("田中 drinks tea", ["田中"], "drinks tea"),
         # Of nothing there is no meaning.
         ("Caroline", ["caroline"], "Caroline"),
         ("Caroline's Melanie", ["caroline", "melanie"], "Caroline's Melanie"),

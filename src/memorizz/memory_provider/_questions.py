@@ -19,7 +19,9 @@ from memorizz.memory_provider.stores import StoreSpec
 # What of a question is searched for, in characters: PostgreSQL takes some 1 MB of words.
 _MAX_QUESTION = 100_000
 # Roles that everybody has are no names.
-_COMMON_ROLES = frozenset({"user", "assistant", "system", "tool", "function", "human", "ai", "agent", "bot"})
+_COMMON_ROLES = frozenset(
+    {"user", "assistant", "system", "tool", "function", "human", "ai", "agent", "bot", "model", "developer"}
+)
 
 T = TypeVar("T")
 Options = SearchOptions
@@ -156,10 +158,21 @@ def weights(ranking: Ranking, spec: StoreSpec, *, meaning: bool, names_cut: bool
     return replace(ranking, speaker=speaker, session=session, words=words)
 
 
+def written_as_names(question: str, names: Sequence[str]) -> list[str]:
+    """Return which of some words, in lower case, a question writes as names are written.
+
+    A role may be a word too ("Data Analyst"), and a question about data is not one about the analyst. Scripts without
+    small letters tell nothing.
+    """
+    written = {word.lower() for word in _NAMES.findall(question) if not word[0].islower()}
+    return [name for name in names if name in written]
+
+
 def without_names(question: str, names: Sequence[str]) -> str:
     """Return the question without some names: small models follow a name to whoever is addressed by it."""
     if not names:
         return question
     pattern = rf"\b(?:{'|'.join(map(re.escape, names))})(?:['\u2019]s)?\b"
-    rest = " ".join(re.sub(pattern, " ", question, flags=re.IGNORECASE).split())
+    cut = re.sub(pattern, lambda found: found[0] if found[0][:1].islower() else " ", question, flags=re.IGNORECASE)
+    rest = " ".join(cut.split())
     return rest if _NAMES.search(rest) else question

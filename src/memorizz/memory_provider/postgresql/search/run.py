@@ -11,7 +11,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from memorizz.memory_provider._questions import Question, without_names
+from memorizz.memory_provider._questions import Question, without_names, written_as_names
 from memorizz.memory_provider.postgresql._steps import Embed, Operation, Query, Row, fetch, fetch_all
 from memorizz.memory_provider.postgresql.facts import Facts, StaleFacts, Store
 from memorizz.memory_provider.postgresql.search import plan, sql
@@ -35,9 +35,9 @@ def embed_question(search: Search, question: Question, store: Store) -> Operatio
     """Add the vector of a question that is to be embedded; the names of speakers are cut out of it before."""
     if store.embedder is None or question.text is None or not question.text.strip():
         return search
-    names: list[str] = []
-    if search.names:
-        rows = yield from fetch(reads.speakers(store, question.filter, search.names))
+    names = written_as_names(question.text, search.names)
+    if names:
+        rows = yield from fetch(reads.speakers(store, question.filter, names))
         names = [row[0] for row in rows]
     vectors = yield Embed([without_names(question.text, names)], "query", store.embedder)
     return replace(search, vector=store.vector_of(vectors[0]), names=names, names_cut=True)
