@@ -486,6 +486,24 @@ def test_a_name_that_many_documents_share_is_a_speakers(face: Any, embedder: Has
     assert embedder.texts == ["What tea does sister drink?"]
 
 
+def test_names_are_looked_up_in_every_store_that_is_searched(face: Any, embedder: Hashes) -> None:
+    """Where no store is named, who is spoken of in facts is cut out as who speaks is, and the facts score the same."""
+    face.store_many([{"name": "Ada", "content": f"fact {n} of tea", "memory_id": "m"} for n in range(10)], LONG)
+    face.store({"role": "Bob", "content": "I drink tea.", "memory_id": "m"}, TURNS)
+    face.store({"name": "Eve", "content": "tea", "memory_id": "m"}, "workflow_memory")
+    embedder.asked.clear()
+    question = "Does Ada drink tea with Bob and Eve?"
+    everywhere = face.retrieve_memory_components_by_query(question, memory_id="m", limit=20)
+    assert embedder.texts == ["Does drink tea with and Eve?"]
+    assert len(everywhere) == 12
+    embedder.asked.clear()
+    question = "Does Ada drink tea?"
+    everywhere = face.retrieve_memory_components_by_query(question, memory_id="m", limit=20)
+    facts = face.retrieve_memory_components_by_query(question, memory_id="m", memory_type=LONG, limit=20)
+    assert embedder.texts == ["Does drink tea?"] * 2
+    assert [each for each in everywhere if each.get("name") == "Ada"] == facts
+
+
 # --- failures -----------------------------------------------------------------------------------------------------
 
 

@@ -75,7 +75,7 @@ def retrieve_by_query(
         return Hits()
     if question.ranked:
         if question.text is not None:
-            search = yield from run.embed_question(search, question, store)
+            search = yield from run.embed_question(search, question, [store])
             if not search.ranked:
                 return Hits()
         served = (yield from run.run(facts, search, [store]))[0]
@@ -136,7 +136,7 @@ def retrieve_memory_components_by_query(
     search = plan.parse(first, question)
     if search.limit == 0:
         return []
-    search = yield from run.embed_question(search, question, first)
+    search = yield from run.embed_question(search, question, stores)
     if not search.ranked:
         return []
     # Their embeddings are read for those that are returned, and not for all candidates of all stores.
@@ -168,19 +168,13 @@ def retrieve_from_all_stores(facts: Facts, query: Filter, limit: int) -> Operati
 
 
 def _memories(facts: Facts) -> list[Store]:
-    """Return the stores that are searched where none is named: those of memories whose vectors can be compared.
-
-    Conversations come first: a name in a question is looked up where people speak.
-    """
-    conversations = facts.store(CONVERSATIONS)
-    others = [
+    """Return the stores that are searched where none is named: those of memories whose vectors can be compared."""
+    first = facts.store(CONVERSATIONS)
+    return [
         store
         for store in facts.stores.values()
-        if store is not conversations
-        and store.spec.memories
-        and (store.model, store.spec.distance) == (conversations.model, conversations.spec.distance)
+        if store.spec.memories and (store.model, store.spec.distance) == (first.model, first.spec.distance)
     ]
-    return [conversations, *others]
 
 
 # --- many documents -----------------------------------------------------------------------------------------------

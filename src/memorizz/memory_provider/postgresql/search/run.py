@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any
 
 from memorizz.memory_provider._questions import Question, without_names, written_as_names
-from memorizz.memory_provider.postgresql._steps import Embed, Operation, Query, Row, fetch, fetch_all
+from memorizz.memory_provider.postgresql._steps import Embed, Operation, Query, Row, fetch_all
 from memorizz.memory_provider.postgresql.facts import Facts, StaleFacts, Store
 from memorizz.memory_provider.postgresql.search import plan, sql
 from memorizz.memory_provider.postgresql.search.plan import Answer, Route, Search
@@ -31,16 +31,17 @@ class Served:
     ef_search: int = 0
 
 
-def embed_question(search: Search, question: Question, store: Store) -> Operation[Search]:
-    """Add the vector of a question that is to be embedded; the names of speakers are cut out of it before."""
-    if store.embedder is None or question.text is None or not question.text.strip():
+def embed_question(search: Search, question: Question, stores: Sequence[Store]) -> Operation[Search]:
+    """Add the vector of a question to some stores of one model; names that speakers have in any are cut out of it."""
+    first = stores[0]
+    if first.embedder is None or question.text is None or not question.text.strip():
         return search
     names = written_as_names(question.text, search.names)
     if names:
-        rows = yield from fetch(reads.speakers(store, question.filter, names))
-        names = [row[0] for row in rows]
-    vectors = yield Embed([without_names(question.text, names)], "query", store.embedder)
-    return replace(search, vector=store.vector_of(vectors[0]), names=names, names_cut=True)
+        found = yield from fetch_all([reads.speakers(store, question.filter, names) for store in stores])
+        names = sorted({name for rows in found for (name,) in rows})
+    vectors = yield Embed([without_names(question.text, names)], "query", first.embedder)
+    return replace(search, vector=first.vector_of(vectors[0]), names=names, names_cut=True)
 
 
 class _Attempts:
