@@ -18,6 +18,13 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=8,
 )
+# A content as chat APIs send it.
+parts = st.lists(
+    texts
+    | st.builds(lambda text: {"type": "text", "text": text}, texts)
+    | st.dictionaries(texts | st.just("text"), values, max_size=3),
+    max_size=4,
+)
 moments = st.datetimes(timezones=st.just(UTC))
 doubles = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -27,7 +34,8 @@ ODD = [
     "%", "{}", "_", "__class__", "id ", "ID", "Name", "select", "agent_id", "tags.0",
 ]  # fmt: skip
 COLUMNS: dict[str, st.SearchStrategy[Any]] = {
-    **dict.fromkeys(["name", "role", "content", "memory_id", "conversation_id"], st.none() | texts),
+    **dict.fromkeys(["name", "role", "memory_id", "conversation_id"], st.none() | texts),
+    "content": st.none() | texts | parts,
     "importance_score": st.none() | doubles,
     "access_count": st.none() | st.integers(-(2**63), 2**63 - 1),
     "metadata": st.none() | st.dictionaries(texts, values, max_size=3),

@@ -40,6 +40,7 @@ def documents() -> list[dict[str, Any]]:
         {"id": "user-42", "name": None, "metadata": {"a.b": [1, 2.5, None, {"$c": "ü"}]}, "created_at": LONG_AGO},
         {"role": "user", "memory_id": "m", "timestamp": LONG_AGO, "big": 10**30, "small": 2**40, "score": 5},
         {"memory_id": "m", "timestamp": LONG_AGO, "when": LONG_AGO, "access_count": 3},
+        {"content": [{"type": "text", "text": "tea"}, {"type": "image_url", "image_url": {"url": "a.b", "$d": None}}]},
     ]
 
 
@@ -73,15 +74,17 @@ def test_what_another_program_has_stored_arrives(target: PostgreSQLProvider, mon
                 {"_id": "text", "embedding": "none"},
                 {"_id": "nan", "value": float("nan")},
                 {"_id": "dated", "created_at": datetime(2024, 1, 1), "id": "mine"},
+                {"_id": "parts", "content": [{"type": "text", "text": "tea"}, {"type": "image", "n": Decimal128("1")}]},
             ]
         )
     with MongoDBProvider(mongo) as source:
         report = next(each for each in copy(source, target).stores if each.store == LONG.value)
     assert sorted(each.id for each in report.problems) == ["nan", "short", "text"]
-    assert (report.copied, report.different) == (2, 0)
+    assert (report.copied, report.different) == (3, 0)
     found = {each["id"]: each for each in target.list_all(LONG, include_embedding=True)}
     assert found["507f1f77bcf86cd799439011"]["price"] == "1.10"
     assert found["507f1f77bcf86cd799439011"]["embedding"] == [1, 0, 0, 0]
+    assert found["parts"]["content"] == [{"type": "text", "text": "tea"}, {"type": "image", "n": "1"}]
     assert found["dated"]["created_at"] == datetime(2024, 1, 1, tzinfo=UTC)
     assert found["dated"]["foreign_id"] == "mine"
 

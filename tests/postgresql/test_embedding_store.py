@@ -105,6 +105,14 @@ RULES = [
     (LONG, {"content": "tea", "name": None}, "tea"),
     (LONG, {"content": " tea\n"}, " tea\n"),
     (LONG, {"content": "tea", "metadata": {"a": 1}, "other": "x"}, "tea"),
+    # Of a content in parts it is the text of the parts.
+    (
+        TURNS,
+        {"content": [{"type": "text", "text": "tea"}, {"type": "image_url"}, "milk"], "role": "Ada"},
+        "Ada: tea\nmilk",
+    ),
+    (LONG, {"content": [{"type": "image_url", "image_url": {"url": "data:"}}], "name": "Drinks"}, None),
+    (LONG, {"content": []}, None),
     # What says nothing is not embedded, and neither is an agent.
     (LONG, {"content": ""}, None),
     (LONG, {"content": " \n\t"}, None),
@@ -502,6 +510,37 @@ def test_names_are_looked_up_in_every_store_that_is_searched(face: Any, embedder
     facts = face.retrieve_memory_components_by_query(question, memory_id="m", memory_type=LONG, limit=20)
     assert embedder.texts == ["Does drink tea?"] * 2
     assert [each for each in everywhere if each.get("name") == "Ada"] == facts
+
+
+def test_a_content_in_parts_is_embedded_again_where_its_text_changes(face: Any, embedder: Hashes) -> None:
+    """Another image leaves the vector as it is; another text does not, and where none is left, neither is a vector."""
+    tea, image = {"type": "text", "text": "tea"}, {"type": "image_url", "image_url": {"url": "a"}}
+    [id] = face.store_many([{"content": [tea, image]}], LONG)
+    assert has_vector_of(face, id, "tea")
+    embedder.asked.clear()
+    face.update_by_id(id, {"content": [tea, {**image, "image_url": {"url": "b"}}]}, LONG)
+    face.store({"id": id, "content": "tea"}, LONG)
+    face.store_many([{"id": id, "content": [tea]}], LONG)
+    assert embedder.asked == []
+    assert has_vector_of(face, id, "tea")
+    face.update_by_id(id, {"content": [{"type": "text", "text": "milk"}]}, LONG)
+    assert has_vector_of(face, id, "milk")
+    face.update_by_id(id, {"content": [image]}, LONG)
+    assert stored_vector(face, id) is None
+    (document,) = face.embedded([{"content": [tea, image]}], LONG)
+    assert np.allclose(document["embedding"], vector_of("tea"))
+    face.store({"id": id, "content": [tea, image], "embedding": None}, LONG)
+    assert face.embed_missing(LONG) == 1
+    assert has_vector_of(face, id, "tea")
+    assert face.retrieve_by_id(id, LONG)["content"] == [tea, image]
+
+
+def test_a_text_that_sql_has_changed_is_told(face: Any, config: PostgreSQLConfig) -> None:
+    """The parts that were stored with the text before are not."""
+    id = face.store({"content": [{"type": "text", "text": "a secret"}]}, LONG)
+    with psycopg.connect(config.conninfo) as connection:
+        connection.execute("UPDATE long_term_memory SET content = 'nothing'")
+    assert face.retrieve_by_id(id, LONG)["content"] == "nothing"
 
 
 # --- failures -----------------------------------------------------------------------------------------------------

@@ -114,8 +114,11 @@ def _oldest(hit: tuple[str, Document]) -> Any:
 def _print_hit(store: str, hit: Document) -> None:
     """Print what a memory says, and below where it is."""
     from memorizz.cli import _show
+    from memorizz.memory_provider._documents import CONTENT, is_parts, text_of_parts
 
-    _show.say(_show.shortened(str(hit.get("content") or hit.get("instruction") or hit.get("name") or "(no text)")))
+    content = hit.get(CONTENT)
+    said = text_of_parts(content) if is_parts(content) else content
+    _show.say(_show.shortened(str(said or hit.get("instruction") or hit.get("name") or "(no text)")))
     about = (store, hit.get("memory_id"), hit.get("role") or hit.get("name"), hit["id"])
     _show.code("  ".join(str(part) for part in about if part), 2, "dim")
 

@@ -1,17 +1,18 @@
 """What a document is, in every provider: its ids, the keys that have a kind of their own, and what is computed.
 
-A key with a kind must fit it; any other key holds any JSON value.
+A key with a kind must fit it; any other key holds any JSON value. `content` may be a list of parts, as chat APIs send
+them: it is kept as it is, and its text, which is searched, embedded and compared, is that of its parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from itertools import islice
-from typing import Any, TypeVar, cast
+from typing import Any, TypeGuard, TypeVar, cast
 
 import numpy as np
 
@@ -41,6 +42,7 @@ class Key:
 
 
 _INDEXED_TEXT = 1024
+CONTENT = "content"
 
 KEYS: Mapping[str, Key] = {
     key.name: key
@@ -49,7 +51,7 @@ KEYS: Mapping[str, Key] = {
         Key("memory_id", Kind.TEXT, _INDEXED_TEXT),
         Key("conversation_id", Kind.TEXT, _INDEXED_TEXT),
         Key("role", Kind.TEXT, _INDEXED_TEXT),
-        Key("content", Kind.TEXT),
+        Key(CONTENT, Kind.TEXT),
         Key("importance_score", Kind.NUMBER),
         Key("access_count", Kind.INTEGER),
         Key("metadata", Kind.OBJECT),
@@ -127,11 +129,44 @@ def _is_same(value: Any, computed: Any) -> bool:
     return isinstance(value, int | float) and isinstance(computed, int | float) and value == computed
 
 
+def is_parts(value: object, key: object = CONTENT) -> TypeGuard[Sequence[Any]]:
+    """Return True for a content that is a list of parts."""
+    return isinstance(value, list | tuple) and key == CONTENT
+
+
+def text_of_parts(parts: Iterable[Any]) -> str:
+    """Return the text of the parts that have one, a line for each."""
+    return "\n".join(text for text in map(_text_of_part, parts) if text is not None)
+
+
+def _text_of_part(part: Any) -> str | None:
+    text: object = cast("Mapping[str, Any]", part).get("text") if isinstance(part, Mapping) else part
+    if isinstance(text, Mapping):
+        text = cast("Mapping[str, Any]", text).get("value")
+    return text if isinstance(text, str) else None
+
+
 def _text(value: Any, key: Key, on_invalid: InvalidText) -> str:
+    if is_parts(value, key.name):
+        return _checked_parts(value, key, on_invalid)
     found = _values.as_text(value)
     if not isinstance(found, str):
-        raise InvalidDocument(key.name, f"expected a str or None, got {type(value).__name__}")
+        expected = "a str, a list of parts or None" if key.name == CONTENT else "a str or None"
+        raise InvalidDocument(key.name, f"expected {expected}, got {type(value).__name__}")
     return _values.text(found, key.name, on_invalid, key.limit)
+
+
+def _checked_parts(parts: Sequence[Any], key: Key, on_invalid: InvalidText) -> str:
+    texts: list[str] = []
+    for place, part in enumerate(parts):
+        path = f"{key.name}[{place}]"
+        if not isinstance(part, Mapping | str):
+            expected = "expected a part, {'type': 'text', 'text': ...} or another object, or a str"
+            raise InvalidDocument(path, f"{expected}; got {type(part).__name__}")
+        text = _text_of_part(part)
+        if text is not None:
+            texts.append(_values.text(text, path if isinstance(part, str) else f"{path}.text", on_invalid))
+    return "\n".join(texts)
 
 
 def _number(value: Any, key: Key, on_invalid: InvalidText) -> float:

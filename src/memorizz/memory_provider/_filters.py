@@ -19,7 +19,7 @@ from typing import Any, Literal, cast
 
 from memorizz.errors import FilterError, InvalidDocument, quoted
 from memorizz.memory_provider import _values
-from memorizz.memory_provider._documents import EMBEDDING, ID_KEYS, REFERENCES
+from memorizz.memory_provider._documents import CONTENT, EMBEDDING, ID_KEYS, REFERENCES
 
 Order = Literal["$gt", "$gte", "$lt", "$lte"]
 
@@ -41,10 +41,12 @@ class Field:
     """What a key points at: the steps from the document to a value in it; a None in them leads to nothing.
 
     `name` is the key of the document, empty where there can be none such, `path` are the steps from there on.
+    `in_parts`: it is the content as a list of parts, or something in them, and not the text.
     """
 
     key: str
     steps: Sequence[str | None]
+    in_parts: bool = False
     name: str = field(init=False)
     path: Sequence[str | None] = field(init=False)
     is_id: bool = field(init=False)
@@ -52,6 +54,7 @@ class Field:
     def __post_init__(self) -> None:
         self.name, self.path = self.steps[0] or "", self.steps[1:]
         self.is_id = not self.path and self.name in ID_KEYS
+        self.in_parts = self.in_parts or (self.name == CONTENT and bool(self.path))
 
 
 @dataclass(slots=True)
@@ -230,24 +233,37 @@ def _forms(operand: Any, operator: str, key: str) -> list[Value]:
 # --- operators ----------------------------------------------------------------------------------------------------
 
 
+_PARTS = Field(CONTENT, (CONTENT,), in_parts=True)
+
+
+def _clause(field: Field, name: Any, values: Sequence[Value]) -> Node:
+    """Return the clause for some values; of a content, lists and objects are compared with its parts."""
+    parts = [value for value in values if isinstance(value.plain, list | dict)] if field.key == CONTENT else []
+    if not parts:
+        return Clause(field, name, values)
+    texts = [value for value in values if not isinstance(value.plain, list | dict)]
+    in_parts = Clause(_PARTS, name, parts)
+    return Either([Clause(field, name, texts), in_parts]) if texts else in_parts
+
+
 def _one(field: Field, name: Any, operand: Any) -> Node:
     return Clause(field, name, [_value(operand, name, field.key)])
 
 
 def _equal(field: Field, name: str, operand: Any) -> Node:
     forms = _forms(operand, name, field.key)
-    return Clause(field, "$in" if len(forms) > 1 else "$eq", forms)
+    return _clause(field, "$in" if len(forms) > 1 else "$eq", forms)
 
 
 def _contains(field: Field, name: str, operand: Any) -> Node:
-    return Either([Clause(field, "$contains", [form]) for form in _forms(operand, name, field.key)])
+    return Either([_clause(field, "$contains", [form]) for form in _forms(operand, name, field.key)])
 
 
 def _in(field: Field, name: str, operand: Any) -> Node:
     if not isinstance(operand, list | tuple | set | frozenset):
         raise _wrong(f"{name} under {quoted(field.key)}", f"a list of values, {{'{name}': [...]}}", operand)
     forms = [_forms(each, name, field.key) for each in cast("Iterable[Any]", operand)]
-    return Clause(field, "$in", [form for each in forms for form in each])
+    return _clause(field, "$in", [form for each in forms for form in each])
 
 
 def _exists(field: Field, name: str, operand: Any) -> Node:

@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from memorizz.errors import ConfigurationError, InvalidFile, MemorizzError
-from memorizz.memory_provider._documents import EMBEDDING, KEYS, Kind
+from memorizz.memory_provider._documents import EMBEDDING, KEYS, Kind, is_parts, text_of_parts
 from memorizz.moving._files import Opened, temporary, translated
 from memorizz.moving._limits import JSON_FACTOR, MEGABYTE, check_bytes, check_json, too_large
 from memorizz.moving._manifest import Entry, Manifest, Tally, to_json
@@ -113,13 +113,18 @@ def _bytes(value: Any) -> int:
 
 
 def _row(store: str, document: Mapping[str, Any]) -> Row:
-    """Return a document as a row. A key that is None stands in `data`: NULL in a column means that it is missing."""
+    """Return a document as a row.
+
+    A key that is None stands in `data`, for NULL in a column means that it is missing; and so do a content's parts.
+    """
     vector = document.get(EMBEDDING)
     row: Row = {"store": store, EMBEDDING: None if vector is None else np.asarray(vector, np.float32)}
     data: dict[str, Any] = {}
     for name, value in document.items():
         if name == "id":
             row[name] = value
+        elif is_parts(value, name):
+            row[name], data[name] = text_of_parts(value), value
         elif name in KEYS and value is not None:
             row[name] = to_json(value) if KEYS[name].kind is Kind.OBJECT else value
         elif name not in ("_id", EMBEDDING):

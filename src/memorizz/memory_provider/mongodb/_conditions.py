@@ -33,7 +33,7 @@ from memorizz.memory_provider.mongodb._bson import (
     split,
 )
 from memorizz.memory_provider.mongodb._steps import Filter
-from memorizz.memory_provider.mongodb._stores import MICROSECONDS
+from memorizz.memory_provider.mongodb._stores import MICROSECONDS, PARTS
 
 Expression = Any
 
@@ -130,7 +130,7 @@ def _as_double(value: Value) -> Value:
 
 def _plain(field: Field, operator: str, values: Sequence[Value]) -> Filter | None:
     """Return the query by MongoDB's own operators, or None where these mean something else."""
-    if operator == "$contains":
+    if operator == "$contains" or field.in_parts:
         return None
     if field.name == EMBEDDING:
         return {EMBEDDING: {"$type": ["array", "binData"]}}
@@ -206,7 +206,10 @@ def _at(field: Field) -> Expression:
         return "$$REMOVE"
     first = escaped(field.name)
     # A path cannot name the empty key.
-    value = f"${first}" if first else {"$getField": {"field": {"$literal": ""}, "input": "$$ROOT"}}
+    value: Any = f"${first}" if first else {"$getField": {"field": {"$literal": ""}, "input": "$$ROOT"}}
+    if field.in_parts:
+        # Another program keeps the parts under the key itself.
+        value = {"$ifNull": [f"${PARTS}", value]}
     if not field.path:
         return value
     steps = [{"key": escaped(cast(str, step)), "index": _index(cast(str, step))} for step in field.path]

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from memorizz.memory_provider._documents import EMBEDDING
+from memorizz.memory_provider._documents import CONTENT, EMBEDDING
 from memorizz.memory_provider.mongodb._bson import OWN, as_mapping, split
 from memorizz.memory_provider.mongodb._conditions import condition
 from memorizz.memory_provider.mongodb._steps import Delete, Filter, Insert, Order, Read, Record, Stage, Take, Update
-from memorizz.memory_provider.mongodb._stores import MICROSECONDS, SEQ, Row, Store
+from memorizz.memory_provider.mongodb._stores import MICROSECONDS, PARTS, SEQ, Row, Store
 
 # Where a document stands among others: a time, its microseconds, what was stored first, and for what others have stored
 # the id.
@@ -137,6 +137,7 @@ def stored(store: Store, row: Row) -> Insert | Update:
     begun = store.begun(row)
     if row.is_new:
         own = {"seq": begun[OWN]["seq"], "us": begun[OWN]["us"] | row.rests}
+        own |= {} if row.parts is None else {"parts": row.parts}
         return Insert(begun | row.given | {OWN: own})
     has_expired = {"$and": [{"$eq": [{"$type": "$expires_at"}, "date"]}, {"$lte": ["$expires_at", datetime.now(UTC)]}]}
     # A record that was not there has an id and nothing else.
@@ -145,7 +146,7 @@ def stored(store: Store, row: Row) -> Insert | Update:
     # What is given stands in the statement once, for a document of 16 MB to fit into it.
     pipeline = [
         {"$replaceWith": {"$cond": [is_new, begin, _merged(*_now())]}},
-        {"$replaceWith": _merged(row.merged, row.merged_rests)},
+        {"$replaceWith": _merged(row.merged, row.merged_rests, row.parts)},
     ]
     return Update(by_keys(row.keys), pipeline, upsert=True)
 
@@ -160,7 +161,7 @@ def inserted_once(record: Record) -> Update:
 def updated(row: Row) -> Update:
     """Merge a document into the one with its id."""
     fields, rests = _now()
-    merged = _merged(row.merged | fields, row.merged_rests | rests)
+    merged = _merged(row.merged | fields, row.merged_rests | rests, row.parts)
     return Update(both(by_keys(row.keys), live()), [{"$replaceWith": merged}])
 
 
@@ -170,10 +171,14 @@ def _now() -> tuple[Record, dict[str, int]]:
     return {"updated_at": moment}, {"updated_at": rest}
 
 
-def _merged(fields: Record, rests: Mapping[str, int]) -> Mapping[str, Any]:
-    """Return the expression that merges fields into a record."""
-    us = {"$mergeObjects": [f"${MICROSECONDS}", _literal(rests)]}
-    return {"$mergeObjects": ["$$ROOT", _literal(fields), {OWN: {"$mergeObjects": [f"${OWN}", {"us": us}]}}]}
+def _merged(fields: Record, rests: Mapping[str, int], parts: Any = None) -> Mapping[str, Any]:
+    """Return the expression that merges fields into a record; where the content is among them, so are its parts."""
+    own: dict[str, Any] = {"seq": f"${SEQ}", "us": {"$mergeObjects": [f"${MICROSECONDS}", _literal(rests)]}}
+    if parts is not None:
+        own["parts"] = _literal(parts)
+    elif CONTENT not in fields:
+        own["parts"] = f"${PARTS}"
+    return {"$mergeObjects": ["$$ROOT", _literal(fields), {OWN: own}]}
 
 
 def _literal(value: Any) -> Mapping[str, Any]:

@@ -1,8 +1,9 @@
 """What is known of a database and of a store in it, and how a document becomes a record and a record a document.
 
 A store is a collection, a document one flat record in it, under its id. What MongoDB has no place for
-stands under one key of ours, `_memorizz`: `seq`, which grows with every document stored and decides ties, and `us`, the
-microseconds of the times, of which a BSON date has only the milliseconds.
+stands under one key of ours, `_memorizz`: `seq`, which grows with every document stored and decides ties; `us`, the
+microseconds of the times, of which a BSON date has only the milliseconds; and `parts`, those of a content in parts,
+whose text is in `content`, where the text index finds it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from memorizz.errors import InvalidDocument
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import (
     CLOCKS,
+    CONTENT,
     EMBEDDING,
     ID_KEYS,
     KEYS,
@@ -25,7 +27,9 @@ from memorizz.memory_provider._documents import (
     fitted,
     given_id,
     is_clock,
+    is_parts,
     own_items,
+    text_of_parts,
 )
 from memorizz.memory_provider._values import InvalidText
 from memorizz.memory_provider.mongodb._bson import (
@@ -45,7 +49,7 @@ from memorizz.memory_provider.stores import SEVEN, StoreSpec, unknown_store
 
 # The key under which a field `id` is given back that differs from `_id`.
 FOREIGN_ID = "foreign_id"
-SEQ, MICROSECONDS = f"{OWN}.seq", f"{OWN}.us"
+SEQ, MICROSECONDS, PARTS = f"{OWN}.seq", f"{OWN}.us", f"{OWN}.parts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,8 @@ class Row:
 
     `name` is its id as the caller knows it, `key` what it is inserted under, `keys` where it may stand already.
     `given` are the fields that it sets, `rests` the microseconds of the times among them, `merged` and `merged_rests`
-    those of them that a document which exists takes too. `is_new` says that the id was made for it, so that there is
-    none.
+    those of them that a document which exists takes too; `parts` are those of a content in parts. `is_new` says that
+    the id was made for it, so that there is none.
     """
 
     name: str
@@ -101,6 +105,7 @@ class Row:
     given: Record
     rests: dict[str, int]
     is_new: bool
+    parts: Any = None
 
     @property
     def merged(self) -> Record:
@@ -153,7 +158,14 @@ class Store:
         name = name or own
         is_new = name is None
         name = name or str(_values.new_id())
-        return Row(name, _key(document, name), id_keys(name), given, rests, is_new)
+        parts = self._parts(document.get(CONTENT))
+        return Row(name, _key(document, name), id_keys(name), given, rests, is_new, parts)
+
+    def _parts(self, content: Any) -> Any:
+        """Return the parts of a content in parts as BSON has them, else None."""
+        if not is_parts(content):
+            return None
+        return encoded(json.loads(_values.to_json(content, CONTENT, self.database.on_invalid_text)), CONTENT)
 
     def _put(self, path: Any, value: Any, given: Record, rests: dict[str, int]) -> bool:
         """Put a key that has a kind of its own where it belongs; say whether it has."""
@@ -189,7 +201,8 @@ class Store:
 
     def document(self, record: Record, include_embedding: bool = False) -> dict[str, Any]:
         """Return the document of a record."""
-        rests = as_mapping(as_mapping(record.get(OWN)).get("us"))
+        own = as_mapping(record.get(OWN))
+        rests, parts = as_mapping(own.get("us")), decoded(own.get("parts"))
         name = id_name(record["_id"])
         document: dict[str, Any] = {"id": name, "_id": name}
         for field, value in record.items():
@@ -199,6 +212,9 @@ class Store:
                 document[path] = _time(value, rests.get(path))
             elif path != EMBEDDING and field != OWN and path not in ID_KEYS:
                 document[path] = decoded(value)
+        # Unless another program has changed the text since.
+        if is_parts(parts) and text_of_parts(parts) == document.get(CONTENT):
+            document[CONTENT] = parts
         # Here both are the same text; a field of another program's must not be lost.
         if record.get("id") is not None and id_name(record["id"]) != name:
             document.setdefault(FOREIGN_ID, decoded(record["id"]))

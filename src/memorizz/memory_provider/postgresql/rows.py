@@ -2,7 +2,8 @@
 
 All stores share one set of columns, so that a key means the same in each of them. Keys with a column go to the
 column; every other key goes to the JSONB column `data`. A key that was given as None is remembered in `data` too,
-because NULL in a column means that the key is missing.
+because NULL in a column means that the key is missing; and so are the parts of a content in parts, whose text is in
+the column.
 """
 
 from __future__ import annotations
@@ -16,7 +17,19 @@ from uuid import UUID
 import numpy as np
 
 from memorizz.memory_provider import _values
-from memorizz.memory_provider._documents import CLOCKS, EMBEDDING, KEYS, READERS, Kind, given_id, is_clock, own_items
+from memorizz.memory_provider._documents import (
+    CLOCKS,
+    CONTENT,
+    EMBEDDING,
+    KEYS,
+    READERS,
+    Kind,
+    given_id,
+    is_clock,
+    is_parts,
+    own_items,
+    text_of_parts,
+)
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.postgresql.facts import Store
@@ -79,6 +92,8 @@ def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None) -
             data[path] = value
         elif value is not None:
             values[path] = READERS[column.kind](value, column, store.layout.on_invalid_text)
+            if is_parts(value, path):
+                data[path] = value
         elif not is_clock(path, store.spec):
             values[path] = data[path] = None
     # In one order, so that documents with the same keys share one statement.
@@ -113,6 +128,9 @@ def document_of(record: tuple[Any, ...]) -> dict[str, Any]:
         if value is not None:
             # The same as value.replace(tzinfo=UTC), in a fifth of the time.
             document[path] = _combine(value, value.time(), UTC)
+    if CONTENT in data and is_parts(data[CONTENT]) and text_of_parts(data[CONTENT]) != document.get(CONTENT):
+        # Somebody has changed the text with SQL since.
+        del data[CONTENT]
     document.update(data)
     return document
 

@@ -46,7 +46,7 @@ def store_many(
 def check(database: Database, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[None]:
     target = yield from store_of(database, memory_store_type)
     row = target.row(data)
-    check_size({**target.begun(row), **row.given})
+    check_size({**target.begun(row), **row.given, "parts": row.parts})
 
 
 def update_by_id(database: Database, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[bool]:

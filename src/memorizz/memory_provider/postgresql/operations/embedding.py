@@ -1,10 +1,10 @@
 """What of a document is embedded, and when: where the provider has an embedder and the document no embedding.
 
-The text is the `content`, after "role: " in a conversation and after "name: " elsewhere, for who speaks and what a
-thing is called belong to its meaning; a name that the content begins with is not said twice. The vector follows the
-text: a document is embedded where its text differs from the one that is stored under its id, and loses its vector where
-nothing is left to embed. Where the text stays, so does the vector, whoever made it. Agents are not embedded; neither is
-a document whose `embedding` was given, be it None.
+The text is the `content`, or that of its parts, after "role: " in a conversation and after "name: " elsewhere, for who
+speaks and what a thing is called belong to its meaning; a name that the content begins with is not said twice. The
+vector follows the text: a document is embedded where its text differs from the one that is stored under its id, and
+loses its vector where nothing is left to embed. Where the text stays, so does the vector, whoever made it. Agents are
+not embedded; neither is a document whose `embedding` was given, be it None.
 
 No connection is held while a model embeds, so that the stored text may become another one meanwhile. A row therefore
 carries the text that decided about its vector, and the statement that writes it clears the vector where that text is
@@ -24,7 +24,7 @@ from uuid import UUID
 
 from memorizz.errors import ConfigurationError, EmbeddingFailed, StorageFull
 from memorizz.memory_provider import _values
-from memorizz.memory_provider._documents import EMBEDDING, batches, given_id
+from memorizz.memory_provider._documents import CONTENT, EMBEDDING, batches, given_id, is_parts, text_of_parts
 from memorizz.memory_provider.base import StoreName
 from memorizz.memory_provider.postgresql._steps import Embed, Operation, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Store
@@ -112,9 +112,10 @@ def _embed(
 def _given(store: Store, document: Document) -> dict[str, Any]:
     """Return the fields of Text that a document has, as they will be stored."""
     parts: dict[str, Any] = {}
-    for part, key in (("label", store.spec.label), ("content", "content")):
+    for part, key in (("label", store.spec.label), ("content", CONTENT)):
         if key in document:
-            value = _values.as_text(document[key])
+            value = document[key]
+            value = text_of_parts(value) if is_parts(value, key) else _values.as_text(value)
             parts[part] = _values.text(value, key, store.layout.on_invalid_text) if isinstance(value, str) else ""
     return parts
 

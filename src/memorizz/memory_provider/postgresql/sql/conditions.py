@@ -300,7 +300,7 @@ def _column(field: Field, operator: str, vectors: str) -> _Place:
     if field.is_id:
         return _ID_TEXT if operator in _SIGNS or operator == "$contains" else _ID
     name = field.name
-    if name in _COLUMNS and not field.path:
+    if name in _COLUMNS and not field.path and not field.in_parts:
         return _COLUMNS[name]
     if name in KEYS and name not in _COLUMNS:
         return _Json(field.key, _sql_column(name), field.path)
