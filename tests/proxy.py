@@ -5,40 +5,45 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Literal
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-Cut = Literal["on the way", "answer", "pooler"]
+Cut = Literal["on the way", "answer", "pooler", "hold"]
 
 _READY = b"Z\x00\x00\x00\x05"
 _FIELDS = b"SFATAL\0C08P01\0Mserver conn crashed?\0\0"
 _CRASHED = b"E" + (4 + len(_FIELDS)).to_bytes(4) + _FIELDS
 
 
-class Proxy:
-    """Forwards all connections, and ends one at the next message to the server that holds a mark.
+class _Proxy(ABC):
+    """Forwards all connections, and ends one at the next messages to the server that hold a mark.
 
     "on the way": the message does not reach the server; "answer": it does, and is answered, and the answer is lost;
-    "pooler": as that, and the client is told so as a connection pooler tells it. `sent` counts the messages with the
-    mark since then.
+    "pooler": as that, and the client is told so as a connection pooler tells it; "hold": the answer does not come, and
+    the connection stays. `sent` counts the messages with the mark since then.
     """
 
-    def __init__(self, conninfo: str) -> None:
-        with psycopg.connect(conninfo) as connection:
-            self._host, self._port = connection.info.host, connection.info.port
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.conninfo = make_conninfo(
-            conninfo, host="127.0.0.1", port=self._listener.getsockname()[1], sslmode="disable", gssencmode="disable"
-        )
-        self._mark, self._cut = b"", ""
+        self.port: int = self._listener.getsockname()[1]
+        self._mark, self._cut, self._times = b"", "", 0
+        self._then: Callable[[], object] = bool
         self.sent = 0
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def cut(self, mark: bytes, at: Cut) -> None:
-        self._mark, self._cut, self.sent = mark, at, 0
+    @abstractmethod
+    def is_whole(self, answer: bytes) -> bool:
+        """Return True if the server has answered all that was sent."""
+
+    def cut(self, mark: bytes, at: Cut, *, times: int = 1, then: Callable[[], object] = bool) -> None:
+        """Cut off the next messages with a mark; `then` is called when an answer is lost, before anybody knows it."""
+        self._mark, self._cut, self._times, self._then, self.sent = mark, at, times, then, 0
 
     def close(self) -> None:
         for each in (self._listener, *self._sockets):
@@ -64,7 +69,7 @@ class Proxy:
                 if self._mark and self._mark in data:
                     self.sent += 1
                     if self._cut == "on the way":
-                        self._cut = ""
+                        self._count()
                         break
                     if self._cut:
                         lost.set()
@@ -75,16 +80,50 @@ class Proxy:
         answer = b""
         with contextlib.suppress(OSError):
             while data := server.recv(1 << 16):
-                if lost.is_set():
-                    answer += data
-                    if _READY in answer:
-                        if self._cut == "pooler":
-                            client.sendall(_CRASHED)
-                        self._cut = ""
-                        break
-                else:
+                if not lost.is_set():
                     client.sendall(data)
+                    continue
+                answer += data
+                if self.is_whole(answer):
+                    if self._cut == "pooler":
+                        client.sendall(_CRASHED)
+                    held = self._cut == "hold"
+                    self._count()
+                    self._then()
+                    if not held:
+                        break
         _end(client, server)
+
+    def _count(self) -> None:
+        self._times -= 1
+        if not self._times:
+            self._cut = ""
+
+
+class PostgreSQLProxy(_Proxy):
+    """Before a PostgreSQL."""
+
+    def __init__(self, conninfo: str) -> None:
+        with psycopg.connect(conninfo) as connection:
+            super().__init__(connection.info.host, connection.info.port)
+        self.conninfo = make_conninfo(
+            conninfo, host="127.0.0.1", port=self.port, sslmode="disable", gssencmode="disable"
+        )
+
+    def is_whole(self, answer: bytes) -> bool:
+        return _READY in answer
+
+
+class MongoDBProxy(_Proxy):
+    """Before a mongod."""
+
+    def __init__(self, uri: str) -> None:
+        host, _, port = uri.removeprefix("mongodb://").partition("/")[0].partition(":")
+        super().__init__(host, int(port))
+        self.uri = f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
+
+    def is_whole(self, answer: bytes) -> bool:
+        return len(answer) >= 4 and len(answer) >= int.from_bytes(answer[:4], "little")
 
 
 def _end(*sockets: socket.socket) -> None:

@@ -12,21 +12,21 @@ import pytest
 from memorizz.errors import ConnectionFailed, OperationTimeout
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig
-from proxy import Cut, Proxy
+from proxy import Cut, PostgreSQLProxy
 
 LONG, AGENTS = MemoryType.LONG_TERM_MEMORY, MemoryType.MEMAGENT
 Call = Callable[[Any], Any]
 
 
 @pytest.fixture
-def proxy(migrated_dsn: str) -> Iterator[Proxy]:
-    proxy = Proxy(migrated_dsn)
+def proxy(migrated_dsn: str) -> Iterator[PostgreSQLProxy]:
+    proxy = PostgreSQLProxy(migrated_dsn)
     yield proxy
     proxy.close()
 
 
 @pytest.fixture
-def beyond(open_face: Callable[..., Any], proxy: Proxy) -> Iterator[Any]:
+def beyond(open_face: Callable[..., Any], proxy: PostgreSQLProxy) -> Iterator[Any]:
     """A provider that reaches its server through the proxy, with two documents and an agent."""
     with open_face(PostgreSQLConfig(dsn=proxy.conninfo, embedding_dimensions=4, max_size=1)) as face:
         begin(face)
@@ -73,7 +73,7 @@ def ids_of(face: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("call", WRITES)
-def test_a_write_whose_answer_is_lost_is_not_sent_again(beyond: Any, proxy: Proxy, call: str) -> None:
+def test_a_write_whose_answer_is_lost_is_not_sent_again(beyond: Any, proxy: PostgreSQLProxy, call: str) -> None:
     """Whether it was done only a read can tell: the error says so, and names the documents to look for."""
     write, mark, ids, stored = WRITES[call]
     for at in CUTS:
@@ -89,7 +89,7 @@ def test_a_write_whose_answer_is_lost_is_not_sent_again(beyond: Any, proxy: Prox
 
 
 @pytest.mark.parametrize("call", ["store many", "copy", "transaction"])
-def test_a_transaction_that_is_lost_before_its_end_was_not_done(beyond: Any, proxy: Proxy, call: str) -> None:
+def test_a_transaction_that_is_lost_before_its_end_was_not_done(beyond: Any, proxy: PostgreSQLProxy, call: str) -> None:
     """That is known: nothing of it is kept, and the error does not say otherwise."""
     for at in CUTS[:1] if call == "copy" else CUTS:
         proxy.cut(b"COPY" if call == "copy" else b"INSERT INTO", at)
@@ -100,7 +100,7 @@ def test_a_transaction_that_is_lost_before_its_end_was_not_done(beyond: Any, pro
         assert [(each["id"], each.get("n")) for each in beyond.list_all(LONG)] == [("a", None), ("b", None)]
 
 
-def test_a_transaction_names_a_thousand_of_its_documents(beyond: Any, proxy: Proxy) -> None:
+def test_a_transaction_names_a_thousand_of_its_documents(beyond: Any, proxy: PostgreSQLProxy) -> None:
     """It is done whole or not at all: each of them stands for the others."""
     proxy.cut(b"COMMIT", "answer")
     with pytest.raises(ConnectionFailed, match="the outcome is unknown") as raised:
@@ -109,7 +109,7 @@ def test_a_transaction_names_a_thousand_of_its_documents(beyond: Any, proxy: Pro
     assert beyond.count(LONG) == 1702
 
 
-def test_a_search_that_may_have_counted_is_not_made_again(beyond: Any, proxy: Proxy) -> None:
+def test_a_search_that_may_have_counted_is_not_made_again(beyond: Any, proxy: PostgreSQLProxy) -> None:
     """With touch=True it writes: each search counts a document once, or the caller is told."""
     query = {"embedding": [1, 0, 0, 0]}
     proxy.cut(b"SKIP LOCKED", "answer")
@@ -131,7 +131,7 @@ READS: dict[str, Call] = {
 
 
 @pytest.mark.parametrize("call", READS)
-def test_a_read_whose_answer_is_lost_is_made_again(beyond: Any, proxy: Proxy, call: str) -> None:
+def test_a_read_whose_answer_is_lost_is_made_again(beyond: Any, proxy: PostgreSQLProxy, call: str) -> None:
     """On another connection, and the caller notices nothing."""
     for at in CUTS:
         proxy.cut(b"SELECT", at)

@@ -9,6 +9,13 @@ from typing import Any
 
 from memorizz.errors import ProviderClosed
 
+# So many ids of a transaction are named by an error that does not know what became of it.
+MAX_IDS = 1000
+OUTCOME_UNKNOWN = (
+    "the outcome is unknown: what was sent may have been done or not; look, by the ids that this error carries, before "
+    "you do it once more"
+)
+
 
 def check_process(opener: int) -> None:
     """Refuse to work in a forked child: two processes on one connection get each other's answers."""

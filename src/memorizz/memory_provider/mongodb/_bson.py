@@ -80,8 +80,8 @@ def decoded(value: Any) -> Any:
         return int(value)  # not bson's Int64
     if isinstance(value, dict):
         found = cast("dict[str, Any]", value)
-        if LARGE in found:
-            return _unsortable(found[LARGE])
+        if LARGE in found and (large := _unsortable(found[LARGE])) is not None:
+            return large
         return {unescaped(name): decoded(item) for name, item in found.items()}
     if isinstance(value, list):
         return [decoded(item) for item in cast("list[Any]", value)]
@@ -93,9 +93,17 @@ def _foreign(value: Any) -> Any:
 
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, ObjectId | UUID | Decimal128):
+    if isinstance(value, ObjectId | Decimal128):
         return str(value)
+    if _is_uuid(value):
+        return str(UUID(bytes=value))
     return json.loads(json_util.dumps(value, json_options=json_util.RELAXED_JSON_OPTIONS))
+
+
+def _is_uuid(value: Any) -> bool:
+    from bson.binary import UUID_SUBTYPE, Binary
+
+    return isinstance(value, Binary) and value.subtype == UUID_SUBTYPE and len(value) == 16
 
 
 # --- numbers ------------------------------------------------------------------------------------------------------
@@ -111,9 +119,16 @@ def sortable(number: int) -> str:
     return f"n{9999 - len(digits):04}{digits.translate(_DIGITS)}"
 
 
-def _unsortable(text: str) -> int:
-    digits = text[5:]
-    return int(digits) if text[0] == "p" else -int(digits.translate(_DIGITS))
+def _unsortable(text: Any) -> int | None:
+    """Return the integer of a text, None for a text that `sortable` has not made."""
+    found = _SORTABLE.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        return None
+    return int(found[2]) if found[1] == "p" else -int(found[2].translate(_DIGITS))
+
+
+# Python reads integers of up to 4,300 digits.
+_SORTABLE = re.compile("([pn])[0-9]{4}([0-9]{1,4300})")
 
 
 def is_native(number: float) -> bool:
@@ -149,7 +164,9 @@ def id_keys(name: str) -> list[Any]:
 
 def id_name(key: Any) -> str:
     """Return the id for what stands under `_id`."""
-    return key if isinstance(key, str) else str(key)
+    if isinstance(key, str):
+        return key
+    return str(UUID(bytes=key)) if isinstance(key, bytes) and _is_uuid(key) else str(key)
 
 
 # --- times --------------------------------------------------------------------------------------------------------
@@ -162,10 +179,13 @@ def split(moment: datetime) -> tuple[datetime, int]:
 
 
 def joined(moment: datetime, rest: Any) -> datetime:
-    """Return the time that was split."""
-    return moment.replace(microsecond=moment.microsecond + (rest if isinstance(rest, int) else 0), tzinfo=UTC)
+    """Return the time that was split; a rest that is none is left out."""
+    rest = rest if isinstance(rest, int) and 0 <= rest < 1000 else 0
+    return moment.replace(microsecond=moment.microsecond + rest, tzinfo=UTC)
 
 
 def as_mapping(value: Any) -> Mapping[str, Any]:
     """Return what is an object as it is, and anything else as an empty one."""
+    if hasattr(value, "as_doc"):
+        value = value.as_doc()  # what looks like a reference comes as bson's DBRef
     return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}

@@ -91,7 +91,7 @@ def create_store(database: Database, config: MongoDBConfig, spec: StoreSpec) -> 
         there = yield from store_of(database, spec.name)
         if there.collection != made.collection:
             # Another one was listed before this one.
-            yield Command({"drop": made.collection})
+            yield Command({"drop": made.collection}, writes=())
     check_same(there.spec, spec)
 
 
@@ -104,7 +104,7 @@ def drop_store(database: Database, name: str) -> Operation[None]:
     store = yield from store_of(database, name)
     found = yield Command({"listCollections": 1, "filter": {"name": store.collection}, "nameOnly": True})
     if found["cursor"]["firstBatch"]:
-        yield Command({"drop": store.collection})
+        yield Command({"drop": store.collection}, writes=())
     yield from take(Take(STORES, {"_id": store.name, "collection": store.collection}))
 
 

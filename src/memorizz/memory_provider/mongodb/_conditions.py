@@ -163,11 +163,11 @@ def _equals(name: str, kind: Kind, values: Sequence[Value]) -> Filter:
     if kind is Kind.TEXT:
         texts = [*bounds, None] if none else bounds
         return {name: {"$eq": texts[0]} if len(texts) == 1 else {"$in": texts}}
-    ways: list[Filter] = [{name: None}] if none else []
+    either: list[Filter] = [{name: None}] if none else []
     for bound in bounds:
         moment, rest = split(bound)
-        ways.append({name: moment, f"{MICROSECONDS}.{name}": rest or {"$in": [0, None]}})
-    return {"$or": ways} if ways else _NOTHING
+        either.append({name: moment, f"{MICROSECONDS}.{name}": rest or {"$in": [0, None]}})
+    return {"$or": either} if either else _NOTHING
 
 
 def _comparable(kind: Kind, value: Value) -> Any:
@@ -287,11 +287,11 @@ def _in(at: Expression, values: Sequence[Value]) -> Expression:
     held = [value.plain for value in values if value.json is not None]
     simple = [value for value in held if _is_simple(value) and value is not None]
     others = [value for value in held if not _is_simple(value)]
-    ways: list[Expression] = [{"$in": [at, _literal(simple)]}] if simple else []
+    either: list[Expression] = [{"$in": [at, _literal(simple)]}] if simple else []
     if None in held:
-        ways.append(_is(at, *_NONE))
-    ways += [_same(at, value) for value in others]
-    return {"$or": ways} if ways else False
+        either.append(_is(at, *_NONE))
+    either += [_same(at, value) for value in others]
+    return {"$or": either} if either else False
 
 
 def _is_simple(value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from memorizz.errors import (
     ReadOnlyError,
     StorageFull,
 )
+from memorizz.memory_provider._drive import OUTCOME_UNKNOWN
 from memorizz.memory_provider.mongodb._bson import TOO_LARGE
 
 DriverError = (errors.PyMongoError, BSONError)
@@ -31,10 +32,20 @@ Refused = errors.OperationFailure
 _UNAUTHORIZED, _AUTHENTICATION_FAILED, _ATLAS = 13, 18, 8000
 _NO_DISK, _NO_CACHE, _DUPLICATE_KEY = 14031, 388, 11000
 _TOO_LARGE = (10334, 17419, 17420)
+# A server that only reads says so before it does anything.
+_NOT_PRIMARY = (10058, 10107, 13435)
+# Something was interrupted, or a server behind the one that answers has not answered that one.
+_INTERRUPTED = (6, 7, 50, 89, 262, 9001, 11601)
 
 
-def translated(error: Exception, where: str) -> MemorizzError:
-    """Return the memorizz error for a driver error; `where` names the server without a secret."""
+def translated(error: Exception, where: str, writes: Sequence[str] | None = None) -> MemorizzError:
+    """Return the memorizz error for a driver error; `where` names the server without a secret.
+
+    `writes` are the ids of what may have been written although no answer came; None where that is nothing.
+    """
+    if writes is not None:
+        kind = OperationTimeout if isinstance(error, errors.PyMongoError) and error.timeout else ConnectionFailed
+        return kind(f"{translated(error, where)}; {OUTCOME_UNKNOWN}", ids=writes)
     text = _text(error)
     if isinstance(error, errors.DocumentTooLarge):
         if text.startswith("aggregate"):
@@ -42,7 +53,7 @@ def translated(error: Exception, where: str) -> MemorizzError:
         return InvalidDocument("", TOO_LARGE)
     if isinstance(error, errors.WaitQueueTimeoutError):
         return PoolTimeout(f"no pooled connection became free in time: raise maxPoolSize in the uri ({where})")
-    if isinstance(error, errors.NotPrimaryError):
+    if isinstance(error, errors.NotPrimaryError) and code_of(error) in _NOT_PRIMARY:
         return ReadOnlyError(f"the server only reads: connect to the primary, or to the whole set ({text}; {where})")
     if isinstance(error, errors.ServerSelectionTimeoutError):
         return failed_to_connect(text, where)
@@ -67,7 +78,7 @@ def _refused(error: errors.OperationFailure, text: str, where: str) -> MemorizzE
     if code in (_UNAUTHORIZED, _ATLAS):
         return DatabaseError(f"this user lacks a right: have the owner grant it ({text}; {where})")
     if code == _NO_DISK:
-        return StorageFull(f"the server has no room left: make room, then try again ({text}; {where})")
+        return StorageFull(f"the server has no space left: free some, then try again ({text}; {where})")
     if code == _NO_CACHE:
         return StorageFull(f"the transaction is larger than the cache of the server: store less at once ({where})")
     if code in _TOO_LARGE:
@@ -105,8 +116,35 @@ def connecting(where: str) -> Generator[None]:
         raise translated(error, where) from error
 
 
+def is_unanswered(error: Exception) -> bool:
+    """Return True if the server may have done what was sent, or some of it, although it has not said so.
+
+    The driver sends what changes one document again, under a number by which a replica set knows it; what it raises is
+    then that there was no answer at all.
+    """
+    if isinstance(error, errors.ServerSelectionTimeoutError | errors.WaitQueueTimeoutError):
+        # Nothing was sent.
+        return False
+    if isinstance(error, errors.NotPrimaryError):
+        return code_of(error) not in _NOT_PRIMARY
+    if isinstance(error, errors.BulkWriteError) and not _write_errors(error):
+        # Done by one server, and perhaps by no other.
+        return True
+    if isinstance(error, errors.OperationFailure):
+        return isinstance(error, errors.WriteConcernError) or code_of(error) in _INTERRUPTED
+    return isinstance(error, errors.PyMongoError) and (isinstance(error, errors.ConnectionFailure) or error.timeout)
+
+
+def may_be_committed(error: Exception) -> bool:
+    """Return True if a commit that failed so may have succeeded."""
+    return isinstance(error, errors.PyMongoError) and error.has_error_label("UnknownTransactionCommitResult")
+
+
 def code_of(error: Exception) -> int | None:
     """Return the server's code, that of the first write where there were several."""
+    if isinstance(error, errors.NotPrimaryError):
+        details: Any = error.errors
+        return cast("dict[str, Any]", details).get("code") if isinstance(details, dict) else None
     if isinstance(error, errors.BulkWriteError):
         failed = _write_errors(error)
         return failed[0].get("code") if failed else error.code
@@ -123,7 +161,7 @@ def is_race(error: Exception) -> bool:
 
 
 def was_rolled_back(error: Exception) -> bool:
-    """Return True if a transaction that failed so lost against another one, and may be tried again as a whole."""
+    """Return True if a transaction that failed so was rolled back whole, and may be tried again."""
     cause = error.__cause__
     if not isinstance(cause, errors.PyMongoError):
         return False
@@ -133,8 +171,8 @@ def was_rolled_back(error: Exception) -> bool:
 def _text(error: Exception) -> str:
     """Return what the server or the driver said, on one line, without the driver's own state."""
     if isinstance(error, errors.BulkWriteError) and (failed := _write_errors(error)):
-        said = str(failed[0].get("errmsg"))
+        text = str(failed[0].get("errmsg"))
     else:
-        said = str(error)
-    said = said.partition(", full error:")[0].partition(", Timeout: ")[0].partition(" (configured timeouts:")[0]
-    return " ".join(said.split())[:500] or type(error).__name__
+        text = str(error)
+    text = text.partition(", full error:")[0].partition(", Timeout: ")[0].partition(" (configured timeouts:")[0]
+    return " ".join(text.split())[:500] or type(error).__name__

@@ -1,7 +1,9 @@
 """What an operation may ask of the world outside: the steps that it yields.
 
-An operation is a generator. It yields steps, is sent back their results, and returns its result; a driver on the
-sync or the async API performs the steps. Nothing in here does any IO or knows the driver.
+An operation is a generator. It yields steps, is sent what they returned, and returns its result; a driver of either API
+performs the steps. Nothing in here does any IO or knows the driver.
+
+`writes` of a step are the ids that an error names where no answer came; it is None where the step writes nothing.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ Order = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """An aggregation over one collection. Brings back its records."""
+    """An aggregation over one collection. Returns its records."""
 
     collection: str
     pipeline: Sequence[Stage]
+    writes: None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,39 +46,40 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Every record that matches goes."""
+    """The end of every record that matches."""
 
     filter: Filter
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Changes of one collection, in order; one round trip. Brings back Changed."""
+    """Changes of one collection, in order; one round trip. Returns Changed."""
 
     collection: str
     changes: Sequence[Insert | Update | Delete]
+    writes: Sequence[str] = ()
 
 
 class Changed(NamedTuple):
-    """What a Write has done; `inserted` are the keys of the records that an upsert has made."""
+    """How many records a Write has found and deleted."""
 
     matched: int
     deleted: int
-    inserted: Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Delete one record, the first in an order. Brings back its `_id` and `expires_at`, or None."""
+    """Delete one record, the first in an order. Returns its `_id` and `expires_at`, or None."""
 
     collection: str
     filter: Filter
     order: Order = field(default_factory=dict[str, int])
+    writes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command to the database, or to the server as a whole (`admin`). Brings back its reply.
+    """A command to the database, or to the server as a whole (`admin`). Returns its reply.
 
     Where the server refuses an `optional` one, that returns None.
     """
@@ -83,6 +87,7 @@ class Command:
     command: Mapping[str, Any]
     optional: bool = False
     admin: bool = False
+    writes: Sequence[str] | None = None
 
 
 Step = Read | Write | Take | Command
@@ -97,9 +102,9 @@ def fetch(read: Read) -> Operation[list[Record]]:
     return records
 
 
-def change(collection: str, *changes: Insert | Update | Delete) -> Operation[Changed]:
-    """Ask for changes of one collection; `yield from` it."""
-    changed: Changed = yield Write(collection, changes)
+def change(collection: str, *changes: Insert | Update | Delete, writes: Sequence[str] = ()) -> Operation[Changed]:
+    """Ask for changes of one collection, of documents with the ids `writes`; `yield from` it."""
+    changed: Changed = yield Write(collection, changes, writes)
     return changed
 
 

@@ -188,7 +188,7 @@ class Store:
             given[path] = fit
         return True
 
-    def begun(self, row: Row) -> Record:
+    def new_record(self, row: Row) -> Record:
         """Return what the record of a new document has before anything is merged into it: id, times, place."""
         clocks = {path: (row.given[path], row.rests[path]) for path in CLOCKS if path in row.given}
         created = clocks.setdefault("created_at", split(datetime.now(UTC)))
@@ -245,9 +245,22 @@ def _time(value: Any, rest: Any) -> Any:
 
 def numbers(value: Any) -> Any:
     """Return the numbers of a vector, which other programs may have stored as a BSON vector; what is none as it is."""
-    if hasattr(value, "as_vector"):
-        value = value.as_vector().data
+    if isinstance(value, str | dict):
+        return decoded(value)
     try:
-        return None if value is None else [float(number) for number in value]
+        if hasattr(value, "as_vector"):
+            value = value.as_vector().data
+        return None if value is None else [_number(each) for each in value]
     except (TypeError, ValueError):
         return decoded(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str | bool):
+        raise TypeError  # As the aggregation compares neither.
+    return float(value.to_decimal() if hasattr(value, "to_decimal") else value)
+
+
+def key_of(record: Record) -> str:
+    """Return what tells a record from all others of its collection; an `_id` may be an object, which has no hash."""
+    return repr(record["_id"])

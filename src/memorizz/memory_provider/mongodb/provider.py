@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed
-from memorizz.memory_provider._drive import can_be_read_again
+from memorizz.memory_provider._drive import MAX_IDS, can_be_read_again
 from memorizz.memory_provider._drive._sync import drive, repeated
 from memorizz.memory_provider.base import MemoryOperations, MemoryProvider
 from memorizz.memory_provider.mongodb import _collections, operations
@@ -29,11 +29,13 @@ class Transaction(MemoryOperations):
 
     operations = operations
 
-    def __init__(self, database: Database, connection: Connection, session: Session) -> None:
+    def __init__(self, database: Database, connection: Connection, session: Session, writes: list[str]) -> None:
         # $vectorSearch is not allowed here.
         self._database = replace(database, vector_indexes=None)
         self._connection = connection
         self._session = session
+        # The ids of what was written, some of which stand for all.
+        self._writes = writes
         self._over = False
         self._failed = False
         # A session takes one step after the other.
@@ -49,10 +51,12 @@ class Transaction(MemoryOperations):
         with self._one_step:
             self._check_open()
             try:
-                return self._connection.perform(step, self._session)
+                result = self._connection.perform(step, self._session)
             except MemorizzError:
                 self._failed = True
                 raise
+            self._writes += (step.writes or ())[: MAX_IDS - len(self._writes)]
+            return result
 
     def _check_open(self) -> None:
         if self._over:
@@ -111,8 +115,9 @@ class MongoDBProvider(Lifetime, MemoryProvider):
         """
         database, connection = self._opened()
         check_transactional(database, self.config)
-        with connection.transaction() as session:
-            transaction = Transaction(database, connection, session)
+        writes: list[str] = []
+        with connection.transaction(writes) as session:
+            transaction = Transaction(database, connection, session, writes)
             whole = False
             try:
                 yield transaction

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed
-from memorizz.memory_provider._drive import can_be_read_again
+from memorizz.memory_provider._drive import MAX_IDS, can_be_read_again
 from memorizz.memory_provider._drive._async import drive, repeated
 from memorizz.memory_provider.base import AsyncMemoryOperations, AsyncMemoryProvider
 from memorizz.memory_provider.mongodb import _collections, operations
@@ -28,11 +28,15 @@ class AsyncTransaction(AsyncMemoryOperations):
 
     operations = operations
 
-    def __init__(self, database: Database, connection: AsyncConnection, session: AsyncSession) -> None:
+    def __init__(
+        self, database: Database, connection: AsyncConnection, session: AsyncSession, writes: list[str]
+    ) -> None:
         # $vectorSearch is not allowed here.
         self._database = replace(database, vector_indexes=None)
         self._connection = connection
         self._session = session
+        # The ids of what was written, some of which stand for all.
+        self._writes = writes
         self._over = False
         self._failed = False
         # A session takes one step after the other.
@@ -48,10 +52,12 @@ class AsyncTransaction(AsyncMemoryOperations):
         async with self._one_step:
             self._check_open()
             try:
-                return await self._connection.perform(step, self._session)
+                result = await self._connection.perform(step, self._session)
             except MemorizzError:
                 self._failed = True
                 raise
+            self._writes += (step.writes or ())[: MAX_IDS - len(self._writes)]
+            return result
 
     def _check_open(self) -> None:
         if self._over:
@@ -110,8 +116,9 @@ class AsyncMongoDBProvider(AsyncLifetime, AsyncMemoryProvider):
         """
         database, connection = await self._opened()
         check_transactional(database, self.config)
-        async with connection.transaction() as session:
-            transaction = AsyncTransaction(database, connection, session)
+        writes: list[str] = []
+        async with connection.transaction(writes) as session:
+            transaction = AsyncTransaction(database, connection, session, writes)
             whole = False
             try:
                 yield transaction

@@ -22,9 +22,7 @@ from memorizz.errors import (
     SchemaError,
     StorageFull,
 )
-
-# So many ids of a transaction are named by an error that does not know what became of it.
-MAX_IDS = 1000
+from memorizz.memory_provider._drive import OUTCOME_UNKNOWN
 
 DriverError = psycopg.Error
 NoneFree = psycopg_pool.PoolTimeout
@@ -89,7 +87,7 @@ def translated(error: psycopg.Error, where: str, writes: Sequence[str] | None = 
     """
     if writes is not None and _is_unanswered(error):
         kind = OperationTimeout if is_overdue(error) else ConnectionFailed
-        return kind(f"{translated(error, where)}; {_UNKNOWN}", ids=writes)
+        return kind(f"{translated(error, where)}; {OUTCOME_UNKNOWN}", ids=writes)
     if is_overdue(error):
         return OperationTimeout(f"no answer within operation_timeout from {where}; the connection was given up")
     if isinstance(error, errors.InsufficientPrivilege):
@@ -127,12 +125,6 @@ def _lacking(error: psycopg.Error, where: str) -> str:
         return f"this user may not do that: have the owner do it, or grant the right ({said}; {where})"
     rights, place = _GRANTS[found[1]]
     return f"{said}: its owner must GRANT {rights} ON {place.format(found[2])} TO this user ({where})"
-
-
-_UNKNOWN = (
-    "the outcome is unknown: what was sent may have been done or not, and was not sent again; look, by the ids that "
-    "this error carries, before you do it once more"
-)
 
 
 def _is_unanswered(error: psycopg.Error) -> bool:

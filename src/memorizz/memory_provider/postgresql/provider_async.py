@@ -12,12 +12,11 @@ from psycopg.pq import TransactionStatus
 
 from memorizz.embeddings.base import embed_awaiting
 from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed, SchemaError
-from memorizz.memory_provider._drive import can_be_read_again, check_process
+from memorizz.memory_provider._drive import MAX_IDS, can_be_read_again, check_process
 from memorizz.memory_provider._drive._async import drive, repeated
 from memorizz.memory_provider.base import AsyncMemoryOperations, AsyncMemoryProvider, StoreName
 from memorizz.memory_provider.postgresql import migrations, operations, tables
 from memorizz.memory_provider.postgresql._errors import (
-    MAX_IDS,
     DriverError,
     may_repeat,
     translated,

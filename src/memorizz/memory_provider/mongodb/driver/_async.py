@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,7 +12,16 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.read_preferences import Nearest
 
 from memorizz.errors import one_line
-from memorizz.memory_provider.mongodb._errors import DriverError, Refused, connecting, is_race, translated, translating
+from memorizz.memory_provider.mongodb._errors import (
+    DriverError,
+    Refused,
+    connecting,
+    is_race,
+    is_unanswered,
+    may_be_committed,
+    translated,
+    translating,
+)
 from memorizz.memory_provider.mongodb._steps import Command, Read, Record, Step, Write
 from memorizz.memory_provider.mongodb.config import MongoDBConfig
 from memorizz.memory_provider.mongodb.driver._shared import (
@@ -47,12 +56,17 @@ class AsyncConnection:
         started = time.perf_counter()
         with translating(self._where):
             await self._find_server()
+        try:
             try:
                 result = await self._perform(step, session)
             except DriverError as error:
                 if session is not None or not is_one_upsert(step) or not is_race(error):
                     raise
                 result = await self._perform(step, session)
+        except DriverError as error:
+            # What a transaction has done is kept by its commit only.
+            unknown = session is None and is_unanswered(error)
+            raise translated(error, self._where, step.writes if unknown else None) from error
         log(step, started, result)
         return result
 
@@ -83,8 +97,11 @@ class AsyncConnection:
         )
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[AsyncSession]:
-        """Open a transaction; kept at the end of the block, rolled back where that fails."""
+    async def transaction(self, writes: Sequence[str]) -> AsyncGenerator[AsyncSession]:
+        """Open a transaction; kept at the end of the block, rolled back where that fails.
+
+        `writes` are the ids that the block has written by its end.
+        """
         of_caller: BaseException | None = None
         try:
             async with self._client.start_session() as session, await session.start_transaction():
@@ -96,4 +113,4 @@ class AsyncConnection:
         except DriverError as error:
             if error is of_caller:
                 raise
-            raise translated(error, self._where) from error
+            raise translated(error, self._where, writes if may_be_committed(error) else None) from error

@@ -21,11 +21,13 @@ logger = logging.getLogger("memorizz.mongodb")
 
 Change = InsertOne[Record] | UpdateOne | UpdateMany | DeleteMany
 
-# Times are aware, UUIDs are UUIDs, and a date that Python has not is no reason to fail.
+# Times are aware. A date that Python lacks, a text that is none and a UUID of another length are no reason to fail: the
+# driver would make no UUID of what is none, and no document of what holds one.
 CODEC: CodecOptions[Record] = CodecOptions(
     tz_aware=True,
     tzinfo=UTC,
-    uuid_representation=UuidRepresentation.STANDARD,
+    unicode_decode_error_handler="replace",
+    uuid_representation=UuidRepresentation.UNSPECIFIED,
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
 )
 TAKEN = {"_id": 1, "expires_at": 1}
@@ -61,7 +63,7 @@ def _sent(change: Insert | Update | Delete) -> Change:
 
 def changed(result: BulkWriteResult) -> Changed:
     """Return what changes have done."""
-    return Changed(result.matched_count, result.deleted_count, list((result.upserted_ids or {}).values()))
+    return Changed(result.matched_count, result.deleted_count)
 
 
 def is_one_upsert(step: Step) -> bool:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,16 @@ from pymongo.read_preferences import Nearest
 from pymongo.synchronous.client_session import ClientSession
 
 from memorizz.errors import one_line
-from memorizz.memory_provider.mongodb._errors import DriverError, Refused, connecting, is_race, translated, translating
+from memorizz.memory_provider.mongodb._errors import (
+    DriverError,
+    Refused,
+    connecting,
+    is_race,
+    is_unanswered,
+    may_be_committed,
+    translated,
+    translating,
+)
 from memorizz.memory_provider.mongodb._steps import Command, Read, Record, Step, Write
 from memorizz.memory_provider.mongodb.config import MongoDBConfig
 from memorizz.memory_provider.mongodb.driver._shared import (
@@ -48,12 +57,17 @@ class Connection:
         started = time.perf_counter()
         with translating(self._where):
             self._find_server()
+        try:
             try:
                 result = self._perform(step, session)
             except DriverError as error:
                 if session is not None or not is_one_upsert(step) or not is_race(error):
                     raise
                 result = self._perform(step, session)
+        except DriverError as error:
+            # What a transaction has done is kept by its commit only.
+            unknown = session is None and is_unanswered(error)
+            raise translated(error, self._where, step.writes if unknown else None) from error
         log(step, started, result)
         return result
 
@@ -84,8 +98,11 @@ class Connection:
         )
 
     @contextmanager
-    def transaction(self) -> Generator[Session]:
-        """Open a transaction; kept at the end of the block, rolled back where that fails."""
+    def transaction(self, writes: Sequence[str]) -> Generator[Session]:
+        """Open a transaction; kept at the end of the block, rolled back where that fails.
+
+        `writes` are the ids that the block has written by its end.
+        """
         of_caller: BaseException | None = None
         try:
             with self._client.start_session() as session, session.start_transaction():
@@ -97,4 +114,4 @@ class Connection:
         except DriverError as error:
             if error is of_caller:
                 raise
-            raise translated(error, self._where) from error
+            raise translated(error, self._where, writes if may_be_committed(error) else None) from error

@@ -21,7 +21,7 @@ def delete_by_id(database: Database, id: Any, memory_store_type: StoreName) -> O
     name = _values.id_text(id)
     if name is None:
         return False
-    return _was_visible((yield from take(queries.taken_by_keys(target, id_keys(name)))))
+    return _was_visible((yield from take(queries.delete_by_id(target, name))))
 
 
 def delete_by_name(database: Database, name: str, memory_store_type: StoreName) -> Operation[bool]:
@@ -29,7 +29,7 @@ def delete_by_name(database: Database, name: str, memory_store_type: StoreName) 
     text = text_argument(name, "name")
     if text is None:
         return False
-    return (yield from take(queries.taken_by_name(target, text))) is not None
+    return (yield from take(queries.delete_newest_by_name(target, text))) is not None
 
 
 def delete_all(database: Database, memory_store_type: StoreName) -> Operation[bool]:
@@ -45,7 +45,7 @@ def purge_expired(database: Database, memory_store_type: StoreName | None = None
         stores = [(yield from store_of(database, memory_store_type))]
     deleted = 0
     for each in stores:
-        changed = yield from change(each.collection, queries.expired())
+        changed = yield from change(each.collection, queries.delete_expired())
         deleted += changed.deleted
     return deleted
 
@@ -59,8 +59,8 @@ def delete_memagent(database: Database, id: Any, cascade: bool = False) -> Opera
     # The agent goes last: where the server cannot do it as one, a cascade that broke off can be done again.
     for each in (yield from all_stores(database)) if own else ():
         if each.spec.memories:
-            yield from change(each.collection, queries.of_memories(own))
-    return _was_visible((yield from take(queries.taken_by_keys(agents, id_keys(name)))))
+            yield from change(each.collection, queries.delete_memories(own), writes=[name])
+    return _was_visible((yield from take(queries.delete_by_id(agents, name))))
 
 
 def _own_memories(agents: Store, name: str) -> Operation[list[str]]:

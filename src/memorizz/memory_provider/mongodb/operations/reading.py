@@ -82,7 +82,8 @@ def retrieve_by_query(
         served = run.only_filtered(read)
         found = Hits(_documents(target, records, options.include_embedding))
     if options.touch and records:
-        yield from change(target.collection, queries.touched([record["_id"] for record in records]))
+        touched = queries.touched([record["_id"] for record in records])
+        yield from change(target.collection, touched, writes=[hit["id"] for hit in found])
     if options.context:
         for hit, record in zip(found, records, strict=True):
             hit["_context"] = yield from _context(target, record, options.context)

@@ -10,7 +10,7 @@ from memorizz.memory_provider._documents import batches
 from memorizz.memory_provider.mongodb import _queries as queries
 from memorizz.memory_provider.mongodb._bson import check_size
 from memorizz.memory_provider.mongodb._collections import store_of
-from memorizz.memory_provider.mongodb._steps import Delete, Operation, change
+from memorizz.memory_provider.mongodb._steps import Operation, Record, change
 from memorizz.memory_provider.mongodb._stores import Database
 from memorizz.memory_provider.options import StoreName
 
@@ -18,7 +18,7 @@ from memorizz.memory_provider.options import StoreName
 def store(database: Database, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[str]:
     target = yield from store_of(database, memory_store_type)
     row = target.row(data)
-    yield from change(target.collection, queries.stored(target, row))
+    yield from change(target.collection, queries.stored(row, target.new_record(row)), writes=[row.name])
     return row.name
 
 
@@ -27,18 +27,20 @@ def store_many(
 ) -> Operation[list[str]]:
     target = yield from store_of(database, memory_store_type)
     names: list[str] = []
-    inserted: list[Any] = []
+    # What is sent outside of a transaction is kept, so that what was new has to be deleted again.
+    sent: list[list[Record]] = []
     try:
         for batch in batches(documents):
             rows = [target.row(each) for each in batch]
-            inserted += [row.key for row in rows if row.is_new]
-            done = yield from change(target.collection, *(queries.stored(target, row) for row in rows))
-            inserted += done.inserted
+            new = [target.new_record(row) for row in rows]
+            if not database.transactional:
+                sent.append(new)
             names += [row.name for row in rows]
+            changes = [queries.stored(row, record) for row, record in zip(rows, new, strict=True)]
+            yield from change(target.collection, *changes, writes=[row.name for row in rows])
     except Exception:
-        # A server without transactions keeps what was sent before; what was not there can at least be taken away.
-        if not database.transactional and inserted:
-            yield from change(target.collection, Delete({"_id": {"$in": inserted}}))
+        for records in sent:
+            yield from change(target.collection, queries.delete_unchanged(records), writes=names)
         raise
     return names
 
@@ -46,7 +48,7 @@ def store_many(
 def check(database: Database, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[None]:
     target = yield from store_of(database, memory_store_type)
     row = target.row(data)
-    check_size({**target.begun(row), **row.given, "parts": row.parts})
+    check_size({**target.new_record(row), **row.given, "parts": row.parts})
 
 
 def update_by_id(database: Database, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[bool]:
@@ -54,5 +56,5 @@ def update_by_id(database: Database, id: Any, data: Mapping[str, Any], memory_st
     name = updated_id(id, data)
     if name is None:
         return False
-    changed = yield from change(target.collection, queries.updated(target.row(data, name)))
+    changed = yield from change(target.collection, queries.updated(target.row(data, name)), writes=[name])
     return changed.matched > 0

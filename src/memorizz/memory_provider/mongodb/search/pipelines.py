@@ -9,7 +9,7 @@ from typing import Any, cast
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.mongodb._bson import OWN
 from memorizz.memory_provider.mongodb._conditions import equalities
-from memorizz.memory_provider.mongodb._queries import both, live
+from memorizz.memory_provider.mongodb._queries import both, own_with, visible
 from memorizz.memory_provider.mongodb._steps import Read, Stage
 from memorizz.memory_provider.mongodb._stores import SEQ, Store, VectorIndex
 from memorizz.memory_provider.mongodb.search.plan import MAX_CANDIDATES, Route, Search
@@ -28,8 +28,8 @@ def nearest(search: Search, store: Store, route: Route) -> Read:
     assert search.vector is not None
     comparable = {EMBEDDING: {"$size": len(search.vector), **_ONLY_NUMBERS}}
     pipeline: list[Stage] = [
-        {"$match": both(search.condition, live(), comparable)},
-        {"$set": {f"{OWN}.{DISTANCE}": _distance(search.vector, store.spec.distance)}},
+        {"$match": both(search.condition, visible(), comparable)},
+        {"$set": {OWN: own_with({DISTANCE: _distance(search.vector, store.spec.distance)})}},
         # What another program has stored may have no direction, or no end.
         {"$match": {f"{OWN}.{DISTANCE}": {"$gt": -math.inf, "$lt": math.inf}}},
         {"$sort": {f"{OWN}.{DISTANCE}": 1, SEQ: 1, "_id": 1}},
@@ -61,7 +61,12 @@ def vector_search(search: Search, index: VectorIndex) -> Mapping[str, Any]:
 
 
 def _distance(vector: Sequence[float], kind: Distance) -> Any:
-    """Return the distance of a record's vector, of pgvector's three kinds; None where it has none.
+    """Return the distance of a record's vector as a double, of pgvector's three kinds; None where it has none."""
+    return {"$convert": {"input": _exact_distance(vector, kind), "to": "double", "onError": None, "onNull": None}}
+
+
+def _exact_distance(vector: Sequence[float], kind: Distance) -> Any:
+    """Return the distance of a record's vector, a decimal where another program has stored decimals.
 
     One term for each dimension takes half the time of a loop over them.
     """
@@ -100,8 +105,8 @@ def with_words(search: Search, store: Store, keys: Sequence[Any] | None = None) 
     return Read(
         store.collection,
         [
-            {"$match": both({"$text": {"$search": search.terms}}, search.condition, live(), among)},
-            {"$set": {f"{OWN}.{RANK}": {"$meta": "textScore"}}},
+            {"$match": both({"$text": {"$search": search.terms}}, search.condition, visible(), among)},
+            {"$set": {OWN: own_with({RANK: {"$meta": "textScore"}})}},
             {"$sort": {f"{OWN}.{RANK}": -1, SEQ: 1, "_id": 1}},
             {"$limit": search.depth if keys is None else len(keys)},
         ],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memorizz.memory_provider.mongodb._steps import Command, Operation, Read, Record, fetch
-from memorizz.memory_provider.mongodb._stores import Store
+from memorizz.memory_provider.mongodb._stores import Store, key_of
 from memorizz.memory_provider.mongodb.search import pipelines, plan, score
 from memorizz.memory_provider.mongodb.search.plan import Route, Search
 from memorizz.memory_provider.mongodb.search.score import Candidate
@@ -54,8 +54,8 @@ def run(search: Search, store: Store) -> Operation[Served]:
 
 def _others(nearest: Iterable[Record], with_words: Iterable[Record]) -> list[Any]:
     """Return the keys of the nearest that were not found by their words."""
-    keys = {record["_id"] for record in with_words}
-    return [record["_id"] for record in nearest if record["_id"] not in keys]
+    found = set(map(key_of, with_words))
+    return [record["_id"] for record in nearest if key_of(record) not in found]
 
 
 def only_filtered(read: Read) -> Served:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider._questions import weights
 from memorizz.memory_provider.mongodb._bson import OWN, as_mapping
 from memorizz.memory_provider.mongodb._steps import Record
-from memorizz.memory_provider.mongodb._stores import Store, numbers
+from memorizz.memory_provider.mongodb._stores import Store, key_of, numbers
 from memorizz.memory_provider.mongodb.search.pipelines import DISTANCE, RANK
 from memorizz.memory_provider.mongodb.search.plan import Search
 from memorizz.memory_provider.options import Document, Ranking
@@ -41,7 +41,8 @@ class Candidate:
 
     @property
     def seq(self) -> bytes:
-        return own(self.record, "seq") or b""
+        seq = own(self.record, "seq")
+        return seq if isinstance(seq, bytes) else b""
 
 
 def own(record: Record, key: str) -> Any:
@@ -55,28 +56,36 @@ def candidates(
     """Return the records that were found, each once, with its distance and its text score."""
     found: dict[Any, Candidate] = {}
     for record in nearest:
-        found[record["_id"]] = Candidate(record, own(record, DISTANCE))
+        found[key_of(record)] = Candidate(record, own(record, DISTANCE))
     for record in with_words:
         distance = _distance(search, record, store.spec.distance)
-        candidate = found.setdefault(record["_id"], Candidate(record, distance))
+        candidate = found.setdefault(key_of(record), Candidate(record, distance))
         candidate.rank = own(record, RANK)
     return list(found.values())
 
 
 def _distance(search: Search, record: Record, kind: Distance) -> float | None:
     """Return the distance of a record that was found by its words."""
-    if search.vector is None or record.get(EMBEDDING) is None:
+    values: Any = numbers(record.get(EMBEDDING)) if search.vector is not None else None
+    if not isinstance(values, list) or not all(isinstance(each, float) for each in cast("list[Any]", values)):
         return None
-    vector, other = np.array(search.vector), np.array(numbers(record[EMBEDDING]))
+    vector, other = np.array(search.vector), np.array(cast("list[float]", values))
     if len(vector) != len(other):
         return None
+    with np.errstate(all="ignore"):
+        distance = _computed(vector, other, kind)
+    return distance if math.isfinite(distance) else None
+
+
+def _computed(vector: Any, other: Any, kind: Distance) -> float:
+    """Return a distance as the aggregation computes it; infinite or NaN where a vector has no direction or no end."""
     if kind == "l2":
         return float(np.linalg.norm(vector - other))
     product = float(vector @ other)
     if kind == "inner_product":
         return -product
     lengths = float(np.linalg.norm(vector) * np.linalg.norm(other))
-    return 1.0 - max(-1.0, min(1.0, product / lengths)) if lengths else None
+    return 1.0 - max(-1.0, min(1.0, product / lengths)) if 0 < lengths < math.inf else math.nan
 
 
 def rank(search: Search, store: Store, found: list[Candidate]) -> list[Candidate]:
@@ -143,7 +152,9 @@ def _recency(record: Record, half_life: float, now: datetime) -> float:
 
 def _importance(record: Record) -> float:
     importance = record.get("importance_score")
-    return max(-_IMPORTANCE, min(_IMPORTANCE, importance)) if isinstance(importance, int | float) else 0.0
+    if not isinstance(importance, int | float) or not math.isfinite(importance):
+        return 0.0
+    return max(-_IMPORTANCE, min(_IMPORTANCE, importance))
 
 
 def _session(record: Record) -> tuple[Any, Any]:
