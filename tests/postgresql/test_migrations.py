@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -479,6 +480,49 @@ def test_the_language_of_the_words_is_the_configs(dsn: str) -> None:
         provider.store({"content": "zwei Häuser"}, LONG)
     with PostgreSQLProvider(config.replace(text_search_config="english")) as provider:
         assert len(provider.retrieve_by_query("Haus", LONG)) == 1
+
+
+MADE = {"embedding_dimensions": 4, "text_search_config": "german", "index": "hnsw", "hnsw_m": 7}
+STAYS = "which stays as it is"
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "said"),
+    [
+        ({}, {"text_search_config": "french"}, f"text_search_config='french' is not used.*pg_catalog.german, {STAYS}"),
+        (
+            {},
+            {"index": "none"},
+            f"index='none' is not used: schema 'public' was made with hnsw, {STAYS}.*memorizz index",
+        ),
+        ({}, {"index": "halfvec"}, "index='halfvec' is not used.*hnsw"),
+        ({"index": "none"}, {"index": "halfvec"}, "index='halfvec' is not used.*none"),
+        ({}, {"hnsw_m": 8}, f"hnsw_m=8 is not used: .*made with 7, {STAYS}"),
+        ({}, {"hnsw_ef_construction": 200}, "hnsw_ef_construction=200 is not used: .*made with 128"),
+        # What is there, what the defaults are, and what no index has.
+        ({}, {}, None),
+        ({}, {"text_search_config": "pg_catalog.german"}, None),
+        ({}, {"text_search_config": "english", "index": "hnsw", "hnsw_m": 24}, None),
+        ({"index": "none"}, {"index": "none", "hnsw_m": 8}, None),
+        ({"embedding_dimensions": 2001}, {"embedding_dimensions": None, "index": "halfvec", "hnsw_m": 7}, None),
+    ],
+    ids=str,
+)
+def test_what_a_schema_was_not_made_with_is_said(
+    open_face: Callable[..., Any], dsn: str, caplog: Any, made: Any, asked: Any, said: str | None
+) -> None:
+    """At each opening, in one warning for each option that is fixed and asks for something else."""
+    config = PostgreSQLConfig(dsn=dsn, **(MADE | made))
+    with open_face(config) as face:
+        face.count(LONG)
+    with open_face(config):
+        pass
+    assert [each for each in caplog.messages if "is not used" in each] == []
+    with open_face(config.replace(**asked)) as face:
+        face.count(LONG)
+    warnings = [each for each in caplog.messages if "is not used" in each]
+    assert len(warnings) == (said is not None)
+    assert said is None or re.search(said, warnings[0])
 
 
 # --- upgrading ----------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Facts, Model, Store
 from memorizz.memory_provider.postgresql.layout import Layout
 from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
-from memorizz.memory_provider.stores import DEFAULT_DIMENSIONS, SEVEN
+from memorizz.memory_provider.stores import DEFAULT_DIMENSIONS, DEFAULT_EF_CONSTRUCTION, DEFAULT_M, SEVEN
 
 logger = logging.getLogger("memorizz.postgresql")
 
@@ -142,8 +142,48 @@ def opened(config: PostgreSQLConfig, models: Mapping[str, int] | None = None) ->
                 "`memorizz migrate`, or open the provider with auto_migrate=True"
             )
         return None
-    layout = yield from _layout(config, found)
-    return (yield from known(config, layout, models or {}))
+    made = yield from known(config, (yield from _layout(config, found)), models or {})
+    for option, there in _unused(config, made).items():
+        logger.warning(
+            "%s=%r is not used: schema %r was made with %s, which stays as it is%s",
+            option, getattr(config, option), found.schema, there,
+            "" if option == "text_search_config" else "; change it with `memorizz index`",
+        )  # fmt: skip
+    return made
+
+
+# What is fixed when a schema is made, and what asks for nothing, because it is the default.
+_FIXED: Mapping[str, object] = {
+    "text_search_config": "english",
+    "index": "hnsw",
+    "hnsw_m": DEFAULT_M,
+    "hnsw_ef_construction": DEFAULT_EF_CONSTRUCTION,
+}
+
+
+def _unused(config: PostgreSQLConfig, made: Facts) -> dict[str, str]:
+    """Return what a schema was made with, by the option with which the configuration asks for something else.
+
+    The number of dimensions is no such option: another one is an error.
+    """
+    wanted = {option: getattr(config, option) for option in _FIXED}
+    asked = {option for option, default in _FIXED.items() if wanted[option] != default}
+    wanted["index"] = config.replace(embedding_dimensions=made.model.dimensions).effective_index
+    vectors = [made.stores[spec.name].vector for spec in SEVEN]
+    built = [vector for vector in vectors if vector.index != "none"]
+    language, given = made.layout.text_search_config, config.text_search_config
+    there: dict[str, set[object]] = {
+        # Without its schema it may be the same.
+        "text_search_config": {given if language.endswith(f".{given}") else language},
+        "index": {vector.index for vector in vectors},
+        "hnsw_m": {vector.m for vector in built},
+        "hnsw_ef_construction": {vector.ef_construction for vector in built},
+    }
+    return {
+        option: " and ".join(sorted(map(str, found)))
+        for option, found in there.items()
+        if option in asked and found and found != {wanted[option]}
+    }
 
 
 def _layout(config: PostgreSQLConfig, found: Database) -> Operation[Layout]:
@@ -153,12 +193,6 @@ def _layout(config: PostgreSQLConfig, found: Database) -> Operation[Layout]:
         sql.Identifier(found.schema, "memorizz_settings")
     )
     identity, language = (yield from fetch(Query(settings.as_bytes(None))))[0]
-    wanted = config.text_search_config
-    if wanted not in ("english", language, language.removeprefix("pg_catalog.")):
-        logger.warning(
-            "text_search_config=%r is not used: the words of schema %r were made with %s, which stays as it is",
-            wanted, found.schema, language,
-        )  # fmt: skip
     return Layout(found.schema, identity, found.vector_schema, language, config.on_invalid_text)
 
 
