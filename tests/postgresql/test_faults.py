@@ -195,6 +195,20 @@ def test_the_servers_own_timeout_is_an_operation_timeout(
                     face.update_by_id("a", {"n": 1}, LONG)
 
 
+def test_statements_behind_one_that_failed_can_be_sent_again(
+    open_face: Callable[..., Any], own_database: Any, sql: Sql
+) -> None:
+    """Of several in one round trip, those that the server passed over are not taken for prepared from then on."""
+    config = own_database.config(options="-c statement_timeout=200ms", max_size=1, prepare_threshold=1)
+    with open_face(config) as face:
+        for calls in (1, 2, 3):
+            with sql.transaction():
+                sql.execute(f"LOCK TABLE {face.stores()[0].name} IN ACCESS EXCLUSIVE MODE")
+                with pytest.raises(OperationTimeout):
+                    face.purge_expired()
+            assert [face.purge_expired() for _ in range(calls)] == [0] * calls
+
+
 def test_a_frozen_server_is_not_called_a_full_pool(
     open_face: Callable[..., Any], own_database: Any, own_server: EmbeddedServer, sql: Sql
 ) -> None:

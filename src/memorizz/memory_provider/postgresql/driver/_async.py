@@ -12,6 +12,7 @@ from typing import Any, cast
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.adapt import AdaptersMap
+from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
@@ -152,6 +153,12 @@ async def _execute_together(connection: AnyConnection, queries: Sequence[Query])
             for query in queries:
                 cursors.append(await _execute(connection, query))
     except DriverError as error:
+        # The driver takes statements behind the one that failed for prepared, which the server has passed over, until
+        # a rollback; where a transaction is open, that is to come.
+        if connection.info.transaction_status == TransactionStatus.IDLE:
+            with suppress(DriverError):
+                async with connection.transaction(force_rollback=True):
+                    pass
         raise last_words(error, cursors) from None
     return cursors
 
