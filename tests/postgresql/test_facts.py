@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from models import Model
 
 from memorizz.errors import SchemaError
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql.maintenance import Maintenance
 from memorizz.memory_provider.stores import StoreSpec
 
 LONG = "long_term_memory"
@@ -63,6 +64,23 @@ def test_a_search_inside_of_a_transaction_knows_too(filled: Any, migrated_dsn: s
         assert route(transaction) == "index"
         memorizz(migrated_dsn, "index", "build", "--store", "personas")
         assert route(transaction) == "index"
+
+
+def test_facts_that_change_faster_than_a_search_goes(open_face: Callable[..., Any], config: PostgreSQLConfig) -> None:
+    """All indexes are made again, one after the other, each while the search is on its way: it is made again, too."""
+    changes = 0
+
+    def change(texts: Sequence[str]) -> None:
+        nonlocal changes
+        if changes < 12 and texts == ["tea"]:
+            changes += 1
+            maintenance.drop(maintenance.plan_drop("personas_embedding_idx"))
+            list(maintenance.make(maintenance.plan_build("personas")))
+
+    with Maintenance(config) as maintenance, open_face(config, embedder=Model("toy", 4, change)) as face:
+        face.store({"content": "green tea"}, LONG)
+        assert [hit["content"] for hit in face.retrieve_by_query("tea", LONG)] == ["green tea"]
+    assert changes == 12
 
 
 def test_no_round_trip_more_where_nothing_changed(filled: Any, migrated_dsn: str) -> None:

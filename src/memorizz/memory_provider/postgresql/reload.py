@@ -28,8 +28,9 @@ from memorizz.memory_provider.stores import StoreSpec, UnknownStore
 E = TypeVar("E", bound=Embedder | AsyncEmbedder)
 
 _PLAIN = (str, int, float, datetime, UUID, Enum, SearchOptions, StoreSpec)
-# How often a call is made again because facts have changed once more.
-MAX_RELOADS = 5
+# How often a call is made again because facts have changed once more: whoever makes all indexes again changes them once
+# for each, and small ones faster than a search goes.
+MAX_RELOADS = 100
 
 
 def by_name(embedder: E | Sequence[E] | None) -> dict[str, E]:
