@@ -28,6 +28,15 @@ from memorizz.errors import MemorizzError
 class _Commands(TyperGroup):
     """Commands whose expected errors are one message and an exit code, and no traceback."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for arg in args:
+            try:
+                arg.encode()
+            except UnicodeEncodeError:
+                # Bytes of another encoding; no command has a use for them.
+                raise typer.BadParameter(f"{arg!a} is not UTF-8") from None
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)

@@ -142,14 +142,16 @@ def _decoder() -> Callable[[bytes], dict[str, Any]]:
 
 def _database(folder: Path, name: str | None) -> Path:
     """Return the folder of one database."""
-    if not folder.is_dir():
-        what = (
-            "is a file, perhaps an archive: `mongodump --out FOLDER` writes a folder"
-            if folder.exists()
-            else "is not there"
-        )
-        raise ConfigurationError(f"{folder} {what}")
-    inner = {each.name: each for each in sorted(folder.iterdir()) if each.is_dir() and _files(each)}
+    try:
+        if folder.is_file():
+            raise ConfigurationError(
+                f"{folder} is a file, perhaps an archive: `mongodump --out FOLDER` writes a folder"
+            )
+        inner = {each.name: each for each in sorted(folder.iterdir()) if each.is_dir() and _files(each)}
+    except FileNotFoundError:
+        raise ConfigurationError(f"{folder} is not there") from None
+    except OSError as error:
+        raise ConfigurationError(f"{quoted(str(folder))} cannot be read ({error.strerror})") from error
     if _files(folder) and name in (None, folder.name):
         return folder
     if name is None and len(inner) == 1:

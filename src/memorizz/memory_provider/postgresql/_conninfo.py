@@ -160,8 +160,7 @@ def _checked_answer(answer: Any) -> str:
 def checked_password(password: Any) -> Password:
     """Return a password that can be one; the error names no more than its type."""
     if isinstance(password, str):
-        if "\0" in password:
-            raise ConfigurationError("the password holds a NUL character, which no connection string can")
+        _check_writable(password, "the password")
     elif not callable(password):
         raise ConfigurationError(
             f"the password is of type {type(password).__name__}: expected a text, or a function that returns one"
@@ -207,6 +206,8 @@ def named_server(given: Mapping[str, Any], dsn: str | None, libpq: Mapping[str, 
         if others:  # one for each of several hosts
             said["port"] = ",".join((first, *others))
     rest = said | {name: str(value) for name, value in libpq.items() if value is not None}
+    for name, value in rest.items():
+        _check_writable(value, name)
     secrets = {name: rest.pop(name) for name in sorted(_SECRET & set(rest))}
     password = server.pop("password")
     return server | {"libpq": rest, "secrets": Secrets(secrets).replaced(password)}
@@ -221,6 +222,7 @@ def _parsed(dsn: Any) -> dict[str, str]:
     """Take a connection string apart; no error quotes it, for it may hold a password."""
     if not isinstance(dsn, str):
         raise ConfigurationError(f"dsn is of type {type(dsn).__name__}: {_DSN_EXPECTED}")
+    _check_writable(dsn, "dsn")
     scheme, is_url, _ = dsn.partition("://")
     is_url = is_url and re.fullmatch(r"[A-Za-z][\w+.-]*", scheme)
     if is_url:
@@ -261,14 +263,23 @@ def check_place(name: str, value: Any, label: str) -> None:
         return
     if not isinstance(value, str):
         raise ConfigurationError(f"{label} is of type {type(value).__name__}: expected a text")
-    if "\0" in value:
-        raise ConfigurationError(f"{label} holds a NUL character, which no connection string can")
+    _check_writable(value, label)
     is_path = value.startswith(("/", "@"))
     if "://" in value or (name == "host" and not is_path and re.search(r"[@=\s]", value)):
         raise ConfigurationError(f"{label} is a whole connection string: pass it as dsn=, PostgreSQLConfig(dsn=...)")
     for host in value.split(",") if name == "host" and not is_path else ():
         if host.count(":") == 1:
             raise ConfigurationError(f"{label} holds a port too: pass it as port=")
+
+
+def _check_writable(text: str, label: str) -> None:
+    """Raise for a text that no connection string can hold; it is not quoted."""
+    if "\0" in text:
+        raise ConfigurationError(f"{label} holds a NUL character, which no connection string can")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{label} holds a lone surrogate, which is no character: expected UTF-8") from None
 
 
 def _check_port(port: Any, label: str) -> None:

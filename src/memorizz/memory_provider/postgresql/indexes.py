@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.layout import vector_column
 from memorizz.memory_provider.stores import DEFAULT_EF_CONSTRUCTION, DEFAULT_M, IndexKind
@@ -186,8 +187,13 @@ def _index(store: Store, name: str) -> sql.Identifier:
     return sql.Identifier(store.layout.schema, name)
 
 
+_MAX_LOCK_SECONDS = 2**31 // 1000 - 1  # PostgreSQL has it in milliseconds
+
+
 def without_timeouts(memory: str | None, lock_seconds: float) -> sql.Composed:
     """Return the statements that let this session wait as long as a build takes; `memory` is for its graph."""
+    if not 0 <= lock_seconds <= _MAX_LOCK_SECONDS:
+        raise ConfigurationError(f"lock_seconds={lock_seconds!r}: expected a number from 0 to {_MAX_LOCK_SECONDS:,}")
     settings = {"statement_timeout": "0", "lock_timeout": f"{round(lock_seconds * 1000)}"}
     if memory is not None:
         settings["maintenance_work_mem"] = memory
