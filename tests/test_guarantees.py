@@ -12,6 +12,7 @@ import pytest
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "guarantees.md"
 FAULTS, RACES, LOST = "postgresql/test_faults.py", "postgresql/test_races.py", "postgresql/test_lost_answers.py"
+STRANGERS = "moving/test_rows_of_others.py"
 FACTS, RECALL, FACES = "postgresql/test_facts.py", "postgresql/test_search_recall.py", "postgresql/test_faces.py"
 
 # How a promise begins, and the tests that hold it.
@@ -55,6 +56,18 @@ HELD: dict[str, dict[str, list[str]]] = {
             "test_the_servers_transaction_timeout_is_an_operation_timeout",
             "test_a_session_that_is_ended_on_purpose_is_not_gone_on_with",
         ]
+    },
+    "What SQL has put into a table is read": {
+        STRANGERS: [
+            "test_a_store_with_such_a_row_can_be_read",
+            "test_it_is_read_as_it_is",
+            "test_what_never_expires_is_moved",
+            "test_a_history_with_such_times_has_its_order",
+        ]
+    },
+    "What cannot be stored again": {
+        STRANGERS: ["test_an_export_and_a_copy_name_it"],
+        "cli/test_cli_doctor.py": ["test_a_row_that_no_document_is"],
     },
     "Another program builds, drops or rebuilds": {FACTS: ["test_an_index_that_comes_and_goes"]},
     "Another program changes the embedding model": {

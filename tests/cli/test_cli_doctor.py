@@ -95,6 +95,37 @@ def test_what_is_said_of_rows(memorizz: Callable[..., Any], migrated_dsn: str, p
     assert texts[1].startswith("2 of 3 memories have no embedding")
 
 
+STRANGE = {
+    "importance": ("importance_score", "'NaN'"),
+    "number": ("data", "jsonb_build_object('n', ('-1' || repeat('0', 4300))::numeric)"),
+    "depth": ("data", "jsonb_build_object('n', (repeat('[', 500) || repeat(']', 500))::jsonb)"),
+    "BC": ("created_at", "'0044-03-15 BC'"),
+    "beginning": ("updated_at", "'-infinity'"),
+    "end": ('"timestamp"', "'infinity'"),
+    "late": ("last_accessed", "'20000-01-01'"),
+    "expires": ("expires_at", "'20000-01-01'"),
+}
+
+
+@pytest.mark.parametrize("key", STRANGE)
+def test_a_row_that_no_document_is(
+    memorizz: Callable[..., Any], migrated_dsn: str, provider: PostgreSQLProvider, key: str
+) -> None:
+    """What another program has stored, and can be read but not moved, is named by its id; nothing else is."""
+    provider.store_many(
+        [{"content": "tea", "importance_score": 0.5, "n": 10**4000, "m": "9" * 5000, "x": [[{}]]}] * 2, "toolbox"
+    )
+    execute(migrated_dsn, "INSERT INTO toolbox (id, expires_at) VALUES (gen_random_uuid(), 'infinity')")
+    column, value = STRANGE[key]
+    stranger = "0190a000-0000-7000-8000-000000000001"
+    execute(migrated_dsn, f"INSERT INTO toolbox (id, {column}) VALUES ('{stranger}', {value})")
+    findings = memorizz("doctor", "--json", "--dsn", migrated_dsn).json["findings"]
+    [finding] = [each for each in findings if each["subject"] == "toolbox"]
+    assert f"({stranger})" in finding["text"]
+    assert finding["level"] == "warning"
+    assert memorizz("stats", "--dsn", migrated_dsn).code == 0
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_the_page(memorizz: Callable[..., Any], migrated_dsn: str, columns: int) -> None:
     """The page fits the terminal and has what the JSON has."""

@@ -60,5 +60,7 @@ def _sizes(store: StoreFacts, vectors: int) -> tuple[int, int, int]:
     return store.table_bytes, vectors, store.index_bytes - vectors
 
 
-def _day(moment: datetime | None) -> str:
+def _day(moment: datetime | str | None) -> str:
+    if isinstance(moment, str):
+        return moment.partition(" ")[0]
     return "" if moment is None else f"{moment.astimezone():%Y-%m-%d}"

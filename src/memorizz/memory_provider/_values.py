@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -269,6 +270,34 @@ def _plain(value: Any, path: str) -> Any:
         f"a {type(value).__name__} cannot be kept as JSON; expected str, int, float, bool, None, list, dict, datetime, "
         "UUID, Enum, Decimal, set or tuple",
     )
+
+
+_TOKEN = re.compile(r'[\[\]{}]|"(?:[^"\\]++|\\.)*+"|[^\s\[\]{}",:]+', re.DOTALL)
+_CONSTANTS: Mapping[str, Any] = {"true": True, "false": False, "null": None}
+
+
+def decode_any(text: str) -> Any:
+    """Return the value of a JSON text, also where Python's decoder refuses it.
+
+    That is where it is nested deeper than Python's stack, or has an integer of more than 4,300 digits.
+    """
+    values: list[Any] = []
+    begun: list[tuple[str, int]] = []
+    for token in _TOKEN.findall(text):
+        if token in ("[", "{"):
+            begun.append((token, len(values)))
+        elif token in ("]", "}"):
+            kind, place = begun.pop()
+            inner = values[place:]
+            del values[place:]
+            values.append(inner if kind == "[" else dict(zip(inner[::2], inner[1::2], strict=True)))
+        elif token[0] == '"':
+            values.append(json.loads(token))
+        elif token in _CONSTANTS:
+            values.append(_CONSTANTS[token])
+        else:
+            values.append(float(token) if {".", "e", "E"}.intersection(token) else int(Decimal(token)))
+    return values[0]
 
 
 # --- vectors ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from memorizz.errors import ConfigurationError
+from memorizz.errors import ConfigurationError, InvalidDocument
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import CLOCKS, EMBEDDING, KEYS, Kind, fitted, given_id, own_items
 from memorizz.memory_provider.base import Document, MemoryProvider, StoreName
@@ -194,9 +194,14 @@ def digest(document: Mapping[str, Any]) -> bytes:
 
     A document has the same one in every provider. Raises InvalidDocument for what no provider can keep.
     """
-    text = json.dumps(
-        canonical(document), sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_json_value
-    )
+    try:
+        text = json.dumps(
+            canonical(document), sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_json_value
+        )
+    except InvalidDocument:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise InvalidDocument("", f"it holds a value that cannot be written as JSON ({error})") from error
     # Zero has a sign that JSON keeps and JSONB does not.
     made = sha256(_NEGATIVE_ZERO.sub("0.0", text).encode("utf-8", "surrogatepass"))
     vector = document.get(EMBEDDING)

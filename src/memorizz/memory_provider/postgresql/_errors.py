@@ -26,6 +26,8 @@ from memorizz.memory_provider._drive import OUTCOME_UNKNOWN
 
 DriverError = psycopg.Error
 NoneFree = psycopg_pool.PoolTimeout
+# A value that came, and that its reader cannot make anything of.
+Unreadable = psycopg.DataError
 
 # SQLSTATE's class 08, of which the driver makes no common class.
 _LOST_CONNECTION = (

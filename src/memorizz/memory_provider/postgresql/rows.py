@@ -8,6 +8,7 @@ the column.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -118,6 +119,8 @@ def document_of(record: tuple[Any, ...]) -> dict[str, Any]:
     """Return the document of a record that begins with the columns of SELECTED."""
     key, data = record[0], record[1]
     name = data.pop(GIVEN_ID, None) or key
+    if not isinstance(name, str):
+        name = json.dumps(name)
     document: dict[str, Any] = {"id": name, "_id": name}
     for place, path in _PLAIN_AT:
         value = record[place]
@@ -126,13 +129,23 @@ def document_of(record: tuple[Any, ...]) -> dict[str, Any]:
     for place, path in _TIMES_AT:
         value = record[place]
         if value is not None:
-            # The same as value.replace(tzinfo=UTC), in a fifth of the time.
-            document[path] = _combine(value, value.time(), UTC)
+            try:
+                # The same as value.replace(tzinfo=UTC), in a fifth of the time.
+                document[path] = _combine(value, value.time(), UTC)
+            except AttributeError:
+                # What another program has stored is beyond Python's times; to expire then is not to expire.
+                if (path, value) != ("expires_at", "infinity"):
+                    document[path] = value
     if CONTENT in data and is_parts(data[CONTENT]) and text_of_parts(data[CONTENT]) != document.get(CONTENT):
         # Somebody has changed the text with SQL since.
         del data[CONTENT]
     document.update(data)
     return document
+
+
+def moment(sent: Any) -> datetime | str:
+    """Return a time that a statement takes as it was sent: an aware one, or the text of one that Python lacks."""
+    return sent if isinstance(sent, str) else sent.replace(tzinfo=UTC)
 
 
 def document_with_embedding(record: tuple[Any, ...]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def create(store: Store) -> Operation[None]:
     schema, space = store.layout.schema, store.layout.vector_schema
     names: Mapping[str, sql.Composable] = {
         name: sql.Identifier(f"{store.name}_{ending}")
-        for name, ending in (("primary_key", "pkey"), *((check, check) for check in _CHECKS))
+        for name, ending in (("primary_key", "pkey"), ("objects_check", "objects_check"))
     }
     statement = _template().format(
         table=store.table,
@@ -39,7 +39,6 @@ def create(store: Store) -> Operation[None]:
         vector_type=sql.Identifier(space, "vector"),
         quantize=sql.Identifier(space, "binary_quantize"),
         words=sql.Identifier(schema, "memorizz_words"),
-        is_time=sql.Identifier(schema, "memorizz_is_time"),
         bits_check=sql.Identifier(f"{store.bits_column}_check"),
         **names,
     )
@@ -58,9 +57,6 @@ def create(store: Store) -> Operation[None]:
         "ef_construction": store.vector.ef_construction,
     }
     yield from fetch(Query(note.as_bytes(None), noted))
-
-
-_CHECKS = ("objects_check", "times_check")
 
 
 def create_store(known: Facts, spec: StoreSpec, models: Mapping[str, int]) -> Operation[None]:

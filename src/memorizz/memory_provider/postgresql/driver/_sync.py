@@ -23,6 +23,7 @@ from memorizz.memory_provider.postgresql import migrations
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
     NoneFree,
+    Unreadable,
     failed_to_connect,
     is_in_use,
     is_overdue,
@@ -46,7 +47,7 @@ from memorizz.memory_provider.postgresql.driver._shared import (
     logger,
     without_timeout,
 )
-from memorizz.memory_provider.postgresql.driver._wire import ADAPTERS
+from memorizz.memory_provider.postgresql.driver._wire import ADAPTERS, read_again
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.facts import Facts
 
@@ -164,7 +165,12 @@ def _execute_together(connection: AnyConnection, queries: Sequence[Query]) -> li
 
 def _rows(cursor: Cursor) -> Rows:
     # The cursor's description would describe every column.
-    return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields > 0 else []
+    if cursor.pgresult is None or cursor.pgresult.nfields == 0:
+        return []
+    try:
+        return cursor.fetchall()
+    except Unreadable:
+        return read_again(cursor.pgresult)
 
 
 # --- connections --------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import STANDBY, vector_column
 from memorizz.memory_provider.postgresql.migrations import Applied, Database
+from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.stores import SEVEN, IndexKind
 
 # Up to this size a table is counted; of a larger one the server's own estimate is taken.
@@ -57,11 +58,13 @@ class StoreFacts:
     with_embedding: int | None
     expired: int | None
     estimated: bool
-    oldest: datetime | None
-    newest: datetime | None
+    oldest: datetime | str | None
+    newest: datetime | str | None
     dead_rows: int
     table_bytes: int
     index_bytes: int
+    not_storable: str = ""
+    """The keys of some rows of other programs which are read but could not be stored again, nor moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +191,16 @@ def _measure(schema: str, columns: Mapping[str, str]) -> Operation[tuple[list[St
         total, embedded, expired, oldest, newest = rows[0] if rows else (None,) * 5
         if rows and not counted:
             total, embedded = estimate, round(estimate * share)
-        stores.append(
-            StoreFacts(name, total, embedded, expired, not counted, oldest, newest, dead, table_bytes, index_bytes)
-        )
+        strange = (yield from _not_storable(schema, name)) if counted else ""
+        sizes = dead, table_bytes, index_bytes
+        stores.append(StoreFacts(name, total, embedded, expired, not counted, oldest, newest, *sizes, strange))
     return stores, (yield from _indexes(schema, [*columns]))
+
+
+def _not_storable(schema: str, store: str) -> Operation[str]:
+    statement = _NOT_STORABLE.format(table=sql.Identifier(schema, store), key=key.KEY)
+    found = [row[0] for row in (yield from _attempt(fetch(Query(statement.as_bytes(None))))) or ()]
+    return ", ".join(found[:3] + ["and more"] * (len(found) > 3))
 
 
 def all_indexes(known: Facts) -> Operation[list[IndexFacts]]:
@@ -321,6 +330,23 @@ _GLANCE = sql.SQL(
     "SELECT NULL, NULL, (SELECT count(*) FROM {table} WHERE expires_at <= now()), "
     "(SELECT min(created_at) FROM {table}), (SELECT max(created_at) FROM {table})"
 )
+
+NOT_STORABLE = (
+    "a time outside of the years 1 to 9999, NaN or infinity, a number of more than 4,300 digits, or more than 256 "
+    "levels of nesting; it is read, and neither exported nor copied"
+)
+# Time enough to look at every row, as they are few. A number is as large here as Python's decoder refuses.
+_NOT_STORABLE = sql.SQL("""
+SELECT d.id::text FROM {table} AS d WHERE importance_score IN ('NaN', 'Infinity', '-Infinity')
+    OR least("timestamp", created_at, updated_at, last_accessed, expires_at) < '0001-01-01 00:00:00+00'
+    OR greatest("timestamp", created_at, updated_at, last_accessed) >= '10000-01-01 00:00:00+00'
+    OR expires_at >= '10000-01-01 00:00:00+00' AND expires_at < 'infinity'
+    OR octet_length(data::text) > 500 AND (
+        jsonb_path_exists(data, 'strict $.**{{257}}')
+        OR jsonb_path_exists(data, 'strict $.** ? (@ >= 1e4300 || @ <= -1e4300)')
+    )
+ORDER BY {key} LIMIT 4
+""")
 
 _TABLE_RIGHTS = b"""
 SELECT bool_and(has_schema_privilege(relnamespace, 'USAGE') AND has_table_privilege(pg_class.oid, 'SELECT')),

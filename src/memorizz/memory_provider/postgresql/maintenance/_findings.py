@@ -12,7 +12,7 @@ from memorizz.errors import SchemaError
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Model
 from memorizz.memory_provider.postgresql.indexes import VECTOR_INDEXES, embedding_index, rounded
-from memorizz.memory_provider.postgresql.maintenance._doctor import Examination
+from memorizz.memory_provider.postgresql.maintenance._doctor import NOT_STORABLE, Examination
 from memorizz.memory_provider.postgresql.migrations import check_versions
 from memorizz.memory_provider.stores import MAX_INDEXED, SEVEN
 
@@ -161,9 +161,8 @@ def _rights(facts: Examination) -> Iterator[Finding]:
             f"run `memorizz migrate` as its owner, or GRANT CREATE, USAGE ON SCHEMA {schema} TO {user}",
         )
     if facts.server.standby:
-        yield Finding(
-            Level.WARNING, "standby", "the server is a standby, which only reads", "connect to the primary to write"
-        )
+        text = "the server is a standby, which only reads"
+        yield Finding(Level.WARNING, "standby", text, "connect to the primary to write")
     elif facts.settings.get("default_transaction_read_only") == "on":
         yield Finding(
             Level.WARNING,
@@ -413,6 +412,9 @@ def _rows(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
                 "meaning does not find them",
                 f"{_command(f'embed --model MODEL --store {store.name}', config)}, for those that have a text",
             )
+        if store.not_storable:
+            text = f"another program has stored what no document holds ({store.not_storable}): {NOT_STORABLE}"
+            yield Finding(Level.WARNING, store.name, text, "give these rows other values, with SQL")
         if store.dead_rows > max(10_000, (store.rows or 0) // 4):
             yield Finding(
                 Level.WARNING,

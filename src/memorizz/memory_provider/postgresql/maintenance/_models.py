@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from psycopg import sql
@@ -22,7 +22,7 @@ from memorizz.memory_provider.postgresql import facts
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch, fetch_all
 from memorizz.memory_provider.postgresql.facts import Facts, Model, Store
 from memorizz.memory_provider.postgresql.layout import STANDBY, Layout, vector_column
-from memorizz.memory_provider.postgresql.rows import GIVEN_ID, Vector, bits_of
+from memorizz.memory_provider.postgresql.rows import GIVEN_ID, Vector, bits_of, moment
 from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.reads import bound
 from memorizz.memory_provider.postgresql.sql.visible import visible
@@ -61,7 +61,7 @@ class Waiting:
 
     id: UUID
     seq: int
-    updated_at: datetime
+    updated_at: datetime | str
     embedded: bool
     label: str | None
     content: str | None
@@ -171,7 +171,7 @@ def waiting(store: Store, standby: Store, after: UUID | None, limit: int) -> Ope
     )
     query = Query(statement.as_bytes(None), bound(store, after=after, limit=limit), custom_plan=True)
     rows = yield from fetch(query)
-    return [Waiting(row[0], row[1], row[2].replace(tzinfo=UTC), *row[3:]) for row in rows]
+    return [Waiting(row[0], row[1], moment(row[2]), *row[3:]) for row in rows]
 
 
 def fill(standby: Store, done: Sequence[tuple[Waiting, Vector | None]]) -> Operation[None]:
@@ -180,7 +180,7 @@ def fill(standby: Store, done: Sequence[tuple[Waiting, Vector | None]]) -> Opera
     statement = sql.SQL(
         "UPDATE {table} AS d SET {vector} = %(vector)s::{type}, {bits} = %(bits)s::bit({dimensions}), "
         "{of} = d.updated_at FROM (SELECT {key} FROM {table} AS d "
-        "WHERE {is_it} AND d.seq = %(seq)s AND d.updated_at = %(updated_at)s "
+        "WHERE {is_it} AND d.seq = %(seq)s AND d.updated_at = %(updated_at)s::timestamptz "
         "FOR NO KEY UPDATE SKIP LOCKED) AS free WHERE {same}"
     ).format(
         table=standby.table,

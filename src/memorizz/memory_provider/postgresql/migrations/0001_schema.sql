@@ -52,9 +52,3 @@ CREATE FUNCTION memorizz_words(name text, role text, content text) RETURNS tsvec
             ELSE 50000
         END), '')
     );
-
--- What a program can read: Python's years are 1 to 9999.
-CREATE FUNCTION memorizz_is_time(moment timestamptz) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN moment IS NULL
-        OR moment BETWEEN '0001-01-01 00:00:00+00'::timestamptz AND '9999-12-31 23:59:59.999999+00'::timestamptz;

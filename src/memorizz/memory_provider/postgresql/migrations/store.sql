@@ -26,10 +26,6 @@ CREATE TABLE {table} (
     words tsvector GENERATED ALWAYS AS ({words}(name, role, content)) STORED,
     CONSTRAINT {primary_key} PRIMARY KEY (tenant, id),
     CONSTRAINT {objects_check} CHECK (jsonb_typeof(data) = 'object' AND jsonb_typeof(metadata) = 'object'),
-    CONSTRAINT {times_check} CHECK (
-        {is_time}("timestamp") AND {is_time}(created_at) AND {is_time}(updated_at)
-        AND {is_time}(last_accessed) AND {is_time}(expires_at)
-    ),
     CONSTRAINT {bits_check} CHECK ({bits} IS NULL OR {bits} = {quantize}({vector})::bit({dimensions}))
 ) WITH (fillfactor = 85);
 ALTER TABLE {table} ALTER COLUMN {vector} SET STORAGE EXTERNAL;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from memorizz.memory_provider._questions import asked, checked_limit, components
 from memorizz.memory_provider.base import Document, Filter, Hits, SearchOptions, StoreName
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, fetch, fetch_all
 from memorizz.memory_provider.postgresql.facts import Facts, Store
-from memorizz.memory_provider.postgresql.rows import document_of, document_with_embedding, from_binary
+from memorizz.memory_provider.postgresql.rows import document_of, document_with_embedding, from_binary, moment
 from memorizz.memory_provider.postgresql.search import plan, run, score
 from memorizz.memory_provider.postgresql.search.plan import Route
 from memorizz.memory_provider.postgresql.search.run import Served
@@ -188,9 +188,9 @@ def list_all(
     return _documents(rows, include_embedding)
 
 
-Position = tuple[datetime, int]
-# Before every document: PostgreSQL's times go back further than Python's.
-BEGINNING: Position = (datetime.min.replace(tzinfo=UTC), -1)
+Position = tuple[datetime | str, int]
+# Before every document.
+BEGINNING: Position = ("-infinity", -1)
 
 
 def page(
@@ -220,7 +220,7 @@ def place_of(facts: Facts, id: Any, memory_store_type: StoreName) -> Operation[P
 
 def _position_of(row: Row) -> Position:
     """Return the position that a row ends with."""
-    return row[-2].replace(tzinfo=UTC), row[-1]
+    return moment(row[-2]), row[-1]
 
 
 def count(facts: Facts, memory_store_type: StoreName, filter: Filter | None = None) -> Operation[int]:

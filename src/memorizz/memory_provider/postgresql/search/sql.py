@@ -264,7 +264,8 @@ _OTHER_PARTS: LiteralString = """
         CASE WHEN regexp_split_to_array(lower(role), '[^[:alnum:]_]+') && %(names)s::text[]
             THEN %(speaker)s::float8 ELSE 0 END AS speaker,
         %(recency)s::float8 * exp(-least(
-            ln(2) * greatest(extract(epoch FROM now() - moment), 0) / 86400 / %(half_life)s::float8, 500
+            ln(2) * greatest(extract(epoch FROM now()) - extract(epoch FROM moment), 0) / 86400
+                / %(half_life)s::float8, 500
         )) AS recency,
         %(importance)s::float8 * greatest(least(coalesce(importance_score, 0), 1e6), -1e6) AS importance
     FROM candidate AS d

@@ -165,7 +165,7 @@ def newest_turns(store: Store, memory_id: str, limit: int | None, include_embedd
 
 
 def turns_before(
-    store: Store, memory_id: str, limit: int | None, before: tuple[datetime, int], include_embedding: bool
+    store: Store, memory_id: str, limit: int | None, before: tuple[datetime | str, int], include_embedding: bool
 ) -> Query:
     earlier: LiteralString = 'AND (d."timestamp", d.seq) < (%(timestamp)s::timestamptz, %(seq)s::bigint) '
     parameters = bound(store, memory_id=memory_id, limit=limit, timestamp=before[0], seq=before[1])
