@@ -207,6 +207,14 @@ def test_a_number_is_no_id(face: Any, number: Any) -> None:
     assert (face.count(LONG), face.count("conversation_memory"), face.list_memagents()) == (0, 1, [])
 
 
+def test_a_number_among_the_memories_of_an_agent_is_none(face: Any) -> None:
+    """Stored as any document is, an agent may list one; a cascade deletes nothing by it."""
+    face.store({"id": "a", "memory_ids": [5, "m", None, {"b": 1}]}, "agents")
+    face.store_many([{"memory_id": id} for id in ("5", "m", '{"b": 1}')], LONG)
+    assert face.delete_memagent("a", cascade=True) is True
+    assert sorted(each["memory_id"] for each in face.list_all(LONG)) == ["5", '{"b": 1}']
+
+
 def test_memory_ids_may_come_one_by_one(face: Any) -> None:
     """From a generator too, which can be read only once."""
     face.store_memagent({"id": "a"})

@@ -314,10 +314,12 @@ def delete_agent_and_memories(facts: Facts, id: UUID, name: str) -> Query:
         "SELECT other.memory_id FROM {agents} AS d, {listed} AS other (memory_id) WHERE NOT {is_it} AND {visible}), "
         "{deletes} SELECT {visible}, {counts} FROM gone AS d"
     )
+    # A number, which another program may have put there, is no id.
     listed = sql.SQL(
-        "jsonb_array_elements_text("
-        "CASE jsonb_typeof(d.data -> 'memory_ids') WHEN 'array' THEN d.data -> 'memory_ids' END)"
-    )
+        "LATERAL (SELECT item #>> '{{}}' FROM jsonb_array_elements("
+        "CASE jsonb_typeof(d.data -> 'memory_ids') WHEN 'array' THEN d.data -> 'memory_ids' END) AS item "
+        "WHERE jsonb_typeof(item) = 'string')"
+    ).format()
     delete = sql.SQL(
         "{} AS (DELETE FROM {} AS d WHERE ({} OR {}) AND d.memory_id = ANY (ARRAY(SELECT memory_id FROM own)) "
         "RETURNING 1)"
