@@ -65,6 +65,22 @@ def test_a_vector_is_of_the_text_beside_it(
         assert check(other, model, store)
 
 
+@pytest.mark.parametrize("count", [1, 20])
+def test_two_who_store_the_same_leave_its_vectors(
+    open_face: Callable[..., Any], config: PostgreSQLConfig, count: int
+) -> None:
+    """Whoever brings the whole text brings its vector, whatever was stored meanwhile."""
+    documents = [{"id": f"x{n}", "role": "Eve", "content": f"water {n}"} for n in range(count)]
+    with PostgreSQLProvider(config, embedder=Model("model", 4)) as other:
+        others = [lambda: other.store_many(documents, TURNS)]
+        model = Model("model", 4, before=lambda texts: others.pop()() if others else None)
+        with open_face(config, embedder=model) as face:
+            face.store_many(documents, TURNS)
+        assert others == []
+        assert other.count(TURNS) == count
+        assert check(other, model, TURNS)
+
+
 def check(other: PostgreSQLProvider, model: Model, store: MemoryType) -> bool:
     """Return True if every text has its vector; fail where one has another."""
     whole = True

@@ -103,9 +103,11 @@ def _embed(
         if place in changed:
             text = changed[place]
             document = {**document, EMBEDDING: None if text is None else next(vectors)}
-        decided = EMBEDDING not in documents[place] and not {"content", store.spec.label}.isdisjoint(document)
+        said = {CONTENT, store.spec.label} & document.keys()
+        # A document that brings the whole text and its vector needs nothing of what is stored.
+        depends = EMBEDDING not in documents[place] and said and not (place in changed and len(said) == 2)
         row = row_of(store, document, key)
-        rows.append(replace(row, seen=seen[place]) if decided and not row.is_new else row)
+        rows.append(replace(row, seen=seen[place]) if depends and not row.is_new else row)
     return rows
 
 
