@@ -286,3 +286,25 @@ def test_a_demo_leaves_no_server_running(memorizz: Callable[..., Any], data: Pat
     assert f"memorizz doctor --embedded {data} --schema memorizz_demo" in page
     assert memorizz("server", "status", "--json", "--embedded", data).json["running"] is False
     assert "Already there" in memorizz("demo", "--embedded", data).stdout
+
+
+# --- narrow terminals ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", [40, 60, 100])
+@pytest.mark.parametrize("command", ["stats", "index list", "doctor", "recall"])
+def test_a_narrow_terminal_loses_no_figure_and_breaks_no_name(
+    memorizz: Callable[..., Any], migrated_dsn: str, provider: PostgreSQLProvider, command: str, columns: int
+) -> None:
+    """What does not fit beside each other stands below each other."""
+    provider.store_many([{"n": n, "embedding": [n % 7, n % 5, n % 3, 1]} for n in range(1200)], "long_term_memory")
+    shown = memorizz(*command.split(), "--dsn", migrated_dsn, columns=columns).stdout
+    named = ["conversation_memory", "1,200"]
+    if command == "index list":
+        with psycopg.connect(migrated_dsn) as connection:
+            rows = connection.execute("SELECT indexname FROM pg_indexes WHERE tablename = 'short_term_memory'")
+            named = ["1,200", *(name for (name,) in rows.fetchall())]
+    elif command == "recall":
+        named = ["long_term_memory", "1,200 vectors", "100 %"]
+    assert [each for each in named if each not in shown] == []
+    assert "\u2026" not in shown

@@ -22,9 +22,7 @@ _MB = 2**20
 
 def show(indexes: Sequence[tuple[IndexFacts, int | None]]) -> None:
     """Print a table of indexes; each store is set apart."""
-    columns = {"index": {"overflow": "fold"}, "kind m/ef": _show.LEFT} | dict.fromkeys(
-        ("rows", "size", "scans"), _show.RIGHT
-    )
+    columns = {"index": _show.LEFT, "kind m/ef": _show.LEFT} | dict.fromkeys(("rows", "size", "scans"), _show.RIGHT)
     made = _show.table({**columns, "": _show.LEFT}, [])
     before: str | None = None
     for index, rows in indexes:

@@ -11,10 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.rule import Rule
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from memorizz.errors import one_line
@@ -47,6 +48,11 @@ def show(renderable: RenderableType, indent: int = 0) -> None:
 
 def heading(text: str, beside: str = "") -> None:
     """Print a line across the page with a title before it, and perhaps something short at its end."""
+    if cell_len(text) + cell_len(beside) + 4 > console().width:
+        say(text, "bold")
+        if beside:
+            say(beside, "dim")
+        return
     line = Table.grid(padding=(0, 1, 0, 0), expand=True)
     line.add_column(no_wrap=True, style="bold")
     line.add_column(ratio=1)
@@ -63,11 +69,45 @@ RIGHT: Mapping[str, Any] = {"no_wrap": True, "justify": "right"}
 WIDE: Mapping[str, Any] = {"ratio": 1}
 
 
+class _Table(Table):
+    """A table that loses nothing where it is too wide for the terminal: then each row is a paragraph."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if sum(map(_needed, self.columns)) + 2 * (len(self.columns) - 1) <= options.max_width:
+            yield from super().__rich_console__(console, options)
+            return
+        names = [" ".join(str(column.header).split()) for column in self.columns[1:]]
+        for first, *cells in zip(*(column.cells for column in self.columns), strict=True):
+            yield first
+            said = [
+                Text.assemble((f"{name} ", "dim"), cell) if name else Text.assemble(cell)
+                for name, cell in zip(names, cells, strict=True)
+                if str(cell)
+            ]
+            lines = [Text()]
+            for each in said:
+                if lines[-1] and cell_len(lines[-1].plain) + len(_BETWEEN) + cell_len(each.plain) > options.max_width:
+                    lines.append(Text())
+                lines[-1].append(_BETWEEN).append_text(each)
+            yield from lines
+
+
+_BETWEEN = "  "
+_ENOUGH = 16  # of a column that wraps
+
+
+def _needed(column: Column) -> int:
+    """Return the width that a column has to have."""
+    cells = [cell.plain if isinstance(cell, Text) else str(cell) for cell in (column.header, *column.cells)]
+    widest = max(cell_len(line) for cell in cells for line in cell.split("\n"))
+    return widest if column.no_wrap else min(widest, _ENOUGH)
+
+
 def table(
     columns: Mapping[str, Mapping[str, Any]], rows: Sequence[Sequence[RenderableType]], last: Sequence[str] = ()
 ) -> Table:
     """Return a table; a column's options are those of rich. `last` is set apart at the end."""
-    made = Table(
+    made = _Table(
         box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", border_style="dim", padding=(0, 1, 0, 0)
     )
     for name, options in columns.items():
@@ -84,7 +124,7 @@ def pairs(rows: Sequence[tuple[str, str | Text]]) -> Table:
     """Return names with what they are, in two columns."""
     made = Table.grid(padding=(0, 2, 0, 0))
     made.add_column(style="dim", no_wrap=True)
-    made.add_column(ratio=1)
+    made.add_column(ratio=1, overflow="fold")
     for name, content in rows:
         made.add_row(plain(name), plain(content) if isinstance(content, str) else content)
     return made

@@ -54,7 +54,7 @@ def list_(as_json: AsJSON = False) -> None:
         )
     else:
         rows = [(str(each.path), _state(each), ", ".join(map(str, each.users)) or "-") for each in found]
-        _show.show(_show.table({"data": {"overflow": "fold"}, "server": {}, "used by": {}}, rows))
+        _show.show(_show.table(dict.fromkeys(("data", "server", "used by"), _show.LEFT), rows))
 
 
 def _state(found: Any) -> str:

@@ -25,6 +25,9 @@ PROMISED = 0.99
 # From here on comparing every row is slower than the index by more than a person would accept.
 _WANTS_INDEX = 10_000
 
+# What pgvector's distances, computed in single precision, may differ by between the index and a comparison.
+_ROUNDING = 1e-6
+
 
 @dataclass
 class _Kind:
@@ -94,7 +97,8 @@ def _compare(facts: Facts, store: Store, query: dict[str, Any], limit: int, kind
 
 def _found(rows: Sequence[Row], truth: Sequence[Row]) -> float:
     """Return the share of the true hits that were found; a hit as near as the last true one is as good as it."""
-    farthest = max(row[DISTANCE] or 0.0 for row in truth) + 1e-9
+    farthest = max(row[DISTANCE] or 0.0 for row in truth)
+    farthest += _ROUNDING * max(1.0, abs(farthest))
     distances = [row[DISTANCE] for row in rows]
     near_enough = sum(1 for distance in distances if distance is not None and distance <= farthest)
     return min(near_enough / len(truth), 1.0)
