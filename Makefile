@@ -27,7 +27,7 @@ help:  ## say what there is (this)
 	@echo "make hops         count the calls, functions and modules that storing and searching go through"
 	@echo "make peers        measure against other stores, in an environment of their own; write the table of the peers again"
 	@echo "make plots        draw the pictures of the measurements again"
-	@echo "make docs         write docs/reference.md again, from the docstrings"
+	@echo "make docs         write docs/reference.md and docs/statements.sql again"
 	@echo "make constraints  resolve again which versions are installed here"
 	@echo "make lowest       run the tests with the oldest versions that pyproject.toml allows"
 	@echo "make dist         build the wheel and the source distribution"
@@ -75,6 +75,7 @@ plots: .venv/.bench
 
 docs: .venv/.dev
 	$(BIN)/python scripts/make_reference.py
+	$(BIN)/python scripts/make_statements.py
 
 constraints: .venv/.dev
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --all-extras --universal \

@@ -1,0 +1,153 @@
+"""Write docs/statements.sql: every statement that the methods of a provider send, to be read and tried in psql.
+
+Each method is called once on an embedded server; what it sends is written down as it goes out.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memorizz import MemoryType, PostgreSQLConfig, PostgreSQLProvider, StoreSpec
+from memorizz.memory_provider.postgresql import provider as sent_by
+from memorizz.memory_provider.postgresql._steps import Batch, Copy, Query, Script
+
+TARGET = Path(__file__).parent.parent / "docs" / "statements.sql"
+HEAD = """\
+-- What each method of a provider sends, on a schema "public" with vectors of 128 dimensions.
+-- Values are bound; here they stand as variables of psql:  \\set tenant ''
+-- Statements of one paragraph go out in one round trip. Written by `make docs`.
+"""
+DIMENSIONS = 128
+LONG, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
+MANY = 1200  # more than are read and compared under a filter
+
+
+class Embedder:
+    """Stands in for a model: each text has a direction of its own."""
+
+    name, dimensions = "model", DIMENSIONS
+
+    def embed(self, texts: Sequence[str], *, kind: str = "document") -> Any:
+        return [np.random.default_rng(len(text)).standard_normal(DIMENSIONS) for text in texts]
+
+
+def calls(provider: PostgreSQLProvider) -> Iterator[tuple[str, Any]]:
+    """Yield what is called, as text and to be called."""
+    vectors = np.random.default_rng(1).standard_normal((MANY + 1, DIMENSIONS))
+    embedding = vectors[MANY]
+    document = {"id": "a", "name": "tea", "content": "Ada drinks tea.", "memory_id": "m", "n": 1}
+    turn = {"role": "Ada", "content": "Tea, please.", "memory_id": "m", "conversation_id": "c"}
+    yield "store(document)", lambda: provider.store({"name": "tea", "embedding": embedding}, LONG)
+    yield "store(document with id)", lambda: provider.store(document, LONG)
+    yield (
+        "store_many(new documents)",
+        lambda: provider.store_many([{"memory_id": "many", "embedding": vector} for vector in vectors[:MANY]], LONG),
+    )
+    yield "store_many(documents with ids)", lambda: provider.store_many([document, {"id": "b", "n": 2}], LONG)
+    yield "retrieve_by_id", lambda: provider.retrieve_by_id("a", LONG)
+    yield "retrieve_by_name", lambda: provider.retrieve_by_name("tea", LONG)
+    yield "update_by_id", lambda: provider.update_by_id("a", {"content": "Ada drinks milk."}, LONG)
+    yield (
+        "retrieve_by_query(filter)",
+        lambda: provider.retrieve_by_query(
+            {"memory_id": "m", "n": {"$gte": 1}, "$or": [{"name": "tea"}, {"tags": {"$contains": "x"}}]}, LONG, 5
+        ),
+    )
+    yield "retrieve_by_query(embedding)", lambda: provider.retrieve_by_query({"embedding": embedding}, LONG, 5)
+    yield (
+        "retrieve_by_query(embedding, exact=True)",
+        lambda: provider.retrieve_by_query({"embedding": embedding}, LONG, 5, exact=True),
+    )
+    yield (
+        "retrieve_by_query(embedding and filter), many rows that match",
+        lambda: provider.retrieve_by_query({"embedding": embedding, "memory_id": "many"}, LONG, 5),
+    )
+    yield "retrieve_by_query(words)", lambda: provider.retrieve_by_query({"$text": {"$search": "tea"}}, LONG, 5)
+    provider.store(turn, TURNS)
+    yield (
+        "retrieve_by_query(question, touch=True, context=1)",
+        lambda: provider.retrieve_by_query("What did Ada drink?", TURNS, 5, touch=True, context=1),
+    )
+    yield "count(filter)", lambda: provider.count(LONG, {"name": {"$in": ["tea", None]}})
+    yield "list_all", lambda: provider.list_all(LONG)
+    yield "iterate", lambda: list(provider.iterate(LONG, batch_size=1000))
+    yield (
+        "retrieve_conversation_history_ordered_by_timestamp",
+        lambda: provider.retrieve_conversation_history_ordered_by_timestamp("m", limit=5, before="2030-01-01"),
+    )
+    yield "embed_missing", lambda: provider.embed_missing(LONG)
+    yield "update_memagent_memory_ids", lambda: provider.update_memagent_memory_ids("x", ["m"])
+    yield "delete_memagent(cascade=True)", lambda: provider.delete_memagent("x", cascade=True)
+    yield "delete_by_id", lambda: provider.delete_by_id("a", LONG)
+    yield "delete_by_name", lambda: provider.delete_by_name("tea", LONG)
+    yield "purge_expired", lambda: provider.purge_expired(LONG)
+    yield "delete_all", lambda: provider.delete_all(LONG)
+    yield "create_store", lambda: provider.create_store(StoreSpec("notes", index="none"))
+    provider.store_many([{"memory_id": "many", "embedding": vector} for vector in vectors[:MANY]], "notes")
+    yield (
+        "retrieve_by_query(embedding and filter), without a vector index",
+        lambda: provider.retrieve_by_query({"embedding": embedding, "memory_id": "many"}, "notes", 5),
+    )
+    yield "drop_store", lambda: provider.drop_store("notes", yes=True)
+
+
+def page(config: PostgreSQLConfig) -> str:
+    """Return the page; the schema of the config is empty."""
+    parts: list[str] = [HEAD]
+    written: set[str] = set()
+    steps: list[Any] = []
+    perform = sent_by.perform
+
+    def noted(connection: Any, step: Any) -> Any:
+        steps.append(step)
+        return perform(connection, step)
+
+    sent_by.perform = noted
+    try:
+        with PostgreSQLProvider(config, embedder=Embedder()) as provider:
+            for name, call in calls(provider):
+                steps.clear()
+                call()
+                new = [text for text in dict.fromkeys(map(_text, steps)) if text not in written]
+                written.update(new)
+                parts.append("\n".join((f"-- {name}\n", *new)) if new else f"-- {name}: as above\n")
+    finally:
+        sent_by.perform = perform
+    return "\n".join(parts)
+
+
+def _text(step: Query | Batch | Copy | Script) -> str:
+    if isinstance(step, Batch):
+        return "".join(_text(query) for query in step.queries)
+    sql = re.sub(r"%\(([\w.]+)\)[sb]", lambda found: f":'{found[1].rpartition('.')[2]}'", step.sql.decode())
+    sql = sql.replace("%%", "%")
+    lines = (line.rstrip() for line in _BREAK.sub("\n", sql).splitlines())
+    return "\n".join(line for line in lines if line) + ";\n"
+
+
+# Before a clause; a statement of one line is a long one.
+_BREAK = re.compile(
+    r" (?=(?:SELECT|FROM|WHERE|ORDER BY|LIMIT|ON CONFLICT|DO UPDATE|RETURNING|VALUES|SET|LEFT JOIN|CROSS JOIN|UNION) ?)"
+)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="memorizz-statements-") as folder:
+        Path(folder).chmod(0o755)
+        text = page(PostgreSQLConfig.embedded(Path(folder) / "data", embedding_dimensions=DIMENSIONS))
+    if "--check" in sys.argv:
+        if TARGET.read_text("utf-8") != text:
+            sys.exit(f"{TARGET.name} is not what is sent: run `make docs`")
+    else:
+        TARGET.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
