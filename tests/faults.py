@@ -1,8 +1,8 @@
 """Faults in the middle of calls while a second writer is at the same documents: nothing may be lost, doubled or undone.
 
-    python tests/faults.py --faults 500
+    python tests/faults.py --faults 500 [--mongodb]
 
-Starts a PostgreSQL of its own. Each round does one write of the first writer, on the sync or the async API, through a
+Starts a server of its own. Each round does one write of the first writer, on the sync or the async API, through a
 proxy: the message does not arrive, or it is done and its answer is lost, or a pooler says so, or the backend that has
 done it is terminated or killed (kill -9, after which the server recovers). Where the write was done, the second writer
 changes the same documents before the first one knows anything. What the call said is then held against what is stored.
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,9 +31,11 @@ from psycopg.conninfo import make_conninfo
 from faces import Blocking, Loop
 from memorizz.errors import ConnectionFailed, MemorizzError
 from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.mongodb import AsyncMongoDBProvider, MongoDBConfig, MongoDBProvider
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
-from proxy import Cut, PostgreSQLProxy
+from mongod import mongod
+from proxy import Cut, MongoDBProxy, PostgreSQLProxy
 
 LONG, AGENTS = MemoryType.LONG_TERM_MEMORY, MemoryType.MEMAGENT
 Seen = dict[str, Any]
@@ -41,7 +43,8 @@ Seen = dict[str, Any]
 
 @dataclass(frozen=True)
 class Write:
-    """A write of the first writer: its call, the mark of the message that does it, what is there without and with it.
+    """A write of the first writer: its call, the mark of the message that does it and MongoDB's command, and what is
+    there with it.
 
     `second` is what the second writer does behind it, `both` what is there then; `before` are the documents of the
     beginning: "a" and "b" with n = 0.
@@ -49,6 +52,7 @@ class Write:
 
     call: Callable[[Any], Any]
     mark: bytes
+    command: str
     done: Seen
     second: Callable[[Any], Any]
     both: Seen
@@ -68,36 +72,42 @@ def _set(id: str, n: Any) -> Callable[[Any], Any]:
 BEFORE = {"a": 0, "b": 0}
 WRITES: dict[str, Write] = {
     "store": Write(
-        lambda face: face.store({"id": "c", "n": 1}, LONG), b"INSERT INTO", {"a": 0, "b": 0, "c": 1},
+        lambda face: face.store({"id": "c", "n": 1}, LONG), b"INSERT INTO", "update", {"a": 0, "b": 0, "c": 1},
         lambda other: other.delete_by_id("c", LONG), BEFORE,
     ),
     "store without an id": Write(
-        lambda face: face.store({"n": 1}, LONG), b"INSERT INTO", {"a": 0, "b": 0, "new": 1},
+        lambda face: face.store({"n": 1}, LONG), b"INSERT INTO", "insert", {"a": 0, "b": 0, "new": 1},
         _set("a", 2), {"a": 2, "b": 0, "new": 1},
     ),
     "merge": Write(
-        lambda face: face.store({"id": "a", "n": 1}, LONG), b"INSERT INTO", {"a": 1, "b": 0},
+        lambda face: face.store({"id": "a", "n": 1}, LONG), b"INSERT INTO", "update", {"a": 1, "b": 0},
         _set("a", 2), {"a": 2, "b": 0},
     ),
     "update_by_id": Write(
-        lambda face: face.update_by_id("a", {"n": 1}, LONG), b"UPDATE", {"a": 1, "b": 0},
+        lambda face: face.update_by_id("a", {"n": 1}, LONG), b"UPDATE", "update", {"a": 1, "b": 0},
         _set("a", 2), {"a": 2, "b": 0},
     ),
     "delete_by_id": Write(
-        lambda face: face.delete_by_id("a", LONG), b"DELETE FROM", {"b": 0}, _set("a", 2), {"a": 2, "b": 0},
+        lambda face: face.delete_by_id("a", LONG), b"DELETE FROM", "findAndModify", {"b": 0},
+        _set("a", 2), {"a": 2, "b": 0},
     ),
-    "delete_all": Write(lambda face: face.delete_all(LONG), b"DELETE FROM", {}, _set("c", 2), {"c": 2}),
+    "delete_all": Write(lambda face: face.delete_all(LONG), b"DELETE FROM", "delete", {}, _set("c", 2), {"c": 2}),
     "store_many": Write(
-        lambda face: face.store_many([{"id": "c", "n": 1}, {"id": "a", "n": 1}], LONG), b"COMMIT",
+        lambda face: face.store_many([{"id": "c", "n": 1}, {"id": "a", "n": 1}], LONG), b"COMMIT", "commitTransaction",
         {"a": 1, "b": 0, "c": 1}, _set("a", 2), {"a": 2, "b": 0, "c": 1},
     ),
-    "transaction": Write(_block, b"COMMIT", {"a": 1, "b": 0, "c": 1}, _set("a", 2), {"a": 2, "b": 0, "c": 1}),
+    "transaction": Write(
+        _block, b"COMMIT", "commitTransaction",
+        {"a": 1, "b": 0, "c": 1}, _set("a", 2), {"a": 2, "b": 0, "c": 1},
+    ),
     "update_memagent_memory_ids": Write(
-        lambda face: face.update_memagent_memory_ids("agent", ["1"]), b"UPDATE", {"agent": ["1"]},
+        lambda face: face.update_memagent_memory_ids("agent", ["1"]), b"UPDATE", "update", {"agent": ["1"]},
         lambda other: other.update_memagent_memory_ids("agent", ["2"]), {"agent": ["2"]}, AGENTS,
     ),
 }  # fmt: skip
-FAULTS = ("on the way", "answer", "pooler", "terminate", "kill -9")
+# How often each, out of 15.
+FAULTS = {"on the way": 3, "answer": 6, "pooler": 2, "terminate": 3, "kill -9": 1}
+MONGODB_FAULTS = {"on the way": 1, "answer": 2}
 
 
 @dataclass
@@ -115,9 +125,17 @@ class Scene:
     """The first writer on either API behind a proxy, and the second writer, who reaches the server directly."""
 
     faces: dict[str, Any]
-    other: PostgreSQLProvider
-    proxy: PostgreSQLProxy
+    other: PostgreSQLProvider | MongoDBProvider
+    proxy: PostgreSQLProxy | MongoDBProxy
     dsn: str
+    faults: Mapping[str, int]
+
+    def mark(self, write: Write) -> bytes:
+        if isinstance(self.proxy, PostgreSQLProxy):
+            return write.mark
+        # A command is the first field of its message: a text, or for a commit the number 1.
+        kind = b"\x10" if write.command == "commitTransaction" else b"\x02"
+        return kind + write.command.encode() + b"\0"
 
     def begin(self) -> None:
         patient(lambda: [self.other.delete_all(store) for store in (LONG, AGENTS)])
@@ -162,7 +180,7 @@ def patient(call: Callable[[], Any]) -> Any:
 def one(scene: Scene, chosen: random.Random, count: Count) -> None:
     """Make one fault in the middle of one write, and look what became of it."""
     api, name = chosen.choice(list(scene.faces)), chosen.choice(list(WRITES))
-    fault = chosen.choices(FAULTS, (3, 6, 2, 3, 1))[0]
+    fault = chosen.choices([*scene.faults], [*scene.faults.values()])[0]
     write = WRITES[name]
     scene.begin()
     second: list[bool] = []
@@ -175,7 +193,7 @@ def one(scene: Scene, chosen: random.Random, count: Count) -> None:
         second.append(True)
 
     scene.proxy.cut(
-        write.mark, cast(Cut, fault if fault in ("on the way", "answer", "pooler") else "answer"), then=behind
+        scene.mark(write), cast(Cut, fault if fault in ("on the way", "answer", "pooler") else "answer"), then=behind
     )
     try:
         write.call(scene.faces[api])
@@ -221,26 +239,56 @@ def scene(dsn: str, loop: Loop) -> Iterator[Scene]:
             "sync": stack.enter_context(PostgreSQLProvider(config)),
             "async": stack.enter_context(Blocking(AsyncPostgreSQLProvider(config), loop)),
         }
-        yield Scene(faces, other, proxy, dsn)
+        yield Scene(faces, other, proxy, dsn, FAULTS)
+
+
+@contextmanager
+def mongodb_scene(uri: str, loop: Loop) -> Iterator[Scene]:
+    """Open both writers on a database of a replica set."""
+    with ExitStack() as stack:
+        other = stack.enter_context(MongoDBProvider(MongoDBConfig(uri, "memorizz_faults", embedding_dimensions=4)))
+        proxy = MongoDBProxy(uri)
+        stack.callback(proxy.close)
+        config = MongoDBConfig(proxy.uri, "memorizz_faults", embedding_dimensions=4, create_indexes=False)
+        faces = {
+            "sync": stack.enter_context(MongoDBProvider(config)),
+            "async": stack.enter_context(Blocking(AsyncMongoDBProvider(config), loop)),
+        }
+        yield Scene(faces, other, proxy, uri, MONGODB_FAULTS)
+
+
+@contextmanager
+def postgresql(loop: Loop) -> Iterator[Scene]:
+    """Start an embedded server for one scene."""
+    with tempfile.TemporaryDirectory(prefix="memorizz-faults-") as folder:
+        Path(folder).chmod(0o711)  # The server's own user must reach its data.
+        server = EmbeddedServer(Path(folder) / "data")
+        try:
+            with scene(server.acquire(), loop) as opened:
+                yield opened
+        finally:
+            server.release()
+
+
+@contextmanager
+def mongodb(loop: Loop) -> Iterator[Scene]:
+    """Start a replica set for one scene."""
+    with mongod() as uri, mongodb_scene(uri, loop) as opened:
+        yield opened
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--mongodb", action="store_true", help="a replica set of one mongod instead")
     options = parser.parse_args()
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="memorizz-faults-") as folder:
-        Path(folder).chmod(0o711)  # The server's own user must reach its data.
-        server = EmbeddedServer(Path(folder) / "data")
-        conninfo, loop = server.acquire(), Loop()
-        try:
-            with scene(conninfo, loop) as opened:
-                count = run(opened, options.faults, options.seed, lambda text: print(text, flush=True))
-        finally:
-            loop.stop()
-            server.release()
+    loop = Loop()
+    with mongodb(loop) if options.mongodb else postgresql(loop) as opened:
+        count = run(opened, options.faults, options.seed, lambda text: print(text, flush=True))
+    loop.stop()
     print(f"faults: {dict(count.rounds)}")
     print(f"outcomes: {dict(count.outcomes)}; a second writer behind what was done: {count.behind}")
     print(f"lost, doubled or undone: {len(count.wrong)}; {(time.monotonic() - started) / 60:.1f} minutes")
