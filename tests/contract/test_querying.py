@@ -356,6 +356,22 @@ def test_components_are_found_by_both(face: Any) -> None:
     assert numbers(hits) == [1, 2]
 
 
+def test_a_fact_stands_beside_the_turns_of_a_conversation(face: Any) -> None:
+    """What turns gain by others of their session is no gain over other stores: a better fact comes first."""
+    turn = {"memory_id": "m", "content": "tea", "embedding": [1.0, 0.5, 0.0, 0.0]}
+    in_session = [{**turn, "id": id, "conversation_id": "c"} for id in ("t1", "t2")]
+    face.store_many([*in_session, {**turn, "id": "alone"}], "conversation_memory")
+    face.store({**turn, "id": "fact", "embedding": EAST}, LONG)
+    hits = face.retrieve_memory_components_by_query("tea", EAST, "m")
+    assert hits[0]["id"] == "fact"
+    assert {hit["id"] for hit in hits} == {"fact", "t1", "t2", "alone"}
+    assert len({round(hit["score"], 6) for hit in hits[1:]}) == 1
+    # Among themselves it counts.
+    hits = face.retrieve_memory_components_by_query("tea", EAST, "m", "conversation_memory")
+    assert [hit["id"] for hit in hits] == ["t1", "t2", "alone"]
+    assert hits[0]["score"] > hits[2]["score"]
+
+
 def test_components_need_something_to_search_for(face: Any) -> None:
     """Neither words nor a vector is a ConfigurationError; an unknown store too."""
     with pytest.raises(ConfigurationError, match="query"):

@@ -179,13 +179,19 @@ def hit(store: Store, search: Search, found: Candidate, explain: bool) -> Docume
 def merged(search: Search, found: Sequence[tuple[Store, list[Candidate], float]]) -> list[Document]:
     """Return the best documents of several stores, of which each comes with its hits and its best text score.
 
-    A store's text scores are shares of its own best; to be compared they become shares of the best of all.
+    A store's text scores are shares of its own best; to be compared they become shares of the best of all. The part of
+    the session, which only some stores have, is divided out: else no fact stands before the turns of a conversation.
     """
     best_of_all = max((best for _, _, best in found), default=0.0)
     if best_of_all and search.ranking.fusion == "score":
         for _, hits, best in found:
             for each in hits:
                 each.parts["words"] *= best / best_of_all
+    if search.scored and len(found) > 1:
+        for store, hits, _ in found:
+            session = store.spec.session if search.ranking.session is None else search.ranking.session
+            for each in (hit for hit in hits if hit.parts.get("session")):
+                each.parts = {part: value / (1 + session) for part, value in each.parts.items()}
     ranked = [(store, each) for store, hits, _ in found for each in hits]
     ranked.sort(key=lambda pair: pair[1].score, reverse=True)
     return [hit(store, search, each, False) for store, each in ranked[: search.limit]]

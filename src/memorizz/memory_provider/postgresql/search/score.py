@@ -43,10 +43,19 @@ def hits(store: Store, search: Search, rows: Sequence[Row], explain: bool = Fals
     return found
 
 
+_SESSION = PARTS.index("session")
+
+
+def _session(search: Search, store: Store) -> float:
+    session = search.ranking.session
+    return store.spec.session if session is None else session
+
+
 def merged(search: Search, found: Sequence[tuple[Store, Sequence[Row]]]) -> list[tuple[Store, Document]]:
     """Return the best documents of several stores, each with its store.
 
-    A store's text scores are shares of its own best; to be compared they become shares of the best of all.
+    A store's text scores are shares of its own best; to be compared they become shares of the best of all. The part of
+    the session, which only some stores have, is divided out: else no fact stands before the turns of a conversation.
     """
     best = max((row[BY_PART][-1] or 0.0 for _, rows in found for row in rows if row[BY_PART]), default=0.0)
     scored: list[tuple[float, Store, Row]] = []
@@ -55,6 +64,8 @@ def merged(search: Search, found: Sequence[tuple[Store, Sequence[Row]]]) -> list
             score = row[SCORE] if row[SCORE] is not None else store.spec.score(row[DISTANCE])
             if row[BY_PART] and best:
                 score -= row[BY_PART][1] * (1 - (row[BY_PART][-1] or 0.0) / best)
+            if row[BY_PART] and row[BY_PART][_SESSION] and len(found) > 1:
+                score /= 1 + _session(search, store)
             scored.append((score, store, row))
     scored.sort(key=itemgetter(0), reverse=True)
     documents: list[tuple[Store, Document]] = []
