@@ -564,3 +564,27 @@ def test_who_may_only_read_can_measure(changed: PostgreSQLProvider, options: str
         assert way["recall"] >= 0.99
         assert sum(way["routes"].values()) == 5
     assert report["advice"] == ["Nothing to change."]
+
+
+# --- equal distances ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("index", ["hnsw", "halfvec", "none"])
+@pytest.mark.parametrize(("rows", "groups"), [(30, 1), (300, 1), (3000, 1), (3000, 100)])
+def test_rows_of_one_distance_are_in_the_order_of_storing(dsn: str, index: Any, rows: int, groups: int) -> None:
+    """By whichever route, with and without a filter, alone or with words: the first stored is the first found."""
+    config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=128, index=index)
+    # Not next to each other, and in another order than their distance.
+    places = np.random.default_rng(3).permutation(rows) % groups
+    vectors = np.zeros((rows, 128), np.float32)
+    vectors[:, 0], vectors[:, 1:] = 1, 0.01 * places[:, None] * np.where(np.arange(127) % 2, 1, -1)
+    question = np.eye(128)[0]
+    order = np.lexsort((np.arange(rows), places)).tolist()
+    with PostgreSQLProvider(config) as provider:
+        with _index_built_after(provider) if index != "none" else nullcontext():
+            documents = ({"n": n, "memory_id": "m", "content": "tea", "embedding": v} for n, v in enumerate(vectors))
+            provider.store_many(documents, LONG)
+        for query in ({}, {"memory_id": "m"}, {"$text": {"$search": "tea"}}):
+            for limit in (1, 10, 40):
+                for exact in (False, True):
+                    assert found(provider, question, query, limit, exact=exact) == order[:limit]
