@@ -8,8 +8,9 @@ SCAN    A filter: read the matching rows and compare them all. Accepted where th
 INDEX   Search the HNSW index and keep the rows that match. Accepted where some more match than are wanted, where their
         distances differ enough for the graph to lead to the nearest (`dimension`), and where the last ones do not tie.
         Where too few match or their distances lie close together, it is searched once more, further.
-BITS    Rank every matching row by the signs of its vector, and compare the best of them. Accepted where the nearest all
-        stand in the first quarter of what was compared: then further ones lie behind it with little chance.
+BITS    Rank every matching row by the signs of its vector, and compare the best of them. Accepted where the nearest,
+        a dozen at least, all stand in the first quarter of what was compared, those behind them that differ in as many
+        signs included: then further ones lie behind it with little chance.
 EXACT   Compare every matching row. Always accepted.
 
 The figures behind the constants: docs/benchmarks.md.
@@ -38,7 +39,7 @@ _MAX_EF_SEARCH_FILTERED = 400
 # So many more than are wanted must match, for what the index finds last may hide what is nearer; and so many in all,
 # for fewer distances say nothing.
 _MARGIN = 2
-_MIN_FOUND = 12
+MIN_FOUND = 12
 # What the index looks at goes so much beyond what the share of the matching rows asks for.
 _RESERVE = 1.3
 # Up to this local dimension the first search of the index finds 99 of 100 of the nearest, and the wider one up to that.
@@ -101,7 +102,7 @@ class Search:
         self.scored = self.words is not None or self.ranking.recency > 0 or self.ranking.importance > 0
         self.depth = max(_DEPTH, 5 * self.limit) if self.scored else self.limit
         margin = max(_MARGIN, self.depth // 4) if self.filtered else _MARGIN
-        self.wide = max(self.depth + margin, _MIN_FOUND)
+        self.wide = max(self.depth + margin, MIN_FOUND)
         self.compared = max(COMPARED_BY_BITS, 10 * self.depth)
         self.filter_key = hash((self.condition.sql, *map(repr, self.condition.parameters.values())))
 
@@ -152,7 +153,8 @@ def routes(search: Search, store: Store) -> list[Route]:
 class Answer:
     """What a route says of its own answer.
 
-    `seen`: of SCAN the rows that match, of BITS the place of the worst of the nearest in the order by bits.
+    `seen`: of SCAN the rows that match, of BITS the last place, in the order by bits, that one of the nearest
+    shares.
     `distances`: of INDEX, those of the rows it found, in order.
     """
 

@@ -24,7 +24,7 @@ from memorizz.memory_provider._questions import weights
 from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.rows import SELECTED
-from memorizz.memory_provider.postgresql.search.plan import MAX_SCANNED, MAX_WORDS, Route, Search
+from memorizz.memory_provider.postgresql.search.plan import MAX_SCANNED, MAX_WORDS, MIN_FOUND, Route, Search
 from memorizz.memory_provider.postgresql.sql.key import KEY, among, same
 from memorizz.memory_provider.postgresql.sql.reads import selected, trusted_sql
 from memorizz.memory_provider.postgresql.sql.visible import visible
@@ -97,6 +97,7 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
         "key": KEY,
         "same": same("d", "near"),
         "max_scanned": sql.Literal(MAX_SCANNED),
+        "min_found": sql.Literal(MIN_FOUND),
         "unscored": _UNSCORED,
         **_distances(store),
     }
@@ -214,12 +215,12 @@ _NEAR: Mapping[Route, sql.SQL] = {
     Route.BITS: sql.SQL("""
     SELECT {key}, seq, distance, max(place) OVER () AS seen
     FROM (
-        SELECT {key}, seq, {distance} AS distance, row_number() OVER () AS place
+        SELECT {key}, seq, {distance} AS distance, count(*) OVER (ORDER BY apart) AS place
         FROM (
-            SELECT {key}, seq, {column} FROM {table} AS d WHERE {where} AND {embedded}
-            ORDER BY {bits_distance}, seq LIMIT %(compared)s
-        ) AS d ORDER BY distance, seq LIMIT %(depth)s
-    ) AS d
+            SELECT {key}, seq, {column}, {bits_distance} AS apart FROM {table} AS d WHERE {where} AND {embedded}
+            ORDER BY apart, seq LIMIT %(compared)s
+        ) AS d ORDER BY distance, seq LIMIT greatest(%(depth)s, {min_found})
+    ) AS d ORDER BY distance, seq LIMIT %(depth)s
 """),
     # OFFSET keeps the planner from the index, and each distance is computed once.
     Route.EXACT: sql.SQL("""
