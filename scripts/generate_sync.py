@@ -19,13 +19,18 @@ from tokenize import TokenInfo
 SRC = Path(__file__).parent.parent / "src" / "memorizz"
 
 # What is written by hand, and what is made of it.
+POSTGRESQL = "memory_provider/postgresql"
+MAINTENANCE = f"{POSTGRESQL}/maintenance"
 TWINS = {
     "memory_provider/_drive/_async.py": "memory_provider/_drive/_sync.py",
     "memory_provider/base/_async.py": "memory_provider/base/_sync.py",
     "memory_provider/mongodb/driver/_async.py": "memory_provider/mongodb/driver/_sync.py",
     "memory_provider/mongodb/provider_async.py": "memory_provider/mongodb/provider.py",
-    "memory_provider/postgresql/driver/_async.py": "memory_provider/postgresql/driver/_sync.py",
-    "memory_provider/postgresql/provider_async.py": "memory_provider/postgresql/provider.py",
+    f"{POSTGRESQL}/driver/_async.py": f"{POSTGRESQL}/driver/_sync.py",
+    f"{POSTGRESQL}/provider_async.py": f"{POSTGRESQL}/provider.py",
+    f"{MAINTENANCE}/_loading_async.py": f"{MAINTENANCE}/_loading_sync.py",
+    f"{MAINTENANCE}/_maintenance_async.py": f"{MAINTENANCE}/_maintenance_sync.py",
+    f"{MAINTENANCE}/_reembedding_async.py": f"{MAINTENANCE}/_reembedding_sync.py",
 }
 
 # Names that differ by more than Async in front.
@@ -79,8 +84,8 @@ def main() -> None:
 def twin(source: Path) -> str:
     """Return the sync twin of an async module."""
     text = HEAD.format(source=source.name) + without_async(source.read_text("utf-8"))
-    # Imports that are no longer needed, their order, loops that only yield, one `with` inside another.
-    fixes = ["--fix", "--unsafe-fixes", "--fixable=F401,I,SIM117,UP028"]
+    # Imports that are no longer needed, their order, loops that only yield, one `with` inside another, a type twice.
+    fixes = ["--fix", "--unsafe-fixes", "--extend-select=PYI016", "--fixable=F401,I,PYI016,SIM117,UP028"]
     for command in (["check", "--quiet", "--exit-zero", *fixes], ["format", "--quiet"]):
         ruff = [sys.executable, "-m", "ruff", *command, f"--stdin-filename={source}", "-"]
         done = subprocess.run(ruff, input=text, capture_output=True, encoding="utf-8")  # noqa: S603

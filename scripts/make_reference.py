@@ -29,7 +29,12 @@ from memorizz import (
 )
 from memorizz.cli import app
 from memorizz.memory_provider.base import Hits, MemoryOperations, Ranking, SearchOptions, without_twins
-from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding
+from memorizz.memory_provider.postgresql.maintenance import (
+    AsyncMaintenance,
+    AsyncReembedding,
+    Maintenance,
+    Reembedding,
+)
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference.md"
 
@@ -107,7 +112,10 @@ def page() -> Iterator[str]:
     for name in memorizz.moving.__all__:
         yield from described(getattr(memorizz.moving, name), level=3, signed=name.islower())
     yield "## Maintenance\n"
-    yield "In `memorizz.memory_provider.postgresql.maintenance`. [At work](how-to/change-model.md).\n"
+    yield "In `memorizz.memory_provider.postgresql.maintenance`. [At work](how-to/change-model.md)."
+    names = " and ".join(f"`{each.__name__}`" for each in (AsyncMaintenance, AsyncReembedding))
+    yield f"{names} are the same on the async API: each method is awaited, `make` is an `async for`,"
+    yield "and the embedder may be an AsyncEmbedder.\n"
     yield from described(Maintenance, level=3)
     for name in ("migrate", "examine", "make"):
         yield from described(getattr(Maintenance, name), level=4, name=f"Maintenance.{name}")

@@ -20,6 +20,7 @@ from psycopg.conninfo import make_conninfo
 from faces import Blocking, Loop
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+from memorizz.memory_provider.postgresql.maintenance import AsyncMaintenance, Maintenance
 from mongod import GIVEN_URI, mongod
 
 DIMENSIONS = 4
@@ -141,6 +142,16 @@ def open_face(request: pytest.FixtureRequest, loop: Loop) -> Callable[..., Any]:
         if request.param == "blocking":
             return PostgreSQLProvider(*args, **kwargs)
         return Blocking(AsyncPostgreSQLProvider(*args, **kwargs), loop)
+
+    return open_it
+
+
+@pytest.fixture(params=["blocking", "async"])
+def open_maintenance(request: pytest.FixtureRequest, loop: Loop) -> Callable[[PostgreSQLConfig], Any]:
+    """Return what opens the maintenance of a database on one API or the other; the calls of both block."""
+
+    def open_it(config: PostgreSQLConfig) -> Any:
+        return Maintenance(config) if request.param == "blocking" else Blocking(AsyncMaintenance(config), loop)
 
     return open_it
 

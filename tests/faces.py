@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from memorizz.memory_provider.postgresql.maintenance import AsyncReembedding, Reembedding
+
 
 class Loop:
     """An event loop in a thread of its own."""
@@ -70,9 +72,20 @@ class Blocking:
         else:
             self._loop.run(context.__aexit__(None, None, None))
 
+    def also(self, kind: Any, *args: Any, **kwargs: Any) -> Blocking:
+        """Return another async object, which is made with this one."""
+        return Blocking(kind(self._awaited, *args, **kwargs), self._loop)
+
     def __enter__(self) -> Blocking:
         self._loop.run(self._awaited.__aenter__())
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._loop.run(self._awaited.__aexit__(*error))
+
+
+def reembedding(maintenance: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return a change of the embedding model on the API of a maintenance; its calls block."""
+    if isinstance(maintenance, Blocking):
+        return maintenance.also(AsyncReembedding, *args, **kwargs)
+    return Reembedding(maintenance, *args, **kwargs)

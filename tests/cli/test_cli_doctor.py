@@ -143,7 +143,7 @@ def test_a_healthy_database_has_no_findings(
 ) -> None:
     """Where nothing is wrong it says so, and the exit code is 0."""
     monkeypatch.setattr(
-        "memorizz.memory_provider.postgresql.maintenance._maintenance.diagnose", lambda facts, config: []
+        "memorizz.memory_provider.postgresql.maintenance._maintenance_sync.diagnose", lambda facts, config: []
     )
     shown = memorizz("doctor", "--dsn", migrated_dsn)
     assert shown.code == 0

@@ -15,7 +15,7 @@ import pytest
 
 from memorizz.cli import _common, _index_page, _recall_page
 from memorizz.memory_provider.postgresql import PostgreSQLProvider
-from memorizz.memory_provider.postgresql.maintenance import _maintenance
+from memorizz.memory_provider.postgresql.maintenance import _maintenance_sync as _maintenance
 
 NAME = "toolbox_embedding_idx"
 

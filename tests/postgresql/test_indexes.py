@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import threading
@@ -13,12 +14,21 @@ from typing import Any
 import psycopg
 import pytest
 
-from memorizz.errors import ConfigurationError, ConnectionFailed, MemorizzError, OperationTimeout
+from memorizz.errors import ConfigurationError, ConnectionFailed, MemorizzError, OperationTimeout, ProviderClosed
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
-from memorizz.memory_provider.postgresql.driver import _sync
+from memorizz.memory_provider.postgresql.driver import _async, _sync
 from memorizz.memory_provider.postgresql.indexes import HNSW
-from memorizz.memory_provider.postgresql.maintenance import IndexFacts, Job, Made, Maintenance, Progress, _maintenance
+from memorizz.memory_provider.postgresql.maintenance import (
+    AsyncMaintenance,
+    IndexFacts,
+    Job,
+    Made,
+    Maintenance,
+    Progress,
+    _maintenance_async,
+    _maintenance_sync,
+)
 
 STORE = "toolbox"
 WHOLE = f"{STORE}_embedding_idx"
@@ -32,17 +42,28 @@ def database(migrated_dsn: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.fixture
-def maintain(config: PostgreSQLConfig) -> Iterator[Maintenance]:
-    with Maintenance(config) as maintenance:
+def maintain(open_maintenance: Callable[..., Any], config: PostgreSQLConfig) -> Iterator[Any]:
+    with open_maintenance(config) as maintenance:
         yield maintenance
 
 
+@pytest.fixture
+def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], None]:
+    """Set how long is waited for something, on both APIs."""
+
+    def set_it(what: str, seconds: float) -> None:
+        for module in (_sync, _async) if what.startswith("IN_USE") else (_maintenance_sync, _maintenance_async):
+            monkeypatch.setattr(module, what, seconds)
+
+    return set_it
+
+
 @pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def _hurry(wait: Callable[[str, float], None]) -> None:
     """Nothing here is so large that it has to be waited for."""
-    monkeypatch.setattr(_maintenance, "_CLEAN_SECONDS", 0.2)
-    monkeypatch.setattr(_sync, "IN_USE_PAUSE", 0.01)
-    monkeypatch.setattr(_maintenance, "_POLL_SECONDS", 0.01)
+    wait("_CLEAN_SECONDS", 0.2)
+    wait("IN_USE_PAUSE", 0.01)
+    wait("_POLL_SECONDS", 0.01)
 
 
 def fill(provider: PostgreSQLProvider, rows: int = 40) -> None:
@@ -58,11 +79,11 @@ def definitions(database: psycopg.Connection[Any]) -> dict[str, str]:
     return dict(rows.fetchall())
 
 
-def facts(maintain: Maintenance) -> dict[str, IndexFacts]:
+def facts(maintain: Any) -> dict[str, IndexFacts]:
     return {index.name: index for index, _ in maintain.indexes()}
 
 
-def make(maintain: Maintenance, jobs: list[Job], **options: Any) -> list[Made]:
+def make(maintain: Any, jobs: list[Job], **options: Any) -> list[Made]:
     return list(maintain.make(jobs, **options))
 
 
@@ -84,7 +105,7 @@ class Building(threading.Thread):
 
     def __init__(self, config: PostgreSQLConfig, store: str = STORE) -> None:
         super().__init__(daemon=True)
-        self.maintain = Maintenance(config)
+        self.maintain = Maintenance(config).__enter__()
         self.jobs = self.maintain.plan_build(store)
         self.made: list[Made] = []
         self.error: MemorizzError | None = None
@@ -114,9 +135,7 @@ class Building(threading.Thread):
 # --- building -----------------------------------------------------------------------------------------------------
 
 
-def test_what_is_built_later_is_what_is_made_with_the_tables(
-    maintain: Maintenance, database: psycopg.Connection[Any]
-) -> None:
+def test_what_is_built_later_is_what_is_made_with_the_tables(maintain: Any, database: psycopg.Connection[Any]) -> None:
     """Every index that was dropped is built again as it was; then nothing is missing."""
     before = definitions(database)
     assert maintain.plan_build() == []
@@ -178,7 +197,7 @@ def test_a_build_outlives_every_timeout(
 
 def test_progress_says_who_is_in_the_way(
     config: PostgreSQLConfig,
-    maintain: Maintenance,
+    maintain: Any,
     provider: PostgreSQLProvider,
     database: psycopg.Connection[Any],
     wait_for: Callable[..., Any],
@@ -197,7 +216,7 @@ def test_progress_says_who_is_in_the_way(
     assert building.ended().error is None
 
 
-def test_memory_is_set_for_the_build_only(maintain: Maintenance, database: psycopg.Connection[Any]) -> None:
+def test_memory_is_set_for_the_build_only(maintain: Any, database: psycopg.Connection[Any]) -> None:
     """maintenance_work_mem is as large as asked for while it is built, and what it was before afterwards."""
     database.execute(f"DROP INDEX {WHOLE}")
     before = maintain.maintenance_work_mem()
@@ -233,9 +252,7 @@ def test_the_memory_that_a_graph_needs(dimensions: int, m: int, rows: int, expec
 # --- keys without a column ----------------------------------------------------------------------------------------
 
 
-def test_the_index_on_keys(
-    maintain: Maintenance, provider: PostgreSQLProvider, database: psycopg.Connection[Any]
-) -> None:
+def test_the_index_on_keys(maintain: Any, provider: PostgreSQLProvider, database: psycopg.Connection[Any]) -> None:
     """It serves filters on keys without a column, and on metadata."""
     provider.store_many(({"own": n, "metadata": {"topic": n}} for n in range(2000)), STORE)
     (made,) = make(maintain, maintain.plan_build(STORE, json_keys=True))
@@ -300,11 +317,11 @@ def test_a_build_that_is_cancelled_leaves_nothing(
     provider: PostgreSQLProvider,
     database: psycopg.Connection[Any],
     wait_for: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
+    wait: Callable[[str, float], None],
     somebody_writes: Callable[[], Any],
 ) -> None:
     """As soon as nobody is in the way any more, what was begun is removed; the stores are as they were."""
-    monkeypatch.setattr(_maintenance, "_CLEAN_SECONDS", 20)
+    wait("_CLEAN_SECONDS", 20)
     fill(provider)
     database.execute(f"DROP INDEX {WHOLE}")
     with somebody_writes():
@@ -316,8 +333,53 @@ def test_a_build_that_is_cancelled_leaves_nothing(
     assert WHOLE not in definitions(database)
 
 
+def test_a_build_whose_task_is_cancelled_leaves_nothing(
+    config: PostgreSQLConfig,
+    provider: PostgreSQLProvider,
+    database: psycopg.Connection[Any],
+    wait_for: Callable[..., Any],
+    wait: Callable[[str, float], None],
+    somebody_writes: Callable[[], Any],
+) -> None:
+    """The server is told to stop, and what was begun is removed before the task ends."""
+    wait("_CLEAN_SECONDS", 20)
+    fill(provider)
+    database.execute(f"DROP INDEX {WHOLE}")
+    waiting = "SELECT FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'"
+    cleaning = "SELECT FROM pg_stat_activity WHERE query ~ '^DROP INDEX CONC'"
+
+    async def build(maintain: AsyncMaintenance) -> list[Made]:
+        return [made async for made in maintain.make(await maintain.plan_build(STORE))]
+
+    async def build_and_cancel() -> None:
+        async with AsyncMaintenance(config) as maintain:
+            with somebody_writes():
+                building = asyncio.create_task(build(maintain))
+                for state in (waiting, cleaning):
+                    await asyncio.to_thread(wait_for, lambda state=state: database.execute(state).rowcount, state)
+                    if state == waiting:
+                        building.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await building
+            assert [job.name for job in await maintain.plan_build(STORE)] == [WHOLE]
+
+    asyncio.run(build_and_cancel())
+    assert WHOLE not in definitions(database)
+
+
+def test_maintenance_is_open_in_its_block(open_maintenance: Callable[..., Any], config: PostgreSQLConfig) -> None:
+    """Before and after it there is no connection, and that is said."""
+    maintain = open_maintenance(config)
+    with pytest.raises(ProviderClosed, match="inside of its `with` block"):
+        maintain.database()
+    with maintain:
+        assert maintain.database().has_migrations
+    with pytest.raises(ProviderClosed, match="inside of its `with` block"):
+        maintain.database()
+
+
 def test_waiting_can_be_limited(
-    maintain: Maintenance,
+    maintain: Any,
     provider: PostgreSQLProvider,
     database: psycopg.Connection[Any],
     somebody_writes: Callable[[], Any],
@@ -331,7 +393,7 @@ def test_waiting_can_be_limited(
 
 def test_an_index_that_somebody_builds_is_left_alone(
     config: PostgreSQLConfig,
-    maintain: Maintenance,
+    maintain: Any,
     database: psycopg.Connection[Any],
     wait_for: Callable[..., Any],
     somebody_writes: Callable[[], Any],
@@ -362,7 +424,7 @@ def test_an_index_that_somebody_builds_is_left_alone(
         ({"m": 16}, "memorizz index rebuild"),
     ],
 )
-def test_a_build_that_makes_no_sense(maintain: Maintenance, options: dict[str, Any], said: str) -> None:
+def test_a_build_that_makes_no_sense(maintain: Any, options: dict[str, Any], said: str) -> None:
     """A wrong option says what is right; what is there already is not built in another way."""
     with pytest.raises(ConfigurationError, match=said):
         maintain.plan_build(**options)
@@ -382,9 +444,7 @@ def test_vectors_that_are_too_long(dsn: str, dimensions: int, kind: Any, possibl
 # --- building again -----------------------------------------------------------------------------------------------
 
 
-def test_rebuilding_as_it_is(
-    maintain: Maintenance, provider: PostgreSQLProvider, database: psycopg.Connection[Any]
-) -> None:
+def test_rebuilding_as_it_is(maintain: Any, provider: PostgreSQLProvider, database: psycopg.Connection[Any]) -> None:
     """The vector index is made again; any other index by its name."""
     fill(provider)
     before = definitions(database)
@@ -396,7 +456,7 @@ def test_rebuilding_as_it_is(
 
 
 def test_rebuilding_with_other_parameters(
-    maintain: Maintenance, provider: PostgreSQLProvider, database: psycopg.Connection[Any]
+    maintain: Any, provider: PostgreSQLProvider, database: psycopg.Connection[Any]
 ) -> None:
     """The new index takes the old one's name and place; nothing else is left."""
     fill(provider)
@@ -409,7 +469,7 @@ def test_rebuilding_with_other_parameters(
     assert make(maintain, maintain.plan_rebuild(store="agents", m=24))[0].job.action == "reindex"
 
 
-def test_switching_to_halfvec(maintain: Maintenance, provider: PostgreSQLProvider, config: PostgreSQLConfig) -> None:
+def test_switching_to_halfvec(maintain: Any, provider: PostgreSQLProvider, config: PostgreSQLConfig) -> None:
     """A provider that was open finds the same by the new index, as does one that opens afterwards."""
     fill(provider)
     query = {"embedding": [1, 2, 0, 3]}
@@ -425,16 +485,16 @@ def test_switching_to_halfvec(maintain: Maintenance, provider: PostgreSQLProvide
 
 
 def test_a_store_in_use_is_waited_for(
-    maintain: Maintenance,
+    maintain: Any,
     migrated_dsn: str,
     provider: PostgreSQLProvider,
     database: psycopg.Connection[Any],
-    monkeypatch: pytest.MonkeyPatch,
+    wait: Callable[[str, float], None],
 ) -> None:
     """A replacement that finds no moment to take its place is kept, said, and not built a second time."""
     fill(provider)
-    monkeypatch.setattr(_sync, "IN_USE_SECONDS", 0)
-    monkeypatch.setattr(_maintenance, "_SWAP_LOCK_SECONDS", 0.05)
+    wait("IN_USE_SECONDS", 0)
+    wait("_SWAP_LOCK_SECONDS", 0.05)
     jobs = maintain.plan_rebuild(store=STORE, m=8)
     with psycopg.connect(migrated_dsn) as reader:
         # It does not hold up the build, only the moment in which one takes the other's place.
@@ -450,8 +510,8 @@ def test_a_store_in_use_is_waited_for(
 
 
 def test_a_store_that_is_free_again_is_taken(
-    maintain: Maintenance, provider: PostgreSQLProvider, migrated_dsn: str, database: psycopg.Connection[Any],
-    wait_for: Callable[..., Any], monkeypatch: pytest.MonkeyPatch,
+    maintain: Any, provider: PostgreSQLProvider, migrated_dsn: str, database: psycopg.Connection[Any],
+    wait_for: Callable[..., Any], wait: Callable[[str, float], None],
 ) -> None:  # fmt: skip
     """A replacement tries again until the store is free for a moment."""
 
@@ -460,8 +520,8 @@ def test_a_store_that_is_free_again_is_taken(
         return database.execute(waiting).fetchone() is not None
 
     fill(provider)
-    monkeypatch.setattr(_maintenance, "_SWAP_LOCK_SECONDS", 0.1)
-    monkeypatch.setattr(_sync, "IN_USE_PAUSE", 0.1)
+    wait("_SWAP_LOCK_SECONDS", 0.1)
+    wait("IN_USE_PAUSE", 0.1)
     with psycopg.connect(migrated_dsn) as reader, ThreadPoolExecutor(1) as thread:
         reader.execute(f"SELECT FROM {STORE}")
         making = thread.submit(make, maintain, maintain.plan_rebuild(store=STORE, m=8))
@@ -474,7 +534,7 @@ def test_a_store_that_is_free_again_is_taken(
 
 def test_a_replacement_that_fails_leaves_the_old_one(
     config: PostgreSQLConfig,
-    maintain: Maintenance,
+    maintain: Any,
     provider: PostgreSQLProvider,
     database: psycopg.Connection[Any],
     somebody_writes: Callable[[], Any],
@@ -499,15 +559,13 @@ def test_a_replacement_that_fails_leaves_the_old_one(
         (None, {"store": "memories"}, "conversation_memory"),
     ],
 )
-def test_a_rebuild_that_makes_no_sense(
-    maintain: Maintenance, name: str | None, options: dict[str, Any], said: str
-) -> None:
+def test_a_rebuild_that_makes_no_sense(maintain: Any, name: str | None, options: dict[str, Any], said: str) -> None:
     """A wrong option says what is right."""
     with pytest.raises(ConfigurationError, match=said):
         maintain.plan_rebuild(name, **options)
 
 
-def test_nothing_to_rebuild(maintain: Maintenance, database: psycopg.Connection[Any]) -> None:
+def test_nothing_to_rebuild(maintain: Any, database: psycopg.Connection[Any]) -> None:
     """Where there is no vector index, the command that builds one is said."""
     database.execute(f"DROP INDEX {WHOLE}")
     with pytest.raises(ConfigurationError, match="memorizz index build"):
@@ -517,7 +575,7 @@ def test_nothing_to_rebuild(maintain: Maintenance, database: psycopg.Connection[
 # --- dropping -----------------------------------------------------------------------------------------------------
 
 
-def test_dropping(maintain: Maintenance, database: psycopg.Connection[Any]) -> None:
+def test_dropping(maintain: Any, database: psycopg.Connection[Any]) -> None:
     """An index is dropped by its name, and doctor says how it is built again."""
     maintain.drop(maintain.plan_drop(WHOLE))
     assert WHOLE not in definitions(database)
@@ -525,7 +583,7 @@ def test_dropping(maintain: Maintenance, database: psycopg.Connection[Any]) -> N
     assert finding.advice == f"`memorizz index build --store {STORE}`"
 
 
-def test_what_is_never_dropped(maintain: Maintenance, database: psycopg.Connection[Any]) -> None:
+def test_what_is_never_dropped(maintain: Any, database: psycopg.Connection[Any]) -> None:
     """A primary key, a unique index and what does not exist are refused, invalid or not."""
     database.execute(f"CREATE UNIQUE INDEX own_rule ON {STORE} (name)")
     database.execute("CREATE TABLE other (id int); CREATE INDEX other_idx ON other (id)")

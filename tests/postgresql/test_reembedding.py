@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,11 +15,17 @@ import psycopg
 import pytest
 from models import Model
 
+from faces import reembedding
 from memorizz.errors import ConfigurationError, ConnectionFailed, EmbeddingFailed, OperationTimeout
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
-from memorizz.memory_provider.postgresql.driver import _sync
-from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding, _reembedding
+from memorizz.memory_provider.postgresql.driver import _async, _sync
+from memorizz.memory_provider.postgresql.maintenance import (
+    Maintenance,
+    _changing,
+    _reembedding_async,
+    _reembedding_sync,
+)
 
 LONG, TURNS, TOOLS, AGENTS = (
     MemoryType.LONG_TERM_MEMORY,
@@ -46,14 +53,14 @@ def provider(config: PostgreSQLConfig, old: Model, new: Model) -> Iterator[Postg
 
 
 @pytest.fixture
-def maintenance(config: PostgreSQLConfig) -> Iterator[Maintenance]:
-    with Maintenance(config) as maintenance:
+def maintenance(open_maintenance: Callable[..., Any], config: PostgreSQLConfig) -> Iterator[Any]:
+    with open_maintenance(config) as maintenance:
         yield maintenance
 
 
 @pytest.fixture
-def change(maintenance: Maintenance, new: Model) -> Reembedding:
-    return Reembedding(maintenance, new, batch=8)
+def change(maintenance: Any, new: Model) -> Any:
+    return reembedding(maintenance, new, batch=8)
 
 
 @pytest.fixture
@@ -64,8 +71,9 @@ def connection(migrated_dsn: str) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_reembedding, "_PAUSE", 0.01)
-    monkeypatch.setattr(_sync, "IN_USE_PAUSE", 0.01)
+    for reembedding_module, driver in ((_reembedding_sync, _sync), (_reembedding_async, _async)):
+        monkeypatch.setattr(reembedding_module, "_PAUSE", 0.01)
+        monkeypatch.setattr(driver, "IN_USE_PAUSE", 0.01)
 
 
 def texts(provider: Any, store: MemoryType = LONG) -> dict[str, Any]:
@@ -86,7 +94,7 @@ def columns(connection: psycopg.Connection[Any]) -> set[str]:
     return {name for (name,) in rows}
 
 
-def run(change: Reembedding, maintenance: Maintenance, **options: Any) -> float:
+def run(change: Any, maintenance: Any, **options: Any) -> float:
     """Do all that `memorizz re-embed` does."""
     change.begin()
     change.fill()
@@ -99,7 +107,7 @@ def run(change: Reembedding, maintenance: Maintenance, **options: Any) -> float:
 
 @pytest.mark.parametrize("pg_version", [18, 16])
 def test_the_whole_way(
-    provider: PostgreSQLProvider, maintenance: Maintenance, change: Reembedding, old: Model, new: Model, pg_version: int
+    provider: PostgreSQLProvider, maintenance: Any, change: Any, old: Model, new: Model, pg_version: int
 ) -> None:
     """Every document of every store gets the new vector of its text, by the one rule; reads go on with the old."""
     provider.store_many([{"content": f"text {n}", "n": n} for n in range(30)], LONG)
@@ -135,8 +143,8 @@ def test_the_whole_way(
 @pytest.mark.usefixtures("new")
 def test_the_columns(
     provider: PostgreSQLProvider,
-    maintenance: Maintenance,
-    change: Reembedding,
+    maintenance: Any,
+    change: Any,
     connection: psycopg.Connection[Any],
 ) -> None:
     """Each model has its own; those that are not searched are on standby, until they are dropped."""
@@ -152,13 +160,13 @@ def test_the_columns(
     run(change, maintenance)
     kept = {"embedding_standby", "embedding_bits_standby", "embeddings_of"}
     assert columns(connection) == {"embedding_2", "embedding_2_bits"} | kept
-    Reembedding(maintenance).finish()
+    reembedding(maintenance).finish()
     assert columns(connection) == {"embedding_2", "embedding_2_bits"}
     assert connection.execute("SELECT relname FROM pg_class WHERE relname = 'toolbox_embedding_idx'").fetchone() is None
     provider.store({"content": "milk"}, LONG)
     bits = "SELECT bool_and(embedding_2_bits = binary_quantize(embedding_2)) FROM long_term_memory"
     assert connection.execute(bits).fetchone() == (True,)
-    third = Reembedding(maintenance, Model("third", 5))
+    third = reembedding(maintenance, Model("third", 5))
     run(third, maintenance)
     assert columns(connection) == {
         "embedding_3",
@@ -169,7 +177,7 @@ def test_the_columns(
 
 
 def test_every_vector_index_is_made_for_the_new_model_too(
-    provider: PostgreSQLProvider, maintenance: Maintenance, change: Reembedding
+    provider: PostgreSQLProvider, maintenance: Any, change: Any
 ) -> None:
     """As it was made, of the same kind where that is possible; the list tells them apart."""
     provider.store_many([{"content": f"text {n}", "memory_id": "m"} for n in range(9)], TOOLS)
@@ -188,13 +196,11 @@ def test_every_vector_index_is_made_for_the_new_model_too(
     assert all(not job.name.endswith("_embedding_idx") for job in maintenance.plan_rebuild())
 
 
-def test_vectors_that_are_too_long_for_an_index(
-    provider: PostgreSQLProvider, maintenance: Maintenance, new: Model
-) -> None:
+def test_vectors_that_are_too_long_for_an_index(provider: PostgreSQLProvider, maintenance: Any, new: Model) -> None:
     """They get the index that pgvector can make of them, or none."""
     provider.store({"content": "tea"}, LONG)
     for dimensions, kinds in ((2001, {"halfvec"}), (4001, set())):
-        long = Reembedding(maintenance, Model(f"long {dimensions}", dimensions))
+        long = reembedding(maintenance, Model(f"long {dimensions}", dimensions))
         long.begin()
         assert {job.kind for job in long.plan_indexes()} == kinds
         long.abandon()
@@ -204,7 +210,7 @@ def test_vectors_that_are_too_long_for_an_index(
 
 
 def test_what_changes_while_it_is_embedded(
-    provider: PostgreSQLProvider, connection: psycopg.Connection[Any], maintenance: Maintenance, old: Model, new: Model
+    provider: PostgreSQLProvider, connection: psycopg.Connection[Any], maintenance: Any, old: Model, new: Model
 ) -> None:
     """Between reading a text and writing its vector anything may happen to the document: the vector is today's."""
     for name in ("changed", "gone", "again", "cleared", "emptied", "renamed", "expired", "own"):
@@ -231,7 +237,7 @@ def test_what_changes_while_it_is_embedded(
         connection.execute("UPDATE long_term_memory SET expires_at = now() WHERE data ->> '_id' = 'expired'")
 
     new.before = change_all
-    run(Reembedding(maintenance, new, batch=100), maintenance)
+    run(reembedding(maintenance, new, batch=100), maintenance)
     found = {each["id"]: each for each in provider.list_all(LONG, include_embedding=True)}
     assert set(found) == {"changed", "again", "cleared", "emptied", "renamed", "own", "added"}
     for name, text in {
@@ -247,7 +253,7 @@ def test_what_changes_while_it_is_embedded(
 
 
 def test_the_last_few_are_embedded_while_writers_wait(
-    provider: PostgreSQLProvider, maintenance: Maintenance, new: Model
+    provider: PostgreSQLProvider, maintenance: Any, new: Model
 ) -> None:
     """Where something is stored all the time, the switch ends it: what was stored until then is there, and embedded."""
     stored: list[str] = []
@@ -262,7 +268,7 @@ def test_the_last_few_are_embedded_while_writers_wait(
     threads: list[threading.Thread] = []
     provider.store({"content": "tea"}, LONG)
     new.before = store_another
-    held = run(Reembedding(maintenance, new, batch=4), maintenance)
+    held = run(reembedding(maintenance, new, batch=4), maintenance)
     new.before = None
     for thread in threads:
         thread.join()
@@ -272,7 +278,7 @@ def test_the_last_few_are_embedded_while_writers_wait(
 
 
 def test_an_expired_document_is_not_embedded(
-    provider: PostgreSQLProvider, maintenance: Maintenance, change: Reembedding, new: Model
+    provider: PostgreSQLProvider, maintenance: Any, change: Any, new: Model
 ) -> None:
     """It is in no read, and a model costs money."""
     provider.store({"content": "tea", "expires_at": "2020-01-01"}, LONG)
@@ -281,9 +287,7 @@ def test_an_expired_document_is_not_embedded(
     assert new.texts == ["milk"]
 
 
-def test_nothing_is_embedded_twice(
-    provider: PostgreSQLProvider, maintenance: Maintenance, change: Reembedding, new: Model
-) -> None:
+def test_nothing_is_embedded_twice(provider: PostgreSQLProvider, maintenance: Any, change: Any, new: Model) -> None:
     """What is done is done, also for the next who goes on with it."""
     provider.store_many([{"content": f"text {n}"} for n in range(20)], LONG)
     change.begin()
@@ -301,14 +305,14 @@ def test_nothing_is_embedded_twice(
     assert change.change().waiting == 12
     new.before = None
     new.texts.clear()
-    run(Reembedding(maintenance, new), maintenance)
+    run(reembedding(maintenance, new), maintenance)
     assert len(new.texts) == 12
 
 
-def test_a_rate_is_kept(provider: PostgreSQLProvider, maintenance: Maintenance, new: Model) -> None:
+def test_a_rate_is_kept(provider: PostgreSQLProvider, maintenance: Any, new: Model) -> None:
     """So many documents a second, so that a server or an account has room for others; and progress is told."""
     provider.store_many([{"content": f"text {n}"} for n in range(12)], LONG)
-    change = Reembedding(maintenance, new, batch=4, rate=40)
+    change = reembedding(maintenance, new, batch=4, rate=40)
     change.begin()
     told: list[tuple[int, int, str]] = []
     started = time.monotonic()
@@ -320,9 +324,7 @@ def test_a_rate_is_kept(provider: PostgreSQLProvider, maintenance: Maintenance, 
 # --- without a text -----------------------------------------------------------------------------------------------
 
 
-def test_a_vector_without_a_text(
-    provider: PostgreSQLProvider, maintenance: Maintenance, change: Reembedding, new: Model
-) -> None:
+def test_a_vector_without_a_text(provider: PostgreSQLProvider, maintenance: Any, change: Any, new: Model) -> None:
     """It cannot be made again: the switch refuses and lists it, unless it may be lost; the way back brings it back."""
     provider.store({"id": "picture", "embedding": [1, 2, 3, 4]}, LONG)
     provider.store({"id": "barista", "content": "tea", "embedding": [1, 2, 3, 4]}, AGENTS)
@@ -332,16 +334,14 @@ def test_a_vector_without_a_text(
     assert change.change().searched.name == "old"
     run(change, maintenance, drop_without_text=True)
     assert provider.retrieve_by_id("picture", LONG, include_embedding=True)["embedding"] is None
-    Reembedding(maintenance).back()
+    reembedding(maintenance).back()
     assert provider.retrieve_by_id("picture", LONG, include_embedding=True)["embedding"] == [1, 2, 3, 4]
 
 
 # --- back, finish, abandon ----------------------------------------------------------------------------------------
 
 
-def test_the_way_back(
-    provider: PostgreSQLProvider, maintenance: Maintenance, change: Reembedding, old: Model, new: Model
-) -> None:
+def test_the_way_back(provider: PostgreSQLProvider, maintenance: Any, change: Any, old: Model, new: Model) -> None:
     """What was stored and changed since is embedded with the model before, nothing else is; and so forth again."""
     provider.store_many([{"id": f"{n}", "content": f"text {n}"} for n in range(10)], LONG)
     run(change, maintenance)
@@ -350,10 +350,10 @@ def test_the_way_back(
     provider.update_by_id("4", {"embedding": None, "content": ""}, LONG)
     provider.delete_by_id("5", LONG)
     with pytest.raises(ConfigurationError, match="say the model that is on standby"):
-        Reembedding(maintenance).back()
+        reembedding(maintenance).back()
     assert are_all_of_but(provider, new, "4")
     old.texts.clear()
-    Reembedding(maintenance, old).back()
+    reembedding(maintenance, old).back()
     assert sorted(old.texts) == ["changed", "later"]
     assert are_all_of_but(provider, old, "4")
     assert provider.embedding_model == "old"
@@ -373,7 +373,7 @@ def are_all_of_but(provider: Any, model: Model, but: str) -> bool:
 
 
 def test_abandoning(
-    provider: PostgreSQLProvider, maintenance: Maintenance, change: Reembedding, connection: psycopg.Connection[Any]
+    provider: PostgreSQLProvider, maintenance: Any, change: Any, connection: psycopg.Connection[Any]
 ) -> None:
     """Before a switch everything is as it was; then another model may come."""
     provider.store({"content": "tea"}, LONG)
@@ -384,32 +384,32 @@ def test_abandoning(
     assert columns(connection) == {"embedding", "embedding_bits"}
     assert connection.execute("SELECT name FROM memorizz_embedding_models").fetchall() == [("old",)]
     assert "tea" in texts(provider)
-    run(Reembedding(maintenance, Model("third", 3)), maintenance)
+    run(reembedding(maintenance, Model("third", 3)), maintenance)
 
 
 def test_what_makes_no_sense(
-    provider: PostgreSQLProvider, maintenance: Maintenance, change: Reembedding, old: Model, new: Model
+    provider: PostgreSQLProvider, maintenance: Any, change: Any, old: Model, new: Model
 ) -> None:
     """Each step says what is in its way, and what to do."""
     provider.store({"content": "tea"}, LONG)
-    bare = Reembedding(maintenance)
+    bare = reembedding(maintenance)
     for step in (bare.finish, bare.back, bare.abandon, bare.fill, bare.switch):
         with pytest.raises(ConfigurationError, match=r"no change .* is under way"):
             step()
     with pytest.raises(ConfigurationError, match="begins with an embedder"):
         bare.begin()
     with pytest.raises(ConfigurationError, match="are of 'old' already"):
-        Reembedding(maintenance, old).begin()
+        reembedding(maintenance, old).begin()
     with pytest.raises(ConfigurationError, match="above 0"):
-        Reembedding(maintenance, old, batch=0)
+        reembedding(maintenance, old, batch=0)
     change.begin()
     for step in (bare.finish, bare.back):
         with pytest.raises(ConfigurationError, match="not searched yet"):
             step()
     with pytest.raises(ConfigurationError, match="from 'old' to 'new' is under way, the embedder is 'third'"):
-        Reembedding(maintenance, Model("third", 3)).begin()
+        reembedding(maintenance, Model("third", 3)).begin()
     with pytest.raises(ConfigurationError, match=f"have {new.dimensions} dimensions here, the embedder makes 9"):
-        Reembedding(maintenance, Model("new", 9)).begin()
+        reembedding(maintenance, Model("new", 9)).begin()
     change.switch()
     with pytest.raises(ConfigurationError, match="'new' is searched already"):
         bare.abandon()
@@ -427,7 +427,7 @@ def test_two_at_once_begin_one_change(
         try:
             with Maintenance(config) as maintenance:
                 start.wait()
-                change = Reembedding(maintenance, new, batch=4)
+                change = reembedding(maintenance, new, batch=4)
                 with suppress(ConfigurationError):  # where the other one has done it all
                     change.begin()
                 change.fill()
@@ -445,12 +445,32 @@ def test_two_at_once_begin_one_change(
     }
 
 
+class Awaited(Model):
+    """A model that is asked without holding up the event loop."""
+
+    async def embed(self, texts: Sequence[str], *, kind: str = "document") -> Any:
+        await asyncio.sleep(0)
+        return super().embed(texts, kind=kind)
+
+
+def test_a_model_that_is_awaited(provider: PostgreSQLProvider, maintenance: Any, new: Model) -> None:
+    """The async API takes one, the sync API refuses it before anything is changed."""
+    provider.store({"content": "tea"}, LONG)
+    awaited = Awaited(new.name, new.dimensions)
+    if isinstance(maintenance, Maintenance):
+        with pytest.raises(ConfigurationError, match="must be awaited"):
+            reembedding(maintenance, awaited)
+    else:
+        run(reembedding(maintenance, awaited), maintenance)
+        assert new.made(texts(provider)["tea"], "tea")
+
+
 # --- who is in the way --------------------------------------------------------------------------------------------
 
 
 def test_a_transaction_that_reads_and_then_writes_is_let_through(
     provider: PostgreSQLProvider,
-    change: Reembedding,
+    change: Any,
     connection: psycopg.Connection[Any],
     old: Model,
     new: Model,
@@ -492,14 +512,15 @@ def test_a_transaction_that_reads_and_then_writes_is_let_through(
 
 def test_a_long_reader_is_in_the_way_of_the_switch_alone(
     provider: PostgreSQLProvider,
-    maintenance: Maintenance,
-    change: Reembedding,
+    maintenance: Any,
+    change: Any,
     connection: psycopg.Connection[Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is tried for a while, in pieces too short to hold up anybody; then it says so, and nothing was changed."""
-    monkeypatch.setattr(_sync, "IN_USE_SECONDS", 0.6)
-    monkeypatch.setattr(_reembedding, "_LOCK_SECONDS", 0.1)
+    for driver in (_sync, _async):
+        monkeypatch.setattr(driver, "IN_USE_SECONDS", 0.6)
+    monkeypatch.setattr(_changing, "LOCK_SECONDS", 0.1)
     provider.store({"content": "tea"}, LONG)
     change.begin()
     change.fill()
@@ -516,33 +537,34 @@ def test_a_long_reader_is_in_the_way_of_the_switch_alone(
 
 
 def test_a_program_that_hangs_holds_nobody_up(
-    provider: PostgreSQLProvider, maintenance: Maintenance, new: Model, monkeypatch: pytest.MonkeyPatch
+    provider: PostgreSQLProvider, change: Any, new: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a model does not answer while writers wait, the server ends that, and they go on."""
-    monkeypatch.setattr(_reembedding, "_IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(_changing, "IDLE_SECONDS", 0.2)
     provider.store({"content": "tea"}, LONG)
-    change = Reembedding(maintenance, new)
     change.begin()
-    change.fill()
-    provider.store({"content": "milk"}, LONG)
-    monkeypatch.setattr(change, "fill", lambda watch: None)
     waited: list[float] = []
+    calls = 0
 
     def hang(texts: Sequence[str]) -> None:
+        nonlocal calls
+        calls += 1
         started = time.monotonic()
-        provider.store({"content": "water"}, LONG)
+        # The first two are left for the next time, the last of which is the moment in which writers wait.
+        provider.store({"content": f"milk {calls}"}, LONG)
         waited.append(time.monotonic() - started)
 
     new.before = hang
     with pytest.raises((ConnectionFailed, OperationTimeout), match="run the same again"):
         change.switch()
-    assert 0.1 < waited[0] < 5
-    assert set(texts(provider)) == {"tea", "milk", "water"}
+    assert calls == 3
+    assert 0.1 < waited[2] < 5
+    assert set(texts(provider)) == {"tea", "milk 1", "milk 2", "milk 3"}
     assert provider.embedding_model == "old"
 
 
 def test_a_row_that_somebody_holds_is_left_for_later(
-    provider: PostgreSQLProvider, change: Reembedding, connection: psycopg.Connection[Any], new: Model
+    provider: PostgreSQLProvider, change: Any, connection: psycopg.Connection[Any], new: Model
 ) -> None:
     """Nobody is waited for while the vectors are made, so that no two wait for each other."""
     provider.store_many([{"id": f"{n}", "content": f"text {n}"} for n in range(3)], LONG)

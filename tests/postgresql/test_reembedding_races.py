@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from models import Model, vector_by
 
+from faces import reembedding
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig
@@ -125,10 +126,15 @@ def crowd(open_face: Callable[..., Any], config: PostgreSQLConfig) -> Iterator[C
         yield crowd
 
 
-def test_there_and_back_among_others(crowd: Crowd, config: PostgreSQLConfig, wait_for: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(
+    ("open_face", "open_maintenance"), [("blocking", "blocking"), ("async", "async")], indirect=True
+)
+def test_there_and_back_among_others(
+    crowd: Crowd, open_maintenance: Callable[..., Any], config: PostgreSQLConfig, wait_for: Callable[..., Any]
+) -> None:
     """Nobody notices: no write is lost, no call fails, and no search compares vectors of two models."""
-    with crowd.at_work(), Maintenance(config) as maintenance:
-        forth, back = Reembedding(maintenance, NEW), Reembedding(maintenance, OLD)
+    with crowd.at_work(), open_maintenance(config) as maintenance:
+        forth, back = reembedding(maintenance, NEW), reembedding(maintenance, OLD)
         forth.begin()
         forth.fill()
         list(maintenance.make(forth.plan_indexes()))

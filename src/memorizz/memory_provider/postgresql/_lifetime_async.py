@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from psycopg_pool import AsyncConnectionPool
@@ -14,7 +13,6 @@ from psycopg_pool import AsyncConnectionPool
 from memorizz.embeddings.base import AsyncEmbedder, Embedder
 from memorizz.errors import ProviderClosed
 from memorizz.memory_provider._drive import check_loop, check_process
-from memorizz.memory_provider.base import StoreName
 from memorizz.memory_provider.postgresql._errors import translating
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._async import AsyncPool, checkout_given, connect, open_facts
@@ -111,24 +109,3 @@ class AsyncLifetime:
             # Waits for a thread that is still starting the server.
             await asyncio.to_thread(self._release_server)
             self._release_server = None
-
-    @asynccontextmanager
-    async def loading(
-        self, memory_store_type: StoreName, watch: Callable[[float], None] | None = None
-    ) -> AsyncGenerator[None]:
-        from memorizz.memory_provider.postgresql import maintenance
-
-        facts, _ = await self._opened()
-        store = facts.store(memory_store_type).name
-        # A pool that was given does not say how to connect for so long.
-        if self._given_pool is not None:
-            yield
-            return
-        loading = maintenance.loading(self.config, store, watch)
-        await asyncio.to_thread(loading.__enter__)
-        try:
-            yield
-        except BaseException as error:
-            await asyncio.to_thread(loading.__exit__, type(error), error, error.__traceback__)
-            raise
-        await asyncio.to_thread(loading.__exit__, None, None, None)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from typing import Any, Self
 
 from psycopg_pool import ConnectionPool
@@ -14,7 +13,6 @@ from psycopg_pool import ConnectionPool
 from memorizz.embeddings.base import Embedder, check_blocking
 from memorizz.errors import ProviderClosed
 from memorizz.memory_provider._drive import check_process
-from memorizz.memory_provider.base import StoreName
 from memorizz.memory_provider.postgresql._errors import translating
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._shared import config_for
@@ -86,16 +84,6 @@ class Lifetime:
         # What is under way asks for a connection no more, also where the pool is the caller's and stays open.
         self._pool = None
         self._closing()
-
-    @contextmanager
-    def loading(self, memory_store_type: StoreName, watch: Callable[[float], None] | None = None) -> Generator[None]:
-        from memorizz.memory_provider.postgresql import maintenance
-
-        facts, _ = self._opened()
-        store = facts.store(memory_store_type).name
-        # A pool that was given does not say how to connect for so long.
-        with nullcontext() if self._given_pool is not None else maintenance.loading(self.config, store, watch):
-            yield
 
 
 def _release(pools: list[Pool], server: EmbeddedServer | None, opener: int) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from psycopg.pq import TransactionStatus
@@ -217,6 +217,16 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
 
         when_free(drop)
         self._facts = self.run(migrations.facts_now, self.config, lengths(self._embedders))
+
+    @contextmanager
+    def loading(self, memory_store_type: StoreName, watch: Callable[[float], None] | None = None) -> Generator[None]:
+        from memorizz.memory_provider.postgresql.maintenance._loading_sync import loading
+
+        facts, _ = self._opened()
+        store = facts.store(memory_store_type).name
+        # A pool that was given does not say how to connect for so long.
+        with nullcontext() if self._given_pool is not None else loading(self.config, store, watch):
+            yield
 
     @contextmanager
     def transaction(self) -> Generator[Transaction]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from psycopg.pq import TransactionStatus
@@ -221,6 +221,18 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _Methods, AsyncMemoryProvider):
 
         await when_free(drop)
         self._facts = await self.run(migrations.facts_now, self.config, lengths(self._embedders))
+
+    @asynccontextmanager
+    async def loading(
+        self, memory_store_type: StoreName, watch: Callable[[float], None] | None = None
+    ) -> AsyncGenerator[None]:
+        from memorizz.memory_provider.postgresql.maintenance._loading_async import loading
+
+        facts, _ = await self._opened()
+        store = facts.store(memory_store_type).name
+        # A pool that was given does not say how to connect for so long.
+        async with nullcontext() if self._given_pool is not None else loading(self.config, store, watch):
+            yield
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncTransaction]:

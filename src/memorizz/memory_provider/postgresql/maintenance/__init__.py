@@ -1,26 +1,32 @@
 """What is done to a database and not with memories: look at it, upgrade it, measure it, examine it, index it.
 
-_maintenance.py   Maintenance: one connection to a database in any state
-_doctor.py        what is looked at
-_findings.py      what is wrong, and what to do
-_indexing.py      indexes that are wanted, built, replaced, dropped
-_loading.py       the vector index deferred while a store is loaded
-_reembedding.py   Reembedding: another embedding model, while the stores are in use
-_models.py        the columns that it adds, fills, exchanges and drops
+_maintenance_async.py   AsyncMaintenance: one connection to a database in any state
+_doctor.py              what is looked at
+_findings.py            what is wrong, and what to do
+_indexing.py            indexes that are wanted, built, replaced, dropped
+_loading_async.py       the vector index deferred while a store is loaded
+_reembedding_async.py   AsyncReembedding: another embedding model, while the stores are in use
+_changing.py            its parts
+_models.py              the columns that it adds, fills, exchanges and drops
+_apart_async.py         what differs between the two APIs; all else of the sync one is generated
 """
 
 from memorizz.memory_provider.postgresql.facts import Model
 from memorizz.memory_provider.postgresql.indexes import Progress
+from memorizz.memory_provider.postgresql.maintenance._changing import Change, Filled
 from memorizz.memory_provider.postgresql.maintenance._doctor import Examination, IndexFacts, StoreFacts
 from memorizz.memory_provider.postgresql.maintenance._findings import Finding, Level
-from memorizz.memory_provider.postgresql.maintenance._indexing import Job
-from memorizz.memory_provider.postgresql.maintenance._loading import loading
-from memorizz.memory_provider.postgresql.maintenance._maintenance import Made, Maintenance
+from memorizz.memory_provider.postgresql.maintenance._indexing import Job, Made
+from memorizz.memory_provider.postgresql.maintenance._maintenance_async import AsyncMaintenance
+from memorizz.memory_provider.postgresql.maintenance._maintenance_sync import Maintenance
 from memorizz.memory_provider.postgresql.maintenance._models import Count
-from memorizz.memory_provider.postgresql.maintenance._reembedding import Change, Filled, Reembedding
+from memorizz.memory_provider.postgresql.maintenance._reembedding_async import AsyncReembedding
+from memorizz.memory_provider.postgresql.maintenance._reembedding_sync import Reembedding
 from memorizz.memory_provider.postgresql.migrations import Database, Migration
 
 __all__ = [
+    "AsyncMaintenance",
+    "AsyncReembedding",
     "Change",
     "Count",
     "Database",
@@ -37,5 +43,4 @@ __all__ = [
     "Progress",
     "Reembedding",
     "StoreFacts",
-    "loading",
 ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from memorizz.errors import ConfigurationError, quoted
+from memorizz.errors import ConfigurationError, OperationTimeout, quoted
 from memorizz.memory_provider.postgresql import facts, indexes
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Store
@@ -35,6 +35,23 @@ class Job:
     mends: bool = False
     switches: bool = False
     standby: bool = False
+
+
+Watch = Callable[[Job, Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A job that is done: how large the index is, how long it took, and what the server had to say of it."""
+
+    job: Job
+    bytes: int
+    seconds: float
+    notices: Sequence[str] = ()
+
+
+class Busy(OperationTimeout):
+    """What was built is kept for the next try."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,347 @@
+"""One connection to a database, for what is done to it and not with memories."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from types import TracebackType
+from typing import Any, Self, cast
+
+from memorizz.errors import MemorizzError, OperationTimeout, ProviderClosed, SchemaError
+from memorizz.memory_provider._drive._async import drive
+from memorizz.memory_provider.postgresql import indexes, migrations
+from memorizz.memory_provider.postgresql._errors import translating
+from memorizz.memory_provider.postgresql._steps import Operation, Script, Statement, Step, T
+from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.driver._async import AsyncConnection, connect, perform, when_free
+from memorizz.memory_provider.postgresql.driver._pooling_async import find_server
+from memorizz.memory_provider.postgresql.driver._shared import without_timeout
+from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+from memorizz.memory_provider.postgresql.facts import Facts
+from memorizz.memory_provider.postgresql.indexes import HNSW
+from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing
+from memorizz.memory_provider.postgresql.maintenance._apart_async import End, beside
+from memorizz.memory_provider.postgresql.maintenance._doctor import Examination, IndexFacts, StoreFacts
+from memorizz.memory_provider.postgresql.maintenance._findings import Finding, diagnose
+from memorizz.memory_provider.postgresql.maintenance._indexing import Busy, Job, Made, Wanted, Watch
+from memorizz.memory_provider.postgresql.migrations import Database, Migration
+from memorizz.memory_provider.stores import IndexKind
+
+# How long a replacement that tries to take the place of an index holds up all others at most.
+_SWAP_LOCK_SECONDS = 2.0
+# How long what is left of a build is tried to be removed: whoever was in its way may be in this one's.
+_CLEAN_SECONDS = 5.0
+_POLL_SECONDS = 0.25
+
+
+class AsyncMaintenance:
+    """One connection to a database in any state: without the tables, without the extension, of another version.
+
+    A context manager, which is open in its block. Opening it changes nothing in the database, and raises
+    ConnectionFailed where the server cannot be reached.
+    """
+
+    def __init__(self, config: PostgreSQLConfig) -> None:
+        self.config = config
+        self._conninfo = ""
+        self._opened: AsyncConnection | None = None
+        self._server: EmbeddedServer | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            if self.config.embedded_server is not None:
+                self._server = EmbeddedServer(self.config.embedded_server.path)
+                await asyncio.to_thread(self._server.acquire)
+            self._conninfo = await find_server(self.config, self._server)
+            self._opened = await connect(self.config, self._conninfo)
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection. Twice is fine."""
+        connection, self._opened = self._opened, None
+        server, self._server = self._server, None
+        if connection is not None:
+            await connection.close()
+        if server is not None:
+            # Waits for a thread that is still starting it.
+            await asyncio.to_thread(server.release)
+
+    async def database(self) -> Database:
+        """Return what the catalogs say of the server, of pgvector and of the schema."""
+        return await self.run(migrations.database(self.config))
+
+    async def facts(self) -> Facts:
+        """Return what is known of the stores, their indexes and models; raises SchemaError where there are none."""
+        found = await self.database()
+        if not found.has_migrations or await self.run(migrations.pending(found)):
+            raise SchemaError(f"there are no tables in schema {found.schema!r}: make them with `memorizz migrate`")
+        return await self.run(migrations.facts_of(self.config, found))
+
+    async def pending(self) -> Sequence[Migration]:
+        """Return the migrations that the schema lacks, oldest first."""
+        return await self.run(migrations.pending(await self.database()))
+
+    async def migrate(self) -> Sequence[Migration]:
+        """Create or upgrade the schema, and return the migrations that were applied."""
+
+        async def upgrade() -> Sequence[Migration]:
+            with without_timeout(self._connection):
+                async with self.transaction():
+                    return await self.run(migrations.apply(self.config))
+
+        done = await when_free(upgrade)
+        # Says so where the schema is another than the configuration asks for.
+        await self.run(migrations.opened(self.config))
+        return done
+
+    async def examine(self) -> tuple[Examination, list[Finding]]:
+        """Examine the database: return its figures, and what of them needs attention, the worst first."""
+        examined = await self.run(_doctor.examine(self.config, self._connection.info.backend_pid))
+        return examined, diagnose(examined, self.config)
+
+    async def measure(self) -> tuple[list[StoreFacts], list[IndexFacts]]:
+        """Return how much each store and each of its indexes holds."""
+        return await self.run(_doctor.measure(await self.facts()))
+
+    async def run(self, operation: Operation[T]) -> T:
+        """Run an operation on the connection; each of its statements is a transaction of its own unless one is open."""
+        return await drive(operation, self.perform)
+
+    async def perform(self, step: Step) -> Any:
+        """Perform a step of an operation."""
+        with translating(self.config.where):
+            return await perform(self._connection, cast(Statement, step))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[None]:
+        """Open a block that happens as a whole or not at all."""
+        with translating(self.config.where):
+            async with self._connection.transaction():
+                yield
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is gone."""
+        return self._connection.closed
+
+    @property
+    def _connection(self) -> AsyncConnection:
+        if self._opened is None:
+            raise ProviderClosed("the maintenance is not open: use it inside of its `with` block")
+        return self._opened
+
+    # --- indexes --------------------------------------------------------------------------------------------------
+
+    async def indexes(self) -> list[tuple[IndexFacts, int | None]]:
+        """Return each index of the stores, and how many rows it covers, None where counting them takes too long."""
+        found = await self._look()
+        rows = await self.run(_indexing.covered(found))
+        return [(index, rows[index.name]) for index in found.indexes]
+
+    async def plan_build(
+        self,
+        store: str | None = None,
+        *,
+        kind: IndexKind | None = None,
+        m: int | None = None,
+        ef_construction: int | None = None,
+        json_keys: bool = False,
+    ) -> list[Job]:
+        """Return what is to be done for the stores to have every index that they should have.
+
+        With `json_keys`, the index on the keys that have no column instead. Raises ConfigurationError for what cannot
+        be made.
+        """
+        found, wanted = await self._look(), self._wanted(store, kind, m, ef_construction)
+        return _indexing.keys(found, wanted) if json_keys else _indexing.missing(found, wanted, self._hnsw)
+
+    async def plan_rebuild(
+        self,
+        name: str | None = None,
+        store: str | None = None,
+        *,
+        kind: IndexKind | None = None,
+        m: int | None = None,
+        ef_construction: int | None = None,
+    ) -> list[Job]:
+        """Return what is to be done to make vector indexes again, or the one index of this name."""
+        found, wanted = await self._look(), self._wanted(store, kind, m, ef_construction)
+        return _indexing.again(found, name, wanted, self._hnsw, await self.run(_indexing.covered(found)))
+
+    async def plan_standby(self) -> list[Job]:
+        """Return what is to be done for the vectors on standby to have the indexes of those that are searched."""
+        return _indexing.standby(await self._look(), self._hnsw)
+
+    async def maintenance_work_mem(self) -> int:
+        """Return what the server gives to one build, in bytes."""
+        return (await self.run(_indexing.memory_and_process()))[0]
+
+    async def make(
+        self,
+        jobs: Sequence[Job],
+        *,
+        memory: str | None = None,
+        lock_seconds: float = 0,
+        watch: Watch | None = None,
+    ) -> AsyncGenerator[Made]:
+        """Do jobs, one after another, while the stores stay in use; yields each when it is done.
+
+        `memory` is the maintenance_work_mem for it, as PostgreSQL writes it ("2GB"). Conflicting transactions
+        are waited for, `lock_seconds` at most where they are given. `watch` is called a few times a second from
+        another task. What is given up leaves nothing behind, or the error says what.
+        """
+        found = await self._look()
+        async with self._without_timeouts(memory, lock_seconds):
+            for job in jobs:
+                started = time.perf_counter()
+                try:
+                    notices = await self._make(found, job, watch)
+                    if job.action == "replace":
+                        await self._swap_index(found, job)
+                except Busy:
+                    raise
+                except BaseException as error:
+                    await self._clean(found, job, error)
+                    raise
+                size = await self.run(_indexing.size(found, job))
+                yield Made(job, size, round(time.perf_counter() - started, 3), notices)
+
+    async def defer_index(self, store: str) -> None:
+        """Drop the vector index of a store that is empty; the catalogs note how `build_deferred` is to build it."""
+        async with self._connection.transaction():
+            await self.run(_indexing.defer_index(await self._look(), store, _SWAP_LOCK_SECONDS))
+
+    async def build_deferred(self, store: str, watch: Callable[[float], None] | None = None) -> None:
+        """Build the vector index of a store that was deferred; `watch` is told the part that is done, from 0 to 1."""
+        found = await self._look()
+        job = await self.run(_indexing.deferred_index(found, store))
+        if job is None:
+            return
+        tell: Watch | None = None if watch is None else lambda _, progress: watch(progress.share or 0.0)
+        async for _ in self.make([job] if found.lacks(job) else [], watch=tell):
+            pass
+        await self.run(_indexing.note_built(found, store))
+
+    async def plan_drop(self, name: str | None = None) -> list[IndexFacts]:
+        """Return the index of a name, or without one all that interrupted builds have left invalid.
+
+        Raises ConfigurationError for an index that is not there or that keeps a rule of its table.
+        """
+        return _indexing.removable(await self._look(), name)
+
+    async def drop(self, indexes: Sequence[IndexFacts], *, lock_seconds: float = 0) -> None:
+        """Drop indexes while the stores stay in use."""
+        found = await self._look()
+        async with self._without_timeouts(None, lock_seconds):
+            for index in indexes:
+                await self.run(_indexing.remove(found, index))
+
+    async def _look(self) -> _indexing.Found:
+        return await self.run(_indexing.look(await self.facts()))
+
+    def _wanted(self, store: str | None, kind: IndexKind | None, m: int | None, ef: int | None) -> Wanted:
+        wanted = Wanted(store, kind, m, ef)
+        hnsw = wanted.hnsw(self._hnsw)
+        # Raises what it would raise of a provider.
+        changes = {"hnsw_m": hnsw.m, "hnsw_ef_construction": hnsw.ef_construction}
+        self.config.replace(**changes if kind is None else {**changes, "index": kind})
+        return wanted
+
+    @property
+    def _hnsw(self) -> HNSW:
+        return HNSW(self.config.hnsw_m, self.config.hnsw_ef_construction)
+
+    @asynccontextmanager
+    async def _without_timeouts(self, memory: str | None, lock_seconds: float) -> AsyncGenerator[None]:
+        """Let statements take as long as they need."""
+        timeout, self._connection.operation_timeout = self._connection.operation_timeout, None
+        try:
+            await self.run(_script(indexes.without_timeouts(memory, lock_seconds).as_bytes(None)))
+            yield
+        finally:
+            # A connection that was lost has nothing to be reset.
+            with suppress(MemorizzError):
+                await self.run(_script(indexes.WITH_TIMEOUTS))
+            self._connection.operation_timeout = timeout
+
+    async def _make(self, found: _indexing.Found, job: Job, watch: Watch | None) -> list[str]:
+        notices: list[str] = []
+
+        def note(notice: Any) -> None:
+            if notice.severity_nonlocalized in ("NOTICE", "WARNING"):
+                notices.append(f"{notice.message_primary} {notice.message_hint or ''}".strip())
+
+        self._connection.add_notice_handler(note)
+        try:
+            async with self._watched(job, watch):
+                await self.run(_indexing.make(found, job))
+        finally:
+            self._connection.remove_notice_handler(note)
+        return notices
+
+    @asynccontextmanager
+    async def _watched(self, job: Job, watch: Watch | None) -> AsyncGenerator[None]:
+        """Look at the progress of this session from a second connection."""
+        if watch is None:
+            yield
+            return
+        pid = (await self.run(_indexing.memory_and_process()))[1]
+
+        async def poll(end: End) -> None:
+            # Without a second connection the build goes on unseen.
+            with suppress(MemorizzError), translating(self.config.where):
+                await self._poll(pid, job, watch, end)
+
+        async with beside(poll):
+            yield
+
+    async def _poll(self, pid: int, job: Job, watch: Watch, end: End) -> None:
+        async with await connect(self.config, self._conninfo) as connection:
+            while not await end.wait(_POLL_SECONDS):
+                progress = await drive(_indexing.progress(pid), lambda step: perform(connection, cast(Statement, step)))
+                if progress is not None and not end.is_set():
+                    watch(job, progress)
+
+    async def _swap_index(self, found: _indexing.Found, job: Job) -> None:
+        """Put a replacement in its place, as soon as nobody uses the store for a moment."""
+
+        async def swap() -> None:
+            async with self.transaction():
+                await self.run(_indexing.swap_index(found, job, _SWAP_LOCK_SECONDS))
+
+        try:
+            await when_free(swap)
+        except OperationTimeout as error:
+            raise Busy(
+                f"{indexes.replacement(job.name)} is finished and could not take its place, for {job.store} was in use "
+                "all the time: run the same command again, it is not built twice"
+            ) from error
+
+    async def _clean(self, found: _indexing.Found, job: Job, error: BaseException) -> None:
+        """Remove what is left of a job that was given up, or say that it is left."""
+        try:
+            await self.run(_script(indexes.without_timeouts(None, _CLEAN_SECONDS).as_bytes(None)))
+            await self.run(_indexing.clean(found, job))
+        except BaseException as failure:
+            left = f"what was built of {job.name} is left, invalid: `memorizz index drop --invalid` removes it"
+            if not isinstance(failure, MemorizzError):
+                # Ctrl-C once more, by somebody who would not wait.
+                failure.add_note(left)
+                raise
+            if isinstance(error, MemorizzError):
+                raise type(error)(f"{error}; {left}") from error
+            error.add_note(left)
+
+
+def _script(statements: bytes) -> Operation[None]:
+    yield Script(statements)
