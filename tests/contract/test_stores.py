@@ -199,3 +199,21 @@ def test_where_no_store_is_named(tickets: Any) -> None:
     finally:
         for spec in specs:
             tickets.drop_store(spec.name, yes=True)
+
+
+@pytest.mark.parametrize("distance", ["l2", "inner_product"])
+@pytest.mark.parametrize("length", [1e-45, 1e-16, 1e19, 3e38])
+def test_vectors_that_cannot_be_compared_are_refused_there_too(face: Any, distance: Any, length: float) -> None:
+    """By whichever distance: squares that leave single precision would make every distance infinite or zero."""
+    face.create_store(StoreSpec("tickets", dimensions=3, distance=distance))
+    try:
+        for call in (
+            lambda: face.store({"embedding": [length, 0, 0]}, "tickets"),
+            lambda: face.store_many([{"embedding": [1, 0, 0]}, {"embedding": [length, 0, 0]}], "tickets"),
+            lambda: face.retrieve_by_query({"embedding": [length, 0, 0]}, "tickets"),
+        ):
+            with pytest.raises(InvalidDocument, match="length"):
+                call()
+        assert face.count("tickets") == 0
+    finally:
+        face.drop_store("tickets", yes=True)

@@ -183,3 +183,17 @@ def test_a_write_that_is_given_up_says_that_it_may_be_done(
             block()
         assert "unknown" not in str(raised.value)
         assert raised.value.ids == ()
+
+
+def test_a_server_that_is_gone_floods_no_log(
+    open_face: Callable[..., Any], proxy: PostgreSQLProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each call is an error that says so; the driver's pool warns of no attempt to connect beside it."""
+    config = PostgreSQLConfig(dsn=proxy.conninfo, embedding_dimensions=4, pool_timeout=1.0, connect_timeout=1)
+    with open_face(config) as face:
+        begin(face)
+        proxy.close()
+        for _ in range(3):
+            with pytest.raises(ConnectionFailed):
+                face.store({"n": 1}, LONG)
+        assert [record.getMessage() for record in caplog.records if record.name.startswith("psycopg")] == []

@@ -37,6 +37,7 @@ from memorizz.memory_provider.postgresql.driver._shared import (
     CANCEL_SECONDS,
     IN_USE_PAUSE,
     IN_USE_SECONDS,
+    POOL,
     Attempts,
     Rows,
     check_encoding,
@@ -248,6 +249,7 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection]):
 
         super().__init__(
             conninfo,
+            name=POOL,
             connection_class=pooled(AsyncConnection),
             kwargs={"autocommit": True, "prepare_threshold": config.prepare_threshold},
             configure=configure,

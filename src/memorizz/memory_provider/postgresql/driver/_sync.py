@@ -37,6 +37,7 @@ from memorizz.memory_provider.postgresql.driver._shared import (
     CANCEL_SECONDS,
     IN_USE_PAUSE,
     IN_USE_SECONDS,
+    POOL,
     Attempts,
     Rows,
     check_encoding,
@@ -244,6 +245,7 @@ class Pool(ConnectionPool[Connection]):
 
         super().__init__(
             conninfo,
+            name=POOL,
             connection_class=pooled(Connection),
             kwargs={"autocommit": True, "prepare_threshold": config.prepare_threshold},
             configure=configure,
