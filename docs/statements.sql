@@ -591,17 +591,19 @@ SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."
 FROM (
 SELECT d.tenant, d.id, seq, distance, max(place) OVER () AS seen
 FROM (
-SELECT d.tenant, d.id, seq, ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, row_number() OVER () AS place
+SELECT d.tenant, d.id, seq, ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, count(*) OVER (ORDER BY apart) AS place
 FROM (
-SELECT d.tenant, d.id, seq, "d"."embedding"
+SELECT d.tenant, d.id, seq, "d"."embedding", (coalesce(d."embedding_bits", "public"."binary_quantize"("d"."embedding")::bit(128)) OPERATOR("public".<~>) "public"."binary_quantize"(:'vector'::"public"."vector")::bit(128)) AS apart
 FROM "public"."notes" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL
-ORDER BY (coalesce(d."embedding_bits", "public"."binary_quantize"("d"."embedding")::bit(128)) OPERATOR("public".<~>) "public"."binary_quantize"(:'vector'::"public"."vector")::bit(128)), seq
+ORDER BY apart, seq
 LIMIT :'compared'
         ) AS d
 ORDER BY distance, seq
-LIMIT :'depth'
+LIMIT greatest(:'depth', 12)
     ) AS d
+ORDER BY distance, seq
+LIMIT :'depth'
 ) AS near JOIN "public"."notes" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
 ORDER BY near.distance, near.seq
 LIMIT :'limit';
