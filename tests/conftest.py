@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from faces import Blocking, Loop
+from apis import Blocking, Loop
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.maintenance import AsyncMaintenance, Maintenance
@@ -122,7 +122,7 @@ def config(migrated_dsn: str) -> PostgreSQLConfig:
 
 @pytest.fixture
 def provider(config: PostgreSQLConfig) -> Iterator[PostgreSQLProvider]:
-    """A provider on the blocking face, with empty stores."""
+    """A provider on the blocking API, with empty stores."""
     with PostgreSQLProvider(config) as provider:
         yield provider
 
@@ -135,8 +135,8 @@ def loop() -> Iterator[Loop]:
 
 
 @pytest.fixture(params=["blocking", "async"])
-def open_face(request: pytest.FixtureRequest, loop: Loop) -> Callable[..., Any]:
-    """Open a provider on one face or the other; the calls of both block."""
+def open_api(request: pytest.FixtureRequest, loop: Loop) -> Callable[..., Any]:
+    """Open a provider on one API or the other; the calls of both block."""
 
     def open_it(*args: Any, **kwargs: Any) -> Any:
         if request.param == "blocking":
@@ -157,9 +157,9 @@ def open_maintenance(request: pytest.FixtureRequest, loop: Loop) -> Callable[[Po
 
 
 @pytest.fixture
-def face(open_face: Callable[..., Any], config: PostgreSQLConfig) -> Iterator[Any]:
-    """A provider on either face, with empty stores; its calls block."""
-    with open_face(config) as provider:
+def api(open_api: Callable[..., Any], config: PostgreSQLConfig) -> Iterator[Any]:
+    """A provider on either API, with empty stores; its calls block."""
+    with open_api(config) as provider:
         yield provider
 
 

@@ -28,7 +28,7 @@ from typing import Any, cast
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from faces import Blocking, Loop
+from apis import Blocking, Loop
 from memorizz.errors import ConnectionFailed, MemorizzError
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import AsyncMongoDBProvider, MongoDBConfig, MongoDBProvider
@@ -59,8 +59,8 @@ class Write:
     store: MemoryType = LONG
 
 
-def _block(face: Any) -> None:
-    with face.transaction() as transaction:
+def _block(api: Any) -> None:
+    with api.transaction() as transaction:
         transaction.store({"id": "c", "n": 1}, LONG)
         transaction.update_by_id("a", {"n": 1}, LONG)
 
@@ -72,28 +72,28 @@ def _set(id: str, n: Any) -> Callable[[Any], Any]:
 BEFORE = {"a": 0, "b": 0}
 WRITES: dict[str, Write] = {
     "store": Write(
-        lambda face: face.store({"id": "c", "n": 1}, LONG), b"INSERT INTO", "update", {"a": 0, "b": 0, "c": 1},
+        lambda api: api.store({"id": "c", "n": 1}, LONG), b"INSERT INTO", "update", {"a": 0, "b": 0, "c": 1},
         lambda other: other.delete_by_id("c", LONG), BEFORE,
     ),
     "store without an id": Write(
-        lambda face: face.store({"n": 1}, LONG), b"INSERT INTO", "insert", {"a": 0, "b": 0, "new": 1},
+        lambda api: api.store({"n": 1}, LONG), b"INSERT INTO", "insert", {"a": 0, "b": 0, "new": 1},
         _set("a", 2), {"a": 2, "b": 0, "new": 1},
     ),
     "merge": Write(
-        lambda face: face.store({"id": "a", "n": 1}, LONG), b"INSERT INTO", "update", {"a": 1, "b": 0},
+        lambda api: api.store({"id": "a", "n": 1}, LONG), b"INSERT INTO", "update", {"a": 1, "b": 0},
         _set("a", 2), {"a": 2, "b": 0},
     ),
     "update_by_id": Write(
-        lambda face: face.update_by_id("a", {"n": 1}, LONG), b"UPDATE", "update", {"a": 1, "b": 0},
+        lambda api: api.update_by_id("a", {"n": 1}, LONG), b"UPDATE", "update", {"a": 1, "b": 0},
         _set("a", 2), {"a": 2, "b": 0},
     ),
     "delete_by_id": Write(
-        lambda face: face.delete_by_id("a", LONG), b"DELETE FROM", "findAndModify", {"b": 0},
+        lambda api: api.delete_by_id("a", LONG), b"DELETE FROM", "findAndModify", {"b": 0},
         _set("a", 2), {"a": 2, "b": 0},
     ),
-    "delete_all": Write(lambda face: face.delete_all(LONG), b"DELETE FROM", "delete", {}, _set("c", 2), {"c": 2}),
+    "delete_all": Write(lambda api: api.delete_all(LONG), b"DELETE FROM", "delete", {}, _set("c", 2), {"c": 2}),
     "store_many": Write(
-        lambda face: face.store_many([{"id": "c", "n": 1}, {"id": "a", "n": 1}], LONG), b"COMMIT", "commitTransaction",
+        lambda api: api.store_many([{"id": "c", "n": 1}, {"id": "a", "n": 1}], LONG), b"COMMIT", "commitTransaction",
         {"a": 1, "b": 0, "c": 1}, _set("a", 2), {"a": 2, "b": 0, "c": 1},
     ),
     "transaction": Write(
@@ -101,7 +101,7 @@ WRITES: dict[str, Write] = {
         {"a": 1, "b": 0, "c": 1}, _set("a", 2), {"a": 2, "b": 0, "c": 1},
     ),
     "update_memagent_memory_ids": Write(
-        lambda face: face.update_memagent_memory_ids("agent", ["1"]), b"UPDATE", "update", {"agent": ["1"]},
+        lambda api: api.update_memagent_memory_ids("agent", ["1"]), b"UPDATE", "update", {"agent": ["1"]},
         lambda other: other.update_memagent_memory_ids("agent", ["2"]), {"agent": ["2"]}, AGENTS,
     ),
 }  # fmt: skip
@@ -124,7 +124,7 @@ class Count:
 class Scene:
     """The first writer on either API behind a proxy, and the second writer, who reaches the server directly."""
 
-    faces: dict[str, Any]
+    apis: dict[str, Any]
     other: PostgreSQLProvider | MongoDBProvider
     proxy: PostgreSQLProxy | MongoDBProxy
     dsn: str
@@ -179,7 +179,7 @@ def patient(call: Callable[[], Any]) -> Any:
 
 def one(scene: Scene, chosen: random.Random, count: Count) -> None:
     """Make one fault in the middle of one write, and look what became of it."""
-    api, name = chosen.choice(list(scene.faces)), chosen.choice(list(WRITES))
+    api, name = chosen.choice(list(scene.apis)), chosen.choice(list(WRITES))
     fault = chosen.choices([*scene.faults], [*scene.faults.values()])[0]
     write = WRITES[name]
     scene.begin()
@@ -196,7 +196,7 @@ def one(scene: Scene, chosen: random.Random, count: Count) -> None:
         scene.mark(write), cast(Cut, fault if fault in ("on the way", "answer", "pooler") else "answer"), then=behind
     )
     try:
-        write.call(scene.faces[api])
+        write.call(scene.apis[api])
         outcome = "success"
     except ConnectionFailed as error:
         outcome = "unknown" if "the outcome is unknown" in str(error) else "known to have failed"
@@ -235,11 +235,11 @@ def scene(dsn: str, loop: Loop) -> Iterator[Scene]:
         stack.callback(proxy.close)
         through = make_conninfo(proxy.conninfo, application_name="first")
         config = PostgreSQLConfig(dsn=through, embedding_dimensions=4, min_size=1, max_size=1)
-        faces = {
+        apis = {
             "sync": stack.enter_context(PostgreSQLProvider(config)),
             "async": stack.enter_context(Blocking(AsyncPostgreSQLProvider(config), loop)),
         }
-        yield Scene(faces, other, proxy, dsn, FAULTS)
+        yield Scene(apis, other, proxy, dsn, FAULTS)
 
 
 @contextmanager
@@ -250,11 +250,11 @@ def mongodb_scene(uri: str, loop: Loop) -> Iterator[Scene]:
         proxy = MongoDBProxy(uri)
         stack.callback(proxy.close)
         config = MongoDBConfig(proxy.uri, "memorizz_faults", embedding_dimensions=4, create_indexes=False)
-        faces = {
+        apis = {
             "sync": stack.enter_context(MongoDBProvider(config)),
             "async": stack.enter_context(Blocking(AsyncMongoDBProvider(config), loop)),
         }
-        yield Scene(faces, other, proxy, uri, MONGODB_FAULTS)
+        yield Scene(apis, other, proxy, uri, MONGODB_FAULTS)
 
 
 @contextmanager

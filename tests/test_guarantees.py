@@ -13,7 +13,7 @@ TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "guarantees.md"
 FAULTS, RACES, LOST = "postgresql/test_faults.py", "postgresql/test_races.py", "postgresql/test_lost_answers.py"
 STRANGERS = "moving/test_rows_of_others.py"
-FACTS, RECALL, FACES = "postgresql/test_facts.py", "postgresql/test_search_recall.py", "postgresql/test_faces.py"
+FACTS, RECALL, APIS = "postgresql/test_facts.py", "postgresql/test_search_recall.py", "postgresql/test_apis.py"
 
 # How a promise begins, and the tests that hold it.
 HELD: dict[str, dict[str, list[str]]] = {
@@ -87,10 +87,10 @@ HELD: dict[str, dict[str, list[str]]] = {
     },
     "Equal distances keep the order": {"contract/test_querying.py": ["test_ties_are_in_the_order_of_storing"]},
     "A provider works in the process that opened it": {
-        FACES: ["test_a_forked_child_is_refused_and_its_end_leaves_the_parent_its_connections"],
+        APIS: ["test_a_forked_child_is_refused_and_its_end_leaves_the_parent_its_connections"],
         "embeddings/test_openai.py": ["test_an_embedder_may_be_used_before_a_fork"],
     },
-    "An async provider belongs to the event loop": {FACES: ["test_another_event_loop_is_told_to_open_its_own"]},
+    "An async provider belongs to the event loop": {APIS: ["test_another_event_loop_is_told_to_open_its_own"]},
 }
 
 

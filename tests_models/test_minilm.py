@@ -47,8 +47,8 @@ def test_it_makes_the_vectors_of_the_demo(embedder: SentenceTransformerEmbedder)
     np.testing.assert_allclose(similarities, 1, atol=1e-4)
 
 
-def test_both_faces_get_the_same(embedder: SentenceTransformerEmbedder) -> None:
-    """The async face runs it in a thread and gets what the blocking one gets."""
+def test_both_apis_get_the_same(embedder: SentenceTransformerEmbedder) -> None:
+    """The async API runs it in a thread and gets what the blocking one gets."""
     awaited = asyncio.run(embed_awaiting(embedder, TEXTS, "document"))
     np.testing.assert_array_equal(awaited, embed_blocking(embedder, TEXTS, "document"))
 

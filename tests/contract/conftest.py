@@ -1,6 +1,6 @@
-"""The contract suite: written once, for every provider and face; here it runs on PostgreSQL 18 and 16, and on MongoDB.
+"""The contract suite: written once, for every provider and API; here it runs on PostgreSQL 18 and 16, and on MongoDB.
 
-Its tests are many and small, so they share one open provider for each face and server, emptied before each test.
+Its tests are many and small, so they share one open provider for each API and server, emptied before each test.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from faces import Blocking, Loop
+from apis import Blocking, Loop
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import AsyncMongoDBProvider, MongoDBConfig, MongoDBProvider
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
@@ -43,7 +43,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def made(servers: Callable[[int], str], mongodb_uri: Callable[[], str]) -> Iterator[Callable[[str, str], Any]]:
-    """Make a database for a face on a server, and give what opens it; it is dropped at the end."""
+    """Make a database for an API on a server, and give what opens it; it is dropped at the end."""
     configs: dict[tuple[str, str], Any] = {}
     with ExitStack() as closing:
 
@@ -67,14 +67,14 @@ def made(servers: Callable[[int], str], mongodb_uri: Callable[[], str]) -> Itera
 
 @pytest.fixture(scope="session")
 def open_provider(made: Callable[[str, str], Any], loop: Loop) -> Iterator[Callable[[str, str], Any]]:
-    """Give the one provider of a face on a server, opened when it is first asked for."""
+    """Give the one provider of an API on a server, opened when it is first asked for."""
     opened: dict[tuple[str, str], Any] = {}
     with ExitStack() as closing:
 
         def provider(kind: str, server_name: str) -> Any:
             if (kind, server_name) not in opened:
-                face = _open(kind, server_name, loop, made(kind, server_name))
-                opened[kind, server_name] = closing.enter_context(face)
+                api = _open(kind, server_name, loop, made(kind, server_name))
+                opened[kind, server_name] = closing.enter_context(api)
             return opened[kind, server_name]
 
         yield provider
@@ -86,8 +86,8 @@ def _open(kind: str, server_name: str, loop: Loop, config: Any) -> Any:
 
 
 @pytest.fixture
-def face(kind: str, server_name: str, open_provider: Callable[[str, str], Any]) -> Any:
-    """A provider on either face, with empty stores; its calls block."""
+def api(kind: str, server_name: str, open_provider: Callable[[str, str], Any]) -> Any:
+    """A provider on either API, with empty stores; its calls block."""
     provider = open_provider(kind, server_name)
     for memory_type in MemoryType:
         provider.delete_all(memory_type)
@@ -101,8 +101,8 @@ def config(kind: str, server_name: str, made: Callable[[str, str], Any]) -> Any:
 
 
 @pytest.fixture
-def open_face(kind: str, server_name: str, loop: Loop) -> Callable[[Any], Any]:
-    """Open another provider on the same face; its calls block."""
+def open_api(kind: str, server_name: str, loop: Loop) -> Callable[[Any], Any]:
+    """Open another provider on the same API; its calls block."""
     return lambda config: _open(kind, server_name, loop, config)
 
 

@@ -59,176 +59,176 @@ AGENT = {
 }
 
 
-def test_an_agent_comes_back_as_it_went_in(face: Any) -> None:
+def test_an_agent_comes_back_as_it_went_in(api: Any) -> None:
     """A dict is stored and retrieved with every key, and stands among the agents' store."""
-    id = face.store_memagent(AGENT)
-    assert own(face.retrieve_memagent(id)) == AGENT
-    assert face.retrieve_memagent(id) == face.retrieve_by_id(id, AGENTS)
-    assert [agent["id"] for agent in face.list_memagents()] == [id]
+    id = api.store_memagent(AGENT)
+    assert own(api.retrieve_memagent(id)) == AGENT
+    assert api.retrieve_memagent(id) == api.retrieve_by_id(id, AGENTS)
+    assert [agent["id"] for agent in api.list_memagents()] == [id]
 
 
 @pytest.mark.parametrize(
     "make", [dict, Agent, lambda **values: Persona(**values)], ids=["dict", "model_dump", "to_dict"]
 )
-def test_an_agent_may_describe_itself(face: Any, make: Any) -> None:
+def test_an_agent_may_describe_itself(api: Any, make: Any) -> None:
     """A dict, and any object with model_dump() or to_dict(), is an agent."""
-    id = face.store_memagent(make(name="Ada", goals=["tea"]))
-    assert own(face.retrieve_memagent(id)) == {"name": "Ada", "goals": ["tea"]}
+    id = api.store_memagent(make(name="Ada", goals=["tea"]))
+    assert own(api.retrieve_memagent(id)) == {"name": "Ada", "goals": ["tea"]}
 
 
-def test_what_is_inside_may_describe_itself(face: Any) -> None:
+def test_what_is_inside_may_describe_itself(api: Any) -> None:
     """Objects inside an agent are described too, callable or not."""
-    id = face.store_memagent(Agent(persona=Persona("Ada"), more=[Agent(a=(1, Persona("Bob")))]))
-    assert own(face.retrieve_memagent(id)) == {
+    id = api.store_memagent(Agent(persona=Persona("Ada"), more=[Agent(a=(1, Persona("Bob")))]))
+    assert own(api.retrieve_memagent(id)) == {
         "persona": {"name": "Ada", "goals": []},
         "more": [{"a": [1, {"name": "Bob", "goals": []}]}],
     }
 
 
-def test_callables_are_left_out(face: Any) -> None:
+def test_callables_are_left_out(api: Any) -> None:
     """Functions, classes and methods inside tools go, everything beside them stays; the agent is not changed."""
     tools = [{"name": "weather", "function": a_tool, "type": Persona, "bound": "".join}, a_tool, {"name": "plain"}]
     agent = {"tools": tools, "on_start": print, "n": 1}
-    id = face.store_memagent(agent)
-    assert own(face.retrieve_memagent(id)) == {"tools": [{"name": "weather"}, {"name": "plain"}], "n": 1}
+    id = api.store_memagent(agent)
+    assert own(api.retrieve_memagent(id)) == {"tools": [{"name": "weather"}, {"name": "plain"}], "n": 1}
     assert agent == {"tools": tools, "on_start": print, "n": 1}
     assert tools[0]["function"] is a_tool
 
 
 @pytest.mark.parametrize("key", ["id", "_id", "agent_id"])
-def test_an_agent_has_its_own_id(face: Any, key: str) -> None:
+def test_an_agent_has_its_own_id(api: Any, key: str) -> None:
     """`id`, `_id` or `agent_id` is the agent's id; storing it again merges."""
     oid = ObjectId()
-    assert face.store_memagent({key: oid, "a": 1, "b": 1}) == str(oid)
-    assert face.store_memagent({key: str(oid), "b": 2}) == str(oid)
-    agent = face.retrieve_memagent(oid)
+    assert api.store_memagent({key: oid, "a": 1, "b": 1}) == str(oid)
+    assert api.store_memagent({key: str(oid), "b": 2}) == str(oid)
+    agent = api.retrieve_memagent(oid)
     assert (agent["a"], agent["b"], agent["_id"]) == (1, 2, str(oid))
-    assert len(face.list_memagents()) == 1
+    assert len(api.list_memagents()) == 1
 
 
 @pytest.mark.parametrize("agent_id", [None, ""], ids=repr)
-def test_an_agent_without_agent_id_gets_a_new_one(face: Any, agent_id: Any) -> None:
+def test_an_agent_without_agent_id_gets_a_new_one(api: Any, agent_id: Any) -> None:
     """An empty agent_id is none."""
-    assert face.store_memagent({"agent_id": agent_id}) != face.store_memagent({"agent_id": agent_id})
+    assert api.store_memagent({"agent_id": agent_id}) != api.store_memagent({"agent_id": agent_id})
 
 
 @pytest.mark.parametrize("agent", [None, 5, "Ada", ["Ada"], object(), a_tool, Agent], ids=stable)
-def test_what_is_no_agent_is_refused(face: Any, agent: Any) -> None:
+def test_what_is_no_agent_is_refused(api: Any, agent: Any) -> None:
     """Anything that is no dict and does not describe itself is an InvalidDocument."""
-    for call in (face.store_memagent, face.update_memagent):
+    for call in (api.store_memagent, api.update_memagent):
         with pytest.raises(InvalidDocument):
             call(agent)
-    assert face.list_memagents() == []
+    assert api.list_memagents() == []
 
 
-def test_an_agent_in_itself_is_refused(face: Any) -> None:
+def test_an_agent_in_itself_is_refused(api: Any) -> None:
     """An agent that holds itself cannot be written down, and that is said."""
     agent: dict[str, Any] = {"name": "Ada"}
     agent["self"] = [agent]
     with pytest.raises(InvalidDocument, match="nested"):
-        face.store_memagent(agent)
+        api.store_memagent(agent)
 
 
-def test_update_merges_into_the_agent(face: Any) -> None:
+def test_update_merges_into_the_agent(api: Any) -> None:
     """update_memagent merges by the agent's id and says whether there was one."""
-    id = face.store_memagent(AGENT)
-    assert face.update_memagent({"id": id, "instruction": "be brief", "tool": a_tool}) is True
-    assert own(face.retrieve_memagent(id)) == {**AGENT, "instruction": "be brief"}
-    assert face.update_memagent(Agent(agent_id="nobody", a=1)) is False
-    assert face.retrieve_memagent("nobody") is None
+    id = api.store_memagent(AGENT)
+    assert api.update_memagent({"id": id, "instruction": "be brief", "tool": a_tool}) is True
+    assert own(api.retrieve_memagent(id)) == {**AGENT, "instruction": "be brief"}
+    assert api.update_memagent(Agent(agent_id="nobody", a=1)) is False
+    assert api.retrieve_memagent("nobody") is None
 
 
-def test_an_agent_that_was_retrieved_can_be_updated(face: Any) -> None:
+def test_an_agent_that_was_retrieved_can_be_updated(api: Any) -> None:
     """What list_memagents and retrieve_memagent return goes back in."""
-    id = face.store_memagent(AGENT)
-    [agent] = face.list_memagents()
+    id = api.store_memagent(AGENT)
+    [agent] = api.list_memagents()
     agent["instruction"] = "be brief"
-    assert face.update_memagent(agent) is True
-    assert own(face.retrieve_memagent(id)) == {**AGENT, "instruction": "be brief"}
+    assert api.update_memagent(agent) is True
+    assert own(api.retrieve_memagent(id)) == {**AGENT, "instruction": "be brief"}
 
 
-def test_update_without_an_id_is_refused(face: Any) -> None:
+def test_update_without_an_id_is_refused(api: Any) -> None:
     """There is nothing to update without an id."""
     with pytest.raises(InvalidDocument, match="id"):
-        face.update_memagent({"name": "Ada"})
+        api.update_memagent({"name": "Ada"})
 
 
-def test_agents_are_listed_oldest_first(face: Any) -> None:
+def test_agents_are_listed_oldest_first(api: Any) -> None:
     """All of them, in the order of storing."""
-    ids = [face.store_memagent({"n": n}) for n in range(4)]
-    assert [agent["id"] for agent in face.list_memagents()] == ids
+    ids = [api.store_memagent({"n": n}) for n in range(4)]
+    assert [agent["id"] for agent in api.list_memagents()] == ids
 
 
-def test_memory_ids_are_replaced_and_emptied(face: Any) -> None:
+def test_memory_ids_are_replaced_and_emptied(api: Any) -> None:
     """update_memagent_memory_ids replaces the list, delete_memagent_memory_ids empties it, nothing else changes."""
-    id = face.store_memagent(AGENT)
-    face.store({"memory_id": "m1"}, MEMORIES[0])
-    assert face.update_memagent_memory_ids(id, ["m3"]) is True
-    assert own(face.retrieve_memagent(id)) == {**AGENT, "memory_ids": ["m3"]}
-    assert face.update_memagent_memory_ids(id, ("m4", "m5")) is True
-    assert face.retrieve_memagent(id)["memory_ids"] == ["m4", "m5"]
-    assert face.delete_memagent_memory_ids(id) is True
-    assert own(face.retrieve_memagent(id)) == {**AGENT, "memory_ids": []}
-    assert face.count(MEMORIES[0]) == 1
+    id = api.store_memagent(AGENT)
+    api.store({"memory_id": "m1"}, MEMORIES[0])
+    assert api.update_memagent_memory_ids(id, ["m3"]) is True
+    assert own(api.retrieve_memagent(id)) == {**AGENT, "memory_ids": ["m3"]}
+    assert api.update_memagent_memory_ids(id, ("m4", "m5")) is True
+    assert api.retrieve_memagent(id)["memory_ids"] == ["m4", "m5"]
+    assert api.delete_memagent_memory_ids(id) is True
+    assert own(api.retrieve_memagent(id)) == {**AGENT, "memory_ids": []}
+    assert api.count(MEMORIES[0]) == 1
 
 
 @pytest.mark.parametrize("memory_ids", ["m1", [1], [None], [["m1"]]], ids=repr)
-def test_memory_ids_are_a_list_of_texts(face: Any, memory_ids: Any) -> None:
+def test_memory_ids_are_a_list_of_texts(api: Any, memory_ids: Any) -> None:
     """One text in place of a list is a mistake that is said, as is what is no text."""
-    id = face.store_memagent(AGENT)
+    id = api.store_memagent(AGENT)
     with pytest.raises(InvalidDocument, match="memory_ids"):
-        face.update_memagent_memory_ids(id, memory_ids)
-    assert face.retrieve_memagent(id)["memory_ids"] == ["m1", "m2"]
+        api.update_memagent_memory_ids(id, memory_ids)
+    assert api.retrieve_memagent(id)["memory_ids"] == ["m1", "m2"]
 
 
 # --- delete_memagent ----------------------------------------------------------------------------------------------
 
 
-def memories(face: Any) -> set[tuple[str, str]]:
+def memories(api: Any) -> set[tuple[str, str]]:
     return {
-        (store.value, each["memory_id"]) for store in MEMORIES for each in face.list_all(store) if "memory_id" in each
+        (store.value, each["memory_id"]) for store in MEMORIES for each in api.list_all(store) if "memory_id" in each
     }
 
 
-def test_deleting_an_agent_leaves_its_memories(face: Any) -> None:
+def test_deleting_an_agent_leaves_its_memories(api: Any) -> None:
     """Without cascade only the agent goes."""
-    id = face.store_memagent(AGENT)
+    id = api.store_memagent(AGENT)
     for store in MEMORIES:
-        face.store({"memory_id": "m1"}, store)
-    assert face.delete_memagent(id) is True
-    assert face.retrieve_memagent(id) is None
-    assert len(memories(face)) == len(MEMORIES)
-    assert face.delete_memagent(id) is False
+        api.store({"memory_id": "m1"}, store)
+    assert api.delete_memagent(id) is True
+    assert api.retrieve_memagent(id) is None
+    assert len(memories(api)) == len(MEMORIES)
+    assert api.delete_memagent(id) is False
 
 
-def test_cascade_deletes_the_memories_of_the_agent_alone(face: Any) -> None:
+def test_cascade_deletes_the_memories_of_the_agent_alone(api: Any) -> None:
     """In every other store, except memory that another agent lists, and memory of nobody's."""
-    id = face.store_memagent({"memory_ids": ["own", "shared", "twice", "twice"]})
-    face.store_memagent({"memory_ids": ["shared"]})
-    face.store_memagent({"memory_ids": None})
-    face.store_memagent({"memory_ids": "own"})
-    face.store_memagent({"name": "without"})
+    id = api.store_memagent({"memory_ids": ["own", "shared", "twice", "twice"]})
+    api.store_memagent({"memory_ids": ["shared"]})
+    api.store_memagent({"memory_ids": None})
+    api.store_memagent({"memory_ids": "own"})
+    api.store_memagent({"name": "without"})
     for store in MEMORIES:
-        face.store_many([{"memory_id": m} for m in ("own", "own", "shared", "twice", "other")] + [{}], store)
-    assert face.delete_memagent(id, cascade=True) is True
-    assert face.retrieve_memagent(id) is None
-    assert memories(face) == {(store.value, memory) for store in MEMORIES for memory in ("shared", "other")}
-    assert face.count(MEMORIES[0]) == 3
-    assert len(face.list_memagents()) == 4
+        api.store_many([{"memory_id": m} for m in ("own", "own", "shared", "twice", "other")] + [{}], store)
+    assert api.delete_memagent(id, cascade=True) is True
+    assert api.retrieve_memagent(id) is None
+    assert memories(api) == {(store.value, memory) for store in MEMORIES for memory in ("shared", "other")}
+    assert api.count(MEMORIES[0]) == 3
+    assert len(api.list_memagents()) == 4
 
 
-def test_cascade_without_memories_deletes_the_agent(face: Any) -> None:
+def test_cascade_without_memories_deletes_the_agent(api: Any) -> None:
     """An agent with no, empty or malformed memory_ids goes, and nothing else."""
-    face.store({"memory_id": "m1"}, MEMORIES[0])
+    api.store({"memory_id": "m1"}, MEMORIES[0])
     for agent in ({}, {"memory_ids": []}, {"memory_ids": None}, {"memory_ids": {"m1": 1}}, {"memory_ids": "m1"}):
-        id = face.store_memagent(agent)
-        assert face.delete_memagent(id, True) is True
-    assert face.list_memagents() == []
-    assert face.count(MEMORIES[0]) == 1
+        id = api.store_memagent(agent)
+        assert api.delete_memagent(id, True) is True
+    assert api.list_memagents() == []
+    assert api.count(MEMORIES[0]) == 1
 
 
-def test_cascade_for_an_unknown_agent_deletes_nothing(face: Any) -> None:
+def test_cascade_for_an_unknown_agent_deletes_nothing(api: Any) -> None:
     """No agent, no deletion."""
-    face.store({"memory_id": "m1"}, MEMORIES[0])
-    assert face.delete_memagent("nobody", cascade=True) is False
-    assert face.count(MEMORIES[0]) == 1
+    api.store({"memory_id": "m1"}, MEMORIES[0])
+    assert api.delete_memagent("nobody", cascade=True) is False
+    assert api.count(MEMORIES[0]) == 1

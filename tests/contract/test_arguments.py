@@ -72,7 +72,7 @@ PARAMETERS = [
 ]
 
 
-def call(face: Any, method: str, **arguments: Any) -> Any:
+def call(api: Any, method: str, **arguments: Any) -> Any:
     """Call a method with right arguments for all that is not given."""
     signature = METHODS[method]
     needed = {
@@ -82,7 +82,7 @@ def call(face: Any, method: str, **arguments: Any) -> Any:
     }
     if method == "drop_store":
         needed["yes"] = True
-    result = getattr(face, method)(**{**needed, **arguments})
+    result = getattr(api, method)(**{**needed, **arguments})
     if isinstance(result, AbstractContextManager):
         with result:
             return None
@@ -90,16 +90,16 @@ def call(face: Any, method: str, **arguments: Any) -> Any:
 
 
 @pytest.fixture
-def memories(face: Any) -> Any:
+def memories(api: Any) -> Any:
     """A provider with memories of two owners."""
     for store in STORES:
         turns = [{"name": each, "memory_id": each, "content": "tea", "embedding": EAST} for each in ("m", "other")]
-        face.store_many(turns, store)
-    return face
+        api.store_many(turns, store)
+    return api
 
 
-def held(face: Any) -> list[Any]:
-    return [face.list_all(store) for store in STORES]
+def held(api: Any) -> list[Any]:
+    return [api.list_all(store) for store in STORES]
 
 
 @pytest.mark.parametrize("value", [{"$ne": 1}, ["m"]], ids=["dict", "list"])
@@ -147,104 +147,104 @@ REFERENCES = ("memory_id", "conversation_id", "name", "role")
 
 @pytest.mark.parametrize(("id", "text"), IDS_OF_OTHERS, ids=["UUID", "ObjectId", "Enum", "Enum of a UUID"])
 @pytest.mark.parametrize("stored_as_text", [True, False])
-def test_an_id_of_another_program_is_its_text(face: Any, id: Any, text: str, stored_as_text: bool) -> None:
+def test_an_id_of_another_program_is_its_text(api: Any, id: Any, text: str, stored_as_text: bool) -> None:
     """A UUID, an ObjectId and an Enum are their text: in a document, in each operator of a filter, as an argument."""
     given = text if stored_as_text else id
     keys = {**dict.fromkeys(REFERENCES, given), "id": given, "user_id": given, "metadata": {"agent_id": given}}
-    assert face.store({**keys, "embedding": EAST}, "conversation_memory") == text
-    stored = face.retrieve_by_id(id, "conversation_memory")
+    assert api.store({**keys, "embedding": EAST}, "conversation_memory") == text
+    stored = api.retrieve_by_id(id, "conversation_memory")
     assert {key: stored[key] for key in (*REFERENCES, "id", "user_id")} == dict.fromkeys(
         (*REFERENCES, "id", "user_id"), text
     )
     for key in (*REFERENCES, "id", "_id", "user_id", "metadata.agent_id"):
         for operand in (id, {"$eq": id}, {"$in": [id, "other"]}, {"$gte": id}, {"$contains": id}):
-            assert face.count("conversation_memory", {key: operand}) == 1, (key, operand)
+            assert api.count("conversation_memory", {key: operand}) == 1, (key, operand)
         for operand in ({"$ne": id}, {"$nin": [id]}, {"$lt": id}):
-            assert face.count("conversation_memory", {key: operand}) == 0, (key, operand)
-    assert len(face.retrieve_by_query({"embedding": EAST, "memory_id": id}, "conversation_memory")) == 1
-    assert len(face.retrieve_conversation_history_ordered_by_timestamp(id)) == 1
-    assert len(face.retrieve_memory_components_by_query(None, EAST, id)) == 1
-    assert face.retrieve_by_name(id, "conversation_memory") is not None
-    assert face.update_by_id(id, {"id": id, "memory_id": id}, "conversation_memory") is True
+            assert api.count("conversation_memory", {key: operand}) == 0, (key, operand)
+    assert len(api.retrieve_by_query({"embedding": EAST, "memory_id": id}, "conversation_memory")) == 1
+    assert len(api.retrieve_conversation_history_ordered_by_timestamp(id)) == 1
+    assert len(api.retrieve_memory_components_by_query(None, EAST, id)) == 1
+    assert api.retrieve_by_name(id, "conversation_memory") is not None
+    assert api.update_by_id(id, {"id": id, "memory_id": id}, "conversation_memory") is True
 
 
 @pytest.mark.parametrize(("id", "text"), IDS_OF_OTHERS, ids=["UUID", "ObjectId", "Enum", "Enum of a UUID"])
-def test_an_agent_lists_memories_by_their_texts(face: Any, id: Any, text: str) -> None:
+def test_an_agent_lists_memories_by_their_texts(api: Any, id: Any, text: str) -> None:
     """However they are given, and the agent's own id too: so a cascade finds them."""
-    for give in (lambda: face.store_memagent({"agent_id": id, "memory_ids": [id]}),
-                 lambda: face.update_memagent({"id": id, "memory_ids": (id,)}),
-                 lambda: face.update_memagent_memory_ids(id, [id])):  # fmt: skip
+    for give in (lambda: api.store_memagent({"agent_id": id, "memory_ids": [id]}),
+                 lambda: api.update_memagent({"id": id, "memory_ids": (id,)}),
+                 lambda: api.update_memagent_memory_ids(id, [id])):  # fmt: skip
         assert give() in (text, True)
-        assert face.retrieve_memagent(id)["memory_ids"] == [text]
-    face.store({"memory_id": text}, "conversation_memory")
-    assert face.delete_memagent(id, cascade=True) is True
-    assert face.count("conversation_memory") == 0
+        assert api.retrieve_memagent(id)["memory_ids"] == [text]
+    api.store({"memory_id": text}, "conversation_memory")
+    assert api.delete_memagent(id, cascade=True) is True
+    assert api.count("conversation_memory") == 0
 
 
 @pytest.mark.parametrize("number", [5, 5.0, True, Decimal(5), np.int64(5)], ids=stable)
-def test_a_number_is_no_id(face: Any, number: Any) -> None:
+def test_a_number_is_no_id(api: Any, number: Any) -> None:
     """It is refused wherever it would find nothing, and where 5 and "5" would become one."""
-    face.store({"id": "5", "memory_id": "5", "name": "5", "embedding": EAST}, "conversation_memory")
+    api.store({"id": "5", "memory_id": "5", "name": "5", "embedding": EAST}, "conversation_memory")
     refused: list[Callable[[], Any]] = [
-        *(lambda key=key: face.store({key: number}, LONG) for key in ("id", "_id", *REFERENCES)),
-        *(lambda key=key: face.store_many([{key: number}], LONG) for key in ("id", "_id", *REFERENCES)),
-        lambda: face.update_by_id("5", {"memory_id": number}, "conversation_memory"),
-        lambda: face.store_memagent({"agent_id": number}),
-        lambda: face.store_memagent({"memory_ids": [number]}),
-        lambda: face.update_memagent_memory_ids("5", [number]),
-        lambda: face.retrieve_conversation_history_ordered_by_timestamp(number),
-        lambda: face.retrieve_memory_components_by_query("tea", None, number),
-        lambda: face.retrieve_by_name(number, "conversation_memory"),
-        lambda: face.delete_by_name(number, "conversation_memory"),
-        *(lambda key=key: face.count("conversation_memory", {key: number}) for key in ("id", "_id", *REFERENCES[:2])),
-        lambda: face.retrieve_by_query({"memory_id": {"$in": ["5", number]}}, "conversation_memory"),
-        lambda: list(face.iterate("conversation_memory", {"$or": [{"conversation_id": {"$ne": number}}]})),
+        *(lambda key=key: api.store({key: number}, LONG) for key in ("id", "_id", *REFERENCES)),
+        *(lambda key=key: api.store_many([{key: number}], LONG) for key in ("id", "_id", *REFERENCES)),
+        lambda: api.update_by_id("5", {"memory_id": number}, "conversation_memory"),
+        lambda: api.store_memagent({"agent_id": number}),
+        lambda: api.store_memagent({"memory_ids": [number]}),
+        lambda: api.update_memagent_memory_ids("5", [number]),
+        lambda: api.retrieve_conversation_history_ordered_by_timestamp(number),
+        lambda: api.retrieve_memory_components_by_query("tea", None, number),
+        lambda: api.retrieve_by_name(number, "conversation_memory"),
+        lambda: api.delete_by_name(number, "conversation_memory"),
+        *(lambda key=key: api.count("conversation_memory", {key: number}) for key in ("id", "_id", *REFERENCES[:2])),
+        lambda: api.retrieve_by_query({"memory_id": {"$in": ["5", number]}}, "conversation_memory"),
+        lambda: list(api.iterate("conversation_memory", {"$or": [{"conversation_id": {"$ne": number}}]})),
     ]
     for call in refused:
         with pytest.raises(MemorizzError, match=r"expect|no id"):
             call()
-    assert face.retrieve_by_id(number, "conversation_memory") is None
-    assert (face.count(LONG), face.count("conversation_memory"), face.list_memagents()) == (0, 1, [])
+    assert api.retrieve_by_id(number, "conversation_memory") is None
+    assert (api.count(LONG), api.count("conversation_memory"), api.list_memagents()) == (0, 1, [])
 
 
-def test_a_number_among_the_memories_of_an_agent_is_none(face: Any) -> None:
+def test_a_number_among_the_memories_of_an_agent_is_none(api: Any) -> None:
     """Stored as any document is, an agent may list one; a cascade deletes nothing by it."""
-    face.store({"id": "a", "memory_ids": [5, "m", None, {"b": 1}]}, "agents")
-    face.store_many([{"memory_id": id} for id in ("5", "m", '{"b": 1}')], LONG)
-    assert face.delete_memagent("a", cascade=True) is True
-    assert sorted(each["memory_id"] for each in face.list_all(LONG)) == ["5", '{"b": 1}']
+    api.store({"id": "a", "memory_ids": [5, "m", None, {"b": 1}]}, "agents")
+    api.store_many([{"memory_id": id} for id in ("5", "m", '{"b": 1}')], LONG)
+    assert api.delete_memagent("a", cascade=True) is True
+    assert sorted(each["memory_id"] for each in api.list_all(LONG)) == ["5", '{"b": 1}']
 
 
-def test_memory_ids_may_come_one_by_one(face: Any) -> None:
+def test_memory_ids_may_come_one_by_one(api: Any) -> None:
     """From a generator too, which can be read only once."""
-    face.store_memagent({"id": "a"})
-    assert face.update_memagent_memory_ids("a", (each for each in ("m1", "m2"))) is True
-    assert face.retrieve_memagent("a")["memory_ids"] == ["m1", "m2"]
+    api.store_memagent({"id": "a"})
+    assert api.update_memagent_memory_ids("a", (each for each in ("m1", "m2"))) is True
+    assert api.retrieve_memagent("a")["memory_ids"] == ["m1", "m2"]
 
 
 WRONG: list[Callable[[Any], Any]] = [
-    lambda face: face.store_many(5, LONG),
-    lambda face: face.store_many(b"ab", LONG),
-    lambda face: face.update_memagent_memory_ids("a", 5),
-    lambda face: face.update_memagent_memory_ids("a", {"$each": 1}),
-    lambda face: face.update_memagent_memory_ids("a", [datetime.now(UTC)]),
+    lambda api: api.store_many(5, LONG),
+    lambda api: api.store_many(b"ab", LONG),
+    lambda api: api.update_memagent_memory_ids("a", 5),
+    lambda api: api.update_memagent_memory_ids("a", {"$each": 1}),
+    lambda api: api.update_memagent_memory_ids("a", [datetime.now(UTC)]),
 ]
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_is_no_list(face: Any, wrong: Callable[[Any], Any]) -> None:
+def test_what_is_no_list(api: Any, wrong: Callable[[Any], Any]) -> None:
     """A list that is none is an error of this library, not of Python's."""
     with pytest.raises(InvalidDocument):
-        wrong(face)
+        wrong(api)
 
 
 @pytest.mark.parametrize("value", ["yes", 1, None, {"$ne": 1}], ids=repr)
-def test_a_flag_is_true_or_false(face: Any, value: Any) -> None:
+def test_a_flag_is_true_or_false(api: Any, value: Any) -> None:
     """What is no flag is refused, rather than taken for yes."""
-    face.store({"memory_id": "m"}, LONG)
-    agent = face.store_memagent({"memory_ids": ["m"]})
+    api.store({"memory_id": "m"}, LONG)
+    agent = api.store_memagent({"memory_ids": ["m"]})
     with pytest.raises(ConfigurationError, match=r"cascade=.*: expected True or False"):
-        face.delete_memagent(agent, cascade=value)
+        api.delete_memagent(agent, cascade=value)
     with pytest.raises(ConfigurationError, match=r"include_embedding=.*: expected True or False"):
-        face.list_all(LONG, include_embedding=value)
-    assert face.count(LONG) == 1
+        api.list_all(LONG, include_embedding=value)
+    assert api.count(LONG) == 1

@@ -38,43 +38,43 @@ def filters(value: Any) -> Iterator[dict[str, Any]]:
         yield {operator: value}
 
 
-def calls(face: Any, value: Any) -> Iterator[Callable[[], Any]]:
+def calls(api: Any, value: Any) -> Iterator[Callable[[], Any]]:
     """Yield calls of the contract, with a value in the place of each argument."""
     for document in inside(value):
-        yield lambda document=document: face.store(document, STORE)
-        yield lambda document=document: face.check(document, STORE)
-        yield lambda document=document: face.store_many([document], STORE)
-        yield lambda document=document: face.update_by_id("known", document, STORE)
-        yield lambda document=document: face.store_memagent(document)
-        yield lambda document=document: face.update_memagent({"id": "known", **document})
+        yield lambda document=document: api.store(document, STORE)
+        yield lambda document=document: api.check(document, STORE)
+        yield lambda document=document: api.store_many([document], STORE)
+        yield lambda document=document: api.update_by_id("known", document, STORE)
+        yield lambda document=document: api.store_memagent(document)
+        yield lambda document=document: api.update_memagent({"id": "known", **document})
     for filter in filters(value):
-        yield lambda filter=filter: face.count(STORE, filter)
-        yield lambda filter=filter: face.retrieve_by_query(filter, STORE)
+        yield lambda filter=filter: api.count(STORE, filter)
+        yield lambda filter=filter: api.retrieve_by_query(filter, STORE)
     for name in ("store", "store_many", "check"):
-        yield lambda name=name: getattr(face, name)(value, STORE)
-        yield lambda name=name: getattr(face, name)({"content": "tea"}, value)
+        yield lambda name=name: getattr(api, name)(value, STORE)
+        yield lambda name=name: getattr(api, name)({"content": "tea"}, value)
     for name in ("list_all", "count", "delete_all", "purge_expired", "iterate"):
-        yield lambda name=name: _read(getattr(face, name)(value))
+        yield lambda name=name: _read(getattr(api, name)(value))
     for name in ("retrieve_by_id", "retrieve_by_name", "delete_by_id", "delete_by_name"):
-        yield lambda name=name: getattr(face, name)(value, STORE)
-        yield lambda name=name: getattr(face, name)("known", value)
+        yield lambda name=name: getattr(api, name)(value, STORE)
+        yield lambda name=name: getattr(api, name)("known", value)
     for name in ("retrieve_memagent", "delete_memagent", "delete_memagent_memory_ids", "store_memagent"):
-        yield lambda name=name: getattr(face, name)(value)
-    yield lambda: face.store_memagent(SimpleNamespace(to_dict=lambda: value))
-    yield lambda: face.update_by_id(value, {"content": "tea"}, STORE)
-    yield lambda: face.update_by_id("known", {"id": value}, STORE)
-    yield lambda: face.update_memagent_memory_ids("known", value)
-    yield lambda: face.update_memagent_memory_ids("known", [value])
-    yield lambda: face.retrieve_conversation_history_ordered_by_timestamp(value, before=LINES)
-    yield lambda: face.retrieve_conversation_history_ordered_by_timestamp(LINES, before=value)
-    yield lambda: face.retrieve_conversation_history_ordered_by_timestamp("m", value)
+        yield lambda name=name: getattr(api, name)(value)
+    yield lambda: api.store_memagent(SimpleNamespace(to_dict=lambda: value))
+    yield lambda: api.update_by_id(value, {"content": "tea"}, STORE)
+    yield lambda: api.update_by_id("known", {"id": value}, STORE)
+    yield lambda: api.update_memagent_memory_ids("known", value)
+    yield lambda: api.update_memagent_memory_ids("known", [value])
+    yield lambda: api.retrieve_conversation_history_ordered_by_timestamp(value, before=LINES)
+    yield lambda: api.retrieve_conversation_history_ordered_by_timestamp(LINES, before=value)
+    yield lambda: api.retrieve_conversation_history_ordered_by_timestamp("m", value)
     for name in ("query", "query_embedding", "memory_id", "memory_type", "limit"):
-        yield lambda name=name: face.retrieve_memory_components_by_query(**{"query": "tea", name: value})
+        yield lambda name=name: api.retrieve_memory_components_by_query(**{"query": "tea", name: value})
     for name in ("batch_size", "after", "include_embedding"):
-        yield lambda name=name: list(face.iterate(STORE, **{name: value}))
+        yield lambda name=name: list(api.iterate(STORE, **{name: value}))
     for name in inspect.signature(MemoryProvider.retrieve_by_query).parameters.keys() - {"self", "query"}:
         given = {"query": "tea", "memory_store_type": TURNS, name: value}
-        yield lambda given=given: face.retrieve_by_query(**given)
+        yield lambda given=given: api.retrieve_by_query(**given)
 
 
 def _read(found: Any) -> Any:
@@ -82,12 +82,12 @@ def _read(found: Any) -> Any:
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_a_message_is_one_line(face: Any, value: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_message_is_one_line(api: Any, value: Any, caplog: pytest.LogCaptureFixture) -> None:
     """In the place of any argument, a document or a filter: what is refused is refused in one line, and logged so."""
     caplog.set_level(logging.DEBUG, "memorizz")
-    face.store({"id": "known", "content": "tea"}, STORE)
+    api.store({"id": "known", "content": "tea"}, STORE)
     said: list[str] = []
-    for call in calls(face, value):
+    for call in calls(api, value):
         # What cannot be iterated over is Python's own error.
         with suppress(TypeError):
             try:

@@ -48,82 +48,82 @@ CONTENTS = [
 
 @pytest.mark.parametrize("content", CONTENTS, ids=range(len(CONTENTS)))
 @pytest.mark.parametrize("call", ["store", "store_many", "many", "update", "merge", "transaction"])
-def test_parts_come_back_as_they_went_in(face: Any, content: list[Any], call: str) -> None:
+def test_parts_come_back_as_they_went_in(api: Any, content: list[Any], call: str) -> None:
     """Whichever way they are stored, in every read."""
     document = {"id": "a", "memory_id": "m", "role": "user", "embedding": EAST}
     if call in ("update", "merge"):
-        face.store({**document, "content": "before", "n": 1}, TURNS)
+        api.store({**document, "content": "before", "n": 1}, TURNS)
     if call == "store":
-        face.store({**document, "content": content}, TURNS)
+        api.store({**document, "content": content}, TURNS)
     elif call == "store_many":
-        face.store_many([{**document, "content": content}], TURNS)
+        api.store_many([{**document, "content": content}], TURNS)
     elif call == "many":
-        face.store_many([{**document, "content": content}, *({"content": "tea"} for _ in range(20))], TURNS)
+        api.store_many([{**document, "content": content}, *({"content": "tea"} for _ in range(20))], TURNS)
     elif call == "update":
-        assert face.update_by_id("a", {"content": content}, TURNS) is True
+        assert api.update_by_id("a", {"content": content}, TURNS) is True
     elif call == "merge":
-        face.store({"id": "a", "content": content}, TURNS)
+        api.store({"id": "a", "content": content}, TURNS)
     else:
-        with face.transaction() as transaction:
+        with api.transaction() as transaction:
             transaction.store({**document, "content": content}, TURNS)
-    assert face.update_by_id("a", {"other": 1}, TURNS) is True
-    face.store({"id": "a", "other": 2}, TURNS)
+    assert api.update_by_id("a", {"other": 1}, TURNS) is True
+    api.store({"id": "a", "other": 2}, TURNS)
     found = [
-        face.retrieve_by_id("a", TURNS),
-        face.list_all(TURNS)[0],
-        *face.retrieve_by_query({"id": "a"}, TURNS),
-        *face.retrieve_by_query({"embedding": EAST, "memory_id": "m"}, TURNS),
-        *face.iterate(TURNS, {"memory_id": "m"}),
-        *face.retrieve_conversation_history_ordered_by_timestamp("m"),
-        *face.retrieve_memory_components_by_query(None, EAST, "m"),
+        api.retrieve_by_id("a", TURNS),
+        api.list_all(TURNS)[0],
+        *api.retrieve_by_query({"id": "a"}, TURNS),
+        *api.retrieve_by_query({"embedding": EAST, "memory_id": "m"}, TURNS),
+        *api.iterate(TURNS, {"memory_id": "m"}),
+        *api.retrieve_conversation_history_ordered_by_timestamp("m"),
+        *api.retrieve_memory_components_by_query(None, EAST, "m"),
     ]
     assert [each["content"] for each in found] == [content] * 7
     assert {"parts", "_memorizz"}.isdisjoint(found[0])
     # A document that was read can be stored back.
-    face.store(found[2], TURNS)
-    assert face.retrieve_by_id("a", TURNS)["content"] == content
+    api.store(found[2], TURNS)
+    assert api.retrieve_by_id("a", TURNS)["content"] == content
 
 
-def test_what_is_stored_over_parts_takes_their_place(face: Any) -> None:
+def test_what_is_stored_over_parts_takes_their_place(api: Any) -> None:
     """A text, other parts or None; and a tuple is a list."""
     for id in ("new", "old"):
-        face.store({"id": id, "content": OPENAI}, TURNS)
+        api.store({"id": id, "content": OPENAI}, TURNS)
     for content, kept in (("text", "text"), (tuple(ANTHROPIC), ANTHROPIC), (None, None), ([], []), ("", "")):
-        face.store({"id": "new", "content": content}, TURNS)
-        assert face.update_by_id("old", {"content": content}, TURNS) is True
-        assert [each["content"] for each in face.list_all(TURNS)] == [kept, kept]
+        api.store({"id": "new", "content": content}, TURNS)
+        assert api.update_by_id("old", {"content": content}, TURNS) is True
+        assert [each["content"] for each in api.list_all(TURNS)] == [kept, kept]
 
 
-def test_the_caller_keeps_its_parts(face: Any) -> None:
+def test_the_caller_keeps_its_parts(api: Any) -> None:
     """They are not changed by storing them."""
     document = {"content": [{"type": "text", "text": "tea"}]}
-    face.store(document, TURNS)
+    api.store(document, TURNS)
     assert document == {"content": [{"type": "text", "text": "tea"}]}
 
 
-def test_words_are_those_of_the_text_parts(face: Any) -> None:
+def test_words_are_those_of_the_text_parts(api: Any) -> None:
     """Not those of addresses and names of fields, and after a change those of today."""
-    face.store({"id": "a", "memory_id": "m", "content": [*OPENAI, {"type": "text", "text": "It whistles."}]}, TURNS)
+    api.store({"id": "a", "memory_id": "m", "content": [*OPENAI, {"type": "text", "text": "It whistles."}]}, TURNS)
 
     def found(words: str) -> list[str]:
-        hits = face.retrieve_by_query({"$text": {"$search": words}}, TURNS, 5)
-        assert hits == face.retrieve_by_query(words, TURNS, 5)
+        hits = api.retrieve_by_query({"$text": {"$search": words}}, TURNS, 5)
+        assert hits == api.retrieve_by_query(words, TURNS, 5)
         return [hit["id"] for hit in hits]
 
     assert (found("kettle"), found("whistle"), found("image_url"), found("low")) == (["a"], ["a"], [], [])
-    [hit] = face.retrieve_memory_components_by_query("kettle", memory_id="m")
+    [hit] = api.retrieve_memory_components_by_query("kettle", memory_id="m")
     assert hit["content"][:2] == OPENAI
-    face.update_by_id("a", {"content": ANTHROPIC}, TURNS)
+    api.update_by_id("a", {"content": ANTHROPIC}, TURNS)
     assert (found("kettle"), found("weather")) == ([], ["a"])
 
 
-def test_filters_compare_the_text_and_the_parts(face: Any) -> None:
+def test_filters_compare_the_text_and_the_parts(api: Any) -> None:
     """A text with the text, a list or an object with the parts, a path leads into them."""
     texts = {"openai": OPENAI, "anthropic": ANTHROPIC, "text": OPENAI[0]["text"], "empty": [], "none": None}
-    face.store_many([{"id": id, "content": content} for id, content in texts.items()], TURNS)
+    api.store_many([{"id": id, "content": content} for id, content in texts.items()], TURNS)
 
     def found(filter: dict[str, Any]) -> list[str]:
-        return [each["id"] for each in face.retrieve_by_query(filter, TURNS, 9)]
+        return [each["id"] for each in api.retrieve_by_query(filter, TURNS, 9)]
 
     assert found({"content": OPENAI}) == ["openai"]
     assert found({"content": {"$in": [ANTHROPIC, OPENAI[0]["text"], []]}}) == ["openai", "anthropic", "text", "empty"]
@@ -152,9 +152,9 @@ def test_filters_compare_the_text_and_the_parts(face: Any) -> None:
     ],
     ids=repr,
 )
-def test_what_are_no_parts_is_refused(face: Any, content: Any, path: str, reason: str) -> None:
+def test_what_are_no_parts_is_refused(api: Any, content: Any, path: str, reason: str) -> None:
     """By the path of what is wrong, and nothing is stored."""
     with pytest.raises(InvalidDocument, match=reason) as caught:
-        face.store({"content": content}, TURNS)
+        api.store({"content": content}, TURNS)
     assert caught.value.path == path
-    assert face.count(TURNS) == 0
+    assert api.count(TURNS) == 0

@@ -16,26 +16,26 @@ TICKETS = StoreSpec("tickets", dimensions=3, distance="l2")
 
 
 @pytest.fixture
-def tickets(face: Any) -> Iterator[Any]:
+def tickets(api: Any) -> Iterator[Any]:
     """A provider with a store `tickets`, of vectors of three dimensions, compared by their distance."""
-    face.create_store(TICKETS)
-    yield face
-    if any(spec.name == "tickets" for spec in face.stores()):
-        face.drop_store("tickets", yes=True)
+    api.create_store(TICKETS)
+    yield api
+    if any(spec.name == "tickets" for spec in api.stores()):
+        api.drop_store("tickets", yes=True)
 
 
-def test_a_store_is_listed_until_it_is_dropped(face: Any) -> None:
+def test_a_store_is_listed_until_it_is_dropped(api: Any) -> None:
     """stores() has the seven, then those that were made, as they were described."""
-    assert [spec.name for spec in face.stores()] == [member.value for member in MemoryType]
-    face.create_store(TICKETS)
-    face.create_store(TICKETS)
-    assert face.stores()[7:] == [TICKETS]
+    assert [spec.name for spec in api.stores()] == [member.value for member in MemoryType]
+    api.create_store(TICKETS)
+    api.create_store(TICKETS)
+    assert api.stores()[7:] == [TICKETS]
     with pytest.raises(ConfigurationError, match=r"drop_store\('tickets'\) deletes every document.*yes=True"):
-        face.drop_store("tickets")
-    face.drop_store("tickets", yes=True)
-    assert len(face.stores()) == 7
+        api.drop_store("tickets")
+    api.drop_store("tickets", yes=True)
+    assert len(api.stores()) == 7
     with pytest.raises(ConfigurationError, match="unknown memory store 'tickets'"):
-        face.count("tickets")
+        api.count("tickets")
 
 
 @pytest.mark.parametrize(
@@ -115,25 +115,25 @@ def test_what_has_no_direction_is_refused(tickets: Any) -> None:
 
 
 @pytest.mark.parametrize(("distance", "first"), [("cosine", "same way"), ("l2", "close by"), ("inner_product", "long")])
-def test_each_distance_ranks_in_its_own_way(face: Any, distance: Any, first: str) -> None:
+def test_each_distance_ranks_in_its_own_way(api: Any, distance: Any, first: str) -> None:
     """Cosine asks for the direction, l2 for the place, the inner product for length too; more score is better."""
-    face.create_store(StoreSpec("compared", dimensions=2, distance=distance))
+    api.create_store(StoreSpec("compared", dimensions=2, distance=distance))
     try:
         vectors = {"same way": [0.1, 0.0], "close by": [1.0, 0.2], "long": [9.0, 9.0], "other way": [-1.0, 0.0]}
-        face.store_many([{"name": name, "embedding": vector} for name, vector in vectors.items()], "compared")
+        api.store_many([{"name": name, "embedding": vector} for name, vector in vectors.items()], "compared")
         for exact in (False, True):
-            hits = face.retrieve_by_query({"embedding": [1, 0]}, "compared", limit=4, exact=exact)
+            hits = api.retrieve_by_query({"embedding": [1, 0]}, "compared", limit=4, exact=exact)
             assert hits[0]["name"] == first
             assert hits[-1]["name"] == ("long" if distance == "l2" else "other way")
             assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
             assert [hit["distance"] for hit in hits] == sorted(hit["distance"] for hit in hits)
     finally:
-        face.drop_store("compared", yes=True)
+        api.drop_store("compared", yes=True)
 
 
-def test_other_providers_see_it(tickets: Any, config: Any, open_face: Callable[[Any], Any]) -> None:
+def test_other_providers_see_it(tickets: Any, config: Any, open_api: Callable[[Any], Any]) -> None:
     """A provider that was open before, and one that opens afterwards, know the store; and that it is gone."""
-    with open_face(config) as other:
+    with open_api(config) as other:
         other.create_store(StoreSpec("notes_of_mine"))
         assert tickets.count("notes_of_mine") == 0
         tickets.store({"name": "Ada"}, "notes_of_mine")
@@ -143,16 +143,16 @@ def test_other_providers_see_it(tickets: Any, config: Any, open_face: Callable[[
             tickets.count("notes_of_mine")
 
 
-def test_a_cascade_takes_its_memories_too(face: Any) -> None:
+def test_a_cascade_takes_its_memories_too(api: Any) -> None:
     """What carries the memory of an agent is deleted with it, in a store of one's own as in the seven."""
-    face.create_store(StoreSpec("notes_of_mine"))
+    api.create_store(StoreSpec("notes_of_mine"))
     try:
-        face.store({"memory_id": "m"}, "notes_of_mine")
-        agent = face.store_memagent({"memory_ids": ["m"]})
-        assert face.delete_memagent(agent, cascade=True)
-        assert face.count("notes_of_mine") == 0
+        api.store({"memory_id": "m"}, "notes_of_mine")
+        agent = api.store_memagent({"memory_ids": ["m"]})
+        assert api.delete_memagent(agent, cascade=True)
+        assert api.count("notes_of_mine") == 0
     finally:
-        face.drop_store("notes_of_mine", yes=True)
+        api.drop_store("notes_of_mine", yes=True)
 
 
 def test_a_transaction_takes_it(tickets: Any) -> None:
@@ -203,17 +203,17 @@ def test_where_no_store_is_named(tickets: Any) -> None:
 
 @pytest.mark.parametrize("distance", ["l2", "inner_product"])
 @pytest.mark.parametrize("length", [1e-45, 1e-16, 1e19, 3e38])
-def test_vectors_that_cannot_be_compared_are_refused_there_too(face: Any, distance: Any, length: float) -> None:
+def test_vectors_that_cannot_be_compared_are_refused_there_too(api: Any, distance: Any, length: float) -> None:
     """By whichever distance: squares that leave single precision would make every distance infinite or zero."""
-    face.create_store(StoreSpec("tickets", dimensions=3, distance=distance))
+    api.create_store(StoreSpec("tickets", dimensions=3, distance=distance))
     try:
         for call in (
-            lambda: face.store({"embedding": [length, 0, 0]}, "tickets"),
-            lambda: face.store_many([{"embedding": [1, 0, 0]}, {"embedding": [length, 0, 0]}], "tickets"),
-            lambda: face.retrieve_by_query({"embedding": [length, 0, 0]}, "tickets"),
+            lambda: api.store({"embedding": [length, 0, 0]}, "tickets"),
+            lambda: api.store_many([{"embedding": [1, 0, 0]}, {"embedding": [length, 0, 0]}], "tickets"),
+            lambda: api.retrieve_by_query({"embedding": [length, 0, 0]}, "tickets"),
         ):
             with pytest.raises(InvalidDocument, match="length"):
                 call()
-        assert face.count("tickets") == 0
+        assert api.count("tickets") == 0
     finally:
-        face.drop_store("tickets", yes=True)
+        api.drop_store("tickets", yes=True)

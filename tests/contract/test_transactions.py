@@ -16,14 +16,14 @@ TURNS = MemoryType.CONVERSATION_MEMORY
 EAST = [1.0, 0.0, 0.0, 0.0]
 
 
-def test_a_transaction_is_kept_at_its_end(face: Any) -> None:
+def test_a_transaction_is_kept_at_its_end(api: Any) -> None:
     """What was stored inside, in several stores, is there afterwards, and only afterwards for others."""
-    with face.transaction() as tx:
+    with api.transaction() as tx:
         tx.store({"id": "a"}, LONG)
         tx.store_many([{"id": "b"}, {"id": "c"}], TURNS)
         assert (tx.count(LONG), tx.count(TURNS)) == (1, 2)
-        assert (face.count(LONG), face.count(TURNS)) == (0, 0)
-    assert (face.count(LONG), face.count(TURNS)) == (1, 2)
+        assert (api.count(LONG), api.count(TURNS)) == (0, 0)
+    assert (api.count(LONG), api.count(TURNS)) == (1, 2)
 
 
 class Own(BaseException):
@@ -31,12 +31,12 @@ class Own(BaseException):
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), KeyError(5), Own()], ids=repr)
-def test_an_exception_rolls_everything_back_and_leaves_as_raised(face: Any, error: BaseException) -> None:
+def test_an_exception_rolls_everything_back_and_leaves_as_raised(api: Any, error: BaseException) -> None:
     """Nothing is stored, and the caller meets the very exception that was raised."""
-    face.store({"id": "stays"}, LONG)
+    api.store({"id": "stays"}, LONG)
 
     def block() -> None:
-        with face.transaction() as tx:
+        with api.transaction() as tx:
             tx.store({"id": "a"}, LONG)
             tx.delete_by_id("stays", LONG)
             tx.store({"id": "a"}, TURNS)
@@ -45,13 +45,13 @@ def test_an_exception_rolls_everything_back_and_leaves_as_raised(face: Any, erro
     with pytest.raises(type(error)) as caught:
         block()
     assert caught.value is error
-    assert [each["id"] for each in face.list_all(LONG)] == ["stays"]
-    assert face.count(TURNS) == 0
+    assert [each["id"] for each in api.list_all(LONG)] == ["stays"]
+    assert api.count(TURNS) == 0
 
 
-def test_every_method_works_inside(face: Any) -> None:
+def test_every_method_works_inside(api: Any) -> None:
     """A transaction has the methods of a provider, and they see what it did."""
-    with face.transaction() as tx:
+    with api.transaction() as tx:
         id = tx.store({"name": "n", "content": "tea", "memory_id": "m", "embedding": EAST}, TURNS)
         assert tx.retrieve_by_id(id, TURNS)["name"] == "n"
         assert tx.retrieve_by_name("n", TURNS)["id"] == id
@@ -72,54 +72,54 @@ def test_every_method_works_inside(face: Any) -> None:
         assert tx.delete_by_name("n", TURNS) is True
         assert tx.delete_by_id(id, TURNS) is False
         assert tx.delete_all(TURNS) is True
-    assert face.count(TURNS) == 0
+    assert api.count(TURNS) == 0
 
 
-def test_a_mistake_caught_inside_breaks_nothing(face: Any) -> None:
+def test_a_mistake_caught_inside_breaks_nothing(api: Any) -> None:
     """An error that never reached the server can be caught, and the rest is kept."""
-    with face.transaction() as tx:
+    with api.transaction() as tx:
         tx.store({"id": "a"}, LONG)
         with pytest.raises(InvalidDocument):
             tx.store({"bad": object()}, LONG)
         tx.store({"id": "b"}, LONG)
-    assert face.count(LONG) == 2
+    assert api.count(LONG) == 2
 
 
-def test_a_transaction_that_is_over_is_over(face: Any) -> None:
+def test_a_transaction_that_is_over_is_over(api: Any) -> None:
     """The methods of a finished transaction are refused, and not run outside of one."""
-    with face.transaction() as tx:
+    with api.transaction() as tx:
         pass
     with pytest.raises(ProviderClosed, match="over"):
         tx.store({}, LONG)
     with pytest.raises(ProviderClosed, match="over"):
         list(tx.iterate(LONG))
-    assert face.count(LONG) == 0
+    assert api.count(LONG) == 0
 
 
-def test_transactions_do_not_see_each_other(face: Any) -> None:
+def test_transactions_do_not_see_each_other(api: Any) -> None:
     """Two at once are two, and a call on the provider inside a block is not part of the block."""
-    with face.transaction() as one, face.transaction() as two:
+    with api.transaction() as one, api.transaction() as two:
         one.store({"id": "1"}, LONG)
         two.store({"id": "2"}, LONG)
         assert [each["id"] for each in one.list_all(LONG)] == ["1"]
         assert [each["id"] for each in two.list_all(LONG)] == ["2"]
-        face.store({"id": "3"}, LONG)
-    assert face.count(LONG) == 3
+        api.store({"id": "3"}, LONG)
+    assert api.count(LONG) == 3
 
 
 # --- concurrency --------------------------------------------------------------------------------------------------
 
 
-def test_threads_share_a_provider(face: Any) -> None:
+def test_threads_share_a_provider(api: Any) -> None:
     """Eight threads at once store and read their own, and nothing is lost or mixed up."""
     failures: list[Exception] = []
 
     def work(thread: int) -> None:
         try:
             for n in range(20):
-                id = face.store({"memory_id": f"m{thread}", "n": n, "embedding": EAST}, TURNS)
-                assert face.retrieve_by_id(id, TURNS)["memory_id"] == f"m{thread}"
-            turns = face.retrieve_conversation_history_ordered_by_timestamp(f"m{thread}")
+                id = api.store({"memory_id": f"m{thread}", "n": n, "embedding": EAST}, TURNS)
+                assert api.retrieve_by_id(id, TURNS)["memory_id"] == f"m{thread}"
+            turns = api.retrieve_conversation_history_ordered_by_timestamp(f"m{thread}")
             assert [turn["n"] for turn in turns] == list(range(20))
         except Exception as error:
             failures.append(error)
@@ -130,69 +130,69 @@ def test_threads_share_a_provider(face: Any) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert face.count(TURNS) == 160
+    assert api.count(TURNS) == 160
 
 
 # --- closing ------------------------------------------------------------------------------------------------------
 
 CALLS: list[Callable[[Any], Any]] = [
-    lambda face: face.store({}, LONG),
-    lambda face: face.store_many([{}], LONG),
-    lambda face: face.retrieve_by_id("x", LONG),
-    lambda face: face.retrieve_by_id("", LONG),
-    lambda face: face.retrieve_by_name("x", LONG),
-    lambda face: face.retrieve_by_query({}, LONG),
-    lambda face: face.retrieve_by_query({}, LONG, limit=0),
-    lambda face: face.update_by_id("x", {}, LONG),
-    lambda face: face.delete_by_id("x", LONG),
-    lambda face: face.delete_by_name("x", LONG),
-    lambda face: face.delete_all(LONG),
-    lambda face: face.list_all(LONG),
-    lambda face: list(face.iterate(LONG)),
-    lambda face: face.count(LONG),
-    lambda face: face.retrieve_conversation_history_ordered_by_timestamp("m"),
-    lambda face: face.store_memagent({}),
-    lambda face: face.update_memagent({"id": "x"}),
-    lambda face: face.retrieve_memagent("x"),
-    lambda face: face.list_memagents(),
-    lambda face: face.update_memagent_memory_ids("x", []),
-    lambda face: face.delete_memagent_memory_ids("x"),
-    lambda face: face.delete_memagent("x", cascade=True),
-    lambda face: face.retrieve_memory_components_by_query("tea"),
-    lambda face: face.purge_expired(),
-    lambda face: face.transaction().__enter__(),
+    lambda api: api.store({}, LONG),
+    lambda api: api.store_many([{}], LONG),
+    lambda api: api.retrieve_by_id("x", LONG),
+    lambda api: api.retrieve_by_id("", LONG),
+    lambda api: api.retrieve_by_name("x", LONG),
+    lambda api: api.retrieve_by_query({}, LONG),
+    lambda api: api.retrieve_by_query({}, LONG, limit=0),
+    lambda api: api.update_by_id("x", {}, LONG),
+    lambda api: api.delete_by_id("x", LONG),
+    lambda api: api.delete_by_name("x", LONG),
+    lambda api: api.delete_all(LONG),
+    lambda api: api.list_all(LONG),
+    lambda api: list(api.iterate(LONG)),
+    lambda api: api.count(LONG),
+    lambda api: api.retrieve_conversation_history_ordered_by_timestamp("m"),
+    lambda api: api.store_memagent({}),
+    lambda api: api.update_memagent({"id": "x"}),
+    lambda api: api.retrieve_memagent("x"),
+    lambda api: api.list_memagents(),
+    lambda api: api.update_memagent_memory_ids("x", []),
+    lambda api: api.delete_memagent_memory_ids("x"),
+    lambda api: api.delete_memagent("x", cascade=True),
+    lambda api: api.retrieve_memory_components_by_query("tea"),
+    lambda api: api.purge_expired(),
+    lambda api: api.transaction().__enter__(),
 ]
 
 
-def test_a_call_after_close_is_refused(open_face: Callable[..., Any], config: Any) -> None:
+def test_a_call_after_close_is_refused(open_api: Callable[..., Any], config: Any) -> None:
     """Every method of a closed provider raises ProviderClosed; closing twice is fine."""
-    face = open_face(config)
-    face.store({}, LONG)
-    face.close()
-    face.close()
+    api = open_api(config)
+    api.store({}, LONG)
+    api.close()
+    api.close()
     for call in CALLS:
         with pytest.raises(ProviderClosed, match="closed"):
-            call(face)
+            call(api)
 
 
-def test_a_provider_is_a_context_manager(open_face: Callable[..., Any], config: Any) -> None:
+def test_a_provider_is_a_context_manager(open_api: Callable[..., Any], config: Any) -> None:
     """Leaving the block closes the provider, also by an exception, which is not swallowed."""
-    face = open_face(config)
+    api = open_api(config)
 
     def block() -> None:
-        with face:
-            face.store({}, LONG)
+        with api:
+            api.store({}, LONG)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         block()
     with pytest.raises(MemorizzError):
-        face.count(LONG)
+        api.count(LONG)
 
 
-def test_what_was_stored_outlives_the_provider(open_face: Callable[..., Any], config: Any) -> None:
+def test_what_was_stored_outlives_the_provider(open_api: Callable[..., Any], config: Any) -> None:
     """The next provider on the same database finds it."""
-    with open_face(config) as face:
-        id = face.store({"name": "Ada"}, LONG)
-    with open_face(config) as face:
-        assert face.retrieve_by_id(id, LONG)["name"] == "Ada"
+    with open_api(config) as api:
+        id = api.store({"name": "Ada"}, LONG)
+    with open_api(config) as api:
+        assert api.retrieve_by_id(id, LONG)["name"] == "Ada"

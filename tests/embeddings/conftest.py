@@ -1,4 +1,4 @@
-"""An endpoint on the loopback interface, and the OpenAI embedders of both faces behind blocking calls."""
+"""An endpoint on the loopback interface, and the OpenAI embedders of both APIs behind blocking calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from openai_endpoint import DIMENSIONS, Endpoint
 
-from faces import Blocking, Loop
+from apis import Blocking, Loop
 from memorizz.embeddings import AsyncOpenAIEmbedder, OpenAIEmbedder, openai
 
 # Reading the machine's certificates takes longer than most of these tests, and loopback HTTP has no use for them.
@@ -37,7 +37,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["blocking", "async"])
 def open_embedder(request: pytest.FixtureRequest, endpoint: Endpoint, loop: Loop) -> Iterator[Callable[..., Any]]:
-    """Open an embedder of the endpoint, on one face or the other; the calls of both block."""
+    """Open an embedder of the endpoint, on one API or the other; the calls of both block."""
     opened: list[Any] = []
 
     def open_it(model: str = "model", **options: Any) -> Any:
@@ -55,5 +55,5 @@ def open_embedder(request: pytest.FixtureRequest, endpoint: Endpoint, loop: Loop
 
 @pytest.fixture
 def embedder(open_embedder: Callable[..., Any]) -> Any:
-    """An embedder of the endpoint, on either face."""
+    """An embedder of the endpoint, on either api."""
     return open_embedder()

@@ -126,7 +126,7 @@ def test_queries_are_told_from_documents() -> None:
 
 
 def test_a_blocking_embedder_does_not_hold_the_loop() -> None:
-    """The async face runs it in another thread."""
+    """The async API runs it in another thread."""
     embedder = Fixed([[1, 2, 3]])
     asyncio.run(embed_awaiting(embedder, ["one"], "query"))
     assert embedder.thread != threading.get_ident()

@@ -1,4 +1,4 @@
-"""The embedders of OpenAI-compatible endpoints, on both faces, against a real server."""
+"""The embedders of OpenAI-compatible endpoints, on both APIs, against a real server."""
 
 from __future__ import annotations
 
@@ -689,6 +689,6 @@ def test_a_cancelled_call_ends_at_once(endpoint: Endpoint) -> None:
     assert len(endpoint.requests) == 1
 
 
-def test_both_faces_have_the_same_options() -> None:
+def test_both_apis_have_the_same_options() -> None:
     """The two classes differ in the IO alone."""
     assert AsyncOpenAIEmbedder.__init__ is OpenAIEmbedder.__init__

@@ -20,7 +20,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from faces import Blocking, Loop
+from apis import Blocking, Loop
 from memorizz.errors import (
     ConfigurationError,
     ConnectionFailed,
@@ -47,8 +47,8 @@ EAST = [1.0, 0.0, 0.0, 0.0]
 
 
 @pytest.fixture(params=["blocking", "async"])
-def open_face(request: pytest.FixtureRequest, loop: Loop) -> Callable[[MongoDBConfig], Any]:
-    """Open a provider on one face or the other; the calls of both block."""
+def open_api(request: pytest.FixtureRequest, loop: Loop) -> Callable[[MongoDBConfig], Any]:
+    """Open a provider on one API or the other; the calls of both block."""
     if request.param == "blocking":
         return MongoDBProvider
     return lambda config: Blocking(AsyncMongoDBProvider(config), loop)
@@ -65,9 +65,9 @@ unclosed = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionW
 
 
 @pytest.fixture
-def face(open_face: Callable[[MongoDBConfig], Any], config: MongoDBConfig) -> Iterator[Any]:
-    with open_face(config) as face:
-        yield face
+def api(open_api: Callable[[MongoDBConfig], Any], config: MongoDBConfig) -> Iterator[Any]:
+    with open_api(config) as api:
+        yield api
 
 
 # --- configuration ------------------------------------------------------------------------------------------------
@@ -115,12 +115,12 @@ def test_a_configuration_shows_no_password() -> None:
     ],
 )
 def test_a_server_that_cannot_be_reached(
-    open_face: Callable[[MongoDBConfig], Any], uri: str, error: type[Exception], message: str
+    open_api: Callable[[MongoDBConfig], Any], uri: str, error: type[Exception], message: str
 ) -> None:
     """A clear error, within the timeout, without the password."""
     started = time.monotonic()
     with pytest.raises(error, match=message) as raised:  # noqa: SIM117
-        with open_face(MongoDBConfig(uri, connect_timeout=0.5)):
+        with open_api(MongoDBConfig(uri, connect_timeout=0.5)):
             pass
     assert time.monotonic() - started < 3
     assert "sec" not in str(raised.value)
@@ -128,12 +128,12 @@ def test_a_server_that_cannot_be_reached(
 
 
 def test_a_wrong_password_is_a_failed_connection(
-    open_face: Callable[[MongoDBConfig], Any], config: MongoDBConfig
+    open_api: Callable[[MongoDBConfig], Any], config: MongoDBConfig
 ) -> None:
     """And the message does not show it."""
     uri = config.uri.replace("mongodb://", "mongodb://ada:secret@")
     with pytest.raises(ConnectionFailed, match=r"Failed to connect.*Authentication failed") as raised:  # noqa: SIM117
-        with open_face(MongoDBConfig(uri, config.db_name)):
+        with open_api(MongoDBConfig(uri, config.db_name)):
             pass
     assert "secret" not in str(raised.value)
 
@@ -239,20 +239,20 @@ def test_the_language_of_the_words(config: MongoDBConfig, fresh: Mongo) -> None:
         MongoDBProvider(MongoDBConfig(config.uri, fresh.name, text_language="klingon"))
 
 
-def test_a_provider_says_where_it_is(face: Any, config: MongoDBConfig) -> None:
+def test_a_provider_says_where_it_is(api: Any, config: MongoDBConfig) -> None:
     """The same text for every provider of the same memories, their length, and no model."""
-    assert face.location == f"MongoDB at {config.where}"
-    assert (face.embedding_dimensions, face.embedding_model) == (4, None)
+    assert api.location == f"MongoDB at {config.where}"
+    assert (api.embedding_dimensions, api.embedding_model) == (4, None)
 
 
-def test_both_faces_have_the_signatures_of_the_contract() -> None:
-    """Every method of the contract has the contract's parameters, on both faces."""
+def test_both_apis_have_the_signatures_of_the_contract() -> None:
+    """Every method of the contract has the contract's parameters, on both APIs."""
     names = [name for name, each in inspect.getmembers(base.MemoryOperations, callable) if not name.startswith("_")]
     assert len(names) > 20
     for name in names:
         wanted = inspect.signature(getattr(base.MemoryOperations, name)).parameters
-        for face in (MongoDBProvider, AsyncMongoDBProvider):
-            assert inspect.signature(getattr(face, name)).parameters == wanted, name
+        for api in (MongoDBProvider, AsyncMongoDBProvider):
+            assert inspect.signature(getattr(api, name)).parameters == wanted, name
 
 
 # --- what is tried again ------------------------------------------------------------------------------------------
@@ -270,14 +270,14 @@ class Queue:
 
 
 @pytest.mark.parametrize("kind", [list, tuple, Queue, iter], ids=lambda kind: kind.__name__)
-def test_documents_are_stored_again_only_where_they_are_still_there(face: Any, database: Mongo, kind: Any) -> None:
+def test_documents_are_stored_again_only_where_they_are_still_there(api: Any, database: Mongo, kind: Any) -> None:
     """store_many that lost a race is tried again with a list, and fails with what its first attempt used up."""
-    face.store_many([{"id": "a"}, {"id": "b"}], LONG)
+    api.store_many([{"id": "a"}, {"id": "b"}], LONG)
     documents = kind([{"id": id, "n": 1} for id in ("a", "b")])
     with database.client.start_session() as session, ThreadPoolExecutor(1) as thread:
         with session.start_transaction():
             database[LONG.value].update_many({}, {"$set": {"content": "theirs"}}, session=session)
-            storing = thread.submit(face.store_many, documents, LONG)
+            storing = thread.submit(api.store_many, documents, LONG)
             if kind in (list, tuple):
                 with pytest.raises(TimeoutError):
                     storing.result(0.5)
@@ -287,7 +287,7 @@ def test_documents_are_stored_again_only_where_they_are_still_there(face: Any, d
         if kind in (list, tuple):
             assert storing.result(30) == ["a", "b"]
     stored = 2 if kind in (list, tuple) else 0
-    assert (face.count(LONG, {"n": 1}), face.count(LONG, {"content": "theirs"})) == (stored, 2)
+    assert (api.count(LONG, {"n": 1}), api.count(LONG, {"content": "theirs"})) == (stored, 2)
 
 
 # --- closing ------------------------------------------------------------------------------------------------------
@@ -324,7 +324,7 @@ def test_a_provider_that_is_dropped_leaves_nothing(config: MongoDBConfig) -> Non
 
 
 def test_closing_leaves_no_warning(config: MongoDBConfig) -> None:
-    """A program that opens, fails to open, uses and closes both faces ends without a word."""
+    """A program that opens, fails to open, uses and closes both APIs ends without a word."""
     program = """
 import asyncio, sys
 from memorizz import AsyncMongoDBProvider, MongoDBConfig, MongoDBProvider
@@ -375,7 +375,7 @@ provider.close()
 # --- several at once ----------------------------------------------------------------------------------------------
 
 
-def test_one_id_stored_by_many_at_once_is_one_document(face: Any) -> None:
+def test_one_id_stored_by_many_at_once_is_one_document(api: Any) -> None:
     """Whoever comes second merges, be the id an ObjectId's text or any other."""
     failures: list[Exception] = []
 
@@ -383,7 +383,7 @@ def test_one_id_stored_by_many_at_once_is_one_document(face: Any) -> None:
         try:
             for n in range(10):
                 for id in (f"id-{n}", f"{n:024x}"):
-                    face.store({"id": id, f"by{thread}": n}, LONG)
+                    api.store({"id": id, f"by{thread}": n}, LONG)
         except Exception as error:
             failures.append(error)
 
@@ -393,18 +393,18 @@ def test_one_id_stored_by_many_at_once_is_one_document(face: Any) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    documents = face.list_all(LONG)
+    documents = api.list_all(LONG)
     assert len(documents) == 20
     assert all(f"by{thread}" in document for document in documents for thread in range(8))
 
 
-def test_batches_that_meet_are_tried_again(face: Any) -> None:
+def test_batches_that_meet_are_tried_again(api: Any) -> None:
     """store_many of the same ids by several at once: each is kept whole, none fails."""
     failures: list[Exception] = []
 
     def work(thread: int) -> None:
         try:
-            face.store_many([{"id": f"{n}", f"by{thread}": n} for n in range(20)], LONG)
+            api.store_many([{"id": f"{n}", f"by{thread}": n} for n in range(20)], LONG)
         except Exception as error:
             failures.append(error)
 
@@ -414,31 +414,31 @@ def test_batches_that_meet_are_tried_again(face: Any) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert all(f"by{thread}" in document for document in face.list_all(LONG) for thread in range(4))
+    assert all(f"by{thread}" in document for document in api.list_all(LONG) for thread in range(4))
 
 
-def test_no_answer_in_time(face: Any, open_face: Callable[[MongoDBConfig], Any], config: MongoDBConfig) -> None:
+def test_no_answer_in_time(api: Any, open_api: Callable[[MongoDBConfig], Any], config: MongoDBConfig) -> None:
     """A write that waits for another's transaction is given up after operation_timeout."""
     impatient = MongoDBConfig(config.uri, config.db_name, embedding_dimensions=4, operation_timeout=0.5)
-    with open_face(impatient) as other, face.transaction() as tx:
+    with open_api(impatient) as other, api.transaction() as tx:
         tx.store({"id": "one"}, LONG)
         with pytest.raises(OperationTimeout, match="operation_timeout"):
             other.store({"id": "one"}, LONG)
-    assert face.count(LONG) == 1
+    assert api.count(LONG) == 1
 
 
-def test_an_operation_that_failed_has_broken_its_transaction(face: Any) -> None:
+def test_an_operation_that_failed_has_broken_its_transaction(api: Any) -> None:
     """Where the error was caught in the block, its end says that nothing was kept."""
 
     def block() -> None:
-        with face.transaction() as tx:
+        with api.transaction() as tx:
             tx.store({"id": "before"}, LONG)
             with pytest.raises(InvalidDocument):
                 tx.store({"x": "x" * 17_000_000}, LONG)
 
     with pytest.raises(DatabaseError, match="nothing of the transaction was kept"):
         block()
-    assert face.count(LONG) == 0
+    assert api.count(LONG) == 0
 
 
 def test_a_transaction_larger_than_the_servers_cache(provider: MongoDBProvider) -> None:
@@ -448,15 +448,15 @@ def test_a_transaction_larger_than_the_servers_cache(provider: MongoDBProvider) 
     assert provider.count(LONG) == 0
 
 
-def test_two_transactions_that_meet(face: Any) -> None:
+def test_two_transactions_that_meet(api: Any) -> None:
     """The second to change a document fails at once, and takes nothing from the first."""
-    with face.transaction() as one:
+    with api.transaction() as one:
         one.store({"id": "a", "by": "one"}, LONG)
-        two = face.transaction()
+        two = api.transaction()
         with pytest.raises(DatabaseError, match="WriteConflict"):  # noqa: SIM117
             with two as tx:
                 tx.store({"id": "a", "by": "two"}, LONG)
-    assert face.retrieve_by_id("a", LONG)["by"] == "one"
+    assert api.retrieve_by_id("a", LONG)["by"] == "one"
 
 
 def test_steps_are_logged_without_what_is_bound(config: MongoDBConfig, caplog: pytest.LogCaptureFixture) -> None:
@@ -476,16 +476,16 @@ def test_steps_are_logged_without_what_is_bound(config: MongoDBConfig, caplog: p
 
 @unclosed
 @pytest.mark.usefixtures("refused")
-def test_a_server_that_goes_away_is_a_failed_connection(open_face: Callable[[MongoDBConfig], Any]) -> None:
-    """Within the timeout, on either face; closing works all the same."""
+def test_a_server_that_goes_away_is_a_failed_connection(open_api: Callable[[MongoDBConfig], Any]) -> None:
+    """Within the timeout, on either API; closing works all the same."""
     with mongod() as uri:
-        face = open_face(MongoDBConfig(uri, connect_timeout=1))
-        face.store({"id": "a"}, LONG)
+        api = open_api(MongoDBConfig(uri, connect_timeout=1))
+        api.store({"id": "a"}, LONG)
     with pytest.raises(ConnectionFailed):
-        face.store({"id": "b"}, LONG)
-    face.close()
+        api.store({"id": "b"}, LONG)
+    api.close()
     with pytest.raises(ProviderClosed):
-        face.count(LONG)
+        api.count(LONG)
 
 
 @pytest.fixture(scope="module")
@@ -495,12 +495,12 @@ def standalone() -> Iterator[str]:
 
 
 @pytest.fixture
-def alone(open_face: Callable[[MongoDBConfig], Any], standalone: str) -> Iterator[Any]:
-    """A provider on either face, on a server without transactions, with empty stores."""
-    with open_face(MongoDBConfig(standalone, embedding_dimensions=4)) as face:
+def alone(open_api: Callable[[MongoDBConfig], Any], standalone: str) -> Iterator[Any]:
+    """A provider on either API, on a server without transactions, with empty stores."""
+    with open_api(MongoDBConfig(standalone, embedding_dimensions=4)) as api:
         for memory_type in MemoryType:
-            face.delete_all(memory_type)
-        yield face
+            api.delete_all(memory_type)
+        yield api
 
 
 def test_a_standalone_server_has_no_transactions(alone: Any) -> None:
@@ -538,7 +538,7 @@ def test_a_batch_that_fails_on_a_standalone_server_leaves_no_new_document(alone:
     assert [(each["id"], each["n"]) for each in alone.list_all(LONG)] == [("there", 1)]
 
 
-def test_the_async_face_opens_once_for_many_tasks(config: MongoDBConfig) -> None:
+def test_the_async_api_opens_once_for_many_tasks(config: MongoDBConfig) -> None:
     """Who comes first opens it, the others wait; two event loops one after the other have a provider each."""
 
     async def use() -> list[int]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from faces import Blocking, Loop
+from apis import Blocking, Loop
 from memorizz.errors import ConnectionFailed, OperationTimeout
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import AsyncMongoDBProvider, MongoDBConfig, MongoDBProvider
@@ -34,7 +34,7 @@ def named(command: str) -> bytes:
 class Between:
     """A provider that reaches its server through a proxy, and another one that reaches it directly."""
 
-    face: Any
+    api: Any
     proxy: MongoDBProxy
     other: MongoDBProvider
 
@@ -52,17 +52,17 @@ class Between:
 
 
 @pytest.fixture(params=["blocking", "async"])
-def open_face(request: pytest.FixtureRequest, loop: Loop) -> Callable[[MongoDBConfig], Any]:
+def open_api(request: pytest.FixtureRequest, loop: Loop) -> Callable[[MongoDBConfig], Any]:
     if request.param == "blocking":
         return MongoDBProvider
     return lambda config: Blocking(AsyncMongoDBProvider(config), loop)
 
 
-def between(open_face: Callable[[MongoDBConfig], Any], config: MongoDBConfig, **options: Any) -> Iterator[Between]:
+def between(open_api: Callable[[MongoDBConfig], Any], config: MongoDBConfig, **options: Any) -> Iterator[Between]:
     proxy = MongoDBProxy(config.uri)
     through = MongoDBConfig(proxy.uri, config.db_name, embedding_dimensions=4, create_indexes=False, **options)
-    with open_face(through) as face, MongoDBProvider(config) as other:
-        both = Between(face, proxy, other)
+    with open_api(through) as api, MongoDBProvider(config) as other:
+        both = Between(api, proxy, other)
         both.begin()
         yield both
     proxy.close()
@@ -82,15 +82,15 @@ def standalone() -> Iterator[str]:
 
 
 @pytest.fixture
-def there(open_face: Callable[[MongoDBConfig], Any], replicas: str) -> Iterator[Between]:
+def there(open_api: Callable[[MongoDBConfig], Any], replicas: str) -> Iterator[Between]:
     """On a replica set."""
-    yield from between(open_face, MongoDBConfig(replicas, embedding_dimensions=4))
+    yield from between(open_api, MongoDBConfig(replicas, embedding_dimensions=4))
 
 
 @pytest.fixture
-def alone(open_face: Callable[[MongoDBConfig], Any], standalone: str) -> Iterator[Between]:
+def alone(open_api: Callable[[MongoDBConfig], Any], standalone: str) -> Iterator[Between]:
     """On a standalone server, which knows nothing of numbers."""
-    yield from between(open_face, MongoDBConfig(standalone, embedding_dimensions=4))
+    yield from between(open_api, MongoDBConfig(standalone, embedding_dimensions=4))
 
 
 @dataclass
@@ -107,45 +107,45 @@ class Call:
 
 ONE = {
     "store": Call(
-        lambda face: face.store({"id": "c", "n": 1}, LONG), "update", ["c"],
+        lambda api: api.store({"id": "c", "n": 1}, LONG), "update", ["c"],
         lambda other: other.delete_by_id("c", LONG), {"a": None, "b": None},
     ),
     "merge": Call(
-        lambda face: face.store({"id": "a", "n": 1}, LONG), "update", ["a"],
+        lambda api: api.store({"id": "a", "n": 1}, LONG), "update", ["a"],
         lambda other: other.update_by_id("a", {"n": 2}, LONG), {"a": 2, "b": None},
     ),
     "update": Call(
-        lambda face: face.update_by_id("a", {"n": 1}, LONG), "update", ["a"],
+        lambda api: api.update_by_id("a", {"n": 1}, LONG), "update", ["a"],
         lambda other: other.update_by_id("a", {"n": 2}, LONG), {"a": 2, "b": None},
     ),
     "delete": Call(
-        lambda face: face.delete_by_id("a", LONG), "findAndModify", ["a"],
+        lambda api: api.delete_by_id("a", LONG), "findAndModify", ["a"],
         lambda other: other.store({"id": "a", "n": 2}, LONG), {"a": 2, "b": None},
     ),
     "delete by name": Call(
-        lambda face: face.delete_by_name("a", LONG), "findAndModify", [],
+        lambda api: api.delete_by_name("a", LONG), "findAndModify", [],
         lambda other: other.store({"id": "c", "name": "a", "n": 2}, LONG), {"b": None, "c": 2},
     ),
     "memories": Call(
-        lambda face: face.update_memagent_memory_ids("agent", ["mine"]), "update", ["agent"],
+        lambda api: api.update_memagent_memory_ids("agent", ["mine"]), "update", ["agent"],
         lambda other: other.update_memagent_memory_ids("agent", ["theirs"]), {"agent": ["theirs"]}, AGENTS,
     ),
     "agent": Call(
-        lambda face: face.delete_memagent("agent"), "findAndModify", ["agent"],
+        lambda api: api.delete_memagent("agent"), "findAndModify", ["agent"],
         lambda other: other.store({"id": "agent", "n": 2}, AGENTS), {"agent": 2}, AGENTS,
     ),
 }  # fmt: skip
 SEVERAL = {
     "delete all": Call(
-        lambda face: face.delete_all(LONG), "delete", [],
+        lambda api: api.delete_all(LONG), "delete", [],
         lambda other: other.store({"id": "c", "n": 2}, LONG), {"c": 2},
     ),
     "purge": Call(
-        lambda face: face.purge_expired(LONG), "delete", [],
+        lambda api: api.purge_expired(LONG), "delete", [],
         lambda other: other.store({"id": "c", "n": 2, "expires_at": PAST}, LONG), {"a": None, "b": None},
     ),
     "touch": Call(
-        lambda face: face.retrieve_by_query({"name": "a"}, LONG, touch=True), "update", ["a"],
+        lambda api: api.retrieve_by_query({"name": "a"}, LONG, touch=True), "update", ["a"],
         lambda other: other.update_by_id("a", {"n": 2}, LONG), {"a": 2, "b": None},
     ),
 }  # fmt: skip
@@ -158,7 +158,7 @@ def test_what_changes_one_document_is_done_once(there: Between, call: str) -> No
     for at in ("answer", "on the way"):
         there.begin()
         there.proxy.cut(named(each.command), at, then=lambda: each.then(there.other))
-        assert each.write(there.face) in (True, "c", "a")
+        assert each.write(there.api) in (True, "c", "a")
         assert there.proxy.sent == 2
         if at == "answer":
             assert there.documents(each.store) == each.left
@@ -172,7 +172,7 @@ def test_what_changes_several_documents_is_sent_once(there: Between, call: str) 
         there.begin()
         there.proxy.cut(named(each.command), at, then=lambda: each.then(there.other))
         with pytest.raises(ConnectionFailed, match="the outcome is unknown") as raised:
-            each.write(there.face)
+            each.write(there.api)
         assert list(raised.value.ids) == each.ids
         assert there.proxy.sent == 1
         assert there.documents() == (each.left if at == "answer" else {"a": None, "b": None})
@@ -187,7 +187,7 @@ def test_a_standalone_server_is_sent_nothing_twice(alone: Between, call: str) ->
         before = alone.documents(each.store)
         alone.proxy.cut(named(each.command), at, then=lambda: each.then(alone.other))
         with pytest.raises(ConnectionFailed, match="the outcome is unknown") as raised:
-            each.write(alone.face)
+            each.write(alone.api)
         assert list(raised.value.ids) == each.ids
         assert alone.proxy.sent == 1
         assert alone.documents(each.store) == (each.left if at == "answer" else before)
@@ -200,12 +200,12 @@ def test_a_standalone_server_is_sent_nothing_twice(alone: Between, call: str) ->
 def test_a_transaction_that_is_lost_before_its_end_is_made_again(there: Between, at: Cut) -> None:
     """Nothing of it is kept, so that store_many does it again where it can read its documents again."""
     there.proxy.cut(named("update"), at)
-    assert there.face.store_many([{"id": "c", "n": 1}, {"id": "a", "n": 1}], LONG) == ["c", "a"]
+    assert there.api.store_many([{"id": "c", "n": 1}, {"id": "a", "n": 1}], LONG) == ["c", "a"]
     assert there.documents() == {"a": 1, "b": None, "c": 1}
     there.begin()
     there.proxy.cut(named("update"), at)
     with pytest.raises(ConnectionFailed) as raised:
-        there.face.store_many(({"id": id, "n": 1} for id in "ca"), LONG)
+        there.api.store_many(({"id": id, "n": 1} for id in "ca"), LONG)
     assert "unknown" not in str(raised.value)
     assert raised.value.ids == ()
     assert there.documents() == {"a": None, "b": None}
@@ -216,7 +216,7 @@ def test_a_block_that_is_lost_before_its_end_is_not_made_again(there: Between, a
     """It is the caller's: nothing of it is kept, and that is known."""
 
     def block() -> None:
-        with there.face.transaction() as transaction:
+        with there.api.transaction() as transaction:
             transaction.store({"id": "c"}, LONG)
             there.proxy.cut(named("findAndModify"), at)
             transaction.delete_by_id("a", LONG)
@@ -231,27 +231,27 @@ def test_a_block_that_is_lost_before_its_end_is_not_made_again(there: Between, a
 def test_a_commit_is_done_once(there: Between, at: Cut) -> None:
     """The server knows by its number which one it is: sent again, it undoes nothing that somebody wrote behind it."""
     there.proxy.cut(COMMIT, at, then=lambda: there.other.update_by_id("a", {"n": 2}, LONG))
-    assert there.face.store_many([{"id": "c", "n": 1}, {"id": "a", "n": 1}], LONG) == ["c", "a"]
+    assert there.api.store_many([{"id": "c", "n": 1}, {"id": "a", "n": 1}], LONG) == ["c", "a"]
     assert there.proxy.sent == 2
     assert there.documents() == {"a": 2 if at == "answer" else 1, "b": None, "c": 1}
 
 
-def in_a_block(face: Any) -> None:
-    with face.transaction() as transaction:
+def in_a_block(api: Any) -> None:
+    with api.transaction() as transaction:
         transaction.store({"id": "c", "n": 1}, LONG)
         transaction.update_by_id("a", {"n": 1}, LONG)
 
 
 WHOLE = {
-    "store many": lambda face: face.store_many([{"id": "c", "n": 1}, {"id": "a", "n": 1}], LONG),
+    "store many": lambda api: api.store_many([{"id": "c", "n": 1}, {"id": "a", "n": 1}], LONG),
     "block": in_a_block,
 }
 
 
 @pytest.fixture
-def hasty(open_face: Callable[[MongoDBConfig], Any], replicas: str) -> Iterator[Between]:
+def hasty(open_api: Callable[[MongoDBConfig], Any], replicas: str) -> Iterator[Between]:
     """On a replica set, with a second for each operation, in which the driver sends a commit again and again."""
-    yield from between(open_face, MongoDBConfig(replicas, embedding_dimensions=4), operation_timeout=1.0)
+    yield from between(open_api, MongoDBConfig(replicas, embedding_dimensions=4), operation_timeout=1.0)
     with MongoClient(replicas) as client:
         client.admin.command("killAllSessions", [])
 
@@ -262,7 +262,7 @@ def test_a_commit_without_an_answer_is_unknown(hasty: Between, call: str, at: Cu
     """It may have been done: the error says so, names the documents, and the transaction is not made again."""
     hasty.proxy.cut(COMMIT, at, times=1_000_000)
     with pytest.raises((ConnectionFailed, OperationTimeout), match="the outcome is unknown") as raised:
-        WHOLE[call](hasty.face)
+        WHOLE[call](hasty.api)
     assert list(raised.value.ids) == ["c", "a"]
     assert hasty.proxy.sent >= 2
     assert hasty.documents() == ({"a": 1, "b": None, "c": 1} if at == "answer" else {"a": None, "b": None})
@@ -271,12 +271,12 @@ def test_a_commit_without_an_answer_is_unknown(hasty: Between, call: str, at: Cu
 def test_an_agent_with_its_memories_is_deleted_whole(hasty: Between) -> None:
     """A cascade whose connection breaks in the middle is made again; where its end is lost, it names the agent."""
     hasty.proxy.cut(named("delete"), "answer")
-    assert hasty.face.delete_memagent("agent", cascade=True) is True
+    assert hasty.api.delete_memagent("agent", cascade=True) is True
     assert (hasty.documents(), hasty.documents(AGENTS)) == ({}, {})
     hasty.begin()
     hasty.proxy.cut(COMMIT, "answer", times=1_000_000)
     with pytest.raises((ConnectionFailed, OperationTimeout), match="the outcome is unknown") as raised:
-        hasty.face.delete_memagent("agent", cascade=True)
+        hasty.api.delete_memagent("agent", cascade=True)
     assert set(raised.value.ids) == {"agent"}
 
 
@@ -287,7 +287,7 @@ def test_a_batch_of_a_standalone_server_names_all_that_it_cannot_tell(alone: Bet
     """What was inserted is deleted again, unless somebody has changed it since; what was merged is unknown."""
     alone.proxy.cut(named("update"), "answer", then=lambda: alone.other.update_by_id("c", {"n": 2}, LONG))
     with pytest.raises(ConnectionFailed, match="the outcome is unknown") as raised:
-        alone.face.store_many([{"id": id, "n": 1} for id in "acd"], LONG)
+        alone.api.store_many([{"id": id, "n": 1} for id in "acd"], LONG)
     assert list(raised.value.ids) == ["a", "c", "d"]
     assert alone.proxy.sent == 1
     assert alone.documents() == {"a": 1, "b": None, "c": 2}
@@ -300,7 +300,7 @@ def test_no_answer_in_time_is_unknown_too(hasty: Between) -> None:
     """A write that was sent may have been done; the error is OperationTimeout, and has the ids."""
     hasty.proxy.cut(named("update"), "hold", times=1_000_000)
     with pytest.raises(OperationTimeout, match="the outcome is unknown") as raised:
-        hasty.face.store({"id": "c", "n": 1}, LONG)
+        hasty.api.store({"id": "c", "n": 1}, LONG)
     assert raised.value.ids == ("c",)
     assert hasty.documents() == {"a": None, "b": None, "c": 1}
 
@@ -309,11 +309,11 @@ def test_no_answer_in_time_is_unknown_too(hasty: Between) -> None:
 def test_a_read_whose_answer_is_lost_is_made_again(there: Between, at: Cut) -> None:
     """It changes nothing, be it one document, a search or a stream."""
     reads: list[Callable[[Any], Any]] = [
-        lambda face: face.retrieve_by_id("a", LONG)["id"] == "a",
-        lambda face: len(face.retrieve_by_query({"embedding": [1, 0, 0, 0]}, LONG, limit=2)) == 2,
-        lambda face: len(list(face.iterate(LONG, batch_size=1))) == 2,
+        lambda api: api.retrieve_by_id("a", LONG)["id"] == "a",
+        lambda api: len(api.retrieve_by_query({"embedding": [1, 0, 0, 0]}, LONG, limit=2)) == 2,
+        lambda api: len(list(api.iterate(LONG, batch_size=1))) == 2,
     ]
     for read in reads:
         there.proxy.cut(named("aggregate"), at)
-        assert read(there.face)
+        assert read(there.api)
         assert there.proxy.sent >= 2

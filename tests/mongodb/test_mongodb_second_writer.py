@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import faults
-from faces import Loop
+from apis import Loop
 from mongod import mongod
 
 

@@ -53,21 +53,21 @@ def written(provider: Any, migrated_dsn: str, what: str) -> Any:
 
 
 def test_a_store_with_such_a_row_can_be_read(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, written: Any
+    open_api: Callable[..., Any], config: PostgreSQLConfig, written: Any
 ) -> None:
     """Every read returns it among the others."""
-    with open_face(config) as face:
-        assert len(face.list_all(LONG)) == 3
-        assert len(list(face.iterate(LONG, batch_size=1))) == 3
-        assert len(face.retrieve_by_query("tea", LONG, limit=5)) == 3
-        assert len(face.retrieve_by_query({"content": "tea"}, LONG, limit=5)) == 3
+    with open_api(config) as api:
+        assert len(api.list_all(LONG)) == 3
+        assert len(list(api.iterate(LONG, batch_size=1))) == 3
+        assert len(api.retrieve_by_query("tea", LONG, limit=5)) == 3
+        assert len(api.retrieve_by_query({"content": "tea"}, LONG, limit=5)) == 3
         ranking = Ranking(recency=0.2, importance=0.2)
-        assert len(face.retrieve_by_query("tea", LONG, limit=5, ranking=ranking, touch=True)) == 3
-        [key] = {each["id"] for each in face.list_all(LONG)} - {"a", "b"}
-        assert face.update_by_id(key, {"m": 1}, LONG)
-        assert face.retrieve_by_id(key, LONG)["m"] == 1
-        assert len(list(face.iterate(LONG, after=key))) < 3
-        assert face.delete_by_id(key, LONG)
+        assert len(api.retrieve_by_query("tea", LONG, limit=5, ranking=ranking, touch=True)) == 3
+        [key] = {each["id"] for each in api.list_all(LONG)} - {"a", "b"}
+        assert api.update_by_id(key, {"m": 1}, LONG)
+        assert api.retrieve_by_id(key, LONG)["m"] == 1
+        assert len(list(api.iterate(LONG, after=key))) < 3
+        assert api.delete_by_id(key, LONG)
 
 
 def test_it_is_read_as_it_is(written: Any, what: str) -> None:
@@ -108,27 +108,25 @@ def test_what_never_expires_is_moved(provider: Any, target: Any, migrated_dsn: s
 
 
 def test_a_history_with_such_times_has_its_order(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, provider: Any, migrated_dsn: str
+    open_api: Callable[..., Any], config: PostgreSQLConfig, provider: Any, migrated_dsn: str
 ) -> None:
     """And is paged through turn by turn."""
     provider.store({"id": "now", "memory_id": "m", "content": "tea"}, TURNS)
     for time in ("infinity", "0001-01-01 00:00+00 BC", "-infinity", "20000-02-29 00:00+00", "4713-01-01 00:00+00 BC"):
         insert(migrated_dsn, {'"timestamp"': f"'{time}'"}, TURNS)
-    with open_face(config) as face:
-        turns = face.retrieve_conversation_history_ordered_by_timestamp("m")
+    with open_api(config) as api:
+        turns = api.retrieve_conversation_history_ordered_by_timestamp("m")
         times = [str(turn["timestamp"]) for turn in turns if turn["id"] != "now"]
         assert times == [
             "-infinity", "4713-01-01 00:00:00+00 BC", "0001-01-01 00:00:00+00 BC", "20000-02-29 00:00:00+00", "infinity"
         ]  # fmt: skip
         paged: list[Any] = []
-        while page := face.retrieve_conversation_history_ordered_by_timestamp(
-            "m", 1, paged[0]["id"] if paged else None
-        ):
+        while page := api.retrieve_conversation_history_ordered_by_timestamp("m", 1, paged[0]["id"] if paged else None):
             paged = page + paged
         assert paged == turns
-        for hit in face.retrieve_by_query("tea", TURNS, limit=9, context=1, ranking=Ranking(recency=0.5)):
+        for hit in api.retrieve_by_query("tea", TURNS, limit=9, context=1, ranking=Ranking(recency=0.5)):
             assert set(hit["_context"]) == {"before", "after"}
-        assert len(face.retrieve_by_query({"timestamp": {"$lt": "2000-01-01"}}, TURNS, limit=9)) == 3
+        assert len(api.retrieve_by_query({"timestamp": {"$lt": "2000-01-01"}}, TURNS, limit=9)) == 3
 
 
 @pytest.mark.parametrize("width", [1, 100])

@@ -52,20 +52,20 @@ def config_of(server: Any, **options: Any) -> PostgreSQLConfig:
 # --- what a caller passes -----------------------------------------------------------------------------------------
 
 
-def test_an_unknown_store(face: Any) -> None:
+def test_an_unknown_store(api: Any) -> None:
     """The name is quoted and the seven are listed; it is a ConfigurationError."""
     assert issubclass(UnknownStore, ConfigurationError)
-    assert message(UnknownStore, lambda: face.store({}, "long_term_memories")) == (
+    assert message(UnknownStore, lambda: api.store({}, "long_term_memories")) == (
         "unknown memory store 'long_term_memories': expected a MemoryType or one of personas, toolbox, "
         "short_term_memory, long_term_memory, conversation_memory, workflow_memory, agents"
     )
 
 
-def test_an_embedding_of_the_wrong_length(face: Any) -> None:
+def test_an_embedding_of_the_wrong_length(api: Any) -> None:
     """The store, the length expected and the length got are named, and both ways out."""
     for call, what in (
-        (lambda: face.store({"embedding": [0.1, 0.2]}, LONG), "store"),
-        (lambda: face.retrieve_by_query({"embedding": [0.1, 0.2]}, LONG), "search by"),
+        (lambda: api.store({"embedding": [0.1, 0.2]}, LONG), "store"),
+        (lambda: api.retrieve_by_query({"embedding": [0.1, 0.2]}, LONG), "search by"),
     ):
         assert message(DimensionMismatch, call) == (
             f"cannot {what} 'embedding': vector dimension mismatch: long_term_memory holds vectors of 4 dimensions, "
@@ -74,64 +74,64 @@ def test_an_embedding_of_the_wrong_length(face: Any) -> None:
         )
 
 
-def test_not_a_number(face: Any) -> None:
+def test_not_a_number(api: Any) -> None:
     """NaN is refused by its path, in JSON and in an embedding."""
-    assert message(InvalidDocument, lambda: face.store({"metadata": {"scores": [1.0, float("nan")]}}, LONG)) == (
+    assert message(InvalidDocument, lambda: api.store({"metadata": {"scores": [1.0, float("nan")]}}, LONG)) == (
         "cannot store 'metadata.scores[1]': nan is not a finite number; JSON has none such, use None"
     )
-    assert message(InvalidDocument, lambda: face.store({"embedding": [1, 2, 3, float("nan")]}, LONG)) == (
+    assert message(InvalidDocument, lambda: api.store({"embedding": [1, 2, 3, float("nan")]}, LONG)) == (
         "cannot store 'embedding': the vector holds NaN or infinity; every number must be finite in single precision"
     )
 
 
-def test_a_nul_character(face: Any) -> None:
+def test_a_nul_character(api: Any) -> None:
     """NUL is refused by its path, with the option that replaces it."""
-    assert message(InvalidDocument, lambda: face.store({"content": "a\0b"}, LONG)) == (
+    assert message(InvalidDocument, lambda: api.store({"content": "a\0b"}, LONG)) == (
         "cannot store 'content': the text holds a NUL character, which cannot be stored; remove it, or use "
         "on_invalid_text='replace' in the configuration"
     )
 
 
-def test_a_value_that_json_cannot_hold(face: Any) -> None:
+def test_a_value_that_json_cannot_hold(api: Any) -> None:
     """The path and the type are named, and what there may be."""
-    assert message(InvalidDocument, lambda: face.store({"tool": {"callback": print}}, LONG)) == (
+    assert message(InvalidDocument, lambda: api.store({"tool": {"callback": print}}, LONG)) == (
         "cannot store 'tool.callback': a builtin_function_or_method cannot be kept as JSON; expected str, int, float, "
         "bool, None, list, dict, datetime, UUID, Enum, Decimal, set or tuple"
     )
 
 
-def test_a_key_of_the_wrong_type(face: Any) -> None:
+def test_a_key_of_the_wrong_type(api: Any) -> None:
     """A key with a column says what it holds."""
-    assert message(InvalidDocument, lambda: face.store({"importance_score": "high"}, LONG)) == (
+    assert message(InvalidDocument, lambda: api.store({"importance_score": "high"}, LONG)) == (
         "cannot store 'importance_score': expected a finite number in double precision or None, got 'high'"
     )
 
 
-def test_an_unknown_operator(face: Any) -> None:
+def test_an_unknown_operator(api: Any) -> None:
     """The operator and its key are named, and the operators that there are."""
-    text = message(FilterError, lambda: face.retrieve_by_query({"age": {"$near": 5}}, LONG))
+    text = message(FilterError, lambda: api.retrieve_by_query({"age": {"$near": 5}}, LONG))
     assert text.startswith("unknown operator $near under 'age'; expected one of $eq, $ne, $gt")
 
 
-def test_a_malformed_operand(face: Any) -> None:
+def test_a_malformed_operand(api: Any) -> None:
     """The operator, its key and the form of the operand are named."""
-    text = message(FilterError, lambda: face.count(LONG, {"age": {"$in": 5}}))
+    text = message(FilterError, lambda: api.count(LONG, {"age": {"$in": 5}}))
     assert text == "$in under 'age' expects a list of values, {'$in': [...]}; got a int"
 
 
-def test_a_closed_provider(open_face: Callable[..., Any], config: PostgreSQLConfig) -> None:
+def test_a_closed_provider(open_api: Callable[..., Any], config: PostgreSQLConfig) -> None:
     """A call after close says what to do."""
-    face = open_face(config)
-    face.count(LONG)
-    face.close()
-    assert message(ProviderClosed, lambda: face.count(LONG)) == "the provider is closed: open a new one"
+    api = open_api(config)
+    api.count(LONG)
+    api.close()
+    assert message(ProviderClosed, lambda: api.count(LONG)) == "the provider is closed: open a new one"
 
 
-def test_a_read_only_transaction(open_face: Callable[..., Any], config: PostgreSQLConfig) -> None:
+def test_a_read_only_transaction(open_api: Callable[..., Any], config: PostgreSQLConfig) -> None:
     """A write where nothing can be written says so, and where writes go."""
     read_only = config.replace(libpq={"options": "-c default_transaction_read_only=on"})
-    with open_face(read_only) as face:
-        text = message(ReadOnlyError, lambda: face.store({}, LONG))
+    with open_api(read_only) as api:
+        text = message(ReadOnlyError, lambda: api.store({}, LONG))
     assert text.startswith(
         "the server or the transaction is read-only: write to the primary "
         "(cannot execute INSERT in a read-only transaction; host "
@@ -145,11 +145,11 @@ STRANGE = ["", " \n\t", "the of and is", "a & | !", "'\"<->:*()", "\\", "\\' | !
 
 
 @pytest.fixture
-def tea(face: Any) -> Any:
+def tea(api: Any) -> Any:
     """A provider that holds two documents with a vector and one without."""
-    face.store_many([{"content": "Tea with milk.", "embedding": EAST, "memory_id": "m", "n": n} for n in (1, 2)], LONG)
-    face.store({"content": "A harbour in winter.", "memory_id": "m", "n": 3}, LONG)
-    return face
+    api.store_many([{"content": "Tea with milk.", "embedding": EAST, "memory_id": "m", "n": n} for n in (1, 2)], LONG)
+    api.store({"content": "A harbour in winter.", "memory_id": "m", "n": 3}, LONG)
+    return api
 
 
 @pytest.mark.parametrize("text", STRANGE)
@@ -229,35 +229,35 @@ def test_any_limit_of_components(tea: Any) -> None:
         ({"context": -1}, "context=-1: expected a whole number from 0 to 1,000,000,000"),
     ],
 )
-def test_an_option_that_cannot_be(face: Any, options: dict[str, Any], said: str) -> None:
+def test_an_option_that_cannot_be(api: Any, options: dict[str, Any], said: str) -> None:
     """It is named, with what was expected."""
-    assert message(ConfigurationError, lambda: face.retrieve_by_query({"embedding": EAST}, LONG, **options)) == said
+    assert message(ConfigurationError, lambda: api.retrieve_by_query({"embedding": EAST}, LONG, **options)) == said
 
 
 @pytest.mark.parametrize("query", [5, None, ["tea"], b"tea"])
-def test_what_is_no_query(face: Any, query: Any) -> None:
+def test_what_is_no_query(api: Any, query: Any) -> None:
     """Its type is named; a text of the components is refused likewise."""
     said = f"a query is a dict or a str, got {type(query).__name__}"
-    assert message(FilterError, lambda: face.retrieve_by_query(query, LONG)) == said
+    assert message(FilterError, lambda: api.retrieve_by_query(query, LONG)) == said
     if query is not None:
-        text = message(FilterError, lambda: face.retrieve_memory_components_by_query(query))
+        text = message(FilterError, lambda: api.retrieve_memory_components_by_query(query))
         assert text.startswith('$text: expected {"$search": "the words"}, got ')
 
 
-def test_an_unknown_store_of_components(face: Any) -> None:
+def test_an_unknown_store_of_components(api: Any) -> None:
     """As in any other call."""
-    text = message(UnknownStore, lambda: face.retrieve_memory_components_by_query("tea", memory_type="memories"))
+    text = message(UnknownStore, lambda: api.retrieve_memory_components_by_query("tea", memory_type="memories"))
     assert text.startswith("unknown memory store 'memories': expected a MemoryType or one of personas, ")
 
 
 # --- what a server answers ----------------------------------------------------------------------------------------
 
 
-def test_a_server_that_is_not_there(open_face: Callable[..., Any], plain_postgresql: Any) -> None:
+def test_a_server_that_is_not_there(open_api: Callable[..., Any], plain_postgresql: Any) -> None:
     """Host, port and database are named, within the connect timeout."""
     started = time.monotonic()
     config = PostgreSQLConfig("127.0.0.1", 1, "memorizz", "ada", SECRET, connect_timeout=2)
-    text = message(ConnectionFailed, lambda: open_face(config).count(LONG))
+    text = message(ConnectionFailed, lambda: open_api(config).count(LONG))
     assert time.monotonic() - started < 10
     assert text.startswith(
         "Failed to connect to PostgreSQL: host 127.0.0.1, port 1, database memorizz, user ada: connection failed:"
@@ -265,30 +265,30 @@ def test_a_server_that_is_not_there(open_face: Callable[..., Any], plain_postgre
     assert text.endswith("; check that the server runs and that host, port, user and password are right")
 
 
-def test_a_server_that_does_not_answer(open_face: Callable[..., Any]) -> None:
+def test_a_server_that_does_not_answer(open_api: Callable[..., Any]) -> None:
     """A port that accepts and then says nothing is given up at the connect timeout."""
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         config = PostgreSQLConfig("127.0.0.1", silent.getsockname()[1], password=SECRET, connect_timeout=2)
         started = time.monotonic()
-        text = message(ConnectionFailed, lambda: open_face(config).count(LONG))
+        text = message(ConnectionFailed, lambda: open_api(config).count(LONG))
         assert time.monotonic() - started < 10
     assert text.startswith("Failed to connect to PostgreSQL: host 127.0.0.1, port ")
     assert "timeout" in text
 
 
-def test_it_is_a_connection_error(open_face: Callable[..., Any]) -> None:
+def test_it_is_a_connection_error(open_api: Callable[..., Any]) -> None:
     """Python's own ConnectionError catches it."""
     config = PostgreSQLConfig("127.0.0.1", 1, connect_timeout=2)
     with pytest.raises(ConnectionError, match=r"^Failed to connect to PostgreSQL"):
-        open_face(config).count(LONG)
+        open_api(config).count(LONG)
 
 
-def test_a_wrong_password(open_face: Callable[..., Any], plain_postgresql: Any) -> None:
+def test_a_wrong_password(open_api: Callable[..., Any], plain_postgresql: Any) -> None:
     """The server's own words, and no password."""
     config = config_of(plain_postgresql, password=SECRET)
-    text = message(ConnectionFailed, lambda: open_face(config).count(LONG))
+    text = message(ConnectionFailed, lambda: open_api(config).count(LONG))
     assert text.startswith(
         f"Failed to connect to PostgreSQL: host 127.0.0.1, port {plain_postgresql.port}, database postgres, "
         "user postgres: "
@@ -297,27 +297,27 @@ def test_a_wrong_password(open_face: Callable[..., Any], plain_postgresql: Any) 
     assert plain_postgresql.password not in text
 
 
-def test_no_password(open_face: Callable[..., Any], plain_postgresql: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_password(open_api: Callable[..., Any], plain_postgresql: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A password that the server wants and nobody gave is said."""
     for variable in ("PGPASSWORD", "POSTGRES_PASSWORD", "PGPASSFILE"):
         monkeypatch.delenv(variable, raising=False)
     config = config_of(plain_postgresql, password=None, passfile="/nonexistent")
-    assert "no password supplied" in message(ConnectionFailed, lambda: open_face(config).count(LONG))
+    assert "no password supplied" in message(ConnectionFailed, lambda: open_api(config).count(LONG))
 
 
-def test_a_missing_database(open_face: Callable[..., Any], plain_postgresql: Any) -> None:
+def test_a_missing_database(open_api: Callable[..., Any], plain_postgresql: Any) -> None:
     """The command that creates it is said."""
     config = config_of(plain_postgresql, database="memories of ada")
-    text = message(ConnectionFailed, lambda: open_face(config).count(LONG))
+    text = message(ConnectionFailed, lambda: open_api(config).count(LONG))
     assert text.startswith("Failed to connect to PostgreSQL: host 127.0.0.1, ")
     assert 'database "memories of ada" does not exist' in text
     assert text.endswith("; create the database: createdb 'memories of ada'")
 
 
-def test_a_missing_extension(open_face: Callable[..., Any], plain_postgresql: Any) -> None:
+def test_a_missing_extension(open_api: Callable[..., Any], plain_postgresql: Any) -> None:
     """A server without pgvector is told what to install, and nothing is left behind."""
     config = config_of(plain_postgresql, schema="memories")
-    text = message(SchemaError, lambda: open_face(config).count(LONG))
+    text = message(SchemaError, lambda: open_api(config).count(LONG))
     version = plain_postgresql.version
     assert text.startswith(
         "extension \"vector\" does not exist in database 'postgres', and this user cannot create it ("
@@ -330,52 +330,52 @@ def test_a_missing_extension(open_face: Callable[..., Any], plain_postgresql: An
         assert connection.execute("SELECT FROM pg_namespace WHERE nspname = 'memories'").fetchone() is None
 
 
-def test_an_extension_that_this_user_may_not_create(open_face: Callable[..., Any], dsn: str) -> None:
+def test_an_extension_that_this_user_may_not_create(open_api: Callable[..., Any], dsn: str) -> None:
     """Where pgvector is installed and a right is missing, the command and who may run it are said."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("CREATE SCHEMA ours; GRANT ALL ON SCHEMA ours TO PUBLIC")
     options = "-c role=pg_monitor"
     config = PostgreSQLConfig(dsn=dsn, schema="ours", embedding_dimensions=4, options=options)
-    text = message(SchemaError, lambda: open_face(config).count(LONG))
+    text = message(SchemaError, lambda: open_api(config).count(LONG))
     assert "permission denied" in text
     assert "run `CREATE EXTENSION vector` in " in text
 
 
-def test_another_length_than_the_schemas(open_face: Callable[..., Any], migrated_dsn: str) -> None:
+def test_another_length_than_the_schemas(open_api: Callable[..., Any], migrated_dsn: str) -> None:
     """Opening a schema with another length of vectors names both."""
     config = PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=8)
-    assert message(ConfigurationError, lambda: open_face(config).count(LONG)) == (
+    assert message(ConfigurationError, lambda: open_api(config).count(LONG)) == (
         "vector dimension mismatch: schema 'public' holds vectors of 4 dimensions, the configuration says "
         "embedding_dimensions=8: open it with 4, use another schema, or change the model of this one with "
         "`memorizz re-embed`"
     )
 
 
-def test_a_schema_that_was_not_migrated(open_face: Callable[..., Any], dsn: str) -> None:
+def test_a_schema_that_was_not_migrated(open_api: Callable[..., Any], dsn: str) -> None:
     """auto_migrate=False creates nothing and says what does."""
     config = PostgreSQLConfig(dsn=dsn, auto_migrate=False)
-    text = message(SchemaError, lambda: open_face(config).count(LONG))
+    text = message(SchemaError, lambda: open_api(config).count(LONG))
     assert text.startswith("schema 'public' of database 'memorizz_test_")
     assert "run `memorizz migrate`, or open the provider with auto_migrate=True" in text
     with psycopg.connect(dsn) as connection:
         assert connection.execute("SELECT FROM pg_class WHERE relname = 'personas'").fetchone() is None
 
 
-def test_a_table_of_the_users_own_in_the_way(open_face: Callable[..., Any], dsn: str) -> None:
+def test_a_table_of_the_users_own_in_the_way(open_api: Callable[..., Any], dsn: str) -> None:
     """A table of a store's name that is not ours is left alone, named, and the way around it is said."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("CREATE TABLE agents (mine int); INSERT INTO agents VALUES (7)")
         config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=4)
-        text = message(SchemaError, lambda: open_face(config).count(LONG))
+        text = message(SchemaError, lambda: open_api(config).count(LONG))
         assert "agents" in text
         assert "PostgreSQLConfig(schema=...)" in text
         assert connection.execute("SELECT mine FROM agents").fetchone() == (7,)
         assert connection.execute("SELECT FROM pg_class WHERE relname = 'personas'").fetchone() is None
-    with open_face(config.replace(schema="ours")) as face:
-        assert face.list_memagents() == []
+    with open_api(config.replace(schema="ours")) as api:
+        assert api.list_memagents() == []
 
 
-def test_a_right_that_is_missing(open_face: Callable[..., Any], migrated_dsn: str) -> None:
+def test_a_right_that_is_missing(open_api: Callable[..., Any], migrated_dsn: str) -> None:
     """A user who may not read the tables is told which one."""
     with psycopg.connect(migrated_dsn, autocommit=True) as connection:
         connection.execute(
@@ -383,11 +383,11 @@ def test_a_right_that_is_missing(open_face: Callable[..., Any], migrated_dsn: st
         )
     config = PostgreSQLConfig(dsn=make_conninfo(migrated_dsn, options="-c role=pg_monitor"), embedding_dimensions=4)
     grant = r"permission denied for table long_term_memory: its owner must GRANT SELECT, .* ON long_term_memory TO"
-    with open_face(config) as face, pytest.raises(DatabaseError, match=grant):
-        face.count(LONG)
+    with open_api(config) as api, pytest.raises(DatabaseError, match=grant):
+        api.count(LONG)
 
 
-def test_an_extension_in_a_schema_that_may_not_be_used(open_face: Callable[..., Any], dsn: str) -> None:
+def test_an_extension_in_a_schema_that_may_not_be_used(open_api: Callable[..., Any], dsn: str) -> None:
     """pgvector that is there, but not for this user, is no missing extension: the GRANT that helps is named."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(
@@ -396,16 +396,16 @@ def test_an_extension_in_a_schema_that_may_not_be_used(open_face: Callable[..., 
         )
     as_guest = make_conninfo(dsn, options="-c role=pg_monitor")
     config = PostgreSQLConfig(dsn=as_guest, schema="mine", embedding_dimensions=4)
-    text = message(SchemaError, lambda: open_face(config).count(LONG))
+    text = message(SchemaError, lambda: open_api(config).count(LONG))
     assert "GRANT USAGE ON SCHEMA extensions" in text
     assert "does not exist" not in text
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("GRANT USAGE ON SCHEMA extensions TO pg_monitor")
-    with open_face(config) as face:
-        assert face.count(LONG) == 0
+    with open_api(config) as api:
+        assert api.count(LONG) == 0
 
 
-def test_a_row_that_a_policy_keeps_away(open_face: Callable[..., Any], migrated_dsn: str) -> None:
+def test_a_row_that_a_policy_keeps_away(open_api: Callable[..., Any], migrated_dsn: str) -> None:
     """A refusal by row-level security is told as one: no GRANT would help, nor is told that another's row exists."""
     with psycopg.connect(migrated_dsn, autocommit=True) as connection:
         connection.execute(
@@ -413,13 +413,13 @@ def test_a_row_that_a_policy_keeps_away(open_face: Callable[..., Any], migrated_
             "ALTER TABLE long_term_memory ENABLE ROW LEVEL SECURITY;"
             "CREATE POLICY own ON long_term_memory USING (memory_id = 'mine')"
         )
-    with open_face(PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4)) as owner:
+    with open_api(PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4)) as owner:
         owner.store({"id": "theirs", "memory_id": "theirs"}, LONG)
     config = PostgreSQLConfig(dsn=make_conninfo(migrated_dsn, options="-c role=pg_monitor"), embedding_dimensions=4)
-    with open_face(config) as face:
-        face.store({"id": "one", "memory_id": "mine"}, LONG)
+    with open_api(config) as api:
+        api.store({"id": "one", "memory_id": "mine"}, LONG)
         documents = [{"id": "two", "memory_id": "other"}, {"id": "theirs", "memory_id": "mine"}]
-        texts = [message(DatabaseError, lambda each=each: face.store(each, LONG)) for each in documents]
+        texts = [message(DatabaseError, lambda each=each: api.store(each, LONG)) for each in documents]
     for text in texts:
         assert "a row-level security policy on long_term_memory keeps this user from it" in text
         assert "GRANT" not in text.upper()

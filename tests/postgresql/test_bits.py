@@ -77,11 +77,11 @@ def test_bits_cannot_lie(connection: psycopg.Connection[Any]) -> None:
 
 
 def test_a_row_without_bits_is_found_by_bits(
-    connection: psycopg.Connection[Any], config: PostgreSQLConfig, open_face: Callable[..., Any]
+    connection: psycopg.Connection[Any], config: PostgreSQLConfig, open_api: Callable[..., Any]
 ) -> None:
     """As a row of another program has none."""
     made = of_few_directions(5000)
-    with open_face(config) as provider:
+    with open_api(config) as provider:
         provider.store_many(({"n": n, "memory_id": "m", "embedding": vector} for n, vector in enumerate(made)), LONG)
         connection.execute(f"UPDATE {LONG.value} SET embedding_bits = NULL WHERE data ->> 'n' = '700'")
         hits = provider.retrieve_by_query({"embedding": made[700], "memory_id": "m"}, LONG, limit=3, explain=True)

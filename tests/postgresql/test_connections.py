@@ -19,7 +19,7 @@ from psycopg.types.json import set_json_loads
 from psycopg.types.string import TextLoader
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from faces import Blocking, Loop
+from apis import Blocking, Loop
 from memorizz.errors import ConfigurationError, ConnectionFailed, MemorizzError, OperationTimeout, PoolTimeout
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import (
@@ -49,26 +49,26 @@ def states(connection: psycopg.Connection[Any]) -> list[str]:
     return [state for (state,) in rows]
 
 
-def use(face: Any) -> None:
+def use(api: Any) -> None:
     """Use a provider in each of the ways in which it talks to the server."""
-    id = face.store({"name": "Ada", "content": "tea", "memory_id": "m", "embedding": EAST}, LONG)
-    assert face.retrieve_by_id(id, LONG, include_embedding=True)["embedding"] == EAST
-    assert face.update_by_id(id, {"a": 1}, LONG) is True
-    assert len(face.store_many([{"a": n} for n in range(3)], LONG)) == 3
-    assert [hit["id"] for hit in face.retrieve_by_query({"embedding": EAST}, LONG, limit=50)] == [id]
-    assert [hit["id"] for hit in face.retrieve_by_query("tea", LONG)] == [id]
-    assert len(list(face.iterate(LONG, batch_size=2))) == face.count(LONG) == 4
-    with face.transaction() as tx:
+    id = api.store({"name": "Ada", "content": "tea", "memory_id": "m", "embedding": EAST}, LONG)
+    assert api.retrieve_by_id(id, LONG, include_embedding=True)["embedding"] == EAST
+    assert api.update_by_id(id, {"a": 1}, LONG) is True
+    assert len(api.store_many([{"a": n} for n in range(3)], LONG)) == 3
+    assert [hit["id"] for hit in api.retrieve_by_query({"embedding": EAST}, LONG, limit=50)] == [id]
+    assert [hit["id"] for hit in api.retrieve_by_query("tea", LONG)] == [id]
+    assert len(list(api.iterate(LONG, batch_size=2))) == api.count(LONG) == 4
+    with api.transaction() as tx:
         tx.delete_by_id(id, LONG)
-    assert face.purge_expired() == 0
-    assert face.delete_all(LONG) is True
+    assert api.purge_expired() == 0
+    assert api.delete_all(LONG) is True
 
 
 # --- leaks --------------------------------------------------------------------------------------------------------
 
 
 def test_a_thousand_failing_calls_leave_the_pool_idle(
-    face: Any, connection: psycopg.Connection[Any], wait_for: Callable[..., Any]
+    api: Any, connection: psycopg.Connection[Any], wait_for: Callable[..., Any]
 ) -> None:
     """Whatever went wrong, no connection is left in use or in a transaction, and there are no more than the pool's."""
     connection.execute(
@@ -77,43 +77,43 @@ def test_a_thousand_failing_calls_leave_the_pool_idle(
     )
 
     def in_transaction() -> None:
-        with face.transaction() as tx:
+        with api.transaction() as tx:
             tx.store({}, LONG)
 
     failing: list[Callable[[], Any]] = [
-        lambda: face.store({}, LONG),
-        lambda: face.store_many([{}, {}], LONG),
+        lambda: api.store({}, LONG),
+        lambda: api.store_many([{}, {}], LONG),
         in_transaction,
-        lambda: face.store({"bad": object()}, LONG),
-        lambda: face.store_many(iter([{"a": 1}, {"bad": object()}]), LONG),
-        lambda: face.retrieve_by_query({"a": {"$near": 1}}, LONG),
-        lambda: face.retrieve_by_query({"embedding": [1]}, LONG),
-        lambda: face.count("nope"),
+        lambda: api.store({"bad": object()}, LONG),
+        lambda: api.store_many(iter([{"a": 1}, {"bad": object()}]), LONG),
+        lambda: api.retrieve_by_query({"a": {"$near": 1}}, LONG),
+        lambda: api.retrieve_by_query({"embedding": [1]}, LONG),
+        lambda: api.count("nope"),
     ]
     for n in range(1000):
         with pytest.raises(MemorizzError):
             failing[n % len(failing)]()
     assert states(connection) in (["idle"] * n for n in range(1, 5))
-    assert face.count(LONG) == 0
+    assert api.count(LONG) == 0
 
 
-def test_an_iteration_that_is_left_holds_no_connection(face: Any, connection: psycopg.Connection[Any]) -> None:
+def test_an_iteration_that_is_left_holds_no_connection(api: Any, connection: psycopg.Connection[Any]) -> None:
     """Between two batches, and after the last that is read, no transaction is open."""
-    face.store_many([{} for _ in range(6)], LONG)
-    streams = [face.iterate(LONG, batch_size=2) for _ in range(10)]
+    api.store_many([{} for _ in range(6)], LONG)
+    streams = [api.iterate(LONG, batch_size=2) for _ in range(10)]
     for stream in streams:
         next(stream)
     assert set(states(connection)) == {"idle"}
-    assert face.count(LONG) == 6
+    assert api.count(LONG) == 6
 
 
 def test_close_ends_every_connection(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, connection: psycopg.Connection[Any],
+    open_api: Callable[..., Any], config: PostgreSQLConfig, connection: psycopg.Connection[Any],
     wait_for: Callable[..., Any],
 ) -> None:  # fmt: skip
     """After close the server serves nobody."""
-    with open_face(config.replace(min_size=3)) as face:
-        use(face)
+    with open_api(config.replace(min_size=3)) as api:
+        use(api)
         assert states(connection)
     wait_for(lambda: not states(connection), "the connections to end")
 
@@ -132,7 +132,7 @@ def test_a_provider_that_is_dropped_ends_its_connections(
 def test_an_async_provider_that_is_dropped_ends_its_connections(
     config: PostgreSQLConfig, connection: psycopg.Connection[Any], wait_for: Callable[..., Any]
 ) -> None:
-    """The same on the async face, while its event loop runs on."""
+    """The same on the async API, while its event loop runs on."""
 
     async def main() -> None:
         provider: Any = AsyncPostgreSQLProvider(config)
@@ -145,13 +145,13 @@ def test_an_async_provider_that_is_dropped_ends_its_connections(
 
 
 def test_an_opening_that_fails_leaves_no_connection(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, connection: psycopg.Connection[Any],
+    open_api: Callable[..., Any], config: PostgreSQLConfig, connection: psycopg.Connection[Any],
     wait_for: Callable[..., Any],
 ) -> None:  # fmt: skip
     """A provider that could not open holds nothing."""
     for _ in range(5):
         with pytest.raises(MemorizzError):
-            open_face(config.replace(embedding_dimensions=99)).count(LONG)
+            open_api(config.replace(embedding_dimensions=99)).count(LONG)
     wait_for(lambda: not states(connection), "the connections to end")
 
 
@@ -220,7 +220,7 @@ def test_a_script_ends_while_its_pool_is_connecting(
 
 @pytest.fixture(params=["blocking", "async"])
 def open_on_pool(request: pytest.FixtureRequest, migrated_dsn: str, loop: Loop) -> Iterator[Callable[..., Any]]:
-    """Open a provider of either face on a pool that is the caller's; returns both."""
+    """Open a provider of either API on a pool that is the caller's; returns both."""
     pools: list[Any] = []
 
     def open_it(
@@ -263,11 +263,11 @@ def open_on_pool(request: pytest.FixtureRequest, migrated_dsn: str, loop: Loop) 
 )
 def test_a_pool_of_the_callers_is_used_and_not_closed(open_on_pool: Callable[..., Any], kwargs: dict[str, Any]) -> None:
     """Whatever its connections are like; after close the pool is open, and its connections are as they were."""
-    face, pool = open_on_pool(kwargs=kwargs)
-    use(face)
-    face.close()
+    api, pool = open_on_pool(kwargs=kwargs)
+    use(api)
+    api.close()
     with pytest.raises(MemorizzError, match="closed"):
-        face.count(LONG)
+        api.count(LONG)
     assert pool.get_stats()["requests_num"] > 10
     assert pool.closed is False
     with pool.connection() as connection:
@@ -305,29 +305,29 @@ def test_a_pool_of_any_kind_gives_the_same(
     open_on_pool: Callable[..., Any], options: dict[str, Any], autocommit: bool
 ) -> None:
     """Its cursors, rows, loaders and transactions change no result, also while the schema is made."""
-    face, _ = open_on_pool(
+    api, _ = open_on_pool(
         configure=options.get("configure"),
         kwargs={"autocommit": autocommit, **{name: each for name, each in options.items() if name != "configure"}},
         schema="own",
     )
-    use(face)
-    id = face.store(STRANGE, LONG)
+    use(api)
+    id = api.store(STRANGE, LONG)
     query = {"embedding": EAST, "memory_id": "m"}
-    with PostgreSQLProvider(face.config) as plain:
-        assert face.retrieve_by_id(id, LONG) == plain.retrieve_by_id(id, LONG)
-        assert face.retrieve_by_query(query, LONG, explain=True) == plain.retrieve_by_query(query, LONG, explain=True)
-        found = face.retrieve_by_query(query, LONG, explain="plan").explanation["plan"]
+    with PostgreSQLProvider(api.config) as plain:
+        assert api.retrieve_by_id(id, LONG) == plain.retrieve_by_id(id, LONG)
+        assert api.retrieve_by_query(query, LONG, explain=True) == plain.retrieve_by_query(query, LONG, explain=True)
+        found = api.retrieve_by_query(query, LONG, explain="plan").explanation["plan"]
         assert isinstance(found[0]["Plan"]["Total Cost"], float)
-        assert type(face.retrieve_by_id(id, LONG)["n"]) is float
+        assert type(api.retrieve_by_id(id, LONG)["n"]) is float
         assert plain.count(LONG) == 1
 
 
 def test_what_a_plain_connection_stored_is_committed(open_on_pool: Callable[..., Any], migrated_dsn: str) -> None:
     """On connections without autocommit each call is committed, and rolled back when it fails."""
-    face, _ = open_on_pool()
-    face.store({"id": "a"}, LONG)
+    api, _ = open_on_pool()
+    api.store({"id": "a"}, LONG)
     with pytest.raises(MemorizzError):
-        face.store_many([{"id": "b"}, {"id": 5}], LONG)
+        api.store_many([{"id": "b"}, {"id": 5}], LONG)
     with psycopg.connect(migrated_dsn) as connection:
         assert connection.execute("SELECT count(*) FROM long_term_memory").fetchone() == (1,)
 
@@ -348,14 +348,14 @@ def test_a_dead_connection_of_the_callers_pool_is_replaced(
     open_on_pool: Callable[..., Any], connection: psycopg.Connection[Any], options: dict[str, Any]
 ) -> None:
     """The server has hung up meanwhile: the next call gets another one, whatever it does."""
-    face, pool = open_on_pool(max_size=1, **options)
-    face.store({"id": "a"}, LONG)
+    api, pool = open_on_pool(max_size=1, **options)
+    api.store({"id": "a"}, LONG)
     connection.execute(
         "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
     )
-    face.store({"id": "b"}, LONG)
-    assert face.count(LONG) == 2
+    api.store({"id": "b"}, LONG)
+    assert api.count(LONG) == 2
     assert pool.get_stats()["pool_available"] == 1
 
 
@@ -366,19 +366,19 @@ def test_a_pool_of_the_callers_gives_up_too(
     """operation_timeout holds while a connection is lent, for statements and in transactions, and not afterwards."""
 
     def block() -> None:
-        with face.transaction() as tx:
+        with api.transaction() as tx:
             tx.update_by_id("a", {"n": 1}, LONG)
 
-    face, pool = open_on_pool(operation_timeout=0.3, **options)
-    face.store({"id": "a"}, LONG)
+    api, pool = open_on_pool(operation_timeout=0.3, **options)
+    api.store({"id": "a"}, LONG)
     with psycopg.connect(migrated_dsn) as other:
         other.execute("SELECT FROM long_term_memory FOR UPDATE")
-        for call in (lambda: face.update_by_id("a", {"n": 1}, LONG), block):
+        for call in (lambda: api.update_by_id("a", {"n": 1}, LONG), block):
             with pytest.raises(OperationTimeout, match="operation_timeout"):
                 call()
     with pool.connection() as connection:
         connection.execute("SELECT pg_sleep(0.5)")
-    assert face.update_by_id("a", {"n": 1}, LONG) is True
+    assert api.update_by_id("a", {"n": 1}, LONG) is True
 
 
 def test_an_interruption_loses_no_connection(
@@ -418,14 +418,14 @@ def test_a_pool_needs_no_configured_server(
 
 
 def test_a_pool_is_sized_by_the_config(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, connection: psycopg.Connection[Any],
+    open_api: Callable[..., Any], config: PostgreSQLConfig, connection: psycopg.Connection[Any],
     wait_for: Callable[..., Any],
 ) -> None:  # fmt: skip
     """min_size connections are kept, no more than max_size are made."""
-    with open_face(config.replace(min_size=3, max_size=3)) as face:
-        face.count(LONG)
+    with open_api(config.replace(min_size=3, max_size=3)) as api:
+        api.count(LONG)
         wait_for(lambda: len(states(connection)) == 3, "the pool to fill")
-        with face.transaction() as one, face.transaction() as two, face.transaction() as three:
+        with api.transaction() as one, api.transaction() as two, api.transaction() as three:
             assert [tx.count(LONG) for tx in (one, two, three)] == [0, 0, 0]
             assert len(states(connection)) == 3
 
@@ -443,7 +443,7 @@ def test_the_pooled_provider_takes_its_sizes(
         assert (provider.config.min_size, provider.config.max_size) == (1, 20)
 
 
-def test_a_full_pool_is_not_taken_for_a_server_that_is_gone(open_face: Callable[..., Any], own_database: Any) -> None:
+def test_a_full_pool_is_not_taken_for_a_server_that_is_gone(open_api: Callable[..., Any], own_database: Any) -> None:
     """A pool that could not connect says why; once it can again, a full one is a full one, and nothing is tried."""
     name = psycopg.conninfo.conninfo_to_dict(own_database.dsn)["dbname"]
     beside = psycopg.connect(own_database.dsn, dbname="postgres", autocommit=True)
@@ -453,19 +453,19 @@ def test_a_full_pool_is_not_taken_for_a_server_that_is_gone(open_face: Callable[
         assert row is not None
         return row[0]
 
-    with beside, open_face(own_database.config(min_size=1, max_size=1, pool_timeout=1)) as face:
-        assert face.count(LONG) == 0
+    with beside, open_api(own_database.config(min_size=1, max_size=1, pool_timeout=1)) as api:
+        assert api.count(LONG) == 0
         beside.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         beside.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [name])
         with pytest.raises(ConnectionFailed, match="not currently accepting"):
-            face.count(LONG)
+            api.count(LONG)
         beside.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        with face.transaction() as tx:
+        with api.transaction() as tx:
             assert tx.count(LONG) == 0
             before = sessions()
             for _ in range(3):
                 with pytest.raises(PoolTimeout, match="max_size"):
-                    face.count(LONG)
+                    api.count(LONG)
             assert sessions() == before
 
 
@@ -495,20 +495,20 @@ def test_statements_are_prepared_by_the_threshold(
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata", "UTC+14", "<+0545>-05:45"])
 def test_the_sessions_time_zone_changes_nothing(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, zone: str
+    open_api: Callable[..., Any], config: PostgreSQLConfig, zone: str
 ) -> None:
     """Times come back as they went in, the first and the last that there are too, in whatever zone the server lives."""
     times = ["0001-01-01T00:00:00+00:00", "1969-07-20T20:17:40.123456+00:00", "9999-12-31T23:59:59.999999+00:00"]
-    with open_face(config.replace(libpq={"options": f"-c TimeZone={zone}"})) as face:
+    with open_api(config.replace(libpq={"options": f"-c TimeZone={zone}"})) as api:
         for moment in times:
-            id = face.store({"timestamp": moment, "created_at": moment}, LONG)
-            stored = face.retrieve_by_id(id, LONG)
+            id = api.store({"timestamp": moment, "created_at": moment}, LONG)
+            stored = api.retrieve_by_id(id, LONG)
             assert [stored[key].isoformat() for key in ("timestamp", "created_at")] == [moment, moment]
-            assert face.count(LONG, {"timestamp": moment}) == 1
-        assert [each["created_at"].isoformat() for each in face.iterate(LONG, batch_size=1)] == times
-        ids = face.store_many([{"memory_id": "m", "timestamp": moment} for moment in times], "conversation_memory")
+            assert api.count(LONG, {"timestamp": moment}) == 1
+        assert [each["created_at"].isoformat() for each in api.iterate(LONG, batch_size=1)] == times
+        ids = api.store_many([{"memory_id": "m", "timestamp": moment} for moment in times], "conversation_memory")
         for n, id in enumerate(ids):
-            turns = face.retrieve_conversation_history_ordered_by_timestamp("m", before=id)
+            turns = api.retrieve_conversation_history_ordered_by_timestamp("m", before=id)
             assert [turn["timestamp"].isoformat() for turn in turns] == times[:n]
 
 
@@ -516,17 +516,17 @@ def test_the_sessions_time_zone_changes_nothing(
 
 
 def test_debug_logging_tells_no_secret(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, caplog: pytest.LogCaptureFixture
+    open_api: Callable[..., Any], config: PostgreSQLConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     """At DEBUG each statement is logged with its time, and no password, no content and no embedding."""
     caplog.set_level(logging.DEBUG)
     secret = config.replace(password="s3cret-password")
-    with open_face(secret) as face:
-        face.store({"content": "s3cret-content", "embedding": [0.123456, 0.2, 0.3, 0.4]}, LONG)
-        face.store_many([{"content": "s3cret-content", "embedding": [0.123456, 0.2, 0.3, 0.4]}], LONG)
-        face.retrieve_by_query({"content": "s3cret-content", "embedding": [0.123456, 0.2, 0.3, 0.4]}, LONG, limit=50)
+    with open_api(secret) as api:
+        api.store({"content": "s3cret-content", "embedding": [0.123456, 0.2, 0.3, 0.4]}, LONG)
+        api.store_many([{"content": "s3cret-content", "embedding": [0.123456, 0.2, 0.3, 0.4]}], LONG)
+        api.retrieve_by_query({"content": "s3cret-content", "embedding": [0.123456, 0.2, 0.3, 0.4]}, LONG, limit=50)
         with pytest.raises(MemorizzError):
-            face.store({"id": "s3cret-content", "_id": "s3cret-other"}, LONG)
+            api.store({"id": "s3cret-content", "_id": "s3cret-other"}, LONG)
     ours = [record for record in caplog.records if record.name == "memorizz.postgresql"]
     assert any("INSERT INTO" in record.getMessage() and " ms" in record.getMessage() for record in ours)
     assert any("ORDER BY" in record.getMessage() for record in ours)
@@ -536,9 +536,9 @@ def test_debug_logging_tells_no_secret(
 
 
 def test_nothing_is_logged_above_info_in_good_times(
-    open_face: Callable[..., Any], dsn: str, caplog: pytest.LogCaptureFixture
+    open_api: Callable[..., Any], dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Opening, migrating, using and closing warn of nothing."""
-    with open_face(PostgreSQLConfig(dsn=dsn, embedding_dimensions=4)) as face:
-        use(face)
+    with open_api(PostgreSQLConfig(dsn=dsn, embedding_dimensions=4)) as api:
+        use(api)
     assert [record for record in caplog.records if record.levelno > logging.INFO] == []

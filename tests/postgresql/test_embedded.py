@@ -996,14 +996,14 @@ def test_reaching_a_server_in_use_asks_nothing_of_the_system(
 
 
 def test_a_provider_costs_the_server_few_sessions_and_the_machine_few_processes(
-    room: Path, made: Path, open_face: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    room: Path, made: Path, open_api: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a server that runs, opening takes two sessions and a process at most, and each connection of the pool one."""
     subprocess.run(["cp", "-a", made, room / "data"], check=True)
     server = EmbeddedServer(room / "data", settings=FAST | {"log_connections": "on"})
     server.acquire()
     config = PostgreSQLConfig.embedded(room / "data", embedding_dimensions=2, max_size=8)
-    open_face(config).__enter__().close()
+    open_api(config).__enter__().close()
     processes: list[Any] = []
 
     class Popen(subprocess.Popen[Any]):
@@ -1014,16 +1014,16 @@ def test_a_provider_costs_the_server_few_sessions_and_the_machine_few_processes(
     monkeypatch.setattr(subprocess, "Popen", Popen)
     log = server.path / ".memorizz" / "server.log"
     log.write_bytes(b"")
-    with open_face(config) as face, ExitStack() as held:
+    with open_api(config) as api, ExitStack() as held:
         for _ in range(8):
-            held.enter_context(face.transaction()).count("toolbox")
+            held.enter_context(api.transaction()).count("toolbox")
         assert log.read_text().count("connection authorized") == 2 + 8
         assert len(processes) <= 1
     server.release()
 
 
 def test_the_first_opening_says_where_memories_are_kept(
-    room: Path, made: Path, open_face: Callable[..., Any], monkeypatch: pytest.MonkeyPatch,
+    room: Path, made: Path, open_api: Callable[..., Any], monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     """Once in a process the log says which data folder and schema it is, aloud where nobody has named a server."""
@@ -1035,10 +1035,10 @@ def test_the_first_opening_says_where_memories_are_kept(
     subprocess.run(["cp", "-a", made, default_path()], check=True)
     with caplog.at_level("INFO", logger="memorizz.config"):
         for _ in range(2):
-            with open_face(PostgreSQLConfig(embedding_dimensions=2)) as face:
-                assert face.count("toolbox") == 0
-            with open_face(PostgreSQLConfig.embedded(default_path(), schema="mine", embedding_dimensions=2)) as face:
-                assert face.count("toolbox") == 0
+            with open_api(PostgreSQLConfig(embedding_dimensions=2)) as api:
+                assert api.count("toolbox") == 0
+            with open_api(PostgreSQLConfig.embedded(default_path(), schema="mine", embedding_dimensions=2)) as api:
+                assert api.count("toolbox") == 0
     told = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "memorizz.config"]
     place = f"memories are kept in the embedded server in {default_path()}, schema"
     assert told == [("WARNING", f"no POSTGRES_* variable is set: {place} public"), ("INFO", f"{place} mine")]

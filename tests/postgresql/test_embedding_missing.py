@@ -30,11 +30,11 @@ def before(config: PostgreSQLConfig) -> Iterator[PostgreSQLProvider]:
 
 
 @pytest.fixture
-def face(
-    before: PostgreSQLProvider, open_face: Callable[..., Any], config: PostgreSQLConfig, model: Model
+def api(
+    before: PostgreSQLProvider, open_api: Callable[..., Any], config: PostgreSQLConfig, model: Model
 ) -> Iterator[Any]:
-    """A provider on either face with an embedder, and one connection, which nothing may hold meanwhile."""
-    with open_face(config.replace(max_size=1, pool_timeout=5.0), embedder=model) as provider:
+    """A provider on either API with an embedder, and one connection, which nothing may hold meanwhile."""
+    with open_api(config.replace(max_size=1, pool_timeout=5.0), embedder=model) as provider:
         yield provider
 
 
@@ -43,7 +43,7 @@ def vectors(provider: Any, store: MemoryType = LONG) -> dict[str, Any]:
     return {each["id"]: each["embedding"] for each in provider.list_all(store, include_embedding=True)}
 
 
-def test_what_has_a_text_and_no_vector_is_embedded(before: PostgreSQLProvider, face: Any, model: Model) -> None:
+def test_what_has_a_text_and_no_vector_is_embedded(before: PostgreSQLProvider, api: Any, model: Model) -> None:
     """As if it were stored now: together with who says it; what has no text, a vector or an end in the past is left."""
     for id, document in {
         "named": {"content": "tea", "name": "Drinks"},
@@ -57,33 +57,33 @@ def test_what_has_a_text_and_no_vector_is_embedded(before: PostgreSQLProvider, f
         before.store({"id": id, **document}, LONG)
     before.store({"id": "turn", "content": "tea", "role": "Ada"}, TURNS)
     before.store({"id": "agent", "content": "tea", "name": "Barista"}, AGENTS)
-    assert [face.embed_missing(store) for store in (LONG, TURNS)] == [3, 1]
+    assert [api.embed_missing(store) for store in (LONG, TURNS)] == [3, 1]
     found = vectors(before) | vectors(before, TURNS) | vectors(before, AGENTS)
     expected = {"named": "Drinks: tea", "said": "coffee", "none": "milk", "turn": "Ada: tea"}
     assert all(model.made(found[id], text) for id, text in expected.items())
     assert found["given"] == [1, 2, 3, 4]
     assert [found[id] for id in ("blank", "silent", "agent")] == [None, None, None]
-    assert [face.embed_missing(store) for store in (LONG, TURNS)] == [0, 0]
+    assert [api.embed_missing(store) for store in (LONG, TURNS)] == [0, 0]
     with pytest.raises(ConfigurationError, match="agents: these documents are not embedded"):
-        face.embed_missing(AGENTS)
+        api.embed_missing(AGENTS)
 
 
-def test_any_number_is_embedded_in_batches(before: PostgreSQLProvider, face: Any, model: Model) -> None:
+def test_any_number_is_embedded_in_batches(before: PostgreSQLProvider, api: Any, model: Model) -> None:
     """And what is embedded is found."""
     batches: list[int] = []
     model.before = lambda texts: batches.append(len(texts))
     before.store_many([{"content": f"memory {n}"} for n in range(130)], LONG)
-    assert face.embed_missing(LONG) == 130
+    assert api.embed_missing(LONG) == 130
     assert batches == [64, 64, 2]
-    assert face.count(LONG, {"embedding": {"$exists": False}}) == 0
-    assert face.retrieve_by_query({"embedding": "memory 77"}, LONG)[0]["content"] == "memory 77"
+    assert api.count(LONG, {"embedding": {"$exists": False}}) == 0
+    assert api.retrieve_by_query({"embedding": "memory 77"}, LONG)[0]["content"] == "memory 77"
 
 
-def test_a_document_is_changed_by_it(before: PostgreSQLProvider, face: Any) -> None:
+def test_a_document_is_changed_by_it(before: PostgreSQLProvider, api: Any) -> None:
     """So that whoever looks for changes finds it; nothing but its vector and the time is another."""
     before.store({"id": "m", "content": "tea", "importance_score": 0.5, "tags": ["a"]}, LONG)
     old = before.retrieve_by_id("m", LONG)
-    face.embed_missing(LONG)
+    api.embed_missing(LONG)
     new = before.retrieve_by_id("m", LONG)
     assert old is not None
     assert new is not None
@@ -103,7 +103,7 @@ def test_a_document_is_changed_by_it(before: PostgreSQLProvider, face: Any) -> N
     ids=str,
 )
 def test_what_is_changed_meanwhile_is_left_to_whoever_changes_it(
-    before: PostgreSQLProvider, face: Any, model: Model, change: dict[str, Any] | None, left: Any
+    before: PostgreSQLProvider, api: Any, model: Model, change: dict[str, Any] | None, left: Any
 ) -> None:
     """The vector of a text that is no longer there is not stored; other documents are."""
 
@@ -115,22 +115,22 @@ def test_what_is_changed_meanwhile_is_left_to_whoever_changes_it(
 
     before.store_many([{"id": "m", "content": "tea"}, {"id": "n", "content": "cake"}], LONG)
     model.before = interfere
-    assert face.embed_missing(LONG) == 1
+    assert api.embed_missing(LONG) == 1
     found = vectors(before)
     assert found.get("m") == left
     assert model.made(found["n"], "cake")
 
 
-def test_it_says_how_far_it_is(before: PostgreSQLProvider, face: Any) -> None:
+def test_it_says_how_far_it_is(before: PostgreSQLProvider, api: Any) -> None:
     """How many it has gone through, up to all of them, whether or not each of them has a text."""
     before.store_many([{"content": f"memory {n}" if n else " "} for n in range(130)], LONG)
     told: list[int] = []
-    assert face.embed_missing(LONG, told.append) == 129
+    assert api.embed_missing(LONG, told.append) == 129
     assert told == sorted(told)
     assert (len(told) > 1, told[-1]) == (True, 130)
 
 
-def test_what_is_done_stays_done(before: PostgreSQLProvider, face: Any, model: Model) -> None:
+def test_what_is_done_stays_done(before: PostgreSQLProvider, api: Any, model: Model) -> None:
     """An embedder that fails in the middle leaves the rest to the next call."""
 
     def fail(texts: Sequence[str]) -> None:
@@ -140,10 +140,10 @@ def test_what_is_done_stays_done(before: PostgreSQLProvider, face: Any, model: M
     before.store_many([{"content": f"memory {n}"} for n in range(100)], LONG)
     model.before = fail
     with pytest.raises(EmbeddingFailed, match="TimeoutError: no answer"):
-        face.embed_missing(LONG)
-    assert face.count(LONG, {"embedding": {"$exists": True}}) == 64
+        api.embed_missing(LONG)
+    assert api.count(LONG, {"embedding": {"$exists": True}}) == 64
     model.before = None
-    assert face.embed_missing(LONG) == 36
+    assert api.embed_missing(LONG) == 36
 
 
 def refuse(*refused: str) -> Callable[[Sequence[str]], None]:
@@ -156,12 +156,12 @@ def refuse(*refused: str) -> Callable[[Sequence[str]], None]:
     return check
 
 
-def test_one_that_is_refused_is_in_nobodys_way(before: PostgreSQLProvider, face: Any, model: Model) -> None:
+def test_one_that_is_refused_is_in_nobodys_way(before: PostgreSQLProvider, api: Any, model: Model) -> None:
     """The others are embedded, those that come with it and those behind it; and it is named, in every call."""
     before.store_many([{"id": f"m{n}", "content": f"memory {n}"} for n in range(150)], LONG)
     model.before = refuse(" 3", " 70", " 149")
     with pytest.raises(EmbeddingFailed) as raised:
-        face.embed_missing(LONG)
+        api.embed_missing(LONG)
     assert "3 documents of long_term_memory could not be embedded, 147 were (" in str(raised.value)
     assert all(f"m{n}: too long" in str(raised.value) for n in (3, 70, 149))
     assert {id for id, vector in vectors(before).items() if vector is None} == {"m3", "m70", "m149"}
@@ -169,11 +169,11 @@ def test_one_that_is_refused_is_in_nobodys_way(before: PostgreSQLProvider, face:
     assert len(model.texts) < 150 * 4
     model.before = refuse(" 149")
     with pytest.raises(EmbeddingFailed, match=r"1 documents .* could not be embedded, 2 were \(m149: too long"):
-        face.embed_missing(LONG)
+        api.embed_missing(LONG)
 
 
 @pytest.mark.parametrize("transient", [False, True])
-def test_a_model_that_refuses_all_ends_it(before: PostgreSQLProvider, face: Any, model: Model, transient: bool) -> None:
+def test_a_model_that_refuses_all_ends_it(before: PostgreSQLProvider, api: Any, model: Model, transient: bool) -> None:
     """It is not for the sake of a text; and one that may answer later is not asked for each."""
 
     def fail(texts: Sequence[str]) -> None:
@@ -182,7 +182,7 @@ def test_a_model_that_refuses_all_ends_it(before: PostgreSQLProvider, face: Any,
     before.store_many([{"content": f"memory {n}"} for n in range(200)], LONG)
     model.before = fail
     with pytest.raises(EmbeddingFailed, match="cannot embed with 'hashes': wrong key"):
-        face.embed_missing(LONG)
+        api.embed_missing(LONG)
     assert set(model.texts) == set(model.texts[:64])
     assert len(model.texts) == (64 if transient else 64 * 7)
 
@@ -194,7 +194,7 @@ def test_without_an_embedder_there_is_nothing_to_embed_with(before: PostgreSQLPr
 
 
 def test_a_change_of_the_model_takes_the_new_vectors_along(
-    before: PostgreSQLProvider, face: Any, config: PostgreSQLConfig
+    before: PostgreSQLProvider, api: Any, config: PostgreSQLConfig
 ) -> None:
     """What gets its vector while the model changes is embedded with the other model too."""
     before.store({"content": "tea"}, LONG)
@@ -202,6 +202,6 @@ def test_a_change_of_the_model_takes_the_new_vectors_along(
         change = Reembedding(maintenance, Model("new", 6))
         change.begin()
         assert change.fill() == 0
-        face.embed_missing(LONG)
+        api.embed_missing(LONG)
         assert change.change().waiting == 1
         assert change.fill() == 1

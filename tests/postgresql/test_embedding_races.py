@@ -16,30 +16,28 @@ LABELS = {LONG: "name", TURNS: "role"}
 
 Call = Callable[[Any, MemoryType], Any]
 FIRST: dict[str, Call] = {
-    "update of the content": lambda face, store: face.update_by_id("x", {"content": "green tea"}, store),
-    "update of the label": lambda face, store: face.update_by_id("x", {LABELS[store]: "Ada"}, store),
-    "update of both": lambda face, store: face.update_by_id("x", {LABELS[store]: "Ada", "content": "milk"}, store),
-    "store": lambda face, store: face.store({"id": "x", "content": "green tea"}, store),
-    "store_many": lambda face, store: face.store_many(
-        [{"n": 1, "content": "new"}, {"id": "x", "content": "tea"}], store
-    ),
-    "store_many of a generator": lambda face, store: face.store_many(
+    "update of the content": lambda api, store: api.update_by_id("x", {"content": "green tea"}, store),
+    "update of the label": lambda api, store: api.update_by_id("x", {LABELS[store]: "Ada"}, store),
+    "update of both": lambda api, store: api.update_by_id("x", {LABELS[store]: "Ada", "content": "milk"}, store),
+    "store": lambda api, store: api.store({"id": "x", "content": "green tea"}, store),
+    "store_many": lambda api, store: api.store_many([{"n": 1, "content": "new"}, {"id": "x", "content": "tea"}], store),
+    "store_many of a generator": lambda api, store: api.store_many(
         (document for document in [{"id": "x", "content": "tea"}, {"id": "x", LABELS[store]: "Ada"}]), store
     ),
-    "embed_missing": lambda face, store: face.embed_missing(store),
+    "embed_missing": lambda api, store: api.embed_missing(store),
 }
 SECOND: dict[str, Call] = {
-    "another content": lambda face, store: face.update_by_id("x", {"content": "coffee"}, store),
-    "another label": lambda face, store: face.update_by_id("x", {LABELS[store]: "Bob"}, store),
-    "no content": lambda face, store: face.update_by_id("x", {"content": None}, store),
-    "another document": lambda face, store: (
-        face.delete_by_id("x", store),
-        face.store({"id": "x", "content": "cocoa"}, store),
+    "another content": lambda api, store: api.update_by_id("x", {"content": "coffee"}, store),
+    "another label": lambda api, store: api.update_by_id("x", {LABELS[store]: "Bob"}, store),
+    "no content": lambda api, store: api.update_by_id("x", {"content": None}, store),
+    "another document": lambda api, store: (
+        api.delete_by_id("x", store),
+        api.store({"id": "x", "content": "cocoa"}, store),
     ),
-    "nothing of the text": lambda face, store: face.update_by_id("x", {"n": 7}, store),
-    "there and back": lambda face, store: (
-        face.update_by_id("x", {"content": "coffee"}, store),
-        face.update_by_id("x", {"content": "water"}, store),
+    "nothing of the text": lambda api, store: api.update_by_id("x", {"n": 7}, store),
+    "there and back": lambda api, store: (
+        api.update_by_id("x", {"content": "coffee"}, store),
+        api.update_by_id("x", {"content": "water"}, store),
     ),
 }
 
@@ -48,7 +46,7 @@ SECOND: dict[str, Call] = {
 @pytest.mark.parametrize("second", SECOND)
 @pytest.mark.parametrize("first", FIRST)
 def test_a_vector_is_of_the_text_beside_it(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, first: str, second: str, store: MemoryType
+    open_api: Callable[..., Any], config: PostgreSQLConfig, first: str, second: str, store: MemoryType
 ) -> None:
     """Whatever the first does and the second changes while it embeds; what is left without a vector can be embedded."""
     others: list[Any] = []
@@ -56,9 +54,9 @@ def test_a_vector_is_of_the_text_beside_it(
     with PostgreSQLProvider(config) as plain, PostgreSQLProvider(config, embedder=Model("model", 4)) as other:
         document = {"id": "x", LABELS[store]: "Eve", "content": "water"}
         (plain if first == "embed_missing" else other).store(document, store)
-        with open_face(config, embedder=model) as face:
+        with open_api(config, embedder=model) as api:
             others.append(lambda: SECOND[second](other, store))
-            FIRST[first](face, store)
+            FIRST[first](api, store)
         assert others == []
         check(other, model, store)
         other.embed_missing(store)
@@ -67,15 +65,15 @@ def test_a_vector_is_of_the_text_beside_it(
 
 @pytest.mark.parametrize("count", [1, 20])
 def test_two_who_store_the_same_leave_its_vectors(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, count: int
+    open_api: Callable[..., Any], config: PostgreSQLConfig, count: int
 ) -> None:
     """Whoever brings the whole text brings its vector, whatever was stored meanwhile."""
     documents = [{"id": f"x{n}", "role": "Eve", "content": f"water {n}"} for n in range(count)]
     with PostgreSQLProvider(config, embedder=Model("model", 4)) as other:
         others = [lambda: other.store_many(documents, TURNS)]
         model = Model("model", 4, before=lambda texts: others.pop()() if others else None)
-        with open_face(config, embedder=model) as face:
-            face.store_many(documents, TURNS)
+        with open_api(config, embedder=model) as api:
+            api.store_many(documents, TURNS)
         assert others == []
         assert other.count(TURNS) == count
         assert check(other, model, TURNS)

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from faces import Blocking, Loop
+from apis import Blocking, Loop
 from memorizz.errors import ConfigurationError, EmbeddingFailed, InvalidDocument, ProviderClosed
 from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.memory_type import MemoryType
@@ -66,18 +66,18 @@ def embedder() -> Hashes:
 
 
 @pytest.fixture
-def face(open_face: Callable[..., Any], config: PostgreSQLConfig, embedder: Hashes) -> Iterator[Any]:
-    """A provider on either face with an embedder, and one connection, which nothing may hold meanwhile."""
-    with open_face(config.replace(max_size=1, pool_timeout=5.0), embedder=embedder) as provider:
+def api(open_api: Callable[..., Any], config: PostgreSQLConfig, embedder: Hashes) -> Iterator[Any]:
+    """A provider on either API with an embedder, and one connection, which nothing may hold meanwhile."""
+    with open_api(config.replace(max_size=1, pool_timeout=5.0), embedder=embedder) as provider:
         yield provider
 
 
-def stored_vector(face: Any, id: str, store: MemoryType = LONG) -> Any:
-    return face.retrieve_by_id(id, store, include_embedding=True)["embedding"]
+def stored_vector(api: Any, id: str, store: MemoryType = LONG) -> Any:
+    return api.retrieve_by_id(id, store, include_embedding=True)["embedding"]
 
 
-def has_vector_of(face: Any, id: str, text: str, store: MemoryType = LONG) -> bool:
-    vector = stored_vector(face, id, store)
+def has_vector_of(api: Any, id: str, text: str, store: MemoryType = LONG) -> bool:
+    vector = stored_vector(api, id, store)
     return vector is not None and np.allclose(vector, vector_of(text))
 
 
@@ -126,56 +126,56 @@ RULES = [
 
 @pytest.mark.parametrize(("store", "document", "text"), RULES, ids=str)
 def test_the_text_that_is_embedded(
-    face: Any, embedder: Hashes, store: MemoryType, document: dict[str, Any], text: str | None
+    api: Any, embedder: Hashes, store: MemoryType, document: dict[str, Any], text: str | None
 ) -> None:
     """By one rule, however it is stored; the caller's dict is not changed."""
     before = dict(document)
-    ids = [face.store(document, store), *face.store_many([document, document], store)]
+    ids = [api.store(document, store), *api.store_many([document, document], store)]
     assert document == before
     assert embedder.asked == ([("document", [text]), ("document", [text, text])] if text is not None else [])
     for id in ids:
-        assert has_vector_of(face, id, text, store) if text is not None else stored_vector(face, id, store) is None
+        assert has_vector_of(api, id, text, store) if text is not None else stored_vector(api, id, store) is None
 
 
 @pytest.mark.parametrize("memory_type", MemoryType)
-def test_every_store_but_the_agents(face: Any, embedder: Hashes, memory_type: MemoryType) -> None:
+def test_every_store_but_the_agents(api: Any, embedder: Hashes, memory_type: MemoryType) -> None:
     """What an agent is, is no memory."""
-    id = face.store({"content": "tea"}, memory_type)
-    assert (stored_vector(face, id, memory_type) is None) is (memory_type is AGENTS)
+    id = api.store({"content": "tea"}, memory_type)
+    assert (stored_vector(api, id, memory_type) is None) is (memory_type is AGENTS)
     assert bool(embedder.asked) is (memory_type is not AGENTS)
 
 
-def test_an_agent_is_not_embedded(face: Any, embedder: Hashes) -> None:
+def test_an_agent_is_not_embedded(api: Any, embedder: Hashes) -> None:
     """By none of the methods for agents."""
-    id = face.store_memagent({"name": "Barista", "content": "tea", "memory_ids": []})
-    face.update_memagent({"id": id, "content": "milk"})
-    face.update_memagent_memory_ids(id, ["m"])
+    id = api.store_memagent({"name": "Barista", "content": "tea", "memory_ids": []})
+    api.update_memagent({"id": id, "content": "milk"})
+    api.update_memagent_memory_ids(id, ["m"])
     assert embedder.asked == []
 
 
 @pytest.mark.parametrize("given", [[1.0, 2.0, 3.0, 4.0], (1, 2, 3, 4), np.arange(1, 5)], ids=str)
-def test_an_embedding_that_is_given_is_kept(face: Any, embedder: Hashes, given: Any) -> None:
+def test_an_embedding_that_is_given_is_kept(api: Any, embedder: Hashes, given: Any) -> None:
     """The caller's own vector, stored and updated."""
     document = {"content": "tea", "embedding": given}
-    for id in (face.store(document, LONG), *face.store_many([document], LONG)):
-        assert np.allclose(stored_vector(face, id), [1, 2, 3, 4])
-        assert face.update_by_id(id, {"content": "milk", "embedding": given}, LONG)
-        assert np.allclose(stored_vector(face, id), [1, 2, 3, 4])
+    for id in (api.store(document, LONG), *api.store_many([document], LONG)):
+        assert np.allclose(stored_vector(api, id), [1, 2, 3, 4])
+        assert api.update_by_id(id, {"content": "milk", "embedding": given}, LONG)
+        assert np.allclose(stored_vector(api, id), [1, 2, 3, 4])
     assert embedder.asked == []
 
 
-def test_an_embedding_of_none_means_none(face: Any, embedder: Hashes) -> None:
+def test_an_embedding_of_none_means_none(api: Any, embedder: Hashes) -> None:
     """A document that is not to be embedded is not."""
-    id = face.store({"content": "tea", "embedding": None}, LONG)
-    face.store_many([{"content": "tea", "embedding": None}], LONG)
-    assert all(each["embedding"] is None for each in face.list_all(LONG, include_embedding=True))
-    face.store({"id": id, "content": "milk", "embedding": None}, LONG)
+    id = api.store({"content": "tea", "embedding": None}, LONG)
+    api.store_many([{"content": "tea", "embedding": None}], LONG)
+    assert all(each["embedding"] is None for each in api.list_all(LONG, include_embedding=True))
+    api.store({"id": id, "content": "milk", "embedding": None}, LONG)
     assert embedder.asked == []
     # It is cleared as it is without an embedder, too.
-    face.update_by_id(id, {"content": "water"}, LONG)
-    assert has_vector_of(face, id, "water")
-    face.update_by_id(id, {"embedding": None}, LONG)
-    assert stored_vector(face, id) is None
+    api.update_by_id(id, {"content": "water"}, LONG)
+    assert has_vector_of(api, id, "water")
+    api.update_by_id(id, {"embedding": None}, LONG)
+    assert stored_vector(api, id) is None
 
 
 # --- changes ------------------------------------------------------------------------------------------------------
@@ -183,18 +183,18 @@ def test_an_embedding_of_none_means_none(face: Any, embedder: Hashes) -> None:
 
 @pytest.mark.parametrize("store", [LONG, TURNS])
 @pytest.mark.parametrize("method", ["update_by_id", "store", "store_many"])
-def test_a_change_of_a_part_embeds_the_whole(face: Any, embedder: Hashes, store: MemoryType, method: str) -> None:
+def test_a_change_of_a_part_embeds_the_whole(api: Any, embedder: Hashes, store: MemoryType, method: str) -> None:
     """The meaning is of the whole text; what does not change the text embeds nothing."""
     prefix = "role" if store is TURNS else "name"
-    id = face.store({"id": "x", "content": "tea", prefix: "Ada"}, store)
+    id = api.store({"id": "x", "content": "tea", prefix: "Ada"}, store)
 
     def change(data: dict[str, Any]) -> None:
         if method == "update_by_id":
-            assert face.update_by_id(id, data, store)
+            assert api.update_by_id(id, data, store)
         elif method == "store":
-            assert face.store({"_id": id, **data}, store) == id
+            assert api.store({"_id": id, **data}, store) == id
         else:
-            assert face.store_many([{"id": id, **data}], store) == [id]
+            assert api.store_many([{"id": id, **data}], store) == [id]
 
     for data, text in (
         ({"content": "milk"}, "Ada: milk"),
@@ -205,54 +205,54 @@ def test_a_change_of_a_part_embeds_the_whole(face: Any, embedder: Hashes, store:
         embedder.asked.clear()
         change(data)
         assert embedder.asked == [("document", [text])]
-        assert has_vector_of(face, id, text, store)
+        assert has_vector_of(api, id, text, store)
     embedder.asked.clear()
     change({"importance_score": 1.0, "other": "x"})
     assert embedder.asked == []
-    assert has_vector_of(face, id, "Eve: water", store)
+    assert has_vector_of(api, id, "Eve: water", store)
 
 
-def test_a_change_of_a_name_without_content_embeds_nothing(face: Any, embedder: Hashes) -> None:
+def test_a_change_of_a_name_without_content_embeds_nothing(api: Any, embedder: Hashes) -> None:
     """There is nothing to be embedded."""
-    id = face.store({"name": "Drinks"}, LONG)
-    assert face.update_by_id(id, {"name": "Food"}, LONG)
+    id = api.store({"name": "Drinks"}, LONG)
+    assert api.update_by_id(id, {"name": "Food"}, LONG)
     assert embedder.asked == []
 
 
-def test_an_update_of_nothing_embeds_nothing_that_is_kept(face: Any) -> None:
+def test_an_update_of_nothing_embeds_nothing_that_is_kept(api: Any) -> None:
     """An unknown id is False, and there is no document afterwards."""
-    assert face.update_by_id("nobody", {"content": "tea"}, LONG) is False
-    assert face.update_by_id("nobody", {"name": "tea"}, LONG) is False
-    assert face.count(LONG) == 0
+    assert api.update_by_id("nobody", {"content": "tea"}, LONG) is False
+    assert api.update_by_id("nobody", {"name": "tea"}, LONG) is False
+    assert api.count(LONG) == 0
 
 
-def test_an_expired_document_lends_nothing(face: Any, embedder: Hashes) -> None:
+def test_an_expired_document_lends_nothing(api: Any, embedder: Hashes) -> None:
     """What is stored under the id of an expired document is a new one."""
-    face.store({"id": "x", "content": "tea", "name": "Ada", "expires_at": "2020-01-01T00:00:00Z"}, LONG)
-    face.store({"id": "x", "content": "milk"}, LONG)
-    assert has_vector_of(face, "x", "milk")
+    api.store({"id": "x", "content": "tea", "name": "Ada", "expires_at": "2020-01-01T00:00:00Z"}, LONG)
+    api.store({"id": "x", "content": "milk"}, LONG)
+    assert has_vector_of(api, "x", "milk")
 
 
 @pytest.mark.parametrize("content", [None, "", " "])
-def test_a_text_that_is_taken_away_takes_its_vector_along(face: Any, content: Any) -> None:
+def test_a_text_that_is_taken_away_takes_its_vector_along(api: Any, content: Any) -> None:
     """A vector of a text that is no longer there would be found by it."""
-    id = face.store({"content": "tea"}, LONG)
-    face.update_by_id(id, {"content": content}, LONG)
-    assert stored_vector(face, id) is None
+    id = api.store({"content": "tea"}, LONG)
+    api.update_by_id(id, {"content": content}, LONG)
+    assert stored_vector(api, id) is None
 
 
-def test_parts_of_a_text_in_one_store_many(face: Any) -> None:
+def test_parts_of_a_text_in_one_store_many(api: Any) -> None:
     """The same id twice merges in order, and so does its text."""
-    face.store_many([{"id": "x", "content": "tea", "name": "Ada"}, {"id": "x", "name": "Bob"}], LONG)
-    face.store_many([{"id": "y", "name": "Ada"}, {"id": "y", "content": "tea"}], LONG)
-    assert has_vector_of(face, "x", "Bob: tea")
-    assert has_vector_of(face, "y", "Ada: tea")
+    api.store_many([{"id": "x", "content": "tea", "name": "Ada"}, {"id": "x", "name": "Bob"}], LONG)
+    api.store_many([{"id": "y", "name": "Ada"}, {"id": "y", "content": "tea"}], LONG)
+    assert has_vector_of(api, "x", "Bob: tea")
+    assert has_vector_of(api, "y", "Ada: tea")
 
 
 # --- batches ------------------------------------------------------------------------------------------------------
 
 
-def test_many_documents_are_embedded_in_batches(face: Any, embedder: Hashes) -> None:
+def test_many_documents_are_embedded_in_batches(api: Any, embedder: Hashes) -> None:
     """Far fewer calls than documents, in order; those that have a vector, or no text, are left out."""
     documents = [
         {"n": n}
@@ -260,11 +260,11 @@ def test_many_documents_are_embedded_in_batches(face: Any, embedder: Hashes) -> 
         | ({"embedding": [1.0, 0.0, 0.0, 0.0]} if n % 5 == 0 else {})
         for n in range(1200)
     ]
-    ids = face.store_many(documents, LONG)
+    ids = api.store_many(documents, LONG)
     assert embedder.texts == [f"text {n}" for n in range(1200) if n % 3 and n % 5]
     assert len(embedder.asked) == 3
     for n in (1, 5, 9, 499, 500, 501, 1199):
-        vector = stored_vector(face, ids[n])
+        vector = stored_vector(api, ids[n])
         expected = [1, 0, 0, 0] if n % 5 == 0 else vector_of(f"text {n}") if n % 3 else None
         assert vector is None if expected is None else np.allclose(vector, expected)
 
@@ -284,7 +284,7 @@ class Text(str):
         Text.alive -= 1
 
 
-def test_a_generator_is_spooled(face: Any, config: PostgreSQLConfig, embedder: Hashes) -> None:
+def test_a_generator_is_spooled(api: Any, config: PostgreSQLConfig, embedder: Hashes) -> None:
     """It is read once, a batch at a time, and nothing is stored before all of it was embedded."""
     Text.alive = Text.most = 0
 
@@ -295,10 +295,10 @@ def test_a_generator_is_spooled(face: Any, config: PostgreSQLConfig, embedder: H
                 embedder.asked.clear()
             yield {"n": n, "content": Text(f"text {n}")}
 
-    assert len(face.store_many(documents(), LONG)) == 3000
+    assert len(api.store_many(documents(), LONG)) == 3000
     assert rows(config) == 3000
     assert 500 <= Text.most <= 1500
-    assert all(each["embedding"] is not None for each in face.list_all(LONG, include_embedding=True))
+    assert all(each["embedding"] is not None for each in api.list_all(LONG, include_embedding=True))
 
 
 def rows(config: PostgreSQLConfig) -> int:
@@ -309,18 +309,18 @@ def rows(config: PostgreSQLConfig) -> int:
         return row[0]
 
 
-def test_a_text_of_any_class_is_a_text(face: Any) -> None:
+def test_a_text_of_any_class_is_a_text(api: Any) -> None:
     """What parsers of HTML give is a str, and more that nobody wants to keep."""
 
     class Parsed(str):
         """A text that cannot be pickled."""
 
-    (id,) = face.store_many([{"content": Parsed("tea"), "name": Parsed("Ada")}], LONG)
-    assert has_vector_of(face, id, "Ada: tea")
-    assert type(face.retrieve_by_id(id, LONG)["content"]) is str
+    (id,) = api.store_many([{"content": Parsed("tea"), "name": Parsed("Ada")}], LONG)
+    assert has_vector_of(api, id, "Ada: tea")
+    assert type(api.retrieve_by_id(id, LONG)["content"]) is str
 
 
-def test_a_generator_that_fails_stores_nothing(face: Any) -> None:
+def test_a_generator_that_fails_stores_nothing(api: Any) -> None:
     """All or nothing, and its own error."""
 
     def documents() -> Iterator[dict[str, Any]]:
@@ -328,33 +328,33 @@ def test_a_generator_that_fails_stores_nothing(face: Any) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        face.store_many(documents(), LONG)
-    assert face.count(LONG) == 0
+        api.store_many(documents(), LONG)
+    assert api.count(LONG) == 0
 
 
-def test_a_document_that_cannot_be_stored_stores_nothing(face: Any) -> None:
+def test_a_document_that_cannot_be_stored_stores_nothing(api: Any) -> None:
     """All or nothing, with an embedder too."""
     documents = [{"content": f"text {n}"} for n in range(700)]
     with pytest.raises(InvalidDocument, match="importance_score"):
-        face.store_many([*documents, {"content": "x", "importance_score": "high"}], LONG)
-    assert face.count(LONG) == 0
+        api.store_many([*documents, {"content": "x", "importance_score": "high"}], LONG)
+    assert api.count(LONG) == 0
 
 
-def test_what_is_no_document_is_refused(face: Any) -> None:
+def test_what_is_no_document_is_refused(api: Any) -> None:
     """As it is without an embedder."""
     for document in (["tea"], "tea", None, 5):
         with pytest.raises(InvalidDocument, match="dict"):
-            face.store(document, LONG)
+            api.store(document, LONG)
         with pytest.raises(InvalidDocument, match="dict"):
-            face.store_many([{"content": "tea"}, document], LONG)
-    assert face.count(LONG) == 0
+            api.store_many([{"content": "tea"}, document], LONG)
+    assert api.count(LONG) == 0
 
 
 # --- the connection -----------------------------------------------------------------------------------------------
 
 
 def test_no_connection_waits_for_the_embedder(
-    config: PostgreSQLConfig, open_face: Callable[..., Any], migrated_dsn: str
+    config: PostgreSQLConfig, open_api: Callable[..., Any], migrated_dsn: str
 ) -> None:
     """While it embeds, somebody else uses the one connection that there is; nothing is open in the server either."""
     used: list[tuple[int, str]] = []
@@ -366,18 +366,18 @@ def test_no_connection_waits_for_the_embedder(
                 "AND application_name = 'memorizz' AND state <> 'idle'"
             ).fetchone()
         assert busy == (0,)
-        stats = face.pool_stats()
+        stats = api.pool_stats()
         assert stats["pool_available"] == stats["pool_size"] == 1
         used.append((stats["pool_size"], texts[0]))
 
     embedder = Hashes(before=use_the_connection)
-    with open_face(config.replace(min_size=1, max_size=1, pool_timeout=5.0), embedder=embedder) as face:
-        face.pool_stats = lambda: face._pool.get_stats()
-        id = face.store({"id": "x", "content": "tea", "name": "Ada"}, LONG)
-        face.store_many([{"content": f"text {n}"} for n in range(600)], LONG)
-        face.update_by_id(id, {"name": "Bob"}, LONG)
-        face.retrieve_by_query("Did Bob have tea?", TURNS, 3)
-        face.retrieve_memory_components_by_query("Did Bob have tea?")
+    with open_api(config.replace(min_size=1, max_size=1, pool_timeout=5.0), embedder=embedder) as api:
+        api.pool_stats = lambda: api._pool.get_stats()
+        id = api.store({"id": "x", "content": "tea", "name": "Ada"}, LONG)
+        api.store_many([{"content": f"text {n}"} for n in range(600)], LONG)
+        api.update_by_id(id, {"name": "Bob"}, LONG)
+        api.retrieve_by_query("Did Bob have tea?", TURNS, 3)
+        api.retrieve_memory_components_by_query("Did Bob have tea?")
         assert [text for _, text in used] == ["Ada: tea", "text 0", "text 500", "Bob: tea", *["Did Bob have tea?"] * 2]
 
 
@@ -415,22 +415,22 @@ def test_others_search_while_the_embedder_works(config: PostgreSQLConfig) -> Non
         assert provider.count(LONG) == 1
 
 
-def test_in_a_transaction_too(face: Any) -> None:
+def test_in_a_transaction_too(api: Any) -> None:
     """There the connection is the caller's; what was embedded is rolled back with the rest."""
-    with face.transaction() as transaction:
+    with api.transaction() as transaction:
         id = transaction.store({"content": "tea"}, LONG)
         transaction.store_many(({"content": f"text {n}"} for n in range(3)), LONG)
-    assert has_vector_of(face, id, "tea")
-    assert all(each["embedding"] is not None for each in face.list_all(LONG, include_embedding=True))
+    assert has_vector_of(api, id, "tea")
+    assert all(each["embedding"] is not None for each in api.list_all(LONG, include_embedding=True))
 
     def fail() -> None:
-        with face.transaction() as transaction:
+        with api.transaction() as transaction:
             transaction.store({"content": "milk"}, LONG)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert face.count(LONG) == 4
+    assert api.count(LONG) == 4
 
 
 # --- the model ----------------------------------------------------------------------------------------------------
@@ -441,106 +441,106 @@ def noted_model(config: PostgreSQLConfig) -> Any:
         return connection.execute("SELECT name, dimensions FROM memorizz_embedding_models").fetchall()
 
 
-def test_the_model_is_noted(open_face: Callable[..., Any], config: PostgreSQLConfig) -> None:
+def test_the_model_is_noted(open_api: Callable[..., Any], config: PostgreSQLConfig) -> None:
     """A provider without an embedder notes nothing and may work with it."""
-    with open_face(config) as provider:
+    with open_api(config) as provider:
         provider.store({"content": "tea"}, LONG)
     assert noted_model(config) == [(None, 4)]
     for _ in range(2):
-        with open_face(config, embedder=Hashes("first")) as provider:
+        with open_api(config, embedder=Hashes("first")) as provider:
             provider.store({"content": "tea"}, LONG)
         assert noted_model(config) == [("first", 4)]
-    with open_face(config) as provider:
+    with open_api(config) as provider:
         assert provider.count(LONG) == 3
 
 
-def test_another_model_is_refused(open_face: Callable[..., Any], config: PostgreSQLConfig) -> None:
+def test_another_model_is_refused(open_api: Callable[..., Any], config: PostgreSQLConfig) -> None:
     """Of the same length, for their vectors cannot be compared; the error names both and the way out."""
-    with open_face(config, embedder=Hashes("first")) as provider:
+    with open_api(config, embedder=Hashes("first")) as provider:
         provider.store({"content": "tea"}, LONG)
     with (
         pytest.raises(ConfigurationError, match=r"'first'.*'second'.*another schema"),
-        open_face(config, embedder=Hashes("second")) as provider,
+        open_api(config, embedder=Hashes("second")) as provider,
     ):
         provider.count(LONG)
-    with open_face(config.replace(schema="other"), embedder=Hashes("second")) as provider:
+    with open_api(config.replace(schema="other"), embedder=Hashes("second")) as provider:
         assert provider.count(LONG) == 0
     assert noted_model(config) == [("first", 4)]
 
 
-def test_a_model_of_another_length_is_refused(open_face: Callable[..., Any], config: PostgreSQLConfig) -> None:
+def test_a_model_of_another_length_is_refused(open_api: Callable[..., Any], config: PostgreSQLConfig) -> None:
     """At once, and the error says what to configure; nothing is noted."""
     with (
         pytest.raises(ConfigurationError, match=r"dimension.* 5 .*holds 4.*embedding_dimensions=5"),
-        open_face(config, embedder=Hashes(dimensions=5)) as provider,
+        open_api(config, embedder=Hashes(dimensions=5)) as provider,
     ):
         provider.count(LONG)
     assert noted_model(config) == [(None, 4)]
 
 
-def test_an_awaited_embedder_on_the_blocking_face(config: PostgreSQLConfig) -> None:
+def test_an_awaited_embedder_on_the_blocking_api(config: PostgreSQLConfig) -> None:
     """It cannot be awaited there; the error says what to do, before its model is noted."""
     with pytest.raises(ConfigurationError, match="awaited"):
         PostgreSQLProvider(config, embedder=AwaitedHashes())  # type: ignore[arg-type]
     assert noted_model(config) == [(None, 4)]
 
 
-def test_a_name_that_many_documents_share_is_a_speakers(face: Any, embedder: Hashes) -> None:
+def test_a_name_that_many_documents_share_is_a_speakers(api: Any, embedder: Hashes) -> None:
     """Outside of conversations it is cut out of what is embedded as a speaker's is; a title stays."""
-    face.store_many([{"name": "Ada", "content": f"fact {n}", "memory_id": "m"} for n in range(10)], LONG)
-    face.store({"name": "tea", "content": "no milk", "memory_id": "m"}, LONG)
+    api.store_many([{"name": "Ada", "content": f"fact {n}", "memory_id": "m"} for n in range(10)], LONG)
+    api.store({"name": "tea", "content": "no milk", "memory_id": "m"}, LONG)
     embedder.asked.clear()
-    face.retrieve_memory_components_by_query("What tea does Ada's sister drink?", memory_id="m", memory_type=LONG)
+    api.retrieve_memory_components_by_query("What tea does Ada's sister drink?", memory_id="m", memory_type=LONG)
     assert embedder.texts == ["What tea does sister drink?"]
 
 
-def test_names_are_looked_up_in_every_store_that_is_searched(face: Any, embedder: Hashes) -> None:
+def test_names_are_looked_up_in_every_store_that_is_searched(api: Any, embedder: Hashes) -> None:
     """Where no store is named, who is spoken of in facts is cut out as who speaks is, and the facts score the same."""
-    face.store_many([{"name": "Ada", "content": f"fact {n} of tea", "memory_id": "m"} for n in range(10)], LONG)
-    face.store({"role": "Bob", "content": "I drink tea.", "memory_id": "m"}, TURNS)
-    face.store({"name": "Eve", "content": "tea", "memory_id": "m"}, "workflow_memory")
+    api.store_many([{"name": "Ada", "content": f"fact {n} of tea", "memory_id": "m"} for n in range(10)], LONG)
+    api.store({"role": "Bob", "content": "I drink tea.", "memory_id": "m"}, TURNS)
+    api.store({"name": "Eve", "content": "tea", "memory_id": "m"}, "workflow_memory")
     embedder.asked.clear()
     question = "Does Ada drink tea with Bob and Eve?"
-    everywhere = face.retrieve_memory_components_by_query(question, memory_id="m", limit=20)
+    everywhere = api.retrieve_memory_components_by_query(question, memory_id="m", limit=20)
     assert embedder.texts == ["Does drink tea with and Eve?"]
     assert len(everywhere) == 12
     embedder.asked.clear()
     question = "Does Ada drink tea?"
-    everywhere = face.retrieve_memory_components_by_query(question, memory_id="m", limit=20)
-    facts = face.retrieve_memory_components_by_query(question, memory_id="m", memory_type=LONG, limit=20)
+    everywhere = api.retrieve_memory_components_by_query(question, memory_id="m", limit=20)
+    facts = api.retrieve_memory_components_by_query(question, memory_id="m", memory_type=LONG, limit=20)
     assert embedder.texts == ["Does drink tea?"] * 2
     assert [each for each in everywhere if each.get("name") == "Ada"] == facts
 
 
-def test_a_content_in_parts_is_embedded_again_where_its_text_changes(face: Any, embedder: Hashes) -> None:
+def test_a_content_in_parts_is_embedded_again_where_its_text_changes(api: Any, embedder: Hashes) -> None:
     """Another image leaves the vector as it is; another text does not, and where none is left, neither is a vector."""
     tea, image = {"type": "text", "text": "tea"}, {"type": "image_url", "image_url": {"url": "a"}}
-    [id] = face.store_many([{"content": [tea, image]}], LONG)
-    assert has_vector_of(face, id, "tea")
+    [id] = api.store_many([{"content": [tea, image]}], LONG)
+    assert has_vector_of(api, id, "tea")
     embedder.asked.clear()
-    face.update_by_id(id, {"content": [tea, {**image, "image_url": {"url": "b"}}]}, LONG)
-    face.store({"id": id, "content": "tea"}, LONG)
-    face.store_many([{"id": id, "content": [tea]}], LONG)
+    api.update_by_id(id, {"content": [tea, {**image, "image_url": {"url": "b"}}]}, LONG)
+    api.store({"id": id, "content": "tea"}, LONG)
+    api.store_many([{"id": id, "content": [tea]}], LONG)
     assert embedder.asked == []
-    assert has_vector_of(face, id, "tea")
-    face.update_by_id(id, {"content": [{"type": "text", "text": "milk"}]}, LONG)
-    assert has_vector_of(face, id, "milk")
-    face.update_by_id(id, {"content": [image]}, LONG)
-    assert stored_vector(face, id) is None
-    (document,) = face.embedded([{"content": [tea, image]}], LONG)
+    assert has_vector_of(api, id, "tea")
+    api.update_by_id(id, {"content": [{"type": "text", "text": "milk"}]}, LONG)
+    assert has_vector_of(api, id, "milk")
+    api.update_by_id(id, {"content": [image]}, LONG)
+    assert stored_vector(api, id) is None
+    (document,) = api.embedded([{"content": [tea, image]}], LONG)
     assert np.allclose(document["embedding"], vector_of("tea"))
-    face.store({"id": id, "content": [tea, image], "embedding": None}, LONG)
-    assert face.embed_missing(LONG) == 1
-    assert has_vector_of(face, id, "tea")
-    assert face.retrieve_by_id(id, LONG)["content"] == [tea, image]
+    api.store({"id": id, "content": [tea, image], "embedding": None}, LONG)
+    assert api.embed_missing(LONG) == 1
+    assert has_vector_of(api, id, "tea")
+    assert api.retrieve_by_id(id, LONG)["content"] == [tea, image]
 
 
-def test_a_text_that_sql_has_changed_is_told(face: Any, config: PostgreSQLConfig) -> None:
+def test_a_text_that_sql_has_changed_is_told(api: Any, config: PostgreSQLConfig) -> None:
     """The parts that were stored with the text before are not."""
-    id = face.store({"content": [{"type": "text", "text": "a secret"}]}, LONG)
+    id = api.store({"content": [{"type": "text", "text": "a secret"}]}, LONG)
     with psycopg.connect(config.conninfo) as connection:
         connection.execute("UPDATE long_term_memory SET content = 'nothing'")
-    assert face.retrieve_by_id(id, LONG)["content"] == "nothing"
+    assert api.retrieve_by_id(id, LONG)["content"] == "nothing"
 
 
 # --- failures -----------------------------------------------------------------------------------------------------
@@ -589,45 +589,45 @@ class FailingAwaited(Failing):
 
 @pytest.mark.parametrize("answer", FAILURES.values(), ids=FAILURES)
 def test_an_embedder_that_fails_stores_nothing(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, answer: Any
+    open_api: Callable[..., Any], config: PostgreSQLConfig, answer: Any
 ) -> None:
     """Neither one document nor many, nor a change; and the provider goes on."""
-    with open_face(config, embedder=Failing(answer)) as face:
-        assert_nothing_is_stored(face)
+    with open_api(config, embedder=Failing(answer)) as api:
+        assert_nothing_is_stored(api)
 
 
 @pytest.mark.parametrize("answer", FAILURES.values(), ids=FAILURES)
 def test_an_awaited_embedder_that_fails_stores_nothing(config: PostgreSQLConfig, loop: Loop, answer: Any) -> None:
     """The same for one that is awaited."""
-    with Blocking(AsyncPostgreSQLProvider(config, embedder=FailingAwaited(answer)), loop) as face:
-        assert_nothing_is_stored(face)
+    with Blocking(AsyncPostgreSQLProvider(config, embedder=FailingAwaited(answer)), loop) as api:
+        assert_nothing_is_stored(api)
 
 
-def assert_nothing_is_stored(face: Any) -> None:
-    id = face.store({"content": "good"}, LONG)
+def assert_nothing_is_stored(api: Any) -> None:
+    id = api.store({"content": "good"}, LONG)
     for work in (
-        lambda: face.store({"content": "bad"}, LONG),
-        lambda: face.store_many([{"content": "bad" if n == 700 else f"text {n}"} for n in range(900)], LONG),
-        lambda: face.update_by_id(id, {"content": "bad"}, LONG),
-        lambda: face.store({"id": id, "content": "bad"}, LONG),
-        lambda: face.retrieve_by_query("bad", LONG),
-        lambda: face.retrieve_memory_components_by_query("bad"),
+        lambda: api.store({"content": "bad"}, LONG),
+        lambda: api.store_many([{"content": "bad" if n == 700 else f"text {n}"} for n in range(900)], LONG),
+        lambda: api.update_by_id(id, {"content": "bad"}, LONG),
+        lambda: api.store({"id": id, "content": "bad"}, LONG),
+        lambda: api.retrieve_by_query("bad", LONG),
+        lambda: api.retrieve_memory_components_by_query("bad"),
     ):
         with pytest.raises(EmbeddingFailed):
             work()
-    (document,) = face.list_all(LONG, include_embedding=True)
+    (document,) = api.list_all(LONG, include_embedding=True)
     assert document["content"] == "good"
     assert np.allclose(document["embedding"], vector_of("good"))
-    assert face.store({"content": "better"}, LONG)
+    assert api.store({"content": "better"}, LONG)
 
 
 # --- questions ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def talk(face: Any, embedder: Hashes) -> Any:
+def talk(api: Any, embedder: Hashes) -> Any:
     """A provider whose conversations hold what three people said, in two memories."""
-    face.store_many(
+    api.store_many(
         [
             {"n": 0, "memory_id": "m", "role": "Ada", "content": "The train was late."},
             {"n": 1, "memory_id": "m", "role": "Bob", "content": "I drink tea."},
@@ -638,7 +638,7 @@ def talk(face: Any, embedder: Hashes) -> Any:
         TURNS,
     )
     embedder.asked.clear()
-    return face
+    return api
 
 
 def test_a_question_is_asked_by_meaning_and_words(talk: Any, embedder: Hashes) -> None:
@@ -691,22 +691,22 @@ def test_names_of_speakers_are_cut_out(
         ("Planner", "Where is my planner?"),
     ],
 )
-def test_words_that_are_roles_stay_in_a_question(face: Any, embedder: Hashes, role: str, question: str) -> None:
+def test_words_that_are_roles_stay_in_a_question(api: Any, embedder: Hashes, role: str, question: str) -> None:
     """What the roles of APIs and agents are called is embedded as it was asked, and is nobody's name."""
     turns = [{"memory_id": "m", "role": role, "content": f"turn {n}", "conversation_id": "c"} for n in range(12)]
-    face.store_many([*turns, {"memory_id": "m", "name": role, "content": "sales data of a model"}], TURNS)
+    api.store_many([*turns, {"memory_id": "m", "name": role, "content": "sales data of a model"}], TURNS)
     embedder.asked.clear()
-    hits = face.retrieve_by_query(question, TURNS, 9, explain=True)
-    hits += face.retrieve_memory_components_by_query(question, memory_id="m")
+    hits = api.retrieve_by_query(question, TURNS, 9, explain=True)
+    hits += api.retrieve_memory_components_by_query(question, memory_id="m")
     assert embedder.texts == [question, question]
     assert all("speaker" not in hit.get("_explanation", ()) for hit in hits)
 
 
-def test_a_role_that_is_used_as_a_name_is_one(face: Any, embedder: Hashes) -> None:
+def test_a_role_that_is_used_as_a_name_is_one(api: Any, embedder: Hashes) -> None:
     """Written as a name, in the middle of a question."""
-    face.store({"role": "Planner", "content": "turn"}, TURNS)
+    api.store({"role": "Planner", "content": "turn"}, TURNS)
     embedder.asked.clear()
-    face.retrieve_by_query("What did Planner say about the planner?", TURNS, 9)
+    api.retrieve_by_query("What did Planner say about the planner?", TURNS, 9)
     assert embedder.texts == ["What did say about the planner?"]
 
 
@@ -788,18 +788,18 @@ def test_a_vector_or_a_filter_asks_nobody(talk: Any, embedder: Hashes) -> None:
     assert embedder.asked == []
 
 
-# --- the async face -----------------------------------------------------------------------------------------------
+# --- the async API -----------------------------------------------------------------------------------------------
 
 
 def test_an_awaited_embedder_is_awaited(config: PostgreSQLConfig, loop: Loop) -> None:
     """For documents and questions."""
     embedder = AwaitedHashes()
-    with Blocking(AsyncPostgreSQLProvider(config, embedder=embedder), loop) as face:
-        id = face.store({"content": "tea"}, LONG)
-        face.store_many([{"content": "milk"}], LONG)
-        face.update_by_id(id, {"name": "Ada"}, LONG)
-        assert has_vector_of(face, id, "Ada: tea")
-        assert len(face.retrieve_by_query("tea", LONG, 5)) == 2
+    with Blocking(AsyncPostgreSQLProvider(config, embedder=embedder), loop) as api:
+        id = api.store({"content": "tea"}, LONG)
+        api.store_many([{"content": "milk"}], LONG)
+        api.update_by_id(id, {"name": "Ada"}, LONG)
+        assert has_vector_of(api, id, "Ada: tea")
+        assert len(api.retrieve_by_query("tea", LONG, 5)) == 2
     assert [kind for kind, _ in embedder.asked] == ["document"] * 3 + ["query"]
 
 
@@ -825,7 +825,7 @@ def test_a_blocking_embedder_does_not_block_the_loop(config: PostgreSQLConfig) -
     assert threading.get_ident() not in threads
 
 
-def test_documents_can_be_embedded_before_a_transaction(face: Any, embedder: Hashes) -> None:
+def test_documents_can_be_embedded_before_a_transaction(api: Any, embedder: Hashes) -> None:
     """By the text that they bring, where they have one and no embedding; the transaction then asks no model."""
     documents = [
         {"id": "a", "content": "tea", "name": "Ada"},
@@ -833,21 +833,21 @@ def test_documents_can_be_embedded_before_a_transaction(face: Any, embedder: Has
         {"id": "c", "content": "water", "embedding": None},
         {"id": "d", "name": "nothing"},
     ]
-    ready = face.embedded(iter(documents), LONG)
+    ready = api.embedded(iter(documents), LONG)
     assert [document.get("embedding", "none") for document in ready[1:]] == [[1, 0, 0, 0], None, "none"]
     assert documents[0] == {"id": "a", "content": "tea", "name": "Ada"}
-    assert face.count(LONG) == 0
+    assert api.count(LONG) == 0
     assert embedder.texts == ["Ada: tea"]
-    with face.transaction() as transaction:
+    with api.transaction() as transaction:
         transaction.store_many(ready, LONG)
     assert embedder.texts == ["Ada: tea"]
-    assert has_vector_of(face, "a", "Ada: tea")
-    assert face.embedded([{"content": "an agent"}], AGENTS) == [{"content": "an agent"}]
+    assert has_vector_of(api, "a", "Ada: tea")
+    assert api.embedded([{"content": "an agent"}], AGENTS) == [{"content": "an agent"}]
 
 
-def test_without_an_embedder_documents_stay_what_they_are(open_face: Callable[..., Any], config: Any) -> None:
+def test_without_an_embedder_documents_stay_what_they_are(open_api: Callable[..., Any], config: Any) -> None:
     """And the provider says so."""
-    with open_face(config) as face:
-        face.count(LONG)
-        assert not face.has_embedder
-        assert face.embedded(iter([{"content": "tea"}]), LONG) == [{"content": "tea"}]
+    with open_api(config) as api:
+        api.count(LONG)
+        assert not api.has_embedder
+        assert api.embedded(iter([{"content": "tea"}]), LONG) == [{"content": "tea"}]

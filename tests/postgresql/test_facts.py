@@ -23,11 +23,11 @@ VECTORS = _random.standard_normal((60, 4))
 
 
 @pytest.fixture
-def filled(open_face: Callable[..., Any], config: PostgreSQLConfig) -> Any:
+def filled(open_api: Callable[..., Any], config: PostgreSQLConfig) -> Any:
     """A provider, open, with 60 memories."""
-    with open_face(config) as face:
-        face.store_many([{"content": f"tea {n}", "memory_id": "m", "embedding": VECTORS[n]} for n in range(60)], LONG)
-        yield face
+    with open_api(config) as api:
+        api.store_many([{"content": f"tea {n}", "memory_id": "m", "embedding": VECTORS[n]} for n in range(60)], LONG)
+        yield api
 
 
 def memorizz(dsn: str, *arguments: str) -> str:
@@ -38,8 +38,8 @@ def memorizz(dsn: str, *arguments: str) -> str:
     return done.stdout
 
 
-def route(face: Any) -> str:
-    hits = face.retrieve_by_query({"embedding": VECTORS[0]}, LONG, limit=5, explain=True)
+def route(api: Any) -> str:
+    hits = api.retrieve_by_query({"embedding": VECTORS[0]}, LONG, limit=5, explain=True)
     assert hits[0]["content"] == "tea 0"
     return hits.explanation["route"]
 
@@ -66,7 +66,7 @@ def test_a_search_inside_of_a_transaction_knows_too(filled: Any, migrated_dsn: s
         assert route(transaction) == "index"
 
 
-def test_facts_that_change_faster_than_a_search_goes(open_face: Callable[..., Any], config: PostgreSQLConfig) -> None:
+def test_facts_that_change_faster_than_a_search_goes(open_api: Callable[..., Any], config: PostgreSQLConfig) -> None:
     """All indexes are made again, one after the other, each while the search is on its way: it is made again, too."""
     changes = 0
 
@@ -77,9 +77,9 @@ def test_facts_that_change_faster_than_a_search_goes(open_face: Callable[..., An
             maintenance.drop(maintenance.plan_drop("personas_embedding_idx"))
             list(maintenance.make(maintenance.plan_build("personas")))
 
-    with Maintenance(config) as maintenance, open_face(config, embedder=Model("toy", 4, change)) as face:
-        face.store({"content": "green tea"}, LONG)
-        assert [hit["content"] for hit in face.retrieve_by_query("tea", LONG)] == ["green tea"]
+    with Maintenance(config) as maintenance, open_api(config, embedder=Model("toy", 4, change)) as api:
+        api.store({"content": "green tea"}, LONG)
+        assert [hit["content"] for hit in api.retrieve_by_query("tea", LONG)] == ["green tea"]
     assert changes == 12
 
 
@@ -122,13 +122,13 @@ def test_a_store_that_another_process_makes(filled: Any, config: PostgreSQLConfi
 
 @pytest.mark.parametrize("call", ["store", "search"])
 def test_a_model_that_is_changed(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, migrated_dsn: str, call: str
+    open_api: Callable[..., Any], config: PostgreSQLConfig, migrated_dsn: str, call: str
 ) -> None:
     """A provider with embedders of both models goes on by itself; one without is told, and nothing is done."""
     from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding
 
     old, new = Model("old", 4), Model("new", 3)
-    with open_face(config, embedder=[old, new]) as follows, open_face(config) as has_none:
+    with open_api(config, embedder=[old, new]) as follows, open_api(config) as has_none:
         follows.store({"content": "green tea"}, LONG)
         with Maintenance(config) as maintenance:
             change = Reembedding(maintenance, new)

@@ -39,13 +39,13 @@ def lose(sql: Sql, pids: list[int]) -> None:
 
 
 CALLS: dict[str, Callable[[Any, str], Any]] = {
-    "read": lambda face, id: face.retrieve_by_id(id, LONG),
-    "store": lambda face, id: face.store({"a": 1}, LONG),
-    "update": lambda face, id: face.update_by_id(id, {"a": 1}, LONG),
-    "delete": lambda face, id: face.delete_by_id(id, LONG),
-    "batch": lambda face, id: face.purge_expired() == 0,
-    "search": lambda face, id: face.retrieve_by_query({"embedding": [1, 0, 0, 0]}, LONG, limit=50),
-    "transaction": lambda face, id: face.store_many([{"a": 1}], LONG),
+    "read": lambda api, id: api.retrieve_by_id(id, LONG),
+    "store": lambda api, id: api.store({"a": 1}, LONG),
+    "update": lambda api, id: api.update_by_id(id, {"a": 1}, LONG),
+    "delete": lambda api, id: api.delete_by_id(id, LONG),
+    "batch": lambda api, id: api.purge_expired() == 0,
+    "search": lambda api, id: api.retrieve_by_query({"embedding": [1, 0, 0, 0]}, LONG, limit=50),
+    "transaction": lambda api, id: api.store_many([{"a": 1}], LONG),
 }
 
 
@@ -54,85 +54,85 @@ CALLS: dict[str, Callable[[Any, str], Any]] = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_call_after_the_connection_was_ended_works(
-    open_face: Callable[..., Any], own_database: Any, sql: Sql, call: str
+    open_api: Callable[..., Any], own_database: Any, sql: Sql, call: str
 ) -> None:
     """A pooled connection that the server ended while it was idle is noticed before anything is sent."""
-    with open_face(own_database.config()) as face:
-        id = face.store({"name": "Ada", "embedding": [1, 0, 0, 0]}, LONG)
+    with open_api(own_database.config()) as api:
+        id = api.store({"name": "Ada", "embedding": [1, 0, 0, 0]}, LONG)
         lose(sql, own_database.backends(sql))
-        assert CALLS[call](face, id)
+        assert CALLS[call](api, id)
 
 
 def test_a_whole_pool_of_ended_connections_is_replaced(
-    open_face: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any]
+    open_api: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any]
 ) -> None:
     """After a failover that ended every connection of a pool, each of as many callers is served."""
-    with open_face(own_database.config(min_size=6, max_size=6, pool_timeout=5)) as face:
+    with open_api(own_database.config(min_size=6, max_size=6, pool_timeout=5)) as api:
         wait_for(lambda: len(own_database.backends(sql)) == 6, "the pool to fill")
         lose(sql, own_database.backends(sql))
-        assert [result() for result in [in_thread(lambda: face.count(LONG)) for _ in range(6)]] == [0] * 6
+        assert [result() for result in [in_thread(lambda: api.count(LONG)) for _ in range(6)]] == [0] * 6
 
 
 def test_a_call_after_kill_9_of_a_backend_works(
-    open_face: Callable[..., Any], own_database: Any, wait_for: Callable[..., Any]
+    open_api: Callable[..., Any], own_database: Any, wait_for: Callable[..., Any]
 ) -> None:
     """A killed backend takes the whole server through recovery; the next call waits for it and nothing is lost."""
-    with open_face(own_database.config(min_size=1, max_size=1)) as face:
-        id = face.store({"name": "Ada"}, LONG)
+    with open_api(own_database.config(min_size=1, max_size=1)) as api:
+        id = api.store({"name": "Ada"}, LONG)
         with psycopg.connect(own_database.dsn) as connection:
             [pid] = own_database.backends(connection)
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not psutil.pid_exists(pid), "the backend's end")
-        assert face.retrieve_by_id(id, LONG)["name"] == "Ada"
-        assert face.store({"id": "b"}, LONG) == "b"
-        assert face.count(LONG) == 2
+        assert api.retrieve_by_id(id, LONG)["name"] == "Ada"
+        assert api.store({"id": "b"}, LONG) == "b"
+        assert api.count(LONG) == 2
 
 
 def test_a_call_after_a_restart_of_the_server_works(
-    open_face: Callable[..., Any], own_database: Any, own_server: EmbeddedServer
+    open_api: Callable[..., Any], own_database: Any, own_server: EmbeddedServer
 ) -> None:
     """A server that was stopped and started again between two calls is a server like before."""
-    with open_face(own_database.config()) as face:
-        face.store({"name": "Ada"}, LONG)
+    with open_api(own_database.config()) as api:
+        api.store({"name": "Ada"}, LONG)
         own_server.stop()
         own_server.acquire()
         own_server.release()
-        assert face.retrieve_by_name("Ada", LONG) is not None
-        assert face.delete_by_name("Ada", LONG) is True
+        assert api.retrieve_by_name("Ada", LONG) is not None
+        assert api.delete_by_name("Ada", LONG) is True
 
 
 def test_a_connection_lost_in_a_transaction_loses_all_of_it(
-    open_face: Callable[..., Any], own_database: Any, sql: Sql
+    open_api: Callable[..., Any], own_database: Any, sql: Sql
 ) -> None:
     """What was lost on the way is a ConnectionFailed, nothing is stored, and the provider goes on."""
 
     def block() -> None:
-        with face.transaction() as tx:
+        with api.transaction() as tx:
             tx.store({"id": "a"}, LONG)
             lose(sql, own_database.backends(sql))
             tx.store({"id": "b"}, LONG)
 
-    with open_face(own_database.config()) as face:
+    with open_api(own_database.config()) as api:
         with pytest.raises(ConnectionFailed):
             block()
-        assert face.count(LONG) == 0
-        assert face.store({"id": "c"}, LONG) == "c"
+        assert api.count(LONG) == 0
+        assert api.store({"id": "c"}, LONG) == "c"
 
 
 def test_a_transaction_whose_connection_is_lost_at_its_end_is_an_error(
-    open_face: Callable[..., Any], own_database: Any, sql: Sql
+    open_api: Callable[..., Any], own_database: Any, sql: Sql
 ) -> None:
     """A block that ends well but cannot be committed does not look as if it had been."""
 
     def block() -> None:
-        with face.transaction() as tx:
+        with api.transaction() as tx:
             tx.store({"id": "a"}, LONG)
             lose(sql, own_database.backends(sql))
 
-    with open_face(own_database.config()) as face:
+    with open_api(own_database.config()) as api:
         with pytest.raises(ConnectionFailed):
             block()
-        assert face.count(LONG) == 0
+        assert api.count(LONG) == 0
 
 
 # --- time ---------------------------------------------------------------------------------------------------------
@@ -149,77 +149,77 @@ def stopped(pid: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("call", ["read", "store", "batch", "transaction"])
 def test_a_server_that_does_not_answer_is_given_up(
-    open_face: Callable[..., Any], own_database: Any, sql: Sql, call: str
+    open_api: Callable[..., Any], own_database: Any, sql: Sql, call: str
 ) -> None:
     """A stopped backend is an OperationTimeout; its connection is given up, and the pool's only place is free again."""
-    with open_face(own_database.config(max_size=1, operation_timeout=1)) as face:
-        id = face.store({"name": "Ada"}, LONG)
+    with open_api(own_database.config(max_size=1, operation_timeout=1)) as api:
+        id = api.store({"name": "Ada"}, LONG)
         [pid] = own_database.backends(sql)
         with stopped(pid):
             with pytest.raises(OperationTimeout, match="operation_timeout"):
-                CALLS[call](face, id)
-            assert face.retrieve_by_id(id, LONG)["name"] == "Ada"
+                CALLS[call](api, id)
+            assert api.retrieve_by_id(id, LONG)["name"] == "Ada"
 
 
 def test_an_operation_that_waits_for_a_lock_is_given_up(
-    open_face: Callable[..., Any], own_database: Any, sql: Sql
+    open_api: Callable[..., Any], own_database: Any, sql: Sql
 ) -> None:
     """A document that somebody else has locked is an OperationTimeout, in a transaction too, and nothing is stored."""
 
     def block() -> None:
-        with face.transaction() as tx:
+        with api.transaction() as tx:
             tx.store({"id": "b"}, LONG)
             tx.update_by_id("a", {"n": 1}, LONG)
 
-    with open_face(own_database.config(operation_timeout=0.3)) as face:
-        face.store({"id": "a"}, LONG)
+    with open_api(own_database.config(operation_timeout=0.3)) as api:
+        api.store({"id": "a"}, LONG)
         with sql.transaction():
             sql.execute("SELECT FROM long_term_memory FOR UPDATE")
             with pytest.raises(OperationTimeout):
-                face.update_by_id("a", {"n": 1}, LONG)
+                api.update_by_id("a", {"n": 1}, LONG)
             with pytest.raises(OperationTimeout):
                 block()
-        assert [(each["id"], each.get("n")) for each in face.list_all(LONG)] == [("a", None)]
+        assert [(each["id"], each.get("n")) for each in api.list_all(LONG)] == [("a", None)]
 
 
 def test_the_servers_own_timeout_is_an_operation_timeout(
-    open_face: Callable[..., Any], own_database: Any, sql: Sql
+    open_api: Callable[..., Any], own_database: Any, sql: Sql
 ) -> None:
     """statement_timeout and lock_timeout of the server are told as what they are."""
     for setting in ("statement_timeout", "lock_timeout"):
-        with open_face(own_database.config(options=f"-c {setting}=100ms")) as face:
-            face.store({"id": "a"}, LONG)
+        with open_api(own_database.config(options=f"-c {setting}=100ms")) as api:
+            api.store({"id": "a"}, LONG)
             with sql.transaction():
                 sql.execute("SELECT FROM long_term_memory FOR UPDATE")
                 with pytest.raises(OperationTimeout):
-                    face.update_by_id("a", {"n": 1}, LONG)
+                    api.update_by_id("a", {"n": 1}, LONG)
 
 
 def test_statements_behind_one_that_failed_can_be_sent_again(
-    open_face: Callable[..., Any], own_database: Any, sql: Sql
+    open_api: Callable[..., Any], own_database: Any, sql: Sql
 ) -> None:
     """Of several in one round trip, those that the server passed over are not taken for prepared from then on."""
     config = own_database.config(options="-c statement_timeout=200ms", max_size=1, prepare_threshold=1)
-    with open_face(config) as face:
+    with open_api(config) as api:
         for calls in (1, 2, 3):
             with sql.transaction():
-                sql.execute(f"LOCK TABLE {face.stores()[0].name} IN ACCESS EXCLUSIVE MODE")
+                sql.execute(f"LOCK TABLE {api.stores()[0].name} IN ACCESS EXCLUSIVE MODE")
                 with pytest.raises(OperationTimeout):
-                    face.purge_expired()
-            assert [face.purge_expired() for _ in range(calls)] == [0] * calls
+                    api.purge_expired()
+            assert [api.purge_expired() for _ in range(calls)] == [0] * calls
 
 
 def test_a_frozen_server_is_not_called_a_full_pool(
-    open_face: Callable[..., Any], own_database: Any, own_server: EmbeddedServer, sql: Sql
+    open_api: Callable[..., Any], own_database: Any, own_server: EmbeddedServer, sql: Sql
 ) -> None:
     """A server that accepts no connection any more, and does not refuse one, is a ConnectionFailed that says so."""
     config = own_database.config(min_size=0, max_size=1, pool_timeout=0.3, connect_timeout=2)
-    with open_face(config) as face:
-        assert face.count(LONG) == 0
+    with open_api(config) as api:
+        assert api.count(LONG) == 0
         lose(sql, own_database.backends(sql))
         with stopped(own_server.status().pid or 0), pytest.raises(ConnectionFailed, match="Failed to connect"):
-            face.count(LONG)
-        assert face.count(LONG) == 0
+            api.count(LONG)
+        assert api.count(LONG) == 0
 
 
 SENT = ["read", "store", "update", "delete", "batch", "search", "transaction"]
@@ -227,35 +227,35 @@ SENT = ["read", "store", "update", "delete", "batch", "search", "transaction"]
 
 @pytest.mark.parametrize("call", SENT)
 def test_the_servers_transaction_timeout_is_an_operation_timeout(
-    open_face: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any], call: str
+    open_api: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any], call: str
 ) -> None:
     """What took longer than transaction_timeout is told as that, and not sent again: one session ends, and no more."""
-    with open_face(own_database.config(options="-c transaction_timeout=200ms")) as face:
-        id = face.store({"name": "Ada", "embedding": [1, 0, 0, 0]}, LONG)
+    with open_api(own_database.config(options="-c transaction_timeout=200ms")) as api:
+        id = api.store({"name": "Ada", "embedding": [1, 0, 0, 0]}, LONG)
         with sql.transaction():
             sql.execute("LOCK TABLE long_term_memory, conversation_memory")
             with pytest.raises(OperationTimeout, match="transaction_timeout"):
-                CALLS[call](face, id)
+                CALLS[call](api, id)
         assert wait_for(lambda: ended(sql), "the end of the session") == (1, 0)
-        assert face.retrieve_by_id(id, LONG)["name"] == "Ada"
+        assert api.retrieve_by_id(id, LONG)["name"] == "Ada"
 
 
 @pytest.mark.parametrize("call", SENT)
 def test_a_session_that_is_ended_on_purpose_is_not_gone_on_with(
-    open_face: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any], call: str
+    open_api: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any], call: str
 ) -> None:
     """Whoever ends what takes too long has ended it: it is told as a termination, and no other session goes on."""
-    with open_face(own_database.config()) as face, psycopg.connect(own_database.dsn, autocommit=True) as other:
-        id = face.store({"name": "Ada", "embedding": [1, 0, 0, 0]}, LONG)
+    with open_api(own_database.config()) as api, psycopg.connect(own_database.dsn, autocommit=True) as other:
+        id = api.store({"name": "Ada", "embedding": [1, 0, 0, 0]}, LONG)
         with sql.transaction():
             sql.execute("LOCK TABLE long_term_memory, conversation_memory")
-            result = in_thread(lambda: CALLS[call](face, id))
+            result = in_thread(lambda: CALLS[call](api, id))
             lose(other, [wait_for(lambda: waiting(other), "the call to wait for the lock")])
             error = result()
         assert isinstance(error, ConnectionFailed)
         assert "ended this connection on purpose" in str(error)
         assert wait_for(lambda: ended(sql), "the end of the session") == (0, 1)
-        assert face.retrieve_by_id(id, LONG)["name"] == "Ada"
+        assert api.retrieve_by_id(id, LONG)["name"] == "Ada"
 
 
 def ended(sql: Sql) -> tuple[int, int] | None:
@@ -267,16 +267,16 @@ def ended(sql: Sql) -> tuple[int, int] | None:
     return found if found is not None and any(found) else None
 
 
-def test_an_exhausted_pool_is_a_pool_timeout(open_face: Callable[..., Any], own_database: Any) -> None:
+def test_an_exhausted_pool_is_a_pool_timeout(open_api: Callable[..., Any], own_database: Any) -> None:
     """Whoever finds no free connection is told so within pool_timeout, and what to raise."""
-    with open_face(own_database.config(max_size=1, pool_timeout=0.3)) as face:
+    with open_api(own_database.config(max_size=1, pool_timeout=0.3)) as api:
         started = time.monotonic()
-        with face.transaction():
-            for call in (lambda: face.count(LONG), lambda: face.transaction().__enter__()):
+        with api.transaction():
+            for call in (lambda: api.count(LONG), lambda: api.transaction().__enter__()):
                 with pytest.raises(PoolTimeout, match="max_size"):
                     call()
         assert time.monotonic() - started < 10
-        assert face.count(LONG) == 0
+        assert api.count(LONG) == 0
 
 
 # --- conflicts ----------------------------------------------------------------------------------------------------
@@ -319,25 +319,25 @@ IDS = [f"0190f5c8-0000-7000-8000-00000000000{n}" for n in (1, 2)]
 
 
 def test_a_deadlock_is_tried_again(
-    open_face: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any],
+    open_api: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     """The victim of a deadlock, of which nothing was done, is tried again and succeeds."""
     caplog.set_level(logging.DEBUG, "memorizz.postgresql")
     with (
         psycopg.connect(own_database.dsn, options="-c deadlock_timeout=1min") as other,
-        open_face(own_database.config(options="-c deadlock_timeout=500ms")) as face,
+        open_api(own_database.config(options="-c deadlock_timeout=500ms")) as api,
     ):
         # Whatever order they are deleted in, by key or as they were stored, a comes before b.
         for name, id in zip("ab", IDS, strict=True):
-            face.store({"id": id, "name": name}, LONG)
+            api.store({"id": id, "name": name}, LONG)
         other.execute("SELECT FROM long_term_memory WHERE name = 'b' FOR UPDATE")
-        deleted = in_thread(lambda: face.delete_all(LONG))
+        deleted = in_thread(lambda: api.delete_all(LONG))
         wait_for(lambda: is_waiting(sql), "delete_all to wait for b")
         other.execute("UPDATE long_term_memory SET content = 'x' WHERE name = 'a'")
         other.commit()
         assert deleted() is True
-        assert face.count(LONG) == 0
+        assert api.count(LONG) == 0
     assert "deadlock detected" in caplog.text
 
 
@@ -354,121 +354,121 @@ class Queue:
 
 @pytest.mark.parametrize("kind", [list, tuple, Queue, iter], ids=lambda kind: kind.__name__)
 def test_documents_are_stored_again_only_where_they_are_still_there(
-    open_face: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any], kind: Any
+    open_api: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any], kind: Any
 ) -> None:
     """store_many that lost a race is tried again with a list, and fails with what its first attempt used up."""
     failed: list[BaseException] = []
 
     def store() -> list[str]:
         try:
-            return face.store_many(kind([{"id": id, "n": 1} for id in ("a", "b")]), LONG)
+            return api.store_many(kind([{"id": id, "n": 1} for id in ("a", "b")]), LONG)
         except DatabaseError as error:
             failed.append(error)
             return []
 
     options = "-c default_transaction_isolation=serializable"
-    with open_face(own_database.config(options=options)) as face, psycopg.connect(own_database.dsn) as other:
-        face.store_many([{"id": "a"}, {"id": "b"}], LONG)
+    with open_api(own_database.config(options=options)) as api, psycopg.connect(own_database.dsn) as other:
+        api.store_many([{"id": "a"}, {"id": "b"}], LONG)
         other.execute("UPDATE long_term_memory SET content = 'theirs'")
         stored = in_thread(store)
         wait_for(lambda: is_waiting(sql), "store_many to wait")
         other.commit()
         ids = stored()
         if kind in (list, tuple):
-            assert (ids, failed, face.count(LONG, {"n": 1})) == (["a", "b"], [], 2)
+            assert (ids, failed, api.count(LONG, {"n": 1})) == (["a", "b"], [], 2)
         else:
-            assert (ids, face.count(LONG, {"n": 1})) == ([], 0)
+            assert (ids, api.count(LONG, {"n": 1})) == ([], 0)
             assert "could not serialize" in str(failed[0])
 
 
 def test_a_serialization_failure_is_tried_again(
-    open_face: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any]
+    open_api: Callable[..., Any], own_database: Any, sql: Sql, wait_for: Callable[..., Any]
 ) -> None:
     """On a server whose default is serializable, a lost race is run again and merges what the winner wrote."""
     options = "-c default_transaction_isolation=serializable"
-    with open_face(own_database.config(options=options)) as face, psycopg.connect(own_database.dsn) as other:
-        face.store({"id": "a"}, LONG)
+    with open_api(own_database.config(options=options)) as api, psycopg.connect(own_database.dsn) as other:
+        api.store({"id": "a"}, LONG)
         other.execute("UPDATE long_term_memory SET content = 'theirs'")
-        updated = in_thread(lambda: face.update_by_id("a", {"name": "ours"}, LONG))
+        updated = in_thread(lambda: api.update_by_id("a", {"name": "ours"}, LONG))
         wait_for(lambda: is_waiting(sql), "update_by_id to wait")
         other.commit()
         assert updated() is True
-        stored = face.retrieve_by_id("a", LONG)
+        stored = api.retrieve_by_id("a", LONG)
         assert (stored["name"], stored["content"]) == ("ours", "theirs")
 
 
-def test_two_store_many_in_opposite_orders_both_succeed(open_face: Callable[..., Any], own_database: Any) -> None:
+def test_two_store_many_in_opposite_orders_both_succeed(open_api: Callable[..., Any], own_database: Any) -> None:
     """Writers of the same ids in opposite orders do not end in each other's deadlock."""
     ids = [f"id-{n}" for n in range(200)]
-    with open_face(own_database.config(max_size=4, options="-c deadlock_timeout=10ms")) as face:
-        face.store_many([{"id": id} for id in ids], LONG)
+    with open_api(own_database.config(max_size=4, options="-c deadlock_timeout=10ms")) as api:
+        api.store_many([{"id": id} for id in ids], LONG)
         for _ in range(5):
             calls = [
-                in_thread(lambda order=order, key=key: face.store_many([{"id": id, key: 1} for id in order], LONG))
+                in_thread(lambda order=order, key=key: api.store_many([{"id": id, key: 1} for id in order], LONG))
                 for order, key in ((ids, "up"), (ids[::-1], "down"))
             ]
             assert [result() for result in calls] == [ids, ids[::-1]]
-        assert face.count(LONG, {"up": 1, "down": 1}) == 200
+        assert api.count(LONG, {"up": 1, "down": 1}) == 200
 
 
 # --- what the server refuses --------------------------------------------------------------------------------------
 
 
-def test_a_read_only_server_reads(open_face: Callable[..., Any], own_database: Any) -> None:
+def test_a_read_only_server_reads(open_api: Callable[..., Any], own_database: Any) -> None:
     """Reads work, every write is a ReadOnlyError, and the provider goes on."""
-    with open_face(own_database.config()) as face:
-        id = face.store({"name": "Ada", "embedding": [1, 0, 0, 0]}, LONG)
-    with open_face(own_database.config(options="-c default_transaction_read_only=on")) as face:
+    with open_api(own_database.config()) as api:
+        id = api.store({"name": "Ada", "embedding": [1, 0, 0, 0]}, LONG)
+    with open_api(own_database.config(options="-c default_transaction_read_only=on")) as api:
         for call in ("store", "update", "delete", "batch", "transaction"):
             with pytest.raises(ReadOnlyError, match="read-only"):
-                CALLS[call](face, id)
-        assert CALLS["read"](face, id)["name"] == "Ada"
-        assert len(CALLS["search"](face, id)) == 1
+                CALLS[call](api, id)
+        assert CALLS["read"](api, id)["name"] == "Ada"
+        assert len(CALLS["search"](api, id)) == 1
 
 
-def test_a_quota_that_is_used_up_is_storage_full(open_face: Callable[..., Any], own_database: Any) -> None:
+def test_a_quota_that_is_used_up_is_storage_full(open_api: Callable[..., Any], own_database: Any) -> None:
     """A read that needs more temporary space than the server grants is a StorageFull."""
-    with open_face(own_database.config()) as face:
-        face.store_many([{"content": "x" * 1000, "n": n} for n in range(300)], LONG)
+    with open_api(own_database.config()) as api:
+        api.store_many([{"content": "x" * 1000, "n": n} for n in range(300)], LONG)
     options = "-c temp_file_limit=64kB -c work_mem=64kB -c enable_indexscan=off -c enable_incremental_sort=off"
-    with open_face(own_database.config(options=options)) as face:
+    with open_api(own_database.config(options=options)) as api:
         with pytest.raises(StorageFull, match="room"):
-            face.list_all(LONG)
-        assert face.count(LONG) == 300
+            api.list_all(LONG)
+        assert api.count(LONG) == 300
 
 
-def test_a_full_disk_is_storage_full(open_face: Callable[..., Any], own_database: Any, sql: Sql) -> None:
+def test_a_full_disk_is_storage_full(open_api: Callable[..., Any], own_database: Any, sql: Sql) -> None:
     """The server's disk_full is a StorageFull that says so, and nothing is stored."""
     sql.execute(
         "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "
         "$$BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END$$;"
         "CREATE TRIGGER full_disk AFTER INSERT ON long_term_memory FOR EACH STATEMENT EXECUTE FUNCTION full_disk()"
     )
-    with open_face(own_database.config()) as face:
+    with open_api(own_database.config()) as api:
         for call in ("store", "transaction"):
             with pytest.raises(StorageFull, match="No space left on device"):
-                CALLS[call](face, "")
-        assert face.count(LONG) == 0
+                CALLS[call](api, "")
+        assert api.count(LONG) == 0
 
 
-def test_a_broken_transaction_does_not_look_whole(open_face: Callable[..., Any], own_database: Any, sql: Sql) -> None:
+def test_a_broken_transaction_does_not_look_whole(open_api: Callable[..., Any], own_database: Any, sql: Sql) -> None:
     """Where an error of the server was caught in a block, later calls in it and its end are errors; nothing is kept."""
 
     def block() -> None:
-        with face.transaction() as tx:
+        with api.transaction() as tx:
             tx.store({"id": "b"}, LONG)
             with pytest.raises(OperationTimeout):
                 tx.update_by_id("a", {"n": 1}, LONG)
             with pytest.raises(DatabaseError, match="aborted"):
                 tx.store({"id": "c"}, LONG)
 
-    with open_face(own_database.config(options="-c lock_timeout=50ms")) as face:
-        face.store({"id": "a"}, LONG)
+    with open_api(own_database.config(options="-c lock_timeout=50ms")) as api:
+        api.store({"id": "a"}, LONG)
         with sql.transaction():
             sql.execute("SELECT FROM long_term_memory FOR UPDATE")
             with pytest.raises(DatabaseError, match="nothing of the transaction was kept"):
                 block()
-        assert [each["id"] for each in face.list_all(LONG)] == ["a"]
+        assert [each["id"] for each in api.list_all(LONG)] == ["a"]
 
 
 # --- cancelled tasks ----------------------------------------------------------------------------------------------

@@ -596,28 +596,28 @@ def test_what_is_never_dropped(maintain: Any, database: psycopg.Connection[Any])
 
 @pytest.mark.parametrize("way", ["everything", "what expired", "an agent's"])
 def test_a_mass_delete_says_the_order(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, way: str, caplog: pytest.LogCaptureFixture
+    open_api: Callable[..., Any], config: PostgreSQLConfig, way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """That the index is to be rebuilt before a vacuum, once for the store; a few rows are no matter."""
 
-    def deleted(face: Any, rows: int) -> list[str]:
-        with face.loading(STORE):
+    def deleted(api: Any, rows: int) -> list[str]:
+        with api.loading(STORE):
             gone = {"expires_at": "2020-01-01"} if way == "what expired" else {}
-            face.store_many([{"n": n, "memory_id": "m", **gone} for n in range(rows)], STORE)
+            api.store_many([{"n": n, "memory_id": "m", **gone} for n in range(rows)], STORE)
         caplog.clear()
         if way == "everything":
-            face.delete_all(STORE)
+            api.delete_all(STORE)
         elif way == "what expired":
-            assert face.purge_expired() == rows
+            assert api.purge_expired() == rows
         else:
-            id = face.store_memagent({"memory_ids": ["m"]})
-            assert face.delete_memagent(id, cascade=True)
-        assert face.count(STORE) == 0
+            id = api.store_memagent({"memory_ids": ["m"]})
+            assert api.delete_memagent(id, cascade=True)
+        assert api.count(STORE) == 0
         return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
-    with open_face(config) as face:
-        assert deleted(face, 100) == []
-        (message,) = deleted(face, 10_000)
+    with open_api(config) as api:
+        assert deleted(api, 100) == []
+        (message,) = deleted(api, 10_000)
         assert message.startswith("10000 documents of toolbox were deleted: ")
         assert "memorizz index rebuild --store toolbox" in message
 

@@ -31,12 +31,12 @@ def numbered(count: int) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(("kind", "m", "ef"), [("hnsw", 24, 128), ("halfvec", 8, 40)])
 def test_the_index_of_an_empty_store_is_built_at_the_end(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, kind: Any, m: int, ef: int
+    open_api: Callable[..., Any], config: PostgreSQLConfig, kind: Any, m: int, ef: int
 ) -> None:
     """Of the same kind and with the same parameters; meanwhile there is none, and searches are complete."""
     config = config.replace(schema="own", index=kind, hnsw_m=m, hnsw_ef_construction=ef)
     told: list[float] = []
-    with open_face(config) as provider:
+    with open_api(config) as provider:
         before = index(config)
         assert before == (kind, m, ef, True)
         with provider.loading(LONG, told.append):
@@ -48,18 +48,18 @@ def test_the_index_of_an_empty_store_is_built_at_the_end(
     assert all(0 <= share <= 1 for share in told)
 
 
-def test_a_block_that_fails_leaves_it_to_the_next(open_face: Callable[..., Any], config: PostgreSQLConfig) -> None:
+def test_a_block_that_fails_leaves_it_to_the_next(open_api: Callable[..., Any], config: PostgreSQLConfig) -> None:
     """The catalogs keep what is to be built, so that any later program completes it, although the store has rows."""
-    with open_face(config) as provider:
-        fails_and_is_completed(open_face, provider, config)
+    with open_api(config) as provider:
+        fails_and_is_completed(open_api, provider, config)
 
 
-def fails_and_is_completed(open_face: Callable[..., Any], provider: Any, config: PostgreSQLConfig) -> None:
+def fails_and_is_completed(open_api: Callable[..., Any], provider: Any, config: PostgreSQLConfig) -> None:
     before = index(config)
     with pytest.raises(InvalidDocument), provider.loading(LONG):
         provider.store_many([*numbered(600), {"n": object()}], LONG)
     assert index(config) is None
-    with open_face(config) as another, another.loading(LONG):
+    with open_api(config) as another, another.loading(LONG):
         another.store_many(numbered(3), LONG)
         assert index(config) is None
     assert index(config) == before

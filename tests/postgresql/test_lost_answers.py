@@ -26,21 +26,21 @@ def proxy(migrated_dsn: str) -> Iterator[PostgreSQLProxy]:
 
 
 @pytest.fixture
-def beyond(open_face: Callable[..., Any], proxy: PostgreSQLProxy) -> Iterator[Any]:
+def beyond(open_api: Callable[..., Any], proxy: PostgreSQLProxy) -> Iterator[Any]:
     """A provider that reaches its server through the proxy, with two documents and an agent."""
-    with open_face(PostgreSQLConfig(dsn=proxy.conninfo, embedding_dimensions=4, max_size=1)) as face:
-        begin(face)
-        yield face
+    with open_api(PostgreSQLConfig(dsn=proxy.conninfo, embedding_dimensions=4, max_size=1)) as api:
+        begin(api)
+        yield api
 
 
-def begin(face: Any) -> None:
-    face.delete_all(LONG)
-    face.store_many([{"id": id, "name": id, "memory_id": "m", "embedding": [1, 0, 0, 0]} for id in "ab"], LONG)
-    face.store({"id": "agent", "memory_ids": ["m"]}, AGENTS)
+def begin(api: Any) -> None:
+    api.delete_all(LONG)
+    api.store_many([{"id": id, "name": id, "memory_id": "m", "embedding": [1, 0, 0, 0]} for id in "ab"], LONG)
+    api.store({"id": "agent", "memory_ids": ["m"]}, AGENTS)
 
 
-def in_a_block(face: Any) -> None:
-    with face.transaction() as transaction:
+def in_a_block(api: Any) -> None:
+    with api.transaction() as transaction:
         transaction.store({"id": "c", "n": 1}, LONG)
         transaction.delete_by_id("a", LONG)
 
@@ -48,18 +48,18 @@ def in_a_block(face: Any) -> None:
 MANY = [f"{n}" for n in range(30)]
 # The call, what of it is lost, the ids that the error names, and the documents that there are when it was done.
 WRITES: dict[str, tuple[Call, bytes, list[str], Sequence[str]]] = {
-    "store": (lambda face: face.store({"id": "c", "n": 1}, LONG), b"INSERT INTO", ["c"], "abc"),
-    "merge": (lambda face: face.store({"id": "a", "n": 1}, LONG), b"INSERT INTO", ["a"], "ab"),
-    "update": (lambda face: face.update_by_id("a", {"n": 1}, LONG), b"UPDATE", ["a"], "ab"),
-    "delete": (lambda face: face.delete_by_id("a", LONG), b"DELETE", ["a"], "b"),
-    "delete by name": (lambda face: face.delete_by_name("a", LONG), b"DELETE", [], "b"),
-    "delete all": (lambda face: face.delete_all(LONG), b"DELETE", [], ""),
-    "agent": (lambda face: face.delete_memagent("agent", cascade=True), b"COMMIT", ["agent"], ""),
+    "store": (lambda api: api.store({"id": "c", "n": 1}, LONG), b"INSERT INTO", ["c"], "abc"),
+    "merge": (lambda api: api.store({"id": "a", "n": 1}, LONG), b"INSERT INTO", ["a"], "ab"),
+    "update": (lambda api: api.update_by_id("a", {"n": 1}, LONG), b"UPDATE", ["a"], "ab"),
+    "delete": (lambda api: api.delete_by_id("a", LONG), b"DELETE", ["a"], "b"),
+    "delete by name": (lambda api: api.delete_by_name("a", LONG), b"DELETE", [], "b"),
+    "delete all": (lambda api: api.delete_all(LONG), b"DELETE", [], ""),
+    "agent": (lambda api: api.delete_memagent("agent", cascade=True), b"COMMIT", ["agent"], ""),
     "store many": (
-        lambda face: face.store_many([{"id": "c"}, {"id": "a", "n": 1}], LONG), b"COMMIT", ["c", "a"], "abc"
+        lambda api: api.store_many([{"id": "c"}, {"id": "a", "n": 1}], LONG), b"COMMIT", ["c", "a"], "abc"
     ),
     "copy": (
-        lambda face: face.store_many([{"id": id} for id in MANY], LONG), b"COMMIT", MANY, ["a", "b", *MANY]
+        lambda api: api.store_many([{"id": id} for id in MANY], LONG), b"COMMIT", MANY, ["a", "b", *MANY]
     ),
     "transaction": (in_a_block, b"COMMIT", ["c", "a"], "bc"),
 }  # fmt: skip
@@ -68,8 +68,8 @@ WRITES: dict[str, tuple[Call, bytes, list[str], Sequence[str]]] = {
 CUTS: tuple[Cut, ...] = ("on the way", "answer", "pooler")
 
 
-def ids_of(face: Any) -> list[str]:
-    return sorted(each["id"] for each in face.list_all(LONG))
+def ids_of(api: Any) -> list[str]:
+    return sorted(each["id"] for each in api.list_all(LONG))
 
 
 @pytest.mark.parametrize("call", WRITES)
@@ -119,14 +119,14 @@ def test_a_search_that_may_have_counted_is_not_made_again(beyond: Any, proxy: Po
 
 
 READS: dict[str, Call] = {
-    "by id": lambda face: face.retrieve_by_id("a", LONG)["id"] == "a",
-    "by name": lambda face: face.retrieve_by_name("b", LONG)["id"] == "b",
-    "list": lambda face: len(face.list_all(LONG)) == 2,
-    "iterate": lambda face: len(list(face.iterate(LONG, batch_size=2))) == 2,
-    "count": lambda face: face.count(LONG) == 2,
-    "history": lambda face: face.retrieve_conversation_history_ordered_by_timestamp("m") == [],
-    "search": lambda face: len(face.retrieve_by_query({"embedding": [1, 0, 0, 0]}, LONG, limit=2)) == 2,
-    "all stores": lambda face: len(face.retrieve_memory_components_by_query(query_embedding=[1, 0, 0, 0])) == 2,
+    "by id": lambda api: api.retrieve_by_id("a", LONG)["id"] == "a",
+    "by name": lambda api: api.retrieve_by_name("b", LONG)["id"] == "b",
+    "list": lambda api: len(api.list_all(LONG)) == 2,
+    "iterate": lambda api: len(list(api.iterate(LONG, batch_size=2))) == 2,
+    "count": lambda api: api.count(LONG) == 2,
+    "history": lambda api: api.retrieve_conversation_history_ordered_by_timestamp("m") == [],
+    "search": lambda api: len(api.retrieve_by_query({"embedding": [1, 0, 0, 0]}, LONG, limit=2)) == 2,
+    "all stores": lambda api: len(api.retrieve_memory_components_by_query(query_embedding=[1, 0, 0, 0])) == 2,
 }
 
 
@@ -144,40 +144,40 @@ WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() A
 
 @pytest.mark.parametrize("call", ["merge", "update", "delete", "store many", "agent"])
 def test_a_write_that_the_server_says_it_ended_was_not_done(
-    face: Any, migrated_dsn: str, wait_for: Callable[..., Any], call: str
+    api: Any, migrated_dsn: str, wait_for: Callable[..., Any], call: str
 ) -> None:
     """An administrator or a shutdown ended it: that is known, and the error does not say otherwise."""
-    begin(face)
+    begin(api)
     with (
         psycopg.connect(migrated_dsn, autocommit=True) as beside,
         psycopg.connect(migrated_dsn) as other,
         ThreadPoolExecutor(1) as thread,
     ):
         other.execute("SELECT FROM long_term_memory FOR UPDATE")
-        writing = thread.submit(WRITES[call][0], face)
+        writing = thread.submit(WRITES[call][0], api)
         (pid,) = wait_for(lambda: beside.execute(WAITING).fetchone(), "the write to wait for the lock")
         beside.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
         with pytest.raises(ConnectionFailed, match="on purpose") as raised:
             writing.result(30)
     assert "unknown" not in str(raised.value)
     assert raised.value.ids == ()
-    assert [(each["id"], each.get("n")) for each in face.list_all(LONG)] == [("a", None), ("b", None)]
+    assert [(each["id"], each.get("n")) for each in api.list_all(LONG)] == [("a", None), ("b", None)]
 
 
 def test_a_write_that_is_given_up_says_that_it_may_be_done(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, migrated_dsn: str
+    open_api: Callable[..., Any], config: PostgreSQLConfig, migrated_dsn: str
 ) -> None:
     """operation_timeout ends the waiting, not for sure the work; in a transaction that was not ended, it does."""
 
     def block() -> None:
-        with face.transaction() as transaction:
+        with api.transaction() as transaction:
             transaction.update_by_id("a", {"n": 1}, LONG)
 
-    with open_face(config.replace(operation_timeout=0.3)) as face, psycopg.connect(migrated_dsn) as other:
-        face.store({"id": "a"}, LONG)
+    with open_api(config.replace(operation_timeout=0.3)) as api, psycopg.connect(migrated_dsn) as other:
+        api.store({"id": "a"}, LONG)
         other.execute("SELECT FROM long_term_memory FOR UPDATE")
         with pytest.raises(OperationTimeout, match="the outcome is unknown") as raised:
-            face.update_by_id("a", {"n": 1}, LONG)
+            api.update_by_id("a", {"n": 1}, LONG)
         assert raised.value.ids == ("a",)
         with pytest.raises(OperationTimeout) as raised:
             block()
@@ -186,14 +186,14 @@ def test_a_write_that_is_given_up_says_that_it_may_be_done(
 
 
 def test_a_server_that_is_gone_floods_no_log(
-    open_face: Callable[..., Any], proxy: PostgreSQLProxy, caplog: pytest.LogCaptureFixture
+    open_api: Callable[..., Any], proxy: PostgreSQLProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each call is an error that says so; the driver's pool warns of no attempt to connect beside it."""
     config = PostgreSQLConfig(dsn=proxy.conninfo, embedding_dimensions=4, pool_timeout=1.0, connect_timeout=1)
-    with open_face(config) as face:
-        begin(face)
+    with open_api(config) as api:
+        begin(api)
         proxy.close()
         for _ in range(3):
             with pytest.raises(ConnectionFailed):
-                face.store({"n": 1}, LONG)
+                api.store({"n": 1}, LONG)
         assert [record.getMessage() for record in caplog.records if record.name.startswith("psycopg")] == []

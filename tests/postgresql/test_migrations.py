@@ -32,15 +32,15 @@ def catalog(migrated_dsn: str) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-def works(face: Any) -> bool:
+def works(api: Any) -> bool:
     """Return True if a provider stores and finds, by id, by filter, by meaning and by words."""
-    id = face.store(DOCUMENT, LONG)
+    id = api.store(DOCUMENT, LONG)
     found = [
-        face.retrieve_by_id(id, LONG),
-        *face.retrieve_by_query({"memory_id": "m"}, LONG),
-        *face.retrieve_by_query({"embedding": DOCUMENT["embedding"]}, LONG),
-        *face.retrieve_by_query("tea", LONG),
-        *face.retrieve_memory_components_by_query("tea", DOCUMENT["embedding"], "m"),
+        api.retrieve_by_id(id, LONG),
+        *api.retrieve_by_query({"memory_id": "m"}, LONG),
+        *api.retrieve_by_query({"embedding": DOCUMENT["embedding"]}, LONG),
+        *api.retrieve_by_query("tea", LONG),
+        *api.retrieve_memory_components_by_query("tea", DOCUMENT["embedding"], "m"),
     ]
     return [each["id"] for each in found] == [id] * 5
 
@@ -136,140 +136,140 @@ def test_ten_processes_that_make_one_store_at_once_make_it_once(
     "schema",
     ["memories", "Memories", "my memories", 'a"b', "a'b", "{x}", "select", "ünïcode", "x" * 63, "a.b"],
 )
-def test_any_name_is_a_schema(open_face: Callable[..., Any], dsn: str, schema: str) -> None:
+def test_any_name_is_a_schema(open_api: Callable[..., Any], dsn: str, schema: str) -> None:
     """The schema is made under the very name, whatever is in it, and everything works in it, twice."""
     config = PostgreSQLConfig(dsn=dsn, schema=schema, embedding_dimensions=4)
-    with open_face(config) as face:
-        assert works(face)
-    with open_face(config) as face:
-        assert face.count(LONG) == 1
+    with open_api(config) as api:
+        assert works(api)
+    with open_api(config) as api:
+        assert api.count(LONG) == 1
     with psycopg.connect(dsn) as connection:
         rows = connection.execute("SELECT relnamespace::regnamespace::oid FROM pg_class WHERE relname = 'personas'")
         [(oid,)] = rows
         assert connection.execute("SELECT nspname FROM pg_namespace WHERE oid = %s", [oid]).fetchone() == (schema,)
 
 
-def test_two_schemas_do_not_meet(open_face: Callable[..., Any], dsn: str) -> None:
+def test_two_schemas_do_not_meet(open_api: Callable[..., Any], dsn: str) -> None:
     """Two providers in one database with different schemas, and dimensions, share nothing."""
     one = PostgreSQLConfig(dsn=dsn, schema="one", embedding_dimensions=4)
     two = PostgreSQLConfig(dsn=dsn, schema="two", embedding_dimensions=2)
-    with open_face(one) as first, open_face(two) as second:
+    with open_api(one) as first, open_api(two) as second:
         first.store({"embedding": [1, 0, 0, 0]}, LONG)
         second.store({"embedding": [1, 0]}, LONG)
         second.store({}, LONG)
         assert (first.count(LONG), second.count(LONG)) == (1, 2)
 
 
-def test_a_schema_is_the_connections_own_by_default(open_face: Callable[..., Any], dsn: str) -> None:
+def test_a_schema_is_the_connections_own_by_default(open_api: Callable[..., Any], dsn: str) -> None:
     """Without `schema` the tables are where the connection's search_path says."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute('CREATE SCHEMA "My Own"')
         own = make_conninfo(dsn, options='-c search_path="My\\ Own",public')
-        with open_face(PostgreSQLConfig(dsn=own, embedding_dimensions=4)) as face:
-            assert works(face)
+        with open_api(PostgreSQLConfig(dsn=own, embedding_dimensions=4)) as api:
+            assert works(api)
         where = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 'personas'"
         assert connection.execute(where).fetchall() == [('"My Own"',)]
 
 
-def test_a_search_path_that_leads_nowhere_is_said(open_face: Callable[..., Any], dsn: str) -> None:
+def test_a_search_path_that_leads_nowhere_is_said(open_api: Callable[..., Any], dsn: str) -> None:
     """A connection without a schema is told to name one; with one it works."""
     nowhere = make_conninfo(dsn, options="-c search_path=nowhere")
     with pytest.raises(SchemaError, match=r"PostgreSQLConfig\(schema=\.\.\.\)"):
-        open_face(PostgreSQLConfig(dsn=nowhere, embedding_dimensions=4)).count(LONG)
-    with open_face(PostgreSQLConfig(dsn=nowhere, schema="ours", embedding_dimensions=4)) as face:
-        assert works(face)
+        open_api(PostgreSQLConfig(dsn=nowhere, embedding_dimensions=4)).count(LONG)
+    with open_api(PostgreSQLConfig(dsn=nowhere, schema="ours", embedding_dimensions=4)) as api:
+        assert works(api)
 
 
 @pytest.mark.parametrize("schema", [None, "ours"])
-def test_the_extension_may_live_in_another_schema(open_face: Callable[..., Any], dsn: str, schema: str | None) -> None:
+def test_the_extension_may_live_in_another_schema(open_api: Callable[..., Any], dsn: str, schema: str | None) -> None:
     """Managed services put it into `extensions`, which is in nobody's search_path."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("CREATE SCHEMA extensions; CREATE EXTENSION vector SCHEMA extensions")
-        with open_face(PostgreSQLConfig(dsn=dsn, schema=schema, embedding_dimensions=4)) as face:
-            assert works(face)
-            face.store_many([{"embedding": [1, n, 0, 0]} for n in range(60)], LONG)
-            assert len(face.retrieve_by_query({"embedding": [1, 0, 0, 0]}, LONG, limit=50)) == 50
+        with open_api(PostgreSQLConfig(dsn=dsn, schema=schema, embedding_dimensions=4)) as api:
+            assert works(api)
+            api.store_many([{"embedding": [1, n, 0, 0]} for n in range(60)], LONG)
+            assert len(api.retrieve_by_query({"embedding": [1, 0, 0, 0]}, LONG, limit=50)) == 50
         where = "SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'vector'"
         assert connection.execute(where).fetchone() == ("extensions",)
 
 
-def test_nothing_outside_of_the_schema_is_made(open_face: Callable[..., Any], dsn: str) -> None:
+def test_nothing_outside_of_the_schema_is_made(open_api: Callable[..., Any], dsn: str) -> None:
     """Beside the extension everything is in the schema; dropping it leaves a database as before."""
     everything = "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'S', 'v') AND oid >= 16384"
     with psycopg.connect(dsn, autocommit=True) as connection:
         before = connection.execute(everything).fetchall()
-        with open_face(PostgreSQLConfig(dsn=dsn, schema="ours", embedding_dimensions=4)) as face:
-            face.count(LONG)
+        with open_api(PostgreSQLConfig(dsn=dsn, schema="ours", embedding_dimensions=4)) as api:
+            api.count(LONG)
         connection.execute("DROP SCHEMA ours CASCADE; DROP EXTENSION vector")
         assert connection.execute(everything).fetchall() == before
 
 
-def test_a_failed_migration_leaves_nothing(open_face: Callable[..., Any], dsn: str) -> None:
+def test_a_failed_migration_leaves_nothing(open_api: Callable[..., Any], dsn: str) -> None:
     """A language that there is not is refused, and what had been made goes."""
     config = PostgreSQLConfig(dsn=dsn, schema="ours", embedding_dimensions=4, text_search_config="klingon")
     with pytest.raises(Exception, match="klingon"):
-        open_face(config).count(LONG)
+        open_api(config).count(LONG)
     with psycopg.connect(dsn) as connection:
         assert connection.execute("SELECT FROM pg_namespace WHERE nspname = 'ours'").fetchone() is None
-    with open_face(config.replace(text_search_config="simple")) as face:
-        assert works(face)
+    with open_api(config.replace(text_search_config="simple")) as api:
+        assert works(api)
 
 
 # --- opening it ---------------------------------------------------------------------------------------------------
 
 
-def test_opening_again_changes_nothing(open_face: Callable[..., Any], dsn: str) -> None:
+def test_opening_again_changes_nothing(open_api: Callable[..., Any], dsn: str) -> None:
     """A second opening runs no DDL, also without the right to."""
     config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=4)
-    with open_face(config) as face:
-        face.count(LONG)
+    with open_api(config) as api:
+        api.count(LONG)
     with psycopg.connect(dsn, autocommit=True) as connection:
         before = connection.execute("SELECT max(oid) FROM pg_class").fetchone()
         read_only = PostgreSQLConfig(dsn=make_conninfo(dsn, options="-c default_transaction_read_only=on"),
                                      embedding_dimensions=4)  # fmt: skip
         for again in (config, config.replace(auto_migrate=False), read_only):
-            with open_face(again) as face:
-                assert face.count(LONG) == 0
+            with open_api(again) as api:
+                assert api.count(LONG) == 0
         assert connection.execute("SELECT max(oid) FROM pg_class").fetchone() == before
 
 
-def test_a_newer_schema_is_refused(open_face: Callable[..., Any], migrated_dsn: str) -> None:
+def test_a_newer_schema_is_refused(open_api: Callable[..., Any], migrated_dsn: str) -> None:
     """A schema that a later version has made is not touched, and both versions are named."""
     with psycopg.connect(migrated_dsn, autocommit=True) as connection:
         connection.execute("INSERT INTO memorizz_migrations (version, name) VALUES (9999, 'later')")
     for options in ({}, {"auto_migrate": False}):
         with pytest.raises(SchemaError, match=r"version 9999.*upgrade memorizz-postgresql"):
-            open_face(PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4, **options)).count(LONG)
+            open_api(PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4, **options)).count(LONG)
 
 
-def test_a_damaged_schema_is_said(open_face: Callable[..., Any], migrated_dsn: str) -> None:
+def test_a_damaged_schema_is_said(open_api: Callable[..., Any], migrated_dsn: str) -> None:
     """A table that somebody dropped is a SchemaError, at the opening or at the call."""
     with psycopg.connect(migrated_dsn, autocommit=True) as connection:
         connection.execute("DROP TABLE long_term_memory")
-        with open_face(PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4)) as face:
-            assert face.count("personas") == 0
+        with open_api(PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4)) as api:
+            assert api.count("personas") == 0
             with pytest.raises(SchemaError, match="doctor"):
-                face.count(LONG)
+                api.count(LONG)
         connection.execute("DROP EXTENSION vector CASCADE")
         with pytest.raises(SchemaError, match="damaged"):
-            open_face(PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4)).count(LONG)
+            open_api(PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4)).count(LONG)
 
 
 def test_dimensions_are_taken_from_the_schema_where_none_are_said(
-    open_face: Callable[..., Any], migrated_dsn: str
+    open_api: Callable[..., Any], migrated_dsn: str
 ) -> None:
     """embedding_dimensions=None takes those of a schema that exists; others than those are refused at the opening."""
-    with open_face(PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=None)) as face:
-        assert works(face)
+    with open_api(PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=None)) as api:
+        assert works(api)
     with pytest.raises(ConfigurationError, match="4 dimensions"):
-        open_face(PostgreSQLConfig(dsn=migrated_dsn)).count(LONG)
+        open_api(PostgreSQLConfig(dsn=migrated_dsn)).count(LONG)
 
 
-def test_a_provider_has_1536_dimensions_by_default(open_face: Callable[..., Any], dsn: str) -> None:
+def test_a_provider_has_1536_dimensions_by_default(open_api: Callable[..., Any], dsn: str) -> None:
     """The default is that of the seed's model."""
-    with open_face(PostgreSQLConfig(dsn=dsn)) as face:
-        id = face.store({"embedding": [0.5] * 1536}, LONG)
-        assert len(face.retrieve_by_id(id, LONG, include_embedding=True)["embedding"]) == 1536
+    with open_api(PostgreSQLConfig(dsn=dsn)) as api:
+        id = api.store({"embedding": [0.5] * 1536}, LONG)
+        assert len(api.retrieve_by_id(id, LONG, include_embedding=True)["embedding"]) == 1536
 
 
 # --- what it is made of -------------------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("column", REFUSED)
-def test_other_hands_cannot_write_what_cannot_be_read(face: Any, catalog: psycopg.Connection[Any], column: str) -> None:
+def test_other_hands_cannot_write_what_cannot_be_read(api: Any, catalog: psycopg.Connection[Any], column: str) -> None:
     """What no document can be is refused by the table; what comes near it is read."""
     name, value = REFUSED[column]
     write = f"INSERT INTO conversation_memory (id, embedding, {name}) VALUES ('{ID}', '[1,-1,0,1]', {{}})"
@@ -365,7 +365,7 @@ def test_other_hands_cannot_write_what_cannot_be_read(face: Any, catalog: psycop
     last = "'9999-12-31 23:59:59.999999+00'"
     allowed = {"data": "'{}'", "metadata": "'{}'", "embedding_bits": "'1001'"}.get(name, last)
     catalog.execute(write.format(allowed))
-    assert [each["id"] for each in face.list_all("conversation_memory")] == [ID]
+    assert [each["id"] for each in api.list_all("conversation_memory")] == [ID]
 
 
 BEYOND_PYTHON = {
@@ -378,21 +378,21 @@ BEYOND_PYTHON = {
 
 
 @pytest.mark.parametrize("column", BEYOND_PYTHON)
-def test_times_that_python_lacks_are_read(face: Any, catalog: psycopg.Connection[Any], column: str) -> None:
+def test_times_that_python_lacks_are_read(api: Any, catalog: psycopg.Connection[Any], column: str) -> None:
     """The table takes them, and a document has PostgreSQL's text of them; never to expire is to have no such key."""
     value, text = BEYOND_PYTHON[column]
     catalog.execute(f"INSERT INTO conversation_memory (id, {column}) VALUES ('{ID}', {value})")
-    [turn] = face.list_all("conversation_memory")
+    [turn] = api.list_all("conversation_memory")
     assert (turn["id"], turn.get(column)) == (ID, text)
 
 
-def test_a_row_of_the_database_alone_has_what_a_document_needs(face: Any, catalog: psycopg.Connection[Any]) -> None:
+def test_a_row_of_the_database_alone_has_what_a_document_needs(api: Any, catalog: psycopg.Connection[Any]) -> None:
     """An id is all that an INSERT by other hands must say; its times are those of its statement."""
     with catalog.transaction():
         for n in (1, 2):
             catalog.execute(f"INSERT INTO conversation_memory (id) VALUES ('{ID[:-1]}{n}')")
             catalog.execute("SELECT pg_sleep(0.01)")
-    first, second = face.list_all("conversation_memory")
+    first, second = api.list_all("conversation_memory")
     assert first.keys() == {"id", "_id", "created_at", "updated_at", "timestamp"}
     assert first["created_at"] == first["updated_at"] == first["timestamp"] < second["created_at"]
 
@@ -522,17 +522,17 @@ STAYS = "which stays as it is"
     ids=str,
 )
 def test_what_a_schema_was_not_made_with_is_said(
-    open_face: Callable[..., Any], dsn: str, caplog: Any, made: Any, asked: Any, said: str | None
+    open_api: Callable[..., Any], dsn: str, caplog: Any, made: Any, asked: Any, said: str | None
 ) -> None:
     """At each opening, in one warning for each option that is fixed and asks for something else."""
     config = PostgreSQLConfig(dsn=dsn, **(MADE | made))
-    with open_face(config) as face:
-        face.count(LONG)
-    with open_face(config):
+    with open_api(config) as api:
+        api.count(LONG)
+    with open_api(config):
         pass
     assert [each for each in caplog.messages if "is not used" in each] == []
-    with open_face(config.replace(**asked)) as face:
-        face.count(LONG)
+    with open_api(config.replace(**asked)) as api:
+        api.count(LONG)
     warnings = [each for each in caplog.messages if "is not used" in each]
     assert len(warnings) == (said is not None)
     assert said is None or re.search(said, warnings[0])
@@ -541,18 +541,18 @@ def test_what_a_schema_was_not_made_with_is_said(
 # --- upgrading ----------------------------------------------------------------------------------------------------
 
 
-def test_a_schema_of_a_development_version_is_refused(open_face: Callable[..., Any], migrated_dsn: str) -> None:
+def test_a_schema_of_a_development_version_is_refused(open_api: Callable[..., Any], migrated_dsn: str) -> None:
     """It is not touched, and what was in it can be taken along: the commands are said."""
     with psycopg.connect(migrated_dsn, autocommit=True) as connection:
         connection.execute("UPDATE memorizz_migrations SET name = 'initial' WHERE version = 1")
     for options in ({}, {"auto_migrate": False}):
         with pytest.raises(SchemaError, match=r"development version.*memorizz export FILE.*memorizz import FILE"):
-            open_face(PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4, **options)).count(LONG)
+            open_api(PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4, **options)).count(LONG)
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_a_database_in_another_encoding_is_refused(
-    open_face: Callable[..., Any], server: str, dsn: str, encoding: str
+    open_api: Callable[..., Any], server: str, dsn: str, encoding: str
 ) -> None:
     """Most texts could not be written there: it is said at the opening, and nothing is made."""
     name = f"{psycopg.conninfo.conninfo_to_dict(dsn)['dbname']}_{encoding.lower()}"
@@ -562,7 +562,7 @@ def test_a_database_in_another_encoding_is_refused(
         try:
             other = make_conninfo(dsn, dbname=name)
             with pytest.raises(SchemaError, match=f"encoding {encoding}.*template0"):
-                open_face(PostgreSQLConfig(dsn=other, embedding_dimensions=4)).count(LONG)
+                open_api(PostgreSQLConfig(dsn=other, embedding_dimensions=4)).count(LONG)
             with psycopg.connect(other) as empty:
                 assert empty.execute("SELECT FROM pg_class WHERE relname = 'personas'").fetchone() is None
         finally:
@@ -592,27 +592,27 @@ def waits(connection: psycopg.Connection[Any]) -> bool:
 
 @pytest.mark.parametrize("store", ["toolbox", "own"])
 def test_a_migration_with_a_reader_in_the_way(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, later: Callable[[str], None],
+    open_api: Callable[..., Any], config: PostgreSQLConfig, later: Callable[[str], None],
     wait_for: Callable[..., Any], store: str,
 ) -> None:  # fmt: skip
     """It holds up nobody for long while one store is being read, and goes through as soon as that ends."""
     patient = config.replace(libpq={"options": "-c lock_timeout=5s"})
     with (
-        open_face(patient) as face,
+        open_api(patient) as api,
         psycopg.connect(config.conninfo, autocommit=True) as looking,
         ThreadPoolExecutor(1) as thread,
     ):
-        face.create_store(StoreSpec("own"))
+        api.create_store(StoreSpec("own"))
         later("ALTER TABLE long_term_memory ADD COLUMN later text DEFAULT 'it is'")
         with psycopg.connect(config.conninfo) as reader:
             reader.execute(f"SELECT count(*) FROM {store}")
-            opening = thread.submit(opened, open_face, config)
+            opening = thread.submit(opened, open_api, config)
             for tries in range(3):
                 wait_for(lambda: waits(looking), "the migration to wait for the reader")
                 # Whoever comes while it waits is served when it gives up.
-                face.store({"id": f"{tries}"}, LONG)
-                assert face.count("personas") == 0
-                assert face.count(store) == 0
+                api.store({"id": f"{tries}"}, LONG)
+                assert api.count("personas") == 0
+                assert api.count(store) == 0
                 wait_for(lambda: not waits(looking), "the migration to give up")
                 assert not opening.done()
             assert looking.execute("SELECT max(version) FROM memorizz_migrations").fetchone() == (1,)
@@ -621,35 +621,35 @@ def test_a_migration_with_a_reader_in_the_way(
         rows = looking.execute("SELECT later FROM long_term_memory").fetchall()
         assert rows == [("it is",)] * 3
         # A provider that was open all the time goes on.
-        assert works(face)
+        assert works(api)
 
 
-def opened(open_face: Callable[..., Any], config: PostgreSQLConfig) -> Any:
-    face = open_face(config)
-    face.count(LONG)
-    return face
+def opened(open_api: Callable[..., Any], config: PostgreSQLConfig) -> Any:
+    api = open_api(config)
+    api.count(LONG)
+    return api
 
 
 def test_a_migration_that_fails_leaves_the_schema_as_it_was(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, later: Callable[[str], None],
+    open_api: Callable[..., Any], config: PostgreSQLConfig, later: Callable[[str], None],
     catalog: psycopg.Connection[Any],
 ) -> None:  # fmt: skip
     """All of it or nothing, and the next try may succeed."""
     later("ALTER TABLE personas ADD COLUMN later text; ALTER TABLE nowhere ADD COLUMN later text")
     with pytest.raises(SchemaError, match="nowhere"):
-        open_face(config).count(LONG)
+        open_api(config).count(LONG)
     columns = "SELECT count(*) FROM pg_attribute WHERE attname = 'later'"
     assert catalog.execute(columns).fetchone() == (0,)
     later("ALTER TABLE personas ADD COLUMN later text")
     with pytest.raises(SchemaError, match="lacks 1 migration"):
-        open_face(config.replace(auto_migrate=False)).count(LONG)
-    with open_face(config) as face:
-        assert works(face)
+        open_api(config.replace(auto_migrate=False)).count(LONG)
+    with open_api(config) as api:
+        assert works(api)
     assert catalog.execute(columns).fetchone() == (1,)
 
 
 def test_stores_that_are_in_use_all_the_time_are_said(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, later: Callable[[str], None],
+    open_api: Callable[..., Any], config: PostgreSQLConfig, later: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest,
 ) -> None:  # fmt: skip
     """After some time a migration gives up for good, and has changed nothing."""
@@ -659,5 +659,5 @@ def test_stores_that_are_in_use_all_the_time_are_said(
     with psycopg.connect(config.conninfo) as reader:
         reader.execute("SELECT FROM toolbox")
         with pytest.raises(OperationTimeout, match="in use all the time, and nothing was changed: try again"):
-            open_face(config).count(LONG)
+            open_api(config).count(LONG)
         assert reader.execute("SELECT max(version) FROM memorizz_migrations").fetchone() == (1,)

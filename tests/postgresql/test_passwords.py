@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from faces import Blocking, Loop
+from apis import Blocking, Loop
 from memorizz.errors import ConfigurationError, ConnectionFailed
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
@@ -68,16 +68,16 @@ def as_ada(strict_server: str) -> str:
 
 
 def test_each_new_connection_has_the_token_of_its_time(
-    open_face: Callable[..., Any], tokens: Tokens, as_ada: str
+    open_api: Callable[..., Any], tokens: Tokens, as_ada: str
 ) -> None:
     """A pool that was opened with one token grows with the next, and the old one is asked for no more."""
     config = PostgreSQLConfig(dsn=as_ada, password=tokens, embedding_dimensions=2, max_size=4)
-    with open_face(config) as face:
-        assert face.count("toolbox") == 0
+    with open_api(config) as api:
+        assert api.count("toolbox") == 0
         tokens.rotate("the second s3cret")
         with ExitStack() as held:
             for _ in range(4):
-                held.enter_context(face.transaction()).count("toolbox")
+                held.enter_context(api.transaction()).count("toolbox")
         # One to open, and one for each of the pool's.
         assert tokens.asked == 5
 
@@ -85,15 +85,15 @@ def test_each_new_connection_has_the_token_of_its_time(
 def test_a_token_may_be_awaited(tokens: Tokens, as_ada: str, loop: Loop) -> None:
     """The async API awaits an async function; the sync one says that it cannot."""
     config = PostgreSQLConfig(dsn=as_ada, password=tokens.awaited, embedding_dimensions=2)
-    with Blocking(AsyncPostgreSQLProvider(config), loop) as face:
-        assert face.count("toolbox") == 0
+    with Blocking(AsyncPostgreSQLProvider(config), loop) as api:
+        assert api.count("toolbox") == 0
     assert tokens.asked >= 2
     with pytest.raises(ConfigurationError, match="must be awaited"):
         PostgreSQLProvider(config)
 
 
 def test_a_token_that_is_refused_is_told_without_it(
-    open_face: Callable[..., Any], tokens: Tokens, as_ada: str, caplog: pytest.LogCaptureFixture
+    open_api: Callable[..., Any], tokens: Tokens, as_ada: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A wrong token, or a function that fails, is a ConnectionFailed whenever it is asked for; no log has it."""
     caplog.set_level("DEBUG")
@@ -101,7 +101,7 @@ def test_a_token_that_is_refused_is_told_without_it(
         dsn=as_ada, password=lambda: "a wrong s3cret", embedding_dimensions=2, connect_timeout=2, pool_timeout=1
     )
     with pytest.raises(ConnectionFailed, match="password authentication failed") as refused:
-        open_face(config).count("toolbox")
+        open_api(config).count("toolbox")
 
     def fail() -> str:
         if not failing:
@@ -109,11 +109,11 @@ def test_a_token_that_is_refused_is_told_without_it(
         raise LookupError("the vault does not know a s3cret")
 
     failing = False
-    with open_face(config.replace(password=fail, max_size=4)) as face, ExitStack() as held:
+    with open_api(config.replace(password=fail, max_size=4)) as api, ExitStack() as held:
 
         def use(connections: int) -> None:
             for _ in range(connections):
-                held.enter_context(face.transaction()).count("toolbox")
+                held.enter_context(api.transaction()).count("toolbox")
 
         use(1)
         failing = True

@@ -19,10 +19,10 @@ TURNS = MemoryType.CONVERSATION_MEMORY
 
 
 @pytest.fixture
-def wide(open_face: Callable[..., Any], config: PostgreSQLConfig) -> Iterator[Any]:
+def wide(open_api: Callable[..., Any], config: PostgreSQLConfig) -> Iterator[Any]:
     """A provider with a connection for each of sixteen threads."""
-    with open_face(config.replace(max_size=16)) as face:
-        yield face
+    with open_api(config.replace(max_size=16)) as api:
+        yield api
 
 
 def at_once(threads: int, call: Callable[[int], Any]) -> list[Any]:
@@ -135,16 +135,16 @@ def test_delete_by_name_takes_the_next_where_it_came_too_late(
 
 
 WRITES: dict[str, Callable[[Any], Any]] = {
-    "store": lambda face: face.store({"id": "d0", "n": 1}, LONG),
-    "store_many": lambda face: face.store_many([{"id": f"d{n}", "n": 1} for n in range(3)], LONG),
-    "copy": lambda face: face.store_many([{"id": f"d{n}", "n": 1} for n in range(30)], LONG),
-    "update_by_id": lambda face: face.update_by_id("d0", {"n": 1}, LONG),
-    "touch": lambda face: face.retrieve_by_query({"embedding": [1, 0, 0, 0]}, LONG, touch=True),
-    "delete_by_id": lambda face: face.delete_by_id("d0", LONG),
-    "delete_by_name": lambda face: face.delete_by_name("Ada", LONG),
-    "delete_all": lambda face: face.delete_all(LONG),
-    "purge_expired": lambda face: face.purge_expired(LONG),
-    "delete_memagent": lambda face: face.delete_memagent("agent", cascade=True),
+    "store": lambda api: api.store({"id": "d0", "n": 1}, LONG),
+    "store_many": lambda api: api.store_many([{"id": f"d{n}", "n": 1} for n in range(3)], LONG),
+    "copy": lambda api: api.store_many([{"id": f"d{n}", "n": 1} for n in range(30)], LONG),
+    "update_by_id": lambda api: api.update_by_id("d0", {"n": 1}, LONG),
+    "touch": lambda api: api.retrieve_by_query({"embedding": [1, 0, 0, 0]}, LONG, touch=True),
+    "delete_by_id": lambda api: api.delete_by_id("d0", LONG),
+    "delete_by_name": lambda api: api.delete_by_name("Ada", LONG),
+    "delete_all": lambda api: api.delete_all(LONG),
+    "purge_expired": lambda api: api.purge_expired(LONG),
+    "delete_memagent": lambda api: api.delete_memagent("agent", cascade=True),
 }
 
 
@@ -196,13 +196,13 @@ def test_turns_of_one_thread_keep_their_order_among_many(wide: Any) -> None:
     assert [[turn["i"] for turn in history if turn["role"] == str(n)] for n in range(8)] == [list(range(15))] * 8
 
 
-def test_one_config_opened_by_many_at_once(open_face: Callable[..., Any], dsn: str) -> None:
+def test_one_config_opened_by_many_at_once(open_api: Callable[..., Any], dsn: str) -> None:
     """Eight providers opened by threads on an empty database all come up."""
     config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=4, max_size=1)
 
     def work(n: int) -> int:
-        with open_face(config) as face:
-            return len(face.store({}, LONG))
+        with open_api(config) as api:
+            return len(api.store({}, LONG))
 
     assert at_once(8, work) == [36] * 8
 

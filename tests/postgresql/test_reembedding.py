@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from models import Model
 
-from faces import reembedding
+from apis import reembedding
 from memorizz.errors import ConfigurationError, ConnectionFailed, EmbeddingFailed, OperationTimeout
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider

@@ -33,11 +33,11 @@ def new(request: pytest.FixtureRequest) -> Model:
 
 
 @pytest.fixture
-def both(open_face: Callable[..., Any], config: PostgreSQLConfig, old: Model, new: Model) -> Iterator[Any]:
-    """A provider on either face with embedders of both models, and some memories by the old one."""
-    with open_face(config, embedder=[old, new]) as face:
-        face.store_many([{"id": f"{n}", "content": f"text {n}", "memory_id": "m"} for n in range(5)], LONG)
-        yield face
+def both(open_api: Callable[..., Any], config: PostgreSQLConfig, old: Model, new: Model) -> Iterator[Any]:
+    """A provider on either API with embedders of both models, and some memories by the old one."""
+    with open_api(config, embedder=[old, new]) as api:
+        api.store_many([{"id": f"{n}", "content": f"text {n}", "memory_id": "m"} for n in range(5)], LONG)
+        yield api
 
 
 @pytest.fixture
@@ -53,22 +53,22 @@ def switch(config: PostgreSQLConfig, new: Model) -> Callable[[], None]:
     return change
 
 
-def vector(face: Any, id: str) -> Any:
-    return face.retrieve_by_id(id, LONG, include_embedding=True)["embedding"]
+def vector(api: Any, id: str) -> Any:
+    return api.retrieve_by_id(id, LONG, include_embedding=True)["embedding"]
 
 
 CALLS: dict[str, Callable[[Any], Any]] = {
-    "store": lambda face: face.store({"id": "x", "content": "tea"}, LONG),
-    "merge": lambda face: face.store({"id": "1", "content": "tea"}, LONG),
-    "update": lambda face: face.update_by_id("1", {"content": "tea"}, LONG),
-    "store_many": lambda face: face.store_many([{"id": "x", "content": "tea"}, {"id": "y", "content": "milk"}], LONG),
-    "copied": lambda face: face.store_many([{"content": "tea"}] * 3, LONG),
-    "search": lambda face: face.retrieve_by_query("text 3", LONG, 2),
-    "filtered": lambda face: face.retrieve_by_query({"embedding": {"$exists": True}, "memory_id": "m"}, LONG, 9),
-    "components": lambda face: face.retrieve_memory_components_by_query("text 3", memory_id="m"),
-    "by id": lambda face: face.retrieve_by_id("3", LONG, include_embedding=True),
-    "listed": lambda face: face.list_all(LONG, include_embedding=True),
-    "counted": lambda face: face.count(LONG, {"embedding": {"$exists": True}}),
+    "store": lambda api: api.store({"id": "x", "content": "tea"}, LONG),
+    "merge": lambda api: api.store({"id": "1", "content": "tea"}, LONG),
+    "update": lambda api: api.update_by_id("1", {"content": "tea"}, LONG),
+    "store_many": lambda api: api.store_many([{"id": "x", "content": "tea"}, {"id": "y", "content": "milk"}], LONG),
+    "copied": lambda api: api.store_many([{"content": "tea"}] * 3, LONG),
+    "search": lambda api: api.retrieve_by_query("text 3", LONG, 2),
+    "filtered": lambda api: api.retrieve_by_query({"embedding": {"$exists": True}, "memory_id": "m"}, LONG, 9),
+    "components": lambda api: api.retrieve_memory_components_by_query("text 3", memory_id="m"),
+    "by id": lambda api: api.retrieve_by_id("3", LONG, include_embedding=True),
+    "listed": lambda api: api.list_all(LONG, include_embedding=True),
+    "counted": lambda api: api.count(LONG, {"embedding": {"$exists": True}}),
 }
 
 
@@ -103,17 +103,17 @@ def test_another_thread_follows_while_documents_are_embedded(
 
 
 def test_prepared_statements_are_no_way_round(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, switch: Callable[[], None], old: Model, new: Model
+    open_api: Callable[..., Any], config: PostgreSQLConfig, switch: Callable[[], None], old: Model, new: Model
 ) -> None:
     """What the server has planned for the old columns it plans again, and finds them gone."""
-    with open_face(config.replace(prepare_threshold=0, max_size=1), embedder=[old, new]) as face:
+    with open_api(config.replace(prepare_threshold=0, max_size=1), embedder=[old, new]) as api:
         for n in range(8):
-            face.store({"id": f"{n}", "content": f"text {n}"}, LONG)
-            assert old.made(vector(face, "0"), "text 0")
+            api.store({"id": f"{n}", "content": f"text {n}"}, LONG)
+            assert old.made(vector(api, "0"), "text 0")
         switch()
-        assert new.made(vector(face, "0"), "text 0")
-        face.store({"id": "9", "content": "text 9"}, LONG)
-        assert new.made(vector(face, "9"), "text 9")
+        assert new.made(vector(api, "0"), "text 0")
+        api.store({"id": "9", "content": "text 9"}, LONG)
+        assert new.made(vector(api, "9"), "text 9")
 
 
 def test_there_and_back_again(both: Any, switch: Callable[[], None], config: PostgreSQLConfig, old: Model) -> None:
@@ -132,12 +132,12 @@ def test_there_and_back_again(both: Any, switch: Callable[[], None], config: Pos
 # --- what only the caller can do again ----------------------------------------------------------------------------
 
 OWN: dict[str, Callable[[Any, Any], Any]] = {
-    "store": lambda face, given: face.store({"embedding": given}, LONG),
-    "store_many": lambda face, given: face.store_many([{"content": "tea"}, {"embedding": given}], LONG),
-    "update": lambda face, given: face.update_by_id("1", {"embedding": given}, LONG),
-    "search": lambda face, given: face.retrieve_by_query({"embedding": given}, LONG),
-    "components": lambda face, given: face.retrieve_memory_components_by_query(query_embedding=given, memory_id="m"),
-    "agent": lambda face, given: face.store_memagent({"embedding": given}),
+    "store": lambda api, given: api.store({"embedding": given}, LONG),
+    "store_many": lambda api, given: api.store_many([{"content": "tea"}, {"embedding": given}], LONG),
+    "update": lambda api, given: api.update_by_id("1", {"embedding": given}, LONG),
+    "search": lambda api, given: api.retrieve_by_query({"embedding": given}, LONG),
+    "components": lambda api, given: api.retrieve_memory_components_by_query(query_embedding=given, memory_id="m"),
+    "agent": lambda api, given: api.store_memagent({"embedding": given}),
 }
 
 
@@ -156,12 +156,12 @@ def test_a_vector_of_the_callers_own_is_never_taken_for_one_of_the_new_model(
     OWN[call](both, [float(n + 1) for n in range(new.dimensions)])
 
 
-def switch_dropping(face: Any, switch: Callable[[], None]) -> None:
+def switch_dropping(api: Any, switch: Callable[[], None]) -> None:
     """Switch, once what has no text is out of the way."""
     for store in (LONG, MemoryType.MEMAGENT):
-        for each in face.list_all(store):
+        for each in api.list_all(store):
             if "content" not in each:
-                face.delete_by_id(each["id"], store)
+                api.delete_by_id(each["id"], store)
     switch()
 
 
@@ -239,49 +239,49 @@ def test_a_transaction_holds_the_switch_off(
 @pytest.mark.parametrize("embeds", [True, False], ids=["of the old model", "without an embedder"])
 @pytest.mark.usefixtures("both")
 def test_a_provider_that_is_left_behind(
-    open_face: Callable[..., Any],
+    open_api: Callable[..., Any],
     config: PostgreSQLConfig,
     switch: Callable[[], None],
     old: Model,
     embeds: bool,
 ) -> None:
     """Every call with vectors is refused, however often; the error names the new model. All others go on."""
-    with open_face(config, embedder=old if embeds else None) as face:
-        face.count(LONG)
+    with open_api(config, embedder=old if embeds else None) as api:
+        api.count(LONG)
         switch()
         for _ in range(2):
             for call in (
-                lambda: face.store({"content": "tea", "embedding": [1, 2, 3, 4]}, LONG),
-                lambda: face.retrieve_by_query({"embedding": [1, 2, 3, 4]}, LONG),
-                lambda: face.retrieve_by_id("1", LONG, include_embedding=True),
-                lambda: face.store_many([{"embedding": [1, 2, 3, 4]}], LONG),
+                lambda: api.store({"content": "tea", "embedding": [1, 2, 3, 4]}, LONG),
+                lambda: api.retrieve_by_query({"embedding": [1, 2, 3, 4]}, LONG),
+                lambda: api.retrieve_by_id("1", LONG, include_embedding=True),
+                lambda: api.store_many([{"embedding": [1, 2, 3, 4]}], LONG),
             ):
                 with pytest.raises(SchemaError, match=r"was changed while this provider was open.*'new'.*embedder=\["):
                     call()
-        assert face.count(LONG) == 5
-        assert face.retrieve_by_id("1", LONG)["content"] == "text 1"
+        assert api.count(LONG) == 5
+        assert api.retrieve_by_id("1", LONG)["content"] == "text 1"
         # What a name and a content say is embedded, so that it has to be known whether the document has a vector.
-        face.store({"id": "plain", "kind": "neither"} if embeds else {"id": "plain", "content": "no vector"}, LONG)
-        assert face.delete_by_id("plain", LONG)
+        api.store({"id": "plain", "kind": "neither"} if embeds else {"id": "plain", "content": "no vector"}, LONG)
+        assert api.delete_by_id("plain", LONG)
 
 
 @pytest.mark.usefixtures("both")
 def test_whoever_opens_later(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, switch: Callable[[], None], old: Model, new: Model
+    open_api: Callable[..., Any], config: PostgreSQLConfig, switch: Callable[[], None], old: Model, new: Model
 ) -> None:
     """The model decides which of the embedders is used; one that has none of it is told whose the vectors are."""
     switch()
     for embedder in (new, [new], [old, new], [new, old]):
-        with open_face(config, embedder=embedder) as face:
-            assert face.retrieve_by_query("text 3", LONG)[0]["id"] == "3"
+        with open_api(config, embedder=embedder) as api:
+            assert api.retrieve_by_query("text 3", LONG)[0]["id"] == "3"
     for embedder in (old, [old, Model("third", 4)]):
         with (
             pytest.raises(ConfigurationError, match=r"made by 'new', the embedder is 'old'.*`memorizz re-embed`"),
-            open_face(config, embedder=embedder) as face,
+            open_api(config, embedder=embedder) as api,
         ):
-            face.count(LONG)
+            api.count(LONG)
     with pytest.raises(ConfigurationError, match="two embedders have the name 'old'"):
-        open_face(config, embedder=[old, Model("old", 4)])
+        open_api(config, embedder=[old, Model("old", 4)])
 
 
 def test_a_schema_that_is_damaged_is_called_so(both: Any, migrated_dsn: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from models import Model, vector_by
 
-from faces import reembedding
+from apis import reembedding
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig
@@ -32,8 +32,8 @@ OLD, NEW = Model("old", 4), Model("new", 4)
 class Crowd:
     """Threads that store, change, delete and search all the time; what should be there, they remember."""
 
-    def __init__(self, face: Any) -> None:
-        self.face = face
+    def __init__(self, api: Any) -> None:
+        self.api = api
         self.texts: dict[str, str] = {}
         self.errors: list[BaseException] = []
         self.searches = 0
@@ -73,27 +73,27 @@ class Crowd:
         kind = chance.random()
         if kind < 0.4 or not mine:
             id = f"{number}-{number % 10}"
-            self.face.store({"id": id, "content": f"text {number}"}, LONG)
+            self.api.store({"id": id, "content": f"text {number}"}, LONG)
             self.texts[id] = f"text {number}"
         elif kind < 0.5:
             new = {f"{number}.{n}-{number % 10}": f"many {number}.{n}" for n in range(5)}
-            self.face.store_many([{"id": id, "content": text} for id, text in new.items()], LONG)
+            self.api.store_many([{"id": id, "content": text} for id, text in new.items()], LONG)
             self.texts |= new
         elif kind < 0.8:
             id = chance.choice(mine)
-            assert self.face.update_by_id(id, {"content": f"changed {number}"}, LONG)
+            assert self.api.update_by_id(id, {"content": f"changed {number}"}, LONG)
             self.texts[id] = f"changed {number}"
         elif kind < 0.9:
-            assert self.face.update_by_id(chance.choice(mine), {"seen": number}, LONG)
+            assert self.api.update_by_id(chance.choice(mine), {"seen": number}, LONG)
         else:
             id = chance.choice(mine)
-            assert self.face.delete_by_id(id, LONG)
+            assert self.api.delete_by_id(id, LONG)
             del self.texts[id]
 
     def _search(self, chance: random.Random, number: int) -> None:
         """Search, and see whose vectors were compared with whose question."""
         text = f"text {chance.randrange(50)}"
-        hits = self.face.retrieve_by_query(text, LONG, 5, include_embedding=True)
+        hits = self.api.retrieve_by_query(text, LONG, 5, include_embedding=True)
         found = {model.name for hit in hits for model in (OLD, NEW) if model.made(hit["embedding"], hit["content"])}
         assert len(found) == (1 if hits else 0), [hit["content"] for hit in hits]
         for model in (each for each in (OLD, NEW) if each.name in found):
@@ -106,7 +106,7 @@ class Crowd:
 
     def check(self, model: Model) -> None:
         """All is there that should be, and every vector is of the model and of today's text."""
-        found = {each["id"]: each for each in self.face.list_all(LONG, include_embedding=True)}
+        found = {each["id"]: each for each in self.api.list_all(LONG, include_embedding=True)}
         assert {id: each["content"] for id, each in found.items()} == self.texts
         assert all(model.made(each["embedding"], each["content"]) for each in found.values())
 
@@ -117,17 +117,17 @@ def cosine(one: Any, other: Any) -> float:
 
 
 @pytest.fixture
-def crowd(open_face: Callable[..., Any], config: PostgreSQLConfig) -> Iterator[Crowd]:
-    with open_face(config.replace(max_size=6), embedder=[OLD, NEW]) as face:
-        crowd = Crowd(face)
+def crowd(open_api: Callable[..., Any], config: PostgreSQLConfig) -> Iterator[Crowd]:
+    with open_api(config.replace(max_size=6), embedder=[OLD, NEW]) as api:
+        crowd = Crowd(api)
         stored = {f"{n}-x": f"text {n}" for n in range(150)}
-        face.store_many([{"id": id, "content": text} for id, text in stored.items()], LONG)
+        api.store_many([{"id": id, "content": text} for id, text in stored.items()], LONG)
         crowd.texts |= stored
         yield crowd
 
 
 @pytest.mark.parametrize(
-    ("open_face", "open_maintenance"), [("blocking", "blocking"), ("async", "async")], indirect=True
+    ("open_api", "open_maintenance"), [("blocking", "blocking"), ("async", "async")], indirect=True
 )
 def test_there_and_back_among_others(
     crowd: Crowd, open_maintenance: Callable[..., Any], config: PostgreSQLConfig, wait_for: Callable[..., Any]
@@ -159,7 +159,7 @@ POINTS = [
 
 
 @pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("open_face", ["blocking"], indirect=True)
+@pytest.mark.parametrize("open_api", ["blocking"], indirect=True)
 def test_killed_and_gone_on_with(crowd: Crowd, config: PostgreSQLConfig, migrated_dsn: str, point: str) -> None:
     """Wherever the program that changes the model is killed, everything is as before or as after; the next goes on."""
     with crowd.at_work():

@@ -19,7 +19,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from faces import Blocking, Loop
+from apis import Blocking, Loop
 from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
@@ -540,14 +540,14 @@ def test_a_search_leaves_no_setting_behind(
     (question,) = data.questions(1)
     query = {"embedding": question, "memory_id": memory}
     for each in (provider, provider.transaction()):
-        with each if each is not provider else nullcontext(provider) as face:
-            before = [face.run(lambda _, name=name: _show(name)) for name in SETTINGS]
+        with each if each is not provider else nullcontext(provider) as api:
+            before = [api.run(lambda _, name=name: _show(name)) for name in SETTINGS]
             caplog.clear()
             with caplog.at_level(logging.DEBUG, "memorizz.postgresql"):
-                hits = face.retrieve_by_query(query, LONG, 10, explain=True)
+                hits = api.retrieve_by_query(query, LONG, 10, explain=True)
             assert hits.explanation is not None
-            assert len(caplog.records) == len(hits.explanation["tried"]) or face is not provider
-            assert [face.run(lambda _, name=name: _show(name)) for name in SETTINGS] == before
+            assert len(caplog.records) == len(hits.explanation["tried"]) or api is not provider
+            assert [api.run(lambda _, name=name: _show(name)) for name in SETTINGS] == before
 
 
 @pytest.mark.parametrize(

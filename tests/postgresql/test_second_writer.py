@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import faults
-from faces import Loop
+from apis import Loop
 
 
 def test_nothing_is_lost_doubled_or_undone(own_database: Any, loop: Loop) -> None:

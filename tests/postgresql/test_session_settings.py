@@ -40,11 +40,11 @@ def not_utf8(request: pytest.FixtureRequest, server: str) -> Iterator[tuple[str,
     administer(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_a_database_that_is_not_in_utf8_is_refused(open_face: Callable[..., Any], not_utf8: tuple[str, str]) -> None:
+def test_a_database_that_is_not_in_utf8_is_refused(open_api: Callable[..., Any], not_utf8: tuple[str, str]) -> None:
     """It could not hold every text: the error says which encoding it has, and nothing is made in it."""
     encoding, dsn = not_utf8
     with pytest.raises(SchemaError, match=f"has the encoding {encoding}.*UTF8"):
-        open_face(dsn).count("toolbox")
+        open_api(dsn).count("toolbox")
     with psycopg.connect(dsn) as connection:
         assert connection.execute("SELECT FROM pg_class WHERE relname = 'toolbox'").fetchone() is None
 
@@ -52,7 +52,7 @@ def test_a_database_that_is_not_in_utf8_is_refused(open_face: Callable[..., Any]
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "WIN1252"])
 @pytest.mark.parametrize("said_by", ["environment", "database", "role"])
 def test_what_others_take_texts_for_changes_none(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, dsn: str, migrated_dsn: str, encoding: str, said_by: str,
+    open_api: Callable[..., Any], config: PostgreSQLConfig, dsn: str, migrated_dsn: str, encoding: str, said_by: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """PGCLIENTENCODING, or a database's or a role's client_encoding: texts are stored and read as they are."""
@@ -63,11 +63,11 @@ def test_what_others_take_texts_for_changes_none(
         administer(migrated_dsn, f"ALTER DATABASE {name} SET client_encoding = '{encoding}'")
     else:
         administer(migrated_dsn, f"ALTER ROLE CURRENT_USER IN DATABASE {name} SET client_encoding = '{encoding}'")
-    with open_face(config) as face:
-        face.store_many([{"id": "a", **TEXTS}], "toolbox")
-        [read] = face.list_all("toolbox")
+    with open_api(config) as api:
+        api.store_many([{"id": "a", **TEXTS}], "toolbox")
+        [read] = api.list_all("toolbox")
         assert {key: read[key] for key in TEXTS} == TEXTS
-        assert face.count("toolbox", {"extra.clé": TEXTS["extra"]["clé"]}) == 1
+        assert api.count("toolbox", {"extra.clé": TEXTS["extra"]["clé"]}) == 1
     monkeypatch.delenv("PGCLIENTENCODING", raising=False)
     assert stored(migrated_dsn) == [(TEXTS["content"], TEXTS["name"], TEXTS["extra"])]
 
@@ -81,7 +81,7 @@ class Toy:
         return [[1.0, float("tea" in text), float("train" in text), len(text) % 7] for text in texts]
 
 
-def walk(face: Any) -> list[Any]:
+def walk(api: Any) -> list[Any]:
     """Return what a walk over the ways to talk to the server brings."""
     turns = [
         {"id": f"t{n}", "memory_id": "m", "conversation_id": "c", "role": ("Ada Lovelace", "Bob", "assistant")[n % 3],
@@ -89,15 +89,15 @@ def walk(face: Any) -> list[Any]:
          "path": "a\\b"}
         for n in range(60)
     ]  # fmt: skip
-    face.store_many(turns, "conversation_memory")
-    face.store({"id": "a", **TEXTS}, "toolbox")
-    with face.transaction() as tx:
+    api.store_many(turns, "conversation_memory")
+    api.store({"id": "a", **TEXTS}, "toolbox")
+    with api.transaction() as tx:
         tx.update_by_id("t3", {"content": "\\d+"}, "conversation_memory")
     hits = [
-        *face.retrieve_by_query("What did Ada say about tea?", "conversation_memory", limit=9, explain=True),
-        *face.retrieve_by_query({"embedding": [1, 0, 0, 0], "memory_id": "m"}, "conversation_memory", limit=6),
-        *face.retrieve_by_query({"content": {"$contains": "\\"}, "path": "a\\b"}, "conversation_memory", limit=20),
-        *face.list_all("toolbox"),
+        *api.retrieve_by_query("What did Ada say about tea?", "conversation_memory", limit=9, explain=True),
+        *api.retrieve_by_query({"embedding": [1, 0, 0, 0], "memory_id": "m"}, "conversation_memory", limit=6),
+        *api.retrieve_by_query({"content": {"$contains": "\\"}, "path": "a\\b"}, "conversation_memory", limit=20),
+        *api.list_all("toolbox"),
     ]
     clock = {"created_at", "updated_at"}
     return [{key: value for key, value in hit.items() if key not in clock} for hit in hits]
@@ -110,13 +110,13 @@ def walk(face: Any) -> list[Any]:
     ids=["backslashes", "prepared at once", "never prepared"],
 )  # fmt: skip
 def test_settings_that_change_no_answer(
-    open_face: Callable[..., Any], config: PostgreSQLConfig, dsn: str, options: dict[str, Any]
+    open_api: Callable[..., Any], config: PostgreSQLConfig, dsn: str, options: dict[str, Any]
 ) -> None:
     """Old rules for backslashes, every statement prepared or none: a new schema opens, and answers are the same."""
-    with open_face(config, embedder=Toy()) as face:
-        expected = walk(face)
-    with open_face(PostgreSQLConfig(dsn=dsn, embedding_dimensions=4, **options), embedder=Toy()) as face:
-        assert walk(face) == expected
+    with open_api(config, embedder=Toy()) as api:
+        expected = walk(api)
+    with open_api(PostgreSQLConfig(dsn=dsn, embedding_dimensions=4, **options), embedder=Toy()) as api:
+        assert walk(api) == expected
 
 
 # --- where the program runs ---------------------------------------------------------------------------------------

@@ -104,8 +104,8 @@ METHODS = [name for name, each in inspect.getmembers(base.MemoryProvider, callab
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_both_faces_and_the_contract_have_the_same_signature(method: str) -> None:
-    """Names, kinds and defaults of the parameters are the same in the contract and on both faces."""
+def test_both_apis_and_the_contract_have_the_same_signature(method: str) -> None:
+    """Names, kinds and defaults of the parameters are the same in the contract and on both APIs."""
     classes = [base.MemoryProvider, base.AsyncMemoryProvider, PostgreSQLProvider, AsyncPostgreSQLProvider]
     told = {
         tuple((p.name, p.kind, p.default) for p in inspect.signature(getattr(each, method)).parameters.values())
@@ -116,7 +116,7 @@ def test_both_faces_and_the_contract_have_the_same_signature(method: str) -> Non
 
 @pytest.mark.parametrize("method", [name for name in METHODS if hasattr(base.MemoryOperations, name)])
 def test_a_transaction_has_the_same_methods(method: str) -> None:
-    """What a provider can do, its transaction can, on both faces."""
+    """What a provider can do, its transaction can, on both APIs."""
     from memorizz.memory_provider.postgresql.provider import Transaction
     from memorizz.memory_provider.postgresql.provider_async import AsyncTransaction
 
@@ -129,7 +129,7 @@ def test_a_transaction_has_the_same_methods(method: str) -> None:
 
 @pytest.mark.parametrize("name", ["close", "transaction"])
 def test_what_is_no_operation_is_alike_too(name: str) -> None:
-    """close and transaction take the same on both faces."""
+    """close and transaction take the same on both APIs."""
     told = {
         str(inspect.signature(getattr(each, name)).parameters.keys())
         for each in (PostgreSQLProvider, AsyncPostgreSQLProvider)
@@ -137,7 +137,7 @@ def test_what_is_no_operation_is_alike_too(name: str) -> None:
     assert len(told) == 1
 
 
-def test_the_faces_open_alike() -> None:
+def test_the_apis_open_alike() -> None:
     """Both are constructed with the same parameters."""
     told = [list(inspect.signature(each).parameters) for each in (PostgreSQLProvider, AsyncPostgreSQLProvider)]
     assert told[0] == told[1]

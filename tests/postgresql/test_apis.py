@@ -1,4 +1,4 @@
-"""What the two faces see to beside the operations: forks, tasks and threads in one transaction, openings cut short."""
+"""What the two APIs see to beside the operations: forks, tasks and threads in one transaction, openings cut short."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ run(provider.close())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
-@pytest.mark.parametrize("face", ["blocking", "async"])
+@pytest.mark.parametrize("api", ["blocking", "async"])
 def test_a_forked_child_is_refused_and_its_end_leaves_the_parent_its_connections(
-    config: PostgreSQLConfig, face: str
+    config: PostgreSQLConfig, api: str
 ) -> None:
     """A child gets a ProviderClosed; neither its close() nor its sys.exit() hangs up on the parent."""
-    command = [sys.executable, "-c", FORK, face, config.conninfo]
+    command = [sys.executable, "-c", FORK, api, config.conninfo]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
@@ -118,12 +118,12 @@ finally:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
-@pytest.mark.parametrize(("face", "how"), [("blocking", "fails"), ("blocking", "ends"), ("async", "exits")])
+@pytest.mark.parametrize(("api", "how"), [("blocking", "fails"), ("blocking", "ends"), ("async", "exits")])
 def test_a_child_forked_inside_a_transaction_leaves_it_to_the_parent(
-    config: PostgreSQLConfig, face: str, how: str
+    config: PostgreSQLConfig, api: str, how: str
 ) -> None:
     """It is refused, and however it leaves the block, it neither commits nor rolls back what is its parent's."""
-    command = [sys.executable, "-c", FORK_INSIDE, face, config.conninfo, how]
+    command = [sys.executable, "-c", FORK_INSIDE, api, config.conninfo, how]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.returncode) == ("2\n", 0), done.stderr
 
@@ -191,7 +191,7 @@ def test_what_outlives_its_transaction_does_not_reach_the_connection(config: Pos
 
 
 def test_a_search_in_a_transaction_leaves_no_settings_behind(
-    open_face: Callable[..., Any], config: PostgreSQLConfig
+    open_api: Callable[..., Any], config: PostgreSQLConfig
 ) -> None:
     """What a search sets for the planner holds for the search, and not for the rest of the block."""
     names = ["enable_sort", "enable_seqscan", "jit", "hnsw.ef_search", "hnsw.iterative_scan"]
@@ -200,7 +200,7 @@ def test_a_search_in_a_transaction_leaves_no_settings_behind(
     def settings(_: Any) -> Operation[list[Row]]:
         return (yield from fetch(asked))
 
-    with open_face(config) as face, face.transaction() as tx:
+    with open_api(config) as api, api.transaction() as tx:
         tx.store_many(documents(), LONG)
         # The first search loads pgvector, which brings its settings.
         tx.retrieve_by_query({"embedding": EAST}, LONG, exact=True)
@@ -260,20 +260,20 @@ def test_a_provider_that_failed_to_open_opens_in_another_loop(config: PostgreSQL
 # --- opening ------------------------------------------------------------------------------------------------------
 
 
-def test_a_connection_string_is_a_configuration(open_face: Callable[..., Any], config: PostgreSQLConfig) -> None:
+def test_a_connection_string_is_a_configuration(open_api: Callable[..., Any], config: PostgreSQLConfig) -> None:
     """It says what PostgreSQLConfig(dsn=...) does; what is neither is refused."""
-    with open_face(PostgreSQLConfig(dsn=config.conninfo, embedding_dimensions=1536, schema="own")) as face:
-        assert face.count(LONG) == 0
+    with open_api(PostgreSQLConfig(dsn=config.conninfo, embedding_dimensions=1536, schema="own")) as api:
+        assert api.count(LONG) == 0
     with psycopg.connect(config.conninfo) as connection:
         connection.execute(f'ALTER DATABASE "{connection.info.dbname}" SET search_path = own, public')
-    with open_face(config.conninfo) as face:
-        assert face.count(LONG) == 0
-        assert face.location.endswith("schema own")
+    with open_api(config.conninfo) as api:
+        assert api.count(LONG) == 0
+        assert api.location.endswith("schema own")
     with pytest.raises(ConfigurationError, match="type dict"):
-        open_face({"dsn": config.conninfo})
+        open_api({"dsn": config.conninfo})
 
 
-def test_a_password_is_asked_for_each_connection(open_face: Callable[..., Any], config: PostgreSQLConfig) -> None:
+def test_a_password_is_asked_for_each_connection(open_api: Callable[..., Any], config: PostgreSQLConfig) -> None:
     """Also where it must be awaited, on the async API; on the sync one that is refused."""
     asked: list[int] = []
 
@@ -284,45 +284,45 @@ def test_a_password_is_asked_for_each_connection(open_face: Callable[..., Any], 
     async def awaited() -> str:
         return password()
 
-    with open_face(config.replace(password=password, min_size=2, max_size=2)) as face:
-        assert face.count(LONG) == 0
-        with face.transaction() as one, face.transaction() as two:
+    with open_api(config.replace(password=password, min_size=2, max_size=2)) as api:
+        assert api.count(LONG) == 0
+        with api.transaction() as one, api.transaction() as two:
             assert one.count(LONG) == two.count(LONG) == 0
         # One looked at the schema, two are in the pool.
         assert len(asked) == 3
 
     def opened() -> None:
-        with open_face(config.replace(password=awaited)) as face:
-            assert face.count(LONG) == 0
+        with open_api(config.replace(password=awaited)) as api:
+            assert api.count(LONG) == 0
 
-    if isinstance(face, PostgreSQLProvider):
+    if isinstance(api, PostgreSQLProvider):
         with pytest.raises(ConfigurationError, match="must be awaited"):
             opened()
     else:
         opened()
 
 
-def test_opening_waits_for_the_migration_of_another(open_face: Callable[..., Any], dsn: str) -> None:
+def test_opening_waits_for_the_migration_of_another(open_api: Callable[..., Any], dsn: str) -> None:
     """A migration by another program may take longer than operation_timeout, which holds again after the opening."""
     config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=4, operation_timeout=0.5)
     with ThreadPoolExecutor(1) as thread:
         with psycopg.connect(dsn) as other:
             other.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-            opening = thread.submit(opened, open_face, config)
+            opening = thread.submit(opened, open_api, config)
             with pytest.raises(TimeoutError):
                 opening.result(1.5)
-        face = opening.result(30)
+        api = opening.result(30)
     try:
         with pytest.raises(OperationTimeout):
-            face.run(lambda _: fetch(Query(b"SELECT pg_sleep(5)")))
+            api.run(lambda _: fetch(Query(b"SELECT pg_sleep(5)")))
     finally:
-        face.close()
+        api.close()
 
 
-def opened(open_face: Callable[..., Any], config: PostgreSQLConfig) -> Any:
-    face = open_face(config)
-    face.count(LONG)
-    return face
+def opened(open_api: Callable[..., Any], config: PostgreSQLConfig) -> Any:
+    api = open_api(config)
+    api.count(LONG)
+    return api
 
 
 def test_a_cancelled_opening_leaves_no_server(folder: Path) -> None:
@@ -355,29 +355,29 @@ def test_an_embedded_config_takes_no_other_server() -> None:
 
 
 def test_a_server_that_is_gone_is_not_called_a_full_pool(
-    open_face: Callable[..., Any], own_database: Any, own_server: EmbeddedServer
+    open_api: Callable[..., Any], own_database: Any, own_server: EmbeddedServer
 ) -> None:
     """After the server has gone for good, a call says that it cannot be reached, and works when it is back."""
-    with open_face(own_database.config(pool_timeout=1)) as face:
-        face.store({"id": "a"}, LONG)
+    with open_api(own_database.config(pool_timeout=1)) as api:
+        api.store({"id": "a"}, LONG)
         own_server.stop()
         try:
-            for call in (lambda: face.count(LONG), lambda: face.store_many([{"id": "b"}], LONG)):
+            for call in (lambda: api.count(LONG), lambda: api.store_many([{"id": "b"}], LONG)):
                 with pytest.raises(ConnectionFailed, match="Failed to connect"):
                     call()
         finally:
             own_server.acquire()
             own_server.release()
-        assert face.count(LONG) == 1
+        assert api.count(LONG) == 1
 
 
 def test_an_embedded_server_that_was_killed_is_started_again(
-    open_face: Callable[..., Any], own_server: EmbeddedServer, wait_for: Callable[..., Any]
+    open_api: Callable[..., Any], own_server: EmbeddedServer, wait_for: Callable[..., Any]
 ) -> None:
     """After kill -9 of the server under an open provider the next calls work, and nothing is lost."""
     config = PostgreSQLConfig.embedded(own_server.path, schema="killed", embedding_dimensions=4)
-    with open_face(config) as face:
-        id = face.store({"name": "Ada"}, LONG)
+    with open_api(config) as api:
+        id = api.store({"name": "Ada"}, LONG)
         pid = own_server.status().pid
         assert pid is not None
         sessions = psutil.Process(pid).children(recursive=True)
@@ -385,6 +385,6 @@ def test_an_embedded_server_that_was_killed_is_started_again(
         psutil.wait_procs(sessions, 10)
         # The pool may have started another one already.
         wait_for(lambda: own_server.status().pid != pid, "the server's end")
-        assert face.retrieve_by_id(id, LONG)["name"] == "Ada"
-        assert face.store_many([{"id": "b"}], LONG) == ["b"]
-        assert face.delete_all(LONG) is True
+        assert api.retrieve_by_id(id, LONG)["name"] == "Ada"
+        assert api.store_many([{"id": "b"}], LONG) == ["b"]
+        assert api.delete_all(LONG) is True

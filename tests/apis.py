@@ -1,4 +1,4 @@
-"""The async face behind blocking calls, so that one suite runs on both faces."""
+"""The async API behind blocking calls, so that one suite runs on both APIs."""
 
 from __future__ import annotations
 
