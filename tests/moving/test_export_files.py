@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -183,12 +184,22 @@ def hang_up(dsn: str) -> None:
         )
 
 
+def hang_up_when_idle(dsn: str) -> None:
+    """End a connection between two statements; one that is ended in a statement is told as that."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        while not connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'idle'"
+        ).fetchall():
+            time.sleep(0.01)
+
+
 def test_a_connection_lost_while_exporting_is_made_again(filled: Any, migrated_dsn: str, tmp_path: Path) -> None:
     """A read that is repeated brings the same documents: nothing is missing in the file."""
 
     def lose(progress: Progress) -> None:
         if progress.done == 500:
-            hang_up(migrated_dsn)
+            hang_up_when_idle(migrated_dsn)
 
     assert export(filled, tmp_path / "a.jsonl", progress=lose)[LONG] == 1200
 

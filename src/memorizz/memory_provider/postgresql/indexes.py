@@ -231,8 +231,10 @@ MEMORY = b"SELECT pg_size_bytes(current_setting('maintenance_work_mem')), pg_bac
 # What is waited for is one transaction after another, or a lock that somebody holds.
 PROGRESS = b"""
 SELECT coalesce(phase, CASE WHEN mine.wait_event_type = 'Lock' THEN 'waiting for a lock' ELSE 'starting' END),
-    CASE WHEN lockers_total > 0 THEN lockers_done WHEN blocks_total > 0 THEN blocks_done ELSE tuples_done END,
-    CASE WHEN lockers_total > 0 THEN lockers_total WHEN blocks_total > 0 THEN blocks_total ELSE tuples_total END,
+    CASE WHEN lockers_total > 0 THEN lockers_done WHEN blocks_total > 0 THEN blocks_done
+        ELSE coalesce(tuples_done, 0) END,
+    CASE WHEN lockers_total > 0 THEN lockers_total WHEN blocks_total > 0 THEN blocks_total
+        ELSE coalesce(tuples_total, 0) END,
     CASE WHEN other.pid IS NOT NULL THEN format('process %%s (%%s)', other.pid, concat_ws(', ',
         nullif(other.application_name, ''), other.state,
         'for ' || round(extract(epoch FROM now() - coalesce(other.state_change, other.xact_start))) || ' s')) END
