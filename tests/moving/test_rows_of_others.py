@@ -162,3 +162,12 @@ def test_what_is_no_object_is_kept_out(provider: Any, migrated_dsn: str, column:
     with pytest.raises(psycopg.errors.CheckViolation, match="objects_check"):
         insert(migrated_dsn, {column: "'[1]'"})
     assert provider.count(LONG) == 0
+
+
+def test_a_text_that_sql_has_changed_is_told(provider: Any, migrated_dsn: str) -> None:
+    """In the place of the parts that were stored, whose text was another one; and it is found by its words."""
+    provider.store({"id": "a", "content": [{"type": "text", "text": "black tea"}]}, LONG)
+    with psycopg.connect(migrated_dsn) as connection:
+        connection.execute("UPDATE long_term_memory SET content = 'green tea'")
+    assert provider.retrieve_by_id("a", LONG)["content"] == "green tea"
+    assert [hit["content"] for hit in provider.retrieve_by_query("green", LONG)] == ["green tea"]

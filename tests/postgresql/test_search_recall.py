@@ -550,6 +550,15 @@ def test_a_search_leaves_no_setting_behind(
             assert [api.run(lambda _, name=name: _show(name)) for name in SETTINGS] == before
 
 
+def test_what_single_precision_cannot_tell_apart_is_equally_near(dsn: str) -> None:
+    """Vectors that differ by less are no misses of the index."""
+    with PostgreSQLProvider(PostgreSQLConfig(dsn=dsn, embedding_dimensions=4)) as provider:
+        provider.store_many(({"embedding": [n, 1, 2, 3]} for n in range(1200)), LONG)
+        [way] = provider.measure_recall(LONG)["ways"]
+    assert way["routes"] == {"index": 50}
+    assert way["recall"] >= 0.99
+
+
 @pytest.mark.parametrize(
     "options", ["-c default_transaction_read_only=on", "-c role=pg_monitor"], ids=["standby", "role"]
 )

@@ -21,18 +21,21 @@ from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 logger = logging.getLogger("memorizz.postgresql")
 
 # The name of the pools of ours, by which their log records are told from those of others.
-POOL = "memorizz"
+POOL = "memorizz-provider"
 
 
 class _OfOthers(logging.Filter):
-    """Leave out what the driver's pool warns of in a pool of ours.
+    """Take what the driver's pool warns of in a pool of ours to our own log, at DEBUG.
 
     While a server is gone, that is two lines for each attempt to connect; and each caller gets an error that says more.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
         about = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        return not (about == POOL or hasattr(about, "operation_timeout"))
+        is_ours = about == POOL or hasattr(about, "operation_timeout")
+        if is_ours:
+            logger.debug("%s", one_line(record.getMessage()))
+        return not is_ours
 
 
 logging.getLogger("psycopg.pool").addFilter(_OfOthers())
