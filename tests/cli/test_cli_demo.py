@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -113,3 +119,27 @@ def test_what_to_do_next_works(memorizz: Callable[..., Any], dsn: str) -> None:
         # A server for tests may well have what the doctor warns of.
         assert shown.code == 0 or arguments[0] == "doctor"
         assert shown.stderr == ""
+
+
+@pytest.mark.parametrize("called", ["by path", "beside", "by name", "as a module"])
+def test_what_it_tells_to_type_can_be_typed_there(migrated_dsn: str, tmp_path: Path, called: str) -> None:
+    """In an environment that is not active, by its path; where it is on the PATH, by its name."""
+    script = Path(sys.executable).with_name("memorizz")
+    program = {
+        "by path": [script],
+        "beside": [os.path.relpath(script, script.parent.parent)],
+        "by name": ["memorizz"],
+        "as a module": [sys.executable, "-m", "memorizz"],
+    }[called]
+    paths = [str(script.parent)] * (called == "by name") + ["/usr/bin", "/bin"]
+    place = script.parent.parent if called == "beside" else tmp_path
+    environment = os.environ | {"PATH": os.pathsep.join(paths), "COLUMNS": "80"}
+    run = partial(subprocess.run, cwd=place, env=environment, capture_output=True, encoding="utf-8", check=True)
+    shown = run([*program, "demo", "--dsn", migrated_dsn]).stdout
+    commands = [line.strip() for line in shown.splitlines() if " --dsn " in line]
+    assert len(commands) == 3
+    assert all(command.startswith("memorizz ") is (called == "by name") for command in commands)
+    for command in commands:
+        # The doctor's code is 1, for a server of tests is set to lose what a crash takes.
+        done = run(command.replace("...", shlex.quote(migrated_dsn)), shell=True, check=" doctor " not in command)
+        assert "Ada" in done.stdout or "passport" in done.stdout or "memorizz doctor" in done.stdout

@@ -110,7 +110,7 @@ def _next(result: Mapping[str, Any], options: str) -> None:
     _section("Next")
     for command, does in commands.items():
         _show.code(f"# {does}", _INDENT, "dim")
-        _show.code(command, _INDENT)
+        _show.code(_show.to_type(command), _INDENT)
     _show.say()
     _show.code("# memories of your own, in Python", _INDENT, "dim")
     for line in _OWN:

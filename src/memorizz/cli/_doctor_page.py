@@ -124,5 +124,5 @@ def _findings(findings: Sequence[Finding]) -> Table:
     for finding in findings:
         found.add_row(Text(finding.level, _STYLES[finding.level]), Text(_show.plain(finding.text)))
         if finding.advice:
-            found.add_row("", Text.assemble(("do  ", "dim"), _show.plain(finding.advice)))
+            found.add_row("", Text.assemble(("do  ", "dim"), _show.plain(_show.to_type(finding.advice))))
     return found

@@ -77,9 +77,11 @@ class Page:
         _show.say()
         assert change.standby is not None
         if change.standby.current_since is not None:
-            self.say("`memorizz re-embed --back` goes back, `--finish` drops what is kept", "dim")
+            self.say(_show.to_type("`memorizz re-embed --back` goes back, `--finish` drops what is kept"), "dim")
         else:
-            self.say("the same command with --model goes on, `memorizz re-embed --abandon` gives up", "dim")
+            self.say(
+                _show.to_type("the same command with --model goes on, `memorizz re-embed --abandon` gives up"), "dim"
+            )
 
 
 def described(model: Model) -> str:

@@ -26,7 +26,7 @@ def show(reports: Sequence[Report]) -> None:
             _show.show(_show.table({**columns, "by": _show.WIDE}, [_row(way) for way in report["ways"]]), 2)
             _show.say()
         for advice in report["advice"]:
-            _show.show(Text(_show.plain(advice)), 2)
+            _show.show(Text(_show.plain(_show.to_type(advice))), 2)
     if not reports:
         _show.say("no store has vectors: there is nothing to measure")
     _show.say()

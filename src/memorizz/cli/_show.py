@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import shutil
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -36,6 +40,25 @@ def console() -> Console:
 def code(line: str, indent: int = 0, style: str = "cyan") -> None:
     """Print a line of code in one piece, so that it can be copied, however narrow the terminal is."""
     console().print(Text(" " * indent + plain(line), style), soft_wrap=True)
+
+
+def to_type(text: str) -> str:
+    """Return a text with our command as it can be typed here: by its path where no PATH leads to it."""
+    return _OUR_COMMAND.sub(f"{_program()} ", text)
+
+
+_OUR_COMMAND = re.compile(r"(?<![\w./-])memorizz (?=[a-z])")
+
+
+def _program() -> str:
+    called = Path(sys.argv[0])
+    if called.parts[-2:] == ("memorizz", "__main__.py"):
+        return f"{shlex.quote(sys.executable)} -m memorizz"
+    found = shutil.which("memorizz")
+    if called.stem != "memorizz" or (found is not None and Path(found).resolve() == called.resolve()):
+        return "memorizz"
+    here = called.absolute()
+    return shlex.quote(str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here))
 
 
 def say(text: str = "", style: str = "") -> None:
@@ -145,7 +168,7 @@ def value(found: Any) -> str:
 
 def complain(message: str) -> None:
     """Print what went wrong, on one line of stderr."""
-    print(f"memorizz: {one_line(message)}", file=sys.stderr)
+    print(f"memorizz: {one_line(to_type(message))}", file=sys.stderr)
 
 
 def plain(text: str) -> str:

@@ -49,9 +49,8 @@ def list_(as_json: AsJSON = False) -> None:
     if as_json:
         _show.print_json(found)
     elif not found:
-        _show.say(
-            "You have no embedded server yet: a provider that names no server makes one, and so does `memorizz demo`."
-        )
+        made = "a provider that names no server makes one, and so does `memorizz demo`."
+        _show.say(f"You have no embedded server yet: {_show.to_type(made)}")
     else:
         rows = [(str(each.path), _state(each), ", ".join(map(str, each.users)) or "-") for each in found]
         _show.show(_show.table(dict.fromkeys(("data", "server", "used by"), _show.LEFT), rows))
