@@ -12,14 +12,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo example test models lint format generate bench peers plots docs lowest dist clean
+.PHONY: help demo example test models integrations lint format generate bench peers plots docs lowest dist clean
 
 help:  ## say what there is (this)
-	@echo "make demo         see memories stored, found by meaning, filtered and read back"
+	@echo "make demo         see memories stored, found by meaning, filtered and read back; a question of your own:  make demo ARGS='\"Who cannot stand fireworks?\"'"
 	@echo "make example      run examples/postgresql_example.py"
 	@echo "make check        check style, format and types, and run a part of the tests, in a minute and a half"
 	@echo "make test         run the tests; some of them:  make test ARGS='tests/unit -k filter'"
 	@echo "make models       run the tests with a real embedding model, in an environment of its own (1.5 GB)"
+	@echo "make integrations run the tests of the integrations, each framework in an environment of its own; one:  make integrations ARGS=langgraph"
 	@echo "make lint         check style, format and types"
 	@echo "make format       put style and format right"
 	@echo "make generate     write the sync API again, from the async one"
@@ -47,6 +48,9 @@ test: .venv/.dev
 
 models: .venv-models/.done
 	HF_HUB_OFFLINE=1 .venv-models/bin/python -m pytest tests_models $(ARGS)
+
+integrations: .venv/.dev
+	scripts/test_integrations $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -78,8 +82,9 @@ docs: .venv/.dev
 	$(BIN)/python scripts/make_statements.py
 
 constraints: .venv/.dev
-	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --all-extras --universal \
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --extra dev --extra bench --extra sentence-transformers --universal \
 		--custom-compile-command 'make constraints' --output-file constraints.txt
+	scripts/test_integrations --refresh
 
 lowest: .venv/.dev
 	scripts/test_lowest $(ARGS)
@@ -88,7 +93,7 @@ dist: .venv/.dev
 	$(BIN)/python -m hatchling build
 
 clean:
-	rm -rf .venv .venv-models .venv-peers build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-models .venv-peers .venv-integrations build dist .pytest_cache .ruff_cache .hypothesis
 
 # The stamps say for which requirements and versions the environment was made; `dev` holds all that `use` does.
 .venv/.use: pyproject.toml constraints.txt
@@ -106,7 +111,8 @@ clean:
 # Not bounded: a comparison is with what they are today.
 .venv-peers/.done:
 	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet langchain-postgres langgraph-checkpoint-postgres 'psycopg[binary]'
+	.venv-peers/bin/python -m pip install --quiet langchain-postgres langgraph-checkpoint-postgres 'psycopg[binary]' \
+		'openai-agents[sqlalchemy]'
 	@touch $@
 
 # torch stands alone on its line: what needs it asks for any version, and would bring the one for a GPU.

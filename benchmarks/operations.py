@@ -213,6 +213,20 @@ class Bench:
                 lambda _: provider.list_all(LONG),
             ),
             Operation(
+                "count of all",
+                1.2,
+                1,
+                lambda by_hand, _: by_hand.documents.count(),
+                lambda _: provider.count(LONG),
+            ),
+            Operation(
+                "count of a memory of 1 %",
+                1.2,
+                2,
+                lambda by_hand, turn: by_hand.documents.count_memory(memory_id(turn % MEMORIES)),
+                lambda turn: provider.count(LONG, {"memory_id": memory_id(turn % MEMORIES)}),
+            ),
+            Operation(
                 "history",
                 1.4,
                 1 / 8,
@@ -303,6 +317,8 @@ def _result(name: str, took: Times, target: float | None, count: int, note: str 
     return Result(name, median(took[PROVIDER]), by_hand, target, count, note)
 
 
-def _keys(answer: Any) -> list[str]:
-    """Return the ids of what an operation returned."""
+def _keys(answer: Any) -> list[str] | int:
+    """Return the ids of what an operation returned, or the number that it counted."""
+    if isinstance(answer, int):
+        return answer
     return [each["id"] for each in (answer if isinstance(answer, list) else [answer])]

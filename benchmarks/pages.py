@@ -15,15 +15,19 @@ from benchmarks import (
     hops,
     hybrid,
     inside,
+    langgraph,
+    mcp,
     memory,
     mix,
     moving,
+    openai_sessions,
     operations,
     peers,
     report,
     retrieval,
     sessions,
     throughput,
+    words,
 )
 from benchmarks.lab import Lab
 from benchmarks.report import Part, Record, Table
@@ -50,12 +54,16 @@ WORKLOADS: dict[str, Any] = {
     "cells": cells,
     "drift": drift,
     "hybrid": hybrid,
+    "words": words,
     "memory": memory,
     "footprint": footprint,
+    "mcp": mcp,
     "sessions": sessions,
     "moving": moving,
     "retrieval": retrieval,
     "peers": peers,
+    "langgraph": langgraph,
+    "openai_sessions": openai_sessions,
 }
 # What needs nothing but this project.
 USUAL = ["operations", "cells", "hybrid", "memory"]

@@ -46,6 +46,8 @@ class _Statements:
             f"{hits} AND d.memory_id = %(memory_id)b AND {importance} >= %(importance)b {exact}"
         )
         self.list_all = table.statement("SELECT {columns} FROM {table} AS d WHERE {visible} ORDER BY {order}")
+        self.count = table.statement("SELECT count(*) FROM {table} AS d WHERE {visible}")
+        self.count_memory = table.statement("SELECT count(*) FROM {table} AS d WHERE d.memory_id = %b AND {visible}")
         self.history = table.statement(
             "SELECT {columns} FROM {table} AS d WHERE d.memory_id = %b AND {visible} ORDER BY {order}"
         )
@@ -111,6 +113,12 @@ class Raw:
 
     def list_all(self) -> list[Document]:
         return [self.table.document(row) for row in self._rows(self._statements.list_all, None)]
+
+    def count(self) -> int:
+        return self._rows(self._statements.count, None)[0][0]
+
+    def count_memory(self, memory_id: str) -> int:
+        return self._rows(self._statements.count_memory, (memory_id,))[0][0]
 
     def history(self, memory_id: str) -> list[Document]:
         return [self.table.document(row) for row in self._rows(self._statements.history, (memory_id,))]

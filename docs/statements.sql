@@ -8,7 +8,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "embedding",
 VALUES (:'tenant', :'id', :'data'::jsonb, :'embedding'::"public"."vector", :'embedding_bits'::bit(128), :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "name" = "excluded"."name", "data" = (d.data - '{name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
+SET "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
 
@@ -22,7 +22,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", :'embedding_bits'::bit(128), :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
+SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
 
@@ -47,7 +47,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "content" = "excluded"."content", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
+SET "content" = "excluded"."content", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING d."embedding" IS NOT NULL;
 INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data)
@@ -75,8 +75,41 @@ LIMIT 1;
 -- update_by_id
 
 UPDATE "public"."long_term_memory" AS d
-SET "content" = :'content'::text, "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding'::"public"."vector" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding_bits'::bit(128) END, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
-WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
+SET "content" = :'content'::text, "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding'::"public"."vector" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding_bits'::bit(128) END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'pieces'::uuid END, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
+WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
+RETURNING d."embedding" IS NOT NULL;
+
+-- store(document, if_absent=True): as above
+
+-- update
+
+WITH done AS (UPDATE "public"."long_term_memory" AS d
+SET "data" = d.data || :'data'::jsonb, "updated_at" = clock_timestamp()
+FROM (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d."id" = :'f0'::uuid AND d."data" @> :'f1'::jsonb)
+ORDER BY d.tenant, d.id FOR NO KEY UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING 1)
+SELECT count(*)
+FROM done;
+
+-- update(what is embedded)
+
+SELECT d.id, coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."data" @> :'f0'::jsonb
+ORDER BY d.tenant, d.id;
+
+UPDATE "public"."long_term_memory" AS d
+SET "name" = :'name'::text, "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{name}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
+WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."data" @> :'f0'::jsonb
+RETURNING d."embedding" IS NOT NULL;
+UPDATE "public"."long_term_memory" AS d
+SET "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding'::"public"."vector" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding_bits'::bit(128) END, "name" = :'name'::text, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'pieces'::uuid END, "data" = (d.data - '{name}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
+WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."data" @> :'f0'::jsonb
 RETURNING d."embedding" IS NOT NULL;
 
 -- retrieve_by_query(filter)
@@ -84,8 +117,16 @@ RETURNING d."embedding" IS NOT NULL;
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d."memory_id" = :'f0'::text AND (jsonb_typeof((d."data" -> :'f1'::text)) = jsonb_typeof(:'f2'::jsonb) AND (d."data" -> :'f1'::text) >= :'f2'::jsonb) AND (d."name" = :'f3'::text OR ((d."data" -> :'f4'::text) ? :'f5'::text OR (jsonb_typeof((d."data" -> :'f4'::text)) = 'string' AND strpos((d."data" -> :'f4'::text) #>> '{}', :'f5'::text) > 0))))
-ORDER BY d.created_at, d.seq
+ORDER BY d."created_at" ASC, d.seq ASC
 LIMIT :'limit';
+
+-- retrieve_by_query(filter, order_by, offset)
+
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text
+ORDER BY CASE jsonb_typeof((d."data" -> :'o0'::text)) WHEN 'number' THEN 1 WHEN 'string' THEN 2 WHEN 'boolean' THEN 3 END DESC NULLS LAST, CASE WHEN jsonb_typeof((d."data" -> :'o0'::text)) = 'number' THEN (d."data" -> :'o0'::text)::numeric END DESC NULLS LAST, CASE WHEN jsonb_typeof((d."data" -> :'o0'::text)) IN ('string', 'boolean') THEN (d."data" -> :'o0'::text) #>> '{}' END COLLATE "C" DESC NULLS LAST, d.seq DESC
+LIMIT :'limit' OFFSET :'offset';
 
 -- retrieve_by_query(embedding)
 
@@ -118,8 +159,8 @@ LIMIT :'limit';
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", CASE WHEN d.seen <= 1000 THEN ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") END AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, d.seen,
     NULL::float8[] AS distances
 FROM (
-SELECT *, count(*) OVER () AS seen
-FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."embedding"
+SELECT *, CASE WHEN count(d.pieces) OVER () > 0 THEN -1 ELSE count(*) OVER () END AS seen
+FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."pieces", "d"."embedding"
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL
 LIMIT 1000 + 1) AS d
@@ -139,57 +180,49 @@ LIMIT :'wide';
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
 FROM "public"."memorizz_settings");
-WITH asked AS MATERIALIZED (
-SELECT string_agg(array_to_tsvector(ARRAY[lexeme])::text, ' | ')::tsquery AS words
-FROM (
-SELECT lexeme
-FROM unnest(to_tsvector(:'config'::regconfig, :'question'))
-ORDER BY cardinality(positions) DESC, positions[1]
-LIMIT :'max_words'
-    ) AS lexemes
-), with_words AS MATERIALIZED (
+WITH with_words AS MATERIALIZED (
 SELECT d.tenant, d.id
 FROM "public"."long_term_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND d.words @@ (SELECT words
-FROM asked)
-ORDER BY ts_rank(d.words, (SELECT words
-FROM asked), 0) DESC, d.seq
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND d.words @@ "public"."memorizz_question"(:'question', 64)
+ORDER BY ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0) DESC, d.seq
 LIMIT :'depth'
 ), candidate AS MATERIALIZED (
-SELECT d.tenant, d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score,
-        coalesce(d."timestamp", d.created_at) AS moment, NULL::float8 AS distance, ts_rank(d.words, (SELECT words
-FROM asked), 0)::float8 AS rank
+SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
+        NULL::float8 AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
 FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
 FROM with_words)))
 ), scored AS MATERIALIZED (
-SELECT d.tenant, d.id, seq, memory_id, conversation_id, distance, max(rank) OVER () AS best,
-        :'meaning'::float8 * coalesce(1 - distance, 0) AS meaning,
+SELECT d.*, max(rank) OVER () AS best,
+        :'meaning'::float8 * coalesce(1 - distance - :'center'::float8, 0) AS meaning,
         :'words'::float8 * coalesce(rank / nullif(max(rank) OVER (), 0), 0) AS words,
-        CASE WHEN regexp_split_to_array(lower(role), '[^[:alnum:]_]+') && :'names'::text[]
+        CASE WHEN :'speaker'::float8 <> 0 AND regexp_split_to_array(lower(role), '[^[:alnum:]_]+') && :'names'::text[]
             THEN :'speaker'::float8 ELSE 0 END AS speaker,
-        :'recency'::float8 * exp(-least(
+        CASE WHEN :'recency'::float8 <> 0 THEN :'recency'::float8 * exp(-least(
             ln(2) * greatest(extract(epoch
 FROM now()) - extract(epoch
 FROM moment), 0) / 86400
                 / :'half_life'::float8, 500
-        )) AS recency,
-        :'importance'::float8 * greatest(least(coalesce(importance_score, 0), 1e6), -1e6) AS importance
+        )) ELSE 0 END AS recency,
+        :'importance'::float8 * greatest(least(coalesce(importance_score, 0), 1e6), -1e6) AS importance,
+        CASE WHEN says_when THEN :'time'::float8 ELSE 0 END AS time,
+        CASE WHEN asks THEN -:'asking'::float8 ELSE 0 END AS asking
 FROM candidate AS d
 ), ranked AS MATERIALIZED (
-SELECT d.tenant, d.id, seq, distance, base + session AS score,
-        ARRAY[meaning, words, speaker, session, recency, importance, best] AS parts
+SELECT d.*, base + session + neighbours + time + asking AS score,
+        ARRAY[meaning, words, speaker, session, recency, importance, neighbours, time, asking, best] AS parts
 FROM (
-SELECT *, CASE WHEN conversation_id IS NULL THEN 0
-            ELSE :'session'::float8 * max(base) OVER (PARTITION BY memory_id, conversation_id) END AS session
+SELECT *, 0::float8 AS session, 0::float8 AS neighbours
 FROM (SELECT *, meaning + words + speaker + recency + importance AS base
 FROM scored) AS summed
     ) AS d
 )
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", near.distance, near.score, near.parts, near.seq, 0::bigint AS seen, NULL::float8[] AS distances
-FROM ranked AS near JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
-ORDER BY near.score DESC, near.seq
-LIMIT :'limit';
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", d.distance, d.score, d.parts, d.seq, 0::bigint AS seen, NULL::float8[] AS distances
+FROM (SELECT *
+FROM ranked
+ORDER BY score DESC, seq
+LIMIT :'limit') AS d
+ORDER BY d.score DESC, d.seq;
 
 -- retrieve_by_query(question, touch=True, context=1)
 
@@ -203,15 +236,7 @@ WHERE part = ANY (:'names'::text[]) GROUP BY part HAVING count(*) >= :'least';
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), set_config('hnsw.ef_search', :'ef_search', true), set_config('hnsw.iterative_scan', :'iterative_scan', true), set_config('enable_sort', :'enable_sort', true), (SELECT version
 FROM "public"."memorizz_settings");
-WITH asked AS MATERIALIZED (
-SELECT string_agg(array_to_tsvector(ARRAY[lexeme])::text, ' | ')::tsquery AS words
-FROM (
-SELECT lexeme
-FROM unnest(to_tsvector(:'config'::regconfig, :'question'))
-ORDER BY cardinality(positions) DESC, positions[1]
-LIMIT :'max_words'
-    ) AS lexemes
-), near_all AS MATERIALIZED (
+WITH near_all AS MATERIALIZED (
 SELECT d.tenant, d.id, seq, ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, 0::bigint AS seen
 FROM "public"."conversation_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND "d"."embedding" IS NOT NULL
@@ -223,15 +248,12 @@ ORDER BY distance, seq
 LIMIT :'depth'), with_words AS MATERIALIZED (
 SELECT d.tenant, d.id
 FROM "public"."conversation_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND d.words @@ (SELECT words
-FROM asked)
-ORDER BY ts_rank(d.words, (SELECT words
-FROM asked), 0) DESC, d.seq
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND d.words @@ "public"."memorizz_question"(:'question', 64)
+ORDER BY ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0) DESC, d.seq
 LIMIT :'depth'
 ), candidate AS MATERIALIZED (
-SELECT d.tenant, d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score,
-        coalesce(d."timestamp", d.created_at) AS moment, ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, ts_rank(d.words, (SELECT words
-FROM asked), 0)::float8 AS rank
+SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."pieces", coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
+        ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
 FROM "public"."conversation_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
 FROM near
@@ -239,48 +261,50 @@ UNION
 SELECT id
 FROM with_words)))
 ), scored AS MATERIALIZED (
-SELECT d.tenant, d.id, seq, memory_id, conversation_id, distance, max(rank) OVER () AS best,
-        :'meaning'::float8 * coalesce(1 - distance, 0) AS meaning,
+SELECT d.*, max(rank) OVER () AS best,
+        :'meaning'::float8 * coalesce(1 - distance - :'center'::float8, 0) AS meaning,
         :'words'::float8 * coalesce(rank / nullif(max(rank) OVER (), 0), 0) AS words,
-        CASE WHEN regexp_split_to_array(lower(role), '[^[:alnum:]_]+') && :'names'::text[]
+        CASE WHEN :'speaker'::float8 <> 0 AND regexp_split_to_array(lower(role), '[^[:alnum:]_]+') && :'names'::text[]
             THEN :'speaker'::float8 ELSE 0 END AS speaker,
-        :'recency'::float8 * exp(-least(
+        CASE WHEN :'recency'::float8 <> 0 THEN :'recency'::float8 * exp(-least(
             ln(2) * greatest(extract(epoch
 FROM now()) - extract(epoch
 FROM moment), 0) / 86400
                 / :'half_life'::float8, 500
-        )) AS recency,
-        :'importance'::float8 * greatest(least(coalesce(importance_score, 0), 1e6), -1e6) AS importance
+        )) ELSE 0 END AS recency,
+        :'importance'::float8 * greatest(least(coalesce(importance_score, 0), 1e6), -1e6) AS importance,
+        CASE WHEN says_when THEN :'time'::float8 ELSE 0 END AS time,
+        CASE WHEN asks THEN -:'asking'::float8 ELSE 0 END AS asking
 FROM candidate AS d
 ), ranked AS MATERIALIZED (
-SELECT d.tenant, d.id, seq, distance, base + session AS score,
-        ARRAY[meaning, words, speaker, session, recency, importance, best] AS parts
+SELECT d.*, base + session + neighbours + time + asking AS score,
+        ARRAY[meaning, words, speaker, session, recency, importance, neighbours, time, asking, best] AS parts
 FROM (
 SELECT *, CASE WHEN conversation_id IS NULL THEN 0
-            ELSE :'session'::float8 * max(base) OVER (PARTITION BY memory_id, conversation_id) END AS session
+            ELSE :'session'::float8 * max(base) OVER (PARTITION BY memory_id, conversation_id) END AS session,
+            CASE WHEN conversation_id IS NULL THEN 0 ELSE :'neighbours'::float8 * coalesce(greatest(
+                lag(base) OVER (PARTITION BY memory_id, conversation_id
+ORDER BY moment, seq),
+                lead(base) OVER (PARTITION BY memory_id, conversation_id
+ORDER BY moment, seq)
+            ), 0) END AS neighbours
 FROM (SELECT *, meaning + words + speaker + recency + importance AS base
 FROM scored) AS summed
     ) AS d
 )
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", near.distance, near.score, near.parts, near.seq, coalesce((SELECT max(seen)
-FROM near), 0) AS seen, ARRAY(SELECT distance
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", d.distance, d.score, d.parts, d.seq, (SELECT max(seen)
+FROM near) AS seen, ARRAY(SELECT distance
 FROM near_all
 ORDER BY distance) AS distances
-FROM ranked AS near JOIN "public"."conversation_memory" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
-ORDER BY near.score DESC, near.seq
-LIMIT :'limit';
+FROM (SELECT *
+FROM ranked
+ORDER BY score DESC, seq
+LIMIT :'limit') AS d
+ORDER BY d.score DESC, d.seq;
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
 FROM "public"."memorizz_settings");
-WITH asked AS MATERIALIZED (
-SELECT string_agg(array_to_tsvector(ARRAY[lexeme])::text, ' | ')::tsquery AS words
-FROM (
-SELECT lexeme
-FROM unnest(to_tsvector(:'config'::regconfig, :'question'))
-ORDER BY cardinality(positions) DESC, positions[1]
-LIMIT :'max_words'
-    ) AS lexemes
-), near AS MATERIALIZED (
+WITH near AS MATERIALIZED (
 SELECT d.tenant, d.id, seq, distance, 0::bigint AS seen
 FROM (SELECT d.tenant, d.id, seq, ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."conversation_memory" AS d
@@ -290,15 +314,12 @@ LIMIT :'depth'
 ), with_words AS MATERIALIZED (
 SELECT d.tenant, d.id
 FROM "public"."conversation_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND d.words @@ (SELECT words
-FROM asked)
-ORDER BY ts_rank(d.words, (SELECT words
-FROM asked), 0) DESC, d.seq
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND d.words @@ "public"."memorizz_question"(:'question', 64)
+ORDER BY ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0) DESC, d.seq
 LIMIT :'depth'
 ), candidate AS MATERIALIZED (
-SELECT d.tenant, d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score,
-        coalesce(d."timestamp", d.created_at) AS moment, ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, ts_rank(d.words, (SELECT words
-FROM asked), 0)::float8 AS rank
+SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."pieces", coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
+        ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
 FROM "public"."conversation_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
 FROM near
@@ -306,40 +327,50 @@ UNION
 SELECT id
 FROM with_words)))
 ), scored AS MATERIALIZED (
-SELECT d.tenant, d.id, seq, memory_id, conversation_id, distance, max(rank) OVER () AS best,
-        :'meaning'::float8 * coalesce(1 - distance, 0) AS meaning,
+SELECT d.*, max(rank) OVER () AS best,
+        :'meaning'::float8 * coalesce(1 - distance - :'center'::float8, 0) AS meaning,
         :'words'::float8 * coalesce(rank / nullif(max(rank) OVER (), 0), 0) AS words,
-        CASE WHEN regexp_split_to_array(lower(role), '[^[:alnum:]_]+') && :'names'::text[]
+        CASE WHEN :'speaker'::float8 <> 0 AND regexp_split_to_array(lower(role), '[^[:alnum:]_]+') && :'names'::text[]
             THEN :'speaker'::float8 ELSE 0 END AS speaker,
-        :'recency'::float8 * exp(-least(
+        CASE WHEN :'recency'::float8 <> 0 THEN :'recency'::float8 * exp(-least(
             ln(2) * greatest(extract(epoch
 FROM now()) - extract(epoch
 FROM moment), 0) / 86400
                 / :'half_life'::float8, 500
-        )) AS recency,
-        :'importance'::float8 * greatest(least(coalesce(importance_score, 0), 1e6), -1e6) AS importance
+        )) ELSE 0 END AS recency,
+        :'importance'::float8 * greatest(least(coalesce(importance_score, 0), 1e6), -1e6) AS importance,
+        CASE WHEN says_when THEN :'time'::float8 ELSE 0 END AS time,
+        CASE WHEN asks THEN -:'asking'::float8 ELSE 0 END AS asking
 FROM candidate AS d
 ), ranked AS MATERIALIZED (
-SELECT d.tenant, d.id, seq, distance, base + session AS score,
-        ARRAY[meaning, words, speaker, session, recency, importance, best] AS parts
+SELECT d.*, base + session + neighbours + time + asking AS score,
+        ARRAY[meaning, words, speaker, session, recency, importance, neighbours, time, asking, best] AS parts
 FROM (
 SELECT *, CASE WHEN conversation_id IS NULL THEN 0
-            ELSE :'session'::float8 * max(base) OVER (PARTITION BY memory_id, conversation_id) END AS session
+            ELSE :'session'::float8 * max(base) OVER (PARTITION BY memory_id, conversation_id) END AS session,
+            CASE WHEN conversation_id IS NULL THEN 0 ELSE :'neighbours'::float8 * coalesce(greatest(
+                lag(base) OVER (PARTITION BY memory_id, conversation_id
+ORDER BY moment, seq),
+                lead(base) OVER (PARTITION BY memory_id, conversation_id
+ORDER BY moment, seq)
+            ), 0) END AS neighbours
 FROM (SELECT *, meaning + words + speaker + recency + importance AS base
 FROM scored) AS summed
     ) AS d
 )
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", near.distance, near.score, near.parts, near.seq, coalesce((SELECT max(seen)
-FROM near), 0) AS seen, NULL::float8[] AS distances
-FROM ranked AS near JOIN "public"."conversation_memory" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
-ORDER BY near.score DESC, near.seq
-LIMIT :'limit';
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", d.distance, d.score, d.parts, d.seq, (SELECT max(seen)
+FROM near) AS seen, NULL::float8[] AS distances
+FROM (SELECT *
+FROM ranked
+ORDER BY score DESC, seq
+LIMIT :'limit') AS d
+ORDER BY d.score DESC, d.seq;
 
 UPDATE "public"."conversation_memory" AS d
-SET access_count = coalesce(d.access_count, 0) + 1, last_accessed = clock_timestamp()
+SET access_count = coalesce(d.access_count, 0) + 1, last_accessed = clock_timestamp(), expires_at = CASE WHEN d.expires_at IS NOT NULL AND jsonb_typeof(d.data -> 'ttl') = 'number' THEN clock_timestamp() + make_interval(secs => least((d.data ->> 'ttl')::numeric, 31557600000.0)::float8) ELSE d.expires_at END
 FROM (WITH free AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."conversation_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 ORDER BY d.tenant, d.id FOR NO KEY UPDATE SKIP LOCKED)
 SELECT *
 FROM free) AS free
@@ -368,12 +399,24 @@ SELECT count(*)
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d."name" = ANY(:'f0'::text[]) OR d."name" IS NULL);
 
+-- distinct
+
+SELECT "written"
+FROM (SELECT value, value::text AS written
+FROM (SELECT DISTINCT CASE jsonb_typeof(value) WHEN 'array' THEN jsonb_path_query_array(value, '$[0 to $last]', jsonb_build_object('last', :'depth'::int - 1)) ELSE value END AS value
+FROM (SELECT DISTINCT CASE WHEN jsonb_typeof((d."metadata" -> :'o0'::text)) IN ('number', 'string', 'boolean', 'array') THEN (d."metadata" -> :'o0'::text) END AS value
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d."metadata" @> :'f0'::jsonb AND jsonb_typeof((d."metadata" -> :'f1'::text)) = 'array' AND (d."metadata" -> :'f1'::text) -> 0 = :'f2'::jsonb AND (d."metadata" -> :'f1'::text) -> 1 = :'f3'::jsonb) AND CASE WHEN jsonb_typeof((d."metadata" -> :'o0'::text)) IN ('number', 'string', 'boolean', 'array') THEN (d."metadata" -> :'o0'::text) END IS NOT NULL) AS whole) AS each OFFSET 0) AS listed
+ORDER BY CASE jsonb_typeof(value) WHEN 'number' THEN '1' WHEN 'string' THEN '2' || (value #>> '{}') WHEN 'boolean' THEN '3' || written WHEN 'array' THEN '4' || CASE WHEN written LIKE '["%"]' AND strpos(written, chr(92)) = 0 AND replace(written, '", "', '') NOT LIKE '__%"%__' THEN chr(1) || replace(substr(written, 3, length(written) - 4), '", "', chr(1)) ELSE (SELECT coalesce(string_agg(chr(1) || replace(replace(item, chr(2), chr(2) || chr(2)), chr(1), chr(2) || chr(1)), ''), '')
+FROM jsonb_array_elements_text(value) AS item) END END COLLATE "C", CASE WHEN jsonb_typeof(value) = 'number' THEN value::numeric END, value
+LIMIT :'limit' OFFSET :'offset';
+
 -- list_all
 
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
-ORDER BY d.created_at, d.seq
+ORDER BY d."created_at" ASC, d.seq ASC
 LIMIT :'limit';
 
 -- iterate
@@ -388,13 +431,31 @@ LIMIT :'limit';
 
 SELECT d."timestamp" AT TIME ZONE INTERVAL '0', d.seq
 FROM "public"."conversation_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.memory_id = :'memory_id';
+WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND "d"."memory_id" = :'memory_id';
 
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
 FROM "public"."conversation_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d.memory_id = :'memory_id' AND (d."timestamp", d.seq) < (:'timestamp'::timestamptz, :'seq'::bigint)
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND "d"."memory_id" = :'memory_id' AND (d."timestamp", d.seq) < (:'timestamp'::timestamptz, :'seq'::bigint)
 ORDER BY d."timestamp" DESC, d.seq DESC
 LIMIT :'limit';
+
+-- run_many
+
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.tenant = :'tenant'::text AND d.id = :'id'::uuid);
+WITH done AS (UPDATE "public"."long_term_memory" AS d
+SET "data" = d.data || :'data'::jsonb, "updated_at" = clock_timestamp()
+FROM (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."id" = :'f0'::uuid
+ORDER BY d.tenant, d.id FOR NO KEY UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING 1)
+SELECT count(*)
+FROM done;
 
 -- embed_missing
 
@@ -408,7 +469,7 @@ LIMIT :'limit';
 
 UPDATE "public"."agents" AS d
 SET "data" = d.data || :'data'::jsonb, "updated_at" = clock_timestamp()
-WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
+WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
 RETURNING true;
 
 -- delete_memagent(cascade=True)
@@ -466,6 +527,20 @@ FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid)
 RETURNING d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now());
 
+-- delete
+
+WITH gone AS (DELETE
+FROM "public"."long_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d."memory_id" = :'f0'::text AND d."data" @> :'f1'::jsonb)
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING 1)
+SELECT count(*)
+FROM gone;
+
 -- delete_by_name
 
 DELETE
@@ -478,6 +553,124 @@ SELECT *
 FROM newest) AS newest
 WHERE "d"."tenant" = "newest"."tenant" AND "d"."id" = "newest"."id"
 RETURNING true;
+
+-- forget(memory_id)
+
+SELECT settings.version, store.id, store.name, store.spec, store.m, store.ef_construction, store.pieces,
+    coalesce(index.kind, 'none'),
+    model.id, model.name, model.dimensions, model.current_since, model.cosine_mean, model.cosine_deviation,
+    standby.id, standby.name, standby.dimensions, standby.current_since, settings.text_search_config
+FROM "public"."memorizz_settings" AS settings
+CROSS JOIN "public"."memorizz_stores" AS store
+JOIN "public"."memorizz_embedding_models" AS model ON model.id = store.model
+LEFT JOIN "public"."memorizz_embedding_models" AS standby ON standby.id = store.standby_model
+LEFT JOIN LATERAL (
+SELECT CASE opcname WHEN 'halfvec_cosine_ops' THEN 'halfvec' ELSE 'hnsw' END AS kind
+FROM pg_class AS index
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    JOIN pg_index ON indexrelid = index.oid AND indisvalid
+    JOIN pg_opclass ON pg_opclass.oid = indclass[0]
+WHERE nspname = :'schema'
+        AND relname = store.name || '_embedding' || CASE WHEN model.id > 1 THEN '_' || model.id ELSE '' END || '_idx'
+) AS index ON true
+ORDER BY store.id;
+
+DELETE
+FROM "public"."personas" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."personas" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."toolbox" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."toolbox" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."short_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."short_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."long_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."conversation_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."conversation_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."workflow_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."workflow_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."agents" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."agents" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+
+UPDATE "public"."agents" AS d
+SET updated_at = statement_timestamp(), data = jsonb_set(d.data, '{memory_ids}', (d.data -> 'memory_ids') - :'memory_id'::text)
+FROM (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."agents" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND jsonb_typeof(d.data -> 'memory_ids') = 'array' AND d.data -> 'memory_ids' ? :'memory_id'::text AND true
+ORDER BY d.tenant, d.id FOR NO KEY UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."personas" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."toolbox" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."short_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."conversation_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."workflow_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."agents" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
 
 -- purge_expired
 
@@ -500,24 +693,6 @@ FROM gone;
 -- create_store
 
 LOCK TABLE "public"."memorizz_stores" IN SHARE ROW EXCLUSIVE MODE;
-
-SELECT settings.version, store.id, store.name, store.spec, store.m, store.ef_construction, coalesce(index.kind, 'none'),
-    model.id, model.name, model.dimensions, model.current_since,
-    standby.id, standby.name, standby.dimensions, standby.current_since
-FROM "public"."memorizz_settings" AS settings
-CROSS JOIN "public"."memorizz_stores" AS store
-JOIN "public"."memorizz_embedding_models" AS model ON model.id = store.model
-LEFT JOIN "public"."memorizz_embedding_models" AS standby ON standby.id = store.standby_model
-LEFT JOIN LATERAL (
-SELECT CASE opcname WHEN 'halfvec_cosine_ops' THEN 'halfvec' ELSE 'hnsw' END AS kind
-FROM pg_class AS index
-    JOIN pg_namespace ON pg_namespace.oid = relnamespace
-    JOIN pg_index ON indexrelid = index.oid AND indisvalid
-    JOIN pg_opclass ON pg_opclass.oid = indclass[0]
-WHERE nspname = :'schema'
-        AND relname = store.name || '_embedding' || CASE WHEN model.id > 1 THEN '_' || model.id ELSE '' END || '_idx'
-) AS index ON true
-ORDER BY store.id;
 
 -- The table of one store. All stores share these columns, so that a key means the same in each of them.
 -- The room that fillfactor leaves keeps updates on their page, so that they need not enter the vector index again.
@@ -543,6 +718,8 @@ CREATE TABLE "public"."notes" (
     "embedding" "public"."vector"(128),
     -- The signs of the vector: what a large memory is ranked by before the best are compared exactly.
     "embedding_bits" bit(128),
+    -- Of a text longer than the model reads: whose parts are its pieces. The vector is that of the first of them.
+    pieces uuid,
     words tsvector GENERATED ALWAYS AS ("public"."memorizz_words"(name, role, content)) STORED,
     CONSTRAINT "notes_pkey" PRIMARY KEY (tenant, id),
     CONSTRAINT "notes_objects_check" CHECK (jsonb_typeof(data) = 'object' AND jsonb_typeof(metadata) = 'object'),
@@ -551,16 +728,39 @@ CREATE TABLE "public"."notes" (
 ALTER TABLE "public"."notes" ALTER COLUMN "embedding"
 SET STORAGE EXTERNAL;;
 
+-- The vectors of the parts of a store's documents: of several fields, of a long text in pieces. `start` and `stop` are
+-- where a part begins and ends in the text at its path, `digest` is of its text, or that of the text that it is a piece of:
+-- the document's `pieces`. A part without a vector waits for one.
+CREATE TABLE "public"."memorizz_notes_parts" (
+    tenant text NOT NULL,
+    id uuid NOT NULL,
+    path text NOT NULL,
+    start integer NOT NULL,
+    stop integer NOT NULL,
+    digest uuid NOT NULL,
+    "embedding" "public"."vector"(128),
+    CONSTRAINT "memorizz_notes_parts_pkey" PRIMARY KEY (tenant, id, path, start, stop, digest)
+);
+ALTER TABLE "public"."memorizz_notes_parts" ALTER COLUMN "embedding"
+SET STORAGE EXTERNAL;;
+
+-- Few documents have parts, and the others are to cost nothing: they go when a document that has some gets another text.
+CREATE TRIGGER memorizz_replaced AFTER UPDATE ON "public"."notes" FOR EACH ROW
+    WHEN (OLD.pieces IS NOT NULL AND OLD.pieces IS DISTINCT
+FROM NEW.pieces) EXECUTE FUNCTION "public"."memorizz_forget_pieces"();
+CREATE TRIGGER memorizz_deleted AFTER DELETE ON "public"."notes" FOR EACH ROW
+    WHEN (OLD.pieces IS NOT NULL) EXECUTE FUNCTION "public"."memorizz_forget_pieces"();;
+
 CREATE INDEX "notes_name_idx" ON "public"."notes" (name, created_at, seq);
 
 CREATE INDEX "notes_memory_id_idx" ON "public"."notes" (memory_id, "timestamp", seq);
 
-CREATE INDEX "notes_conversation_id_idx" ON "public"."notes" (conversation_id)
+CREATE INDEX "notes_conversation_id_idx" ON "public"."notes" (conversation_id, "timestamp", seq)
 WHERE conversation_id IS NOT NULL;
 
 CREATE INDEX "notes_created_at_idx" ON "public"."notes" (created_at, seq);
 
-CREATE INDEX "notes_expires_at_idx" ON "public"."notes" (expires_at)
+CREATE INDEX "notes_expires_at_idx" ON "public"."notes" USING brin (expires_at)
 WHERE expires_at IS NOT NULL;
 
 CREATE INDEX "notes_words_idx" ON "public"."notes" USING gin (words);
@@ -576,8 +776,8 @@ SET version = version + 1;
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", CASE WHEN d.seen <= 1000 THEN ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") END AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, d.seen,
     NULL::float8[] AS distances
 FROM (
-SELECT *, count(*) OVER () AS seen
-FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."embedding"
+SELECT *, CASE WHEN count(d.pieces) OVER () > 0 THEN -1 ELSE count(*) OVER () END AS seen
+FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."pieces", "d"."embedding"
 FROM "public"."notes" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL
 LIMIT 1000 + 1) AS d
@@ -593,7 +793,7 @@ SELECT d.tenant, d.id, seq, distance, max(place) OVER () AS seen
 FROM (
 SELECT d.tenant, d.id, seq, ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, count(*) OVER (ORDER BY apart) AS place
 FROM (
-SELECT d.tenant, d.id, seq, "d"."embedding", (coalesce(d."embedding_bits", "public"."binary_quantize"("d"."embedding")::bit(128)) OPERATOR("public".<~>) "public"."binary_quantize"(:'vector'::"public"."vector")::bit(128)) AS apart
+SELECT d.tenant, d.id, seq, "d"."embedding", d.pieces, (coalesce(d."embedding_bits", "public"."binary_quantize"("d"."embedding")::bit(128)) OPERATOR("public".<~>) "public"."binary_quantize"(:'vector'::"public"."vector")::bit(128)) AS apart
 FROM "public"."notes" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL
 ORDER BY apart, seq
@@ -627,8 +827,500 @@ LIMIT :'limit';
 LOCK TABLE "public"."memorizz_stores" IN SHARE ROW EXCLUSIVE MODE;
 SET LOCAL lock_timeout = 200;
 
-DROP TABLE "public"."notes";
+DROP TABLE "public"."memorizz_notes_parts", "public"."notes";
 
 DELETE
 FROM "public"."memorizz_stores"
 WHERE name = :'name';
+
+-- create_store(fields)
+
+-- The table of one store. All stores share these columns, so that a key means the same in each of them.
+-- The room that fillfactor leaves keeps updates on their page, so that they need not enter the vector index again.
+CREATE TABLE "public"."pages" (
+    tenant text NOT NULL DEFAULT '',
+    id uuid NOT NULL,
+    seq bigint GENERATED ALWAYS AS IDENTITY,
+    name text,
+    memory_id text,
+    conversation_id text,
+    role text,
+    content text,
+    importance_score double precision,
+    access_count bigint,
+    "timestamp" timestamptz ,
+    created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+    last_accessed timestamptz,
+    expires_at timestamptz,
+    metadata jsonb,
+    data jsonb NOT NULL DEFAULT '{}',
+    -- Vectors do not compress; uncompressed they are read without a detour, and lists that do not ask for them stay fast.
+    "embedding" "public"."vector"(128),
+    -- The signs of the vector: what a large memory is ranked by before the best are compared exactly.
+    "embedding_bits" bit(128),
+    -- Of a text longer than the model reads: whose parts are its pieces. The vector is that of the first of them.
+    pieces uuid,
+    words tsvector GENERATED ALWAYS AS ("public"."memorizz_words"(name, role, content)) STORED,
+    CONSTRAINT "pages_pkey" PRIMARY KEY (tenant, id),
+    CONSTRAINT "pages_objects_check" CHECK (jsonb_typeof(data) = 'object' AND jsonb_typeof(metadata) = 'object'),
+    CONSTRAINT "embedding_bits_check" CHECK ("embedding_bits" IS NULL OR "embedding_bits" = "public"."binary_quantize"("embedding")::bit(128))
+) WITH (fillfactor = 85);
+ALTER TABLE "public"."pages" ALTER COLUMN "embedding"
+SET STORAGE EXTERNAL;;
+
+-- The vectors of the parts of a store's documents: of several fields, of a long text in pieces. `start` and `stop` are
+-- where a part begins and ends in the text at its path, `digest` is of its text, or that of the text that it is a piece of:
+-- the document's `pieces`. A part without a vector waits for one.
+CREATE TABLE "public"."memorizz_pages_parts" (
+    tenant text NOT NULL,
+    id uuid NOT NULL,
+    path text NOT NULL,
+    start integer NOT NULL,
+    stop integer NOT NULL,
+    digest uuid NOT NULL,
+    "embedding" "public"."vector"(128),
+    CONSTRAINT "memorizz_pages_parts_pkey" PRIMARY KEY (tenant, id, path, start, stop, digest)
+);
+ALTER TABLE "public"."memorizz_pages_parts" ALTER COLUMN "embedding"
+SET STORAGE EXTERNAL;;
+
+-- Every document has parts.
+ALTER TABLE "public"."memorizz_pages_parts" ADD CONSTRAINT "memorizz_pages_parts_fkey" FOREIGN KEY (tenant, id) REFERENCES "public"."pages" ON DELETE CASCADE;;
+
+CREATE INDEX "pages_name_idx" ON "public"."pages" (name, created_at, seq);
+
+CREATE INDEX "pages_memory_id_idx" ON "public"."pages" (memory_id, "timestamp", seq);
+
+CREATE INDEX "pages_conversation_id_idx" ON "public"."pages" (conversation_id, "timestamp", seq)
+WHERE conversation_id IS NOT NULL;
+
+CREATE INDEX "pages_created_at_idx" ON "public"."pages" (created_at, seq);
+
+CREATE INDEX "pages_expires_at_idx" ON "public"."pages" USING brin (expires_at)
+WHERE expires_at IS NOT NULL;
+
+CREATE INDEX "pages_words_idx" ON "public"."pages" USING gin (words);
+
+CREATE INDEX "pages_embedding_idx" ON "public"."memorizz_pages_parts" USING hnsw ("embedding" "public"."vector_cosine_ops") WITH (m = 24, ef_construction = 128);
+
+-- store(document with parts)
+
+SELECT d.id, d.path, d.start, d.digest
+FROM "public"."memorizz_pages_parts" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) AND d."embedding" IS NOT NULL;
+
+INSERT INTO "public"."pages" AS d ("tenant", "id", data, "content")
+VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text)
+ON CONFLICT ("tenant", "id")
+DO UPDATE
+SET "content" = "excluded"."content", "data" = (d.data - '{content}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
+RETURNING true;
+WITH stored AS MATERIALIZED (SELECT "d"."tenant", "d"."id"
+FROM "public"."pages" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
+FROM unnest(:'paths'::text[], :'starts'::integer[], :'stops'::integer[], :'digests'::uuid[], :'places'::integer[]) AS given (path, start, stop, digest, place)), gone AS (DELETE
+FROM "public"."memorizz_pages_parts" AS p USING stored
+WHERE "p"."tenant" = "stored"."tenant" AND "p"."id" = "stored"."id" AND substring(p.path
+FROM '^[^.[]+') = ANY (:'roots'::text[]) AND NOT EXISTS (SELECT
+FROM given
+WHERE given.embedding IS NULL AND (given.path, given.start, given.digest) = (p.path, p.start, p.digest))
+RETURNING 1), added AS (INSERT INTO "public"."memorizz_pages_parts" ("tenant", "id", path, start, stop, digest, "embedding")
+SELECT "stored"."tenant", "stored"."id", path, start, stop, digest, embedding
+FROM stored
+CROSS JOIN given
+WHERE (SELECT count(*)
+FROM gone) >= 0
+ON CONFLICT DO NOTHING
+RETURNING "embedding" IS NULL AS waits)
+SELECT (SELECT count(*)
+FROM stored), (SELECT count(*)
+FROM added
+WHERE waits);
+
+-- update_by_id(a part)
+
+DELETE
+FROM "public"."pages"
+WHERE false;
+SELECT d.id
+FROM "public"."pages" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
+ORDER BY d.tenant, d.id FOR NO KEY UPDATE;
+WITH stored AS MATERIALIZED (UPDATE "public"."pages" AS d
+SET "content" = :'content'::text, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
+WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
+RETURNING "d"."tenant", "d"."id"), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
+FROM unnest(:'paths'::text[], :'starts'::integer[], :'stops'::integer[], :'digests'::uuid[], :'places'::integer[]) AS given (path, start, stop, digest, place)), gone AS (DELETE
+FROM "public"."memorizz_pages_parts" AS p USING stored
+WHERE "p"."tenant" = "stored"."tenant" AND "p"."id" = "stored"."id" AND substring(p.path
+FROM '^[^.[]+') = ANY (:'roots'::text[]) AND NOT EXISTS (SELECT
+FROM given
+WHERE given.embedding IS NULL AND (given.path, given.start, given.digest) = (p.path, p.start, p.digest))
+RETURNING 1), added AS (INSERT INTO "public"."memorizz_pages_parts" ("tenant", "id", path, start, stop, digest, "embedding")
+SELECT "stored"."tenant", "stored"."id", path, start, stop, digest, embedding
+FROM stored
+CROSS JOIN given
+WHERE (SELECT count(*)
+FROM gone) >= 0
+ON CONFLICT DO NOTHING
+RETURNING "embedding" IS NULL AS waits)
+SELECT (SELECT count(*)
+FROM stored), (SELECT count(*)
+FROM added
+WHERE waits);
+
+-- update(a part)
+
+SELECT d.id, coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."pages" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."id" = :'f0'::uuid
+ORDER BY d.tenant, d.id;
+
+DELETE
+FROM "public"."pages"
+WHERE false;
+SELECT d.id
+FROM "public"."pages" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
+ORDER BY d.tenant, d.id FOR NO KEY UPDATE;
+WITH stored AS MATERIALIZED (UPDATE "public"."pages" AS d
+SET "content" = :'content'::text, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
+WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."id" = :'f0'::uuid
+RETURNING "d"."tenant", "d"."id"), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
+FROM unnest(:'paths'::text[], :'starts'::integer[], :'stops'::integer[], :'digests'::uuid[], :'places'::integer[]) AS given (path, start, stop, digest, place)), gone AS (DELETE
+FROM "public"."memorizz_pages_parts" AS p USING stored
+WHERE "p"."tenant" = "stored"."tenant" AND "p"."id" = "stored"."id" AND substring(p.path
+FROM '^[^.[]+') = ANY (:'roots'::text[]) AND NOT EXISTS (SELECT
+FROM given
+WHERE given.embedding IS NULL AND (given.path, given.start, given.digest) = (p.path, p.start, p.digest))
+RETURNING 1), added AS (INSERT INTO "public"."memorizz_pages_parts" ("tenant", "id", path, start, stop, digest, "embedding")
+SELECT "stored"."tenant", "stored"."id", path, start, stop, digest, embedding
+FROM stored
+CROSS JOIN given
+WHERE (SELECT count(*)
+FROM gone) >= 0
+ON CONFLICT DO NOTHING
+RETURNING "embedding" IS NULL AS waits)
+SELECT (SELECT count(*)
+FROM stored), (SELECT count(*)
+FROM added
+WHERE waits);
+
+-- store(document with parts, if_absent=True)
+
+WITH stored AS MATERIALIZED (INSERT INTO "public"."pages" AS d ("tenant", "id", data, "content")
+VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text)
+ON CONFLICT ("tenant", "id") DO NOTHING
+RETURNING "d"."tenant", "d"."id"), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
+FROM unnest(:'paths'::text[], :'starts'::integer[], :'stops'::integer[], :'digests'::uuid[], :'places'::integer[]) AS given (path, start, stop, digest, place)), gone AS (DELETE
+FROM "public"."memorizz_pages_parts" AS p USING stored
+WHERE "p"."tenant" = "stored"."tenant" AND "p"."id" = "stored"."id" AND substring(p.path
+FROM '^[^.[]+') = ANY (:'roots'::text[]) AND NOT EXISTS (SELECT
+FROM given
+WHERE given.embedding IS NULL AND (given.path, given.start, given.digest) = (p.path, p.start, p.digest))
+RETURNING 1), added AS (INSERT INTO "public"."memorizz_pages_parts" ("tenant", "id", path, start, stop, digest, "embedding")
+SELECT "stored"."tenant", "stored"."id", path, start, stop, digest, embedding
+FROM stored
+CROSS JOIN given
+WHERE (SELECT count(*)
+FROM gone) >= 0
+ON CONFLICT DO NOTHING
+RETURNING "embedding" IS NULL AS waits)
+SELECT (SELECT count(*)
+FROM stored), (SELECT count(*)
+FROM added
+WHERE waits);
+
+-- retrieve_by_query(embedding), parts
+
+SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), set_config('hnsw.ef_search', :'ef_search', true), set_config('hnsw.iterative_scan', :'iterative_scan', true), set_config('enable_sort', :'enable_sort', true), (SELECT version
+FROM "public"."memorizz_settings");
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
+FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
+ORDER BY p.distance, p.path, p.start
+LIMIT 1) AS part, near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
+FROM (
+SELECT d.tenant, d.id, d.seq, min(p.distance) AS distance, 0::bigint AS seen
+FROM (
+SELECT "p"."tenant", "p"."id", ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
+FROM "public"."memorizz_pages_parts" AS p
+ORDER BY ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector")
+LIMIT 1000
+    ) AS p JOIN "public"."pages" AS d ON "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
+    GROUP BY d.tenant, d.id, d.seq
+ORDER BY distance, d.seq
+LIMIT :'wide'
+) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
+ORDER BY near.distance, near.seq;
+
+SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
+FROM "public"."memorizz_settings");
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
+FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
+ORDER BY p.distance, p.path, p.start
+LIMIT 1) AS part, near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
+FROM (
+SELECT d.tenant, d.id, seq, distance, 0::bigint AS seen
+FROM (SELECT d.tenant, d.id, seq, (SELECT min(("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector"))
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) AS distance
+FROM "public"."pages" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND EXISTS (SELECT
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) OFFSET 0) AS d
+ORDER BY distance, seq
+LIMIT :'depth'
+) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
+ORDER BY near.distance, near.seq
+LIMIT :'limit';
+
+-- retrieve_by_query(embedding and filter), parts of many documents that match
+
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
+FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
+ORDER BY p.distance, p.path, p.start
+LIMIT 1) AS part, CASE WHEN d.seen <= 1000 THEN (SELECT min(("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector"))
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) END AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, d.seen,
+    NULL::float8[] AS distances
+FROM (
+SELECT *, count(*) OVER () AS seen
+FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."tenant"
+FROM "public"."pages" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text AND EXISTS (SELECT
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL)
+LIMIT 1000 + 1) AS d
+) AS d
+ORDER BY distance, d.seq
+LIMIT :'limit';
+
+SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), set_config('hnsw.ef_search', :'ef_search', true), set_config('hnsw.iterative_scan', :'iterative_scan', true), set_config('enable_sort', :'enable_sort', true), (SELECT version
+FROM "public"."memorizz_settings");
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
+FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
+ORDER BY p.distance, p.path, p.start
+LIMIT 1) AS part, near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
+FROM (
+SELECT d.tenant, d.id, d.seq, min(p.distance) AS distance, 0::bigint AS seen
+FROM (
+SELECT "p"."tenant", "p"."id", ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
+FROM "public"."memorizz_pages_parts" AS p
+ORDER BY ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector")
+LIMIT 1000
+    ) AS p JOIN "public"."pages" AS d ON "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text
+    GROUP BY d.tenant, d.id, d.seq
+ORDER BY distance, d.seq
+LIMIT :'wide'
+) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
+ORDER BY near.distance, near.seq;
+
+SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
+FROM "public"."memorizz_settings");
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
+FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
+ORDER BY p.distance, p.path, p.start
+LIMIT 1) AS part, near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
+FROM (
+SELECT d.tenant, d.id, seq, distance, 0::bigint AS seen
+FROM (SELECT d.tenant, d.id, seq, (SELECT min(("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector"))
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) AS distance
+FROM "public"."pages" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text AND EXISTS (SELECT
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) OFFSET 0) AS d
+ORDER BY distance, seq
+LIMIT :'depth'
+) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
+ORDER BY near.distance, near.seq
+LIMIT :'limit';
+
+-- retrieve_by_query(question), parts
+
+SELECT part
+FROM (SELECT d."name" AS label
+FROM "public"."pages" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND d."name" IS NOT NULL
+ORDER BY d.created_at DESC, d.seq DESC
+LIMIT 2000) AS d, regexp_split_to_table(lower(d.label), '[^[:alnum:]_]+') AS part
+WHERE part = ANY (:'names'::text[]) GROUP BY part HAVING count(*) >= :'least';
+
+SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), set_config('hnsw.ef_search', :'ef_search', true), set_config('hnsw.iterative_scan', :'iterative_scan', true), set_config('enable_sort', :'enable_sort', true), (SELECT version
+FROM "public"."memorizz_settings");
+WITH near_all AS MATERIALIZED (
+SELECT d.tenant, d.id, d.seq, min(p.distance) AS distance, 0::bigint AS seen
+FROM (
+SELECT "p"."tenant", "p"."id", ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
+FROM "public"."memorizz_pages_parts" AS p
+ORDER BY ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector")
+LIMIT 1000
+    ) AS p JOIN "public"."pages" AS d ON "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
+    GROUP BY d.tenant, d.id, d.seq
+ORDER BY distance, d.seq
+LIMIT :'wide'
+), near AS MATERIALIZED (SELECT *
+FROM near_all
+ORDER BY distance, seq
+LIMIT :'depth'), with_words AS MATERIALIZED (
+SELECT d.tenant, d.id
+FROM "public"."pages" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND d.words @@ "public"."memorizz_question"(:'question', 64)
+ORDER BY ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0) DESC, d.seq
+LIMIT :'depth'
+), candidate AS MATERIALIZED (
+SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."tenant", coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
+        (SELECT min(("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector"))
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
+FROM "public"."pages" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
+FROM near
+UNION
+SELECT id
+FROM with_words)))
+), scored AS MATERIALIZED (
+SELECT d.*, max(rank) OVER () AS best,
+        :'meaning'::float8 * coalesce(1 - distance - :'center'::float8, 0) AS meaning,
+        :'words'::float8 * coalesce(rank / nullif(max(rank) OVER (), 0), 0) AS words,
+        CASE WHEN :'speaker'::float8 <> 0 AND regexp_split_to_array(lower(role), '[^[:alnum:]_]+') && :'names'::text[]
+            THEN :'speaker'::float8 ELSE 0 END AS speaker,
+        CASE WHEN :'recency'::float8 <> 0 THEN :'recency'::float8 * exp(-least(
+            ln(2) * greatest(extract(epoch
+FROM now()) - extract(epoch
+FROM moment), 0) / 86400
+                / :'half_life'::float8, 500
+        )) ELSE 0 END AS recency,
+        :'importance'::float8 * greatest(least(coalesce(importance_score, 0), 1e6), -1e6) AS importance,
+        CASE WHEN says_when THEN :'time'::float8 ELSE 0 END AS time,
+        CASE WHEN asks THEN -:'asking'::float8 ELSE 0 END AS asking
+FROM candidate AS d
+), ranked AS MATERIALIZED (
+SELECT d.*, base + session + neighbours + time + asking AS score,
+        ARRAY[meaning, words, speaker, session, recency, importance, neighbours, time, asking, best] AS parts
+FROM (
+SELECT *, 0::float8 AS session, 0::float8 AS neighbours
+FROM (SELECT *, meaning + words + speaker + recency + importance AS base
+FROM scored) AS summed
+    ) AS d
+)
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
+FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
+ORDER BY p.distance, p.path, p.start
+LIMIT 1) AS part, d.distance, d.score, d.parts, d.seq, (SELECT max(seen)
+FROM near) AS seen, ARRAY(SELECT distance
+FROM near_all
+ORDER BY distance) AS distances
+FROM (SELECT *
+FROM ranked
+ORDER BY score DESC, seq
+LIMIT :'limit') AS d
+ORDER BY d.score DESC, d.seq;
+
+-- embed_missing, parts
+
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", coalesce(d.data ->> '_id', d.id::text), ARRAY(SELECT jsonb_build_array(p.path, p.start, p.stop, p.digest)
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NULL
+ORDER BY p.path, p.start), d.id
+FROM "public"."pages" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND EXISTS (SELECT
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NULL) AND (:'after'::uuid IS NULL OR d.id > :'after'::uuid)
+ORDER BY d.tenant, d.id
+LIMIT :'limit';
+
+-- memory(...).store(document with id)
+
+SELECT d.id, d."name", d.content, d."embedding" IS NOT NULL
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.id = ANY (:'ids'::uuid[])) AND d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now());
+
+INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "embedding", "embedding_bits", "memory_id", "name")
+VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", :'embedding_bits'::bit(128), :'memory_id'::text, :'name'::text)
+ON CONFLICT ("tenant", "id")
+DO UPDATE
+SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
+WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now())
+RETURNING true;
+
+-- memory(...).store_many(documents with ids)
+
+LOCK TABLE "public"."long_term_memory" IN ROW EXCLUSIVE MODE;
+SELECT d.id
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.id = ANY (:'ids'::uuid[]))
+ORDER BY d.tenant, d.id FOR NO KEY UPDATE;
+
+INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "memory_id", "name")
+VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'memory_id'::text, :'name'::text)
+ON CONFLICT ("tenant", "id")
+DO UPDATE
+SET "content" = "excluded"."content", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
+WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now())
+RETURNING d."embedding" IS NOT NULL;
+INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "memory_id")
+VALUES (:'tenant', :'id', :'data'::jsonb, :'memory_id'::text)
+ON CONFLICT ("tenant", "id")
+DO UPDATE
+SET "data" = d.data || "excluded"."data", "updated_at" = clock_timestamp()
+WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now())
+RETURNING true;
+
+-- memory(...).retrieve_by_id
+
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.id = :'id'::uuid);
+
+-- memory(...).retrieve_by_query(embedding)
+
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", CASE WHEN d.seen <= 1000 THEN ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") END AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, d.seen,
+    NULL::float8[] AS distances
+FROM (
+SELECT *, CASE WHEN count(d.pieces) OVER () > 0 THEN -1 ELSE count(*) OVER () END AS seen
+FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."pieces", "d"."embedding"
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND "d"."embedding" IS NOT NULL
+LIMIT 1000 + 1) AS d
+) AS d
+ORDER BY distance, d.seq
+LIMIT :'limit';
+
+-- memory(...).delete
+
+WITH gone AS (DELETE
+FROM "public"."long_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."data" @> :'f0'::jsonb
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING 1)
+SELECT count(*)
+FROM gone;
+
+-- memory(...).delete_by_id
+
+DELETE
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.id = :'id'::uuid)
+RETURNING d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now());

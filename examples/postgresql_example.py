@@ -89,7 +89,7 @@ def search_by_similarity(provider: PostgreSQLProvider) -> None:
 def search_by_words(provider: PostgreSQLProvider) -> None:
     print("📝 Example 4: Searching by Words")
     # A plain text is searched by its words, whatever their form: "lighthouses" finds "lighthouse".
-    hits = provider.retrieve_by_query("Who lives in lighthouses?", MemoryType.LONG_TERM_MEMORY)
+    hits = provider.retrieve_by_query("lighthouses", MemoryType.LONG_TERM_MEMORY)
     print(f"✅ Found without any embedding: {hits[0]['content']}")
 
 

@@ -24,6 +24,8 @@ MAINTENANCE = f"{POSTGRESQL}/maintenance"
 TWINS = {
     "memory_provider/_drive/_async.py": "memory_provider/_drive/_sync.py",
     "memory_provider/base/_async.py": "memory_provider/base/_sync.py",
+    "memory_provider/base/_provider_async.py": "memory_provider/base/_provider_sync.py",
+    "memory_provider/base/_views_async.py": "memory_provider/base/_views_sync.py",
     "memory_provider/mongodb/driver/_async.py": "memory_provider/mongodb/driver/_sync.py",
     "memory_provider/mongodb/provider_async.py": "memory_provider/mongodb/provider.py",
     f"{POSTGRESQL}/driver/_async.py": f"{POSTGRESQL}/driver/_sync.py",
@@ -46,6 +48,7 @@ NAMES = {
     "asynchronous": "synchronous",
     "asynccontextmanager": "contextmanager",
     "embed_awaiting": "embed_blocking",
+    "rerank_awaiting": "rerank_blocking",
 }
 # What stands in comments, docstrings and messages.
 WORDS = {

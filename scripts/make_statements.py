@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from memorizz import MemoryType, PostgreSQLConfig, PostgreSQLProvider, StoreSpec
+from memorizz.memory_provider.base import Call
 from memorizz.memory_provider.postgresql import provider as sent_by
 from memorizz.memory_provider.postgresql._steps import Batch, Copy, Query, Script
 
@@ -54,11 +55,18 @@ def calls(provider: PostgreSQLProvider) -> Iterator[tuple[str, Any]]:
     yield "retrieve_by_id", lambda: provider.retrieve_by_id("a", LONG)
     yield "retrieve_by_name", lambda: provider.retrieve_by_name("tea", LONG)
     yield "update_by_id", lambda: provider.update_by_id("a", {"content": "Ada drinks milk."}, LONG)
+    yield "store(document, if_absent=True)", lambda: provider.store({"id": "b", "n": 1}, LONG, if_absent=True)
+    yield "update", lambda: provider.update(LONG, {"id": "a", "n": 1}, {"n": 2})
+    yield "update(what is embedded)", lambda: provider.update(LONG, {"n": 2}, {"name": "drinks"})
     yield (
         "retrieve_by_query(filter)",
         lambda: provider.retrieve_by_query(
             {"memory_id": "m", "n": {"$gte": 1}, "$or": [{"name": "tea"}, {"tags": {"$contains": "x"}}]}, LONG, 5
         ),
+    )
+    yield (
+        "retrieve_by_query(filter, order_by, offset)",
+        lambda: provider.retrieve_by_query({"memory_id": "m"}, LONG, 5, order_by="-n", offset=5),
     )
     yield "retrieve_by_query(embedding)", lambda: provider.retrieve_by_query({"embedding": embedding}, LONG, 5)
     yield (
@@ -76,17 +84,27 @@ def calls(provider: PostgreSQLProvider) -> Iterator[tuple[str, Any]]:
         lambda: provider.retrieve_by_query("What did Ada drink?", TURNS, 5, touch=True, context=1),
     )
     yield "count(filter)", lambda: provider.count(LONG, {"name": {"$in": ["tea", None]}})
+    yield (
+        "distinct",
+        lambda: provider.distinct(LONG, "metadata.space", {"metadata.space": {"$prefix": ["a", "b"]}}, 10, depth=3),
+    )
     yield "list_all", lambda: provider.list_all(LONG)
     yield "iterate", lambda: list(provider.iterate(LONG, batch_size=1000))
     yield (
         "retrieve_conversation_history_ordered_by_timestamp",
         lambda: provider.retrieve_conversation_history_ordered_by_timestamp("m", limit=5, before="2030-01-01"),
     )
+    yield (
+        "run_many",
+        lambda: provider.run_many([Call("retrieve_by_id", "a", LONG), Call("update", LONG, {"id": "a"}, {"n": 3})]),
+    )
     yield "embed_missing", lambda: provider.embed_missing(LONG)
     yield "update_memagent_memory_ids", lambda: provider.update_memagent_memory_ids("x", ["m"])
     yield "delete_memagent(cascade=True)", lambda: provider.delete_memagent("x", cascade=True)
     yield "delete_by_id", lambda: provider.delete_by_id("a", LONG)
+    yield "delete", lambda: provider.delete(LONG, {"memory_id": "m", "n": 7})
     yield "delete_by_name", lambda: provider.delete_by_name("tea", LONG)
+    yield "forget(memory_id)", lambda: provider.forget("m")
     yield "purge_expired", lambda: provider.purge_expired(LONG)
     yield "delete_all", lambda: provider.delete_all(LONG)
     yield "create_store", lambda: provider.create_store(StoreSpec("notes", index="none"))
@@ -96,6 +114,34 @@ def calls(provider: PostgreSQLProvider) -> Iterator[tuple[str, Any]]:
         lambda: provider.retrieve_by_query({"embedding": embedding, "memory_id": "many"}, "notes", 5),
     )
     yield "drop_store", lambda: provider.drop_store("notes", yes=True)
+    parts = StoreSpec("pages", fields=("content", "notes[*].body"))
+    yield "create_store(fields)", lambda: provider.create_store(parts)
+    page = {"id": "p", "content": "Ada drinks tea.", "notes": [{"body": "Milk first."}]}
+    yield "store(document with parts)", lambda: provider.store(page, "pages")
+    yield "update_by_id(a part)", lambda: provider.update_by_id("p", {"content": "Ada drinks milk."}, "pages")
+    yield "update(a part)", lambda: provider.update("pages", {"id": "p"}, {"content": "Ada drinks tea."})
+    yield (
+        "store(document with parts, if_absent=True)",
+        lambda: provider.store({"content": "a"}, "pages", if_absent=True),
+    )
+    provider.store_many([page | {"id": f"{n}", "memory_id": "many"} for n in range(MANY)], "pages")
+    yield (
+        "retrieve_by_query(embedding), parts",
+        lambda: provider.retrieve_by_query({"embedding": embedding}, "pages", 5),
+    )
+    yield (
+        "retrieve_by_query(embedding and filter), parts of many documents that match",
+        lambda: provider.retrieve_by_query({"embedding": embedding, "memory_id": "many"}, "pages", 5),
+    )
+    yield "retrieve_by_query(question), parts", lambda: provider.retrieve_by_query("Who drinks tea?", "pages", 5)
+    yield "embed_missing, parts", lambda: provider.embed_missing("pages")
+    ada = provider.memory("m")
+    yield "memory(...).store(document with id)", lambda: ada.store(document, LONG)
+    yield "memory(...).store_many(documents with ids)", lambda: ada.store_many([document, {"id": "b", "n": 2}], LONG)
+    yield "memory(...).retrieve_by_id", lambda: ada.retrieve_by_id("a", LONG)
+    yield "memory(...).retrieve_by_query(embedding)", lambda: ada.retrieve_by_query({"embedding": embedding}, LONG, 5)
+    yield "memory(...).delete", lambda: ada.delete(LONG, {"n": 2})
+    yield "memory(...).delete_by_id", lambda: ada.delete_by_id("a", LONG)
 
 
 def page(config: PostgreSQLConfig) -> str:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from memorizz.memory_provider.base import AsyncMemoryOperations
 from memorizz.memory_provider.postgresql.maintenance import AsyncReembedding, Reembedding
 
 
@@ -50,6 +51,8 @@ class Blocking:
                 return self._loop.run(result)
             if hasattr(result, "__anext__"):
                 return self._iterate(result)
+            if isinstance(result, AsyncMemoryOperations):
+                return Blocking(result, self._loop)
             if hasattr(result, "__aenter__"):
                 return self._context(result)
             return result

@@ -73,6 +73,8 @@ class Reading:
             return self.same(None if stored is MISSING else stored, wanted)
         if name == "$contains":
             return self.contains(stored, wanted)
+        if name in ("$prefix", "$suffix"):
+            return self.affix(name, stored, wanted)
         if kind(stored) != kind(wanted) or kind(stored) not in ("number", "str", "bool", "datetime"):
             return False
         left, right = self.sortable(stored), self.sortable(wanted)
@@ -91,6 +93,14 @@ class Reading:
         if isinstance(stored, list):
             return any(self.same(each, wanted) for each in stored)
         return isinstance(stored, str | dict) and isinstance(wanted, str) and wanted in stored
+
+    def affix(self, name: str, stored: Any, wanted: Any) -> bool:
+        if kind(stored) != kind(wanted) or len(stored) < len(wanted):
+            return False
+        part = stored[: len(wanted)] if name == "$prefix" else stored[len(stored) - len(wanted) :]
+        if isinstance(wanted, str):
+            return part == wanted
+        return all(each == {"$exists": True} or self.same(held, each) for held, each in zip(part, wanted, strict=True))
 
     def sortable(self, value: Any) -> Any:
         return self.number(value) if kind(value) == "number" else value
@@ -205,6 +215,7 @@ def zoo() -> Iterator[Document]:
 
 ZOO = list(zoo())
 OPERATORS = ["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$contains", "$not"]
+OPERATORS += ["$prefix", "$suffix"]
 
 
 def is_operators(operand: Any) -> bool:
@@ -261,6 +272,12 @@ def operators(draw: st.DrawFn, documents: Sequence[Document], key: str) -> Any:
     for name in names:
         if name == "$exists":
             found[name] = draw(st.booleans())
+        elif name in ("$prefix", "$suffix"):
+            segments = [part for value in held if isinstance(value, list) for part in value]
+            segment = st.sampled_from([*segments, {"$exists": True}, "a"]) | values
+            found[name] = draw(
+                st.sampled_from(TEXTS) | (st.lists(segment, max_size=3) if key not in IDS else st.just(""))
+            )
         elif name == "$not":
             found[name] = draw(operators(documents, key).filter(lambda value: is_operators(value)))
         else:
@@ -289,6 +306,16 @@ SENTENCES: list[tuple[Mapping[str, Any] | None, bool]] = [
     ({"nothing": {"$ne": 5}, "name": {"$nin": ["a"]}, "age": {"$not": {"$gt": 25}}}, True),
     ({"nothing": {"$ne": None}}, False),
     ({"nothing": {"$lte": None}}, False),
+    (
+        {"memory_id": {"$prefix": "m"}, "metadata.topic": {"$prefix": "Te", "$suffix": "ea"}, "id": {"$prefix": "t"}},
+        True,
+    ),
+    ({"memory_id": {"$prefix": "%"}}, False),
+    ({"tags": {"$prefix": ["tea"], "$suffix": [7]}}, True),
+    ({"tags": {"$prefix": ["te"]}}, False),
+    ({"tags": {"$prefix": ["tea", {"$exists": True}], "$suffix": []}}, True),
+    ({"tags": {"$prefix": ["tea", 7, {"$exists": True}]}}, False),
+    ({"tags": {"$prefix": "tea"}}, False),
     ({"$nor": [{"nothing": {"$gt": 5}}, {"age": {"$lt": 5}}], "$not": {"name": "x"}}, True),
     ({"$or": [{"age": 1}, {"$and": [{"age": {"$ne": 1}}, {"memory_id": {"$gt": "m"}}]}]}, True),
     ({"metadata": {"topic": "Tea"}}, True),

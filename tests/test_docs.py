@@ -68,8 +68,15 @@ def blocks(page: Path) -> Iterator[Block]:
     assert opened is None, f"{page} leaves a block open"
 
 
+# Pages of the frameworks: their programs run where the framework is, in tests_integrations/.
+ELSEWHERE = [page for page in PAGES if page.parent.name == "integrations"]
+
+
 def of(language: str) -> list[Path]:
     return [page for page in PAGES if any(block.language == language and block.run for block in blocks(page))]
+
+
+PROGRAMS = [page for page in of("python") if page not in ELSEWHERE]
 
 
 def named(page: Path) -> str:
@@ -150,7 +157,7 @@ def test_what_newcomers_copy_has_types(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-@pytest.mark.parametrize("page", of("python"), ids=map(named, of("python")))
+@pytest.mark.parametrize("page", PROGRAMS, ids=map(named, PROGRAMS))
 def test_the_programs_of_a_page_run(
     page: Path, folder: Path, environment: dict[str, str], mongodb_uri: Callable[[], str]
 ) -> None:
@@ -183,6 +190,18 @@ def test_what_is_not_run_says_why(page: Path) -> None:
             before = page.read_text("utf-8").splitlines()[: block.line - 1]
             note = next(line for line in reversed(before) if line.strip())
             assert re.fullmatch(r"<!-- not run: \S.{10,} -->", note), note
+
+
+@pytest.mark.parametrize("page", ELSEWHERE, ids=map(named, ELSEWHERE))
+def test_the_page_of_an_integration_runs_beside_its_framework(page: Path) -> None:
+    """A page of docs/integrations/ is linked from their README, names its extra, and a test of its folder runs it."""
+    if page.name == "README.md":
+        return
+    tests = (ROOT / "tests_integrations" / page.stem).glob("test_*.py")
+    assert any(f'run_page("{page.name}")' in each.read_text("utf-8") for each in tests)
+    assert re.search(rf"memorizz-postgresql\[{page.stem}[,\]]", page.read_text("utf-8"))
+    assert f"]({page.name})" in (page.parent / "README.md").read_text("utf-8")
+    assert all(block.run for block in blocks(page))
 
 
 # --- commands -----------------------------------------------------------------------------------------------------
@@ -233,11 +252,14 @@ def test_the_commands_of_memorizz_exist() -> None:
     shown = command_lines()
     assert shown
     for words in shown:
-        command = root
-        for word in words:
+        command, rest = root, iter(words)
+        for word in rest:
             if word.startswith("-"):
-                options = {option for parameter in command.params for option in parameter.opts}
-                assert word.partition("=")[0] in {*options, "--help", "--version"}, words
+                options = {option: parameter for parameter in command.params for option in parameter.opts}
+                name, equals, _ = word.partition("=")
+                assert name in {*options, "--help", "--version"}, words
+                if not equals and not getattr(options.get(name), "is_flag", True):
+                    next(rest, None)
             elif hasattr(command, "commands"):
                 assert word in command.commands, words
                 command = command.commands[word]
@@ -333,6 +355,15 @@ def test_the_schema_page_names_every_index(catalog: Callable[..., set[Any]]) -> 
         "WHERE tablename = 'conversation_memory' AND schemaname = 'public'"
     )
     assert {(code(row[0]), code(row[1])) for row in table(SCHEMA, "## Indexes")} == made
+
+
+def test_the_schema_page_names_every_function(catalog: Callable[..., set[Any]]) -> None:
+    """docs/schema.md lists the functions that the migrations make, with their arguments."""
+    made = catalog(
+        "SELECT proname || '(' || pg_get_function_arguments(oid) || ')' FROM pg_proc "
+        "WHERE pronamespace = 'public'::regnamespace AND starts_with(proname, 'memorizz')"
+    )
+    assert {(code(row[0]),) for row in table(SCHEMA, "## Its functions")} == made
 
 
 def test_the_schema_page_names_the_storage(catalog: Callable[..., set[Any]]) -> None:
@@ -449,6 +480,23 @@ class Try:
     def two_ids(self) -> None:
         self.store(id="a", _id="b")
 
+    def another_memory_s_than_the_view_s(self) -> None:
+        self.open().memory("ada").store({"memory_id": "bob"}, "toolbox")
+
+    def an_id_that_another_memory_has(self) -> None:
+        provider = self.open()
+        provider.memory("bob").store({"id": "a"}, "toolbox")
+        provider.memory("ada").store({"id": "a"}, "toolbox")
+
+    def another_memory_than_the_view_s(self) -> None:
+        self.open().memory("ada").recall("tea", "bob")
+
+    def a_call_without_a_required_tenant(self) -> None:
+        self.open(require_tenant=True).count("toolbox")
+
+    def a_tenant_on_mongodb(self) -> None:
+        self.open_mongodb().tenant("acme")
+
     def unknown_operator(self) -> None:
         self.open().count("toolbox", {"size": {"$near": 5}})
 
@@ -487,6 +535,12 @@ class Try:
 
     def unknown_kind_of_explanation(self) -> None:
         self.open().retrieve_by_query("tea", "toolbox", explain="yes")
+
+    def reranker_without_a_question(self) -> None:
+        self.open().retrieve_by_query({"embedding": [0.1] * 1536}, "toolbox", rerank=lambda _, hits: hits)
+
+    def weight_of_likeness_out_of_range(self) -> None:
+        self.open().retrieve_by_query("tea", "toolbox", diverse=2)
 
     def nothing_to_search_for(self) -> None:
         self.open().retrieve_memory_components_by_query()
@@ -576,7 +630,11 @@ class Try:
     def malformed_dsn(self) -> None:
         PostgreSQLConfig(dsn="postgresql//localhost")
 
+    def embedder_by_an_unknown_name(self) -> None:
+        PostgreSQLProvider(self.dsn, embedder="lokal")
+
     def embedder_of_another_length(self) -> None:
+        self.open().close()
         self.embed_with("other", 384)
 
     def embedder_of_another_model(self) -> None:
@@ -710,6 +768,16 @@ class Try:
     def vector_without_a_text_at_a_change(self) -> None:
         self.store(id="picture", embedding=[0.1] * 1536)
         self.change_model()
+
+    def third_language_while_it_changes(self) -> None:
+        self.open()
+        with psycopg.connect(self.dsn) as connection:
+            connection.execute(
+                "UPDATE memorizz_settings SET text_search_config = 'pg_catalog.german', "
+                "text_search_config_before = 'pg_catalog.english'"
+            )
+        with Maintenance(PostgreSQLConfig(dsn=self.dsn)) as maintenance:
+            maintenance.change_language("french")
 
     def embedder_that_fails(self) -> None:
         self.embed_with("broken").store({"content": "tea"}, "toolbox")

@@ -38,7 +38,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: zipfile.ZipFile) -> No
         "memorizz/py.typed",
         "memorizz/demo/memories.json",
         "memorizz/demo/vectors.npz",
-        "memorizz/memory_provider/postgresql/migrations/0001_schema.sql",
+        "memorizz/memory_provider/postgresql/migrations/0001_stores_and_words.sql",
         "memorizz/memory_provider/postgresql/migrations/store.sql",
     }
 
@@ -73,20 +73,45 @@ def requirements(*, besides: tuple[str, ...] = ()) -> set[str]:
     return {name_of(each) for group in (PROJECT["dependencies"], *extras) for each in group} - {PROJECT["name"]}
 
 
+# What is imported under another name than it is installed by.
+MODULES = {
+    "google-adk": "google.adk",
+    "haystack-ai": "haystack",
+    "openai-agents": "agents",
+    "pydantic-ai-slim": "pydantic_ai",
+}
+
+
 def test_every_dependency_is_used() -> None:
     """What is installed with the package, or with an extra of it, is imported by it."""
     source = "\n".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
     for name in requirements(besides=("dev", "bench")):
-        module = re.escape(name.replace("-", "_"))
+        module = re.escape(MODULES.get(name, name.replace("-", "_")))
         assert re.search(rf"""(\b(import|from) |import_module\(.*["']|find_spec\(["']){module}\b""", source), name
 
 
+# Each framework's versions are those of its own environment.
+FRAMEWORKS = tuple(path.parent.name for path in sorted(ROOT.glob("tests_integrations/*/constraints.txt")))
+
+
+def constrained(path: Path) -> set[str]:
+    """Return the names that a file of versions has; what is in it is names and versions, no address and no path."""
+    lines = [line for line in path.read_text("utf-8").splitlines() if line[:1] not in ("#", " ")]
+    assert [line for line in lines if not re.match(r"[a-z0-9-]+(\[[a-z,]+\])?==[a-z0-9.]+( ; |$)", line)] == []
+    return {re.split(r"[\[=]", line)[0] for line in lines}
+
+
 def test_every_requirement_is_constrained() -> None:
-    """The versions that the tests are run with are written down, as names and versions: no address, no path."""
-    lines = [line for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines() if line[:1] not in ("#", " ")]
-    wrong = [line for line in lines if not re.match(r"[a-z0-9-]+==[a-z0-9.]+( ; |$)", line)]
-    assert wrong == []
-    assert {name.replace(".", "-") for name in requirements()} <= {line.partition("==")[0] for line in lines}
+    """The versions that the tests are run with are written down."""
+    wanted = requirements(besides=FRAMEWORKS)
+    assert {name.replace(".", "-") for name in wanted} <= constrained(ROOT / "constraints.txt")
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_every_framework_has_its_extra_and_its_versions(framework: str) -> None:
+    """Each environment of tests_integrations/ is that of an extra, in which nothing is left to chance."""
+    wanted = {name_of(each) for each in PROJECT["optional-dependencies"][framework]} - {PROJECT["name"]}
+    assert wanted <= constrained(ROOT / "tests_integrations" / framework / "constraints.txt")
 
 
 def test_every_requirement_has_a_bound() -> None:
@@ -94,6 +119,17 @@ def test_every_requirement_has_a_bound() -> None:
     extras = PROJECT["optional-dependencies"]
     for requirement in [*PROJECT["dependencies"], *(each for extra in extras.values() for each in extra)]:
         assert requirement.startswith("memorizz-postgresql[") or ">=" in requirement or "==" in requirement, requirement
+
+
+def test_the_oldest_releases_that_were_run_are_the_bounds() -> None:
+    """A bound of a framework that is moved has to be run again, and docs/integrations/README.md says it."""
+    page = (ROOT / "docs" / "integrations" / "README.md").read_text("utf-8")
+    run = re.findall(r"([a-z-]+) (\d+\.\d+\.\d+)", page.split("The oldest ones, ")[1])
+    assert run
+    extras = PROJECT["optional-dependencies"]
+    bounds = dict(each.split(">=") for name in FRAMEWORKS for each in extras[name] if ">=" in each)
+    for framework, version in run:
+        assert f"{version}.0".startswith(f"{bounds[framework]}."), (framework, version, bounds[framework])
 
 
 def test_the_changelog_has_this_version() -> None:

@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,14 +40,15 @@ _NAME = "memorizz_benchmark_{}"
 
 
 class Child:
-    """A peer's process."""
+    """A peer's process, which is told first what to be, and then one thing to do after the other."""
 
-    def __init__(self, name: str, conninfo: str, dimensions: int, folder: Path) -> None:
-        python = sys.executable if name == OURS else str(PYTHON)
+    def __init__(
+        self, command: Sequence[str], told: dict[str, Any], environment: Mapping[str, str] | None = None
+    ) -> None:
         self._process = subprocess.Popen(
-            [python, str(HERE / f"with_{name}.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
-        self.ask({"conninfo": conninfo, "dimensions": dimensions, "folder": str(folder)})
+        self.ask(told)
 
     def ask(self, what: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin
@@ -75,11 +76,13 @@ def measure(lab: Lab) -> Iterator[Part]:
         _write(folder, data)
         peers: dict[str, Child] = {}
         for name in NAMES:
-            conninfo = stack.enter_context(_database(lab, _NAME.format(name)))
-            peers[name] = Child(name, conninfo, dimensions, folder)
+            conninfo = stack.enter_context(database(lab, _NAME.format(name)))
+            python = sys.executable if name == OURS else str(PYTHON)
+            told = {"conninfo": conninfo, "dimensions": dimensions, "folder": str(folder)}
+            peers[name] = Child([python, str(HERE / f"with_{name}.py")], told)
             stack.callback(peers[name].close)
         record = _Run(lab, data, peers).record()
-    record["versions"] = _versions()
+    record["versions"] = versions(*_PACKAGES)
     yield Part("peers", record, f"{rows:,} rows of {dimensions:,} dimensions, clustered")
 
 
@@ -91,7 +94,7 @@ def _write(folder: Path, data: Shares) -> None:
 
 
 @contextmanager
-def _database(lab: Lab, name: str) -> Iterator[str]:
+def database(lab: Lab, name: str) -> Iterator[str]:
     """Give a database of its own to a peer whose tables have fixed names."""
     drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
     with lab.connect() as connection:
@@ -102,14 +105,16 @@ def _database(lab: Lab, name: str) -> Iterator[str]:
         connection.execute(drop)
 
 
-def _vacuum(conninfo: str) -> None:
+def vacuum(conninfo: str) -> None:
+    """Leave nothing of the loading to do in the turns that are measured."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
 
 
-def _versions() -> dict[str, str]:
+def versions(*packages: str) -> dict[str, str]:
+    """Return which versions of packages stand in the environment of the peers."""
     program = "import json, sys, importlib.metadata as m; print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
-    done = subprocess.run([str(PYTHON), "-c", program, *_PACKAGES], capture_output=True, text=True, check=True)
+    done = subprocess.run([str(PYTHON), "-c", program, *packages], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -127,7 +132,7 @@ class _Run:
         for name, peer in self.peers.items():
             print(f"  {name} stores {rows:,} rows ...")
             seconds[name] = peer.ask({"do": "load", "first": 0, "count": rows})["ms"] / 1000
-            _vacuum(make_conninfo(self.lab.conninfo, dbname=_NAME.format(name)))
+            vacuum(make_conninfo(self.lab.conninfo, dbname=_NAME.format(name)))
         chosen = {cell.name: cell for cell in self.data.cells}
         print("  searches ...")
         searches = [self._search(chosen[name]) for name in _CELLS]

@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from memorizz.memory_provider.postgresql import PostgreSQLProvider
 
-COMMANDS = ["demo", "doctor", "index", "migrate", "recall", "stats", "search", "show", "server"]
+COMMANDS = ["demo", "doctor", "index", "mcp", "migrate", "recall", "stats", "search", "show", "server"]
 # A whole call of each command that looks at a database.
 CALLS = [
     ["demo"], ["doctor"], ["migrate"], ["migrate", "--check"], ["stats"], ["search", "tea"], ["show", "1"],

@@ -24,7 +24,7 @@ def test_check_lists_what_is_pending(memorizz: Callable[..., Any], dsn: str) -> 
     for _ in range(2):
         shown = memorizz("migrate", "--check", "--dsn", dsn)
         assert shown.code == 1
-        assert "pending  1 schema" in shown.stdout
+        assert "pending  1 stores_and_words" in shown.stdout
     assert memorizz("migrate", "--dsn", dsn).code == 0
     shown = memorizz("migrate", "--check", "--dsn", dsn)
     assert shown.code == 0
@@ -35,13 +35,13 @@ def test_migrate_makes_what_a_provider_opens(memorizz: Callable[..., Any], dsn: 
     """The options of a new schema are those that a provider with auto_migrate=False then finds."""
     options = ["--schema", "mine", "--dimensions", "8", "--index", "halfvec", "--language", "german"]
     result = memorizz("migrate", "--json", "--dsn", dsn, *options).json
-    assert result == {"schema": "mine", "dimensions": 8, "applied": [{"version": 1, "name": "schema"}]}
+    assert result == {"schema": "mine", "dimensions": 8, "applied": [{"version": 1, "name": "stores_and_words"}]}
     config = PostgreSQLConfig(dsn=dsn, schema="mine", embedding_dimensions=8, auto_migrate=False)
     with PostgreSQLProvider(config) as provider:
         provider.store({"content": "Häuser", "embedding": [1.0] * 8}, "toolbox")
         assert provider.retrieve_by_query("Haus", "toolbox")
     found = memorizz("doctor", "--json", "--dsn", dsn, "--schema", "mine").json
-    assert {index["method"] for index in found["indexes"]} == {"btree", "gin", "halfvec"}
+    assert {index["method"] for index in found["indexes"]} == {"brin", "btree", "gin", "halfvec"}
 
 
 def test_migrate_twice_does_nothing(memorizz: Callable[..., Any], migrated_dsn: str) -> None:
@@ -154,6 +154,34 @@ def test_hits_of_all_stores_are_ranked_as_by_the_provider(
     assert hits[0]["document"]["name"] == "passport"
     assert [hit["document"]["content"] for hit in hits] == [each["content"] for each in found]
     assert [hit["document"]["score"] for hit in hits] == pytest.approx([each["score"] for each in found])
+
+
+@pytest.mark.parametrize("store", [[], ["--store", "long_term_memory"]])
+def test_a_schema_that_knows_its_model_is_searched_by_meaning(
+    memorizz: Callable[..., Any], dsn: str, store: list[str]
+) -> None:
+    """Where its embedder is at hand; the answer shares no word with the question."""
+    with PostgreSQLProvider(dsn, embedder="local") as provider:
+        facts = [{"content": "She is afraid of dogs."}, {"content": "The bus is late."}]
+        provider.store_many(facts, "long_term_memory")
+        provider.store({"name": "Butler", "instruction": "Serve the puppies"}, "agents")
+    found = memorizz("search", "who would not want a puppy?", *store, "--json", "--dsn", dsn).json
+    assert found["by"] == "meaning and words"
+    assert "She is afraid of dogs." in [hit["document"].get("content") for hit in found["hits"]][:2]
+    assert memorizz("search", "who would not want a puppy?", *store, "--model", "local", "--dsn", dsn).stderr == ""
+
+
+def test_a_model_that_is_not_at_hand_is_said(memorizz: Callable[..., Any], dsn: str) -> None:
+    """Words are searched then, and the page says why and what to give; a wrong embedder is an error."""
+    with PostgreSQLProvider(PostgreSQLConfig(dsn=dsn, embedding_dimensions=4)) as provider:
+        provider.store({"content": "green tea", "embedding": [1, 0, 0, 0]}, "long_term_memory")
+        provider.note_embedding_model("of-our-own")
+    page = memorizz("search", "tea", "--dsn", dsn).stdout
+    assert "green tea" in page
+    assert "by words alone: the vectors are those of 'of-our-own'; --model names an embedder" in page
+    assert memorizz("search", "tea", "--json", "--dsn", dsn).json["by"] == "words"
+    refused = memorizz("search", "tea", "--model", "local", "--dsn", dsn)
+    assert (refused.code, "'of-our-own'" in refused.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -308,3 +336,18 @@ def test_a_narrow_terminal_loses_no_figure_and_breaks_no_name(
         named = ["long_term_memory", "1,200 vectors", "100 %"]
     assert [each for each in named if each not in shown] == []
     assert "\u2026" not in shown
+
+
+def test_language_changes_the_words(memorizz: Callable[..., Any], migrated_dsn: str) -> None:
+    """It says the language and how many memories got other words; a second time nothing is to be done."""
+    with PostgreSQLProvider(PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=4)) as provider:
+        provider.store({"content": "alte Häuser"}, "toolbox")
+        assert memorizz("language", "german", "--json", "--dsn", migrated_dsn).json == {
+            "language": "pg_catalog.german",
+            "changed": 1,
+        }
+        assert provider.retrieve_by_query("Haus", "toolbox")
+    shown = memorizz("language", "german", "--dsn", migrated_dsn)
+    assert "words are in german; 0 memories got other words" in shown.stdout
+    failed = memorizz("language", "klingon", "--dsn", migrated_dsn)
+    assert (failed.code, "klingon" in failed.stderr) == (1, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from memorizz.cli._demo_page import QUESTION
 from memorizz.demo import load
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 
@@ -76,6 +78,21 @@ def test_json(memorizz: Callable[..., Any], dsn: str) -> None:
     assert {hit["memory_id"] for hit in result["agent"]["hits"]} == {"tomas"}
 
 
+def test_a_question_of_ones_own(memorizz: Callable[..., Any], dsn: str) -> None:
+    """Is asked by its meaning, offline, and answered by a memory that shares no word with it."""
+    shown = memorizz("demo", QUESTION, "--dsn", dsn)
+    assert (shown.code, shown.stderr) == (0, "")
+    assert "Stored 235 memories" in shown.stdout
+    result = memorizz("demo", QUESTION, "--dsn", dsn, "--json").json
+    assert set(result) == {"where", "schema", "server", "stored", "searches"}
+    best = result["searches"]["by_meaning"]["hits"][0]
+    assert best["content"].startswith("Loud bangs frighten Biscuit")
+    words = [set(re.findall(r"[a-z]+", text.lower())) for text in (QUESTION, best["content"])]
+    assert not words[0] & words[1]
+    refused = memorizz("demo", "  ", "--dsn", dsn)
+    assert (refused.code, "the question is blank" in refused.stderr) == (1, True)
+
+
 def test_nothing_else_is_touched(memorizz: Callable[..., Any], migrated_dsn: str) -> None:
     """A store of other dimensions in the default schema stays as it is."""
     with PostgreSQLProvider(PostgreSQLConfig(dsn=migrated_dsn, embedding_dimensions=None)) as provider:
@@ -112,8 +129,8 @@ def test_a_failed_start_leaves_nothing(memorizz: Callable[..., Any], dsn: str, m
 def test_what_to_do_next_works(memorizz: Callable[..., Any], dsn: str) -> None:
     """The commands that the page ends with do what it says they do."""
     page = memorizz("demo", "--dsn", dsn).stdout
-    commands = [line.split() for line in page.splitlines() if line.startswith("  memorizz ")]
-    assert len(commands) == 3
+    commands = [shlex.split(line) for line in page.splitlines() if line.startswith("  memorizz ")]
+    assert len(commands) == 4
     for _, *arguments in commands:
         shown = memorizz(*(dsn if part == "..." else part for part in arguments))
         # A server for tests may well have what the doctor warns of.
@@ -137,7 +154,7 @@ def test_what_it_tells_to_type_can_be_typed_there(migrated_dsn: str, tmp_path: P
     run = partial(subprocess.run, cwd=place, env=environment, capture_output=True, encoding="utf-8", check=True)
     shown = run([*program, "demo", "--dsn", migrated_dsn]).stdout
     commands = [line.strip() for line in shown.splitlines() if " --dsn " in line]
-    assert len(commands) == 3
+    assert len(commands) == 4
     assert all(command.startswith("memorizz ") is (called == "by name") for command in commands)
     for command in commands:
         # The doctor's code is 1, for a server of tests is set to lose what a crash takes.

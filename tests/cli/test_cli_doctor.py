@@ -73,14 +73,14 @@ def test_the_facts(doctor: Callable[..., dict[str, Any]], migrated_dsn: str, pro
     assert found["rights"]["read"] is True
     assert found["rights"]["write"] is True
     assert found["migrations"]["pending"] == []
-    assert found["migrations"]["applied"][0]["name"] == "schema"
+    assert found["migrations"]["applied"][0]["name"] == "stores_and_words"
     assert found["text_search_config"] == "pg_catalog.english"
     stores = {store["name"]: store for store in found["stores"]}
     assert len(stores) == 7
     store = stores["long_term_memory"]
     assert (store["rows"], store["with_embedding"], store["expired"]) == (2, 1, 1)
     vectors = [index for index in found["indexes"] if index["method"] == "hnsw"]
-    assert len(vectors) == 7
+    assert len(vectors) == 14
     assert all(index["valid"] and index["bytes"] > 0 for index in vectors)
 
 
@@ -293,7 +293,7 @@ def test_long_vectors(
     PostgreSQLProvider(PostgreSQLConfig(dsn=dsn, embedding_dimensions=dimensions)).close()
     found = doctor(dsn)
     assert text in found["findings"]["dimensions"]["text"]
-    methods = {index["method"] for index in found["indexes"]} - {"btree", "gin"}
+    methods = {index["method"] for index in found["indexes"]} - {"brin", "btree", "gin"}
     assert methods == ({method} if method else set())
     assert not any("index" in subject for subject in found["findings"])
 
@@ -452,3 +452,42 @@ def test_dead_rows(facts: Examination) -> None:
     assert diagnose(dead, LOCAL)[0].advice == advice
     bare = [index for index in facts.indexes if index.method != "hnsw"]
     assert diagnose(replace(dead, indexes=bare), LOCAL)[0].advice == f"VACUUM ANALYZE public.{name}"
+
+
+GERMAN = (
+    "Ada wohnt seit dem Sommer in einem alten Haus am Fluss und geht jeden Morgen mit ihrem Hund durch den Wald. "
+    "Sie hat gesagt, dass sie nicht mehr in der Stadt leben will, weil es dort zu laut ist und sie nicht schlafen kann."
+)
+ENGLISH = (
+    "Since the summer Ada has lived in an old house by the river, and every morning she walks her dog in the woods. "
+    "She said that she does not want to live in the city any more, because it is too loud there for her to sleep."
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "likely"),
+    [
+        (GERMAN, "english", "german"),
+        (ENGLISH, "german", "english"),
+        (GERMAN, "german", None),
+        (ENGLISH, "english", None),
+        (GERMAN, "simple", None),
+        # About as much of the one as of the other.
+        (f"{GERMAN} {ENGLISH}", "german", None),
+    ],
+    ids=["german in english", "english in german", "german", "english", "in none", "both"],
+)
+def test_texts_in_another_language(
+    doctor: Callable[..., Any], dsn: str, text: str, language: str, likely: str | None
+) -> None:
+    """What the texts look like and how to change to it is said where it is clear; `simple` was chosen on purpose."""
+    config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=4, text_search_config=language)
+    with PostgreSQLProvider(config) as provider:
+        provider.store({"content": text}, "toolbox")
+        assert "language" not in doctor(dsn)["findings"]
+        provider.store_many([{"content": text} for _ in range(9)], "toolbox")
+    finding = doctor(dsn)["findings"].get("language")
+    assert (finding is None) == (likely is None)
+    if finding is not None:
+        assert f"look {likely}" in finding["text"]
+        assert f"memorizz language {likely}" in finding["advice"]

@@ -17,6 +17,7 @@ from psycopg.conninfo import make_conninfo
 from apis import Blocking, Loop
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import AsyncMongoDBProvider, MongoDBConfig, MongoDBProvider
+from memorizz.memory_provider.options import Call
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
 from mongod import drop_database
 
@@ -89,8 +90,7 @@ def _open(kind: str, server_name: str, loop: Loop, config: Any) -> Any:
 def api(kind: str, server_name: str, open_provider: Callable[[str, str], Any]) -> Any:
     """A provider on either API, with empty stores; its calls block."""
     provider = open_provider(kind, server_name)
-    for memory_type in MemoryType:
-        provider.delete_all(memory_type)
+    provider.run_many([Call("delete_all", memory_type) for memory_type in MemoryType])
     return provider
 
 

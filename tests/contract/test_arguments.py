@@ -34,6 +34,10 @@ GIVEN: dict[str, Any] = {
     "id": "a",
     "name": "Ada",
     "query": "tea",
+    "filter": {"n": 1},
+    "key": "n",
+    "calls": [],
+    "text": "tea",
     "memory_id": "m",
     "agent": {"id": "agent", "n": 1},
     "memory_ids": ["m"],
@@ -45,15 +49,18 @@ OTHERS = {"data", "documents", "agent", "watch", "id"}
 SAID = {
     "memory_store_type": "unknown memory store",
     "memory_type": "unknown memory store",
+    "store": "unknown memory store",
     "spec": "StoreSpec",
     "query": r"\$text|a query is",
     "query_embedding": "embedding",
     "name": "name=|unknown memory store",
+    "where": r"where|\$ne",
 }
 # The dicts and lists that are taken, and what MongoDB has no use for.
 TAKEN = [
     ("retrieve_by_query", "query", "dict"),
-    ("count", "filter", "dict"),
+    ("retrieve_by_query", "where", "dict"),
+    *((method, "filter", "dict") for method in ("count", "delete", "distinct", "forget", "update")),
     ("iterate", "filter", "dict"),
     ("update_memagent_memory_ids", "memory_ids", "list"),
 ]
@@ -68,7 +75,7 @@ PARAMETERS = [
     (method, name)
     for method, signature in METHODS.items()
     for name in signature.parameters
-    if name not in ("self", *OTHERS)
+    if name not in ("self", *OTHERS) and signature.parameters[name].kind is not inspect.Parameter.VAR_KEYWORD
 ]
 
 
@@ -78,10 +85,12 @@ def call(api: Any, method: str, **arguments: Any) -> Any:
     needed = {
         name: GIVEN[name]
         for name, each in signature.parameters.items()
-        if name != "self" and each.default is inspect.Parameter.empty
+        if name != "self" and each.default is inspect.Parameter.empty and each.kind is not inspect.Parameter.VAR_KEYWORD
     }
     if method == "drop_store":
         needed["yes"] = True
+    if "memory_id" in signature.parameters and "conversation_id" in signature.parameters:
+        needed["memory_id"] = "m"
     result = getattr(api, method)(**{**needed, **arguments})
     if isinstance(result, AbstractContextManager):
         with result:

@@ -145,3 +145,32 @@ def test_a_turn_in_the_history_is_whole(api: Any) -> None:
     assert {key: turn[key] for key in turn if key not in ("id", "_id", "created_at", "updated_at")} == {
         "memory_id": "m", "conversation_id": "c", "role": "user", "content": "hi", "timestamp": NOON, "tokens": 2,
     }  # fmt: skip
+
+
+# --- of a conversation --------------------------------------------------------------------------------------------
+
+
+def test_a_history_of_a_conversation(api: Any) -> None:
+    """Its turns alone, of every memory or of one; the newest N, oldest first, a page at a time."""
+    ids = [api.store({"memory_id": f"m{n % 2}", "conversation_id": f"c{n % 3}", "n": n}, TURNS) for n in range(30)]
+    api.store({"conversation_id": "c0", "n": 99, "expires_at": "2020-01-01"}, TURNS)
+
+    def turns(*args: Any, **kwargs: Any) -> list[int]:
+        return [each["n"] for each in api.retrieve_conversation_history_ordered_by_timestamp(*args, **kwargs)]
+
+    assert turns(conversation_id="c0") == list(range(0, 30, 3))
+    assert turns(limit=2, conversation_id="c0") == [24, 27]
+    assert turns(None, 2, ids[24], conversation_id="c0") == [18, 21]
+    assert turns("m1", conversation_id="c0") == list(range(3, 30, 6))
+    assert turns("m1", 1, conversation_id="c0") == [27]
+    assert turns(conversation_id="c9") == turns("m9", conversation_id="c0") == turns(conversation_id="c\0") == []
+    assert turns("m1", conversation_id="c\0") == turns("m\0", conversation_id="c1") == []
+    with pytest.raises(FilterError, match="c1"):
+        turns(None, 2, ids[24], conversation_id="c1")
+
+
+def test_whose_turns_is_said(api: Any) -> None:
+    """Without a memory and a conversation nothing is read; what is no id is refused."""
+    assert api.retrieve_conversation_history_ordered_by_timestamp() == []
+    with pytest.raises(ConfigurationError, match="conversation_id"):
+        api.retrieve_conversation_history_ordered_by_timestamp(conversation_id=5)

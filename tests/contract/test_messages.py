@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from memorizz.errors import MemorizzError
+from memorizz.memory_provider import _questions
 from memorizz.memory_provider.base import MemoryProvider
 from strange import LINES, VALUES, Mute
 
@@ -70,6 +71,10 @@ def calls(api: Any, value: Any) -> Iterator[Callable[[], Any]]:
     yield lambda: api.retrieve_conversation_history_ordered_by_timestamp("m", value)
     for name in ("query", "query_embedding", "memory_id", "memory_type", "limit"):
         yield lambda name=name: api.retrieve_memory_components_by_query(**{"query": "tea", name: value})
+    for name in ("text", "memory_id", "store", "name"):
+        yield lambda name=name: api.remember(**{"text": "tea", name: value})
+    for name in ("text", "memory_id", "limit", "where"):
+        yield lambda name=name: api.recall(**{"text": "tea", name: value})
     for name in ("batch_size", "after", "include_embedding"):
         yield lambda name=name: list(api.iterate(STORE, **{name: value}))
     for name in inspect.signature(MemoryProvider.retrieve_by_query).parameters.keys() - {"self", "query"}:
@@ -98,3 +103,31 @@ def test_a_message_is_one_line(api: Any, value: Any, caplog: pytest.LogCaptureFi
     said += [record.getMessage() for record in caplog.records]
     assert [each for each in said if len(each.splitlines()) > 1 or "\x1b" in each] == []
     assert max(map(len, said)) < 5000
+
+
+def _ask(api: Any, how: str, text: str) -> None:
+    if how == "query":
+        api.retrieve_by_query(text, "long_term_memory")
+    elif how == "recall":
+        api.recall(text)
+    else:
+        api.retrieve_memory_components_by_query(text)
+
+
+@pytest.mark.parametrize("how", ["query", "recall", "components"])
+def test_a_sentence_without_an_embedder_is_told_of_once(
+    api: Any, how: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who asks by a sentence is told once that words alone were searched, and what to do; not what was asked."""
+    monkeypatch.setattr(_questions, "_told", set())
+    _ask(api, how, "kettle tea milk")
+    api.retrieve_by_query({"$text": {"$search": "is the kettle on?"}}, "long_term_memory")
+    api.retrieve_by_query({}, "long_term_memory")
+    assert caplog.records == []
+    for _ in range(2):
+        _ask(api, how, "is the kettle on?")
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("memorizz.embeddings", "WARNING")
+    assert "words alone" in record.getMessage()
+    assert "embedder" in record.getMessage()
+    assert "kettle" not in record.getMessage()

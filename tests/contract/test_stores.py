@@ -217,3 +217,24 @@ def test_vectors_that_cannot_be_compared_are_refused_there_too(api: Any, distanc
         assert api.count("tickets") == 0
     finally:
         api.drop_store("tickets", yes=True)
+
+
+def test_documents_of_several_vectors_are_found_once_or_refused_at_once(api: Any, server_name: str) -> None:
+    """A store with fields finds a document by its best part; a provider that has no such stores says so."""
+    spec = StoreSpec("pages", dimensions=2, fields=("text", "notes[*]"))
+    if server_name == "MongoDB":
+        with pytest.raises(ConfigurationError, match="fields"):
+            api.create_store(spec)
+        return
+    api.create_store(spec)
+    try:
+        parts = [{"path": "text", "embedding": [1, 0]}, {"path": "notes[0]", "embedding": [0, 1]}]
+        api.store({"id": "a", "text": "one", "notes": ["two"], "embedding": parts}, "pages")
+        api.store({"id": "b", "text": "three", "embedding": [{"path": "text", "embedding": [1, 1]}]}, "pages")
+        hits = api.retrieve_by_query({"embedding": [0, 1]}, "pages", 5)
+        assert [(hit["id"], hit["_part"]["path"]) for hit in hits] == [("a", "notes[0]"), ("b", "text")]
+        api.update_by_id("a", {"notes": []}, "pages")
+        hits = api.retrieve_by_query({"embedding": [0, 1]}, "pages", 5)
+        assert [(hit["id"], hit["_part"]["path"]) for hit in hits] == [("b", "text"), ("a", "text")]
+    finally:
+        api.drop_store("pages", yes=True)

@@ -480,6 +480,16 @@ def test_store_many_of_many_inserts_and_merges(api: Any) -> None:
     assert "old" not in found["d1"]
 
 
+def test_store_many_keeps_the_order_of_documents_of_all_kinds(api: Any) -> None:
+    """Whatever some of them bring: a lifetime, a name, a time of their own."""
+    timed = {"timestamp": datetime(2020, 1, 1, tzinfo=UTC)}
+    kinds: list[dict[str, Any]] = [{}, {"ttl": 3600}, timed, {"name": "n"}, {"expires_at": None}]
+    documents = [{"n": n, **kinds[n % len(kinds)]} for n in range(40)]
+    ids = api.store_many(documents, LONG)
+    assert [each["n"] for each in api.list_all(LONG)] == list(range(40))
+    assert [each["id"] for each in api.list_all(LONG)] == ids
+
+
 def test_store_many_takes_a_generator_of_any_length(api: Any) -> None:
     """A generator longer than one batch is stored whole, in order."""
     ids = api.store_many(({"n": n} for n in range(1203)), LONG)

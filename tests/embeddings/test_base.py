@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memorizz import embeddings
+from memorizz import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider, embeddings
 from memorizz.embeddings import Kind, embed_awaiting, embed_blocking, is_async
 from memorizz.errors import ConfigurationError, EmbeddingFailed, ProviderClosed, SchemaError
 
@@ -33,6 +33,22 @@ class Fixed:
         self.asked.append((texts, kind))
         self.thread = threading.get_ident()
         return self.vectors
+
+
+@pytest.mark.parametrize(
+    ("embedder", "said"),
+    [
+        ("openai:x", "the length of the vectors of .openai:x. is not known here"),
+        (lambda texts: [], "embedder is no embedder, it is of type function and has no name, dimensions, embed"),
+        ([Fixed([]), None], "embedder is no embedder, it is of type NoneType"),
+        (Fixed, "embedder is the class Fixed: give an embedder that it makes"),
+    ],
+)
+@pytest.mark.parametrize("provider", [PostgreSQLProvider, AsyncPostgreSQLProvider])
+def test_what_is_no_embedder_is_refused(provider: Any, embedder: Any, said: str) -> None:
+    """By what it lacks, before anything is connected to."""
+    with pytest.raises(ConfigurationError, match=said):
+        provider(PostgreSQLConfig(port=1), embedder=embedder)
 
 
 class Awaited(Fixed):

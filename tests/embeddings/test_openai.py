@@ -107,6 +107,7 @@ def test_a_lone_surrogate_is_a_question_mark(embedder: Any, endpoint: Endpoint) 
         ("other", {"dimensions": 4}, None),
         ("other", {"dimensions": 4, "shorten": True}, 4),
         ("deployment", {"dimensions": 4, "name": "text-embedding-3-large"}, 4),
+        ("text-embedding-3-large", {"dimensions": 4, "name": "ours"}, 4),
     ],
 )
 def test_the_length_is_asked_for_where_the_model_can_shorten(
@@ -506,6 +507,25 @@ def test_a_deployment_may_have_another_name(endpoint: Endpoint) -> None:
     """The store remembers `name`, the endpoint is asked for `model`."""
     with OpenAIEmbedder("mine", name="text-embedding-3-large", base_url=endpoint.url) as embedder:
         assert (embedder.name, embedder.dimensions) == ("text-embedding-3-large", 3072)
+        assert embedder.max_tokens == 8191
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "reads"),
+    [
+        ("text-embedding-ada-002", {"name": "ours"}, 8191),
+        ("text-embedding-3-small", {"name": "ours", "max_tokens": 512}, 512),
+        ("text-embedding-3-small", {"max_characters": 4000}, 1000),
+        ("other", {"dimensions": 4}, None),
+        ("other", {"dimensions": 4, "max_tokens": 512}, 512),
+    ],
+)
+def test_how_much_openais_models_read_is_known(
+    endpoint: Endpoint, model: str, options: dict[str, Any], reads: int | None
+) -> None:
+    """Whatever the store calls such a model; what is given wins, and of another nothing is known."""
+    with OpenAIEmbedder(model, base_url=endpoint.url, **options) as embedder:
+        assert embedder.max_tokens == reads
 
 
 @pytest.mark.parametrize("kind", [OpenAIEmbedder, AsyncOpenAIEmbedder])
@@ -514,6 +534,8 @@ def test_a_deployment_may_have_another_name(endpoint: Endpoint) -> None:
     [
         ({}, "OPENAI_API_KEY"),
         ({"model": "other", "api_key": KEY}, "'other' is not known here: give dimensions"),
+        ({"model": 7, "api_key": KEY}, "the name of the model is 7"),
+        ({"model": ["other"], "api_key": KEY}, "the name of the model is ['other']"),
         ({"dimensions": -1, "api_key": KEY}, "dimensions is -1"),
         ({"batch_size": 0, "api_key": KEY}, "batch_size is 0"),
         ({"batch_size": 2049, "api_key": KEY}, "1 to 2048"),
@@ -522,6 +544,9 @@ def test_a_deployment_may_have_another_name(endpoint: Endpoint) -> None:
         ({"dimensions": 0, "api_key": KEY}, "dimensions is 0"),
         ({"max_characters": 0, "api_key": KEY}, "max_characters is 0"),
         ({"max_characters": -1, "api_key": KEY}, "max_characters is -1"),
+        ({"max_tokens": 0, "api_key": KEY}, "max_tokens of the embedder 'text-embedding-3-small' is 0"),
+        ({"max_tokens": -1, "api_key": KEY}, "is -1: expected how many tokens"),
+        ({"max_tokens": "64", "max_characters": 9, "api_key": KEY}, "is '64': expected how many tokens"),
         ({"base_url": "localhost:11434/v1"}, "base_url is no URL"),
         ({"base_url": "http://[::1/v1"}, "base_url is no URL"),
         ({"base_url": "http://host:port/v1"}, "base_url is no URL"),

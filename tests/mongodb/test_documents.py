@@ -46,7 +46,7 @@ def test_a_document_is_a_flat_record_that_others_can_read(provider: MongoDBProvi
     assert record == document
     assert isinstance(created_at, datetime)
     assert created_at == updated_at
-    assert set(own) == {"seq", "us"}
+    assert set(own) == {"seq", "us", "words"}
 
 
 @pytest.mark.parametrize("key", ["$gt", "a.b", "", "$", ".", "_memorizz", "\uff04", "\uff0e", "\uff3c", "language"])

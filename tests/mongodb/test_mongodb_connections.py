@@ -6,6 +6,7 @@ import asyncio
 import gc
 import inspect
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -199,7 +200,7 @@ def test_the_index_of_others_is_used(config: MongoDBConfig, fresh: Mongo) -> Non
     with MongoDBProvider(MongoDBConfig(config.uri, fresh.name)) as provider:
         provider.store({"note": "tea"}, LONG)
         assert len(provider.retrieve_by_query("tea", LONG)) == 1
-    assert len(fresh[LONG.value].index_information()) == 5
+    assert len(fresh[LONG.value].index_information()) == 6
 
 
 def test_nothing_is_made_where_that_is_not_wanted(config: MongoDBConfig, fresh: Mongo) -> None:
@@ -237,6 +238,21 @@ def test_the_language_of_the_words(config: MongoDBConfig, fresh: Mongo) -> None:
     fresh.client.drop_database(fresh.name)
     with pytest.raises(DatabaseError, match="klingon"):
         MongoDBProvider(MongoDBConfig(config.uri, fresh.name, text_language="klingon"))
+
+
+def test_another_language_than_the_index_has(
+    config: MongoDBConfig, fresh: Mongo, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not used, and the log says so, and what to do; a default asks for nothing."""
+    with MongoDBProvider(MongoDBConfig(config.uri, fresh.name, text_language="german")) as provider:
+        provider.store({"content": "alte Häuser"}, LONG)
+    with MongoDBProvider(MongoDBConfig(config.uri, fresh.name)):
+        assert "text_language" not in caplog.text
+    with MongoDBProvider(MongoDBConfig(config.uri, fresh.name, text_language="french")):
+        assert re.search(r"text_language='french' is not used .*made for german: drop that index", caplog.text)
+    fresh[LONG.value].drop_index("memorizz_words")
+    with MongoDBProvider(MongoDBConfig(config.uri, fresh.name, text_language="english")) as provider:
+        assert len(provider.retrieve_by_query("Häuser", LONG)) == 1
 
 
 def test_a_provider_says_where_it_is(api: Any, config: MongoDBConfig) -> None:

@@ -20,7 +20,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
-from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+from memorizz.memory_provider.postgresql.embedded import EmbeddedServer, _programs
 
 # No synchronous_commit=off: what a server that is killed has committed must be there afterwards.
 _FAST = {"fsync": "off", "full_page_writes": "off"}
@@ -129,7 +129,7 @@ def sql(own_database: OwnDatabase) -> Iterator[psycopg.Connection[Any]]:
 
 @dataclass(frozen=True)
 class PlainServer:
-    """A server over TCP with passwords and without pgvector: any distribution's PostgreSQL."""
+    """A server over TCP with passwords and without pgvector, as a distribution's package installs it."""
 
     port: int
     version: int
@@ -140,9 +140,9 @@ class PlainServer:
 
 @pytest.fixture(scope="session")
 def plain_postgresql() -> Iterator[PlainServer]:
-    """A PostgreSQL that the machine's distribution installed, run on a folder of its own."""
-    programs = _plain_programs()
+    """The embedded server's PostgreSQL without its pgvector."""
     for path in _folder():
+        programs = _plain_programs(path / "programs")
         user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
         def run(*command: str | Path, user: pwd.struct_passwd | None = user) -> None:
@@ -173,19 +173,11 @@ def plain_postgresql() -> Iterator[PlainServer]:
             run(programs / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
 
 
-def _plain_programs() -> Path:
-    """Return the folder of a PostgreSQL's programs; fails where there is none without pgvector."""
-    candidates = [Path(found).resolve().parent for found in [shutil.which("postgres")] if found]
-    if configured := shutil.which("pg_config"):
-        candidates.append(Path(subprocess.check_output([configured, "--bindir"], text=True).strip()))
-    candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    for programs in candidates:
-        needed = [programs / name for name in ("initdb", "pg_ctl", "postgres", "pg_config")]
-        if all(program.exists() for program in needed):
-            share = subprocess.check_output([needed[-1], "--sharedir"], text=True).strip()
-            if not Path(share, "extension", "vector.control").exists():
-                return programs
-    pytest.fail(
-        "these tests need a PostgreSQL without pgvector, to show what a user without it sees: install one, for "
-        f"example Debian's package postgresql-15 (looked in {', '.join(map(str, candidates)) or 'PATH'})"
-    )
+def _plain_programs(to: Path) -> Path:
+    """Copy the programs and libraries of a server, all but pgvector; return the folder of the programs."""
+    installed = _programs.installation(16)
+    package = installed.parent
+    for part in (Path(package.name, installed.name), Path(f"{package.name}.libs")):
+        without = shutil.ignore_patterns("vector*")
+        shutil.copytree(package.parent / part, to / part, symlinks=True, ignore=without, copy_function=shutil.copy)
+    return to / package.name / installed.name / "bin"

@@ -8,7 +8,9 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -157,6 +159,7 @@ def test_an_opening_that_fails_leaves_no_connection(
 
 _BLOCKING = """
 import sys
+import time
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 provider = PostgreSQLProvider(PostgreSQLConfig(dsn=sys.argv[1], embedding_dimensions=4, min_size=2))
 provider.store({"name": "Ada"}, "long_term_memory")
@@ -194,7 +197,9 @@ async def main():
     config = PostgreSQLConfig(dsn=sys.argv[1], embedding_dimensions=4, min_size=1, max_size=3)
     provider = AsyncPostgreSQLProvider(config)
     await provider.count("long_term_memory")
-    # The pool has grown by one while the first was waited for. It grows again for the third one here.
+    # The pool has grown by one while the first was waited for. Once it has both, it grows again for the third one here.
+    while provider._pool.get_stats()["pool_available"] < 2:
+        await asyncio.sleep(0.01)
     counts = await asyncio.gather(*[provider.count("long_term_memory") for _ in range(3)])
     await asyncio.sleep(0.1)
     print(counts, provider._pool.get_stats()["pool_size"])
@@ -467,6 +472,27 @@ def test_a_full_pool_is_not_taken_for_a_server_that_is_gone(open_api: Callable[.
                 with pytest.raises(PoolTimeout, match="max_size"):
                     api.count(LONG)
             assert sessions() == before
+
+
+def test_who_waits_while_the_pool_gives_up_is_served_once_the_server_is_back(
+    open_api: Callable[..., Any], own_database: Any
+) -> None:
+    """The first caller is told why; the second, who still waits when the server answers again, gets a connection."""
+    name = psycopg.conninfo.conninfo_to_dict(own_database.dsn)["dbname"]
+    beside = psycopg.connect(own_database.dsn, dbname="postgres", autocommit=True)
+    with beside, open_api(own_database.config(max_size=1, pool_timeout=1)) as api, ThreadPoolExecutor() as threads:
+        assert api.count(LONG) == 0
+        beside.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        beside.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [name])
+        first = threads.submit(api.count, LONG)
+        time.sleep(0.5)
+        second = threads.submit(api.count, LONG)
+        with pytest.raises(ConnectionFailed, match="not currently accepting"):
+            first.result()
+        # Until the pool has given up, too.
+        time.sleep(0.2)
+        beside.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        assert second.result() == 0
 
 
 @pytest.mark.parametrize(("threshold", "prepared"), [(None, False), (0, True), (5, True)])

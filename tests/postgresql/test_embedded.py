@@ -373,7 +373,7 @@ def test_a_wheel_that_roots_server_cannot_reach(room: Path, monkeypatch: pytest.
     closed.mkdir(mode=0o700)
     package = _programs.installation(18).parent
     for part in (Path(package.name, "pginstall18"), Path(f"{package.name}.libs")):
-        shutil.copytree(package.parent / part, closed / part, copy_function=os.link, symlinks=True)
+        shutil.copytree(package.parent / part, closed / part, symlinks=True)
     monkeypatch.setattr(_server, "installation", lambda version: closed / package.name / "pginstall18")
     monkeypatch.setattr("platformdirs.site_cache_path", lambda name: room / "cache" / name)
     server = EmbeddedServer(room / "data", settings=FAST)

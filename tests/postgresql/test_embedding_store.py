@@ -289,14 +289,14 @@ def test_a_generator_is_spooled(api: Any, config: PostgreSQLConfig, embedder: Ha
     Text.alive = Text.most = 0
 
     def documents() -> Iterator[dict[str, Any]]:
-        for n in range(3000):
+        for n in range(2000):
             if n % 500 == 0:
                 assert rows(config) == 0
                 embedder.asked.clear()
             yield {"n": n, "content": Text(f"text {n}")}
 
-    assert len(api.store_many(documents(), LONG)) == 3000
-    assert rows(config) == 3000
+    assert len(api.store_many(documents(), LONG)) == 2000
+    assert rows(config) == 2000
     assert 500 <= Text.most <= 1500
     assert all(each["embedding"] is not None for each in api.list_all(LONG, include_embedding=True))
 
@@ -851,3 +851,61 @@ def test_without_an_embedder_documents_stay_what_they_are(open_api: Callable[...
         api.count(LONG)
         assert not api.has_embedder
         assert api.embedded(iter([{"content": "tea"}]), LONG) == [{"content": "tea"}]
+
+
+# --- several at once ----------------------------------------------------------------------------------------------
+
+
+def test_update_embeds_each_text_that_it_makes(api: Any, embedder: Hashes) -> None:
+    """Each match has the vector of its own text; what keeps its text keeps its vector, and no model is asked for it."""
+    api.store_many(
+        [
+            {"id": "a", "name": "Ada", "content": "tea", "kind": 1},
+            {"id": "b", "name": "Bob", "content": "tea", "kind": 1},
+            {"id": "c", "content": "milk", "kind": 1, "embedding": [1, 0, 0, 0]},
+            {"id": "d", "content": "tea", "kind": 2},
+        ],
+        LONG,
+    )
+    embedder.asked.clear()
+    assert api.update(LONG, {"kind": 1}, {"content": "milk"}) == 3
+    assert sorted(embedder.texts) == ["Ada: milk", "Bob: milk"]
+    assert has_vector_of(api, "a", "Ada: milk")
+    assert has_vector_of(api, "b", "Bob: milk")
+    assert stored_vector(api, "c") == [1, 0, 0, 0]
+    assert has_vector_of(api, "d", "tea")
+    assert api.update(LONG, {"kind": 1}, {"content": None, "kind": 3}) == 3
+    assert [stored_vector(api, id) for id in "abc"] == [None] * 3
+    assert api.update(LONG, {"kind": 1}, {"content": "cocoa"}) == 0
+
+
+def test_update_of_other_keys_asks_no_model(api: Any, embedder: Hashes) -> None:
+    """Vectors stay, and one that is given is kept."""
+    api.store({"id": "a", "content": "tea"}, LONG)
+    embedder.asked.clear()
+    assert api.update(LONG, {"id": "a"}, {"n": 1}) == 1
+    assert has_vector_of(api, "a", "tea")
+    assert api.update(LONG, {"id": "a"}, {"content": "milk", "embedding": [1, 0, 0, 0]}) == 1
+    assert stored_vector(api, "a") == [1, 0, 0, 0]
+    assert embedder.asked == []
+
+
+def test_update_compares_again_after_the_model(api: Any, embedder: Hashes, config: PostgreSQLConfig) -> None:
+    """What has been changed while the model embedded, and does not match any more, is left as it is."""
+    api.store({"id": "a", "content": "tea", "revision": 7}, LONG)
+
+    def meanwhile(texts: Sequence[str]) -> None:
+        with psycopg.connect(config.conninfo, autocommit=True) as other:
+            other.execute("UPDATE long_term_memory SET data = data || '{\"revision\": 8}'")
+
+    embedder.before = meanwhile
+    assert api.update(LONG, {"id": "a", "revision": 7}, {"content": "milk", "revision": 8}) == 0
+    assert has_vector_of(api, "a", "tea")
+
+
+def test_if_absent_asks_no_model_for_nothing(api: Any, embedder: Hashes) -> None:
+    """A document that is new is embedded; where one of its id is there, no model is asked."""
+    assert api.store({"id": "a", "content": "tea"}, LONG, if_absent=True) == "a"
+    assert has_vector_of(api, "a", "tea")
+    assert api.store({"id": "a", "content": "milk"}, LONG, if_absent=True) is None
+    assert embedder.texts == ["tea"]

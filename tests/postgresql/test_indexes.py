@@ -32,6 +32,7 @@ from memorizz.memory_provider.postgresql.maintenance import (
 
 STORE = "toolbox"
 WHOLE = f"{STORE}_embedding_idx"
+PIECES = f"{STORE}_pieces_1_idx"
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def test_what_is_built_later_is_what_is_made_with_the_tables(maintain: Any, data
         if name.startswith((f"{STORE}_", "agents_")) and not name.endswith("_pkey"):
             database.execute(f"DROP INDEX {name}")
     made = make(maintain, maintain.plan_build())
-    assert len(made) == 14
+    assert len(made) == 16
     assert all(each.bytes > 0 and each.job.action == "create" for each in made)
     assert definitions(database) == before
     assert maintain.plan_build() == []
@@ -235,7 +236,7 @@ def test_what_the_server_says_of_a_build_is_heard(config: PostgreSQLConfig, dsn:
             ({"embedding": [float((n * d) % 17 - 8) for d in range(1, 513)]} for n in range(600)), STORE
         )
     with Maintenance(config) as maintain:
-        (made,) = make(maintain, maintain.plan_build(STORE, m=2, ef_construction=4), memory="1MB")
+        made, _ = make(maintain, maintain.plan_build(STORE, m=2, ef_construction=4), memory="1MB")  # and of pieces
     assert "no longer fits into maintenance_work_mem" in made.notices[0]
 
 
@@ -461,8 +462,8 @@ def test_rebuilding_with_other_parameters(
     """The new index takes the old one's name and place; nothing else is left."""
     fill(provider)
     names = set(definitions(database))
-    (made,) = make(maintain, maintain.plan_rebuild(store=STORE, m=8))
-    assert (made.job.action, made.job.name) == ("replace", WHOLE)
+    made = make(maintain, maintain.plan_rebuild(store=STORE, m=8))
+    assert [(each.job.action, each.job.name) for each in made] == [("replace", WHOLE), ("replace", PIECES)]
     assert set(definitions(database)) == names
     index = facts(maintain)[WHOLE]
     assert (index.m, index.ef_construction, index.valid) == (8, 128, True)
@@ -475,7 +476,7 @@ def test_switching_to_halfvec(maintain: Any, provider: PostgreSQLProvider, confi
     query = {"embedding": [1, 2, 0, 3]}
     expected = [hit["id"] for hit in provider.retrieve_by_query(query, STORE, limit=10)]
     made = make(maintain, maintain.plan_rebuild(store=STORE, kind="halfvec"))
-    assert [each.job.switches for each in made] == [True]
+    assert [each.job.switches for each in made] == [True, True]
     with PostgreSQLProvider(config) as reopened:
         for each in (provider, reopened):
             hits = each.retrieve_by_query(query, STORE, limit=10, explain="plan")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,6 +48,18 @@ def test_the_index_of_an_empty_store_is_built_at_the_end(
         assert index(config) == before
         assert len(provider.retrieve_by_query({"embedding": [1, 0, 0, 0]}, LONG, limit=20)) == 20
     assert all(0 <= share <= 1 for share in told)
+
+
+def test_the_planner_knows_what_was_loaded(open_api: Callable[..., Any], config: PostgreSQLConfig) -> None:
+    """At the end of the block the store is analyzed, and the first search reads its memory alone."""
+    with open_api(config) as provider:
+        with provider.loading(LONG):
+            provider.store_many(({"memory_id": f"m{n % 100}", **each} for n, each in enumerate(numbered(2000))), LONG)
+        query = {"embedding": [1, 0, 0, 0], "memory_id": "m7"}
+        hits = provider.retrieve_by_query(query, LONG, limit=5, explain="plan")
+    (plan,) = hits.explanation["plan"]
+    assert "_pkey" not in repr(plan)
+    assert "long_term_memory_memory_id_idx" in repr(plan)
 
 
 def test_a_block_that_fails_leaves_it_to_the_next(open_api: Callable[..., Any], config: PostgreSQLConfig) -> None:
@@ -147,3 +161,141 @@ def test_a_pool_that_was_given_loads_with_the_index(config: PostgreSQLConfig) ->
         provider.loading(LONG),
     ):
         assert index(config) == ("hnsw", 24, 128, True)
+
+
+# --- a first large import, by the plain call ----------------------------------------------------------------------
+
+
+def is_deferred(config: PostgreSQLConfig) -> bool:
+    """Return whether the catalogs note how the vector index of long_term_memory is to be built."""
+    with psycopg.connect(config.conninfo) as connection:
+        note = connection.execute(
+            "SELECT col_description(attrelid, attnum) FROM pg_attribute "
+            "WHERE attrelid = 'long_term_memory'::regclass AND attname = 'embedding'"
+        ).fetchone()
+    return note is not None and note[0] is not None
+
+
+@pytest.mark.parametrize("form", [list, iter])
+def test_a_first_large_import_builds_the_index_after(
+    open_api: Callable[..., Any], config: PostgreSQLConfig, form: Callable[..., Any]
+) -> None:
+    """Meanwhile others read and write; nothing of an iterator is lost, and the index is as it was."""
+    seen: list[Any] = []
+
+    def documents() -> Iterator[dict[str, Any]]:
+        for each in numbered(2500):
+            if each["n"] == 2400:
+                with PostgreSQLProvider(config) as other:
+                    seen.append(index(config))
+                    other.store({"id": "other", "embedding": [0, 0, 0, 1]}, LONG)
+                    (hit,) = other.retrieve_by_query({"embedding": [0, 0, 0, 1]}, LONG, limit=1)
+                    seen.append(hit["id"])
+            yield each
+
+    with open_api(config) as provider:
+        before = index(config)
+        ids = provider.store_many(form(documents()), LONG)
+        assert len(set(ids)) == 2500
+        assert provider.count(LONG) == 2501
+        assert [provider.retrieve_by_id(ids[n], LONG)["n"] for n in (0, 1999, 2000, 2499)] == [0, 1999, 2000, 2499]
+    # A list is read before anything of it is stored.
+    assert seen == [before if form is list else None, "other"]
+    assert index(config) == before
+    assert not is_deferred(config)
+
+
+def test_an_import_that_fails_leaves_the_index(open_api: Callable[..., Any], config: PostgreSQLConfig) -> None:
+    """Nothing of it is kept, and the empty store has its index."""
+    with open_api(config) as provider:
+        before = index(config)
+        with pytest.raises(InvalidDocument):
+            provider.store_many([*numbered(2500), {"n": object()}], LONG)
+        assert provider.count(LONG) == 0
+    assert index(config) == before
+    assert not is_deferred(config)
+
+
+def oid(config: PostgreSQLConfig) -> int:
+    """Return what tells an index from one that was built anew."""
+    with psycopg.connect(config.conninfo) as connection:
+        (found,) = connection.execute("SELECT %s::regclass::oid::bigint", [INDEX]).fetchone() or (0,)
+    return found
+
+
+@pytest.mark.parametrize("case", ["few come", "many are there", "no vectors", "a transaction", "in use"])
+def test_an_index_stays_where_it_is_of_use(provider: PostgreSQLProvider, config: PostgreSQLConfig, case: str) -> None:
+    """Few vectors enter it soon; those that are there are searched by it; nobody who uses the store is waited for."""
+    before = oid(config)
+    if case == "few come":
+        provider.store_many(numbered(1999), LONG)
+    elif case == "many are there":
+        provider.store_many(({"n": n} for n in range(1001)), LONG)
+        provider.store_many(numbered(2000), LONG)
+    elif case == "no vectors":
+        provider.store_many([{"n": n} for n in range(2500)], LONG)
+    elif case == "a transaction":
+        with provider.transaction() as transaction:
+            transaction.store_many(numbered(2000), LONG)
+    else:
+        with psycopg.connect(config.conninfo) as other:
+            other.execute("SELECT count(*) FROM long_term_memory")
+            provider.store_many(numbered(2000), LONG)
+    assert oid(config) == before
+    assert not is_deferred(config)
+
+
+def test_a_block_of_loading_builds_the_index_once(provider: PostgreSQLProvider, config: PostgreSQLConfig) -> None:
+    """Each of its large imports leaves that to its end."""
+    with provider.loading(LONG):
+        provider.store_many(numbered(2000), LONG)
+        assert index(config) is None
+        provider.store_many(numbered(2000), LONG)
+        assert index(config) is None
+    assert index(config) == ("hnsw", 24, 128, True)
+
+
+_IMPORT = """
+import sys
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+
+def documents():
+    for n in range(3000):
+        if n == 2900:
+            print("now", flush=True)
+            sys.stdin.read()
+        yield {"n": n, "embedding": [1, n, 0, 0]}
+
+with PostgreSQLProvider(PostgreSQLConfig(dsn=sys.argv[1], embedding_dimensions=4)) as provider:
+    provider.store_many(documents(), "long_term_memory")
+"""
+
+
+@pytest.mark.parametrize("by", ["again", "index build"])
+def test_after_an_import_that_was_killed_the_index_comes_back(
+    provider: PostgreSQLProvider, config: PostgreSQLConfig, by: str, wait_for: Callable[..., Any]
+) -> None:
+    """Its documents are gone, `doctor` says that the index is missing, and the next import or build makes it."""
+    before = index(config)
+    program = [sys.executable, "-c", _IMPORT, config.conninfo]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == b"now\n"
+        killed.kill()
+    assert index(config) is None
+    with Maintenance(config) as maintenance:
+        _, findings = maintenance.examine()
+        assert any(INDEX in each.text and "missing" in each.text for each in findings)
+    assert provider.count(LONG) == 0
+    if by == "again":
+
+        def stored() -> bool:
+            # The server may still hold the lock of the program that is gone.
+            provider.store_many(numbered(2000), LONG)
+            return index(config) is not None
+
+        assert wait_for(stored, "the index")
+    else:
+        with Maintenance(config) as maintenance:
+            list(maintenance.make(maintenance.plan_build("long_term_memory")))
+    assert index(config) == before

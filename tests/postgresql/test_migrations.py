@@ -328,9 +328,10 @@ def test_the_storage_is_for_vectors(catalog: psycopg.Connection[Any]) -> None:
         )
 
 
-def test_there_are_no_triggers(catalog: psycopg.Connection[Any]) -> None:
-    """Nothing happens behind a statement's back."""
-    assert catalog.execute("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal").fetchall() == []
+def test_no_trigger_changes_a_row(catalog: psycopg.Connection[Any]) -> None:
+    """Nothing happens behind a statement's back, but that the pieces of a long text go with it."""
+    rows = catalog.execute("SELECT DISTINCT tgname, tgfoid::regproc::text FROM pg_trigger WHERE NOT tgisinternal")
+    assert set(rows) == {(name, "memorizz_forget_pieces") for name in ("memorizz_replaced", "memorizz_deleted")}
 
 
 def test_every_constraint_has_a_name_of_ours(catalog: psycopg.Connection[Any]) -> None:

@@ -16,6 +16,8 @@ from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProv
 
 LONG = MemoryType.LONG_TERM_MEMORY
 TURNS = MemoryType.CONVERSATION_MEMORY
+# Whether one of those who are connected to a database waits for another.
+WAITING = "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture
@@ -117,9 +119,6 @@ def test_delete_by_name_takes_the_next_where_it_came_too_late(
     wide: Any, migrated_dsn: str, wait_for: Callable[..., Any]
 ) -> None:
     """Whoever waited for a document that somebody else then deleted deletes the next of that name, and says True."""
-    waiting = (
-        "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
     wide.store_many([{"name": "Ada", "n": n} for n in range(2)], LONG)
     with (
         psycopg.connect(migrated_dsn, autocommit=True) as looking,
@@ -128,10 +127,30 @@ def test_delete_by_name_takes_the_next_where_it_came_too_late(
     ):
         other.execute("DELETE FROM long_term_memory WHERE data @> '{\"n\": 1}'")
         deleted = pool.submit(wide.delete_by_name, "Ada", LONG)
-        wait_for(lambda: looking.execute(waiting).fetchone() == (True,), "delete_by_name to wait")
+        wait_for(lambda: looking.execute(WAITING).fetchone() == (True,), "delete_by_name to wait")
         other.commit()
         assert deleted.result(30) is True
     assert wide.count(LONG) == 0
+
+
+@pytest.mark.parametrize("change", ["delete", "update"])
+def test_what_stops_matching_meanwhile_is_left(
+    wide: Any, migrated_dsn: str, wait_for: Callable[..., Any], change: str
+) -> None:
+    """A change of what matches waits for another transaction, and looks again at what that has made of it."""
+    wide.store_many([{"id": id, "n": 1} for id in "ab"], LONG)
+    arguments = [{"n": 1}] if change == "delete" else [{"n": 1}, {"n": 3}]
+    with (
+        psycopg.connect(migrated_dsn, autocommit=True) as looking,
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(migrated_dsn) as other,
+    ):
+        other.execute("UPDATE long_term_memory SET data = data || '{\"n\": 2}' WHERE data ->> '_id' = 'b'")
+        changed = pool.submit(getattr(wide, change), LONG, *arguments)
+        wait_for(lambda: looking.execute(WAITING).fetchone() == (True,), f"{change} to wait")
+        other.commit()
+        assert changed.result(30) == 1
+    assert wide.distinct(LONG, "n") == ([2] if change == "delete" else [2, 3])
 
 
 WRITES: dict[str, Callable[[Any], Any]] = {
@@ -142,6 +161,8 @@ WRITES: dict[str, Callable[[Any], Any]] = {
     "touch": lambda api: api.retrieve_by_query({"embedding": [1, 0, 0, 0]}, LONG, touch=True),
     "delete_by_id": lambda api: api.delete_by_id("d0", LONG),
     "delete_by_name": lambda api: api.delete_by_name("Ada", LONG),
+    "update": lambda api: api.update(LONG, {"id": "d0"}, {"n": 1}),
+    "delete": lambda api: api.delete(LONG, {"id": "d0"}),
     "delete_all": lambda api: api.delete_all(LONG),
     "purge_expired": lambda api: api.purge_expired(LONG),
     "delete_memagent": lambda api: api.delete_memagent("agent", cascade=True),

@@ -6,11 +6,13 @@ import itertools
 import random
 import string
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import psycopg
 import pytest
 
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import PostgreSQLProvider
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 
 LONG = MemoryType.LONG_TERM_MEMORY
 _ALPHABET = string.ascii_lowercase
@@ -78,3 +80,55 @@ def test_a_text_of_two_megabytes_is_stored_whole(provider: PostgreSQLProvider) -
     stored = provider.retrieve_by_id(provider.store({"content": content, "also": content}, LONG), LONG)
     assert stored is not None
     assert stored["content"] == stored["also"] == content
+
+
+STOP_WORDS = {
+    "english": "the of and to",
+    "german": "der die das und",
+    "french": "au du de la et",
+    "spanish": "el la los y",
+    "italian": "il lo la e",
+    "dutch": "de het een en",
+    "russian": "и в не на",
+    "swedish": "och att det som",
+    "portuguese": "o a os e",
+    "turkish": "ve bu da",
+}
+
+
+@pytest.mark.parametrize("language", STOP_WORDS)
+def test_a_question_of_stop_words(dsn: str, language: str) -> None:
+    """In its own language it finds nothing, and is no error."""
+    question = STOP_WORDS[language]
+    config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=4, text_search_config=language, max_size=2)
+    with PostgreSQLProvider(config) as provider:
+        provider.store({"content": f"{question} tea"}, LONG)
+        assert provider.retrieve_by_query(question, LONG) == []
+
+
+@pytest.mark.parametrize(
+    "question", ["a" * 1_000_000, "\u0301" * 10_000, "队列" * 50_000, "\u200f" * 100, "a.b" * 30_000]
+)
+def test_any_question_is_answered(provider: PostgreSQLProvider, question: str) -> None:
+    """However long and odd, a question finds what it finds, and is no error."""
+    provider.store({"content": "tea"}, LONG)
+    assert provider.retrieve_by_query(question, LONG, 5) == []
+
+
+def test_words_of_a_memory_do_not_read_the_words_of_all(provider: PostgreSQLProvider, migrated_dsn: str) -> None:
+    """A search by two common words in one memory of many reads that memory, not every document with the words."""
+    provider.store_many(({"content": f"tea and bread {n}", "memory_id": f"m{n % 200}"} for n in range(20_000)), LONG)
+    with psycopg.connect(migrated_dsn, autocommit=True) as connection:
+        connection.execute("ANALYZE")
+    hits = provider.retrieve_by_query({"$text": {"$search": "tea bread"}, "memory_id": "m7"}, LONG, 5, explain="plan")
+    assert len(hits) == 5
+    assert hits.explanation is not None
+    scanned = [node for node in nodes(hits.explanation["plan"][0]["Plan"]) if "Scan" in node["Node Type"]]
+    assert max(node["Actual Rows"] for node in scanned) <= 200
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a plan's nodes."""
+    yield plan
+    for each in plan.get("Plans", []):
+        yield from nodes(each)

@@ -307,6 +307,7 @@ def test_what_is_no_password_is_not_taken_for_one(password: Any) -> None:
         ({"dsn": f"postgresql://ada:{SECRET}@h/d?sslmode=require&schema=x"}, "PostgreSQLConfig(schema=...)"),
         ({"dsn": "postgresql://ada:s3@cret@h/d"}, "write @ as %40"),
         ({"dsn": "postgresql://ada:s3/cret@h/d"}, "write @ as %40"),
+        ({"dsn": "postgresql://ada@h:none/d"}, "the port must be a number"),
         ({"dsn": "postgresql://ada:s3cret%@h/d"}, "dsn is no connection string: expected"),
         ({"dsn": SECRET.encode()}, "dsn is of type bytes: expected"),
     ],

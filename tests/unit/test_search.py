@@ -64,7 +64,9 @@ OTHER_DISTANCE = store(128, distance="l2")
     [
         # Nothing but words: no index of vectors has a say.
         (WORDS, 10, HNSW, {}, [EXACT]),
-        (WORDS | FILTER, 10, HNSW, {}, [EXACT]),
+        (WORDS | {"name": "Ada"}, 10, HNSW, {}, [EXACT]),
+        # A memory may be small enough to be read.
+        (WORDS | FILTER, 10, HNSW, {}, [SCAN, EXACT]),
         ("tea", 10, LONG_VECTORS, {}, [EXACT]),
         # Without a filter the nearest are the index's, as far as it goes.
         (VECTOR, 10, HNSW, {}, [INDEX, EXACT]),

@@ -9,7 +9,10 @@
     documents.py   memorizz search, memorizz show
     embed.py       memorizz embed; what --model names is in _embedder.py
     export.py      memorizz export, memorizz import
+    forget.py      memorizz forget
     index.py       memorizz index list, build, rebuild, drop; its page is _index_page.py
+    language.py    memorizz language
+    mcp.py         memorizz mcp, and config and import below it; how hosts are told of it is in _mcp_hosts.py
     migrate.py     memorizz migrate
     migrate_from.py  memorizz migrate-from; its page is _move_page.py
     re_embed.py    memorizz re-embed; its page is _re_embed_page.py

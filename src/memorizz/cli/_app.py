@@ -14,7 +14,10 @@ from memorizz.cli import (
     documents,
     embed,
     export,
+    forget,
     index,
+    language,
+    mcp,
     migrate,
     migrate_from,
     re_embed,
@@ -89,10 +92,13 @@ for command in (
     documents.search,
     documents.show,
     export.export,
+    forget.forget,
     embed.embed,
     re_embed.re_embed,
+    language.language,
 ):
     app.command()(command)
 app.command("import")(export.import_)
 app.add_typer(index.commands, name="index")
 app.add_typer(server.commands, name="server")
+app.add_typer(mcp.commands, name="mcp")

@@ -41,12 +41,10 @@ AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
 def config(dsn: str | None, schema: str | None, embedded: Path | None, **options: Any) -> PostgreSQLConfig:
     """Return what to connect to; the vectors are as long as the schema says, unless `options` say it."""
-    from memorizz.errors import ConfigurationError
     from memorizz.memory_provider.postgresql import PostgreSQLConfig
 
     options = {"schema": schema, "embedding_dimensions": None} | options
-    if dsn is not None and embedded is not None:
-        raise ConfigurationError("--dsn and --embedded name two servers: give one of them")
+    check_one_server(dsn, embedded)
     if dsn is not None:
         return PostgreSQLConfig(dsn=dsn, **options)
     if embedded is not None:
@@ -54,6 +52,14 @@ def config(dsn: str | None, schema: str | None, embedded: Path | None, **options
     # Which server was taken, every command says itself.
     logging.getLogger("memorizz.config").setLevel(logging.ERROR)
     return PostgreSQLConfig.auto(**options)
+
+
+def check_one_server(dsn: str | None, embedded: Path | None) -> None:
+    """Raise ConfigurationError where the options name two servers."""
+    from memorizz.errors import ConfigurationError
+
+    if dsn is not None and embedded is not None:
+        raise ConfigurationError("--dsn and --embedded name two servers: give one of them")
 
 
 @contextmanager
@@ -73,17 +79,25 @@ def looking(config: PostgreSQLConfig) -> Generator[Maintenance]:
 
 
 @contextmanager
-def memories(config: PostgreSQLConfig, embedder: Embedder | None = None) -> Generator[PostgreSQLProvider]:
-    """Open a provider of memories that are there."""
+def memories(
+    config: PostgreSQLConfig, embedder: Embedder | Callable[[str | None], Embedder | None] | None = None
+) -> Generator[PostgreSQLProvider]:
+    """Open a provider of memories that are there; the embedder may be what makes one of the schema's model."""
     from memorizz.memory_provider.postgresql import PostgreSQLProvider
 
-    with looking(config), PostgreSQLProvider(config, embedder=embedder) as provider:
-        yield provider
+    with looking(config) as maintenance:
+        made = embedder(maintenance.facts().model.name) if callable(embedder) else embedder
+        with PostgreSQLProvider(config, embedder=made) as provider:
+            yield provider
 
 
 @contextmanager
 def receiving(
-    config: PostgreSQLConfig, dimensions: Callable[[], int | None], *, dry_run: bool = False
+    config: PostgreSQLConfig,
+    dimensions: Callable[[], int | None],
+    *,
+    dry_run: bool = False,
+    embedder: Embedder | None = None,
 ) -> Generator[PostgreSQLProvider]:
     """Open a provider to store into; where there are no tables yet, they are made for vectors of `dimensions()`.
 
@@ -103,7 +117,7 @@ def receiving(
                 f"schema {found.schema!r} has no tables to say what fits: `memorizz migrate{wanted}` makes them"
             )
         config = config.replace(embedding_dimensions=length)
-    with PostgreSQLProvider(config) as provider:
+    with PostgreSQLProvider(config, embedder=embedder) as provider:
         yield provider
 
 

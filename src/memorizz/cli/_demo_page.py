@@ -11,6 +11,8 @@ from rich.text import Text
 from memorizz.cli import _show
 from memorizz.demo import DIMENSIONS, MODEL
 
+# Shares no word with the memory that answers it.
+QUESTION = "Who cannot stand fireworks?"
 _INDENT = 2
 _HIT = {"score": _show.LEFT, "memory": _show.LEFT, "content": _show.WIDE}
 
@@ -24,6 +26,9 @@ def show(result: Mapping[str, Any], options: str) -> None:
     _stored(result["stored"], result["schema"])
     searches = result["searches"]
     _search("By meaning", searches["by_meaning"], f"`vector` is the question as {DIMENSIONS} numbers, by {MODEL}.")
+    if "history" not in result:
+        _next(result, options)
+        return
     _search("Inside one memory", searches["inside_one_memory"])
     _filtered("With a filter", searches["without_filter"], searches["with_filter"])
     _history("A conversation, read back", result["history"])
@@ -102,7 +107,9 @@ def _agent(title: str, found: Mapping[str, Any], tool: Mapping[str, Any]) -> Non
 
 def _next(result: Mapping[str, Any], options: str) -> None:
     known = result["searches"]["by_meaning"]["hits"][0]["id"]
+    elsewhere = options.removesuffix(f" --schema {result['schema']}")
     commands = {
+        f'memorizz demo "{QUESTION}"{elsewhere}': "a question of your own",
         f"memorizz search passport{options}": "the same memories by their words",
         f"memorizz show {known}{options}": "one of them, whole",
         f"memorizz doctor{options}": "is the database well set up?",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from memorizz.cli._common import DSN, AsJSON, Embedded, config, place, repeated
 
@@ -14,33 +16,62 @@ if TYPE_CHECKING:
 SCHEMA = "memorizz_demo"
 
 
-def demo(dsn: DSN = None, embedded: Embedded = None, as_json: AsJSON = False) -> None:
-    """See memories stored, found by meaning, filtered and read back.
+def demo(
+    question: Annotated[
+        str | None, typer.Argument(help="A question of your own, which is asked by its meaning.", show_default=False)
+    ] = None,
+    dsn: DSN = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """See memories stored, found by meaning, filtered and read back; or ask them a question of your own.
 
     Everything happens in the schema memorizz_demo; what is there stays for the next time.
     """
     from memorizz.cli import _show
-    from memorizz.demo import DIMENSIONS, load
+    from memorizz.demo import DIMENSIONS, MODEL, load
     from memorizz.memory_provider.postgresql import PostgreSQLProvider
 
+    asked = None if question is None else _own(question)
     settings = config(dsn, SCHEMA, embedded, embedding_dimensions=DIMENSIONS)
     with _show.waiting(f"opening {place(settings)}"), PostgreSQLProvider(settings) as provider:
         data = load()
-        result = {
+        provider.note_embedding_model(MODEL)
+        result: dict[str, Any] = {
             "where": place(settings),
             "schema": SCHEMA,
             "server": _server(provider),
             "stored": _store(provider, data),
-            "searches": {name: _search(provider, query) for name, query in _chosen(data).items()},
-            "history": _history(provider),
-            "agent": _agent(provider, data),
         }
+        if asked is not None:
+            result["searches"] = {"by_meaning": _search(provider, asked, limit=5)}
+        else:
+            result |= {
+                "searches": {name: _search(provider, query) for name, query in _chosen(data).items()},
+                "history": _history(provider),
+                "agent": _agent(provider, data),
+            }
     if as_json:
         _show.print_json(result)
     else:
         from memorizz.cli import _demo_page
 
         _demo_page.show(result, repeated(settings, dsn, embedded))
+
+
+def _own(text: str) -> DemoQuery:
+    """Return a question of one's own, with its vector; raises ConfigurationError without the embedder for it."""
+    from memorizz.demo import DemoQuery
+    from memorizz.embeddings import LocalEmbedder  # the demo's vectors were made with its model
+    from memorizz.errors import ConfigurationError
+
+    if not text.strip():
+        raise ConfigurationError(
+            'the question is blank: expected one such as memorizz demo "Who cannot stand fireworks?"'
+        )
+    (vector,) = LocalEmbedder().embed([text], kind="query")
+    caption = "The nearest memories, whatever words they have"
+    return DemoQuery(text, vector, "long_term_memory", None, None, "", caption)  # pyright: ignore[reportArgumentType]
 
 
 def _server(provider: PostgreSQLProvider) -> dict[str, str]:

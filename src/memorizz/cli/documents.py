@@ -1,4 +1,4 @@
-"""memorizz search and memorizz show: memories by their words, and one of them whole."""
+"""memorizz search and memorizz show: memories by meaning and words, and one of them whole."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, memories
+from memorizz.cli._embedder import HELP, embedder, embedder_of
 
 if TYPE_CHECKING:
+    from memorizz.embeddings import Embedder
     from memorizz.memory_provider.base import Document
     from memorizz.memory_provider.postgresql import PostgreSQLProvider
 
@@ -17,41 +19,55 @@ Store = Annotated[str | None, typer.Option(help="Look in one store only.", metav
 
 
 def search(
-    text: Annotated[str | None, typer.Argument(help="Words to look for; without them, the oldest come first.")] = None,
+    text: Annotated[str | None, typer.Argument(help="What to look for; without it, the oldest come first.")] = None,
     store: Store = None,
     memory_id: Annotated[str | None, typer.Option(help="Look in one memory only.", metavar="ID")] = None,
     filter: Annotated[
         str | None, typer.Option(help='A filter: \'{"metadata.topic": "food"}\'.', metavar="JSON")
     ] = None,
     limit: Annotated[int, typer.Option(help="How many to show.", min=1)] = 10,
+    model: Annotated[
+        str | None, typer.Option(help=f"{HELP} Without it, the schema's own where that is known here.")
+    ] = None,
     dsn: DSN = None,
     schema: SchemaName = None,
     embedded: Embedded = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Find memories by their words, the best first."""
+    """Find memories by meaning and words, the best first; by words alone where no embedder is at hand."""
     from memorizz.cli import _show
     from memorizz.memory_provider.postgresql.operations import retrieve_from_all_stores
 
-    query = _conditions(filter)
+    conditions = _conditions(filter)
     if memory_id is not None:
-        query["memory_id"] = memory_id
-    if text is not None:
-        query["$text"] = {"$search": text}
-    query["limit"] = limit
-    with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
+        conditions["memory_id"] = memory_id
+    asked, missing = text is not None, ""
+
+    def chosen(of_schema: str | None) -> Embedder | None:
+        nonlocal missing
+        if not asked or model is not None:
+            return embedder(model, None, None) if asked and model is not None else None
+        found, missing = embedder_of(of_schema)
+        return found
+
+    with memories(config(dsn, schema, embedded, auto_migrate=False), chosen) as provider:
         if text is not None and store is None:
-            hits = provider.run(retrieve_from_all_stores, query, limit)
+            hits = provider.run(retrieve_from_all_stores, text, limit, conditions)
+        elif text is not None and store is not None:
+            hits = [(store, hit) for hit in provider.retrieve_by_query(text, store, limit, where=conditions)]
         else:
-            hits = [(each, hit) for each in _stores(provider, store) for hit in provider.retrieve_by_query(query, each)]
-            hits.sort(key=_oldest if text is None else _best)
+            found = ((each, provider.retrieve_by_query(conditions, each, limit)) for each in _stores(provider, store))
+            hits = sorted(((each, hit) for each, documents in found for hit in documents), key=_oldest)
+        by = None if text is None else "meaning and words" if provider.has_embedder else "words"
     if as_json:
-        _show.print_json({"hits": [{"store": each, "document": hit} for each, hit in hits[:limit]]})
+        _show.print_json({"by": by, "hits": [{"store": each, "document": hit} for each, hit in hits[:limit]]})
         return
     for each, hit in hits[:limit]:
         _print_hit(each, hit)
     if not hits:
         _show.say("nothing found")
+    if missing:
+        _show.say(f"by words alone: {missing}; --model names an embedder", "dim")
 
 
 def show(
@@ -93,7 +109,7 @@ def _conditions(text: str | None) -> dict[str, Any]:
     try:
         filter: Any = json.loads(text or "{}")
     except ValueError as error:
-        raise FilterError(f"--filter is no JSON: {error}") from None
+        raise FilterError(f'--filter is no JSON: {error}; expected an object such as \'{{"name": "Ada"}}\'') from None
     if not isinstance(filter, dict):
         raise FilterError(f"--filter: expected a JSON object, got {text}")
     return dict(filter)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
@@ -101,10 +117,6 @@ def _conditions(text: str | None) -> dict[str, Any]:
 
 def _stores(provider: PostgreSQLProvider, name: str | None) -> list[str]:
     return [spec.name for spec in provider.stores()] if name is None else [name]
-
-
-def _best(hit: tuple[str, Document]) -> Any:
-    return -hit[1]["_score"]
 
 
 def _oldest(hit: tuple[str, Document]) -> Any:

@@ -23,7 +23,7 @@ def embed(
     ] = None,
     dimensions: Annotated[
         int | None,
-        typer.Option(min=1, help="Length of its vectors, where openai:NAME is none of OpenAI's."),
+        typer.Option(min=1, help="Length of its vectors, where the endpoint's model is one that is not known here."),
     ] = None,
     store: Annotated[
         str | None, typer.Option(metavar="NAME", help="One store; all whose vectors are of this model by default.")

@@ -27,7 +27,11 @@ Name = Annotated[
 ]
 Dimensions = Annotated[
     int | None,
-    typer.Option(min=1, help="Length of its vectors, where openai:NAME is none of OpenAI's.", rich_help_panel=_MODEL),
+    typer.Option(
+        min=1,
+        help="Length of its vectors, where the endpoint's model is one that is not known here.",
+        rich_help_panel=_MODEL,
+    ),
 ]
 Store = Annotated[
     str | None,

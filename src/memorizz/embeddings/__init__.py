@@ -1,8 +1,10 @@
 """Where vectors come from: optional embedders, and what any other one must offer.
 
+_named.py                   named: the embedder that a text names, "local" and others
 base.py                     Embedder, AsyncEmbedder: one method, a name, a length; how the providers ask them
 openai.py                   OpenAIEmbedder, AsyncOpenAIEmbedder: OpenAI, Azure, Ollama, vLLM, LM Studio, by URL
 _openai_api.py              what such an endpoint is asked, and how its answer is read; no IO
+local.py                    LocalEmbedder: a small model out of a package, offline
 sentence_transformers.py    SentenceTransformerEmbedder: a model on this machine
 
 The classes are loaded when they are first used, so that importing this loads no HTTP client and no torch.
@@ -16,13 +18,17 @@ from typing import TYPE_CHECKING, Any
 from memorizz.embeddings.base import AsyncEmbedder, Embedder, Kind, Vectors, embed_awaiting, embed_blocking, is_async
 
 if TYPE_CHECKING:
+    from memorizz.embeddings._named import named
+    from memorizz.embeddings.local import LocalEmbedder
     from memorizz.embeddings.openai import AsyncOpenAIEmbedder, OpenAIEmbedder
     from memorizz.embeddings.sentence_transformers import SentenceTransformerEmbedder
 
 _ROOMS = {
     "AsyncOpenAIEmbedder": "memorizz.embeddings.openai",
+    "LocalEmbedder": "memorizz.embeddings.local",
     "OpenAIEmbedder": "memorizz.embeddings.openai",
     "SentenceTransformerEmbedder": "memorizz.embeddings.sentence_transformers",
+    "named": "memorizz.embeddings._named",
 }
 
 __all__ = [
@@ -30,12 +36,14 @@ __all__ = [
     "AsyncOpenAIEmbedder",
     "Embedder",
     "Kind",
+    "LocalEmbedder",
     "OpenAIEmbedder",
     "SentenceTransformerEmbedder",
     "Vectors",
     "embed_awaiting",
     "embed_blocking",
     "is_async",
+    "named",
 ]
 
 

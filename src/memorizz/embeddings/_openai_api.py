@@ -22,6 +22,8 @@ _OPENAI = "https://api.openai.com/v1"
 
 # The length of each model's vectors.
 DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
+# What each of them reads of a text.
+MAX_TOKENS = 8191
 # Models of OpenAI that make shorter vectors on request.
 SHORTENED = ("text-embedding-3-small", "text-embedding-3-large")
 

@@ -17,13 +17,20 @@ Kind = Literal["query", "document"]
 Vectors = NDArray[np.floating[Any]] | Sequence[NDArray[np.floating[Any]]] | Sequence[Sequence[float]]
 
 
+# A shorter text says too little to be found by.
+MIN_TOKENS = 16
+
 # What an embedder's failure may be. The last two are no Exceptions: they mean something to whoever runs a generator or
 # a task, and would end it in silence. All others that are none, such as KeyboardInterrupt, are for the whole program.
 _FAILURES = (Exception, GeneratorExit, asyncio.CancelledError)
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors. Both kinds of provider take one; the async one runs it in a thread."""
+    """Turns texts into vectors. Both kinds of provider take one; the async one runs it in a thread.
+
+    It may have a `max_tokens`: how many tokens of a text the model reads. A document whose text is longer has a vector
+    for each of its pieces then.
+    """
 
     @property
     def name(self) -> str:
@@ -61,6 +68,33 @@ class AsyncEmbedder(Protocol):
     async def embed(self, texts: list[str], *, kind: Kind = "document") -> Vectors:
         """Return one vector per text, as by Embedder.embed."""
         ...
+
+
+def check_embedder(embedder: object, label: str) -> None:
+    """Raise ConfigurationError for what is no embedder; `label` says where it was given."""
+    if isinstance(embedder, type):
+        raise ConfigurationError(f"{label} is the class {embedder.__name__}: give an embedder that it makes")
+    missing = [each for each in ("name", "dimensions", "embed") if not hasattr(embedder, each)]
+    if missing:
+        raise ConfigurationError(
+            f"{label} is no embedder, it is of type {type(embedder).__name__} and has no {', '.join(missing)}: "
+            "expected one of memorizz.embeddings, or an object of yours with name, dimensions and embed(texts, *, kind)"
+        )
+
+
+def window(embedder: Embedder | AsyncEmbedder) -> int | None:
+    """Return how many tokens of a text an embedder reads, its `max_tokens`, where it says so."""
+    return checked_window(getattr(embedder, "max_tokens", None), embedder.name)
+
+
+def checked_window(tokens: object, name: str) -> int | None:
+    """Return a `max_tokens` as it is; raises ConfigurationError, which names the embedder, for what is none."""
+    if tokens is None or (type(tokens) is int and tokens >= MIN_TOKENS):
+        return tokens
+    raise ConfigurationError(
+        f"max_tokens of the embedder {name!r} is {quoted(tokens)}: expected how many tokens of a text its "
+        f"model reads, a whole number from {MIN_TOKENS} on, or None"
+    )
 
 
 def is_async(embedder: Embedder | AsyncEmbedder) -> bool:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memorizz.embeddings import _openai_api as api
-from memorizz.embeddings.base import Kind, check_texts, check_vectors, missing
+from memorizz.embeddings.base import MIN_TOKENS, Kind, check_texts, check_vectors, checked_window, missing
 from memorizz.errors import ConfigurationError, EmbeddingFailed, quoted
 
 try:
@@ -63,6 +63,7 @@ class _Shared(Generic[Client]):
         query_prefix: str = "",
         document_prefix: str = "",
         max_characters: int | None = None,
+        max_tokens: int | None = None,
     ) -> None:
         """Say where to ask; nothing is sent yet.
 
@@ -72,14 +73,16 @@ class _Shared(Generic[Client]):
         `base_url` the endpoint is that of OPENAI_BASE_URL, else OpenAI's. Without `api_key` OPENAI_API_KEY is used,
         for these two alone and not for a `base_url` of another host. A request holds up to `batch_size` texts and may
         take `timeout` seconds, all its retries included. The prefixes are put before the texts, for models that tell
-        queries from documents. What a text has beyond `max_characters` is cut off; by default nothing is, and a text
-        that is too long for the model is the endpoint's error.
+        queries from documents. The model reads `max_tokens` of a text, known for OpenAI's: longer documents are
+        embedded in pieces. What a text has beyond `max_characters` is cut off; by default nothing is, and a text that
+        is too long for the model is the endpoint's error.
         """
         self.name = name or model
-        self.dimensions = _length(self.name, dimensions)
+        known = _known(self.name, model)
+        self.dimensions = _length(known, dimensions)
         _check(batch_size, timeout, max_characters)
         self._model = model
-        shortened = self.name in api.SHORTENED and self.dimensions != api.DIMENSIONS[self.name]
+        shortened = known in api.SHORTENED and self.dimensions != api.DIMENSIONS[known]
         self._asked_length = self.dimensions if shorten or shortened else None
         self._endpoint = api.endpoint(base_url, api_key, headers)
         self._headers = {**self._endpoint.headers, "content-type": "application/json"}
@@ -88,6 +91,11 @@ class _Shared(Generic[Client]):
         self._late = f"{self._endpoint.shown} did not answer within {timeout:g} s"
         self._prefixes: dict[Kind, str] = {"query": query_prefix, "document": document_prefix}
         self._max_characters = max_characters
+        # A token has up to four characters: so a piece is not cut off.
+        cut = None if max_characters is None else max(max_characters // 4, MIN_TOKENS)
+        window = api.MAX_TOKENS if known in api.DIMENSIONS else None
+        reads = window if max_tokens is None else checked_window(max_tokens, self.name)
+        self.max_tokens = min((each for each in (reads, cut) if each is not None), default=None)
         self._in_base64 = True
         self._answered = False
         try:
@@ -333,9 +341,15 @@ def _remaining(deadline: float) -> float:
     return seconds
 
 
+def _known(name: str, model: str) -> str:
+    """Return whichever says which model it is: a store may call OpenAI's as it likes, and so may a deployment."""
+    for each in (name, model):
+        if not isinstance(cast(object, each), str):
+            raise ConfigurationError(f"the name of the model is {quoted(each)}, expected a str")
+    return name if name in api.DIMENSIONS else model
+
+
 def _length(name: str, dimensions: int | None) -> int:
-    if not isinstance(cast(object, name), str):
-        raise ConfigurationError(f"the name of the model is {quoted(name)}, expected a str")
     length = api.DIMENSIONS.get(name) if dimensions is None else dimensions
     if length is None:
         raise ConfigurationError(

@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memorizz.embeddings.base import Kind, check_texts, check_vectors, missing
+from memorizz.embeddings.base import Kind, check_texts, check_vectors, checked_window, missing
 from memorizz.errors import ConfigurationError, quoted
+
+_ENDLESS = 10**6
 
 
 class SentenceTransformerEmbedder:
     """An Embedder for any model that sentence-transformers can load: a folder, or a name on the Hugging Face hub.
 
-    Texts longer than what the model reads are cut off by it.
+    The model reads `max_tokens` of a text, and longer documents are embedded in pieces.
     """
 
     def __init__(
@@ -59,6 +61,9 @@ class SentenceTransformerEmbedder:
         # In many versions of the tokenizers two threads at once fail with "Already borrowed". Each process has a lock
         # of its own: one that is held during a fork stays locked in the child.
         self._locks: dict[int, threading.Lock] = {}
+        reads: Any = getattr(self._model, "max_seq_length", None)
+        # A model without a window has no such number, or one beyond all texts.
+        self.max_tokens = None if reads is None or reads >= _ENDLESS else checked_window(int(reads), self.name)
         # Measured, because not every model knows it.
         self.dimensions = len(self._encode(["length"], "document")[0])
 

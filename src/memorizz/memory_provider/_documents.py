@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from itertools import islice
@@ -67,10 +67,12 @@ ID_KEYS = ("id", "_id")
 # The keys that hold ids, of the document and of what it belongs to.
 REFERENCES = frozenset((*ID_KEYS, "memory_id", "conversation_id"))
 EMBEDDING = "embedding"
+# After how many seconds without a read or a write a document expires.
+TTL, EXPIRES_AT = "ttl", "expires_at"
+LONGEST_TTL = 1000 * 365.25 * 86400
 # What a search adds to its hits; dropped again when such a document is stored back.
 _COMPUTED = ("score", "distance")
-_ALWAYS_COMPUTED = ("_score", "_distance", "_explanation", "_context")
-_DROPPED = frozenset((*ID_KEYS, *_ALWAYS_COMPUTED))
+_ALWAYS_COMPUTED = ("_score", "_distance", "_explanation", "_context", "_part", "_equal")
 
 CLOCKS = ("created_at", "updated_at")
 
@@ -103,6 +105,38 @@ def given_id(document: Mapping[str, Any]) -> str | None:
     return next(iter(names.values()), None)
 
 
+def with_lifetime(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], float | None]:
+    """Return a document with its ttl in seconds; and that, where it is to expire so many seconds from now, else None.
+
+    Raises InvalidDocument for a ttl that is none, and for an expires_at beside it in a document that was not read.
+    """
+    if TTL not in document:
+        return document, None
+    if document[TTL] is None:
+        return (document if EXPIRES_AT in document else {**document, EXPIRES_AT: None}), None
+    seconds = _seconds(document[TTL])
+    if EXPIRES_AT not in document:
+        return {**document, TTL: seconds}, seconds
+    if document.get("created_at") is None:
+        raise InvalidDocument(
+            EXPIRES_AT,
+            "it follows from the ttl that stands beside it: leave one of them out; only a document that was read, with "
+            "its created_at, has both",
+        )
+    return {**document, TTL: seconds}, None
+
+
+def _seconds(ttl: Any) -> float:
+    seconds: Any = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
+    if isinstance(seconds, Decimal | np.integer | np.floating):
+        seconds = float(cast(Any, seconds))
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds <= LONGEST_TTL:
+        raise InvalidDocument(
+            TTL, f"expected seconds above 0, up to those of 1,000 years, or a timedelta or None; got {quoted(ttl)}"
+        )
+    return seconds
+
+
 def no_id(value: object) -> str:
     """Return why a value is refused as an id."""
     return f"{quoted(value)} is no id: expected a text without NUL, a UUID or an ObjectId"
@@ -110,8 +144,8 @@ def no_id(value: object) -> str:
 
 def own_items(document: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     """Return the items that are the user's: not the ids, and not what a search has added."""
-    if document.keys().isdisjoint(_DROPPED):
-        return list(document.items())
+    if document.keys().isdisjoint(_ALWAYS_COMPUTED):
+        return [item for item in document.items() if item[0] not in ID_KEYS]
     dropped = {*ID_KEYS, *computed_keys(document)}
     return [item for item in document.items() if item[0] not in dropped]
 
@@ -147,6 +181,8 @@ def _text_of_part(part: Any) -> str | None:
 
 
 def _text(value: Any, key: Key, on_invalid: InvalidText) -> str:
+    if type(value) is str:
+        return _values.text(value, key.name, on_invalid, key.limit)
     if is_parts(value, key.name):
         return _checked_parts(value, key, on_invalid)
     found = _values.as_text(value)

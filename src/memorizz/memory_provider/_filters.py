@@ -2,9 +2,9 @@
 
     {"memory_id": "m1", "importance_score": {"$gt": 0.5, "$ne": 1}}
 
-becomes a tree of All, Either, Not and Clause, in which only $eq, $gt, $gte, $lt, $lte, $in, $exists and $contains are
-left: the others are complements of these. What a clause holds for is said in docs/filters.md; each provider asks its
-server for just that.
+becomes a tree of All, Either, Not and Clause, in which only $eq, $gt, $gte, $lt, $lte, $in, $exists, $contains, $prefix
+and $suffix are left: the others are complements of these. What a clause holds for is said in docs/filters.md; each
+provider asks its server for just that.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ class Value:
     json: str | None
 
 
+ANY = Value(None, None)
+
+
 @dataclass(slots=True)
 class Field:
     """What a key points at: the steps from the document to a value in it; a None in them leads to nothing.
@@ -59,10 +62,14 @@ class Field:
 
 @dataclass(slots=True)
 class Clause:
-    """What one key must be. `$in` has several values, `$exists` none, the others one."""
+    """What one key must be.
+
+    `$in` has several values, `$exists` none, the others one. `$first` and `$last` are `$prefix` and `$suffix` of a
+    list: their values are the elements that it begins or ends with, ANY where it may be any.
+    """
 
     field: Field
-    operator: Literal["$eq", "$in", "$exists", "$contains"] | Order
+    operator: Literal["$eq", "$in", "$exists", "$contains", "$prefix", "$suffix", "$first", "$last"] | Order
     values: Sequence[Value] = ()
 
 
@@ -93,6 +100,27 @@ Node = All | Either | Not | Clause
 def parsed(filter: Mapping[str, Any] | None) -> Node:
     """Return what a filter says; no filter matches all. Raises FilterError where it is malformed."""
     return _filter({} if filter is None else filter, "the filter", 0)
+
+
+def ordering(order_by: str) -> tuple[Field, bool]:
+    """Return what key documents are ordered by, and whether in descending order."""
+    return _field(order_by.removeprefix("-"), "$exists"), order_by.startswith("-")
+
+
+def listed_key(key: Any) -> Field:
+    """Return the key whose values are to be listed; raises FilterError for what is none."""
+    if not isinstance(key, str) or not key:
+        raise _wrong("distinct()", "the name of a key", key)
+    return _field(key, "distinct()")
+
+
+def both(filter: Mapping[str, Any], where: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the filter for what two of them match; raises FilterError where the second is none."""
+    if where is None:
+        return filter
+    if not isinstance(cast(object, where), Mapping):
+        raise _wrong("where", "a filter, a dict such as {'name': 'Ada'}", where)
+    return {**filter, **where} if filter.keys().isdisjoint(where) else {"$and": [filter, where]}
 
 
 # --- logic --------------------------------------------------------------------------------------------------------
@@ -266,6 +294,19 @@ def _in(field: Field, name: str, operand: Any) -> Node:
     return _clause(field, "$in", [form for each in forms for form in each])
 
 
+_WILDCARD = {"$exists": True}
+_OF_LISTS: Mapping[str, Any] = {"$prefix": "$first", "$suffix": "$last"}
+
+
+def _affix(field: Field, name: Any, operand: Any) -> Node:
+    if isinstance(_values.as_text(operand), str):
+        return Clause(field, name, [_value(operand, name, field.key)])
+    if not isinstance(operand, list | tuple) or field.key in REFERENCES:
+        raise _wrong(f"{name} under {quoted(field.key)}", "a text, or the elements of a list", operand)
+    parts = [ANY if each == _WILDCARD else _value(each, name, field.key) for each in cast("Sequence[object]", operand)]
+    return Clause(_PARTS if field.key == CONTENT else field, _OF_LISTS[name], parts)
+
+
 def _exists(field: Field, name: str, operand: Any) -> Node:
     if not isinstance(operand, bool):
         raise _wrong(f"{name} under {quoted(field.key)}", "True or False", operand)
@@ -288,4 +329,6 @@ _OPERATORS: Mapping[str, Callable[[Field, str, Any], Node]] = {
     "$nin": lambda field, name, operand: Not(_in(field, name, operand)),
     "$exists": _exists,
     "$contains": _contains,
+    "$prefix": _affix,
+    "$suffix": _affix,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +12,9 @@ from memorizz.errors import ConfigurationError, FilterError, InvalidDocument, qu
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._arguments import text_argument
 from memorizz.memory_provider._documents import EMBEDDING
+from memorizz.memory_provider._filters import both
+from memorizz.memory_provider.options import LARGEST_WEIGHT, Ranking, SearchOptions
 from memorizz.memory_provider.options import MAX_EF_SEARCH as MAX_EF_SEARCH
-from memorizz.memory_provider.options import Ranking, SearchOptions
 from memorizz.memory_provider.options import checked_limit as checked_limit
 from memorizz.memory_provider.stores import StoreSpec
 
@@ -25,6 +27,10 @@ _COMMON_ROLES = frozenset(
 
 T = TypeVar("T")
 Options = SearchOptions
+
+logger = logging.getLogger("memorizz.embeddings")
+# Where the log was told that sentences find words alone.
+_told: set[str] = set()
 
 
 @dataclass(slots=True)
@@ -47,6 +53,11 @@ class Question:
     def ranked(self) -> bool:
         return self.embedding is not None or self.text is not None or self.words is not None
 
+    @property
+    def reach(self) -> int:
+        """How many are to be found for `limit` to be left behind the offset."""
+        return checked_limit(self.limit + self.options.offset, "limit + offset") if self.limit else 0
+
     def vector(self, make: Callable[[Any], T]) -> T | None:
         """Return what a store makes of the embedding, None where there is none; raises InvalidDocument."""
         if self.embedding is None:
@@ -58,8 +69,15 @@ class Question:
             raise
 
 
-def asked(query: Mapping[str, Any] | str, limit: int, options: SearchOptions, *, embeds: bool = False) -> Question:
-    """Return what a query asks for; `embeds`: there is an embedder.
+def asked(
+    query: Mapping[str, Any] | str,
+    limit: int,
+    options: SearchOptions,
+    where: Mapping[str, Any] | None = None,
+    *,
+    embeds: bool = False,
+) -> Question:
+    """Return what a query asks for; `where` must hold too. `embeds`: there is an embedder.
 
     Raises FilterError, ConfigurationError, InvalidDocument.
     """
@@ -69,6 +87,11 @@ def asked(query: Mapping[str, Any] | str, limit: int, options: SearchOptions, *,
     if not isinstance(cast(object, query), Mapping):
         raise FilterError(f"a query is a dict or a str, got {type(query).__name__}")
     filter = dict(query)
+    if isinstance(filter.get("query"), str):
+        raise FilterError(
+            f"query={quoted(filter['query'])} in a dict would be a filter by a key of that name: to ask, give the text "
+            'in the place of the dict, and filters as where={...}; to filter by that key, write {"query": {"$eq": ...}}'
+        )
     limit = checked_limit(filter.pop("limit", limit))
     words = _words(filter.pop("$text")) if "$text" in filter else None
     embedding, text = None, None
@@ -82,11 +105,40 @@ def asked(query: Mapping[str, Any] | str, limit: int, options: SearchOptions, *,
             embedding, text = None, _text_to_embed(embedding, embeds)
     said = [each.lower() for each in (words, text) if each is not None]
     names = {name for each in said for name in _NAMES.findall(each)} - _COMMON_ROLES if said else ()
-    return Question(embedding, text, words, filter, limit, options, tuple(sorted(names)))
+    question = Question(embedding, text, words, both(filter, where), limit, options, tuple(sorted(names)))
+    if options.order_by is not None and question.ranked:
+        raise ConfigurationError(
+            f"order_by={quoted(options.order_by)}: the query ranks its hits, the best first; leave out order_by, or "
+            "what ranks"
+        )
+    _check_choice(question)
+    return question
+
+
+def _check_choice(question: Question) -> None:
+    """Raise ConfigurationError where hits are to be chosen by what the query does not have."""
+    options = question.options
+    if options.diverse and not question.ranked:
+        raise ConfigurationError(f"diverse={options.diverse:g}: nothing in the query ranks hits, so leave it out")
+    if options.rerank is not None and not (question.text or question.words):
+        raise ConfigurationError(
+            "rerank: it is given the question as a text, and the query has none: ask with a text, or with "
+            '{"$text": {"$search": ...}} beside the vector'
+        )
+
+
+_WITH_EMBEDDING = SearchOptions(include_embedding=True)
 
 
 def components_asked(
-    query: str | None, query_embedding: Any, memory_id: str | None, limit: int, *, embeds: bool = False
+    query: str | None,
+    query_embedding: Any,
+    memory_id: str | None,
+    limit: int,
+    where: Mapping[str, Any] | None = None,
+    *,
+    embeds: bool = False,
+    options: SearchOptions = _WITH_EMBEDDING,
 ) -> Question:
     """Return what retrieve_memory_components_by_query asks for; raises ConfigurationError where that is nothing."""
     wanted: dict[str, Any] = {}
@@ -103,10 +155,25 @@ def components_asked(
         wanted[EMBEDDING] = query_embedding
     elif isinstance(query, str) and embeds:
         wanted[EMBEDDING] = query
-    question = asked(wanted, limit, SearchOptions(include_embedding=True), embeds=embeds)
+    question = asked(wanted, limit, options, where, embeds=embeds)
     if not question.ranked:
         raise ConfigurationError("nothing to search for: give query, query_embedding or both")
     return question
+
+
+def recalled(
+    text: Any,
+    memory_id: str | None,
+    limit: int,
+    where: Mapping[str, Any] | None,
+    options: SearchOptions,
+    *,
+    embeds: bool = False,
+) -> Question:
+    """Return what `recall` asks for; raises ConfigurationError for a text that is none."""
+    if not isinstance(text, str):
+        raise ConfigurationError(f"text={quoted(text)}: expected a str to look for, got {type(text).__name__}")
+    return components_asked(text, None, memory_id, limit, where, embeds=embeds, options=options)
 
 
 _NAMES = re.compile(r"\w+")
@@ -144,18 +211,54 @@ def _legible(text: str) -> str:
     return _values.text(text[:_MAX_QUESTION], "$search", "replace").replace("\ufffd", " ")
 
 
-def weights(ranking: Ranking, spec: StoreSpec, *, meaning: bool, names_cut: bool) -> Ranking:
+def tell_words_alone(question: Any, place: str, remedy: str) -> None:
+    """Tell the log, once for each place, that a sentence is searched by its words alone, and what would change that.
+
+    Two or three words are words to look for; the text itself is never logged.
+    """
+    if not isinstance(question, str) or place in _told or len(question.split()) < 4:
+        return
+    _told.add(place)
+    logger.warning("a sentence was searched by its words alone, not by its meaning: %s", remedy)
+
+
+def weights(
+    ranking: Ranking,
+    spec: StoreSpec,
+    *,
+    meaning: bool,
+    names_cut: bool,
+    asks_when: bool = False,
+    stretched: float = 1.0,
+) -> Ranking:
     """Return a ranking with the weights that suit a store's documents where the caller gave none.
 
-    `names_cut`: the vector is of a question without names, not one that the caller gave.
+    `names_cut`: the vector is of a question without names, not one that the caller gave. `asks_when`: the question is
+    answered by a time. `stretched`: what the differences between similarities are multiplied by.
     """
     # A name that is still in the vector must not count twice.
     speaker = (spec.speaker if names_cut else 0.0) if ranking.speaker is None else ranking.speaker
-    session = spec.session if ranking.session is None else ranking.session
+    others = {part: getattr(spec, part) for part in _OF_SPEC if getattr(ranking, part) is None}
+    if ranking.fusion == "rrf":
+        # A share of 1 / (10 + rank) is too little beside them.
+        others |= {part: 0.0 for part in ("time", "asking") if part in others}
     # Words alone make the whole of the score; they make up for a vector that follows names.
     words = (0.3 if names_cut else 0.6) if meaning else 1.0
     words = words if ranking.words is None else ranking.words
-    return replace(ranking, speaker=speaker, session=session, words=words)
+    if not asks_when:
+        others["time"] = 0.0
+    if ranking.fusion == "score":
+        others["meaning"] = min(ranking.meaning * stretched, LARGEST_WEIGHT)
+    return replace(ranking, speaker=speaker, words=words, **others)
+
+
+def supported(ranking: Ranking, spec: StoreSpec) -> float:
+    """Return by what the score of a turn is larger for what supports it in its conversation, at most."""
+    ranking = weights(ranking, spec, meaning=True, names_cut=True)
+    return 1.0 + (ranking.session or 0.0) + (ranking.neighbours or 0.0)
+
+
+_OF_SPEC = ("session", "neighbours", "time", "asking")
 
 
 def written_as_names(question: str, names: Sequence[str]) -> list[str]:

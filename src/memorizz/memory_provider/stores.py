@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self, cast, get_args
 
@@ -24,6 +24,11 @@ DEFAULT_M, DEFAULT_EF_CONSTRUCTION = 24, 128
 # Room is left for what is appended to make the name of an index, which PostgreSQL cuts at 63 bytes.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _RESERVED = ("memorizz_", "pg_")
+# A path to texts: keys by dots, [*] every element of a list.
+_FIELD = re.compile(r"[^.\[\]\s]+(\[\*\])*(\.[^.\[\]\s]+(\[\*\])*)*")
+_LONGEST_FIELD = 200
+# Characters: about as many as 500 words' pieces of a model, which the windows of most embedders hold.
+DEFAULT_PIECE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,11 @@ class StoreSpec:
     embedded: an embedder makes the vectors of documents that are stored without one.
     memories: its documents belong to memories: they are searched where no store is named, and deleted with the agent
         whose memories they are.
-    session, speaker: what these weights of a Ranking are where the caller gives none.
+    fields: the paths of what is embedded, where that is not one text: `("text", "notes[*].body")`; keys by dots, `[*]`
+        every element of a list. Each text that they lead to has vectors of its own, and a document is found by its
+        best. A text stands as it is, any other value as its JSON. With fields, no label is put before a text.
+    piece: with fields, a text longer than so many characters is embedded in overlapping pieces, cut at sentence ends.
+    session, speaker, neighbours, time, asking: what these weights of a Ranking are where the caller gives none.
 
     Raises ConfigurationError for what cannot be.
     """
@@ -67,6 +76,11 @@ class StoreSpec:
     memories: bool = True
     session: float = 0.0
     speaker: float = 0.0
+    neighbours: float = 0.0
+    time: float = 0.0
+    asking: float = 0.0
+    fields: Sequence[str] = ()
+    piece: int = DEFAULT_PIECE
 
     def __post_init__(self) -> None:
         name = cast(object, self.name)
@@ -85,6 +99,12 @@ class StoreSpec:
                 )
         if self.index not in (None, *get_args(IndexKind)):
             raise ConfigurationError(f"index={quoted(self.index)}: expected hnsw, halfvec or none")
+        object.__setattr__(self, "fields", _checked_fields(self.fields))
+        piece = cast(object, self.piece)
+        if not (type(piece) is int and piece >= _SHORTEST_PIECE):
+            raise ConfigurationError(
+                f"piece={quoted(piece)}: expected a whole number of characters, {_SHORTEST_PIECE} or more"
+            )
         if self.index == "halfvec" and self.distance != "cosine":
             raise ConfigurationError("index='halfvec' compares directions only: it takes distance='cosine'")
 
@@ -117,6 +137,32 @@ class StoreSpec:
         return cls(**{key: value for key, value in noted.items() if key in cls.__dataclass_fields__})
 
 
+_SHORTEST_PIECE = 100
+_NO_FIELDS = ("id", "_id", "embedding", "score", "distance")
+
+
+def _checked_fields(given: object) -> tuple[str, ...]:
+    """Return the fields of a spec; raises ConfigurationError for what is no path of a text."""
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise ConfigurationError(
+            f"fields={quoted(given)}: expected a tuple of paths, such as ('text', 'notes[*].body')"
+        )
+    for path in cast("Sequence[object]", given):
+        if not isinstance(path, str) or len(path) > _LONGEST_FIELD or _FIELD.fullmatch(path) is None:
+            raise ConfigurationError(
+                f"fields: {quoted(path)} is no path: expected keys by dots, [*] for every element of a list, as in "
+                f"notes[*].body, up to {_LONGEST_FIELD} characters"
+            )
+        if root_of(path) in _NO_FIELDS or path.startswith("_"):
+            raise ConfigurationError(f"fields: {quoted(path)} is not a document's own text")
+    return tuple(dict.fromkeys(cast("Sequence[str]", given)))
+
+
+def root_of(path: str) -> str:
+    """Return the key of a document that a path begins with."""
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
+
+
 def possible_index(dimensions: int, distance: Distance = "cosine") -> IndexKind:
     """Return the kind of vector index that pgvector can make of vectors this long."""
     if dimensions <= MAX_INDEXED["hnsw"]:
@@ -124,6 +170,8 @@ def possible_index(dimensions: int, distance: Distance = "cosine") -> IndexKind:
     return "halfvec" if dimensions <= MAX_INDEXED["halfvec"] and distance == "cosine" else "none"
 
 
+# How far what stands around a turn counts for it. Measured: docs/search.md.
+_OF_TURNS: Mapping[str, Any] = {"session": 0.4, "speaker": 0.05, "neighbours": 0.05, "time": 0.05, "asking": 0.05}
 SEVEN = tuple(
     StoreSpec(
         member.value,
@@ -132,12 +180,13 @@ SEVEN = tuple(
         embedded=member is not MemoryType.MEMAGENT,
         memories=member is not MemoryType.MEMAGENT,
         # Measured: docs/search.md.
-        session=0.4 if member is MemoryType.CONVERSATION_MEMORY else 0.0,
-        speaker=0.05 if member is MemoryType.CONVERSATION_MEMORY else 0.0,
+        **(_OF_TURNS if member is MemoryType.CONVERSATION_MEMORY else {}),
     )
     for member in MemoryType
 )
 CONVERSATIONS, AGENTS = MemoryType.CONVERSATION_MEMORY.value, MemoryType.MEMAGENT.value
+# Where what is to be remembered goes, unless a store is named.
+FACTS = MemoryType.LONG_TERM_MEMORY.value
 
 
 class UnknownStore(ConfigurationError):

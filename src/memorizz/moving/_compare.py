@@ -8,7 +8,7 @@ from memorizz.errors import InvalidDocument
 from memorizz.memory_provider._documents import CLOCKS, EMBEDDING
 from memorizz.memory_provider.base import Document, MemoryProvider
 from memorizz.moving._report import Problems, StoreReport
-from memorizz.moving._streams import Checksum, digest
+from memorizz.moving._streams import Checksum, digest, without_parts
 
 # What a store adds to a document that comes without.
 _COMPLETED = {*CLOCKS, "timestamp"}
@@ -76,7 +76,7 @@ class Comparison:
         if not ids:
             return {}
         hits = self._target.retrieve_by_query({"id": {"$in": ids}}, self._store, limit=len(ids), include_embedding=True)
-        return {hit["id"]: hit for hit in hits}
+        return {hit["id"]: without_parts(hit) for hit in hits}
 
     def _sides(self, document: Document, found: Document) -> tuple[Document, Document]:
         """Return a document of the source and the one of the target, as far as they are to be the same."""

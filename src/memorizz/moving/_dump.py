@@ -149,7 +149,9 @@ def _database(folder: Path, name: str | None) -> Path:
             )
         inner = {each.name: each for each in sorted(folder.iterdir()) if each.is_dir() and _files(each)}
     except FileNotFoundError:
-        raise ConfigurationError(f"{folder} is not there") from None
+        raise ConfigurationError(
+            f"{folder} is not there: expected a folder that `mongodump --out FOLDER` wrote"
+        ) from None
     except OSError as error:
         raise ConfigurationError(f"{quoted(str(folder))} cannot be read ({error.strerror})") from error
     if _files(folder) and name in (None, folder.name):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
@@ -100,7 +100,9 @@ class ExportFile:
         if embeddings:
             _check_embeddings(self.manifest, self.name, target)
         wanted = _without_vectors(
-            (entry for entry in self._entries if entry[0] in chosen), existing == "merge", not embeddings
+            (entry for entry in self._entries if entry[0] in chosen),
+            set(chosen) if existing == "merge" else {spec.name for spec in self.manifest.specs if spec.fields},
+            not embeddings,
         )
         entries = watched(wanted, "importing", self.manifest.stores, progress)
         embed = target.has_embedder and not embeddings
@@ -161,13 +163,13 @@ def _indexing(store: str, watch: Callable[[Progress], None] | None) -> Callable[
     return None if watch is None else lambda share: watch(Progress("indexing", store, share, 1))
 
 
-def _without_vectors(entries: Iterable[Entry], missing: bool, all: bool) -> Iterator[Entry]:
-    """Pass entries on without the key of their vectors: of those that are `missing`, or of all.
+def _without_vectors(entries: Iterable[Entry], missing: Collection[str], all: bool) -> Iterator[Entry]:
+    """Pass entries on without the key of their vectors: of those that are missing in some stores, or of all.
 
-    What has no vector in the file keeps the one that it is merged with.
+    What has no vector in the file keeps the one that it is merged with, and documents with parts get theirs anew.
     """
     for store, document in entries:
-        if all or (missing and document[EMBEDDING] is None):
+        if all or (store in missing and document[EMBEDDING] is None):
             del document[EMBEDDING]
         yield store, document
 

@@ -128,7 +128,8 @@ class ProviderSource:
     def documents(self, store: str, after: str | None = None) -> Iterator[Document | Problem]:
         stored = self._provider.iterate(store, batch_size=self._batch_size, include_embedding=True, after=after)
         for document in stored:
-            document[EMBEDDING] = single(document.get(EMBEDDING))
+            if EMBEDDING in without_parts(document):
+                document[EMBEDDING] = single(document[EMBEDDING])
             yield document
 
     def left_out(self) -> Sequence[str]:
@@ -144,6 +145,14 @@ def dimensions(source: Source) -> int | None:
     documents = (each for name in names for each in source.documents(name) if not isinstance(each, Problem))
     vectors = (document.get(EMBEDDING) for document in documents)
     return next((len(cast(Any, vector)) for vector in vectors if isinstance(vector, np.ndarray)), None)
+
+
+def without_parts(document: Document) -> Document:
+    """Return a document without the vectors of its parts, which are made anew of its texts where it goes."""
+    vector = document.get(EMBEDDING)
+    if isinstance(vector, list) and vector and isinstance(vector[0], Mapping):
+        document.pop(EMBEDDING)
+    return document
 
 
 def single(vector: Any) -> Any:

@@ -9,6 +9,7 @@ from logging import Logger
 from typing import Any, TypeVar, cast
 
 from memorizz.errors import MemorizzError, one_line
+from memorizz.memory_provider._reranker import Rerank, rerank_blocking
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -33,7 +34,8 @@ def drive(operation: Generator[S, Any, T], perform: Callable[[S], Any]) -> T:
         except StopIteration as done:
             return cast(T, done.value)
         try:
-            resume, result = operation.send, perform(step)
+            result = rerank_blocking(step) if isinstance(step, Rerank) else perform(step)
+            resume = operation.send
         except MemorizzError as error:
             resume, result = operation.throw, error
         except BaseException:

@@ -1,18 +1,34 @@
 """The contract: what every memory provider does, on the sync and on the async API. No IO and no SQL."""
 
-from memorizz.memory_provider.base._async import AsyncMemoryOperations, AsyncMemoryProvider
-from memorizz.memory_provider.base._sync import MemoryOperations, MemoryProvider
-from memorizz.memory_provider.options import Document, Filter, Hits, Ranking, SearchOptions, StoreName, without_twins
+from memorizz.memory_provider.base._async import AsyncMemoryOperations
+from memorizz.memory_provider.base._provider_async import AsyncMemoryProvider
+from memorizz.memory_provider.base._provider_sync import MemoryProvider
+from memorizz.memory_provider.base._sync import MemoryOperations
+from memorizz.memory_provider.options import (
+    Call,
+    Document,
+    Filter,
+    Hits,
+    Ranking,
+    Receipt,
+    Reranker,
+    SearchOptions,
+    StoreName,
+    without_twins,
+)
 
 __all__ = [
     "AsyncMemoryOperations",
     "AsyncMemoryProvider",
+    "Call",
     "Document",
     "Filter",
     "Hits",
     "MemoryOperations",
     "MemoryProvider",
     "Ranking",
+    "Receipt",
+    "Reranker",
     "SearchOptions",
     "StoreName",
     "without_twins",

@@ -1,26 +1,28 @@
-"""The contract on the async API: what every memory provider does. No IO and no SQL."""
+"""The contract on the async API: what can be done with memories. No IO and no SQL."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, overload
 
-from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.options import (
+    Call,
     Document,
     Filter,
     Hits,
     Ranking,
+    Receipt,
+    Reranker,
     SearchOptions,
     StoreName,
     check_flag,
+    check_order,
     search_options,
 )
-from memorizz.memory_provider.stores import AGENTS, SEVEN, StoreSpec
+from memorizz.memory_provider.scopes import EVERYTHING, Scope
+from memorizz.memory_provider.stores import AGENTS, FACTS
 
 
 class AsyncMemoryOperations(ABC):
@@ -35,6 +37,8 @@ class AsyncMemoryOperations(ABC):
     """
 
     operations: ClassVar[Any]
+    # What a view of these memories can be narrowed to.
+    _scoped_by: ClassVar[Sequence[str]] = ()
 
     @abstractmethod
     async def run(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -44,7 +48,51 @@ class AsyncMemoryOperations(ABC):
     async def run_in_transaction(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run an operation in one transaction."""
 
-    async def store(self, data: Mapping[str, Any], memory_store_type: StoreName) -> str:
+    def tenant(self, name: str, *, max_limit: int | None = None) -> AsyncMemoryOperations:
+        """Return a view of the documents of one tenant, with the same methods: what is of no other tenant's business.
+
+        Whatever a call is given, it reads, changes and deletes documents of this tenant alone. Equal ids of two tenants
+        are two documents. Documents that are stored without a view are of no tenant, and in no view of one. A document
+        with another `tenant` is InvalidDocument.
+
+        max_limit: the most that a call returns where it takes a limit; also where it is given none.
+
+        Raises ConfigurationError for what is no name, in a view of another tenant or of a memory, and where the
+        provider keeps no tenants apart.
+        """
+        return self._view(EVERYTHING.of_tenant(name, max_limit))
+
+    def memory(self, name: str, *, max_limit: int | None = None) -> AsyncMemoryOperations:
+        """Return a view of one memory, the documents with this `memory_id`, with the same methods.
+
+        Whatever a call is given, it reads, changes and deletes documents of this memory alone, and what it stores is
+        of it. An id is one document's in a tenant: to store under an id that another memory has is InvalidDocument, as
+        is a document with another `memory_id`; an argument `memory_id` that is another is ConfigurationError.
+
+        max_limit: as of `tenant`.
+
+        Raises ConfigurationError for what is no name, in a view of another memory, and where the provider has no such
+        views.
+        """
+        return self._view(EVERYTHING.of_memory(name, max_limit))
+
+    def _view(self, scope: Scope) -> AsyncMemoryOperations:
+        """Return a view of what is in a scope."""
+        from memorizz.memory_provider.base._views_async import AsyncView
+
+        return AsyncView(self, scope)
+
+    @overload
+    async def store(
+        self, data: Mapping[str, Any], memory_store_type: StoreName, *, if_absent: Literal[False] = False
+    ) -> str: ...
+
+    @overload
+    async def store(self, data: Mapping[str, Any], memory_store_type: StoreName, *, if_absent: bool) -> str | None: ...
+
+    async def store(
+        self, data: Mapping[str, Any], memory_store_type: StoreName, *, if_absent: bool = False
+    ) -> str | None:
         """Store a document and return its id.
 
         Without `id` or `_id` a new document is inserted, under a new UUIDv7. With one of them the document is inserted
@@ -52,10 +100,64 @@ class AsyncMemoryOperations(ABC):
         moves, `created_at` does not. `embedding` is a list, tuple or numpy array of the store's dimensions; None
         clears it. The caller's dict is not changed.
 
+        `ttl`, seconds or a timedelta, has the document expire so long after this, by the server's clock, and after each
+        read with `touch=True`; it is kept as seconds, and None ends it. An `expires_at` beside it is InvalidDocument,
+        save in a document that was read and brings its `created_at`: then both are kept as they are.
+
+        if_absent: where a document of that id exists, nothing of it is changed, and the answer is None; of several
+            callers at once, one gets the id.
+
         Raises InvalidDocument, with the key path, for a value that cannot be kept, DimensionMismatch for an embedding
         of another length.
         """
-        return await self.run(self.operations.store, data, memory_store_type)
+        check_flag(if_absent, "if_absent")
+        return await self.run(self.operations.store, data, memory_store_type, if_absent=if_absent)
+
+    async def remember(self, text: str, memory_id: str | None = None, *, store: StoreName = FACTS, **keys: Any) -> str:
+        """Store a text as a new memory and return its id; `recall` finds it.
+
+        memory_id: whose memory it is.
+        store: by default the long-term memories.
+        keys: further keys of the document (`name="tea"`, `metadata={...}`), as `store` takes them. With an `id` that
+            exists, they and the text are merged into that document.
+
+        Raises InvalidDocument for a text that is none or blank, and for a value that cannot be kept.
+        """
+        return await self.store(self.operations.text_document(text, memory_id, keys), store)
+
+    async def recall(
+        self,
+        text: str,
+        memory_id: str | None = None,
+        limit: int = 5,
+        *,
+        where: Filter | None = None,
+        rerank: Reranker | None = None,
+        rerank_limit: int = 50,
+        rerank_timeout: float = 1.0,
+        diverse: float = 0.0,
+        unique: bool = False,
+    ) -> Hits:
+        """Return the memories that answer a question, of every store but the agents, the best first, with `score`.
+
+        By meaning and words where the provider has an embedder, else by words.
+
+        memory_id: look in this memory only; None looks in all of them.
+        where: a filter that must hold too.
+        rerank, rerank_limit, rerank_timeout, diverse, unique: what is chosen of the hits of all stores together, as in
+            SearchOptions.
+
+        Raises ConfigurationError for a text that is no str and for an option out of range, FilterError for a malformed
+        filter.
+        """
+        options = SearchOptions(
+            rerank=rerank,
+            rerank_limit=rerank_limit,
+            rerank_timeout=rerank_timeout,
+            diverse=diverse,
+            unique=unique,
+        )
+        return await self.run(self.operations.recall, text, memory_id, limit, where, options)
 
     async def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
         """Store documents, all or nothing, and return their ids in order.
@@ -70,12 +172,16 @@ class AsyncMemoryOperations(ABC):
         return await self.run(self.operations.check, data, memory_store_type)
 
     async def retrieve_by_id(
-        self, id: Any, memory_store_type: StoreName, *, include_embedding: bool = False
+        self, id: Any, memory_store_type: StoreName, *, touch: bool = False, include_embedding: bool = False
     ) -> Document | None:
-        """Return the document with an id, or None where there is none or the id is malformed."""
+        """Return the document with an id, or None where there is none or the id is malformed.
+
+        touch: count it as accessed, and let one with a `ttl` live on, as in SearchOptions.
+        """
+        check_flag(touch, "touch")
         check_flag(include_embedding, "include_embedding")
         return await self.run(
-            self.operations.retrieve_by_id, id, memory_store_type, include_embedding=include_embedding
+            self.operations.retrieve_by_id, id, memory_store_type, touch=touch, include_embedding=include_embedding
         )
 
     async def retrieve_by_name(
@@ -101,22 +207,30 @@ class AsyncMemoryOperations(ABC):
         min_score: float | None = None,
         context: int = 0,
         touch: bool = False,
+        where: Filter | None = None,
+        order_by: str | None = None,
+        offset: int = 0,
+        max_tokens: int | None = None,
+        count_tokens: Callable[[str], int] | None = None,
+        rerank: Reranker | None = None,
+        rerank_limit: int = 50,
+        rerank_timeout: float = 1.0,
+        diverse: float = 0.0,
+        unique: bool = False,
         explain: bool | Literal["plan"] = False,
     ) -> Hits:
         """Return the documents that match a query, the best first; an empty list when none does.
 
         `query` is a str, searched by meaning and words where the provider has an embedder, else by words; or a dict of
         filters in which `embedding` ranks by cosine similarity to a vector, or to a text where the provider has an
-        embedder, `{"$text": {"$search": words}}` by words, and both together by meaning and words; `limit` inside the
-        dict wins over the argument. With filters only: oldest first. Never fewer than `limit` hits while more documents
-        match. Ranked hits carry `score` (more is better) and, where a vector ranked, `distance` (less is nearer), and
-        the same as `_score` and `_distance`.
-
-        The other keywords are the fields of SearchOptions, described there. One that is not its default wins over
-        `options`.
+        embedder, `{"$text": {"$search": words}}` by words, and both together by both; `limit` inside the dict wins over
+        the argument. With filters only: oldest first. Never fewer than `limit` hits while more documents match. Ranked
+        hits carry `score` (more is better) and, where a vector ranked, `distance` (less is nearer), also as `_score`
+        and `_distance`. `where` is a filter that must hold too. The other keywords are the fields of SearchOptions; one
+        that is not its default wins over `options`.
 
         Raises FilterError for a malformed filter, DimensionMismatch or InvalidDocument for a wrong embedding,
-        ConfigurationError for an option out of range.
+        ConfigurationError for an option out of range, and for `order_by` where the query ranks.
         """
         options = search_options(
             options,
@@ -127,13 +241,34 @@ class AsyncMemoryOperations(ABC):
             min_score=min_score,
             context=context,
             touch=touch,
+            order_by=order_by,
+            offset=offset,
+            max_tokens=max_tokens,
+            count_tokens=count_tokens,
+            rerank=rerank,
+            rerank_limit=rerank_limit,
+            rerank_timeout=rerank_timeout,
+            diverse=diverse,
+            unique=unique,
             explain=explain,
         )
-        return await self.run(self.operations.retrieve_by_query, query, memory_store_type, limit, options)
+        return await self.run(self.operations.retrieve_by_query, query, memory_store_type, limit, options, where)
 
     async def update_by_id(self, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> bool:
         """Merge keys into a document; True when it exists, even if nothing changed."""
         return await self.run(self.operations.update_by_id, id, data, memory_store_type)
+
+    async def update(self, memory_store_type: StoreName, filter: Filter, data: Mapping[str, Any]) -> int:
+        """Merge keys into every document that matches a filter, and return into how many.
+
+        `{}` matches all. With a revision in the filter it is compare-and-set: of several callers of
+        `update(store, {"id": id, "revision": 7}, {..., "revision": 8})`, one gets 1 and the others 0. Documents whose
+        text changes are embedded again, as by `update_by_id`.
+
+        Raises FilterError for a malformed filter and for None, InvalidDocument for a value that cannot be kept, and for
+        an id in the data that the filter does not name.
+        """
+        return await self.run(self.operations.update, memory_store_type, filter, data)
 
     async def delete_by_id(self, id: Any, memory_store_type: StoreName) -> bool:
         """Delete a document; True when there was one."""
@@ -143,31 +278,87 @@ class AsyncMemoryOperations(ABC):
         """Delete one document with a name, the one that `retrieve_by_name` shows; True when there was one."""
         return await self.run(self.operations.delete_by_name, name, memory_store_type)
 
+    async def delete(self, memory_store_type: StoreName, filter: Filter) -> int:
+        """Delete every document that matches a filter, `{}` all; return how many. Raises FilterError, also for None."""
+        return await self.run(self.operations.delete, memory_store_type, filter)
+
     async def delete_all(self, memory_store_type: StoreName) -> bool:
         """Delete every document of one store; True."""
         return await self.run(self.operations.delete_all, memory_store_type)
 
-    async def list_all(self, memory_store_type: StoreName, *, include_embedding: bool = False) -> list[Document]:
-        """Return every document of a store, oldest first; `iterate` does not hold them all in memory."""
+    async def forget(
+        self,
+        memory_id: str | None = None,
+        *,
+        filter: Filter | None = None,
+        by: str | None = None,
+        dry_run: bool = False,
+    ) -> Receipt:
+        """Delete every document of a memory in all stores, expired ones too, and return a receipt.
+
+        The memory is also taken out of the `memory_ids` of the agents that list it. All or nothing; `dry_run` returns
+        the receipt that there would be, and deletes nothing.
+
+        filter: in the place of a memory_id, the documents of all stores that match it; agents are left as they are.
+        by: who forgets, for the receipt.
+
+        Raises ConfigurationError without one of the two and for a filter that matches everything, FilterError.
+        """
+        check_flag(dry_run, "dry_run")
+        run = self.run if dry_run else self.run_in_transaction
+        return await run(self.operations.forget, memory_id, filter=filter, by=by, dry_run=dry_run)
+
+    async def list_all(
+        self, memory_store_type: StoreName, *, order_by: str | None = None, include_embedding: bool = False
+    ) -> list[Document]:
+        """Return every document of a store, oldest first; `iterate` does not hold them all in memory.
+
+        order_by: another order, as in SearchOptions.
+        """
+        check_order(order_by)
         check_flag(include_embedding, "include_embedding")
-        return await self.run(self.operations.list_all, memory_store_type, include_embedding=include_embedding)
+        return await self.run(
+            self.operations.list_all, memory_store_type, order_by=order_by, include_embedding=include_embedding
+        )
 
     async def count(self, memory_store_type: StoreName, filter: Filter | None = None) -> int:
         """Return how many documents of a store match a filter."""
         return await self.run(self.operations.count, memory_store_type, filter)
 
+    async def distinct(
+        self,
+        memory_store_type: StoreName,
+        key: str,
+        filter: Filter | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        *,
+        depth: int | None = None,
+    ) -> list[Any]:
+        """Return the values that a key has in the documents that match a filter, each once, in order.
+
+        `key` may be a dotted path. Numbers, times, texts by code point, booleans, then lists, those of texts in the
+        order of their elements; None, missing keys and objects are left out. `limit` None is all of them. `depth` cuts
+        lists: of `["a", "b", "c"]` and `["a", "b"]`, 2 leaves one `["a", "b"]`.
+
+        Raises FilterError for a malformed filter or what is no key, ConfigurationError for a number out of range.
+        """
+        return await self.run(self.operations.distinct, memory_store_type, key, filter, limit, offset, depth=depth)
+
     async def retrieve_conversation_history_ordered_by_timestamp(
         self,
-        memory_id: str,
+        memory_id: str | None = None,
         limit: int | None = None,
         before: str | datetime | None = None,
         *,
+        conversation_id: str | None = None,
         include_embedding: bool = False,
     ) -> list[Document]:
-        """Return the turns of one memory, oldest first; turns of the same time in the order they were stored.
+        """Return the turns of a memory or a conversation, oldest first; of the same time in the order of storing.
 
-        `limit` keeps the newest N, still oldest first. `before`, a turn's id (exact also among turns of the same time)
-        or a time, pages back. Raises FilterError when `before` is neither a time nor a turn of this memory.
+        `memory_id`, `conversation_id` or both say whose; None of both is nobody's. `limit` keeps the newest N, still
+        oldest first. `before`, a turn's id (exact also among turns of the same time) or a time, pages back. Raises
+        FilterError when `before` is neither a time nor such a turn.
         """
         check_flag(include_embedding, "include_embedding")
         return await self.run(
@@ -175,6 +366,7 @@ class AsyncMemoryOperations(ABC):
             memory_id,
             limit,
             before,
+            conversation_id=conversation_id,
             include_embedding=include_embedding,
         )
 
@@ -234,6 +426,13 @@ class AsyncMemoryOperations(ABC):
             self.operations.retrieve_memory_components_by_query, query, query_embedding, memory_id, memory_type, limit
         )
 
+    async def run_many(self, calls: Sequence[Call]) -> list[Any]:
+        """Make several calls, in order and all or nothing, and return their results; Call says how they are made.
+
+        Raises ConfigurationError for what is no call, and what the first call that fails raises: then nothing is kept.
+        """
+        return await self.run_in_transaction(self.operations.run_many, calls)
+
     async def purge_expired(self, memory_store_type: StoreName | None = None) -> int:
         """Remove the documents whose `expires_at` has passed from one store, or from all; return how many."""
         return await self.run(self.operations.purge_expired, memory_store_type)
@@ -261,97 +460,3 @@ class AsyncMemoryOperations(ABC):
             )
             for document in documents:
                 yield document
-
-
-class AsyncMemoryProvider(AsyncMemoryOperations):
-    """A store of memories, on the async API. An async context manager that closes itself."""
-
-    # Whether it has transactions, and they may hold any number of documents.
-    has_large_transactions: ClassVar[bool] = False
-
-    @property
-    @abstractmethod
-    def location(self) -> str:
-        """Where the memories are, without a secret: the same text for every provider of the same memories."""
-
-    @property
-    @abstractmethod
-    def identity(self) -> str | None:
-        """Which memories these are: the same text by whatever address they are reached, another one for any others.
-
-        It was made at random with the tables and is kept beside them, so that a backup restored elsewhere has it too.
-        None before an async provider is open, and in MongoDB where no provider has made anything yet.
-        """
-
-    @property
-    @abstractmethod
-    def embedding_dimensions(self) -> int | None:
-        """How long the vectors are; None where the stores take any length."""
-
-    @property
-    @abstractmethod
-    def embedding_model(self) -> str | None:
-        """The model that made the vectors; None where nobody has said so."""
-
-    async def create_store(self, spec: StoreSpec) -> None:
-        """Make a store of one's own, beside the seven, with everything that they have.
-
-        From then on every method takes its name. Where there is a store of this very spec, nothing is done; made by
-        several programs at once, it is made once. Raises ConfigurationError where the name is taken with another spec,
-        and in a provider that has the seven alone.
-        """
-        raise ConfigurationError(f"{type(self).__name__} has the seven stores alone")
-
-    async def stores(self) -> list[StoreSpec]:
-        """Return what each store is: the seven, then those of one's own in the order in which they were made."""
-        return list(SEVEN)
-
-    async def drop_store(self, name: str, *, yes: bool = False) -> None:
-        """Drop a store of one's own with every document in it; `yes=True` says that this is meant.
-
-        Raises ConfigurationError without it, for one of the seven and for an unknown one, OperationTimeout where the
-        store is in use all the time.
-        """
-        raise ConfigurationError(f"{type(self).__name__} has the seven stores alone")
-
-    async def note_embedding_model(self, name: str) -> None:
-        """Note which model made the vectors, where nobody has said so and the provider remembers it."""
-
-    @property
-    def has_embedder(self) -> bool:
-        """Whether documents that are stored without an embedding get one."""
-        return False
-
-    async def embedded(
-        self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName
-    ) -> list[Mapping[str, Any]]:
-        """Return documents with the embedding of their text, where they have a text, and no key `embedding`.
-
-        Stored in a transaction they need no model, for which a connection would wait. Without an embedder, and in a
-        store that is not embedded, they are returned as they are.
-        """
-        return list(documents)
-
-    @asynccontextmanager
-    async def loading(
-        self, memory_store_type: StoreName, watch: Callable[[float], None] | None = None
-    ) -> AsyncGenerator[None]:
-        """Prepare a store for very many documents, and complete it when the block has ended without an error.
-
-        What costs less when it is made once at the end, a vector index, is made then, where the store is empty at
-        first; until then searches there are exact and slow. `watch` is told how much of it is done, from 0 to 1.
-        Where a block did not reach its end, the next one on the same store completes it.
-        """
-        yield
-
-    @abstractmethod
-    async def close(self) -> None:
-        """Give back every connection; any call after it is ProviderClosed. Closing twice is fine."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 from uuid import uuid4
 
+from memorizz.errors import ConfigurationError
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.mongodb._bson import LANGUAGE
 from memorizz.memory_provider.mongodb._queries import inserted_once, ordered
 from memorizz.memory_provider.mongodb._steps import Command, Operation, Read, Record, Take, change, fetch, take
-from memorizz.memory_provider.mongodb._stores import Database, Store, VectorIndex
+from memorizz.memory_provider.mongodb._stores import TEXTS, WORDS, Database, Store, VectorIndex
 from memorizz.memory_provider.mongodb.config import MongoDBConfig
 from memorizz.memory_provider.options import StoreName
 from memorizz.memory_provider.stores import (
@@ -79,6 +80,10 @@ def _own_store(database: Database, record: Record) -> Store:
 def create_store(database: Database, config: MongoDBConfig, spec: StoreSpec) -> Operation[None]:
     """Make a store, unless there is one of this very spec."""
     spec = checked_spec(spec)
+    if spec.fields:
+        raise ConfigurationError(
+            f"fields={spec.fields!r}: MongoDB has one vector for a document: leave fields out, or use PostgreSQL"
+        )
     try:
         there = yield from store_of(database, spec.name)
     except UnknownStore:
@@ -117,7 +122,8 @@ def indexes(config: MongoDBConfig) -> list[dict[str, Any]]:
         "memorizz_created_at": dict(ordered("created_at")),
         "memorizz_name": {"name": 1, **ordered("created_at")},
         "memorizz_history": {"memory_id": 1, **ordered("timestamp")},
-        "memorizz_words": {"name": "text", "role": "text", "content": "text"},
+        "memorizz_conversation": {"conversation_id": 1, **ordered("timestamp")},
+        "memorizz_words": {**dict.fromkeys(TEXTS, "text"), **{f"{WORDS}.{text}": "text" for text in TEXTS}},
     }
     made = [{"name": name, "key": key} for name, key in keys.items()]
     # Else a caller's key `language` would choose the language of its document, and be refused where it is none.
@@ -125,8 +131,11 @@ def indexes(config: MongoDBConfig) -> list[dict[str, Any]]:
     return made
 
 
-def make_indexes(collection: str, config: MongoDBConfig) -> Operation[None]:
-    """Make the indexes that a collection lacks, and with them the collection; what another program has made stays."""
+def make_indexes(collection: str, config: MongoDBConfig) -> Operation[str | None]:
+    """Make the indexes that a collection lacks, and with them the collection; what another program has made stays.
+
+    Returns the language of the words where that was there before.
+    """
     known = yield Command({"listIndexes": collection}, optional=True)
     there = cast("list[Mapping[str, Any]]", known["cursor"]["firstBatch"] if known is not None else [])
     names = {each["name"] for each in there}
@@ -135,6 +144,7 @@ def make_indexes(collection: str, config: MongoDBConfig) -> Operation[None]:
     missing = [each for each in missing if not (has_text and "default_language" in each)]
     if missing:
         yield Command({"createIndexes": collection, "indexes": missing})
+    return next((each["default_language"] for each in there if "textIndexVersion" in each), None)
 
 
 # --- $vectorSearch ------------------------------------------------------------------------------------------------

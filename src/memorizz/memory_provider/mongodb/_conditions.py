@@ -23,7 +23,7 @@ from typing import Any, cast
 from memorizz.errors import FilterError, InvalidDocument
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import EMBEDDING, ID_KEYS, KEYS, Kind
-from memorizz.memory_provider._filters import All, Clause, Either, Field, Node, Not, Value, parsed
+from memorizz.memory_provider._filters import ANY, All, Clause, Either, Field, Node, Not, Value, parsed
 from memorizz.memory_provider.mongodb._bson import (
     LARGE,
     escaped,
@@ -113,7 +113,7 @@ def _clause(field: Field, operator: str, values: Sequence[Value]) -> Filter:
     key = KEYS.get(field.name)
     if key is not None and key.kind is Kind.NUMBER and not field.path:
         values = [_as_double(value) for value in values]
-    expression = _OPERATORS[operator](_at(field), values)
+    expression = _OPERATORS[operator](value_at(field), values)
     return _NOTHING if expression is False else {"$expr": expression}
 
 
@@ -130,7 +130,7 @@ def _as_double(value: Value) -> Value:
 
 def _plain(field: Field, operator: str, values: Sequence[Value]) -> Filter | None:
     """Return the query by MongoDB's own operators, or None where these mean something else."""
-    if operator == "$contains" or field.in_parts:
+    if operator in _BY_EXPRESSION or field.in_parts:
         return None
     if field.name == EMBEDDING:
         return {EMBEDDING: {"$type": ["array", "binData"]}}
@@ -145,6 +145,9 @@ def _plain(field: Field, operator: str, values: Sequence[Value]) -> Filter | Non
     if bound is None:
         return _NOTHING
     return _compares_time(key.name, operator, bound) if key.kind is Kind.TIME else {key.name: {operator: bound}}
+
+
+_BY_EXPRESSION = ("$contains", "$prefix", "$suffix", "$first", "$last")
 
 
 def _of_id(operator: str, values: Sequence[Value]) -> Filter | None:
@@ -198,7 +201,7 @@ def _compares_time(name: str, operator: str, bound: datetime) -> Filter:
 # --- values as expressions ----------------------------------------------------------------------------------------
 
 
-def _at(field: Field) -> Expression:
+def value_at(field: Field) -> Expression:
     """Return the value that a key points at; missing where it points at nothing."""
     if field.is_id:
         return {"$convert": {"input": "$_id", "to": "string", "onError": None}}
@@ -220,7 +223,7 @@ def _index(step: str) -> int | None:
     return int(step) if re.fullmatch("0|[1-9][0-9]{0,8}", step) else None
 
 
-def _is(value: Expression, *types: str) -> Expression:
+def is_type(value: Expression, *types: str) -> Expression:
     return {"$in": [{"$type": value}, list(types)]}
 
 
@@ -248,7 +251,7 @@ _STEP: Expression = {
                 },
             },
             {
-                "case": _is("$$value", "object"),
+                "case": is_type("$$value", "object"),
                 "then": {"$let": {"vars": {"found": _FOUND}, "in": "$$found.v"}},
             },
         ],
@@ -279,7 +282,7 @@ def _exists(at: Expression, values: Sequence[Value]) -> Expression:
 def _eq(at: Expression, values: Sequence[Value]) -> Expression:
     [value] = values
     if value.plain is None:
-        return _is(at, *_NONE)
+        return is_type(at, *_NONE)
     return False if value.json is None else _same(at, value.plain)
 
 
@@ -289,7 +292,7 @@ def _in(at: Expression, values: Sequence[Value]) -> Expression:
     others = [value for value in held if not _is_simple(value)]
     either: list[Expression] = [{"$in": [at, _literal(simple)]}] if simple else []
     if None in held:
-        either.append(_is(at, *_NONE))
+        either.append(is_type(at, *_NONE))
     either += [_same(at, value) for value in others]
     return {"$or": either} if either else False
 
@@ -316,7 +319,7 @@ def _same(at: Expression, value: Any) -> Expression:
         pairs = cast("dict[str, Any]", value).items()
         parts = [_same(_field(at_it, key), item) for key, item in pairs]
         size = {"$size": {"$objectToArray": at_it}}
-        matching = _when(_is(at_it, "object"), _all({"$eq": [size, len(parts)]}, parts))
+        matching = _when(is_type(at_it, "object"), _all({"$eq": [size, len(parts)]}, parts))
     return {"$let": {"vars": {"it": at}, "in": matching}}
 
 
@@ -337,8 +340,8 @@ def _contains(at: Expression, values: Sequence[Value]) -> Expression:
     branches = [{"case": {"$isArray": it}, "then": among}]
     if isinstance(plain, str):
         part = {"$gte": [{"$indexOfBytes": [it, _literal(plain)]}, 0]}
-        branches.append({"case": _is(it, "string"), "then": part})
-        branches.append({"case": _is(it, "object"), "then": {"$ne": [{"$type": _field(it, plain)}, "missing"]}})
+        branches.append({"case": is_type(it, "string"), "then": part})
+        branches.append({"case": is_type(it, "object"), "then": {"$ne": [{"$type": _field(it, plain)}, "missing"]}})
     return {"$let": {"vars": {"it": at}, "in": {"$switch": {"branches": branches, "default": False}}}}
 
 
@@ -353,7 +356,7 @@ def _compares(operator: str) -> Callable[[Expression, Sequence[Value]], Expressi
             return False
         if isinstance(value.plain, str | bool):
             kind = "string" if isinstance(value.plain, str) else "bool"
-            return _when(_is(at, kind), {operator: [at, _literal(value.plain)]})
+            return _when(is_type(at, kind), {operator: [at, _literal(value.plain)]})
         return _compares_number(operator, at, value.plain)
 
     return compare
@@ -362,8 +365,8 @@ def _compares(operator: str) -> Callable[[Expression, Sequence[Value]], Expressi
 def _compares_number(operator: str, at: Expression, bound: float) -> Expression:
     """Return whether a number compares with another one; either may have more than 64 bits."""
     near = _nearest(operator, bound)
-    native = near is not None and _when(_is("$$it", *_NUMBER), {operator: ["$$it", _literal(near)]})
-    large = _when(_is("$$it", "object"), _compares_large(operator, bound))
+    native = near is not None and _when(is_type("$$it", *_NUMBER), {operator: ["$$it", _literal(near)]})
+    large = _when(is_type("$$it", "object"), _compares_large(operator, bound))
     return {"$let": {"vars": {"it": at}, "in": {"$or": [native, large]}}}
 
 
@@ -393,7 +396,41 @@ def _compares_large(operator: str, bound: float) -> Expression:
     if operator == "$eq" and whole != bound:
         return False
     held = {"$getField": {"field": _literal(LARGE), "input": "$$it"}}
-    return _when(_is(held, "string"), {operator: [held, _literal(sortable(whole))]})
+    return _when(is_type(held, "string"), {operator: [held, _literal(sortable(whole))]})
+
+
+def _prefix(at: Expression, values: Sequence[Value]) -> Expression:
+    [value] = values
+    if value.json is None:
+        return False
+    return _when(is_type(at, "string"), {"$eq": [{"$indexOfBytes": [at, _literal(value.plain)]}, 0]})
+
+
+def _suffix(at: Expression, values: Sequence[Value]) -> Expression:
+    [value] = values
+    if value.json is None:
+        return False
+    # What can be told to be missing is computed beforehand, and then has no length.
+    text, size = {"$ifNull": [at, ""]}, len(value.plain)
+    end = {"$substrCP": [text, {"$max": [0, {"$subtract": [{"$strLenCP": text}, size]}]}, size]}
+    return _when(is_type(at, "string"), {"$eq": [end, _literal(value.plain)]})
+
+
+def _part_of_list(begin: int) -> Callable[[Expression, Sequence[Value]], Expression]:
+    def compare(at: Expression, values: Sequence[Value]) -> Expression:
+        if any(value.json is None and value is not ANY for value in values):
+            return False
+        places = enumerate(values, begin * len(values))
+        parts = [_same({"$arrayElemAt": ["$$it", place]}, each.plain) for place, each in places if each is not ANY]
+        matching = _when({"$isArray": "$$it"}, _all({"$gte": [_size("$$it"), len(values)]}, parts))
+        return {"$let": {"vars": {"it": at}, "in": matching}}
+
+    return compare
+
+
+def _size(items: Expression) -> Expression:
+    # Of what is none it would be an error, wherever it stands.
+    return {"$cond": [{"$isArray": items}, {"$size": items}, 0]}
 
 
 _OPERATORS: Mapping[str, Callable[[Expression, Sequence[Value]], Expression]] = {
@@ -401,5 +438,9 @@ _OPERATORS: Mapping[str, Callable[[Expression, Sequence[Value]], Expression]] = 
     "$in": _in,
     "$exists": _exists,
     "$contains": _contains,
+    "$prefix": _prefix,
+    "$suffix": _suffix,
+    "$first": _part_of_list(0),
+    "$last": _part_of_list(-1),
     **{name: _compares(name) for name in ("$gt", "$gte", "$lt", "$lte")},
 }

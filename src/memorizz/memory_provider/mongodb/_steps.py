@@ -61,10 +61,11 @@ class Write:
 
 
 class Changed(NamedTuple):
-    """How many records a Write has found and deleted."""
+    """How many records a Write has found, has deleted, and has made or made another."""
 
     matched: int
     deleted: int
+    written: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,25 +2,27 @@
 
 A store is a collection, a document one flat record in it, under its id. What MongoDB has no place for
 stands under one key of ours, `_memorizz`: `seq`, which grows with every document stored and decides ties; `us`, the
-microseconds of the times, of which a BSON date has only the milliseconds; and `parts`, those of a content in parts,
-whose text is in `content`, where the text index finds it.
+microseconds of the times, of which a BSON date has only the milliseconds; `parts`, those of a content in parts, whose
+text is in `content`, where the text index finds it; and `words`, the terms that it misses in name, role and content.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, cast
 
 from memorizz.errors import InvalidDocument
 from memorizz.memory_provider import _values
+from memorizz.memory_provider._cosines import Cosines
 from memorizz.memory_provider._documents import (
     CLOCKS,
     CONTENT,
     EMBEDDING,
+    EXPIRES_AT,
     ID_KEYS,
     KEYS,
     Kind,
@@ -30,6 +32,7 @@ from memorizz.memory_provider._documents import (
     is_parts,
     own_items,
     text_of_parts,
+    with_lifetime,
 )
 from memorizz.memory_provider._values import InvalidText
 from memorizz.memory_provider.mongodb._bson import (
@@ -45,11 +48,15 @@ from memorizz.memory_provider.mongodb._bson import (
     unescaped,
 )
 from memorizz.memory_provider.mongodb._steps import Record
+from memorizz.memory_provider.mongodb._words import stored_terms
+from memorizz.memory_provider.scopes import EVERYTHING, Scope
 from memorizz.memory_provider.stores import SEVEN, StoreSpec, unknown_store
 
 # The key under which a field `id` is given back that differs from `_id`.
 FOREIGN_ID = "foreign_id"
-SEQ, MICROSECONDS, PARTS = f"{OWN}.seq", f"{OWN}.us", f"{OWN}.parts"
+SEQ, MICROSECONDS, PARTS, WORDS = f"{OWN}.seq", f"{OWN}.us", f"{OWN}.parts", f"{OWN}.words"
+# What is searched by words.
+TEXTS = ("name", "role", CONTENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +75,21 @@ class Database:
     name: str
     dimensions: int | None
     on_invalid_text: InvalidText = "error"
+    # Of the words: one of MongoDB's text search languages, or "none".
+    language: str = "none"
     # Whether the server can do several changes as one: a replica set or a sharded cluster.
     transactional: bool = True
     # The collections that $vectorSearch serves, and with which index; None where it is not to be used.
     vector_indexes: Mapping[str, VectorIndex] | None = None
     # Tells these collections from all others, by whatever address they are reached.
     identity: str | None = None
+    scope: Scope = EVERYTHING
+    # Of the vectors of the seven stores; None until there are enough to measure them.
+    cosines: Cosines | None = None
+
+    def within(self, scope: Scope) -> Database:
+        """Return the same for a scope."""
+        return replace(self, scope=scope)
 
     def store(self, name: str) -> Store:
         """Return one of the seven stores by its name; raises UnknownStore."""
@@ -89,7 +105,7 @@ class Database:
         return {spec.name: Store(self, spec, spec.name, indexes.get(spec.name)) for spec in SEVEN}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Row:
     """A document on its way to its collection.
 
@@ -106,6 +122,12 @@ class Row:
     rests: dict[str, int]
     is_new: bool
     parts: Any = None
+
+    @cached_property
+    def words(self) -> dict[str, str]:
+        """The terms that the text index would miss in each of its texts."""
+        texts = {path: self.given[path] for path in TEXTS if path in self.given}
+        return {path: stored_terms(text) if isinstance(text, str) else "" for path, text in texts.items()}
 
     @property
     def merged(self) -> Record:
@@ -130,6 +152,10 @@ class Store:
         return self.spec.name
 
     @property
+    def scope(self) -> Scope:
+        return self.database.scope
+
+    @property
     def dimensions(self) -> int | None:
         """How long its vectors are; None where they are of any length."""
         return self.spec.dimensions or self.database.dimensions
@@ -148,10 +174,14 @@ class Store:
         given: Record = {}
         rests: dict[str, int] = {}
         own = given_id(document)
+        document, lifetime = with_lifetime(self.scope.checked(document))
         free: dict[Any, Any] = {}
         for path, value in own_items(document):
             if not self._put(path, value, given, rests):
                 free[path] = value
+        if lifetime is not None:
+            moment = datetime.now(UTC) + timedelta(seconds=lifetime)
+            given[EXPIRES_AT], rests[EXPIRES_AT] = split(moment)
         written = _values.to_json(free, "", self.database.on_invalid_text)
         for path, value in json.loads(written).items():
             given[escaped(path)] = encoded(value, path)
@@ -197,7 +227,7 @@ class Store:
             clocks["timestamp"] = created
         rests = {path: rest for path, (_, rest) in clocks.items()}
         times = {path: moment for path, (moment, _) in clocks.items()}
-        return {"_id": row.key, **times, OWN: {"seq": _values.new_id().bytes, "us": rests}}
+        return {"_id": row.key, **self.scope.keys, **times, OWN: {"seq": _values.new_id().bytes, "us": rests}}
 
     def document(self, record: Record, include_embedding: bool = False) -> dict[str, Any]:
         """Return the document of a record."""

@@ -30,6 +30,7 @@ class MongoDBConfig:
     connect_timeout: seconds to wait for a server that can be used; 10.
     operation_timeout: seconds to wait for the answer to one operation; 60. None waits for ever.
     on_invalid_text: what to do with NUL characters and lone surrogates, "error" or "replace" (by U+FFFD).
+    require_memory: refuse every call that is not made through `provider.memory(...)`; off by default.
 
     Frozen and compared by value; the uri, which may hold a password, is in no repr. Raises ConfigurationError for a
     wrong option.
@@ -44,6 +45,7 @@ class MongoDBConfig:
     connect_timeout: float = 10.0
     operation_timeout: float | None = 60.0
     on_invalid_text: InvalidText = "error"
+    require_memory: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(cast(object, self.uri), str) or not self.uri.startswith(_SCHEMES):
@@ -70,6 +72,8 @@ class MongoDBConfig:
             raise ConfigurationError(
                 f"on_invalid_text={quoted(self.on_invalid_text)}: expected one of {', '.join(get_args(InvalidText))}"
             )
+        if not isinstance(cast(object, self.require_memory), bool):
+            raise ConfigurationError(f"require_memory={quoted(self.require_memory)}: expected True or False")
         if not isinstance(cast(object, self.text_language), str):
             raise ConfigurationError(f"text_language={quoted(self.text_language)}: expected a name such as 'english'")
 

@@ -18,24 +18,38 @@ from memorizz.memory_provider.mongodb._lifetime_shared import check_transactiona
 from memorizz.memory_provider.mongodb._lifetime_sync import Lifetime
 from memorizz.memory_provider.mongodb._steps import Step
 from memorizz.memory_provider.mongodb._stores import Database
+from memorizz.memory_provider.scopes import MEMORY, check_required, scope_of
 from memorizz.memory_provider.stores import StoreSpec, check_yes
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.mongodb.driver._sync import Connection, Session
 
 
+# What is of no document, and for whoever opens a provider.
+_OF_DATABASE = frozenset({_collections.create_store, _collections.specs})
+
+
 class Transaction(MemoryOperations):
     """The methods of a provider inside one transaction over all stores: all or nothing."""
 
     operations = operations
+    _scoped_by = (MEMORY,)
 
-    def __init__(self, database: Database, connection: Connection, session: Session, writes: list[str]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        connection: Connection,
+        session: Session,
+        writes: list[str],
+        require_memory: bool,
+    ) -> None:
         # $vectorSearch is not allowed here.
         self._database = replace(database, vector_indexes=None)
         self._connection = connection
         self._session = session
         # The ids of what was written, some of which stand for all.
         self._writes = writes
+        self._require_memory = require_memory
         self._over = False
         self._failed = False
         # A session takes one step after the other.
@@ -43,6 +57,7 @@ class Transaction(MemoryOperations):
 
     def run(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         self._check_open()
+        check_required(scope_of(operation), memory=self._require_memory)
         return drive(operation(self._database, *args, **kwargs), self._perform)
 
     run_in_transaction = run
@@ -82,6 +97,7 @@ class MongoDBProvider(Lifetime, MemoryProvider):
     """
 
     operations = operations
+    _scoped_by = (MEMORY,)
 
     @property
     def location(self) -> str:
@@ -117,7 +133,7 @@ class MongoDBProvider(Lifetime, MemoryProvider):
         check_transactional(database, self.config)
         writes: list[str] = []
         with connection.transaction(writes) as session:
-            transaction = Transaction(database, connection, session, writes)
+            transaction = Transaction(database, connection, session, writes, self.config.require_memory)
             whole = False
             try:
                 yield transaction
@@ -127,6 +143,8 @@ class MongoDBProvider(Lifetime, MemoryProvider):
                 raise DatabaseError("nothing of the transaction was kept: an operation in it had failed")
 
     def run(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if operation not in _OF_DATABASE:
+            check_required(scope_of(operation), memory=self.config.require_memory)
         database, connection = self._opened()
         return drive(operation(database, *args, **kwargs), connection.perform)
 

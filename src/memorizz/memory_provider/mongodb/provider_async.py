@@ -17,19 +17,30 @@ from memorizz.memory_provider.mongodb._lifetime_async import AsyncLifetime
 from memorizz.memory_provider.mongodb._lifetime_shared import check_transactional, logger, was_rolled_back
 from memorizz.memory_provider.mongodb._steps import Step
 from memorizz.memory_provider.mongodb._stores import Database
+from memorizz.memory_provider.scopes import MEMORY, check_required, scope_of
 from memorizz.memory_provider.stores import StoreSpec, check_yes
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.mongodb.driver._async import AsyncConnection, AsyncSession
 
 
+# What is of no document, and for whoever opens a provider.
+_OF_DATABASE = frozenset({_collections.create_store, _collections.specs})
+
+
 class AsyncTransaction(AsyncMemoryOperations):
     """The methods of a provider inside one transaction over all stores: all or nothing."""
 
     operations = operations
+    _scoped_by = (MEMORY,)
 
     def __init__(
-        self, database: Database, connection: AsyncConnection, session: AsyncSession, writes: list[str]
+        self,
+        database: Database,
+        connection: AsyncConnection,
+        session: AsyncSession,
+        writes: list[str],
+        require_memory: bool,
     ) -> None:
         # $vectorSearch is not allowed here.
         self._database = replace(database, vector_indexes=None)
@@ -37,6 +48,7 @@ class AsyncTransaction(AsyncMemoryOperations):
         self._session = session
         # The ids of what was written, some of which stand for all.
         self._writes = writes
+        self._require_memory = require_memory
         self._over = False
         self._failed = False
         # A session takes one step after the other.
@@ -44,6 +56,7 @@ class AsyncTransaction(AsyncMemoryOperations):
 
     async def run(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         self._check_open()
+        check_required(scope_of(operation), memory=self._require_memory)
         return await drive(operation(self._database, *args, **kwargs), self._perform)
 
     run_in_transaction = run
@@ -83,6 +96,7 @@ class AsyncMongoDBProvider(AsyncLifetime, AsyncMemoryProvider):
     """
 
     operations = operations
+    _scoped_by = (MEMORY,)
 
     @property
     def location(self) -> str:
@@ -118,7 +132,7 @@ class AsyncMongoDBProvider(AsyncLifetime, AsyncMemoryProvider):
         check_transactional(database, self.config)
         writes: list[str] = []
         async with connection.transaction(writes) as session:
-            transaction = AsyncTransaction(database, connection, session, writes)
+            transaction = AsyncTransaction(database, connection, session, writes, self.config.require_memory)
             whole = False
             try:
                 yield transaction
@@ -128,6 +142,8 @@ class AsyncMongoDBProvider(AsyncLifetime, AsyncMemoryProvider):
                 raise DatabaseError("nothing of the transaction was kept: an operation in it had failed")
 
     async def run(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if operation not in _OF_DATABASE:
+            check_required(scope_of(operation), memory=self.config.require_memory)
         database, connection = await self._opened()
         return await drive(operation(database, *args, **kwargs), connection.perform)
 

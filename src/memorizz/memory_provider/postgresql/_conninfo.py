@@ -218,6 +218,13 @@ def unknown_keywords(libpq: Mapping[str, Any]) -> list[str]:
     return sorted(set(libpq) - set(_OPTIONS))
 
 
+def without_secrets(dsn: str) -> tuple[str, list[str]]:
+    """Return a connection string without its passwords, and the names of those that it had."""
+    said = _parsed(dsn)
+    secrets = sorted(_SECRET & set(said))
+    return make_conninfo(**{name: value for name, value in said.items() if name not in secrets}), secrets
+
+
 def _parsed(dsn: Any) -> dict[str, str]:
     """Take a connection string apart; no error quotes it, for it may hold a password."""
     if not isinstance(dsn, str):
@@ -236,8 +243,8 @@ def _parsed(dsn: Any) -> dict[str, str]:
         "@" in parts.get("host", "") + parts.get("dbname", "") or re.search("[^0-9,]", parts.get("port", ""))
     ):
         raise ConfigurationError(
-            "dsn cannot be read: in a user name or password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 "
-            "and % as %25"
+            "dsn cannot be read: the port must be a number, and in a user name or password write @ as %40, : as %3A, "
+            "/ as %2F, ? as %3F, # as %23 and % as %25"
         )
     return parts
 

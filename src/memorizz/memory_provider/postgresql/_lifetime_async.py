@@ -19,7 +19,7 @@ from memorizz.memory_provider.postgresql.driver._async import AsyncPool, checkou
 from memorizz.memory_provider.postgresql.driver._shared import config_for
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.facts import Facts
-from memorizz.memory_provider.postgresql.reload import by_name, lengths
+from memorizz.memory_provider.postgresql.reload import by_name, close_all, makers
 
 AnyEmbedder = Embedder | AsyncEmbedder
 
@@ -32,10 +32,10 @@ class AsyncLifetime:
         config: PostgreSQLConfig | str | None = None,
         *,
         pool: AsyncConnectionPool[Any] | None = None,
-        embedder: Embedder | AsyncEmbedder | Sequence[Embedder | AsyncEmbedder] | None = None,
+        embedder: Embedder | AsyncEmbedder | str | Sequence[Embedder | AsyncEmbedder | str] | None = None,
     ) -> None:
         self.config = config_for(config, pool)
-        self._embedders = by_name(embedder)
+        self._embedders, self._own_embedders = by_name(embedder)
         self._given_pool = pool
         self._pool: AsyncPool | AsyncConnectionPool[Any] | None = None
         self._facts: Facts | None = None
@@ -46,6 +46,8 @@ class AsyncLifetime:
         self._opener = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        # The stores that are being loaded, in a block of `loading` each.
+        self._loads: list[str] = []
 
     async def __aenter__(self) -> Self:
         await self._opened()
@@ -71,7 +73,7 @@ class AsyncLifetime:
 
     async def _open(self) -> None:
         self._opener, self._loop = os.getpid(), asyncio.get_running_loop()
-        models = lengths(self._embedders)
+        models = makers(self._embedders)
         if self._given_pool is not None:
             with translating(self.config.where):
                 async with checkout_given(self._given_pool, self.config) as connection:
@@ -98,6 +100,8 @@ class AsyncLifetime:
             if self._opener == os.getpid():
                 check_loop(self._loop)
                 await self._release()
+                if not self._closed:
+                    close_all(self._own_embedders)
             self._closed = True
 
     async def _release(self) -> None:

@@ -19,7 +19,7 @@ from memorizz.memory_provider.postgresql.driver._shared import config_for
 from memorizz.memory_provider.postgresql.driver._sync import Pool, checkout_given, connect, open_facts
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.facts import Facts
-from memorizz.memory_provider.postgresql.reload import by_name, lengths
+from memorizz.memory_provider.postgresql.reload import by_name, close_all, makers
 
 AnyEmbedder = Embedder
 
@@ -32,10 +32,10 @@ class Lifetime:
         config: PostgreSQLConfig | str | None = None,
         *,
         pool: ConnectionPool[Any] | None = None,
-        embedder: Embedder | Sequence[Embedder] | None = None,
+        embedder: Embedder | str | Sequence[Embedder | str] | None = None,
     ) -> None:
         self.config = config_for(config, pool)
-        self._embedders = by_name(embedder)
+        self._embedders, own_embedders = by_name(embedder)
         for each in self._embedders.values():
             check_blocking(each)
         self._given_pool = pool
@@ -46,7 +46,7 @@ class Lifetime:
         self._opener = os.getpid()
         # What is there to be closed; it grows while the provider opens.
         pools: list[Pool] = []
-        self._closing = weakref.finalize(self, _release, pools, self._server, self._opener)
+        self._closing = weakref.finalize(self, _release, pools, self._server, own_embedders, self._opener)
         try:
             self._facts: Facts | None = self._open_facts()
             if pool is None:
@@ -57,13 +57,15 @@ class Lifetime:
             self._closing()
             raise
         self._pool: Pool | ConnectionPool[Any] | None = pool
+        # The stores that are being loaded, in a block of `loading` each.
+        self._loads: list[str] = []
 
     def __enter__(self) -> Self:
         self._opened()
         return self
 
     def _open_facts(self) -> Facts:
-        models = lengths(self._embedders)
+        models = makers(self._embedders)
         if self._given_pool is not None:
             with translating(self.config.where), checkout_given(self._given_pool, self.config) as connection:
                 return open_facts(self.config, connection, models)
@@ -86,8 +88,10 @@ class Lifetime:
         self._closing()
 
 
-def _release(pools: list[Pool], server: EmbeddedServer | None, opener: int) -> None:
-    """Close the pool that a provider made, and leave its server; not in a forked child, where both are the parent's.
+def _release(pools: list[Pool], server: EmbeddedServer | None, embedders: list[Embedder], opener: int) -> None:
+    """Close the pool and the embedders that a provider made, and leave its server; not in a forked child.
+
+    There they are the parent's.
 
     Knows nothing of the provider, which may be gone.
     """
@@ -97,3 +101,4 @@ def _release(pools: list[Pool], server: EmbeddedServer | None, opener: int) -> N
         pool.close()
     if server is not None:
         server.release()
+    close_all(embedders)

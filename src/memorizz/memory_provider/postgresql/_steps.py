@@ -29,6 +29,8 @@ class Query:
     repeatable: bool = True
     custom_plan: bool = False
     writes: tuple[str, ...] = ()
+    # Whatever comes back, its operation asks for nothing more.
+    last: bool = False
 
 
 @dataclass(slots=True)
@@ -99,6 +101,12 @@ def fetch(query: Query) -> Operation[list[Row]]:
     """Ask for the rows of one statement; `yield from` it."""
     rows: list[Row] = yield query
     return rows
+
+
+def fetch_last(query: Query, last: bool = True) -> Operation[list[Row]]:
+    """Ask for the rows of the last statement of an operation; `yield from` it. `last` says whether it is."""
+    query.last = last
+    return (yield from fetch(query))
 
 
 def fetch_all(queries: Sequence[Query], undo: Callable[[], Query] | None = None) -> Operation[list[list[Row]]]:

@@ -84,6 +84,8 @@ class PostgreSQLConfig:
     operation_timeout: seconds to wait for the answer to one statement; 60. None waits for ever.
     prepare_threshold: after how many executions a statement is prepared; None never, for poolers that cannot.
     on_invalid_text: what to do with NUL characters and lone surrogates, "error" or "replace" (by U+FFFD).
+    require_tenant, require_memory: refuse every call that is not made through `provider.tenant(...)`, and through
+        `.memory(...)`; off by default.
 
     Frozen and compared by value; no password is in a repr, in vars() or asdict(), or in a pickle, which leaves it out.
     Raises ConfigurationError for a wrong option, and where
@@ -108,6 +110,8 @@ class PostgreSQLConfig:
     operation_timeout: float | None
     prepare_threshold: int | None
     on_invalid_text: InvalidText
+    require_tenant: bool
+    require_memory: bool
     libpq: Mapping[str, str] = field(hash=False, repr=False)
     secrets: Secrets = field(repr=False)
     embedded_server: EmbeddedPath | None
@@ -135,6 +139,8 @@ class PostgreSQLConfig:
         operation_timeout: float | None = 60.0,
         prepare_threshold: int | None = 5,
         on_invalid_text: InvalidText = "error",
+        require_tenant: bool = False,
+        require_memory: bool = False,
         **libpq: Any,
     ) -> None:
         _check_known(libpq)
@@ -157,6 +163,8 @@ class PostgreSQLConfig:
             operation_timeout=operation_timeout,
             prepare_threshold=prepare_threshold,
             on_invalid_text=on_invalid_text,
+            require_tenant=require_tenant,
+            require_memory=require_memory,
         )
         self._check()
         if not is_named:
@@ -312,6 +320,9 @@ class PostgreSQLConfig:
             _check_range("prepare_threshold", self.prepare_threshold, 0, 1_000_000)
         if not isinstance(cast(object, self.text_search_config), str):
             raise ConfigurationError(f"text_search_config={quoted(self.text_search_config)}: expected a name")
+        for name in ("require_tenant", "require_memory"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(f"{name}={quoted(getattr(self, name))}: expected True or False")
         if self.schema is not None and not _is_schema(self.schema):
             raise ConfigurationError(
                 f"schema={quoted(self.schema)}: expected a name of 1 to 63 bytes without NUL and %, and not $user"

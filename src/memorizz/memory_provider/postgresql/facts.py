@@ -9,19 +9,22 @@ version: the columns of a model that is no longer current have another name, so 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, NamedTuple, ParamSpec
 
 from psycopg import sql
 
 from memorizz.errors import MemorizzError
 from memorizz.memory_provider import _values
+from memorizz.memory_provider._cosines import Cosines
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql._steps import Operation, Query, fetch
-from memorizz.memory_provider.postgresql.layout import STANDBY, Layout, vector_column
+from memorizz.memory_provider.postgresql.layout import STANDBY, Layout, parts_table, vector_column
 from memorizz.memory_provider.postgresql.rows import Vector, vector_and_bits
+from memorizz.memory_provider.scopes import EVERYTHING, Scope
 from memorizz.memory_provider.stores import CONVERSATIONS, StoreSpec, VectorField, unknown_store
 
 
@@ -36,17 +39,8 @@ class Model:
     name: str | None
     dimensions: int
     current_since: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """For whom a statement reads and writes; `parameters` is what each of its statements binds."""
-
-    tenant: str = ""
-    parameters: Mapping[str, Any] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "parameters", {"tenant": self.tenant})
+    # None until they have been measured.
+    cosines: Cosines | None = None
 
 
 # Compared by identity.
@@ -65,13 +59,20 @@ class Store:
     # Its number in the schema; a store that is dropped and made again has another one. 0 while it is being made.
     id: int = 0
     embedder: str | None = None
+    # How many tokens of a text that model reads at once; None where that is not known.
+    max_tokens: int | None = None
+    # Whether some of its documents have, or have had, the vectors of pieces.
+    pieces: bool = False
     standby: bool = False
-    scope: Scope = Scope()
+    # Only `within` makes a store of another one.
+    scope: Scope = EVERYTHING
 
     name: str = field(init=False)
     vector_column: str = field(init=False)
     bits_column: str = field(init=False)
     table: sql.Identifier = field(init=False)
+    # Where the vectors of its documents' parts are.
+    parts: sql.Identifier = field(init=False)
     embedding: sql.Identifier = field(init=False)
     # The statements that were composed for this store: they go with it.
     statements: dict[Any, bytes] = field(default_factory=dict[Any, bytes])
@@ -84,6 +85,18 @@ class Store:
         self.vector_column, self.bits_column = column + suffix, f"{column}_bits{suffix}"
         self.table = sql.Identifier(self.layout.schema, self.name)
         self.embedding = sql.Identifier(self.vector_column)
+        self.parts = sql.Identifier(self.layout.schema, parts_table(self.name))
+
+    def within(self, scope: Scope) -> Store:
+        """Return the same store for a scope; the two share their statements, and what searches have shown."""
+        store = copy(self)
+        store.scope = scope
+        return store
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether some of its documents have vectors of parts."""
+        return self.pieces or bool(self.spec.fields)
 
     @property
     def embeds(self) -> bool:
@@ -95,10 +108,19 @@ class Store:
         return vector_and_bits(_values.vector(value, dimensions=self.model.dimensions, store=self.name))[0]
 
 
+class Maker(NamedTuple):
+    """What is known of an embedder: the length of its vectors, how many tokens of a text it reads, if it says so."""
+
+    dimensions: int
+    max_tokens: int | None = None
+
+
 P = ParamSpec("P")
 # Of a store; a condition of thousands of alternatives is not asked twice, and would fill the memory with megabytes.
 _MAX_STATEMENTS = 256
 _MAX_SHAPE = 4096
+# Whose stores are kept ready, so that a call makes nothing.
+_MAX_SCOPES = 256
 
 
 def composed_once(build: Callable[Concatenate[Store, P], bytes]) -> Callable[Concatenate[Store, P], bytes]:
@@ -106,7 +128,8 @@ def composed_once(build: Callable[Concatenate[Store, P], bytes]) -> Callable[Con
 
     @wraps(build)
     def statement(store: Store, *shape: P.args, **none: P.kwargs) -> bytes:
-        key = (build, *shape)
+        # One text serves every tenant; that of a memory has a condition more.
+        key = (build, store.scope.memory is None, *shape)
         found = store.statements.get(key)
         if found is None:
             found = build(store, *shape, **none)
@@ -130,6 +153,20 @@ class Facts:
     version: int
     stores: Mapping[str, Store]
     standby: Mapping[str, Store]
+    scope: Scope = EVERYTHING
+    scoped: dict[Scope, Facts] = field(default_factory=dict["Scope", "Facts"])
+
+    def within(self, scope: Scope) -> Facts:
+        """Return the same facts for a scope."""
+        found = self.scoped.get(scope)
+        if found is None:
+            stores = {name: store.within(scope) for name, store in self.stores.items()}
+            standby = {name: store.within(scope) for name, store in self.standby.items()}
+            found = replace(self, stores=stores, standby=standby, scope=scope, scoped={})
+            if len(self.scoped) >= _MAX_SCOPES:
+                self.scoped.clear()
+            self.scoped[scope] = found
+        return found
 
     def store(self, name: MemoryType | str) -> Store:
         """Return a store by its name; raises ConfigurationError, which lists them, for an unknown one."""
@@ -149,9 +186,10 @@ class StaleFacts(MemorizzError):
 
 
 _FACTS = sql.SQL("""
-SELECT settings.version, store.id, store.name, store.spec, store.m, store.ef_construction, coalesce(index.kind, 'none'),
-    model.id, model.name, model.dimensions, model.current_since,
-    standby.id, standby.name, standby.dimensions, standby.current_since
+SELECT settings.version, store.id, store.name, store.spec, store.m, store.ef_construction, store.pieces,
+    coalesce(index.kind, 'none'),
+    model.id, model.name, model.dimensions, model.current_since, model.cosine_mean, model.cosine_deviation,
+    standby.id, standby.name, standby.dimensions, standby.current_since, settings.text_search_config
 FROM {settings} AS settings
 CROSS JOIN {stores} AS store
 JOIN {models} AS model ON model.id = store.model
@@ -176,15 +214,18 @@ def read(layout: Layout) -> Operation[Facts]:
     rows = yield from fetch(Query(statement.as_bytes(None), {"schema": layout.schema}))
     stores: dict[str, Store] = {}
     standby: dict[str, Store] = {}
-    for _, id, name, noted, m, ef_construction, kind, *models in rows:
+    if rows:
+        layout = replace(layout, text_search_config=rows[0][-1])
+    for _, id, name, noted, m, ef_construction, pieces, kind, *models, _ in rows:
         spec = StoreSpec.from_json(noted)
-        model, other = Model(*models[:4]), models[4:]
+        cosines = None if models[5] is None else Cosines(*models[4:6])
+        model, other = Model(*models[:4], cosines=cosines), models[6:]
         vector = VectorField(model.dimensions, spec.distance, kind, m, ef_construction)
-        stores[name] = Store(layout, spec, model, vector, id)
+        stores[name] = Store(layout, spec, model, vector, id, pieces=pieces)
         if other[0] is not None:
             model = Model(*other)
             vector = VectorField(model.dimensions, spec.distance, "none", m, ef_construction)
-            standby[name] = Store(layout, spec, model, vector, id, standby=True)
+            standby[name] = Store(layout, spec, model, vector, id, pieces=pieces, standby=True)
     return Facts(layout, rows[0][0] if rows else 0, stores, standby)
 
 
@@ -199,3 +240,17 @@ def moved_on(layout: Layout) -> Query:
         sql.Identifier(layout.schema, "memorizz_settings")
     )
     return Query(statement.as_bytes(None))
+
+
+def has_pieces(store: Store) -> Query:
+    """Return the statement that whoever gives a document the vectors of pieces sends before."""
+    # The settings are locked first, for two who do so in two stores each.
+    statement = sql.SQL(
+        "WITH moved AS (UPDATE {settings} SET version = version + 1 "
+        "WHERE EXISTS (SELECT FROM {stores} WHERE name = %(name)s AND NOT pieces) RETURNING 1) "
+        "UPDATE {stores} SET pieces = true WHERE name = %(name)s AND EXISTS (SELECT FROM moved)"
+    ).format(
+        settings=sql.Identifier(store.layout.schema, "memorizz_settings"),
+        stores=sql.Identifier(store.layout.schema, "memorizz_stores"),
+    )
+    return Query(statement.as_bytes(None), {"name": store.name})

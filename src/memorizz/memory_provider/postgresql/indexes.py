@@ -53,6 +53,15 @@ def embedding_index(store: Store) -> str:
     return f"{store.name}_{vector_column(store.model.id)}_idx"
 
 
+def pieces_index(store: Store) -> str:
+    """Return the name of the index of the vectors of long texts' pieces, in a store that has one vector for others."""
+    return f"{store.name}_pieces_{store.model.id}_idx"
+
+
+def is_of_pieces(store: Store, name: str) -> bool:
+    return name.startswith(f"{store.name}_pieces_")
+
+
 def keys_index(store: Store) -> str:
     return f"{store.name}_keys_idx"
 
@@ -75,9 +84,10 @@ def named(store: Store, *, concurrently: bool = False) -> dict[str, sql.Composed
     ordinary = {
         "name": sql.SQL("(name, created_at, seq)"),
         "memory_id": sql.SQL('(memory_id, "timestamp", seq)'),
-        "conversation_id": sql.SQL("(conversation_id) WHERE conversation_id IS NOT NULL"),
+        "conversation_id": sql.SQL('(conversation_id, "timestamp", seq) WHERE conversation_id IS NOT NULL'),
         "created_at": sql.SQL("(created_at, seq)"),
-        "expires_at": sql.SQL("(expires_at) WHERE expires_at IS NOT NULL"),
+        # A read that prolongs a lifetime stays out of all indexes; one of another kind than this would have it in each.
+        "expires_at": sql.SQL("USING brin (expires_at) WHERE expires_at IS NOT NULL"),
         "words": sql.SQL("USING gin (words)"),
     }
     statements = {
@@ -85,10 +95,14 @@ def named(store: Store, *, concurrently: bool = False) -> dict[str, sql.Composed
         for of, definition in ordinary.items()
     }
     if store.vector.index != "none":
-        name = embedding_index(store)
         hnsw = HNSW(store.vector.m, store.vector.ef_construction)
-        statements[name] = create_embedding(store, store.vector.index, hnsw, name, concurrently=concurrently)
+        for name in vector_indexes(store):
+            statements[name] = create_embedding(store, store.vector.index, hnsw, name, concurrently=concurrently)
     return statements
+
+
+def vector_indexes(store: Store) -> list[str]:
+    return [embedding_index(store)] if store.spec.fields else [embedding_index(store), pieces_index(store)]
 
 
 def create_embedding(
@@ -111,7 +125,8 @@ def create_embedding(
     definition = sql.SQL("USING hnsw ({}) WITH (m = {}, ef_construction = {})").format(
         target, sql.Literal(hnsw.m), sql.Literal(hnsw.ef_construction)
     )
-    return _create(name, store, definition, concurrently)
+    of_parts = store.spec.fields or is_of_pieces(store, name)
+    return _create(name, store, definition, concurrently, store.parts if of_parts else store.table)
 
 
 def create_keys(store: Store) -> sql.Composed:
@@ -120,9 +135,11 @@ def create_keys(store: Store) -> sql.Composed:
     return _create(keys_index(store), store, definition, concurrently=True)
 
 
-def _create(name: str, store: Store, definition: sql.Composable, concurrently: bool) -> sql.Composed:
+def _create(
+    name: str, store: Store, definition: sql.Composable, concurrently: bool, on: sql.Identifier | None = None
+) -> sql.Composed:
     return sql.SQL("CREATE INDEX {}{} ON {} {}").format(
-        sql.SQL("CONCURRENTLY " if concurrently else ""), sql.Identifier(name), store.table, definition
+        sql.SQL("CONCURRENTLY " if concurrently else ""), sql.Identifier(name), on or store.table, definition
     )
 
 
@@ -247,10 +264,13 @@ WHERE mine.pid = %(pid)s
 """
 
 
-def count_covered(store: Store, method: str, condition: str | None) -> bytes:
+def count_covered(store: Store, name: str, method: str, condition: str | None) -> bytes:
     """Return the statement that counts the rows that an index covers; `condition` is as the catalogs write it."""
+    of_parts = method in VECTOR_INDEXES and (store.spec.fields or is_of_pieces(store, name))
     embedded = sql.SQL("{} IS NOT NULL").format(store.embedding) if method in VECTOR_INDEXES else sql.SQL("true")
     # It comes from pg_get_expr; the driver takes a bare % for the beginning of a parameter.
     covered = f"({(condition or 'true').replace('%', '%%')})".encode()
-    statement = sql.SQL("SELECT count(*) FROM {} WHERE {} AND ").format(store.table, embedded)
+    statement = sql.SQL("SELECT count(*) FROM {} WHERE {} AND ").format(
+        store.parts if of_parts else store.table, embedded
+    )
     return statement.as_bytes(None) + covered

@@ -1,4 +1,4 @@
-"""What never changes while a provider is open: where the tables are, and how a text becomes words."""
+"""Where the tables of a provider are, and how a text becomes words there."""
 
 from __future__ import annotations
 
@@ -29,3 +29,8 @@ STANDBY = "_standby"
 def vector_column(model: int) -> str:
     """Return the name of the column that holds the vectors of an embedding model, by the model's number."""
     return "embedding" if model == 1 else f"embedding_{model}"
+
+
+def parts_table(store: str) -> str:
+    """Return the name of the table that holds the vectors of a store's parts; no store can have it."""
+    return f"memorizz_{store}_parts"

@@ -18,6 +18,6 @@ class PooledPostgreSQLProvider(PostgreSQLProvider):
         min_conn: int = 1,
         max_conn: int = 20,
         *,
-        embedder: Embedder | Sequence[Embedder] | None = None,
+        embedder: Embedder | str | Sequence[Embedder | str] | None = None,
     ) -> None:
         super().__init__(PostgreSQLConfig.of(config).replace(min_size=min_conn, max_size=max_conn), embedder=embedder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import threading
+from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -15,7 +16,8 @@ from memorizz.embeddings.base import embed_blocking
 from memorizz.errors import DatabaseError, MemorizzError, ProviderClosed, SchemaError
 from memorizz.memory_provider._drive import MAX_IDS, can_be_read_again, check_process
 from memorizz.memory_provider._drive._sync import drive, repeated
-from memorizz.memory_provider.base import MemoryOperations, MemoryProvider, StoreName
+from memorizz.memory_provider.base import Call, MemoryOperations, MemoryProvider, StoreName
+from memorizz.memory_provider.base._views_sync import ProviderView, View
 from memorizz.memory_provider.postgresql import migrations, operations, tables
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
@@ -42,31 +44,94 @@ from memorizz.memory_provider.postgresql.reload import (
     MAX_RELOADS,
     changes_too_often,
     check_repeatable,
-    lengths,
+    check_required,
+    makers,
     may_be_stale,
     must_retry_error,
     reloaded,
 )
 from memorizz.memory_provider.postgresql.search import recall
+from memorizz.memory_provider.scopes import MEMORY, TENANT, Scope
 from memorizz.memory_provider.stores import StoreSpec, check_yes
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def _embed(embedders: Mapping[str, AnyEmbedder], step: Embed) -> Any:
+    """Ask the embedder of a model; only operations that know of one do."""
+    return embed_blocking(embedders[step.model], step.texts, step.kind)
+
+
 class _Methods(MemoryOperations):
-    """What the methods of the provider and of its transaction have in common: they embed, and follow the model."""
+    """What the methods of the provider, of its transaction and of their views have in common: they embed."""
 
     operations = operations
-    _embedders: Mapping[str, AnyEmbedder]
-
-    def _embed(self, step: Embed) -> Any:
-        """Ask the embedder of a model; only operations that know of one do."""
-        return embed_blocking(self._embedders[step.model], step.texts, step.kind)
+    _scoped_by = (TENANT, MEMORY)
 
     def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
         embedded = self.run(operations.embed_many, documents, memory_store_type)
         return self.run_in_transaction(operations.store_many, embedded, memory_store_type)
+
+
+class _MethodsOfProvider(_Methods):
+    """What the methods of the provider and of its views have in common."""
+
+    def embedded(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[Mapping[str, Any]]:
+        return self.run(operations.embedded, documents, memory_store_type)
+
+    def embed_missing(self, memory_store_type: StoreName, watch: Callable[[int], None] | None = None) -> int:
+        """Embed the documents of a store that have a text and no embedding, and return how many.
+
+        Such documents were stored without an embedder, or with `embedding=None`. What is embedded is what would be
+        if they were stored now; a document that is changed meanwhile is left to whoever changes it. Of two calls at
+        once, or where a connection broke, each document is counted at most once. `watch` is told, now and then, how
+        many of them have been gone through.
+
+        Raises EmbeddingFailed where the model refuses a document, after all others are embedded, and at once where it
+        refuses all or may answer later; what is done stays done. Raises ConfigurationError without an embedder, and
+        for agents, which are not embedded.
+        """
+        return self.run(operations.embed_missing, memory_store_type, watch)
+
+    def measure_recall(self, memory_store_type: StoreName, sample: int = 50, limit: int = 10) -> dict[str, Any]:
+        """Compare served answers with exact ones on a store's own vectors, and say what to change.
+
+        `sample` documents are taken at random; each one's vector is searched for in the whole store, and in the memory
+        of another one. The report holds, for either, the recall (the share of the true `limit` nearest that was found),
+        the routes taken and the median times in ms; and advice. Each document takes up to two exact searches. Nothing
+        is changed by it.
+        """
+        return self.run(recall.measure_recall, memory_store_type, sample, limit)
+
+    def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
+        def attempt() -> list[str]:
+            return _Methods.store_many(self, documents, memory_store_type)
+
+        return self._following(attempt, documents)
+
+    def run_many(self, calls: Sequence[Call]) -> list[Any]:
+        found = self.run(operations.run_at_once, calls)
+        return super().run_many(calls) if found is None else found
+
+    @abstractmethod
+    def _following(self, attempt: Callable[[], T], argument: Any) -> T:
+        """Make a call by the facts of today, once more where they have changed meanwhile."""
+
+
+class _TransactionView(_Methods, View):
+    """The methods of a transaction within a scope."""
+
+
+class _ProviderView(_MethodsOfProvider, ProviderView):
+    """The methods of a provider within a scope."""
+
+    def __init__(self, whole: MemoryProvider, scope: Scope, following: Callable[..., Any]) -> None:
+        super().__init__(whole, scope)
+        self._as_whole = following
+
+    def _following(self, attempt: Callable[[], T], argument: Any) -> T:
+        return self._as_whole(attempt, argument)
 
 
 class Transaction(_Methods):
@@ -94,6 +159,7 @@ class Transaction(_Methods):
 
     def run(self, operation: Callable[Concatenate[Facts, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         self._check_open()
+        check_required(self._config, operation)
         for _ in range(MAX_RELOADS):
             try:
                 return drive(operation(self._facts, *args, **kwargs), self._perform)
@@ -104,9 +170,12 @@ class Transaction(_Methods):
 
     run_in_transaction = run
 
+    def _view(self, scope: Scope) -> _TransactionView:
+        return _TransactionView(self, scope)
+
     def _perform(self, step: Step) -> Any:
         if isinstance(step, Embed):
-            return self._embed(step)
+            return _embed(self._embedders, step)
         try:
             with self._one_step, translating(self._config.where):
                 self._check_open()
@@ -132,7 +201,7 @@ class Transaction(_Methods):
             pass
 
 
-class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
+class PostgreSQLProvider(Lifetime, _MethodsOfProvider, MemoryProvider):
     """Keep memories in PostgreSQL with pgvector.
 
     Connects, and creates or upgrades the tables unless `auto_migrate=False`. Without a config it takes
@@ -140,9 +209,11 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
     first use, or on `async with`, in the event loop that runs then and that it belongs to from then on.
 
     pool: is used in place of one of its own, and left open by close().
-    embedder: embeds documents that are stored with a `content` and no `embedding`, and questions that are a str; see
-        memorizz.embeddings. Its model is noted in the schema, which takes no other from then on. Of several, the one
-        is used whose model the schema's vectors are of, also after `memorizz re-embed` has changed that.
+    embedder: embeds documents that are stored with a `content` and no `embedding`, and questions that are a str; an
+        object, or a name as `memorizz.embeddings.named` takes it, "local" for one. New tables are made for the length
+        of its vectors, unless the configuration says one. Its model is noted in the schema, which takes no other from
+        then on. Of several, the one is used whose model the schema's vectors are of, also after `memorizz re-embed` has
+        changed that.
 
     Raises ConnectionFailed where the server cannot be reached, SchemaError where the database lacks something,
     ConfigurationError where the vectors of the schema have another length.
@@ -175,36 +246,9 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
     def has_embedder(self) -> bool:
         return bool(self._embedders)
 
-    def embedded(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[Mapping[str, Any]]:
-        return self.run(operations.embedded, documents, memory_store_type)
-
-    def embed_missing(self, memory_store_type: StoreName, watch: Callable[[int], None] | None = None) -> int:
-        """Embed the documents of a store that have a text and no embedding, and return how many.
-
-        Such documents were stored without an embedder, or with `embedding=None`. What is embedded is what would be
-        if they were stored now; a document that is changed meanwhile is left to whoever changes it. Of two calls at
-        once, or where a connection broke, each document is counted at most once. `watch` is told, now and then, how
-        many of them have been gone through.
-
-        Raises EmbeddingFailed where the model refuses a document, after all others are embedded, and at once where it
-        refuses all or may answer later; what is done stays done. Raises ConfigurationError without an embedder, and
-        for agents, which are not embedded.
-        """
-        return self.run(operations.embed_missing, memory_store_type, watch)
-
-    def measure_recall(self, memory_store_type: StoreName, sample: int = 50, limit: int = 10) -> dict[str, Any]:
-        """Compare served answers with exact ones on a store's own vectors, and say what to change.
-
-        `sample` documents are taken at random; each one's vector is searched for in the whole store, and in the memory
-        of another one. The report holds, for either, the recall (the share of the true `limit` nearest that was found),
-        the routes taken and the median times in ms; and advice. Each document takes up to two exact searches. Nothing
-        is changed by it.
-        """
-        return self.run(recall.measure_recall, memory_store_type, sample, limit)
-
     def create_store(self, spec: StoreSpec) -> None:
-        self.run_in_transaction(tables.create_store, spec, lengths(self._embedders))
-        self._facts = self.run(migrations.facts_now, self.config, lengths(self._embedders))
+        self.run_in_transaction(tables.create_store, spec, makers(self._embedders))
+        self._facts = self.run(migrations.facts_now, self.config, makers(self._embedders))
 
     def stores(self) -> list[StoreSpec]:
         return self.run(tables.specs)
@@ -216,7 +260,7 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
             self.run_in_transaction(tables.drop_store, name)
 
         when_free(drop)
-        self._facts = self.run(migrations.facts_now, self.config, lengths(self._embedders))
+        self._facts = self.run(migrations.facts_now, self.config, makers(self._embedders))
 
     @contextmanager
     def loading(self, memory_store_type: StoreName, watch: Callable[[float], None] | None = None) -> Generator[None]:
@@ -224,9 +268,13 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
 
         facts, _ = self._opened()
         store = facts.store(memory_store_type).name
-        # A pool that was given does not say how to connect for so long.
-        with nullcontext() if self._given_pool is not None else loading(self.config, store, watch):
-            yield
+        self._loads.append(store)
+        try:
+            # A pool that was given does not say how to connect for so long.
+            with nullcontext() if self._given_pool is not None else loading(self.config, store, watch):
+                yield
+        finally:
+            self._loads.remove(store)
 
     @contextmanager
     def transaction(self) -> Generator[Transaction]:
@@ -278,6 +326,7 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
         return checkout_given(pool, self.config)
 
     def run(self, operation: Callable[Concatenate[Facts, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        check_required(self.config, operation)
         facts, _ = self._opened()
         for _ in range(MAX_RELOADS):
             try:
@@ -287,12 +336,39 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
         raise changes_too_often(facts)
 
     def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
+        documents, brings_many = operations.begun(documents)
+
+        def attempt() -> list[str]:
+            embedded = self.run(operations.embed_many, documents, memory_store_type)
+            with self._building_after(embedded, memory_store_type, brings_many):
+                return self.run_in_transaction(operations.store_many, embedded, memory_store_type)
+
+        return self._following(attempt, documents)
+
+    def _building_after(
+        self, documents: Iterable[Mapping[str, Any]] | Spool, memory_store_type: StoreName, brings_many: bool
+    ) -> AbstractContextManager[None]:
+        """Return the block in which documents are stored: a first large import builds the vector index after it."""
+        facts, _ = self._opened()
+        name = facts.store(memory_store_type).name
+        if self._given_pool is not None or name in self._loads:
+            return nullcontext()
+        if not self.run(operations.is_first_import, documents, memory_store_type, brings_many):
+            return nullcontext()
+        from memorizz.memory_provider.postgresql.maintenance._loading_sync import building_after
+
+        return building_after(self.config, name)
+
+    def _view(self, scope: Scope) -> _ProviderView:
+        return _ProviderView(self, scope, self._following)
+
+    def _following(self, attempt: Callable[[], T], argument: Any) -> T:
         facts, _ = self._opened()
         for _ in range(MAX_RELOADS):
             try:
-                return super().store_many(documents, memory_store_type)
+                return attempt()
             except MemorizzError as error:
-                facts = self._reload(facts, [documents], error)
+                facts = self._reload(facts, [argument], error)
         raise changes_too_often(facts)
 
     def _reload(self, facts: Facts, arguments: Sequence[Any], error: MemorizzError) -> Facts:
@@ -309,6 +385,7 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
     def run_in_transaction(
         self, operation: Callable[Concatenate[Facts, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
+        check_required(self.config, operation)
         again = all(isinstance(each, Spool) or can_be_read_again(each) for each in args)
 
         def attempt() -> T:
@@ -320,7 +397,7 @@ class PostgreSQLProvider(Lifetime, _Methods, MemoryProvider):
     def _perform(self, step: Step) -> Any:
         """Perform a step on a pooled connection, again where that can do no harm; embed without one."""
         if isinstance(step, Embed):
-            return self._embed(step)
+            return _embed(self._embedders, step)
 
         def attempt() -> Any:
             with self._connection() as connection:

@@ -8,21 +8,24 @@ hold vectors of the model before, or was used up by its first attempt, is not: o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from memorizz.embeddings.base import AsyncEmbedder, Embedder
+from memorizz.embeddings import named
+from memorizz.embeddings.base import AsyncEmbedder, Embedder, check_embedder, window
 from memorizz.errors import ConfigurationError, DatabaseError, MemorizzError, SchemaError
+from memorizz.memory_provider import scopes
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import SearchOptions
-from memorizz.memory_provider.postgresql import migrations
+from memorizz.memory_provider.postgresql import migrations, tables
 from memorizz.memory_provider.postgresql._errors import names_what_is_gone
 from memorizz.memory_provider.postgresql._steps import Operation
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.facts import Facts, StaleFacts
+from memorizz.memory_provider.postgresql.facts import Facts, Maker, StaleFacts
+from memorizz.memory_provider.scopes import scope_of
 from memorizz.memory_provider.stores import StoreSpec, UnknownStore
 
 E = TypeVar("E", bound=Embedder | AsyncEmbedder)
@@ -33,21 +36,34 @@ _PLAIN = (str, int, float, datetime, UUID, Enum, SearchOptions, StoreSpec)
 MAX_RELOADS = 100
 
 
-def by_name(embedder: E | Sequence[E] | None) -> dict[str, E]:
-    """Return the embedders of a provider by the names of their models, in the order in which they were given."""
+def by_name(embedder: E | str | Sequence[E | str] | None) -> tuple[dict[str, E], list[E]]:
+    """Return the embedders of a provider by the names of their models, in the order given, and those made here."""
     if embedder is None:
-        return {}
-    several = embedder if isinstance(embedder, Sequence) else [embedder]
-    named: dict[str, E] = {}
-    for each in several:
-        if named.setdefault(each.name, each) is not each:
+        return {}, []
+    several = [embedder] if isinstance(embedder, str) or not isinstance(embedder, Sequence) else embedder
+    by_model: dict[str, E] = {}
+    made: list[E] = []
+    for given in several:
+        each = cast(E, named(given)) if isinstance(given, str) else given
+        if each is not given:
+            made.append(each)
+        check_embedder(each, "embedder")
+        if by_model.setdefault(each.name, each) is not each:
             raise ConfigurationError(f"two embedders have the name {each.name!r}: give each model one embedder")
-    return named
+    return by_model, made
 
 
-def lengths(embedders: Mapping[str, Embedder | AsyncEmbedder]) -> dict[str, int]:
-    """Return the length of the vectors of each model that a provider can embed with."""
-    return {name: embedder.dimensions for name, embedder in embedders.items()}
+def close_all(embedders: Sequence[Embedder | AsyncEmbedder]) -> None:
+    """Close the embedders that were made of names, where there is anything to close: connections."""
+    for each in embedders:
+        close = getattr(each, "close", None)
+        if close is not None:
+            close()
+
+
+def makers(embedders: Mapping[str, Embedder | AsyncEmbedder]) -> dict[str, Maker]:
+    """Return what is known of each model that a provider can embed with."""
+    return {name: Maker(embedder.dimensions, window(embedder)) for name, embedder in embedders.items()}
 
 
 def may_be_stale(error: MemorizzError) -> bool:
@@ -62,7 +78,7 @@ def reloaded(
 ) -> Operation[Facts]:
     """Return the facts of today; raises `error` where they are the same, SchemaError where they cannot be followed."""
     try:
-        now = yield from migrations.known(config, before.layout, lengths(embedders))
+        now = yield from migrations.known(config, before.layout, makers(embedders))
     except ConfigurationError as cause:
         raise _left_behind(before, cause) from error
     if now.version == before.version:
@@ -86,6 +102,16 @@ def check_repeatable(before: Facts, now: Facts, arguments: Sequence[Any], error:
     """Raise unless a call with these arguments can be made again by other facts."""
     if changed_models(before, now) and any(map(_holds_vectors_or_cursor, arguments)):
         raise must_retry_error(now) from error
+
+
+# What is of no document, and for whoever opens a provider.
+_OF_SCHEMA = frozenset({migrations.note_model, migrations.facts_now, tables.create_store, tables.specs})
+
+
+def check_required(config: PostgreSQLConfig, operation: Callable[..., Any]) -> None:
+    """Raise ConfigurationError where an operation is outside of the scope that a configuration requires."""
+    if operation not in _OF_SCHEMA:
+        scopes.check_required(scope_of(operation), tenant=config.require_tenant, memory=config.require_memory)
 
 
 def changes_too_often(facts: Facts) -> DatabaseError:

@@ -9,7 +9,7 @@ the column.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -22,23 +22,29 @@ from memorizz.memory_provider._documents import (
     CLOCKS,
     CONTENT,
     EMBEDDING,
+    EXPIRES_AT,
     KEYS,
     READERS,
+    TTL,
     Kind,
     given_id,
     is_clock,
     is_parts,
     own_items,
     text_of_parts,
+    with_lifetime,
 )
 
 if TYPE_CHECKING:
+    from memorizz.memory_provider._parts import Part
     from memorizz.memory_provider.postgresql.facts import Store
 
 # Under this key of `data` stands the id's text where it is no canonical UUID.
 GIVEN_ID = "_id"
 TIMES = tuple(name for name, column in KEYS.items() if column.kind is Kind.TIME)
 _PLAIN = tuple(name for name, column in KEYS.items() if column.kind is not Kind.TIME)
+# The column that says which parts are the pieces of today's text.
+PIECES = "pieces"
 # What a read selects, in this order, before what it adds of its own.
 SELECTED = ("id", "data", *_PLAIN, *TIMES)
 
@@ -60,12 +66,52 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """The parts that a document has under some keys from now on; `vectors` has none for one that may be stored."""
+
+    roots: Sequence[str]
+    parts: Sequence[Part]
+    vectors: Sequence[np.ndarray[Any, Any] | None]
+
+    def parameters(self) -> dict[str, Any]:
+        made = [vector for vector in self.vectors if vector is not None]
+        places = iter(range(1, len(made) + 1))
+        return {
+            "roots": list(self.roots),
+            "paths": [part.path for part in self.parts],
+            "starts": [part.start for part in self.parts],
+            "stops": [part.stop for part in self.parts],
+            "digests": [part.digest for part in self.parts],
+            "places": [0 if vector is None else next(places) for vector in self.vectors],
+            "vectors": Floats.of(np.concatenate(made) if made else np.empty(0, np.float32)),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The pieces of a content that is longer than a model reads, from where to where; `id` tells this text's apart."""
+
+    id: UUID
+    spans: Sequence[tuple[int, int]]
+    vectors: Sequence[np.ndarray[Any, Any]]
+
+    def parameters(self) -> dict[str, Any]:
+        return {
+            PIECES: self.id,
+            "starts": [start for start, _ in self.spans],
+            "stops": [stop for _, stop in self.spans],
+            "vectors": Floats.of(np.concatenate(self.vectors)),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """A document on its way to its table.
 
     `name` is its id as the caller knows it, `values` are the parameters of the statement. A new document sets the
     columns `inserted`; one that exists already gets those of `merged`, and keeps the others. `is_new` says that the id
-    was made for it, so that there is none. `seen` is the stored text that decided whether and what was embedded.
+    was made for it, so that there is none. `seen` is the stored text that decided whether and what was embedded,
+    `parts` are those of its texts that have a vector each, `pieces` those of a content that is too long for one.
     """
 
     name: str
@@ -74,21 +120,31 @@ class Row:
     merged: tuple[str, ...]
     is_new: bool
     seen: Text | None = None
+    parts: Replaced | None = None
+    pieces: Pieces | None = None
 
 
-def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None) -> Row:
-    """Return the row for a document, under `key` or else under the document's own id or a new one."""
+def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None, pieces: Pieces | None = None) -> Row:
+    """Return the row for a document, under `key` or else under the document's own id or a new one.
+
+    Its `embedding` is that of the first of its pieces, where it has several.
+    """
     name = given_id(document)
+    document, lifetime = with_lifetime(store.scope.checked(document))
     data: dict[str, Any] = {}
     values: dict[str, Any] = {}
     for path, value in own_items(document):
         column = KEYS.get(path) if isinstance(path, str) else None
+        if path == EMBEDDING and store.spec.fields:
+            # Its parts have the vectors: operations/parts.py.
+            continue
         if path == EMBEDDING:
             vector = bits = None
             if value is not None:
                 single = _values.vector(value, dimensions=store.model.dimensions, store=store.name)
                 vector, bits = vector_and_bits(single)
             values[store.vector_column], values[store.bits_column] = vector, bits
+            values[PIECES] = None if pieces is None else pieces.id
         elif column is None:
             data[path] = value
         elif value is not None:
@@ -97,6 +153,8 @@ def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None) -
                 data[path] = value
         elif not is_clock(path, store.spec):
             values[path] = data[path] = None
+    if lifetime is not None:
+        values[EXPIRES_AT] = None
     # In one order, so that documents with the same keys share one statement.
     merged = tuple(sorted(values.keys() - CLOCKS))
     if (created := values.get("created_at")) is not None:
@@ -104,15 +162,18 @@ def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None) -
         values.setdefault("updated_at", created)
         if store.spec.timeline:
             values.setdefault("timestamp", created)
-    inserted = tuple(sorted(values))
+    inserted = tuple(sorted(name for name in {*values, *store.scope.keys} if name != PIECES or pieces is not None))
     is_new = name is None and key is None
     if key is None:
         key = _values.id_key(name) if name is not None else _values.new_id()
     if name is not None and str(key) != name:
         data[GIVEN_ID] = name
     values["data"] = _values.to_json(data, "", store.layout.on_invalid_text) if data else "{}"
-    values |= {"id": key, **store.scope.parameters}
-    return Row(name or str(key), values, inserted, merged, is_new)
+    if EXPIRES_AT in values:
+        # Where it is one, the server adds it to the time of its own clock.
+        values[TTL] = lifetime
+    values |= {"id": key, **store.scope.keys, **store.scope.parameters}
+    return Row(name or str(key), values, inserted, merged, is_new, pieces=pieces)
 
 
 def document_of(record: tuple[Any, ...]) -> dict[str, Any]:
@@ -152,8 +213,18 @@ def document_with_embedding(record: tuple[Any, ...]) -> dict[str, Any]:
     """Return the document of a record that goes on with the embedding after the columns of SELECTED."""
     document = document_of(record)
     sent = record[len(SELECTED)]
-    document[EMBEDDING] = None if sent is None else from_binary(sent)
+    document[EMBEDDING] = from_sent(sent)
     return document
+
+
+def from_sent(sent: Any) -> list[Any] | None:
+    """Return an embedding as it was sent: a vector, or a list of parts with theirs, in bytes too where it may be both.
+
+    A vector begins with its length, which is never that of a list's first character.
+    """
+    if not isinstance(sent, bytes):
+        return sent
+    return json.loads(sent) if sent.startswith(b"[") else from_binary(sent)
 
 
 class Vector(bytes):
@@ -167,6 +238,22 @@ class Bits(bytes):
 
     __slots__ = ()
 
+
+class Floats(bytes):
+    """Numbers in the binary form of PostgreSQL's real[]."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, numbers: np.ndarray[Any, Any]) -> Floats:
+        items = np.empty(len(numbers), np.dtype([("size", ">i4"), ("number", ">f4")]))
+        items["size"], items["number"] = 4, numbers
+        # Dimensions, nulls, the type's oid; then the length and the first index.
+        head = (1, 0, _FLOAT4_OID, len(numbers), 1) if len(numbers) else (0, 0, _FLOAT4_OID)
+        return cls(np.array(head, ">i4").tobytes() + items.tobytes())
+
+
+_FLOAT4_OID = 700
 
 # How PostgreSQL sends a float4: in network byte order.
 _FLOAT4 = np.dtype(">f4")

@@ -11,15 +11,15 @@ from psycopg import sql
 
 from memorizz.memory_provider.postgresql import facts, indexes
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
-from memorizz.memory_provider.postgresql.facts import Facts, Model, Store
-from memorizz.memory_provider.postgresql.layout import Layout
+from memorizz.memory_provider.postgresql.facts import Facts, Maker, Model, Store
+from memorizz.memory_provider.postgresql.layout import Layout, parts_table
 from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
 from memorizz.memory_provider.stores import SEVEN, StoreSpec, VectorField, check_droppable, check_same, checked_spec
 
 
 @cache
-def _template() -> sql.SQL:
-    return trusted_sql(files("memorizz.memory_provider.postgresql.migrations").joinpath("store.sql").read_text("utf-8"))
+def _template(name: str) -> sql.SQL:
+    return trusted_sql(files("memorizz.memory_provider.postgresql.migrations").joinpath(name).read_text("utf-8"))
 
 
 def create(store: Store) -> Operation[None]:
@@ -29,7 +29,7 @@ def create(store: Store) -> Operation[None]:
         name: sql.Identifier(f"{store.name}_{ending}")
         for name, ending in (("primary_key", "pkey"), ("objects_check", "objects_check"))
     }
-    statement = _template().format(
+    pieces: dict[str, sql.Composable] = dict(
         table=store.table,
         # A document with a place in time always has one.
         timestamp=sql.SQL("NOT NULL DEFAULT statement_timestamp()" if store.spec.timeline else ""),
@@ -40,9 +40,15 @@ def create(store: Store) -> Operation[None]:
         quantize=sql.Identifier(space, "binary_quantize"),
         words=sql.Identifier(schema, "memorizz_words"),
         bits_check=sql.Identifier(f"{store.bits_column}_check"),
+        parts=store.parts,
+        parts_key=sql.Identifier(f"{parts_table(store.name)}_pkey"),
+        parts_document=sql.Identifier(f"{parts_table(store.name)}_fkey"),
+        forget_pieces=sql.Identifier(schema, "memorizz_forget_pieces"),
         **names,
     )
-    yield Script(statement.as_bytes(None))
+    of = "parts_of_fields.sql" if store.spec.fields else "parts_of_long_texts.sql"
+    for template in ("store.sql", "parts.sql", of):
+        yield Script(_template(template).format(**pieces).as_bytes(None))
     for index in indexes.named(store).values():
         yield Script(index.as_bytes(None))
     note = sql.SQL(
@@ -59,10 +65,10 @@ def create(store: Store) -> Operation[None]:
     yield from fetch(Query(note.as_bytes(None), noted))
 
 
-def create_store(known: Facts, spec: StoreSpec, models: Mapping[str, int]) -> Operation[None]:
+def create_store(known: Facts, spec: StoreSpec, models: Mapping[str, Maker]) -> Operation[None]:
     """Make a store, unless there is one of this very spec; the caller runs this in one transaction.
 
-    `models` are those that the provider has an embedder for, and the lengths of their vectors.
+    `models` are those that the provider has an embedder for.
     """
     spec = checked_spec(spec)
     # Of ten who make it at once, nine wait here and find it made.
@@ -79,9 +85,9 @@ def create_store(known: Facts, spec: StoreSpec, models: Mapping[str, int]) -> Op
     yield from fetch(facts.moved_on(known.layout))
 
 
-def _model(known: Facts, dimensions: int, models: Mapping[str, int]) -> Operation[Model]:
+def _model(known: Facts, dimensions: int, models: Mapping[str, Maker]) -> Operation[Model]:
     """Return the model of a store with vectors of its own length: that of an embedder of this length, if any."""
-    name = next((each for each, length in models.items() if length == dimensions), None)
+    name = next((each for each, maker in models.items() if maker.dimensions == dimensions), None)
     shared = {store.model.id: store.model for store in known.stores.values()}
     for model in shared.values():
         if name is not None and (model.name, model.dimensions) == (name, dimensions):
@@ -109,7 +115,7 @@ def drop_store(known: Facts, name: str) -> Operation[None]:
     known = yield from facts.read(known.layout)
     store = known.store(name)
     check_droppable(name)
-    yield Script(sql.SQL("DROP TABLE {}").format(store.table).as_bytes(None))
+    yield Script(sql.SQL("DROP TABLE {}, {}").format(store.parts, store.table).as_bytes(None))
     forget = sql.SQL("DELETE FROM {} WHERE name = %(name)s").format(_stores(known.layout))
     yield from fetch(Query(forget.as_bytes(None), {"name": name}))
     yield from fetch(facts.moved_on(known.layout))

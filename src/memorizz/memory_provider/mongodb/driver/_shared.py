@@ -63,7 +63,8 @@ def _sent(change: Insert | Update | Delete) -> Change:
 
 def changed(result: BulkWriteResult) -> Changed:
     """Return what changes have done."""
-    return Changed(result.matched_count, result.deleted_count)
+    written = result.inserted_count + result.upserted_count + result.modified_count
+    return Changed(result.matched_count, result.deleted_count, written)
 
 
 def is_one_upsert(step: Step) -> bool:

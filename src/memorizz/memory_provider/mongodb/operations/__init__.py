@@ -4,26 +4,32 @@ An operation knows the database and its arguments; it yields steps, is sent what
 """
 
 from memorizz.memory_provider._agents import agent_document, agent_memories, agent_with_id
+from memorizz.memory_provider._arguments import text_document
 from memorizz.memory_provider.mongodb.operations.deleting import (
+    delete,
     delete_all,
     delete_by_id,
     delete_by_name,
     delete_memagent,
+    forget,
     purge_expired,
 )
 from memorizz.memory_provider.mongodb.operations.reading import (
     BEGINNING,
     count,
+    distinct,
     list_all,
     page,
     place_of,
+    recall,
     retrieve_by_id,
     retrieve_by_name,
     retrieve_by_query,
     retrieve_conversation_history_ordered_by_timestamp,
     retrieve_memory_components_by_query,
 )
-from memorizz.memory_provider.mongodb.operations.storing import check, store, store_many, update_by_id
+from memorizz.memory_provider.mongodb.operations.storing import check, store, store_many, update, update_by_id
+from memorizz.memory_provider.mongodb.operations.together import run_many
 
 __all__ = [
     "BEGINNING",
@@ -32,20 +38,27 @@ __all__ = [
     "agent_with_id",
     "check",
     "count",
+    "delete",
     "delete_all",
     "delete_by_id",
     "delete_by_name",
     "delete_memagent",
+    "distinct",
+    "forget",
     "list_all",
     "page",
     "place_of",
     "purge_expired",
+    "recall",
     "retrieve_by_id",
     "retrieve_by_name",
     "retrieve_by_query",
     "retrieve_conversation_history_ordered_by_timestamp",
     "retrieve_memory_components_by_query",
+    "run_many",
     "store",
     "store_many",
+    "text_document",
+    "update",
     "update_by_id",
 ]

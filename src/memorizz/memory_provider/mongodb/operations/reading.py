@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,34 +11,42 @@ from memorizz.memory_provider import _values
 from memorizz.memory_provider._arguments import (
     check_context,
     checked_batch_size,
+    checked_page,
     no_document,
     text_argument,
     time_before,
+    turns_of,
 )
-from memorizz.memory_provider._questions import asked, components_asked
+from memorizz.memory_provider._budget import within_budget
+from memorizz.memory_provider._choosing import chosen
+from memorizz.memory_provider._filters import listed_key
+from memorizz.memory_provider._questions import Question, asked, components_asked, recalled, tell_words_alone
 from memorizz.memory_provider.mongodb import _queries as queries
-from memorizz.memory_provider.mongodb._bson import id_keys
+from memorizz.memory_provider.mongodb._bson import decoded, id_keys, joined
 from memorizz.memory_provider.mongodb._collections import all_stores, store_of
 from memorizz.memory_provider.mongodb._queries import BEGINNING as BEGINNING
 from memorizz.memory_provider.mongodb._queries import Place
 from memorizz.memory_provider.mongodb._steps import Operation, Record, change, fetch
 from memorizz.memory_provider.mongodb._stores import Database, Store
 from memorizz.memory_provider.mongodb.search import plan, run, score
+from memorizz.memory_provider.mongodb.search.run import Served
 from memorizz.memory_provider.mongodb.search.score import Candidate
 from memorizz.memory_provider.options import Document, Filter, Hits, SearchOptions, StoreName, checked_limit
-from memorizz.memory_provider.stores import CONVERSATIONS
+from memorizz.memory_provider.stores import CONVERSATIONS, StoreSpec
 
 # --- one document -------------------------------------------------------------------------------------------------
 
 
 def retrieve_by_id(
-    database: Database, id: Any, memory_store_type: StoreName, *, include_embedding: bool = False
+    database: Database, id: Any, memory_store_type: StoreName, *, touch: bool = False, include_embedding: bool = False
 ) -> Operation[Document | None]:
     target = yield from store_of(database, memory_store_type)
     name = _values.id_text(id)
     if name is None:
         return None
     records = yield from fetch(queries.by_id(target, id_keys(name), include_embedding))
+    if touch and records:
+        yield from change(target.collection, queries.touched(target, [records[0]["_id"]]), writes=[name])
     return _first(_documents(target, records, include_embedding))
 
 
@@ -64,33 +73,49 @@ def _first(documents: list[Document]) -> Document | None:
 
 
 def retrieve_by_query(
-    database: Database, query: Filter | str, memory_store_type: StoreName, limit: int, options: SearchOptions
+    database: Database,
+    query: Filter | str,
+    memory_store_type: StoreName,
+    limit: int,
+    options: SearchOptions,
+    where: Filter | None = None,
 ) -> Operation[Hits]:
     target = yield from store_of(database, memory_store_type)
     check_context(options, target.spec)
-    question = asked(query, limit, options)
+    question = asked(query, limit, options, where)
     search = plan.parse(target, question)
     if search.limit == 0:
         return Hits()
-    if search.ranked:
-        served = yield from run.run(search, target)
-        found = Hits(score.hit(target, search, each, bool(options.explain)) for each in served.hits)
-        records = [each.record for each in served.hits]
-    else:
-        read = queries.matching(target, question.filter, options.include_embedding, search.limit)
-        records = yield from fetch(read)
-        served = run.only_filtered(read)
-        found = Hits(_documents(target, records, options.include_embedding))
-    if options.touch and records:
-        touched = queries.touched([record["_id"] for record in records])
+    _tell_words_alone(query, database, [target])
+    served: list[Served] = []
+    records: dict[str, Record] = {}
+
+    def find(limit: int, offset: int) -> Operation[list[tuple[StoreSpec, Document]]]:
+        if search.ranked:
+            served[:] = [(yield from run.run(replace(search, limit=limit), target))]
+            found = served[0].hits[offset:]
+            hits = [score.hit(target, search, each, bool(options.explain)) for each in found]
+            read = [each.record for each in found]
+        else:
+            wanted = search.options.include_embedding
+            matching = queries.matching(target, question.filter, wanted, limit - offset, options.order_by, offset)
+            read = yield from fetch(matching)
+            served[:] = [run.only_filtered(matching)]
+            hits = _documents(target, read, wanted)
+        records.update((hit["id"], record) for hit, record in zip(hits, read, strict=True))
+        return [(target.spec, hit) for hit in hits]
+
+    found = within_budget((yield from chosen(question, find)), options, target.spec)
+    if options.touch and found:
+        touched = queries.touched(target, [records[hit["id"]]["_id"] for hit in found])
         yield from change(target.collection, touched, writes=[hit["id"] for hit in found])
     if options.context:
-        for hit, record in zip(found, records, strict=True):
-            hit["_context"] = yield from _context(target, record, options.context)
+        for hit in found:
+            hit["_context"] = yield from _context(target, records[hit["id"]], options.context)
     if options.explain:
-        found.explanation = run.explanation(search, served)
+        found.explanation = run.explanation(search, target, served[0]) | (found.explanation or {})
         if options.explain == "plan":
-            found.explanation["plan"] = yield from run.explained(served.reads)
+            found.explanation["plan"] = yield from run.explained(served[0].reads)
     return found
 
 
@@ -100,7 +125,7 @@ def _context(target: Store, record: Record, turns: int) -> Operation[dict[str, l
     if not isinstance(memory_id, str):
         return {"before": [], "after": []}
     place = queries.place_of(record, "timestamp")
-    before = yield from fetch(queries.newest_turns(target, memory_id, turns, place, False))
+    before = yield from fetch(queries.newest_turns(target, {"memory_id": memory_id}, turns, place, False))
     after = yield from fetch(queries.next_turns(target, memory_id, turns, place))
     return {"before": _documents(target, reversed(before), False), "after": _documents(target, after, False)}
 
@@ -117,14 +142,53 @@ def retrieve_memory_components_by_query(
         stores = [store for store in (yield from all_stores(database)) if _is_comparable(store)]
     else:
         stores = [(yield from store_of(database, memory_type))]
-    search = plan.parse(stores[0], components_asked(query, query_embedding, memory_id, limit))
+    question = components_asked(query, query_embedding, memory_id, limit)
+    if query_embedding is None:
+        _tell_words_alone(query, database, stores)
+    return (yield from _best_of(stores, question))
+
+
+_PLAIN = SearchOptions()
+
+
+def recall(
+    database: Database,
+    text: str,
+    memory_id: str | None = None,
+    limit: int = 5,
+    where: Filter | None = None,
+    options: SearchOptions = _PLAIN,
+) -> Operation[Hits]:
+    stores = [store for store in (yield from all_stores(database)) if _is_comparable(store)]
+    question = recalled(text, memory_id, limit, where, options)
+    _tell_words_alone(text, database, stores)
+    return (yield from _best_of(stores, question))
+
+
+def _tell_words_alone(question: Any, database: Database, stores: Sequence[Store]) -> None:
+    if stores[0].spec.embedded:
+        remedy = (
+            "in MongoDB a provider takes no embedder; give the question's vector too, query_embedding= or "
+            '{"embedding": [...], "$text": {"$search": ...}}'
+        )
+        tell_words_alone(question, f"mongodb {database.name}", remedy)
+
+
+def _best_of(stores: Sequence[Store], question: Question) -> Operation[Hits]:
+    """Return the best documents of several stores, merged by score."""
+    search = plan.parse(stores[0], question)
     if search.limit == 0:
-        return []
-    found: list[tuple[Store, list[Candidate], float]] = []
-    for each in stores:
-        served = yield from run.run(search, each)
-        found.append((each, served.hits, served.best))
-    return score.merged(search, found)
+        return Hits()
+
+    def find(limit: int, offset: int) -> Operation[list[tuple[StoreSpec, Document]]]:
+        limited = replace(search, limit=limit)
+        found: list[tuple[Store, list[Candidate], float]] = []
+        for each in stores:
+            served = yield from run.run(limited, each)
+            found.append((each, served.hits, served.best))
+        return [(store.spec, document) for store, document in score.merged(limited, found)[offset:]]
+
+    return (yield from chosen(question, find))
 
 
 def _is_comparable(store: Store) -> bool:
@@ -136,10 +200,10 @@ def _is_comparable(store: Store) -> bool:
 
 
 def list_all(
-    database: Database, memory_store_type: StoreName, *, include_embedding: bool = False
+    database: Database, memory_store_type: StoreName, *, order_by: str | None = None, include_embedding: bool = False
 ) -> Operation[list[Document]]:
     target = yield from store_of(database, memory_store_type)
-    records = yield from fetch(queries.matching(target, None, include_embedding, None))
+    records = yield from fetch(queries.matching(target, None, include_embedding, None, order_by))
     return _documents(target, records, include_embedding)
 
 
@@ -175,35 +239,55 @@ def count(database: Database, memory_store_type: StoreName, filter: Filter | Non
     return records[0]["n"] if records else 0
 
 
+def distinct(
+    database: Database,
+    memory_store_type: StoreName,
+    key: str,
+    filter: Filter | None = None,
+    limit: int | None = None,
+    offset: int = 0,
+    *,
+    depth: int | None = None,
+) -> Operation[list[Any]]:
+    target = yield from store_of(database, memory_store_type)
+    read = queries.distinct(target, listed_key(key), filter, *checked_page(limit, offset, depth))
+    values = [record["_id"] for record in ((yield from fetch(read)) if limit != 0 else ())]
+    return [
+        joined(value["v"], value.get("rest")) if isinstance(value["v"], datetime) else decoded(value["v"])
+        for value in values
+    ]
+
+
 # --- conversations ------------------------------------------------------------------------------------------------
 
 
 def retrieve_conversation_history_ordered_by_timestamp(
     database: Database,
-    memory_id: str,
+    memory_id: str | None = None,
     limit: int | None = None,
     before: str | datetime | None = None,
     *,
+    conversation_id: str | None = None,
     include_embedding: bool = False,
 ) -> Operation[list[Document]]:
     target = database.store(CONVERSATIONS)
     if limit is not None:
         checked_limit(limit)
-    memory = text_argument(memory_id, "memory_id")
-    if memory is None:
+    whose = turns_of(memory_id, conversation_id)
+    if whose is None:
         return []
-    place = (yield from _turn_place(target, memory, before)) if before is not None else None
+    place = (yield from _turn_place(target, whose, before)) if before is not None else None
     if limit == 0:
         return []
-    records = yield from fetch(queries.newest_turns(target, memory, limit, place, include_embedding))
+    records = yield from fetch(queries.newest_turns(target, whose, limit, place, include_embedding))
     return _documents(target, reversed(records), include_embedding)
 
 
-def _turn_place(target: Store, memory_id: str, before: str | datetime) -> Operation[Place]:
+def _turn_place(target: Store, whose: Mapping[str, str], before: str | datetime) -> Operation[Place]:
     """Return the place in a history that a turn's id or a time names; an id wins over a time of the same text."""
     name = _values.id_text(before)
     if name is not None:
-        records = yield from fetch(queries.place(target, id_keys(name), "timestamp", memory_id=memory_id))
+        records = yield from fetch(queries.place(target, id_keys(name), "timestamp", **whose))
         if records:
             return queries.place_of(records[0], "timestamp")
-    return queries.before_all_of(time_before(before, memory_id))
+    return queries.before_all_of(time_before(before, whose))

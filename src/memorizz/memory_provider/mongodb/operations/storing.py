@@ -5,21 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from memorizz.memory_provider._arguments import updated_id
+from memorizz.memory_provider._arguments import given_filter, merged_keys, updated_id
 from memorizz.memory_provider._documents import batches
 from memorizz.memory_provider.mongodb import _queries as queries
 from memorizz.memory_provider.mongodb._bson import check_size
 from memorizz.memory_provider.mongodb._collections import store_of
-from memorizz.memory_provider.mongodb._steps import Operation, Record, change
-from memorizz.memory_provider.mongodb._stores import Database
-from memorizz.memory_provider.options import StoreName
+from memorizz.memory_provider.mongodb._conditions import condition
+from memorizz.memory_provider.mongodb._steps import Operation, Record, change, fetch
+from memorizz.memory_provider.mongodb._stores import Database, Row, Store
+from memorizz.memory_provider.options import Filter, StoreName
 
 
-def store(database: Database, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[str]:
+def store(
+    database: Database, data: Mapping[str, Any], memory_store_type: StoreName, *, if_absent: bool = False
+) -> Operation[str | None]:
     target = yield from store_of(database, memory_store_type)
     row = target.row(data)
-    yield from change(target.collection, queries.stored(row, target.new_record(row)), writes=[row.name])
-    return row.name
+    stored = queries.stored_if_absent if if_absent else queries.stored
+    changed = yield from change(target.collection, stored(target, row, target.new_record(row)), writes=[row.name])
+    if not changed.written:
+        yield from _check_own(target, [row])
+    return row.name if changed.written or not if_absent else None
+
+
+def _check_own(target: Store, rows: Iterable[Row]) -> Operation[None]:
+    """Raise InvalidDocument where the document of an id, under which nothing was stored, is not of the memory."""
+    for row in rows if target.scope.memory is not None else ():
+        if not (yield from fetch(queries.ids(target, queries.by_keys(row.keys)))):
+            raise target.scope.taken(row.name)
 
 
 def store_many(
@@ -36,8 +49,10 @@ def store_many(
             if not database.transactional:
                 sent.append(new)
             names += [row.name for row in rows]
-            changes = [queries.stored(row, record) for row, record in zip(rows, new, strict=True)]
-            yield from change(target.collection, *changes, writes=[row.name for row in rows])
+            changes = [queries.stored(target, row, record) for row, record in zip(rows, new, strict=True)]
+            changed = yield from change(target.collection, *changes, writes=[row.name for row in rows])
+            if changed.written < len(rows):
+                yield from _check_own(target, rows)
     except Exception:
         for records in sent:
             yield from change(target.collection, queries.delete_unchanged(records), writes=names)
@@ -48,7 +63,7 @@ def store_many(
 def check(database: Database, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[None]:
     target = yield from store_of(database, memory_store_type)
     row = target.row(data)
-    check_size({**target.new_record(row), **row.given, "parts": row.parts})
+    check_size({**target.new_record(row), **row.given, "parts": row.parts, "words": row.words})
 
 
 def update_by_id(database: Database, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[bool]:
@@ -56,5 +71,16 @@ def update_by_id(database: Database, id: Any, data: Mapping[str, Any], memory_st
     name = updated_id(id, data)
     if name is None:
         return False
-    changed = yield from change(target.collection, queries.updated(target.row(data, name)), writes=[name])
+    changed = yield from change(target.collection, queries.updated(target, target.row(data, name)), writes=[name])
     return changed.matched > 0
+
+
+# The id of no document: what is merged into several has none.
+_NONE = "none"
+
+
+def update(database: Database, memory_store_type: StoreName, filter: Filter, data: Mapping[str, Any]) -> Operation[int]:
+    target = yield from store_of(database, memory_store_type)
+    keys = merged_keys(data, given_filter(filter, "update()"))
+    merged = queries.updated(target, target.row(keys, _NONE), condition(filter))
+    return (yield from change(target.collection, merged)).matched

@@ -28,7 +28,7 @@ def nearest(search: Search, store: Store, route: Route) -> Read:
     assert search.vector is not None
     comparable = {EMBEDDING: {"$size": len(search.vector), **_ONLY_NUMBERS}}
     pipeline: list[Stage] = [
-        {"$match": both(search.condition, visible(), comparable)},
+        {"$match": both(search.condition, visible(store), comparable)},
         {"$set": {OWN: own_with({DISTANCE: _distance(search.vector, store.spec.distance)})}},
         # What another program has stored may have no direction, or no end.
         {"$match": {f"{OWN}.{DISTANCE}": {"$gt": -math.inf, "$lt": math.inf}}},
@@ -105,7 +105,7 @@ def with_words(search: Search, store: Store, keys: Sequence[Any] | None = None) 
     return Read(
         store.collection,
         [
-            {"$match": both({"$text": {"$search": search.terms}}, search.condition, visible(), among)},
+            {"$match": both({"$text": {"$search": search.terms}}, search.condition, visible(store), among)},
             {"$set": {OWN: own_with({RANK: {"$meta": "textScore"}})}},
             {"$sort": {f"{OWN}.{RANK}": -1, SEQ: 1, "_id": 1}},
             {"$limit": search.depth if keys is None else len(keys)},

@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from memorizz.memory_provider._choosing import looked_at, searched
 from memorizz.memory_provider._questions import Question
 from memorizz.memory_provider.mongodb._conditions import condition
 from memorizz.memory_provider.mongodb._steps import Filter
 from memorizz.memory_provider.mongodb._stores import Store
+from memorizz.memory_provider.mongodb._words import asked_terms
 from memorizz.memory_provider.options import Ranking, SearchOptions
 
 # How many of each side, nearest and best by words, are scored in full: at least this, or five times the limit.
@@ -47,6 +49,9 @@ class Search:
     options: SearchOptions
     ranking: Ranking
     names: Sequence[str] = field(default_factory=tuple[str, ...])
+    # How many hits are wanted of the `limit` that are looked at: how many are scored goes by that, so that the best are
+    # the same, whatever is chosen of them.
+    wanted: int = 0
 
     @property
     def ranked(self) -> bool:
@@ -60,12 +65,13 @@ class Search:
     @property
     def depth(self) -> int:
         """How many of the nearest, and of the best by words, are wanted."""
-        return max(_DEPTH, 5 * self.limit) if self.scored else self.limit
+        return max(_DEPTH, 5 * self.wanted, self.limit) if self.scored else self.limit
 
     @property
     def terms(self) -> str:
-        """The words alone: quotes and hyphens are operators of MongoDB's."""
-        return " ".join(re.findall(r"\w+", self.words or ""))
+        """The words alone, for quotes and hyphens are operators of MongoDB's, and the terms that stand beside them."""
+        words = self.words or ""
+        return " ".join([*re.findall(r"\w+", words), *asked_terms(words)])
 
 
 def parse(store: Store, question: Question) -> Search:
@@ -74,12 +80,14 @@ def parse(store: Store, question: Question) -> Search:
     return Search(
         vector,
         question.words,
-        question.filter,
+        # The condition on a memory is in every query; here an index can serve it.
+        {**question.filter, **store.scope.keys},
         condition(question.filter),
-        question.limit,
-        question.options,
+        looked_at(question),
+        searched(question.options),
         question.options.ranking or Ranking(),
         question.names,
+        question.reach,
     )
 
 

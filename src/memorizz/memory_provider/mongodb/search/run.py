@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from memorizz.memory_provider._cosines import explained_cosines
 from memorizz.memory_provider.mongodb._steps import Command, Operation, Read, Record, fetch
 from memorizz.memory_provider.mongodb._stores import Store, key_of
 from memorizz.memory_provider.mongodb.search import pipelines, plan, score
@@ -63,13 +64,14 @@ def only_filtered(read: Read) -> Served:
     return Served(Route.EXACT, [Route.EXACT], [read], [], 0.0)
 
 
-def explanation(search: Search, served: Served) -> dict[str, Any]:
+def explanation(search: Search, store: Store, served: Served) -> dict[str, Any]:
     """Return how a search was served, for a person to read."""
     why = served.route.value if search.vector is not None else "ask the text index, keep what matches"
     return {
         "route": served.route.name.lower(),
-        "why": why if search.ranked else "nothing ranks: read what matches, the oldest first",
+        "why": why if search.ranked else "nothing ranks: read what matches, in its order",
         "tried": [route.name.lower() for route in served.tried],
+        "cosines": explained_cosines(score.cosines_of(store), store.spec.distance),
         "pipelines": [pipelines.shown(read.pipeline) for read in served.reads],
     }
 

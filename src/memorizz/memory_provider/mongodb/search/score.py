@@ -11,8 +11,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from memorizz.memory_provider._cosines import Cosines, standard
 from memorizz.memory_provider._documents import EMBEDDING
-from memorizz.memory_provider._questions import weights
+from memorizz.memory_provider._questions import supported, weights
+from memorizz.memory_provider._wording import asks_when, is_question, says_when
 from memorizz.memory_provider.mongodb._bson import OWN, as_mapping
 from memorizz.memory_provider.mongodb._steps import Record
 from memorizz.memory_provider.mongodb._stores import Store, key_of, numbers
@@ -91,8 +93,17 @@ def _computed(vector: Any, other: Any, kind: Distance) -> float:
 def rank(search: Search, store: Store, found: list[Candidate]) -> list[Candidate]:
     """Return the hits, the best first."""
     if search.scored:
-        ranking = weights(search.ranking, store.spec, meaning=search.vector is not None, names_cut=False)
-        _score(search, store, ranking, found)
+        asks = asks_when(search.words, store.database.language)
+        stretched, center = standard(cosines_of(store), store.spec.distance)
+        ranking = weights(
+            search.ranking,
+            store.spec,
+            meaning=search.vector is not None,
+            names_cut=False,
+            asks_when=asks,
+            stretched=stretched,
+        )
+        _score(search, store, ranking, found, center)
     else:
         for each in found:
             each.parts = {"meaning": store.spec.score(each.distance or 0.0)}
@@ -101,8 +112,13 @@ def rank(search: Search, store: Store, found: list[Candidate]) -> list[Candidate
     return sorted(hits, key=lambda each: (-each.score, each.seq))[: search.limit]
 
 
-def _score(search: Search, store: Store, ranking: Ranking, found: list[Candidate]) -> None:
-    meaning, words = _shares(store, found) if ranking.fusion == "score" else _reciprocal_ranks(found)
+def cosines_of(store: Store) -> Cosines | None:
+    """Return how far apart the vectors of a store lie, which are those of the seven, or of another length."""
+    return store.database.cosines if store.dimensions == store.database.dimensions else None
+
+
+def _score(search: Search, store: Store, ranking: Ranking, found: list[Candidate], center: float) -> None:
+    meaning, words = _shares(store, found, center) if ranking.fusion == "score" else _reciprocal_ranks(found)
     now = datetime.now(UTC)
     for each, nearness, share in zip(found, meaning, words, strict=True):
         each.parts = {
@@ -116,15 +132,38 @@ def _score(search: Search, store: Store, ranking: Ranking, found: list[Candidate
     for each in found:
         session = _session(each.record)
         best[session] = max(each.score, best.get(session, each.score))
+    neighbours = _neighbours(found)
     for each in found:
+        content = each.record.get("content")
+        content = content if isinstance(content, str) else ""
+        others = {"time": 0.0, "asking": 0.0}
+        if ranking.time:
+            others["time"] = ranking.time * says_when(content, store.database.language)
+        if ranking.asking:
+            others["asking"] = -ranking.asking * is_question(content)
         if each.record.get("conversation_id") is not None:
-            each.parts["session"] = (ranking.session or 0.0) * best[_session(each.record)]
+            others["session"] = (ranking.session or 0.0) * best[_session(each.record)]
+            others["neighbours"] = (ranking.neighbours or 0.0) * neighbours[id(each)]
+        each.parts |= others
 
 
-def _shares(store: Store, found: Sequence[Candidate]) -> tuple[list[float], list[float]]:
-    """Return the similarity of each, and its text score as a share of the best."""
+def _neighbours(found: Sequence[Candidate]) -> dict[int, float]:
+    """Return the better score of the two that stand just before and after each in its conversation, 0 without any."""
+    turns: dict[tuple[Any, Any], list[Candidate]] = {}
+    for each in sorted(found, key=lambda each: (_moment(each.record), each.seq)):
+        turns.setdefault(_session(each.record), []).append(each)
+    better: dict[int, float] = {}
+    for conversation in turns.values():
+        scores = [each.score for each in conversation]
+        for place, each in enumerate(conversation):
+            better[id(each)] = max([*scores[max(place - 1, 0) : place], *scores[place + 1 : place + 2]], default=0.0)
+    return better
+
+
+def _shares(store: Store, found: Sequence[Candidate], center: float) -> tuple[list[float], list[float]]:
+    """Return by how much each similarity is more than `center`, and its text score as a share of the best."""
     best = max((each.rank for each in found), default=0.0) or 1.0
-    similarities = [0.0 if each.distance is None else store.spec.score(each.distance) for each in found]
+    similarities = [0.0 if each.distance is None else store.spec.score(each.distance) - center for each in found]
     return similarities, [each.rank / best for each in found]
 
 
@@ -142,9 +181,17 @@ def _is_named(record: Record, names: Sequence[str]) -> bool:
     return isinstance(role, str) and not set(re.split(r"\W+", role.lower())).isdisjoint(names)
 
 
-def _recency(record: Record, half_life: float, now: datetime) -> float:
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def _moment(record: Record) -> datetime:
     moment = record.get("timestamp") or record.get("created_at")
-    if not isinstance(moment, datetime):
+    return moment if isinstance(moment, datetime) else _NEVER
+
+
+def _recency(record: Record, half_life: float, now: datetime) -> float:
+    moment = _moment(record)
+    if moment == _NEVER:
         return 0.0
     days = max((now - moment).total_seconds(), 0) / 86400
     return math.exp(-min(math.log(2) * days / half_life, 500))
@@ -176,8 +223,8 @@ def hit(store: Store, search: Search, found: Candidate, explain: bool) -> Docume
     return document
 
 
-def merged(search: Search, found: Sequence[tuple[Store, list[Candidate], float]]) -> list[Document]:
-    """Return the best documents of several stores, of which each comes with its hits and its best text score.
+def merged(search: Search, found: Sequence[tuple[Store, list[Candidate], float]]) -> list[tuple[Store, Document]]:
+    """Return the best documents of several stores, each with its store; those come with their hits and best text score.
 
     A store's text scores are shares of its own best; to be compared they become shares of the best of all. The part of
     the session, which only some stores have, is divided out: else no fact stands before the turns of a conversation.
@@ -189,9 +236,9 @@ def merged(search: Search, found: Sequence[tuple[Store, list[Candidate], float]]
                 each.parts["words"] *= best / best_of_all
     if search.scored and len(found) > 1:
         for store, hits, _ in found:
-            session = store.spec.session if search.ranking.session is None else search.ranking.session
+            support = supported(search.ranking, store.spec)
             for each in (hit for hit in hits if hit.parts.get("session")):
-                each.parts = {part: value / (1 + session) for part, value in each.parts.items()}
+                each.parts = {part: value / support for part, value in each.parts.items()}
     ranked = [(store, each) for store, hits, _ in found for each in hits]
     ranked.sort(key=lambda pair: pair[1].score, reverse=True)
-    return [hit(store, search, each, False) for store, each in ranked[: search.limit]]
+    return [(store, hit(store, search, each, False)) for store, each in ranked[: search.limit]]

@@ -17,7 +17,7 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool
 
-from memorizz.errors import MemorizzError, OperationTimeout
+from memorizz.errors import DatabaseError, MemorizzError, OperationTimeout, SchemaError
 from memorizz.memory_provider._drive._sync import drive, repeated
 from memorizz.memory_provider.postgresql import migrations
 from memorizz.memory_provider.postgresql._errors import (
@@ -50,7 +50,7 @@ from memorizz.memory_provider.postgresql.driver._shared import (
 )
 from memorizz.memory_provider.postgresql.driver._wire import ADAPTERS, read_again
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
-from memorizz.memory_provider.postgresql.facts import Facts
+from memorizz.memory_provider.postgresql.facts import Facts, Maker
 
 AnyConnection = psycopg.Connection[Any]
 
@@ -192,7 +192,7 @@ def connect(config: PostgreSQLConfig, conninfo: str) -> Connection:
         time.sleep(0.1)
 
 
-def open_facts(config: PostgreSQLConfig, connection: AnyConnection, models: Mapping[str, int]) -> Facts:
+def open_facts(config: PostgreSQLConfig, connection: AnyConnection, models: Mapping[str, Maker]) -> Facts:
     """Return the facts of a schema, made or upgraded first where that is due and allowed; `models` as in `opened`."""
 
     def perform_here(step: Step) -> Any:
@@ -203,15 +203,37 @@ def open_facts(config: PostgreSQLConfig, connection: AnyConnection, models: Mapp
         # A connection without autocommit is in a transaction by now, and migrating says how isolated its own is.
         connection.commit()
         with without_timeout(connection), connection.transaction():
-            return drive(migrations.apply(config), perform_here)
+            return drive(migrations.apply(config, models), perform_here)
 
     facts = drive(migrations.opened(config, models), perform_here)
     while facts is None:
         for each in when_free(upgrade):
             logger.info("applied migration %d (%s)", each.version, each.name)
         facts = drive(migrations.opened(config, models), perform_here)
+    if note_cosines(config, connection, facts):
+        facts = drive(migrations.known(config, facts.layout, models), perform_here)
     config.announce(facts.layout.schema)
     return facts
+
+
+def note_cosines(config: PostgreSQLConfig, connection: AnyConnection, facts: Facts) -> bool:
+    """Measure how far apart the vectors of the stores lie, where that is due and can be done at once."""
+
+    def perform_here(step: Step) -> Any:
+        return perform(connection, cast(Statement, step))
+
+    stores = migrations.unmeasured(facts)
+    if not stores:
+        return False
+    # What was done before is kept whatever becomes of this.
+    connection.commit()
+    try:
+        with translating(config.where), connection.transaction():
+            return drive(migrations.note_cosines(stores), perform_here)
+    except (DatabaseError, OperationTimeout, SchemaError) as error:
+        # A store that is in use, or that this user may not read: it works all the same, and is measured another time.
+        logger.debug("how far apart the vectors lie is not measured: %s", error)
+        return False
 
 
 def when_free(change: Callable[[], T]) -> T:
@@ -265,15 +287,19 @@ def checkout(pool: Pool, config: PostgreSQLConfig, server: EmbeddedServer | None
     One on which the server has hung up makes way for the next. Raises ConnectionFailed where none is free because the
     server cannot be reached.
     """
+    asked_again = False
     while True:
         try:
             connection = pool.getconn()
         except NoneFree:
-            if pool.attempts.unanswered:
-                # Says why, as the pool does not.
-                connection = connect(config, find_server(config, server))
-                connection.close()
-            raise
+            if not pool.attempts.unanswered or asked_again:
+                raise
+            # Says why, as the pool does not.
+            connection = connect(config, find_server(config, server))
+            connection.close()
+            # The server is back, and the pool had given up while we waited: it connects for the next who waits.
+            asked_again = True
+            continue
         try:
             if is_alive(connection):
                 yield connection

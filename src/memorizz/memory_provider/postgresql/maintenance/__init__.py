@@ -3,11 +3,13 @@
 _maintenance_async.py   AsyncMaintenance: one connection to a database in any state
 _doctor.py              what is looked at
 _findings.py            what is wrong, and what to do
+_finding.py             one of these
 _indexing.py            indexes that are wanted, built, replaced, dropped
 _loading_async.py       the vector index deferred while a store is loaded
 _reembedding_async.py   AsyncReembedding: another embedding model, while the stores are in use
 _changing.py            its parts
 _models.py              the columns that it adds, fills, exchanges and drops
+_language.py            the language of the words, while the stores are in use
 _apart_async.py         what differs between the two APIs; all else of the sync one is generated
 """
 
@@ -15,7 +17,7 @@ from memorizz.memory_provider.postgresql.facts import Model
 from memorizz.memory_provider.postgresql.indexes import Progress
 from memorizz.memory_provider.postgresql.maintenance._changing import Change, Filled
 from memorizz.memory_provider.postgresql.maintenance._doctor import Examination, IndexFacts, StoreFacts
-from memorizz.memory_provider.postgresql.maintenance._findings import Finding, Level
+from memorizz.memory_provider.postgresql.maintenance._finding import Finding, Level
 from memorizz.memory_provider.postgresql.maintenance._indexing import Job, Made
 from memorizz.memory_provider.postgresql.maintenance._maintenance_async import AsyncMaintenance
 from memorizz.memory_provider.postgresql.maintenance._maintenance_sync import Maintenance

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from memorizz.embeddings.base import AsyncEmbedder, Embedder
+from memorizz.embeddings.base import AsyncEmbedder, Embedder, window
 from memorizz.errors import ConfigurationError, SchemaError
+from memorizz.memory_provider._parts import Part
 from memorizz.memory_provider.postgresql._steps import Embed, Operation
 from memorizz.memory_provider.postgresql.facts import Model, Store
 from memorizz.memory_provider.postgresql.maintenance import _models
-from memorizz.memory_provider.postgresql.maintenance._models import Count, Models, Waiting
-from memorizz.memory_provider.postgresql.operations.embedding import embedded_text
+from memorizz.memory_provider.postgresql.maintenance._models import Count, Made, Models, Waiting
+from memorizz.memory_provider.postgresql.operations.embedding import embedded_pieces
+from memorizz.memory_provider.postgresql.operations.parts import checked_vector, pieces_of
 from memorizz.memory_provider.postgresql.rows import Text
 
 # A lock is waited for less long than the server takes to look for a deadlock (1 s): whoever is in the way goes on, and
@@ -77,20 +80,26 @@ def begin(now: Models, embedder: AnyEmbedder) -> Operation[None]:
         yield from _models.begin(now, embedder.name, embedder.dimensions)
 
 
-def fill(store: Store, standby: Store, rows: Sequence[Waiting]) -> Operation[None]:
+def fill(store: Store, standby: Store, rows: Sequence[Waiting], max_tokens: int | None) -> Operation[None]:
     """Embed documents: None is the vector of one without a text, and of one that has lost its vector."""
-    texts = [_text(store, row) for row in rows]
-    wanted = [text for text in texts if text is not None]
-    made = iter((yield Embed(wanted, "document", standby.model.name or "")) if wanted else ())
-    vectors = [None if text is None else standby.vector_of(next(made)) for text in texts]
-    yield from _models.fill(standby, list(zip(rows, vectors, strict=True)))
+    texts = [_pieces(store, row, max_tokens) for row in rows]
+    wanted = [piece.text for pieces in texts for piece in pieces]
+    wanted += [text for row in rows for *_, text in row.parts]
+    vectors = iter((yield Embed(wanted, "document", standby.model.name or "")) if wanted else ())
+    of_texts = [list(islice(vectors, len(pieces))) for pieces in texts]
+    made: list[Made] = []
+    for row, pieces, found in zip(rows, texts, of_texts, strict=True):
+        first = standby.vector_of(found[0]) if found else None
+        of_parts = [checked_vector(standby, vector) for vector in islice(vectors, len(row.parts))]
+        made.append(Made(first, pieces_of(standby, pieces, found), of_parts))
+    yield from _models.fill(standby, list(zip(rows, made, strict=True)))
 
 
-def _text(store: Store, row: Waiting) -> str | None:
-    """Return what is to be embedded of a document."""
-    if not row.embedded or not store.spec.embedded:
-        return None
-    return embedded_text(store.spec.label, Text(row.label or "", row.content or ""))
+def _pieces(store: Store, row: Waiting, max_tokens: int | None) -> list[Part]:
+    """Return what is to be embedded of a document beside its parts."""
+    if store.spec.fields or not row.embedded or not store.spec.embedded:
+        return []
+    return embedded_pieces(store, Text(row.label or "", row.content or ""), max_tokens)
 
 
 def exchange(now: Models, embedder: AnyEmbedder | None, last: int, drop_without_text: bool) -> Operation[float]:
@@ -99,7 +108,7 @@ def exchange(now: Models, embedder: AnyEmbedder | None, last: int, drop_without_
     Returns since when writers wait (time.monotonic).
     """
     check_embedder(now, embedder)
-    yield from _models.block_writers(now, IDLE_SECONDS)
+    yield from _models.block_writers(now.stores, IDLE_SECONDS)
     since = time.monotonic()
     counts = yield from _models.counts(now)
     waiting = sum(count.waiting for count in counts)
@@ -108,7 +117,7 @@ def exchange(now: Models, embedder: AnyEmbedder | None, last: int, drop_without_
     if waiting:
         for store, standby in now.pairs:
             rows = yield from _models.waiting(store, standby, None, last)
-            yield from fill(store, standby, rows)
+            yield from fill(store, standby, rows, None if embedder is None else window(embedder))
         counts = yield from _models.counts(now)
     if any(count.waiting for count in counts):
         # Somebody holds a row with SELECT ... FOR UPDATE.

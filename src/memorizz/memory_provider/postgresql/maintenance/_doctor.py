@@ -13,9 +13,10 @@ from memorizz.memory_provider.postgresql import indexes, migrations
 from memorizz.memory_provider.postgresql._steps import Operation, Query, T, fetch
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Facts, Store
-from memorizz.memory_provider.postgresql.layout import STANDBY, vector_column
+from memorizz.memory_provider.postgresql.layout import STANDBY, parts_table, vector_column
 from memorizz.memory_provider.postgresql.migrations import Applied, Database
 from memorizz.memory_provider.postgresql.sql import key
+from memorizz.memory_provider.postgresql.sql.vectors import is_embedded
 from memorizz.memory_provider.stores import SEVEN, IndexKind
 
 # Up to this size a table is counted; of a larger one the server's own estimate is taken.
@@ -123,6 +124,8 @@ class Examination:
     indexes: Sequence[IndexFacts] = ()
     missing_indexes: Mapping[str, str] = field(default_factory=dict[str, str])
     """The name of each index that should be there, and its store."""
+    languages: Mapping[str, float] = field(default_factory=dict[str, float])
+    """The share of the words of some texts that each language leaves out; nothing where there are few words."""
 
 
 def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Examination]:
@@ -136,7 +139,9 @@ def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Examination
     known, damage = (yield from _known(config, found)) if not (pending or newer) else (None, None)
     columns = _columns(known)
     there = found.schema is not None and found.has_migrations
-    stores, found_indexes = (yield from _measure(found.schema or "", columns)) if there else ([], [])
+    stores, found_indexes = (
+        (yield from _measure(found.schema or "", columns, {} if known is None else known.stores)) if there else ([], [])
+    )
     read, write = yield from _table_rights(found, columns)
     return Examination(
         server,
@@ -152,7 +157,35 @@ def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Examination
         stores=stores,
         indexes=found_indexes,
         missing_indexes={} if known is None else _missing(known, stores, found_indexes),
+        languages={} if known is None else (yield from _languages(known)),
     )
+
+
+# Of each store: enough words to tell languages apart, and few enough to be looked up in all of them in a moment.
+_SAMPLED_TEXTS, _SAMPLED_CHARACTERS, _ENOUGH_WORDS = 100, 500, 200
+_LANGUAGES = """
+WITH words AS MATERIALIZED (
+    SELECT lower(token) AS word, count(*) AS times
+    FROM ({texts}) AS texts, ts_parse('default', beginning) WHERE tokid IN (1, 2) GROUP BY lower(token)
+)
+SELECT 'pg_catalog.' || cfgname,
+    (sum(times) FILTER (WHERE ts_lexize(dictionary.oid, word) = '{{}}') / sum(times))::float8, sum(times)::int
+FROM pg_ts_config AS config
+JOIN pg_ts_dict AS dictionary ON dictname = cfgname || '_stem' AND dictnamespace = cfgnamespace
+CROSS JOIN words WHERE cfgnamespace = 'pg_catalog'::regnamespace GROUP BY cfgname
+"""
+
+
+def _languages(known: Facts) -> Operation[dict[str, float]]:
+    texts = [
+        sql.SQL("(SELECT left(content, {}) AS beginning FROM {} WHERE content <> '' LIMIT {})").format(
+            sql.Literal(_SAMPLED_CHARACTERS), store.table, sql.Literal(_SAMPLED_TEXTS)
+        )
+        for store in known.stores.values()
+    ]
+    statement = sql.SQL(_LANGUAGES).format(texts=sql.SQL(" UNION ALL ").join(texts))
+    rows = (yield from _attempt(fetch(Query(statement.as_bytes(None))))) or ()
+    return {language: share or 0.0 for language, share, words in rows if words >= _ENOUGH_WORDS}
 
 
 def _known(config: PostgreSQLConfig, found: Database) -> Operation[tuple[Facts | None, str | None]]:
@@ -176,21 +209,27 @@ def _columns(known: Facts | None) -> dict[str, str]:
 
 def measure(known: Facts) -> Operation[tuple[list[StoreFacts], list[IndexFacts]]]:
     """Return the size of each store that is there, and of its indexes."""
-    return (yield from _measure(known.layout.schema, _columns(known)))
+    return (yield from _measure(known.layout.schema, _columns(known), known.stores))
 
 
-def _measure(schema: str, columns: Mapping[str, str]) -> Operation[tuple[list[StoreFacts], list[IndexFacts]]]:
-    wanted = {"schema": schema, "stores": [*columns], "columns": [*columns.values()]}
+def _measure(
+    schema: str, columns: Mapping[str, str], known: Mapping[str, Store]
+) -> Operation[tuple[list[StoreFacts], list[IndexFacts]]]:
+    parts = [parts_table(name) for name in columns]
+    wanted = {"schema": schema, "stores": [*columns], "columns": [*columns.values()], "parts": parts}
     stores: list[StoreFacts] = []
     for name, heap_bytes, table_bytes, index_bytes, estimate, share, dead in (yield from fetch(Query(_TABLES, wanted))):
         counted = heap_bytes <= _COUNTED_BYTES or estimate < 0
         statement = (_COUNT if counted else _GLANCE).format(
-            table=sql.Identifier(schema, name), embedding=sql.Identifier(columns[name])
+            table=sql.Identifier(schema, name),
+            embedded=is_embedded(known[name])
+            if name in known
+            else sql.SQL("d.{} IS NOT NULL").format(sql.Identifier(columns[name])),
         )
         rows = yield from _attempt(fetch(Query(statement.as_bytes(None))))
         total, embedded, expired, oldest, newest = rows[0] if rows else (None,) * 5
         if rows and not counted:
-            total, embedded = estimate, round(estimate * share)
+            total, embedded = estimate, round(estimate * (1 if name in known and known[name].spec.fields else share))
         strange = (yield from _not_storable(schema, name)) if counted else ""
         sizes = dead, table_bytes, index_bytes
         stores.append(StoreFacts(name, total, embedded, expired, not counted, oldest, newest, *sizes, strange))
@@ -209,7 +248,8 @@ def all_indexes(known: Facts) -> Operation[list[IndexFacts]]:
 
 
 def _indexes(schema: str, stores: Sequence[str]) -> Operation[list[IndexFacts]]:
-    rows = yield from fetch(Query(_INDEXES, {"schema": schema, "stores": list(stores)}))
+    wanted = {"schema": schema, "stores": list(stores), "parts": list(map(parts_table, stores))}
+    rows = yield from fetch(Query(_INDEXES, wanted))
     return [IndexFacts(*row) for row in rows]
 
 
@@ -311,20 +351,24 @@ WHERE rolname = current_user
 """
 
 _TABLES = b"""
-SELECT pg_class.relname::text, pg_relation_size(pg_class.oid), pg_table_size(pg_class.oid),
-    pg_indexes_size(pg_class.oid), reltuples::bigint, 1 - coalesce(null_frac, 0)::float8, coalesce(n_dead_tup, 0)
+SELECT pg_class.relname::text, pg_relation_size(pg_class.oid),
+    pg_table_size(pg_class.oid) + coalesce(pg_table_size(parts.oid), 0),
+    pg_indexes_size(pg_class.oid) + coalesce(pg_indexes_size(parts.oid), 0), pg_class.reltuples::bigint,
+    1 - coalesce(null_frac, 0)::float8, coalesce(n_dead_tup, 0)
 FROM pg_class
-JOIN pg_namespace ON pg_namespace.oid = relnamespace
+JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
+LEFT JOIN pg_class AS parts ON parts.relnamespace = pg_class.relnamespace
+    AND parts.relname = (%(parts)s::text[])[array_position(%(stores)s::text[], pg_class.relname::text)]
 LEFT JOIN pg_stat_all_tables AS counters ON counters.relid = pg_class.oid
 LEFT JOIN pg_stats ON pg_stats.schemaname = nspname AND tablename = pg_class.relname
     AND attname = (%(columns)s::text[])[array_position(%(stores)s::text[], pg_class.relname::text)]
-WHERE nspname = %(schema)s AND pg_class.relname = ANY (%(stores)s::text[]) AND relkind IN ('r', 'p')
+WHERE nspname = %(schema)s AND pg_class.relname = ANY (%(stores)s::text[]) AND pg_class.relkind IN ('r', 'p')
 ORDER BY array_position(%(stores)s::text[], pg_class.relname::text)
 """
 
 _COUNT = sql.SQL(
-    "SELECT count(*), count({embedding}), count(*) FILTER (WHERE expires_at <= now()), "
-    "min(created_at), max(created_at) FROM {table}"
+    "SELECT count(*), count(*) FILTER (WHERE {embedded}), count(*) FILTER (WHERE expires_at <= now()), "
+    "min(created_at), max(created_at) FROM {table} AS d"
 )
 _GLANCE = sql.SQL(
     "SELECT NULL, NULL, (SELECT count(*) FROM {table} WHERE expires_at <= now()), "
@@ -360,9 +404,9 @@ WHERE nspname = %(schema)s AND relkind IN ('r', 'p')
 """
 
 _INDEXES = b"""
-SELECT index.relname::text, store.relname::text,
+SELECT index.relname::text, named.store,
     CASE opcname WHEN 'halfvec_cosine_ops' THEN 'halfvec' ELSE amname::text END, indisvalid AND indisready,
-    pg_relation_size(index.oid), coalesce(idx_scan, 0),
+    pg_table_size(index.oid), coalesce(idx_scan, 0),
     EXISTS (SELECT FROM pg_stat_progress_create_index AS progress
         WHERE datname = current_database() AND (index_relid = index.oid OR index_relid IS NULL AND NOT indisvalid)),
     (SELECT option_value::int FROM pg_options_to_table(index.reloptions) WHERE option_name = 'm'),
@@ -374,9 +418,11 @@ FROM pg_index
 JOIN pg_class AS index ON index.oid = indexrelid
 JOIN pg_class AS store ON store.oid = indrelid
 JOIN pg_namespace ON pg_namespace.oid = store.relnamespace
+JOIN unnest(%(stores)s::text[], %(parts)s::text[]) WITH ORDINALITY AS named (store, parts, place)
+    ON store.relname IN (named.store, named.parts)
 JOIN pg_am ON pg_am.oid = index.relam
 JOIN pg_opclass ON pg_opclass.oid = indclass[0]
 LEFT JOIN pg_stat_all_indexes AS counters ON counters.indexrelid = index.oid
-WHERE nspname = %(schema)s AND store.relname = ANY (%(stores)s::text[])
-ORDER BY array_position(%(stores)s::text[], store.relname::text), index.relname
+WHERE nspname = %(schema)s
+ORDER BY named.place, index.relname
 """

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from shlex import quote
 
 from memorizz.errors import SchemaError
@@ -13,39 +11,24 @@ from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Model
 from memorizz.memory_provider.postgresql.indexes import VECTOR_INDEXES, embedding_index, rounded
 from memorizz.memory_provider.postgresql.maintenance._doctor import NOT_STORABLE, Examination
+from memorizz.memory_provider.postgresql.maintenance._finding import Finding, Level
 from memorizz.memory_provider.postgresql.migrations import check_versions
 from memorizz.memory_provider.stores import MAX_INDEXED, SEVEN
 
 # Below this many vectors nothing that is said about vector indexes can be felt.
 _MANY_VECTORS = 20_000
+# A text in its own language leaves out more of its words than this, and in another one few.
+_OWN_LANGUAGE = 0.25
 _MB = 2**20
 _RELOAD = "then SELECT pg_reload_conf()"
 _LOCAL = ("localhost", "127.0.0.1", "::1", "")
-
-
-class Level(StrEnum):
-    """How bad it is: memories are in danger or out of reach; slower or less than it could be; good to know."""
-
-    DANGER = "danger"
-    WARNING = "warning"
-    NOTE = "note"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was found, and what to do about it."""
-
-    level: Level
-    subject: str
-    text: str
-    advice: str = ""
 
 
 def diagnose(facts: Examination, config: PostgreSQLConfig) -> list[Finding]:
     """Return what was found, the worst first."""
     checks = (_versions, _extension, _schema, _tables, _rights, _durability)
     found = [finding for check in checks for finding in check(facts)]
-    advising = (_memory, _rows, _model, _vectors, _indexes)
+    advising = (_memory, _rows, _language, _model, _vectors, _indexes)
     found += [finding for check in advising for finding in check(facts, config)]
     if config.embedded_server is None:
         found += _connection(facts, config)
@@ -249,6 +232,22 @@ def _is_local(config: PostgreSQLConfig) -> bool:
 
 
 # --- is it fast ---------------------------------------------------------------------------------------------------
+
+
+def _language(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
+    now = None if facts.facts is None else facts.facts.layout.text_search_config
+    # Not of `simple` and of configurations of one's own: whoever has chosen one knows why.
+    if now is None or now not in facts.languages:
+        return
+    likely, share = max(facts.languages.items(), key=lambda each: each[1])
+    if share >= _OWN_LANGUAGE and share > 2 * facts.languages[now]:
+        likely = likely.removeprefix("pg_catalog.")
+        yield Finding(
+            Level.WARNING,
+            "language",
+            f"the words are made by {now}, the texts look {likely}: a search by words misses other forms of a word",
+            f"{_command(f'language {likely}', config)} changes it while the stores are in use",
+        )
 
 
 def _model(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:

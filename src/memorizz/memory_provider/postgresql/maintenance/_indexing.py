@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from psycopg import sql
+
 from memorizz.errors import ConfigurationError, OperationTimeout, quoted
 from memorizz.memory_provider.postgresql import facts, indexes
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
@@ -112,13 +114,15 @@ def covered(found: Found) -> Operation[dict[str, int | None]]:
     stores = {store.name: store for store in found.stores}
     for index in found.indexes:
         store = stores[index.store]
-        if index.condition is None and not index.standby:
+        of_pieces = indexes.is_of_pieces(found.table(index.store), index.name)
+        if index.condition is None and not index.standby and not of_pieces:
             is_vector = index.method in indexes.VECTOR_INDEXES
             rows[index.name] = store.with_embedding if is_vector else store.rows
         elif store.estimated:
             rows[index.name] = None
         else:
-            statement = indexes.count_covered(found.table(index.store, index.standby), index.method, index.condition)
+            table = found.table(index.store, index.standby)
+            statement = indexes.count_covered(table, index.name, index.method, index.condition)
             rows[index.name] = (yield from fetch(Query(statement)))[0][0]
     return rows
 
@@ -136,14 +140,14 @@ def missing(found: Found, wanted: Wanted, default: HNSW) -> list[Job]:
         _check_kind(table, kind)
         for name in indexes.named(replace(table, vector=replace(table.vector, index=kind))):
             index = found.index(name)
-            is_vector = name == indexes.embedding_index(table)
+            is_vector = name in indexes.vector_indexes(table)
             if index is not None and index.being_built:
                 raise ConfigurationError(
                     f"{name} is being built by somebody else: `memorizz index list` shows when it is done"
                 )
             if index is None or not index.valid:
                 jobs.append(_job("create", found, store, name, kind if is_vector else _method(name), hnsw, index))
-            elif is_vector and not _is_as(index, wanted):
+            elif is_vector and not _is_as(index, wanted) and not _is_of_no_pieces(found, index):
                 raise ConfigurationError(
                     f"{name} is there, {index.method} with m={index.m} and ef_construction={index.ef_construction}: "
                     "`memorizz index rebuild` changes that"
@@ -181,6 +185,7 @@ def again(found: Found, name: str | None, wanted: Wanted, default: HNSW, rows: d
             if index.method in indexes.VECTOR_INDEXES
             and index.store in chosen
             and not (index.standby or indexes.is_passing(index.name))
+            and (changes or not _is_of_no_pieces(found, index))
         ]
     )
     jobs: list[Job] = []
@@ -213,7 +218,8 @@ def standby(found: Found, default: HNSW) -> list[Job]:
         table = found.table(index.store, standby=True)
         dimensions = table.model.dimensions
         kind = index.method if dimensions <= _limit(index.method) else possible_index(dimensions, table.spec.distance)
-        name = indexes.embedding_index(table)
+        of_pieces = indexes.is_of_pieces(table, index.name)
+        name = (indexes.pieces_index if of_pieces else indexes.embedding_index)(table)
         there = found.index(name)
         if kind == "none" or (there is not None and there.valid):
             continue
@@ -222,6 +228,12 @@ def standby(found: Found, default: HNSW) -> list[Job]:
         memory = hnsw.memory(kind, dimensions, rows or 0)
         jobs.append(Job("create", name, index.store, kind, rows, memory, hnsw, there is not None, standby=True))
     return jobs
+
+
+def _is_of_no_pieces(found: Found, index: IndexFacts) -> bool:
+    """Return True for the index of the pieces of a store in which no text has been long: it is empty."""
+    store = found.table(index.store)
+    return not store.pieces and indexes.is_of_pieces(store, index.name)
 
 
 def _limit(kind: str) -> int:
@@ -343,21 +355,27 @@ def size(found: Found, job: Job) -> Operation[int]:
 # --- deferred while a store is loaded ------------------------------------------------------------------------------
 
 
-def defer_index(found: Found, name: str, lock_seconds: float) -> Operation[None]:
-    """Drop the vector index of a store that is empty, and note it; the caller runs this in one transaction."""
+def defer_index(found: Found, name: str, most: int, lock_seconds: float) -> Operation[bool]:
+    """Drop the vector index of a store of `most` documents at most, and note it; return whether it is deferred.
+
+    It may have been before. The caller runs this in one transaction.
+    """
     (store,) = found.chosen(name)
     index = found.index(indexes.embedding_index(found.table(name)))
-    if index is None or not index.valid or store.rows != 0 or store.estimated:
-        return
+    if index is None:
+        return (yield from deferred_index(found, name)) is not None
+    if not index.valid or store.rows is None or store.rows > most or store.estimated:
+        return False
     assert index.m is not None
     assert index.ef_construction is not None
     hnsw = HNSW(index.m, index.ef_construction)
     yield Script(indexes.defer_index(found.table(name), index.method, hnsw, lock_seconds).as_bytes(None))
     yield from fetch(facts.moved_on(found.known.layout))
+    return True
 
 
 def deferred_index(found: Found, name: str) -> Operation[Job | None]:
-    """Return the job to build the index of a store that was deferred, None where there is none."""
+    """Return the job to build the index of a store that was deferred, None where nobody has or somebody builds it."""
     table = found.table(name)
     wanted = {"schema": table.layout.schema, "store": name, "column": table.vector_column}
     rows = yield from fetch(Query(indexes.NOTE, wanted))
@@ -366,11 +384,31 @@ def deferred_index(found: Found, name: str) -> Operation[Job | None]:
         return None
     kind, hnsw = noted
     index = indexes.embedding_index(table)
-    return _job("create", found, found.chosen(name)[0], index, kind, hnsw, found.index(index))
+    there = found.index(index)
+    if there is not None and there.being_built:
+        return None
+    return _job("create", found, found.chosen(name)[0], index, kind, hnsw, there)
+
+
+def as_noted(found: Found, jobs: Sequence[Job]) -> Operation[list[Job]]:
+    """Return jobs, with an index that was deferred as it was before."""
+    noted: list[Job] = []
+    for job in jobs:
+        is_deferrable = job.name == indexes.embedding_index(found.table(job.store))
+        before = (yield from deferred_index(found, job.store)) if is_deferrable else None
+        noted.append(before or job)
+    return noted
 
 
 def note_built(found: Found, name: str) -> Operation[None]:
     yield Script(indexes.built(found.table(name)).as_bytes(None))
+
+
+def analyze(found: Found, name: str) -> Operation[None]:
+    """Have the planner learn what a store holds; a user who may not is told so by the server alone."""
+    store = found.known.store(name)
+    for table in (store.table, store.parts):
+        yield Script(sql.SQL("ANALYZE {}").format(table).as_bytes(None))
 
 
 def removable(found: Found, name: str | None) -> list[IndexFacts]:

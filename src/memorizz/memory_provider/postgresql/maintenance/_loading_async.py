@@ -6,11 +6,17 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
-from memorizz.errors import DatabaseError, OperationTimeout
+from memorizz.errors import DatabaseError, MemorizzError, OperationTimeout
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.maintenance._maintenance_async import AsyncMaintenance
+from memorizz.memory_provider.postgresql.operations.storing import FEW
 
 logger = logging.getLogger("memorizz.postgresql")
+
+# Nobody has said that the store is being loaded: others are held up no longer than they would notice, ...
+_DEFER_SECONDS = 0.1
+# ... and the caller waits no longer than this for the transactions of others that stand before the build.
+_BUILD_SECONDS = 60.0
 
 
 @asynccontextmanager
@@ -26,3 +32,40 @@ async def loading(config: PostgreSQLConfig, store: str, watch: Callable[[float],
     # The block may have taken hours, in which a connection may break.
     async with AsyncMaintenance(config) as maintenance:
         await maintenance.build_deferred(store, watch)
+        # Until then the planner takes every memory for a two-hundredth of the store, and reads the wrong index.
+        await maintenance.analyze(store)
+
+
+@asynccontextmanager
+async def building_after(config: PostgreSQLConfig, store: str) -> AsyncGenerator[None]:
+    """Have a first large import build the vector index of a store at its end, where that can be done unnoticed.
+
+    What is stored in the block is stored whatever becomes of the index.
+    """
+    deferred = False
+    try:
+        async with AsyncMaintenance(config) as maintenance:
+            deferred = await maintenance.defer_index(store, FEW, _DEFER_SECONDS)
+    except MemorizzError as error:
+        logger.info("the vector index of %s is kept while many documents are stored: %s", store, error)
+    try:
+        yield
+    finally:
+        # Also where nothing was kept: then it is built in no time.
+        if deferred:
+            await _build_after(config, store)
+
+
+async def _build_after(config: PostgreSQLConfig, store: str) -> None:
+    try:
+        async with AsyncMaintenance(config) as maintenance:
+            await maintenance.build_deferred(store, lock_seconds=_BUILD_SECONDS)
+            await maintenance.analyze(store)
+    except MemorizzError as error:
+        logger.warning(
+            "%s has no vector index yet, and is searched by full comparison; `memorizz index build --store %s` builds "
+            "it: %s",
+            store,
+            store,
+            error,
+        )

@@ -7,11 +7,17 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from memorizz.errors import DatabaseError, OperationTimeout
+from memorizz.errors import DatabaseError, MemorizzError, OperationTimeout
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.maintenance._maintenance_sync import Maintenance
+from memorizz.memory_provider.postgresql.operations.storing import FEW
 
 logger = logging.getLogger("memorizz.postgresql")
+
+# Nobody has said that the store is being loaded: others are held up no longer than they would notice, ...
+_DEFER_SECONDS = 0.1
+# ... and the caller waits no longer than this for the transactions of others that stand before the build.
+_BUILD_SECONDS = 60.0
 
 
 @contextmanager
@@ -27,3 +33,40 @@ def loading(config: PostgreSQLConfig, store: str, watch: Callable[[float], None]
     # The block may have taken hours, in which a connection may break.
     with Maintenance(config) as maintenance:
         maintenance.build_deferred(store, watch)
+        # Until then the planner takes every memory for a two-hundredth of the store, and reads the wrong index.
+        maintenance.analyze(store)
+
+
+@contextmanager
+def building_after(config: PostgreSQLConfig, store: str) -> Generator[None]:
+    """Have a first large import build the vector index of a store at its end, where that can be done unnoticed.
+
+    What is stored in the block is stored whatever becomes of the index.
+    """
+    deferred = False
+    try:
+        with Maintenance(config) as maintenance:
+            deferred = maintenance.defer_index(store, FEW, _DEFER_SECONDS)
+    except MemorizzError as error:
+        logger.info("the vector index of %s is kept while many documents are stored: %s", store, error)
+    try:
+        yield
+    finally:
+        # Also where nothing was kept: then it is built in no time.
+        if deferred:
+            _build_after(config, store)
+
+
+def _build_after(config: PostgreSQLConfig, store: str) -> None:
+    try:
+        with Maintenance(config) as maintenance:
+            maintenance.build_deferred(store, lock_seconds=_BUILD_SECONDS)
+            maintenance.analyze(store)
+    except MemorizzError as error:
+        logger.warning(
+            "%s has no vector index yet, and is searched by full comparison; `memorizz index build --store %s` builds "
+            "it: %s",
+            store,
+            store,
+            error,
+        )

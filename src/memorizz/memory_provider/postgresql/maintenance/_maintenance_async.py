@@ -15,16 +15,18 @@ from memorizz.memory_provider.postgresql import indexes, migrations
 from memorizz.memory_provider.postgresql._errors import translating
 from memorizz.memory_provider.postgresql._steps import Operation, Script, Statement, Step, T
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.driver._async import AsyncConnection, connect, perform, when_free
+from memorizz.memory_provider.postgresql.driver._async import AsyncConnection, connect, note_cosines, perform, when_free
 from memorizz.memory_provider.postgresql.driver._pooling_async import find_server
 from memorizz.memory_provider.postgresql.driver._shared import without_timeout
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
-from memorizz.memory_provider.postgresql.facts import Facts
+from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.indexes import HNSW
-from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing
+from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing, _language
 from memorizz.memory_provider.postgresql.maintenance._apart_async import End, beside
+from memorizz.memory_provider.postgresql.maintenance._changing import LOCK_SECONDS
 from memorizz.memory_provider.postgresql.maintenance._doctor import Examination, IndexFacts, StoreFacts
-from memorizz.memory_provider.postgresql.maintenance._findings import Finding, diagnose
+from memorizz.memory_provider.postgresql.maintenance._finding import Finding
+from memorizz.memory_provider.postgresql.maintenance._findings import diagnose
 from memorizz.memory_provider.postgresql.maintenance._indexing import Busy, Job, Made, Wanted, Watch
 from memorizz.memory_provider.postgresql.migrations import Database, Migration
 from memorizz.memory_provider.stores import IndexKind
@@ -104,6 +106,47 @@ class AsyncMaintenance:
         await self.run(migrations.opened(self.config))
         return done
 
+    async def change_language(self, name: str, watch: Callable[[str, int], None] | None = None) -> int:
+        """Change the language of the words while the stores are in use; return how many documents got other words.
+
+        name: one of PostgreSQL's text search configurations, such as "german". `watch` is told the store, and how many
+        of its documents are done, after each batch. Questions look for words of both languages until all is done;
+        interrupted, even killed, the same call again goes on. Raises ConfigurationError while another change is under
+        way.
+        """
+        known = await self.facts()
+        async with self._without_timeouts(None, LOCK_SECONDS):
+            language = await self._in_one(lambda: _language.begin(known, name))
+            if language is None:
+                return 0
+            changed = 0
+            for store in (await self.facts()).stores.values():
+                changed += await self._change_words(store, watch)
+            await self._in_one(lambda: _language.finish(known, language))
+        return changed
+
+    async def _change_words(self, store: Store, watch: Callable[[str, int], None] | None) -> int:
+        seen = changed = 0
+        batch = _language.Batch(None, 0, 0)
+        while True:
+            after = batch.last
+            batch = await self._in_one(lambda: _language.again(store, after))  # noqa: B023 - called before the next
+            seen += batch.seen
+            changed += batch.changed
+            if watch is not None:
+                watch(store.name, seen)
+            if batch.is_last:
+                return changed
+
+    async def _in_one(self, work: Callable[[], Operation[T]]) -> T:
+        """Run an operation in one transaction, as soon as nobody is in the way for a moment."""
+
+        async def change() -> T:
+            async with self.transaction():
+                return await self.run(work())
+
+        return await when_free(change)
+
     async def examine(self) -> tuple[Examination, list[Finding]]:
         """Examine the database: return its figures, and what of them needs attention, the worst first."""
         examined = await self.run(_doctor.examine(self.config, self._connection.info.backend_pid))
@@ -163,7 +206,12 @@ class AsyncMaintenance:
         be made.
         """
         found, wanted = await self._look(), self._wanted(store, kind, m, ef_construction)
-        return _indexing.keys(found, wanted) if json_keys else _indexing.missing(found, wanted, self._hnsw)
+        if json_keys:
+            return _indexing.keys(found, wanted)
+        jobs = _indexing.missing(found, wanted, self._hnsw)
+        if (kind, m, ef_construction) != (None, None, None):
+            return jobs
+        return await self.run(_indexing.as_noted(found, jobs))
 
     async def plan_rebuild(
         self,
@@ -216,21 +264,32 @@ class AsyncMaintenance:
                 size = await self.run(_indexing.size(found, job))
                 yield Made(job, size, round(time.perf_counter() - started, 3), notices)
 
-    async def defer_index(self, store: str) -> None:
-        """Drop the vector index of a store that is empty; the catalogs note how `build_deferred` is to build it."""
-        async with self._connection.transaction():
-            await self.run(_indexing.defer_index(await self._look(), store, _SWAP_LOCK_SECONDS))
+    async def defer_index(self, store: str, most: int = 0, lock_seconds: float = _SWAP_LOCK_SECONDS) -> bool:
+        """Drop the vector index of a store of `most` documents at most, and return whether it is deferred now.
 
-    async def build_deferred(self, store: str, watch: Callable[[float], None] | None = None) -> None:
+        The catalogs note how `build_deferred` is to build it.
+        """
+        async with self._connection.transaction():
+            return await self.run(_indexing.defer_index(await self._look(), store, most, lock_seconds))
+
+    async def build_deferred(
+        self, store: str, watch: Callable[[float], None] | None = None, lock_seconds: float = 0
+    ) -> None:
         """Build the vector index of a store that was deferred; `watch` is told the part that is done, from 0 to 1."""
         found = await self._look()
         job = await self.run(_indexing.deferred_index(found, store))
         if job is None:
             return
         tell: Watch | None = None if watch is None else lambda _, progress: watch(progress.share or 0.0)
-        async for _ in self.make([job] if found.lacks(job) else [], watch=tell):
+        async for _ in self.make([job] if found.lacks(job) else [], lock_seconds=lock_seconds, watch=tell):
             pass
         await self.run(_indexing.note_built(found, store))
+
+    async def analyze(self, store: str) -> None:
+        """Have the planner learn what a store holds, which autovacuum sees to within minutes only."""
+        found = await self._look()
+        await self.run(_indexing.analyze(found, store))
+        await note_cosines(self.config, self._connection, found.known)
 
     async def plan_drop(self, name: str | None = None) -> list[IndexFacts]:
         """Return the index of a name, or without one all that interrupted builds have left invalid.

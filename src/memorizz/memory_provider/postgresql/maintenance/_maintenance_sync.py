@@ -17,14 +17,16 @@ from memorizz.memory_provider.postgresql._steps import Operation, Script, Statem
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._pooling_sync import find_server
 from memorizz.memory_provider.postgresql.driver._shared import without_timeout
-from memorizz.memory_provider.postgresql.driver._sync import Connection, connect, perform, when_free
+from memorizz.memory_provider.postgresql.driver._sync import Connection, connect, note_cosines, perform, when_free
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
-from memorizz.memory_provider.postgresql.facts import Facts
+from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.indexes import HNSW
-from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing
+from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing, _language
 from memorizz.memory_provider.postgresql.maintenance._apart_sync import End, beside
+from memorizz.memory_provider.postgresql.maintenance._changing import LOCK_SECONDS
 from memorizz.memory_provider.postgresql.maintenance._doctor import Examination, IndexFacts, StoreFacts
-from memorizz.memory_provider.postgresql.maintenance._findings import Finding, diagnose
+from memorizz.memory_provider.postgresql.maintenance._finding import Finding
+from memorizz.memory_provider.postgresql.maintenance._findings import diagnose
 from memorizz.memory_provider.postgresql.maintenance._indexing import Busy, Job, Made, Wanted, Watch
 from memorizz.memory_provider.postgresql.migrations import Database, Migration
 from memorizz.memory_provider.stores import IndexKind
@@ -103,6 +105,47 @@ class Maintenance:
         self.run(migrations.opened(self.config))
         return done
 
+    def change_language(self, name: str, watch: Callable[[str, int], None] | None = None) -> int:
+        """Change the language of the words while the stores are in use; return how many documents got other words.
+
+        name: one of PostgreSQL's text search configurations, such as "german". `watch` is told the store, and how many
+        of its documents are done, after each batch. Questions look for words of both languages until all is done;
+        interrupted, even killed, the same call again goes on. Raises ConfigurationError while another change is under
+        way.
+        """
+        known = self.facts()
+        with self._without_timeouts(None, LOCK_SECONDS):
+            language = self._in_one(lambda: _language.begin(known, name))
+            if language is None:
+                return 0
+            changed = 0
+            for store in (self.facts()).stores.values():
+                changed += self._change_words(store, watch)
+            self._in_one(lambda: _language.finish(known, language))
+        return changed
+
+    def _change_words(self, store: Store, watch: Callable[[str, int], None] | None) -> int:
+        seen = changed = 0
+        batch = _language.Batch(None, 0, 0)
+        while True:
+            after = batch.last
+            batch = self._in_one(lambda: _language.again(store, after))  # noqa: B023 - called before the next
+            seen += batch.seen
+            changed += batch.changed
+            if watch is not None:
+                watch(store.name, seen)
+            if batch.is_last:
+                return changed
+
+    def _in_one(self, work: Callable[[], Operation[T]]) -> T:
+        """Run an operation in one transaction, as soon as nobody is in the way for a moment."""
+
+        def change() -> T:
+            with self.transaction():
+                return self.run(work())
+
+        return when_free(change)
+
     def examine(self) -> tuple[Examination, list[Finding]]:
         """Examine the database: return its figures, and what of them needs attention, the worst first."""
         examined = self.run(_doctor.examine(self.config, self._connection.info.backend_pid))
@@ -161,7 +204,12 @@ class Maintenance:
         be made.
         """
         found, wanted = self._look(), self._wanted(store, kind, m, ef_construction)
-        return _indexing.keys(found, wanted) if json_keys else _indexing.missing(found, wanted, self._hnsw)
+        if json_keys:
+            return _indexing.keys(found, wanted)
+        jobs = _indexing.missing(found, wanted, self._hnsw)
+        if (kind, m, ef_construction) != (None, None, None):
+            return jobs
+        return self.run(_indexing.as_noted(found, jobs))
 
     def plan_rebuild(
         self,
@@ -214,21 +262,30 @@ class Maintenance:
                 size = self.run(_indexing.size(found, job))
                 yield Made(job, size, round(time.perf_counter() - started, 3), notices)
 
-    def defer_index(self, store: str) -> None:
-        """Drop the vector index of a store that is empty; the catalogs note how `build_deferred` is to build it."""
-        with self._connection.transaction():
-            self.run(_indexing.defer_index(self._look(), store, _SWAP_LOCK_SECONDS))
+    def defer_index(self, store: str, most: int = 0, lock_seconds: float = _SWAP_LOCK_SECONDS) -> bool:
+        """Drop the vector index of a store of `most` documents at most, and return whether it is deferred now.
 
-    def build_deferred(self, store: str, watch: Callable[[float], None] | None = None) -> None:
+        The catalogs note how `build_deferred` is to build it.
+        """
+        with self._connection.transaction():
+            return self.run(_indexing.defer_index(self._look(), store, most, lock_seconds))
+
+    def build_deferred(self, store: str, watch: Callable[[float], None] | None = None, lock_seconds: float = 0) -> None:
         """Build the vector index of a store that was deferred; `watch` is told the part that is done, from 0 to 1."""
         found = self._look()
         job = self.run(_indexing.deferred_index(found, store))
         if job is None:
             return
         tell: Watch | None = None if watch is None else lambda _, progress: watch(progress.share or 0.0)
-        for _ in self.make([job] if found.lacks(job) else [], watch=tell):
+        for _ in self.make([job] if found.lacks(job) else [], lock_seconds=lock_seconds, watch=tell):
             pass
         self.run(_indexing.note_built(found, store))
+
+    def analyze(self, store: str) -> None:
+        """Have the planner learn what a store holds, which autovacuum sees to within minutes only."""
+        found = self._look()
+        self.run(_indexing.analyze(found, store))
+        note_cosines(self.config, self._connection, found.known)
 
     def plan_drop(self, name: str | None = None) -> list[IndexFacts]:
         """Return the index of a name, or without one all that interrupted builds have left invalid.

@@ -13,19 +13,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+import numpy as np
 from psycopg import sql
 
+from memorizz.memory_provider._documents import CONTENT
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import facts
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch, fetch_all
 from memorizz.memory_provider.postgresql.facts import Facts, Model, Store
 from memorizz.memory_provider.postgresql.layout import STANDBY, Layout, vector_column
-from memorizz.memory_provider.postgresql.rows import GIVEN_ID, Vector, bits_of, moment
+from memorizz.memory_provider.postgresql.operations.parts import WaitingPart, waiting_parts
+from memorizz.memory_provider.postgresql.rows import GIVEN_ID, PIECES, Floats, Pieces, Vector, bits_of, moment
 from memorizz.memory_provider.postgresql.sql import key
-from memorizz.memory_provider.postgresql.sql.reads import bound
-from memorizz.memory_provider.postgresql.sql.visible import visible
+from memorizz.memory_provider.postgresql.sql.parts import with_parts
+from memorizz.memory_provider.postgresql.sql.vectors import is_embedded
+from memorizz.memory_provider.postgresql.sql.visible import LIVE
+from memorizz.memory_provider.scopes import Scope
 
 _OF = sql.Identifier("embeddings_of")
 
@@ -57,14 +63,16 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A document whose standby vector is not of today's document."""
+    """A document whose standby vector is not of today's document; `parts` are those that have vectors of their own."""
 
+    scope: Scope
     id: UUID
     seq: int
     updated_at: datetime | str
     embedded: bool
-    label: str | None
-    content: str | None
+    label: str | None = None
+    content: str | None = None
+    parts: Sequence[WaitingPart] = ()
 
 
 def models(known: Facts, store: MemoryType | str) -> Models:
@@ -91,8 +99,8 @@ def lock_models(layout: Layout, lock_seconds: float) -> Operation[None]:
 
 def _lock_tables(stores: Sequence[Store]) -> Operation[None]:
     """Lock tables for a change of their columns, in one order, before any of them is changed."""
-    listed = sql.SQL(", ").join(store.table for store in sorted(stores, key=lambda store: store.name))
-    yield Script(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(listed).as_bytes(None))
+    tables = [table for store in sorted(stores, key=lambda store: store.name) for table in (store.table, store.parts)]
+    yield Script(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(tables)).as_bytes(None))
 
 
 def begin(now: Models, name: str, dimensions: int) -> Operation[None]:
@@ -108,9 +116,11 @@ def begin(now: Models, name: str, dimensions: int) -> Operation[None]:
         statement = sql.SQL(
             "ALTER TABLE {table} ADD COLUMN {vector} {type}({dimensions}), ADD COLUMN {bits} bit({dimensions}), "
             "ADD COLUMN {of} timestamptz, ALTER COLUMN {vector} SET STORAGE EXTERNAL, ADD CONSTRAINT {check} "
-            "CHECK ({bits} IS NULL OR {bits} = {quantize}({vector})::bit({dimensions})) NOT VALID"
+            "CHECK ({bits} IS NULL OR {bits} = {quantize}({vector})::bit({dimensions})) NOT VALID; "
+            "ALTER TABLE {parts} ADD COLUMN {vector} {type}({dimensions}), ALTER COLUMN {vector} SET STORAGE EXTERNAL"
         ).format(
             table=store.table,
+            parts=store.parts,
             vector=sql.Identifier(column + STANDBY),
             bits=sql.Identifier(f"{column}_bits{STANDBY}"),
             of=_OF,
@@ -132,8 +142,15 @@ def drop(now: Models) -> Operation[None]:
     assert now.standby is not None
     yield from _lock_tables(now.stores)
     for _, standby in now.pairs:
-        statement = sql.SQL("ALTER TABLE {} DROP COLUMN {}, DROP COLUMN {}, DROP COLUMN {}").format(
-            standby.table, standby.embedding, sql.Identifier(standby.bits_column), _OF
+        statement = sql.SQL(
+            "ALTER TABLE {table} DROP COLUMN {vector}, DROP COLUMN {bits}, DROP COLUMN {of}; "
+            "ALTER TABLE {parts} DROP COLUMN {vector}"
+        ).format(
+            table=standby.table,
+            parts=standby.parts,
+            vector=standby.embedding,
+            bits=sql.Identifier(standby.bits_column),
+            of=_OF,
         )
         yield Script(statement.as_bytes(None))
     forget = [
@@ -147,39 +164,62 @@ def drop(now: Models) -> Operation[None]:
     yield from fetch(facts.moved_on(now.layout))
 
 
+def forget_pieces(now: Models) -> Operation[None]:
+    """Delete the pieces of a model that is gone: they have no vector."""
+    for store in now.stores:
+        if not store.spec.fields:
+            statement = sql.SQL("DELETE FROM {} WHERE {} IS NULL").format(store.parts, store.embedding)
+            yield from fetch(Query(statement.as_bytes(None)))
+
+
 # --- filling ------------------------------------------------------------------------------------------------------
 
 
 def _waits(store: Store, standby: Store) -> sql.Composed:
-    return sql.SQL(
-        "({visible} AND (d.{searched} IS NOT NULL OR d.{standby} IS NOT NULL) AND d.{of} IS DISTINCT FROM d.updated_at)"
-    ).format(visible=visible(store), searched=store.embedding, standby=standby.embedding, of=_OF)
+    return sql.SQL("({live} AND ({searched} OR {standby}) AND d.{of} IS DISTINCT FROM d.updated_at)").format(
+        live=LIVE, searched=is_embedded(store), standby=is_embedded(standby), of=_OF
+    )
 
 
-def waiting(store: Store, standby: Store, after: UUID | None, limit: int) -> Operation[list[Waiting]]:
-    """Return the next documents to be done, in the order of their ids."""
+def waiting(store: Store, standby: Store, after: Waiting | None, limit: int) -> Operation[list[Waiting]]:
+    """Return the next documents to be done, of every tenant, in the order of their keys."""
     statement = sql.SQL(
-        "SELECT d.id, d.seq, d.updated_at AT TIME ZONE INTERVAL '0', d.{searched} IS NOT NULL, d.{label}, d.content "
+        "SELECT {columns}, {embedded}, d.{label}, d.content, {key}, d.seq, d.updated_at AT TIME ZONE INTERVAL '0' "
         "FROM {table} AS d WHERE {waits} AND {after} ORDER BY {key} LIMIT %(limit)s"
     ).format(
-        searched=store.embedding,
+        columns=with_parts(store) if store.spec.fields else sql.SQL("NULL"),
+        embedded=is_embedded(store),
         label=sql.Identifier(store.spec.label),
         table=store.table,
         waits=_waits(store, standby),
-        after=key.AFTER,
+        after=key.BEHIND,
         key=key.KEY,
     )
-    query = Query(statement.as_bytes(None), bound(store, after=after, limit=limit), custom_plan=True)
-    rows = yield from fetch(query)
-    return [Waiting(row[0], row[1], moment(row[2]), *row[3:]) for row in rows]
+    behind = {"after": after and after.id, "after_tenant": after and after.scope.tenant}
+    query = Query(statement.as_bytes(None), {**behind, "limit": limit}, custom_plan=True)
+    found: list[Waiting] = []
+    for row in (yield from fetch(query)):
+        embedded, label, content, tenant, id, seq, updated_at = row[-7:]
+        parts = waiting_parts(store, row) if store.spec.fields else ()
+        found.append(Waiting(Scope(tenant), id, seq, moment(updated_at), embedded, label, content, parts))
+    return found
 
 
-def fill(standby: Store, done: Sequence[tuple[Waiting, Vector | None]]) -> Operation[None]:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The standby vectors of a document: of its text, of the pieces of a long one, of its parts in their order."""
+
+    vector: Vector | None = None
+    pieces: Pieces | None = None
+    parts: Sequence[np.ndarray[Any, Any]] = ()
+
+
+def fill(standby: Store, done: Sequence[tuple[Waiting, Made]]) -> Operation[None]:
     """Write standby vectors, save those of documents that were changed meanwhile or are being changed."""
     # Nobody is waited for while rows of others are held, so that no two wait for each other.
     statement = sql.SQL(
         "UPDATE {table} AS d SET {vector} = %(vector)s::{type}, {bits} = %(bits)s::bit({dimensions}), "
-        "{of} = d.updated_at FROM (SELECT {key} FROM {table} AS d "
+        "pieces = coalesce(d.pieces, %(pieces)s::uuid), {of} = d.updated_at FROM (SELECT {key} FROM {table} AS d "
         "WHERE {is_it} AND d.seq = %(seq)s AND d.updated_at = %(updated_at)s::timestamptz "
         "FOR NO KEY UPDATE SKIP LOCKED) AS free WHERE {same}"
     ).format(
@@ -190,45 +230,103 @@ def fill(standby: Store, done: Sequence[tuple[Waiting, Vector | None]]) -> Opera
         dimensions=sql.Literal(standby.model.dimensions),
         of=_OF,
         key=key.KEY,
-        is_it=key.IS,
+        is_it=key.is_it(standby),
         same=key.same("d", "free"),
     )
     text = statement.as_bytes(None)
-    yield from fetch_all(
-        [
-            Query(
-                text,
-                bound(
-                    standby,
-                    id=row.id,
-                    seq=row.seq,
-                    updated_at=row.updated_at,
-                    vector=vector,
-                    bits=None if vector is None else bits_of(vector),
-                ),
-            )
-            for row, vector in done
-        ]
+    if not standby.pieces and any(made.pieces is not None for _, made in done):
+        yield from fetch(facts.has_pieces(standby))
+    steps: list[Query] = []
+    for row, made in done:
+        if len(steps) >= _AT_ONCE or made.pieces is not None:
+            # The vectors of a long text take room enough.
+            yield from fetch_all(steps)
+            steps = []
+        written = {**row.scope.parameters, "id": row.id, "seq": row.seq, "updated_at": row.updated_at}
+        vector, pieces = made.vector, made.pieces
+        bits = None if vector is None else bits_of(vector)
+        steps.append(Query(text, {**written, "vector": vector, "bits": bits, PIECES: pieces and pieces.id}))
+        if pieces is not None:
+            steps.append(Query(_of_pieces(standby), {**written, **pieces.parameters()}))
+        if row.parts:
+            numbers = Floats.of(np.concatenate(made.parts))
+            paths, starts, digests = ([part[place] for part in row.parts] for place in range(3))
+            given = {"paths": paths, "starts": starts, "digests": digests, "vectors": numbers}
+            steps.append(Query(_of_parts(standby), {**written, **given}))
+    yield from fetch_all(steps)
+
+
+_AT_ONCE = 64
+
+
+# That the statement before has written the document `d`.
+_IS_DONE = sql.SQL(
+    "{is_it} AND d.seq = %(seq)s AND d.updated_at = %(updated_at)s::timestamptz AND d.{of} = d.updated_at"
+)
+_GIVEN = sql.SQL("(%(vectors)s::real[])[(place - 1) * {dimensions} + 1 : place * {dimensions}]::{type}")
+
+
+def _given(standby: Store) -> sql.Composed:
+    return _GIVEN.format(
+        dimensions=sql.Literal(standby.model.dimensions),
+        type=sql.Identifier(standby.layout.vector_schema, "vector"),
     )
+
+
+def _of_pieces(standby: Store) -> bytes:
+    """Return the statement that writes the pieces of a long text, beside those that the other model reads."""
+    statement = sql.SQL(
+        "INSERT INTO {parts} AS p ({columns}, path, start, stop, digest, {vector}) "
+        "SELECT {of}, {content}, given.start, given.stop, d.pieces, {given} FROM {table} AS d "
+        "CROSS JOIN unnest(%(starts)s::integer[], %(stops)s::integer[]) WITH ORDINALITY AS given (start, stop, place) "
+        "WHERE {is_done} ON CONFLICT ({columns}, path, start, stop, digest) DO UPDATE SET {vector} = excluded.{vector}"
+    )
+    return statement.format(
+        parts=standby.parts,
+        columns=sql.SQL(", ").join(map(sql.Identifier, key.COLUMNS)),
+        vector=standby.embedding,
+        of=key.of("d"),
+        content=sql.Literal(CONTENT),
+        given=_given(standby),
+        table=standby.table,
+        is_done=_IS_DONE.format(is_it=key.is_it(standby), of=_OF),
+    ).as_bytes(None)
+
+
+def _of_parts(standby: Store) -> bytes:
+    """Return the statement that writes the vectors of a document's parts."""
+    statement = sql.SQL(
+        "UPDATE {parts} AS p SET {vector} = {given} FROM {table} AS d "
+        "CROSS JOIN unnest(%(paths)s::text[], %(starts)s::integer[], %(digests)s::uuid[]) WITH ORDINALITY "
+        "AS given (path, start, digest, place) "
+        "WHERE {is_done} AND {same} AND (p.path, p.start, p.digest) = (given.path, given.start, given.digest)"
+    )
+    return statement.format(
+        parts=standby.parts,
+        vector=standby.embedding,
+        given=_given(standby),
+        table=standby.table,
+        is_done=_IS_DONE.format(is_it=key.is_it(standby), of=_OF),
+        same=key.same("p", "d"),
+    ).as_bytes(None)
 
 
 def counts(now: Models) -> Operation[list[Count]]:
     """Return how far each store is."""
     template = sql.SQL(
-        "SELECT count(d.{searched}), count(*) FILTER (WHERE d.{searched} IS NOT NULL AND d.{standby} IS NOT NULL), "
-        "count(*) FILTER (WHERE {without_text}), count(*) FILTER (WHERE {waits}) FROM {table} AS d WHERE {visible}"
+        "SELECT count(*) FILTER (WHERE {searched}), count(*) FILTER (WHERE {searched} AND {both}), "
+        "count(*) FILTER (WHERE {without_text}), count(*) FILTER (WHERE {waits}) FROM {table} AS d WHERE {live}"
     )
     queries = [
         Query(
             template.format(
-                searched=store.embedding,
-                standby=standby.embedding,
+                searched=is_embedded(store),
+                both=_has_both(store, standby),
                 without_text=_without_text(store, standby),
                 waits=_waits(store, standby),
                 table=store.table,
-                visible=visible(store),
-            ).as_bytes(None),
-            bound(store),
+                live=LIVE,
+            ).as_bytes(None)
         )
         for store, standby in now.pairs
     ]
@@ -236,10 +334,17 @@ def counts(now: Models) -> Operation[list[Count]]:
     return [Count(store.name, *rows[0]) for (store, _), rows in zip(now.pairs, results, strict=True)]
 
 
-def _without_text(store: Store, standby: Store) -> sql.Composed:
-    return sql.SQL("d.{} IS NOT NULL AND d.{} IS NULL AND d.{} = d.updated_at").format(
-        store.embedding, standby.embedding, _OF
+def _has_both(store: Store, standby: Store) -> sql.Composed:
+    """Return the condition that `d`, which has a vector that is searched, has one on standby for it, and for each."""
+    if not store.spec.fields:
+        return is_embedded(standby)
+    return sql.SQL("NOT EXISTS (SELECT FROM {} AS p WHERE {} AND p.{} IS NOT NULL AND p.{} IS NULL)").format(
+        store.parts, key.same("p", "d"), store.embedding, standby.embedding
     )
+
+
+def _without_text(store: Store, standby: Store) -> sql.Composed:
+    return sql.SQL("{} AND NOT ({}) AND d.{} = d.updated_at").format(is_embedded(store), _has_both(store, standby), _OF)
 
 
 def without_text(now: Models, limit: int) -> Operation[list[tuple[str, str]]]:
@@ -247,15 +352,15 @@ def without_text(now: Models, limit: int) -> Operation[list[tuple[str, str]]]:
     listed: list[tuple[str, str]] = []
     for store, standby in now.pairs:
         statement = sql.SQL(
-            "SELECT coalesce(d.data ->> {id}, d.id::text) FROM {table} AS d WHERE {visible} AND {without_text} "
+            "SELECT coalesce(d.data ->> {id}, d.id::text) FROM {table} AS d WHERE {live} AND {without_text} "
             "ORDER BY d.seq LIMIT %(limit)s"
         ).format(
             id=sql.Literal(GIVEN_ID),
             table=store.table,
-            visible=visible(store),
+            live=LIVE,
             without_text=_without_text(store, standby),
         )
-        rows = yield from fetch(Query(statement.as_bytes(None), bound(store, limit=limit)))
+        rows = yield from fetch(Query(statement.as_bytes(None), {"limit": limit}))
         listed += [(store.name, row[0]) for row in rows]
     return listed
 
@@ -263,12 +368,12 @@ def without_text(now: Models, limit: int) -> Operation[list[tuple[str, str]]]:
 # --- exchanging ---------------------------------------------------------------------------------------------------
 
 
-def block_writers(now: Models, idle_seconds: float) -> Operation[None]:
+def block_writers(stores: Sequence[Store], idle_seconds: float) -> Operation[None]:
     """Keep every writer out of the stores until the end of the transaction; readers go on.
 
     Where this program stops in the middle, the server ends the transaction, so that no writer waits for longer.
     """
-    listed = sql.SQL(", ").join(store.table for store in sorted(now.stores, key=lambda store: store.name))
+    listed = sql.SQL(", ").join(store.table for store in sorted(stores, key=lambda store: store.name))
     statement = sql.SQL(
         "SET LOCAL idle_in_transaction_session_timeout = {}; LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE"
     ).format(sql.Literal(round(idle_seconds * 1000)), listed)
@@ -285,6 +390,7 @@ def exchange(now: Models) -> Operation[None]:
         renamed = [(name, name + STANDBY) for name in (store.vector_column, store.bits_column)]
         renamed += [(name, name.removesuffix(STANDBY)) for name in (standby.vector_column, standby.bits_column)]
         statements += [rename.format(store.table, *map(sql.Identifier, names)) for names in renamed]
+        statements += [rename.format(store.parts, *map(sql.Identifier, names)) for names in (renamed[0], renamed[2])]
     # All at once: readers wait for it.
     yield Script(sql.SQL("; ").join(statements).as_bytes(None))
     for statement in (

@@ -12,9 +12,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-from uuid import UUID
 
-from memorizz.embeddings.base import Embedder, embed_blocking
+from memorizz.embeddings.base import Embedder, embed_blocking, window
 from memorizz.errors import ConfigurationError, ConnectionFailed, OperationTimeout
 from memorizz.memory_provider._drive._sync import drive
 from memorizz.memory_provider.postgresql._steps import Embed, Operation, Step, T
@@ -56,6 +55,7 @@ class Reembedding:
         self._maintenance = maintenance
         self._store = store
         self._embedder = embedder
+        self._max_tokens = None if embedder is None else window(embedder)
         self._batch = batch
         self._last = min(batch, _changing.LAST)
         self._rate = rate
@@ -124,22 +124,27 @@ class Reembedding:
     def finish(self) -> None:
         """Drop the vectors of the model before: there is no way back to it."""
         _changing.check_searched_before(self._models(), True)
-        self._with_short_locks(_models.drop)
+        self._drop()
 
     def abandon(self) -> None:
         """Drop the vectors of a model that was never searched."""
         _changing.check_searched_before(self._models(), False)
+        self._drop()
+
+    def _drop(self) -> None:
+        """Drop the vectors on standby, and then, while the stores are in use again, the pieces that only they had."""
         self._with_short_locks(_models.drop)
+        self._run(_models.forget_pieces(self._models()))
 
     def _fill_store(self, store: Store, standby: Store) -> Iterator[int]:
         """Embed the documents of a store that wait, a batch at a time; yield how many each batch was."""
-        after: UUID | None = None
+        after: _models.Waiting | None = None
         while True:
             started = time.monotonic()
             rows = self._run(_models.waiting(store, standby, after, self._batch))
             if rows:
-                self._run(_changing.fill(store, standby, rows))
-                after = rows[-1].id
+                self._run(_changing.fill(store, standby, rows, self._max_tokens))
+                after = rows[-1]
                 yield len(rows)
             # What is stored from here on is for the next round.
             if len(rows) < self._batch:

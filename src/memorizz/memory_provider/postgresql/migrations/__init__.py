@@ -13,11 +13,13 @@ from psycopg import sql
 
 from memorizz.errors import ConfigurationError, DatabaseError, SchemaError
 from memorizz.memory_provider._arguments import text_argument
+from memorizz.memory_provider._cosines import SAMPLE, Cosines
 from memorizz.memory_provider.postgresql import facts, tables
-from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
+from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch, fetch_all
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.facts import Facts, Model, Store
+from memorizz.memory_provider.postgresql.facts import Facts, Maker, Model, Store
 from memorizz.memory_provider.postgresql.layout import Layout
+from memorizz.memory_provider.postgresql.sql import cosines
 from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
 from memorizz.memory_provider.stores import DEFAULT_DIMENSIONS, DEFAULT_EF_CONSTRUCTION, DEFAULT_M, SEVEN
 
@@ -127,10 +129,10 @@ def pending(found: Database) -> Operation[list[Migration]]:
 # --- opening ------------------------------------------------------------------------------------------------------
 
 
-def opened(config: PostgreSQLConfig, models: Mapping[str, int] | None = None) -> Operation[Facts | None]:
+def opened(config: PostgreSQLConfig, models: Mapping[str, Maker] | None = None) -> Operation[Facts | None]:
     """Return what is known of the schema to work in, or None while it is to be created or upgraded by `apply`.
 
-    `models` are those that the provider has an embedder for, and the lengths of their vectors.
+    `models` are those that the provider has an embedder for.
     """
     found = yield from database(config)
     check_versions(found)
@@ -147,7 +149,7 @@ def opened(config: PostgreSQLConfig, models: Mapping[str, int] | None = None) ->
         logger.warning(
             "%s=%r is not used: schema %r was made with %s, which stays as it is%s",
             option, getattr(config, option), found.schema, there,
-            "" if option == "text_search_config" else "; change it with `memorizz index`",
+            f"; change it with `memorizz {'language' if option == 'text_search_config' else 'index'}`",
         )  # fmt: skip
     return made
 
@@ -202,7 +204,7 @@ def facts_of(config: PostgreSQLConfig, found: Database) -> Operation[Facts]:
     return (yield from facts.read(layout))
 
 
-def known(config: PostgreSQLConfig, layout: Layout, models: Mapping[str, int]) -> Operation[Facts]:
+def known(config: PostgreSQLConfig, layout: Layout, models: Mapping[str, Maker]) -> Operation[Facts]:
     """Return the facts of today, after checking that the configuration and the embedders fit them."""
     found = yield from facts.read(layout)
     if any(spec.name not in found.stores for spec in SEVEN):
@@ -219,37 +221,39 @@ def known(config: PostgreSQLConfig, layout: Layout, models: Mapping[str, int]) -
     if not models:
         return found
     for unnamed in {store.model for store in found.stores.values() if store.spec.embedded and not store.model.name}:
-        name = next((each for each, length in models.items() if length == unnamed.dimensions), None)
+        name = next((each for each, maker in models.items() if maker.dimensions == unnamed.dimensions), None)
         if name is not None:
             found = yield from note_model(found, name, unnamed)
     for store in found.stores.values():
         of = store.model.name
-        if of is not None and models.get(of) == store.model.dimensions:
-            store.embedder = of
+        if of is not None and of in models and models[of].dimensions == store.model.dimensions:
+            store.embedder, store.max_tokens = of, models[of].max_tokens
     # A provider may have embedders for stores of callers' own alone.
     if {*models} - {store.embedder for store in found.stores.values() if store.model != found.model}:
         _check_model(layout, found.model, found.model.name or next(iter(models)), models)
     return found
 
 
-def facts_now(before: Facts, config: PostgreSQLConfig, models: Mapping[str, int]) -> Operation[Facts]:
+def facts_now(before: Facts, config: PostgreSQLConfig, models: Mapping[str, Maker]) -> Operation[Facts]:
     """Return the facts of today, as an operation of a provider."""
     return known(config, before.layout, models)
 
 
-def _check_model(layout: Layout, model: Model, name: str, models: Mapping[str, int]) -> None:
+def _check_model(layout: Layout, model: Model, name: str, models: Mapping[str, Maker]) -> None:
     """Raise unless a provider has an embedder of the model that made the vectors."""
-    if name in models and models[name] != model.dimensions:
+    given = models.get(name)
+    if given is not None and given.dimensions != model.dimensions:
         raise ConfigurationError(
-            f"vector dimension mismatch: the embedder {name!r} makes vectors of {models[name]} dimensions, schema "
-            f"{layout.schema!r} holds {model.dimensions}: use PostgreSQLConfig(embedding_dimensions={models[name]}) "
+            f"vector dimension mismatch: the embedder {name!r} makes vectors of {given.dimensions} dimensions, schema "
+            f"{layout.schema!r} holds {model.dimensions}: use "
+            f"PostgreSQLConfig(embedding_dimensions={given.dimensions}) "
             "with a schema of its own, or change the model of this one with `memorizz re-embed`"
         )
-    if name not in models:
-        given = " and ".join(map(repr, models))
+    if given is None:
+        names = " and ".join(map(repr, models))
         raise ConfigurationError(
-            f"the vectors of schema {layout.schema!r} were made by {name!r}, the embedder is {given}, and vectors of "
-            f"two models cannot be compared: use {name!r}, another schema for {given}, or change the model of this "
+            f"the vectors of schema {layout.schema!r} were made by {name!r}, the embedder is {names}, and vectors of "
+            f"two models cannot be compared: use {name!r}, another schema for {names}, or change the model of this "
             "one with `memorizz re-embed`"
         )
 
@@ -265,6 +269,30 @@ def note_model(found: Facts, name: str, model: Model | None = None) -> Operation
     bound = {"name": text_argument(name, "name"), "model": (model or found.model).id}
     yield from fetch(Query(statement.as_bytes(None), bound))
     return (yield from facts.read(found.layout))
+
+
+def unmeasured(found: Facts) -> list[Store]:
+    """Return the stores of which nobody has measured how far apart their vectors lie."""
+    return [
+        store
+        for store in found.stores.values()
+        if store.spec.embedded and store.spec.distance == "cosine" and store.model.cosines is None
+    ]
+
+
+def note_cosines(stores: Sequence[Store]) -> Operation[bool]:
+    """Measure how far apart the vectors of each model lie, once there are enough of them; return True if noted.
+
+    In a transaction of its own, which waits for nobody.
+    """
+    yield Script(cosines.BOUNDED)
+    noted: set[int] = set()
+    measured = yield from fetch_all([cosines.measure(store) for store in stores])
+    for store, ((mean, deviation, vectors),) in zip(stores, measured, strict=True):
+        if vectors == SAMPLE and mean is not None and store.model.id not in noted:
+            yield from fetch(cosines.note(store, Cosines(mean, deviation)))
+            noted.add(store.model.id)
+    return bool(noted)
 
 
 def check_versions(found: Database) -> None:
@@ -292,9 +320,10 @@ def check_versions(found: Database) -> None:
 # --- making and upgrading -----------------------------------------------------------------------------------------
 
 
-def apply(config: PostgreSQLConfig) -> Operation[list[Migration]]:
+def apply(config: PostgreSQLConfig, models: Mapping[str, Maker] | None = None) -> Operation[list[Migration]]:
     """Create or upgrade the schema and return what was done; the caller runs this in one transaction.
 
+    Where the configuration leaves the length of the vectors open, new tables are made for the first of the `models`.
     Raises OperationTimeout where a store is in use, to be tried again: nobody else waits for long.
     """
     # Whoever waited here finds the work done by the one before, which a snapshot from before the wait would not show.
@@ -316,6 +345,9 @@ def apply(config: PostgreSQLConfig) -> Operation[list[Migration]]:
     yield from _ensure_vector(found, name)
     found = replace((yield from database(config)), schema=name)
     check_versions(found)
+    lengths = [maker.dimensions for maker in (models or {}).values()]
+    if lengths and config.embedding_dimensions in (None, DEFAULT_DIMENSIONS) and DEFAULT_DIMENSIONS not in lengths:
+        config = config.replace(embedding_dimensions=lengths[0])
     yield from _run(config, found, missing)
     return missing
 
@@ -338,10 +370,13 @@ def _ensure_vector(found: Database, schema: str) -> Operation[None]:
 
 def _run(config: PostgreSQLConfig, found: Database, missing: Sequence[Migration]) -> Operation[None]:
     schema, space = found.schema or "", found.vector_schema or ""
-    path = sql.SQL("SET LOCAL search_path TO {}, {}").format(sql.Identifier(schema), sql.Identifier(space))
+    # The expressions in the files have backslashes.
+    path = sql.SQL("SET LOCAL standard_conforming_strings TO on; SET LOCAL search_path TO {}, {}").format(
+        sql.Identifier(schema), sql.Identifier(space)
+    )
     yield Script(path.as_bytes(None))
     dimensions = config.embedding_dimensions or DEFAULT_DIMENSIONS
-    language = yield from _qualified_config(config.text_search_config)
+    language = yield from qualified_config(config.text_search_config)
     if missing[0].version > 1:
         yield from _lock_stores(schema)
     for migration in missing:
@@ -349,6 +384,7 @@ def _run(config: PostgreSQLConfig, found: Database, missing: Sequence[Migration]
         yield Script(script.as_bytes(None))
         if migration.version == 1:
             layout = Layout(schema, "", space, language)
+            yield Script(words(language))
             model = Model(1, None, dimensions)
             for spec in SEVEN:
                 vector = replace(
@@ -363,7 +399,21 @@ def _run(config: PostgreSQLConfig, found: Database, missing: Sequence[Migration]
         )
 
 
-def _qualified_config(name: str) -> Operation[str]:
+def words(language: str, before: str | None = None) -> bytes:
+    """Return the statements that make the functions of words in a language, in the schema of the search path.
+
+    `before` is one whose words are still in some documents.
+    """
+    lexemes = sql.SQL(" || ").join(
+        sql.SQL("memorizz_lexemes(question, {}::regconfig)").format(sql.Literal(each))
+        for each in (language, before)
+        if each is not None
+    )
+    template = trusted_sql(files(__name__).joinpath("words.sql").read_text("utf-8"))
+    return template.format(language=sql.Literal(language), lexemes=lexemes).as_bytes(None)
+
+
+def qualified_config(name: str) -> Operation[str]:
     """Return a text search configuration's name with its schema, so that it means the same in every session."""
     statement = b"""
         SELECT quote_ident(nspname) || '.' || quote_ident(cfgname)

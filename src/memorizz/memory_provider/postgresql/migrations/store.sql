@@ -23,6 +23,8 @@ CREATE TABLE {table} (
     {vector} {vector_type}({dimensions}),
     -- The signs of the vector: what a large memory is ranked by before the best are compared exactly.
     {bits} bit({dimensions}),
+    -- Of a text longer than the model reads: whose parts are its pieces. The vector is that of the first of them.
+    pieces uuid,
     words tsvector GENERATED ALWAYS AS ({words}(name, role, content)) STORED,
     CONSTRAINT {primary_key} PRIMARY KEY (tenant, id),
     CONSTRAINT {objects_check} CHECK (jsonb_typeof(data) = 'object' AND jsonb_typeof(metadata) = 'object'),

@@ -4,20 +4,25 @@ An operation knows the facts and its arguments; it yields steps, is sent what th
 """
 
 from memorizz.memory_provider._agents import agent_document, agent_memories, agent_with_id
+from memorizz.memory_provider._arguments import text_document
 from memorizz.memory_provider.postgresql.operations.deleting import (
+    delete,
     delete_all,
     delete_by_id,
     delete_by_name,
     delete_memagent,
+    forget,
     purge_expired,
 )
 from memorizz.memory_provider.postgresql.operations.embedding import embed_many, embed_missing, embedded
 from memorizz.memory_provider.postgresql.operations.reading import (
     BEGINNING,
     count,
+    distinct,
     list_all,
     page,
     place_of,
+    recall,
     retrieve_by_id,
     retrieve_by_name,
     retrieve_by_query,
@@ -25,33 +30,52 @@ from memorizz.memory_provider.postgresql.operations.reading import (
     retrieve_from_all_stores,
     retrieve_memory_components_by_query,
 )
-from memorizz.memory_provider.postgresql.operations.storing import check, store, store_many, update_by_id
+from memorizz.memory_provider.postgresql.operations.storing import (
+    begun,
+    check,
+    is_first_import,
+    store,
+    store_many,
+    update,
+    update_by_id,
+)
+from memorizz.memory_provider.postgresql.operations.together import run_at_once, run_many
 
 __all__ = [
     "BEGINNING",
     "agent_document",
     "agent_memories",
     "agent_with_id",
+    "begun",
     "check",
     "count",
+    "delete",
     "delete_all",
     "delete_by_id",
     "delete_by_name",
     "delete_memagent",
+    "distinct",
     "embed_many",
     "embed_missing",
     "embedded",
+    "forget",
+    "is_first_import",
     "list_all",
     "page",
     "place_of",
     "purge_expired",
+    "recall",
     "retrieve_by_id",
     "retrieve_by_name",
     "retrieve_by_query",
     "retrieve_conversation_history_ordered_by_timestamp",
     "retrieve_from_all_stores",
     "retrieve_memory_components_by_query",
+    "run_at_once",
+    "run_many",
     "store",
     "store_many",
+    "text_document",
+    "update",
     "update_by_id",
 ]

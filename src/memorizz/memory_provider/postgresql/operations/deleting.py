@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from memorizz.memory_provider import _values
-from memorizz.memory_provider._arguments import text_argument
-from memorizz.memory_provider.base import StoreName
-from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch, fetch_all
+from memorizz.memory_provider._arguments import given_filter, text_argument
+from memorizz.memory_provider._forgetting import forgotten_by, receipt
+from memorizz.memory_provider.base import Filter, Receipt, StoreName
+from memorizz.memory_provider.postgresql import facts
+from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch, fetch_all, fetch_last
 from memorizz.memory_provider.postgresql.facts import Facts, Store
-from memorizz.memory_provider.postgresql.sql import writes
+from memorizz.memory_provider.postgresql.sql import forgetting, writes
 from memorizz.memory_provider.stores import AGENTS
 
 logger = logging.getLogger("memorizz.postgresql")
@@ -25,7 +27,7 @@ def delete_by_id(facts: Facts, id: Any, memory_store_type: StoreName) -> Operati
     name = _values.id_text(id)
     if name is None:
         return False
-    return _was_there((yield from fetch(writes.delete_by_id(store, _values.id_key(name), name))))
+    return _was_there((yield from fetch_last(writes.delete_by_id(store, _values.id_key(name), name))))
 
 
 def delete_by_name(facts: Facts, name: str, memory_store_type: StoreName) -> Operation[bool]:
@@ -33,12 +35,19 @@ def delete_by_name(facts: Facts, name: str, memory_store_type: StoreName) -> Ope
     text = text_argument(name, "name")
     if text is None:
         return False
-    return bool((yield from fetch(writes.delete_newest_by_name(store, text))))
+    return bool((yield from fetch_last(writes.delete_newest_by_name(store, text))))
+
+
+def delete(facts: Facts, memory_store_type: StoreName, filter: Filter) -> Operation[int]:
+    store = facts.store(memory_store_type)
+    rows = yield from fetch_last(writes.delete_matching(store, given_filter(filter, "delete()")))
+    _advise(store, rows[0][0])
+    return rows[0][0]
 
 
 def delete_all(facts: Facts, memory_store_type: StoreName) -> Operation[bool]:
     store = facts.store(memory_store_type)
-    rows = yield from fetch(writes.delete_all(store))
+    rows = yield from fetch_last(writes.delete_all(store))
     _advise(store, rows[0][0])
     return True
 
@@ -63,6 +72,32 @@ def delete_memagent(facts: Facts, id: Any, cascade: bool = False) -> Operation[b
         for store, count in zip(writes.of_agents(facts), row[1:], strict=True):
             _advise(store, count)
     return _was_there(rows)
+
+
+def forget(
+    known: Facts,
+    memory_id: str | None = None,
+    *,
+    filter: Filter | None = None,
+    by: str | None = None,
+    dry_run: bool = False,
+) -> Operation[Receipt]:
+    memory, matching = forgotten_by(memory_id, filter, by)
+    # Another program may have made a store since the facts were read.
+    known = (yield from facts.read(known.layout)).within(known.scope)
+    stores = [*known.stores.values()]
+    gone = yield from fetch_all([forgetting.forget(store, matching, dry_run) for store in stores])
+    agents: list[Row] = []
+    if memory is not None:
+        agents = yield from fetch(forgetting.forget_in_agents(known.store(AGENTS), memory, dry_run))
+    left: int | None = None
+    if not dry_run:
+        again = yield from fetch_all([forgetting.forget(store, matching, True) for store in stores])
+        left = sum(map(len, again))
+    for store, rows in zip(stores, gone, strict=True):
+        _advise(store, 0 if dry_run else len(rows))
+    deleted = {store.name: [id for (id,) in rows] for store, rows in zip(stores, gone, strict=True)}
+    return receipt(deleted, [id for (id,) in agents], by, dry_run, left)
 
 
 def _was_there(rows: Sequence[Row]) -> bool:

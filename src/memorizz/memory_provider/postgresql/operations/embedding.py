@@ -19,17 +19,20 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, cast
 from uuid import UUID
 
 from memorizz.errors import ConfigurationError, EmbeddingFailed, StorageFull
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import CONTENT, EMBEDDING, batches, given_id, is_parts, text_of_parts
+from memorizz.memory_provider._parts import Part, beginning, windows
 from memorizz.memory_provider.base import StoreName
 from memorizz.memory_provider.postgresql._steps import Embed, Operation, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Store
-from memorizz.memory_provider.postgresql.rows import Row, Text, row_of
-from memorizz.memory_provider.postgresql.sql import reads, writes
+from memorizz.memory_provider.postgresql.operations import parts
+from memorizz.memory_provider.postgresql.rows import Row, Text
+from memorizz.memory_provider.postgresql.sql import reads
 
 Document = Mapping[str, Any]
 
@@ -42,6 +45,21 @@ def embedded_text(label: str, text: Text) -> str | None:
     return text.content if needless else f"{text.label}: {text.content}"
 
 
+def embedded_pieces(store: Store, text: Text, max_tokens: int | None) -> list[Part]:
+    """Return the pieces of what is embedded: one, or none, unless it is longer than the model reads."""
+    if embedded_text(store.spec.label, text) is None:
+        return []
+    spans, label = [(0, len(text.content))], text.label
+    if max_tokens is not None:
+        # A name has up to 1 kB; a piece is to say something of its own, too.
+        label = beginning(label, max_tokens // 4)
+        spans = windows(text.content, max_tokens, label)
+    return [
+        Part(CONTENT, start, stop, embedded_text(store.spec.label, Text(label, text.content[start:stop])) or "")
+        for start, stop in spans
+    ]
+
+
 def _begins_with(content: str, name: str) -> bool:
     """Return True if a content begins with a name, and not with a longer word."""
     rest = content.removeprefix(name)
@@ -51,11 +69,13 @@ def _begins_with(content: str, name: str) -> bool:
 # --- with a document ----------------------------------------------------------------------------------------------
 
 
-def embedded_rows(store: Store, documents: Sequence[Document], key: UUID | None = None) -> Operation[list[Row]]:
-    """Return the rows of documents of a store that embeds, with their embedding; `key` is that of one to update."""
-    keys = [key or _given_key(document) for document in documents]
+def embedded_rows(
+    store: Store, documents: Sequence[Document], updated: Sequence[UUID] | None = None
+) -> Operation[list[Row]]:
+    """Return the rows of documents of a store that embeds, with their embedding; `updated` are keys of those there."""
+    keys = updated or list(map(_given_key, documents))
     stored = yield from _stored(store, documents, keys)
-    return (yield from _embed(store, documents, keys, stored, key))
+    return (yield from _embed(store, documents, keys, stored, updated))
 
 
 def _given_key(document: Document) -> UUID | None:
@@ -63,12 +83,17 @@ def _given_key(document: Document) -> UUID | None:
     return None if name is None else _values.id_key(name)
 
 
+def may_change_text(store: Store, document: Document) -> bool:
+    """Return True if a document brings what is embedded, or a part of it."""
+    return not {CONTENT, store.spec.label}.isdisjoint(document)
+
+
 def _stored(store: Store, documents: Sequence[Document], keys: Sequence[UUID | None]) -> Operation[dict[UUID, Text]]:
     """Return what is stored, by id, where a document may change the text without bringing its vector."""
     changing = {
         key
         for document, key in zip(documents, keys, strict=True)
-        if key is not None and EMBEDDING not in document and not {"content", store.spec.label}.isdisjoint(document)
+        if key is not None and EMBEDDING not in document and may_change_text(store, document)
     }
     if not changing:
         return {}
@@ -81,32 +106,34 @@ def _embed(
     documents: Sequence[Document],
     keys: Sequence[UUID | None],
     known: dict[UUID, Text],
-    key: UUID | None = None,
+    updated: Sequence[UUID] | None = None,
 ) -> Operation[list[Row]]:
     """Return the rows of documents, embedded where they change the text; `known` becomes what they leave of it."""
-    changed: dict[int, str | None] = {}
+    changed: dict[int, list[Part]] = {}
     seen: list[Text] = []
     for place, (document, of) in enumerate(zip(documents, keys, strict=True)):
         before = known.get(of, Text()) if of is not None else Text()
         after = replace(before, **_given(store, document))
         text = embedded_text(store.spec.label, after)
         if EMBEDDING not in document and text != embedded_text(store.spec.label, before):
-            changed[place] = text
+            changed[place] = embedded_pieces(store, after, store.max_tokens)
             after = replace(after, embedded=text is not None)
         if of is not None:
             known[of] = after
         seen.append(before)
-    texts = [text for text in changed.values() if text is not None]
+    texts = [piece.text for pieces in changed.values() for piece in pieces]
     vectors = iter((yield Embed(texts, "document", cast(str, store.embedder))) if texts else ())
     rows: list[Row] = []
     for place, document in enumerate(documents):
-        if place in changed:
-            text = changed[place]
-            document = {**document, EMBEDDING: None if text is None else next(vectors)}
         said = {CONTENT, store.spec.label} & document.keys()
         # A document that brings the whole text and its vector needs nothing of what is stored.
         depends = EMBEDDING not in documents[place] and said and not (place in changed and len(said) == 2)
-        row = row_of(store, document, key)
+        key = None if updated is None else updated[place]
+        if place in changed:
+            found = changed[place]
+            row = parts.row_with_pieces(store, document, found, list(islice(vectors, len(found))), key)
+        else:
+            row = parts.row_with_parts(store, document, key)
         rows.append(replace(row, seen=seen[place]) if depends and not row.is_new else row)
     return rows
 
@@ -130,28 +157,31 @@ def embed_again(store: Store, row: Row, stored: Sequence[tuple[bool]]) -> Operat
     if expected and store.embedder is not None:
         rows = yield from fetch(reads.texts(store, [row.values["id"]]))
         for id, label, content, _ in rows:
-            text = embedded_text(store.spec.label, Text(label or "", content or ""))
-            if text is not None:
-                vector = store.vector_of((yield Embed([text], "document", store.embedder))[0])
-                yield from fetch(writes.add_vector(store, id, label, content, vector))
+            found = embedded_pieces(store, Text(label or "", content or ""), store.max_tokens)
+            if found:
+                vectors = yield Embed([piece.text for piece in found], "document", store.embedder)
+                yield from parts.add_vectors(store, id, label, content, found, vectors)
 
 
 def embedded(facts: Facts, documents: Iterable[Document], memory_store_type: StoreName) -> Operation[list[Document]]:
     """Return documents with the embedding of the text that they bring, where they have none."""
     store = facts.store(memory_store_type)
     found = list(documents)
-    if not store.embeds:
+    if not store.embeds or store.spec.fields:
+        # Parts are embedded as they are stored.
         return found
-    texts = {
-        place: text
+    pieces = {
+        place: of_text
         for place, document in enumerate(found)
         if EMBEDDING not in document
-        and (text := embedded_text(store.spec.label, Text(**_given(store, document)))) is not None
+        and (of_text := embedded_pieces(store, Text(**_given(store, document)), store.max_tokens))
     }
-    if texts:
-        vectors = yield Embed(list(texts.values()), "document", cast(str, store.embedder))
-        for place, vector in zip(texts, vectors, strict=True):
-            found[place] = {**found[place], EMBEDDING: vector}
+    if pieces:
+        texts = [piece.text for of_text in pieces.values() for piece in of_text]
+        vectors: Iterator[Any] = iter((yield Embed(texts, "document", cast(str, store.embedder))))
+        for place, of_text in pieces.items():
+            made = list(islice(vectors, len(of_text)))
+            found[place] = {**found[place], EMBEDDING: parts.as_embedding(of_text, made)}
     return found
 
 
@@ -171,25 +201,8 @@ def embed_missing(
         raise ConfigurationError("there is no embedder to make vectors with: open the provider with embedder=...")
     if not store.embeds:
         raise ConfigurationError(f"{store.name}: these documents are not embedded")
-    embedded, done, after = 0, 0, None
-    refused: dict[str, EmbeddingFailed] = {}
-    while rows := (yield from fetch(reads.without_vector(store, after, _AT_ONCE))):
-        texts = [embedded_text(store.spec.label, Text(row[1] or "", row[2])) for row in rows]
-        waiting = [(row, text) for row, text in zip(rows, texts, strict=True) if text is not None]
-        vectors = yield from _embed_each([text for _, text in waiting], store.embedder)
-        if len(vectors) > 1 and all(isinstance(each, EmbeddingFailed) for each in vectors):
-            # It is not for the sake of a text.
-            raise vectors[0]
-        for ((id, label, content, name), _), vector in zip(waiting, vectors, strict=True):
-            if isinstance(vector, EmbeddingFailed):
-                refused[name] = vector
-            else:
-                added = yield from fetch(writes.add_vector(store, id, label, content, store.vector_of(vector)))
-                embedded += len(added)
-        after = rows[-1][0]
-        done += len(rows)
-        if watch is not None:
-            watch(done)
+    missing = parts.embed_missing(store, _embed_each, watch) if store.spec.fields else _embed_missing(store, watch)
+    embedded, refused = yield from missing
     if refused:
         listed = "; ".join(f"{name}: {error.reason}" for name, error in [*refused.items()][:_LISTED])
         what = f"{len(refused):,} documents of {store.name} could not be embedded, {embedded:,} were ({listed})"
@@ -197,7 +210,41 @@ def embed_missing(
     return embedded
 
 
+def _embed_missing(
+    store: Store, watch: Callable[[int], None] | None
+) -> Operation[tuple[int, dict[str, EmbeddingFailed]]]:
+    """Return how many were embedded, and what the model refused, by id."""
+    model = cast(str, store.embedder)
+    embedded, done, after = 0, 0, None
+    refused: dict[str, EmbeddingFailed] = {}
+    while rows := (yield from fetch(reads.without_vector(store, after, _AT_ONCE))):
+        pieces = [embedded_pieces(store, Text(row[1] or "", row[2]), store.max_tokens) for row in rows]
+        texts = [piece.text for of_text in pieces for piece in of_text]
+        vectors = iter((yield from _embed_each(texts, model)))
+        for (id, label, content, name), of_text in zip(rows, pieces, strict=True):
+            made = list(islice(vectors, len(of_text)))
+            failed = next((each for each in made if isinstance(each, EmbeddingFailed)), None)
+            if failed is not None:
+                refused[name] = failed
+            elif made:
+                embedded += yield from parts.add_vectors(store, id, label, content, of_text, made)
+        after = rows[-1][0]
+        done += len(rows)
+        if watch is not None:
+            watch(done)
+    return embedded, refused
+
+
 def _embed_each(texts: Sequence[str], model: str) -> Operation[list[Any]]:
+    """Return the vector of each text, or its error; raises where the model refuses all of several."""
+    vectors = yield from _embed_halves(texts, model)
+    if len(vectors) > 1 and all(isinstance(each, EmbeddingFailed) for each in vectors):
+        # It is not for the sake of a text.
+        raise vectors[0]
+    return vectors
+
+
+def _embed_halves(texts: Sequence[str], model: str) -> Operation[list[Any]]:
     """Embed texts, in halves where the model refuses them together; return the vector of each, or its error."""
     if not texts:
         return []
@@ -209,7 +256,7 @@ def _embed_each(texts: Sequence[str], model: str) -> Operation[list[Any]]:
         if len(texts) == 1:
             return [error]
     half = len(texts) // 2
-    return (yield from _embed_each(texts[:half], model)) + (yield from _embed_each(texts[half:], model))
+    return (yield from _embed_halves(texts[:half], model)) + (yield from _embed_halves(texts[half:], model))
 
 
 # --- many ---------------------------------------------------------------------------------------------------------
@@ -231,6 +278,8 @@ class Spool:
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, prefix="memorizz-")  # noqa: SIM115 lives as the spool does
         weakref.finalize(self, self._file.close)
         self._places: dict[UUID, int] = {}
+        # How many of its rows have a vector.
+        self.vectors = 0
 
     def append(self, row: Row, given: Mapping[str, Any]) -> None:
         """Add a row, and the fields of Text that it has."""
@@ -238,6 +287,7 @@ class Spool:
         column = self.store.vector_column
         if column in row.values:
             text["embedded"] = row.values[column] is not None
+            self.vectors += text["embedded"]
         try:
             if not row.is_new:
                 self._places[row.values["id"]] = self._file.tell()
@@ -280,6 +330,12 @@ def embed_many(
     if not store.embeds:
         return documents
     spool = Spool(store)
+    if store.spec.fields:
+        seen: set[UUID] = set()
+        for batch in batches(documents):
+            for row in (yield from parts.rows(store, batch, seen)):
+                spool.append(row, {})
+        return spool
     for batch in batches(documents):
         keys = [_given_key(document) for document in batch]
         known = yield from _stored(store, batch, keys)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,33 +12,54 @@ from memorizz.memory_provider import _values
 from memorizz.memory_provider._arguments import (
     check_context,
     checked_batch_size,
+    checked_page,
     no_document,
     text_argument,
     time_before,
+    turns_of,
 )
+from memorizz.memory_provider._budget import within_budget
+from memorizz.memory_provider._choosing import chosen
 from memorizz.memory_provider._documents import EMBEDDING
-from memorizz.memory_provider._questions import asked, checked_limit, components_asked
+from memorizz.memory_provider._filters import listed_key
+from memorizz.memory_provider._questions import (
+    Question,
+    asked,
+    checked_limit,
+    components_asked,
+    recalled,
+    tell_words_alone,
+)
 from memorizz.memory_provider.base import Document, Filter, Hits, SearchOptions, StoreName
-from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, fetch, fetch_all
+from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, fetch, fetch_all, fetch_last
 from memorizz.memory_provider.postgresql.facts import Facts, Store
-from memorizz.memory_provider.postgresql.rows import document_of, document_with_embedding, from_binary, moment
+from memorizz.memory_provider.postgresql.rows import document_of, document_with_embedding, from_sent, moment
 from memorizz.memory_provider.postgresql.search import plan, run, score
 from memorizz.memory_provider.postgresql.search.plan import Route
 from memorizz.memory_provider.postgresql.search.run import Served
 from memorizz.memory_provider.postgresql.sql import reads, writes
-from memorizz.memory_provider.stores import CONVERSATIONS
+from memorizz.memory_provider.postgresql.sql.distinct import distinct as sql_distinct
+from memorizz.memory_provider.stores import CONVERSATIONS, StoreSpec
 
 # --- one document -------------------------------------------------------------------------------------------------
 
 
 def retrieve_by_id(
-    facts: Facts, id: Any, memory_store_type: StoreName, *, include_embedding: bool = False
+    facts: Facts, id: Any, memory_store_type: StoreName, *, touch: bool = False, include_embedding: bool = False
 ) -> Operation[Document | None]:
     store = facts.store(memory_store_type)
     name = _values.id_text(id)
     if name is None:
         return None
-    return (yield from _first(reads.by_id(store, _values.id_key(name), include_embedding), include_embedding))
+    key = _values.id_key(name)
+    query = reads.by_id(store, key, include_embedding)
+    if not touch:
+        return (yield from _first(query, include_embedding))
+    rows, counted = yield from fetch_all([query, writes.touch(store, [key])])
+    if rows and not counted:
+        yield from _touch(store, [key])
+    documents = _documents(rows, include_embedding)
+    return documents[0] if documents else None
 
 
 def retrieve_by_name(
@@ -52,7 +73,7 @@ def retrieve_by_name(
 
 
 def _first(query: Query, include_embedding: bool) -> Operation[Document | None]:
-    documents = _documents((yield from fetch(query)), include_embedding)
+    documents = _documents((yield from fetch_last(query)), include_embedding)
     return documents[0] if documents else None
 
 
@@ -65,34 +86,49 @@ def _documents(rows: Sequence[Row], include_embedding: bool) -> list[Document]:
 
 
 def retrieve_by_query(
-    facts: Facts, query: Filter | str, memory_store_type: StoreName, limit: int, options: SearchOptions
+    facts: Facts,
+    query: Filter | str,
+    memory_store_type: StoreName,
+    limit: int,
+    options: SearchOptions,
+    where: Filter | None = None,
 ) -> Operation[Hits]:
     store = facts.store(memory_store_type)
     check_context(options, store.spec)
-    question = asked(query, limit, options, embeds=store.embedder is not None)
+    question = asked(query, limit, options, where, embeds=store.embedder is not None)
     search = plan.parse(store, question)
     if search.limit == 0:
         return Hits()
-    if question.ranked:
-        if question.text is not None:
-            search = yield from run.embed_question(search, question, [store])
-            if not search.ranked:
-                return Hits()
-        served = (yield from run.run(facts, search, [store]))[0]
-        found = Hits(score.hits(store, search, served.rows, bool(options.explain)))
-    else:
-        statement = reads.matching(store, question.filter, options.include_embedding, search.limit)
-        rows = yield from fetch(statement)
-        found = Hits(_documents(rows, options.include_embedding))
-        served = Served(Route.EXACT, [Route.EXACT], statement, rows)
+    _tell_words_alone(query, [store])
+    if question.text is not None:
+        search = yield from run.embed_question(search, question, [store])
+        if not search.ranked:
+            return Hits()
+    served: list[Served] = []
+
+    def find(limit: int, offset: int) -> Operation[list[tuple[StoreSpec, Document]]]:
+        if question.ranked:
+            served[:] = yield from run.run(facts, replace(search, limit=limit), [store])
+            hits = score.hits(store, search, served[0].rows[offset:], bool(options.explain))
+        else:
+            wanted = search.options.include_embedding
+            statement = reads.matching(store, question.filter, wanted, limit - offset, options.order_by, offset)
+            # What `count_tokens` raises takes back what was done before it.
+            further = options.touch or options.context or options.explain or options.count_tokens or options.unique
+            rows = yield from fetch_last(statement, not further)
+            served[:] = [Served(Route.EXACT, [Route.EXACT], statement, rows)]
+            hits = _documents(rows, wanted)
+        return [(store.spec, hit) for hit in hits]
+
+    found = within_budget((yield from chosen(question, find)), options, store.spec)
     if options.touch and found:
         yield from _touch(store, [_values.id_key(hit["id"]) for hit in found])
     if options.context:
         yield from _add_context(store, found, options.context)
     if options.explain:
-        found.explanation = run.explanation(search, served)
+        found.explanation = run.explanation(search, store, served[0]) | (found.explanation or {})
         if options.explain == "plan":
-            found.explanation["plan"] = yield from run.explained(facts, search, store, served)
+            found.explanation["plan"] = yield from run.explained(facts, search, store, served[0])
     return found
 
 
@@ -131,21 +167,62 @@ def retrieve_memory_components_by_query(
     limit: int = 5,
 ) -> Operation[list[Document]]:
     stores = _memories(facts) if memory_type is None else [facts.store(memory_type)]
-    first = stores[0]
-    question = components_asked(query, query_embedding, memory_id, limit, embeds=first.embedder is not None)
-    search = plan.parse(first, question)
+    embeds = stores[0].embedder is not None
+    question = components_asked(query, query_embedding, memory_id, limit, embeds=embeds)
+    if query_embedding is None:
+        _tell_words_alone(query, stores)
+    return (yield from _best_of(facts, stores, question))
+
+
+_PLAIN = SearchOptions()
+
+
+def recall(
+    facts: Facts,
+    text: str,
+    memory_id: str | None = None,
+    limit: int = 5,
+    where: Filter | None = None,
+    options: SearchOptions = _PLAIN,
+) -> Operation[Hits]:
+    stores = _memories(facts)
+    question = recalled(text, memory_id, limit, where, options, embeds=stores[0].embedder is not None)
+    _tell_words_alone(text, stores)
+    return (yield from _best_of(facts, stores, question))
+
+
+def _tell_words_alone(question: Any, stores: Sequence[Store]) -> None:
+    store = stores[0]
+    if store.embedder is None and store.spec.embedded:
+        remedy = (
+            "give the provider an embedder, embedder=\"local\" for one (pip install 'memorizz-postgresql[local]'), "
+            "and embed what is stored already with `memorizz embed`"
+        )
+        tell_words_alone(question, store.layout.identity, remedy)
+
+
+def _best_of(facts: Facts, stores: Sequence[Store], question: Question) -> Operation[Hits]:
+    """Return the best documents of several stores, merged by score."""
+    search = plan.parse(stores[0], question)
     if search.limit == 0:
-        return []
+        return Hits()
     search = yield from run.embed_question(search, question, stores)
     if not search.ranked:
-        return []
+        return Hits()
     # Their embeddings are read for those that are returned, and not for all candidates of all stores.
-    light = replace(search, options=replace(search.options, include_embedding=len(stores) == 1))
-    served = yield from run.run(facts, light, stores)
-    best = score.merged(light, [(store, each.rows) for store, each in zip(stores, served, strict=True)])
-    if not light.options.include_embedding:
-        yield from _add_embeddings(best)
-    return [document for _, document in best]
+    wanted = search.options.include_embedding
+    light = replace(search, options=replace(search.options, include_embedding=wanted and len(stores) == 1))
+
+    def find(limit: int, offset: int) -> Operation[list[tuple[StoreSpec, Document]]]:
+        limited = replace(light, limit=limit)
+        served = yield from run.run(facts, limited, stores)
+        found = [(store, each.rows) for store, each in zip(stores, served, strict=True)]
+        best = score.merged(limited, found)[offset:]
+        if wanted and not light.options.include_embedding:
+            yield from _add_embeddings(best)
+        return [(store.spec, document) for store, document in best]
+
+    return (yield from chosen(question, find))
 
 
 def _add_embeddings(found: Sequence[tuple[Store, Document]]) -> Operation[None]:
@@ -154,17 +231,27 @@ def _add_embeddings(found: Sequence[tuple[Store, Document]]) -> Operation[None]:
     results = yield from fetch_all([reads.embeddings(stores[name], [*hits]) for name, hits in wanted.items()])
     for hits, rows in zip(wanted.values(), results, strict=True):
         for id, sent in rows:
-            hits[id][EMBEDDING] = None if sent is None else from_binary(sent)
+            hits[id][EMBEDDING] = from_sent(sent)
 
 
-def retrieve_from_all_stores(facts: Facts, query: Filter, limit: int) -> Operation[list[tuple[str, Document]]]:
-    """Return the best documents of all stores, agents too, each with the name of its store; the query has words."""
-    question = asked(query, limit, SearchOptions())
-    searches = [(store, plan.parse(store, question)) for store in facts.stores.values()]
+def retrieve_from_all_stores(
+    facts: Facts, text: str, limit: int, where: Filter | None = None
+) -> Operation[list[tuple[str, Document]]]:
+    """Return the best documents of all stores, agents too, each with the name of its store.
+
+    By meaning and words where there is an embedder of what a store has, else by words.
+    """
+    stores = [*facts.stores.values()]
+    first = next((store for store in stores if store.embeds), None)
+    alike = [store for store in stores if first is not None and store.embeds and store.model == first.model]
+    question = asked(text, limit, SearchOptions(), where, embeds=first is not None)
+    by_words = plan.parse(first or stores[0], question)
+    by_meaning = by_words if first is None else (yield from run.embed_question(by_words, question, alike))
     found: list[tuple[Store, list[Row]]] = []
-    for store, search in searches:
+    for store in stores:
+        search = by_meaning if store in alike else plan.parse(store, question)
         found.append((store, (yield from run.run(facts, search, [store]))[0].rows))
-    return [(store.name, document) for store, document in score.merged(searches[0][1], found)]
+    return [(store.name, document) for store, document in score.merged(by_meaning, found)]
 
 
 def _memories(facts: Facts) -> list[Store]:
@@ -181,10 +268,10 @@ def _memories(facts: Facts) -> list[Store]:
 
 
 def list_all(
-    facts: Facts, memory_store_type: StoreName, *, include_embedding: bool = False
+    facts: Facts, memory_store_type: StoreName, *, order_by: str | None = None, include_embedding: bool = False
 ) -> Operation[list[Document]]:
     store = facts.store(memory_store_type)
-    rows = yield from fetch(reads.matching(store, None, include_embedding, None))
+    rows = yield from fetch_last(reads.matching(store, None, include_embedding, None, order_by))
     return _documents(rows, include_embedding)
 
 
@@ -224,8 +311,26 @@ def _position_of(row: Row) -> Position:
 
 
 def count(facts: Facts, memory_store_type: StoreName, filter: Filter | None = None) -> Operation[int]:
-    rows = yield from fetch(reads.count(facts.store(memory_store_type), filter))
+    rows = yield from fetch_last(reads.count(facts.store(memory_store_type), filter))
     return rows[0][0]
+
+
+def distinct(
+    facts: Facts,
+    memory_store_type: StoreName,
+    key: str,
+    filter: Filter | None = None,
+    limit: int | None = None,
+    offset: int = 0,
+    *,
+    depth: int | None = None,
+) -> Operation[list[Any]]:
+    store = facts.store(memory_store_type)
+    query, is_json = sql_distinct(store, listed_key(key), filter, *checked_page(limit, offset, depth))
+    rows = yield from fetch_last(query)
+    if is_json:
+        return _values.decode_each([text for (text,) in rows])
+    return [moment(value) if isinstance(value, datetime) else value for (value,) in rows]
 
 
 # --- conversations ------------------------------------------------------------------------------------------------
@@ -233,33 +338,34 @@ def count(facts: Facts, memory_store_type: StoreName, filter: Filter | None = No
 
 def retrieve_conversation_history_ordered_by_timestamp(
     facts: Facts,
-    memory_id: str,
+    memory_id: str | None = None,
     limit: int | None = None,
     before: str | datetime | None = None,
     *,
+    conversation_id: str | None = None,
     include_embedding: bool = False,
 ) -> Operation[list[Document]]:
     store = facts.store(CONVERSATIONS)
     if limit is not None:
         checked_limit(limit)
-    memory = text_argument(memory_id, "memory_id")
-    if memory is None:
+    whose = turns_of(memory_id, conversation_id)
+    if whose is None:
         return []
     if before is None:
-        rows = yield from fetch(reads.newest_turns(store, memory, limit, include_embedding))
+        rows = yield from fetch_last(reads.newest_turns(store, whose, limit, include_embedding))
     else:
-        position = yield from _turn_position(store, memory, before)
-        rows = yield from fetch(reads.turns_before(store, memory, limit, position, include_embedding))
+        position = yield from _turn_position(store, whose, before)
+        rows = yield from fetch(reads.turns_before(store, whose, limit, position, include_embedding))
     rows.reverse()
     return _documents(rows, include_embedding)
 
 
-def _turn_position(store: Store, memory_id: str, before: str | datetime) -> Operation[Position]:
+def _turn_position(store: Store, whose: Mapping[str, str], before: str | datetime) -> Operation[Position]:
     """Return the position in a history that a turn's id or a time names; an id wins over a time of the same text."""
     name = _values.id_text(before)
     if name is not None:
-        rows = yield from fetch(reads.turn_position(store, memory_id, _values.id_key(name)))
+        rows = yield from fetch(reads.turn_position(store, whose, _values.id_key(name)))
         if rows:
             return _position_of(rows[0])
     # Before every turn of that time.
-    return time_before(before, memory_id), -1
+    return time_before(before, whose), -1

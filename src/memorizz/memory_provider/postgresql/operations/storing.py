@@ -3,29 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from itertools import chain, islice
+from typing import Any, cast
+from uuid import UUID
 
 from memorizz.memory_provider import _values
-from memorizz.memory_provider._arguments import updated_id
-from memorizz.memory_provider._documents import batches
-from memorizz.memory_provider.base import StoreName
-from memorizz.memory_provider.postgresql._steps import Operation, fetch
-from memorizz.memory_provider.postgresql.facts import Facts
-from memorizz.memory_provider.postgresql.operations.embedding import Spool, embed_again, embedded_rows
+from memorizz.memory_provider._arguments import given_filter, merged_keys, updated_id
+from memorizz.memory_provider._documents import EMBEDDING, batches, given_id
+from memorizz.memory_provider._drive import can_be_read_again
+from memorizz.memory_provider.base import Filter, StoreName
+from memorizz.memory_provider.postgresql._steps import Operation, Query, fetch, fetch_all, fetch_last
+from memorizz.memory_provider.postgresql.facts import Facts, Store
+from memorizz.memory_provider.postgresql.operations import parts
+from memorizz.memory_provider.postgresql.operations.embedding import (
+    Spool,
+    embed_again,
+    embedded_rows,
+    may_change_text,
+)
 from memorizz.memory_provider.postgresql.operations.writing import store_again, write
 from memorizz.memory_provider.postgresql.rows import Row, row_of
-from memorizz.memory_provider.postgresql.sql import writes
+from memorizz.memory_provider.postgresql.sql import reads, writes
 
 
-def store(facts: Facts, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[str]:
+def store(
+    facts: Facts, data: Mapping[str, Any], memory_store_type: StoreName, *, if_absent: bool = False
+) -> Operation[str | None]:
     target = facts.store(memory_store_type)
-    row = (yield from embedded_rows(target, [data]))[0] if target.embeds else row_of(target, data)
-    stored = yield from fetch(writes.upsert(target, row))
+    if target.spec.fields:
+        return (yield from (parts.store_if_absent if if_absent else parts.store)(target, data))
+    if if_absent:
+        return (yield from _store_if_absent(target, data))
+    row = (yield from embedded_rows(target, [data]))[0] if target.embeds else parts.row_with_parts(target, data)
+    stored = yield from parts.written(target, row, writes.upsert(target, row), row.is_new)
     if not stored:
         yield from store_again(target, [row])
     elif row.seen is not None:
         yield from embed_again(target, row, stored)
     return row.name
+
+
+def _store_if_absent(target: Store, data: Mapping[str, Any]) -> Operation[str | None]:
+    name = given_id(data)
+    if target.embeds and name is not None and (yield from fetch(reads.texts(target, [_values.id_key(name)]))):
+        # A model is not asked for nothing.
+        return None
+    row = (yield from embedded_rows(target, [data]))[0] if target.embeds else parts.row_with_parts(target, data)
+    stored = yield from parts.written(target, row, writes.insert(target, row), False)
+    if not stored:
+        steps = parts.with_pieces(target, row, writes.insert(target, row))
+        results = yield from fetch_all([writes.delete_expired(target, row.values["id"]), *steps])
+        stored = results[-1 if row.pieces is None else -2]
+    if not stored:
+        yield from parts.check_own(target, row)
+    return row.name if stored else None
 
 
 def store_many(
@@ -35,14 +66,50 @@ def store_many(
     target = documents.store if isinstance(documents, Spool) else facts.store(memory_store_type)
     names: list[str] = []
     for batch in batches(documents):
-        rows = [each if isinstance(each, Row) else row_of(target, each) for each in batch]
+        rows = [each if isinstance(each, Row) else parts.row_with_parts(target, each) for each in batch]
         yield from write(target, rows)
         names += [row.name for row in rows]
     return names
 
 
+# A store of so few documents is searched in a millisecond without an index.
+FEW = 1_000
+# From so many vectors on, an index is built in a fraction of the time in which they enter it one by one.
+_MANY = 2_000
+
+
+def begun(documents: Iterable[Mapping[str, Any]]) -> tuple[Iterable[Mapping[str, Any]], bool]:
+    """Return documents, of which the first may have been read, and whether many come and bring their vectors."""
+    if isinstance(cast(object, documents), Mapping | str | bytes) or not isinstance(cast(object, documents), Iterable):
+        # It is refused where it is stored.
+        return documents, False
+    remaining = iter(documents)
+    first: list[Mapping[str, Any]] = []
+    brought = 0
+    for each in islice(remaining, _MANY):
+        first.append(each)
+        if not isinstance(cast(object, each), Mapping) or each.get(EMBEDDING) is None:
+            # No further: texts that are to be embedded are read a batch at a time.
+            break
+        brought += 1
+    # A list is read again by its next reader.
+    return documents if can_be_read_again(documents) else chain(first, remaining), brought == _MANY
+
+
+def is_first_import(
+    facts: Facts, documents: Iterable[Mapping[str, Any]] | Spool, memory_store_type: StoreName, brings_many: bool
+) -> Operation[bool]:
+    """Return True for many vectors that come into a store that holds few documents, whoever they belong to."""
+    target = facts.store(memory_store_type)
+    many = documents.vectors >= _MANY if isinstance(documents, Spool) else brings_many
+    if not many or target.spec.fields:
+        return False
+    [(few,)] = yield from fetch(reads.holds_few(target, FEW))
+    return few
+
+
 def check(facts: Facts, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[None]:
-    row_of(facts.store(memory_store_type), data)
+    parts.row_with_parts(facts.store(memory_store_type), data)
     yield from ()
 
 
@@ -51,9 +118,46 @@ def update_by_id(facts: Facts, id: Any, data: Mapping[str, Any], memory_store_ty
     name = updated_id(id, data)
     if name is None:
         return False
+    if target.spec.fields:
+        return (yield from parts.update_by_id(target, name, data))
     key = _values.id_key(name)
-    row = (yield from embedded_rows(target, [data], key))[0] if target.embeds else row_of(target, data, key)
-    stored = yield from fetch(writes.update(target, row, name))
+    embedded = (yield from embedded_rows(target, [data], [key])) if target.embeds else None
+    row = parts.row_with_parts(target, data, key) if embedded is None else embedded[0]
+    stored = yield from parts.written(target, row, writes.update(target, row, name), row.seen is None)
     if row.seen is not None:
         yield from embed_again(target, row, stored)
     return bool(stored)
+
+
+# The key of no document: what is merged into several has none.
+_NONE = UUID(int=0)
+
+
+def update(facts: Facts, memory_store_type: StoreName, filter: Filter, data: Mapping[str, Any]) -> Operation[int]:
+    target = facts.store(memory_store_type)
+    keys = merged_keys(data, given_filter(filter, "update()"))
+    if target.spec.fields and parts.changes_parts(target, keys):
+        return (yield from parts.update(target, filter, keys))
+    of_texts = target.embeds and EMBEDDING not in keys and may_change_text(target, keys)
+    if not target.spec.fields and (of_texts or parts.is_list_of_parts(keys.get(EMBEDDING))):
+        return (yield from _update_texts(target, filter, keys))
+    rows = yield from fetch_last(writes.update_matching(target, row_of(target, keys, _NONE), filter))
+    return rows[0][0]
+
+
+def _update_texts(target: Store, filter: Filter, data: Mapping[str, Any]) -> Operation[int]:
+    """Merge keys that are embedded: each document has a text of its own then, and vectors of its own."""
+    found = yield from fetch(reads.keys_of_matching(target, filter))
+    if not found:
+        return 0
+    rows = yield from embedded_rows(target, [data] * len(found), [id for id, _ in found])
+    steps, places = list[Query](), list[int]()
+    for row, (_, name) in zip(rows, found, strict=True):
+        written = parts.with_pieces(target, row, writes.update(target, row, name, filter))
+        places.append(len(steps) + len(written) - (1 if row.pieces is None else 2))
+        steps += written
+    results = yield from fetch_all(steps)
+    updated = [results[place] for place in places]
+    for row, stored in zip(rows, updated, strict=True):
+        yield from embed_again(target, row, stored)
+    return sum(map(len, updated))

@@ -7,10 +7,12 @@ from itertools import groupby
 from uuid import UUID
 
 from memorizz.errors import DatabaseError
-from memorizz.memory_provider._documents import is_clock
-from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch_all
+from memorizz.memory_provider._documents import TTL, is_clock
+from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch, fetch_all
 from memorizz.memory_provider.postgresql.facts import Store
+from memorizz.memory_provider.postgresql.operations import parts
 from memorizz.memory_provider.postgresql.rows import Row
+from memorizz.memory_provider.postgresql.sql import parts as sql
 from memorizz.memory_provider.postgresql.sql import writes
 
 # With fewer, one pipeline is faster than what COPY takes around it.
@@ -28,6 +30,22 @@ def write(target: Store, rows: Sequence[Row]) -> Operation[None]:
     else:
         [*_, rows_of_ids] = yield from fetch_all(writes.locked(target, given))
         stored = {id for (id,) in rows_of_ids}
+    yield from _insert(target, rows, stored)
+    if target.spec.fields:
+        yield from fetch_all(parts.replaced(target, rows))
+    yield from _add_pieces(target, rows)
+
+
+def _add_pieces(target: Store, rows: Sequence[Row]) -> Operation[None]:
+    """Add the pieces of long texts, one text at a time: their vectors are larger than they are."""
+    long = [(row.values["id"], row.pieces) for row in rows if row.pieces is not None]
+    if long:
+        yield from fetch_all(parts.noted(target))
+    for id, pieces in long:
+        yield from fetch(sql.add_pieces(target, id, pieces))
+
+
+def _insert(target: Store, rows: Sequence[Row], stored: set[UUID]) -> Operation[None]:
     if len(rows) < _WORTH_COPYING:
         yield from _upsert(target, rows)
         return
@@ -36,13 +54,18 @@ def write(target: Store, rows: Sequence[Row]) -> Operation[None]:
     for row in rows:
         (others if row.values["id"] in stored else new).append(row)
         stored.add(row.values["id"])
-    refused: list[Row] = []
     # A time that is missing becomes the server's own, which COPY does only for a column that it leaves out.
-    for _, run in groupby(new, key=lambda row: [name for name in row.inserted if is_clock(name, target.spec)]):
-        run = list(run)
-        if not (yield from _copy(target, run)):
-            refused += run
-    yield from _upsert(target, [*refused, *others])
+    for (lives, _), group in groupby(new, key=lambda row: _columns_of_time(target, row)):
+        run = list(group)
+        # COPY computes nothing, as the end of a lifetime is.
+        if lives or not (yield from _copy(target, run)):
+            yield from _upsert(target, run)
+    yield from _upsert(target, others)
+
+
+def _columns_of_time(target: Store, row: Row) -> tuple[bool, list[str]]:
+    """Return whether the end of a document's lifetime is to be computed, and which times it brings."""
+    return row.values.get(TTL) is not None, [name for name in row.inserted if is_clock(name, target.spec)]
 
 
 def _copy(target: Store, rows: Sequence[Row]) -> Operation[bool]:
@@ -74,5 +97,8 @@ def store_again(target: Store, rows: Sequence[Row]) -> Operation[None]:
     """Store documents under the ids of expired ones, which must not be merged with them."""
     steps: list[Query] = []
     for row in rows:
-        steps += [writes.delete_expired(target, row.values["id"]), writes.upsert(target, row)]
+        upsert = parts.with_pieces(target, row, writes.upsert(target, row))
+        steps += [writes.delete_expired(target, row.values["id"]), *upsert]
     yield from fetch_all(steps)
+    for row in rows:
+        yield from parts.check_own(target, row)

@@ -24,11 +24,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from memorizz.memory_provider._choosing import looked_at, searched
 from memorizz.memory_provider._questions import MAX_EF_SEARCH, Question
 from memorizz.memory_provider.base import Ranking, SearchOptions
 from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.rows import Vector
 from memorizz.memory_provider.postgresql.sql.conditions import Condition, condition
+from memorizz.memory_provider.postgresql.sql.vectors import embedding_of
+from memorizz.memory_provider.scopes import EVERYTHING, Scope
 
 # How many rows SCAN compares: that many cost about what a search of the index under a filter costs.
 MAX_SCANNED = 1000
@@ -85,6 +88,12 @@ class Search:
     ranking: Ranking
     names: Sequence[str] = ()
     names_cut: bool = False
+    # How many hits are wanted of `limit` rows that are looked at: how many are scored goes by that, so that the best
+    # are the same, whatever is chosen of them.
+    wanted: int | None = None
+    scope: Scope = EVERYTHING
+    # Whether the filter or the scope names a memory, whose rows an index leads to.
+    in_memory: bool = False
 
     filtered: bool = field(init=False)
     # Whether the score has other parts than the distance.
@@ -98,13 +107,14 @@ class Search:
     filter_key: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.filtered = self.condition.sql != "TRUE"
+        self.filtered = self.condition.sql != "TRUE" or self.scope.is_narrow
         self.scored = self.words is not None or self.ranking.recency > 0 or self.ranking.importance > 0
-        self.depth = max(_DEPTH, 5 * self.limit) if self.scored else self.limit
+        wanted = self.limit if self.wanted is None else self.wanted
+        self.depth = max(_DEPTH, 5 * wanted, self.limit) if self.scored else self.limit
         margin = max(_MARGIN, self.depth // 4) if self.filtered else _MARGIN
         self.wide = max(self.depth + margin, MIN_FOUND)
         self.compared = max(COMPARED_BY_BITS, 10 * self.depth)
-        self.filter_key = hash((self.condition.sql, *map(repr, self.condition.parameters.values())))
+        self.filter_key = hash((self.condition.sql, self.scope, *map(repr, self.condition.parameters.values())))
 
     @property
     def ranked(self) -> bool:
@@ -125,23 +135,28 @@ def parse(store: Store, question: Question) -> Search:
     return Search(
         question.vector(store.vector_of),
         question.words,
-        condition(question.filter, store.vector_column),
-        question.limit,
-        question.options,
+        condition(question.filter, embedding_of(store)),
+        looked_at(question),
+        searched(question.options),
         question.options.ranking or _RANKING,
         question.names,
+        wanted=question.reach,
+        scope=store.scope,
+        in_memory=store.scope.memory is not None or "memory_id" in question.filter,
     )
 
 
 def routes(search: Search, store: Store) -> list[Route]:
     """Return the routes to try, in order; the last one is always accepted."""
-    if search.vector is None or search.options.exact:
+    if search.options.exact or (search.vector is None and not search.in_memory):
+        # By words alone that is the index of the words.
         return [Route.EXACT]
     indexed = store.vector.index != "none" and search.wide <= MAX_EF_SEARCH
     if not search.filtered:
         return [*([Route.INDEX] if indexed else []), Route.EXACT]
-    bits = store.model.dimensions >= MIN_BITS and store.spec.distance == "cosine"
-    possible = [Route.SCAN, *([Route.INDEX] if indexed else []), *([Route.BITS] if bits else []), Route.EXACT]
+    bits = store.model.dimensions >= MIN_BITS and store.spec.distance == "cosine" and not store.spec.fields
+    nearest = [*([Route.INDEX] if indexed else []), *([Route.BITS] if bits else [])]
+    possible = [Route.SCAN, *(nearest if search.vector is not None else []), Route.EXACT]
     known = store.history.get(search.filter_key)
     return possible if known is None else [route for route in possible if route not in known.in_vain]
 

@@ -10,11 +10,12 @@ from time import perf_counter
 from typing import Any
 
 from memorizz.errors import ConfigurationError
+from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider._questions import asked, checked_limit
 from memorizz.memory_provider.base import SearchOptions, StoreName
 from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Store
-from memorizz.memory_provider.postgresql.rows import from_binary
+from memorizz.memory_provider.postgresql.rows import from_sent
 from memorizz.memory_provider.postgresql.search.plan import parse
 from memorizz.memory_provider.postgresql.search.run import run
 from memorizz.memory_provider.postgresql.search.sql import DISTANCE
@@ -64,7 +65,9 @@ def measure_recall(
     everywhere, elsewhere = _Kind("all"), _Kind("one memory")
     memories = list(dict.fromkeys(memory for _, memory in taken if memory is not None))
     for place, (binary, own) in enumerate(taken):
-        vector = from_binary(binary)
+        vector: Any = from_sent(binary)
+        if isinstance(vector[0], dict):
+            vector = vector[place % len(vector)][EMBEDDING]
         yield from _compare(facts, store, {"embedding": vector}, limit, everywhere)
         # What one memory is asked about another one's subject is what an index under a filter is worst at.
         if memories:

@@ -11,6 +11,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
+from memorizz.memory_provider._cosines import explained_cosines
 from memorizz.memory_provider._questions import Question, without_names, written_as_names
 from memorizz.memory_provider.postgresql._steps import Embed, Operation, Query, Row, fetch_all
 from memorizz.memory_provider.postgresql.facts import Facts, StaleFacts, Store
@@ -84,7 +85,10 @@ def _answer(route: Route, search: Search, rows: list[Row]) -> Answer:
         # The index returns rows of one distance in any order.
         rows.sort(key=itemgetter(DISTANCE, SEQ))
         return Answer(distances=[row[DISTANCE] for row in rows])
-    return Answer(seen=(rows[0][SEEN] or 0) if rows else 0)
+    seen = (rows[0][SEEN] or 0) if rows else 0
+    if seen < 0:
+        raise StaleFacts("a document has a text longer than a model reads")
+    return Answer(seen=seen)
 
 
 def run(facts: Facts, search: Search, stores: Sequence[Store]) -> Operation[list[Served]]:
@@ -128,16 +132,17 @@ def _fetch(
     return results
 
 
-def explanation(search: Search, served: Served) -> dict[str, Any]:
+def explanation(search: Search, store: Store, served: Served) -> dict[str, Any]:
     """Return how a search was served, for a person to read."""
     vector = search.vector
     hidden = {} if vector is None else {"vector": f"<{(len(vector) - 4) // 4} numbers>"}
     return {
         "route": served.route.name.lower(),
-        "why": served.route.value if search.ranked else "nothing ranks: read what matches, the oldest first",
+        "why": served.route.value if search.ranked else "nothing ranks: read what matches, in its order",
         "tried": [route.name.lower() for route in served.tried],
         "matching": (served.rows[0][SEEN] if served.rows else 0) if served.route is Route.SCAN else None,
         "ef_search": served.ef_search or None,
+        "cosines": explained_cosines(store.model.cosines, store.spec.distance),
         "statement": served.statement.sql.decode(),
         "parameters": {**served.statement.parameters, **hidden},
     }

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
+from memorizz.memory_provider._questions import supported
+from memorizz.memory_provider.options import PARTS
 from memorizz.memory_provider.postgresql._steps import Row
 from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.rows import document_of, document_with_embedding
 from memorizz.memory_provider.postgresql.search.plan import Search
-from memorizz.memory_provider.postgresql.search.sql import BY_PART, DISTANCE, PARTS, SCORE
+from memorizz.memory_provider.postgresql.search.sql import BY_PART, DISTANCE, NEAREST_PART, SCORE
 
 Document = dict[str, Any]
 
@@ -30,6 +32,8 @@ def hits(store: Store, search: Search, rows: Sequence[Row], explain: bool = Fals
         if distance is not None:
             document["_distance"] = distance
             document.setdefault("distance", distance)
+            if store.has_parts and (part := row[NEAREST_PART]) is not None:
+                document["_part"] = part
             if score is None:
                 score = 1.0 - distance if is_cosine else store.spec.score(distance)
                 parts = (score,)
@@ -46,11 +50,6 @@ def hits(store: Store, search: Search, rows: Sequence[Row], explain: bool = Fals
 _SESSION = PARTS.index("session")
 
 
-def _session(search: Search, store: Store) -> float:
-    session = search.ranking.session
-    return store.spec.session if session is None else session
-
-
 def merged(search: Search, found: Sequence[tuple[Store, Sequence[Row]]]) -> list[tuple[Store, Document]]:
     """Return the best documents of several stores, each with its store.
 
@@ -65,7 +64,7 @@ def merged(search: Search, found: Sequence[tuple[Store, Sequence[Row]]]) -> list
             if row[BY_PART] and best:
                 score -= row[BY_PART][1] * (1 - (row[BY_PART][-1] or 0.0) / best)
             if row[BY_PART] and row[BY_PART][_SESSION] and len(found) > 1:
-                score /= 1 + _session(search, store)
+                score /= supported(search.ranking, store.spec)
             scored.append((score, store, row))
     scored.sort(key=itemgetter(0), reverse=True)
     documents: list[tuple[Store, Document]] = []

@@ -3,11 +3,10 @@
 Where the distance alone ranks, it is one SELECT that returns the nearest documents; where more makes the score, it is
 made of parts (WITH):
 
-    asked           the words of the question
     near            the nearest `depth` rows, with their exact distance
     with_words      the best `depth` rows by words
     candidate       near and with_words together
-    scored, ranked  the candidates with the parts of their score
+    scored, ranked  the candidates with the parts of their score: formula.py
 
 Every row has a document's columns, then distance, score, the parts of the score, seq, and what the route says of its
 answer: `seen`, and `distances` (plan.Answer). Parts are MATERIALIZED, or the planner computes them again for each row.
@@ -20,19 +19,32 @@ from typing import Any, LiteralString, NamedTuple
 
 from psycopg import sql
 
-from memorizz.memory_provider._questions import weights
+from memorizz.memory_provider._cosines import standard
+from memorizz.memory_provider._questions import MAX_EF_SEARCH, weights
+from memorizz.memory_provider._wording import asks_when, time_words
+from memorizz.memory_provider.options import PARTS
 from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
-from memorizz.memory_provider.postgresql.rows import SELECTED
+from memorizz.memory_provider.postgresql.rows import PIECES, SELECTED
+from memorizz.memory_provider.postgresql.search.formula import (
+    ASKS,
+    CANDIDATE,
+    IN_NONE,
+    IN_SESSIONS,
+    RANKED,
+    SAYS_WHEN,
+    SCORED,
+)
 from memorizz.memory_provider.postgresql.search.plan import MAX_SCANNED, MAX_WORDS, MIN_FOUND, Route, Search
-from memorizz.memory_provider.postgresql.sql.key import KEY, among, same
+from memorizz.memory_provider.postgresql.sql.key import COLUMNS, KEY, among, of, same
 from memorizz.memory_provider.postgresql.sql.reads import selected, trusted_sql
+from memorizz.memory_provider.postgresql.sql.vectors import distance_of_long, is_embedded, least_distance, nearest_part
 from memorizz.memory_provider.postgresql.sql.visible import visible
 
 # Where a row of a search has what comes behind the document.
 DISTANCE, SCORE, BY_PART, SEQ, SEEN, DISTANCES = range(-6, 0)
-
-PARTS = ("meaning", "words", "speaker", "session", "recency", "importance")
+# Of a store whose documents have parts, where a vector ranks: which of them is the nearest.
+NEAREST_PART = -7
 
 # pgvector's operators; and the score of a distance, as StoreSpec.score has it.
 OPERATORS: Mapping[str, LiteralString] = {"cosine": "<=>", "l2": "<->", "inner_product": "<#>"}
@@ -52,10 +64,15 @@ class _Form(NamedTuple):
     scored: bool
     fusion: str
     include_embedding: bool
+    # Whether the words of every row that matches are read, and not their index.
+    reads_words: bool
+    # Whether a document's session or its neighbours count.
+    in_sessions: bool
 
 
 def statement(search: Search, store: Store, route: Route) -> Query:
     """Return what serves a search by one route, once the settings of that route are made."""
+    parameters = _parameters(search, store)
     form = _Form(
         route,
         search.vector is not None,
@@ -63,8 +80,11 @@ def statement(search: Search, store: Store, route: Route) -> Query:
         search.scored,
         search.ranking.fusion,
         search.options.include_embedding,
+        search.words is not None and search.in_memory and route is Route.SCAN,
+        bool(parameters.get("session") or parameters.get("neighbours")),
     )
-    return Query(_statement(store, form, search.condition.sql), _parameters(search, store))
+    statement = _statement(store, form, search.condition.sql)
+    return Query(statement, parameters, custom_plan=form.words and not form.reads_words)
 
 
 def _parameters(search: Search, store: Store) -> dict[str, Any]:
@@ -77,12 +97,22 @@ def _parameters(search: Search, store: Store) -> dict[str, Any]:
             "compared": search.compared,
         }
     if search.words is not None:
-        parameters |= {"question": search.words, "max_words": MAX_WORDS, "depth": search.depth}
-        parameters["config"] = store.layout.text_search_config
+        parameters |= {"question": search.words, "depth": search.depth}
     if search.scored:
-        ranking = weights(search.ranking, store.spec, meaning=search.vector is not None, names_cut=search.names_cut)
+        language = store.layout.text_search_config
+        stretched, center = standard(store.model.cosines, store.spec.distance)
+        ranking = weights(
+            search.ranking,
+            store.spec,
+            meaning=search.vector is not None,
+            names_cut=search.names_cut,
+            asks_when=asks_when(search.words, language),
+            stretched=stretched,
+        )
         parameters |= {part: getattr(ranking, part) for part in PARTS}
+        parameters |= {"center": center}
         parameters |= {"half_life": ranking.half_life, "names": list(search.names)}
+        parameters |= {"time_words": rf"\y(?:{time_words(language)})\y"}
     return parameters
 
 
@@ -90,9 +120,9 @@ def _parameters(search: Search, store: Store) -> dict[str, Any]:
 def _statement(store: Store, form: _Form, where: str) -> bytes:
     pieces: dict[str, sql.Composable] = {
         "table": store.table,
-        "columns": selected(store, form.include_embedding),
+        "columns": _columns(store, form),
         # By name: somebody may have added a column of any name.
-        "needed": sql.SQL(", ").join(sql.Identifier("d", name) for name in (*SELECTED, "seq", store.vector_column)),
+        "needed": sql.SQL(", ").join(sql.Identifier("d", name) for name in _needed(store, form)),
         "where": sql.SQL("{} AND {}").format(visible(store), trusted_sql(where)),
         "key": KEY,
         "same": same("d", "near"),
@@ -102,13 +132,22 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
         **_distances(store),
     }
     half = store.vector.index == "halfvec"
+    near = _near(store, form.route)
+    if near is _BITS_AND_PIECES:
+        pieces["by_bits"] = _BITS.format(**pieces)
     pieces["by_index"] = (_BY_HALFVEC_INDEX if half else _BY_INDEX).format(**pieces)
     if not form.scored:
         flat = _NEAREST if form.route is not Route.INDEX else _NEAREST_BY_HALFVEC if half else _NEAREST_BY_INDEX
-        pieces["near"] = _NEAR[form.route].format(**pieces)
+        if store.has_parts and form.route is Route.INDEX:
+            flat = _NEAREST_OF_PARTS
+        pieces["near"] = near.format(**pieces)
         return (_SCANNED if form.route is Route.SCAN else flat).format(**pieces).as_bytes(None)
-    pieces["rank"] = _RANK if form.words else sql.SQL("NULL::float8")
-    pieces["seen"] = sql.SQL("coalesce((SELECT max(seen) FROM near), 0)" if form.meaning else "0::bigint")
+    question = sql.Identifier(store.layout.schema, "memorizz_question")
+    pieces["question"] = _QUESTION.format(question=question, max_words=sql.Literal(MAX_WORDS))
+    pieces["asked"] = _ASKED_ONCE if form.reads_words else pieces["question"]
+    pieces["rank"] = _RANK.format(**pieces) if form.words else sql.SQL("NULL::float8")
+    pieces["seen"] = _SEEN[form.meaning, form.reads_words]
+    pieces["in_sessions"] = IN_SESSIONS if form.in_sessions else IN_NONE
     pieces["distances"] = sql.SQL(
         "ARRAY(SELECT distance FROM near_all ORDER BY distance)" if form.route is Route.INDEX else "NULL::float8[]"
     )
@@ -116,39 +155,91 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
         "AND coalesce((SELECT max(seen) FROM near), 0) <= {max_scanned}" if form.route is Route.SCAN else ""
     ).format(**pieces)
     pieces["found_distance"] = pieces["distance"] if form.meaning else sql.SQL("NULL::float8")
-    pieces["near"] = _NEAR[form.route].format(**pieces)
-    pieces["is_found"] = among(_SOURCES[form.meaning, form.words])
+    pieces["near"] = near.format(**pieces)
+    pieces["asks"], pieces["says_when"] = ASKS, SAYS_WHEN
+    pieces["is_found"] = among(store, _SOURCES[form.meaning, form.words])
     parts = [part.format(**pieces) for part in _parts(form)]
     return sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), _RANKED_HITS.format(**pieces)).as_bytes(None)
+
+
+def _near(store: Store, route: Route) -> sql.SQL:
+    """Return what gives the nearest documents by a route."""
+    if route is Route.INDEX and store.has_parts:
+        return _NEAR_BY_PARTS if store.spec.fields else _NEAR_BY_ROWS_AND_PARTS
+    return _BITS_AND_PIECES if route is Route.BITS and store.pieces else _NEAR[route]
 
 
 def _parts(form: _Form) -> list[sql.SQL]:
     near = [_NEAR_OF_INDEX, _NEAR_BY_INDEX] if form.route is Route.INDEX else [_NEAR_PART]
     return [
-        *([_ASKED] if form.words else []),
+        *([_ASKED] if form.reads_words else []),
         *(near if form.meaning else []),
-        *([_WITH_WORDS] if form.words else []),
-        _CANDIDATE,
-        _SCORED[form.fusion],
-        _RANKED,
+        *([_WITH_WORDS_READ if form.reads_words else _WITH_WORDS] if form.words else []),
+        CANDIDATE,
+        SCORED[form.fusion],
+        RANKED,
     ]
+
+
+def _needed(store: Store, form: _Form) -> tuple[str, ...]:
+    # The vectors of a document's parts are found by its key.
+    keyed = store.has_parts or form.include_embedding
+    single = not store.spec.fields
+    return (
+        *SELECTED,
+        "seq",
+        *(name for name in COLUMNS if keyed and name not in SELECTED),
+        *([PIECES] if single and (form.meaning or form.include_embedding) else []),
+        *([store.vector_column] if single and (not form.scored or form.include_embedding) else []),
+    )
+
+
+def _columns(store: Store, form: _Form) -> sql.Composed:
+    columns = selected(store, form.include_embedding)
+    if not (store.has_parts and form.meaning):
+        return columns
+    return sql.SQL("{}, {} AS part").format(columns, nearest_part(store, _distance(store, "p")))
+
+
+def _distance(store: Store, of: str) -> sql.Composed:
+    """Return the distance of a row's vector from the query's."""
+    space = store.layout.vector_schema
+    return sql.SQL("({} OPERATOR({}.{}) %(vector)s::{})").format(
+        sql.Identifier(of, store.vector_column),
+        sql.Identifier(space),
+        sql.SQL(OPERATORS[store.spec.distance]),
+        sql.Identifier(space, "vector"),
+    )
 
 
 def _distances(store: Store) -> dict[str, sql.Composable]:
     """Return the column of the vectors and its distances from the query's: exact, by bits, and of a halfvec index."""
     space = store.layout.vector_schema
     column = sql.Identifier("d", store.vector_column)
-    operator = sql.SQL("OPERATOR({}.{})").format(sql.Identifier(space), sql.SQL(OPERATORS[store.spec.distance]))
     vector = sql.SQL("%(vector)s::{}").format(sql.Identifier(space, "vector"))
     bit = sql.SQL("bit({})").format(sql.Literal(store.model.dimensions))
-    half = sql.SQL("{}({})").format(sql.Identifier(space, "halfvec"), sql.Literal(store.model.dimensions))
-    quantize, normalize = sql.Identifier(space, "binary_quantize"), sql.Identifier(space, "l2_normalize")
-    distance = sql.SQL("({} {} {})").format(column, operator, vector)
+    distance, of_part = _distance(store, "d"), _distance(store, "p")
+    half = store.vector.index == "halfvec"
     return {
-        "column": column,
-        "bits": sql.Identifier(store.bits_column),
-        "embedded": sql.SQL("{} IS NOT NULL").format(column),
-        "distance": distance,
+        "compared": sql.SQL("" if store.spec.fields else ", {}, d.pieces").format(column),
+        "embedded": is_embedded(store),
+        "distance": least_distance(store, of_part)
+        if store.spec.fields
+        else distance_of_long(store, distance, of_part)
+        if store.pieces
+        else distance,
+        "row_distance": distance,
+        "half_distance": _half_distance(store, "d"),
+        "row_ordered": _half_distance(store, "d") if half else distance,
+        "part_distance": of_part,
+        "part_ordered": _half_distance(store, "p") if half else of_part,
+        "looked_at": sql.Literal(MAX_EF_SEARCH),
+        "parts": store.parts,
+        "embedding": store.embedding,
+        "same_document": same("p", "d"),
+        "part_key": of("p"),
+        "short": sql.SQL(" AND d.pieces IS NULL" if store.pieces else ""),
+        "counted": sql.SQL("count(*) OVER ()" if store.has_parts else _COUNTED),
         "similarity": sql.SQL(_SIMILARITY[store.spec.distance]).format(distance=sql.SQL("distance")),
         # A row that was written by other hands may lack its bits.
         "bits_distance": sql.SQL(
@@ -156,16 +247,25 @@ def _distances(store: Store) -> dict[str, sql.Composable]:
         ).format(
             bits=sql.Identifier(store.bits_column),
             column=column,
-            quantize=quantize,
+            quantize=sql.Identifier(space, "binary_quantize"),
             bit=bit,
             space=sql.Identifier(space),
             vector=vector,
         ),
-        # Also under a generic plan, the vector of the question is computed once.
-        "half_distance": sql.SQL("({n}({column})::{half} {operator} (SELECT {n}({vector})::{half}))").format(
-            n=normalize, column=column, half=half, operator=operator, vector=vector
-        ),
     }
+
+
+def _half_distance(store: Store, of: str) -> sql.Composed:
+    """Return the distance of a row's vector as the index in half precision has it."""
+    space = store.layout.vector_schema
+    # Also under a generic plan, the vector of the question is computed once.
+    return sql.SQL("({n}({column})::{half} {operator} (SELECT {n}({vector})::{half}))").format(
+        n=sql.Identifier(space, "l2_normalize"),
+        column=sql.Identifier(of, store.vector_column),
+        half=sql.SQL("{}({})").format(sql.Identifier(space, "halfvec"), sql.Literal(store.model.dimensions)),
+        operator=sql.SQL("OPERATOR({}.{})").format(sql.Identifier(space), sql.SQL(OPERATORS[store.spec.distance])),
+        vector=sql.SQL("%(vector)s::{}").format(sql.Identifier(space, "vector")),
+    )
 
 
 # --- by distance alone --------------------------------------------------------------------------------------------
@@ -173,6 +273,8 @@ def _distances(store: Store) -> dict[str, sql.Composable]:
 _BY_INDEX = sql.SQL("ORDER BY {distance} LIMIT %(wide)s")
 # The index ranks in half precision; twice as many are taken from it and compared exactly.
 _BY_HALFVEC_INDEX = sql.SQL("ORDER BY {half_distance} LIMIT %(wide)s * 2")
+# Whoever reads few documents asks for no version of the facts, and may not know yet that some text is long.
+_COUNTED: LiteralString = "CASE WHEN count(d.pieces) OVER () > 0 THEN -1 ELSE count(*) OVER () END"
 _UNSCORED = sql.SQL("NULL::float8 AS score, NULL::float8[] AS parts")
 
 # Nothing more is read, and nothing is compared, once it is seen that there are too many.
@@ -180,7 +282,7 @@ _SCANNED = sql.SQL("""
 SELECT {columns}, CASE WHEN d.seen <= {max_scanned} THEN {distance} END AS distance, {unscored}, d.seq, d.seen,
     NULL::float8[] AS distances
 FROM (
-    SELECT *, count(*) OVER () AS seen
+    SELECT *, {counted} AS seen
     FROM (SELECT {needed} FROM {table} AS d WHERE {where} AND {embedded} LIMIT {max_scanned} + 1) AS d
 ) AS d
 ORDER BY distance, d.seq LIMIT %(limit)s
@@ -200,28 +302,73 @@ SELECT {columns}, near.distance, {unscored}, near.seq, near.seen, NULL::float8[]
 FROM ({near}) AS near JOIN {table} AS d ON {same} ORDER BY near.distance, near.seq LIMIT %(limit)s
 """)
 
+_NEAREST_OF_PARTS = sql.SQL("""
+SELECT {columns}, near.distance, {unscored}, near.seq, near.seen, NULL::float8[] AS distances
+FROM ({near}) AS near JOIN {table} AS d ON {same} ORDER BY near.distance, near.seq
+""")
+# The index gives as many parts as it looks at; a document counts once, by the nearest of them.
+_NEAR_BY_PARTS = sql.SQL("""
+    SELECT {key}, d.seq, min(p.distance) AS distance, 0::bigint AS seen
+    FROM (
+        SELECT {part_key}, {part_distance} AS distance FROM {parts} AS p ORDER BY {part_ordered} LIMIT {looked_at}
+    ) AS p JOIN {table} AS d ON {same_document} WHERE {where}
+    GROUP BY {key}, d.seq ORDER BY distance, d.seq LIMIT %(wide)s
+""")
+
+# Of texts and of pieces as many as the index looks at. A document that is not among them is farther than what either
+# ends with; than what the texts end with, where there are no more pieces.
+_NEAR_BY_ROWS_AND_PARTS = sql.SQL("""
+    WITH of_rows AS MATERIALIZED (
+        SELECT {key}, NULL::uuid AS digest, {row_distance} AS distance FROM {table} AS d
+        ORDER BY {row_ordered} LIMIT {looked_at}
+    ), of_parts AS MATERIALIZED (
+        SELECT {part_key}, p.digest, {part_distance} AS distance FROM {parts} AS p
+        ORDER BY {part_ordered} LIMIT {looked_at}
+    )
+    SELECT {key}, d.seq, min(p.distance) AS distance, 0::bigint AS seen
+    FROM (SELECT * FROM of_rows UNION ALL SELECT * FROM of_parts) AS p JOIN {table} AS d ON {same_document}
+    WHERE {where} AND (p.digest IS NULL OR p.digest = d.pieces) AND p.distance <= (
+        SELECT least((SELECT coalesce(max(distance), '-infinity') FROM of_rows), CASE WHEN count(*) < (
+            SELECT count(*) FROM (
+                SELECT FROM {parts} AS p WHERE p.{embedding} IS NOT NULL LIMIT (SELECT count(*) + 1 FROM of_parts)
+            ) AS p
+        ) THEN coalesce(max(distance), '-infinity') ELSE 'infinity' END) FROM of_parts
+    )
+    GROUP BY {key}, d.seq ORDER BY distance, d.seq LIMIT %(wide)s
+""")
+# The bits are those of one vector; a document of several is compared.
+_BITS = sql.SQL("""
+    SELECT {key}, seq, distance, max(place) OVER () AS seen
+    FROM (
+        SELECT {key}, seq, {row_distance} AS distance, count(*) OVER (ORDER BY apart) AS place
+        FROM (
+            SELECT {key}, seq{compared}, {bits_distance} AS apart
+            FROM {table} AS d WHERE {where} AND {embedded}{short}
+            ORDER BY apart, seq LIMIT %(compared)s
+        ) AS d ORDER BY distance, seq LIMIT greatest(%(depth)s, {min_found})
+    ) AS d ORDER BY distance, seq LIMIT %(depth)s
+""")
+_BITS_AND_PIECES = sql.SQL("""
+    SELECT {key}, seq, distance, max(seen) OVER () AS seen
+    FROM (
+        ({by_bits}) UNION ALL
+        SELECT {key}, seq, {distance}, 0 FROM {table} AS d WHERE {where} AND {embedded} AND d.pieces IS NOT NULL
+    ) AS d ORDER BY distance, seq LIMIT %(depth)s
+""")
+
 _NEAR: Mapping[Route, sql.SQL] = {
     Route.SCAN: sql.SQL("""
     SELECT {key}, seq, CASE WHEN seen <= {max_scanned} THEN {distance} END AS distance, seen
     FROM (
-        SELECT *, count(*) OVER () AS seen
-        FROM (SELECT {key}, seq, {column} FROM {table} AS d WHERE {where} AND {embedded} LIMIT {max_scanned} + 1) AS d
+        SELECT *, {counted} AS seen
+        FROM (SELECT {key}, seq{compared} FROM {table} AS d WHERE {where} AND {embedded} LIMIT {max_scanned} + 1) AS d
     ) AS d ORDER BY distance, seq LIMIT %(depth)s
 """),
     Route.INDEX: sql.SQL("""
     SELECT {key}, seq, {distance} AS distance, 0::bigint AS seen
     FROM {table} AS d WHERE {where} AND {embedded} {by_index}
 """),
-    Route.BITS: sql.SQL("""
-    SELECT {key}, seq, distance, max(place) OVER () AS seen
-    FROM (
-        SELECT {key}, seq, {distance} AS distance, count(*) OVER (ORDER BY apart) AS place
-        FROM (
-            SELECT {key}, seq, {column}, {bits_distance} AS apart FROM {table} AS d WHERE {where} AND {embedded}
-            ORDER BY apart, seq LIMIT %(compared)s
-        ) AS d ORDER BY distance, seq LIMIT greatest(%(depth)s, {min_found})
-    ) AS d ORDER BY distance, seq LIMIT %(depth)s
-"""),
+    Route.BITS: _BITS,
     # OFFSET keeps the planner from the index, and each distance is computed once.
     Route.EXACT: sql.SQL("""
     SELECT {key}, seq, distance, 0::bigint AS seen
@@ -235,70 +382,41 @@ _NEAR: Mapping[Route, sql.SQL] = {
 _NEAR_PART = sql.SQL("near AS MATERIALIZED ({near})")
 _NEAR_OF_INDEX = sql.SQL("near_all AS MATERIALIZED ({near})")
 _NEAR_BY_INDEX = sql.SQL("near AS MATERIALIZED (SELECT * FROM near_all ORDER BY distance, seq LIMIT %(depth)s)")
-# Words are ORed: a question never holds all the words of its answer. Of a page that is asked, those that it says most
-# often are taken, of equals the first.
-_ASKED = sql.SQL("""asked AS MATERIALIZED (
-    SELECT string_agg(array_to_tsvector(ARRAY[lexeme])::text, ' | ')::tsquery AS words
-    FROM (
-        SELECT lexeme FROM unnest(to_tsvector(%(config)s::regconfig, %(question)s))
-        ORDER BY cardinality(positions) DESC, positions[1] LIMIT %(max_words)s
-    ) AS lexemes
-)""")
+# A constant to the planner, where it plans for the value: so it knows how many documents have the words.
+_QUESTION = sql.SQL("{question}(%(question)s, {max_words})")
 # Without regard to length: normalising by it buries the short turns of a conversation.
-_RANK = sql.SQL("ts_rank(d.words, (SELECT words FROM asked), 0)")
+_RANK = sql.SQL("ts_rank(d.words, {asked}, 0)")
 _WITH_WORDS = sql.SQL("""with_words AS MATERIALIZED (
-    SELECT {key} FROM {table} AS d WHERE {where} AND d.words @@ (SELECT words FROM asked) {not_too_many}
+    SELECT {key} FROM {table} AS d WHERE {where} AND d.words @@ {asked} {not_too_many}
     ORDER BY {rank} DESC, d.seq LIMIT %(depth)s
 )""")
-_CANDIDATE = sql.SQL("""candidate AS MATERIALIZED (
-    SELECT {key}, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score,
-        coalesce(d."timestamp", d.created_at) AS moment, {found_distance} AS distance, {rank}::float8 AS rank
-    FROM {table} AS d WHERE {is_found}
+# Of a memory the planner would intersect the rows with those of the whole store that have the words, which the index
+# brings in a time that grows with the store. Read instead, nothing depends on how many have them.
+_ASKED = sql.SQL("asked AS MATERIALIZED (SELECT {question} AS words)")
+_ASKED_ONCE = sql.SQL("(SELECT words FROM asked)")
+# Where too many match, what is found is found in vain, and says so.
+_WITH_WORDS_READ = sql.SQL("""with_words AS MATERIALIZED (
+    SELECT {key}, seen FROM (
+        SELECT *, count(*) OVER () AS seen FROM (
+            SELECT {key}, d.seq, CASE WHEN d.words @@ {asked} THEN {rank} END AS rank
+            FROM {table} AS d WHERE {where} LIMIT {max_scanned} + 1
+        ) AS d
+    ) AS d WHERE rank IS NOT NULL OR seen > {max_scanned} ORDER BY rank DESC NULLS LAST, seq LIMIT %(depth)s
 )""")
 _SOURCES: Mapping[tuple[bool, bool], sql.SQL] = {
     (True, True): sql.SQL("ARRAY(SELECT id FROM near UNION SELECT id FROM with_words)"),
     (True, False): sql.SQL("ARRAY(SELECT id FROM near)"),
     (False, True): sql.SQL("ARRAY(SELECT id FROM with_words)"),
 }
-# The exponent is bounded, for PostgreSQL takes an underflow for an error.
-_OTHER_PARTS: LiteralString = """
-        CASE WHEN regexp_split_to_array(lower(role), '[^[:alnum:]_]+') && %(names)s::text[]
-            THEN %(speaker)s::float8 ELSE 0 END AS speaker,
-        %(recency)s::float8 * exp(-least(
-            ln(2) * greatest(extract(epoch FROM now()) - extract(epoch FROM moment), 0) / 86400
-                / %(half_life)s::float8, 500
-        )) AS recency,
-        %(importance)s::float8 * greatest(least(coalesce(importance_score, 0), 1e6), -1e6) AS importance
-    FROM candidate AS d
-)"""
-_SCORED: Mapping[str, sql.SQL] = {
-    "score": sql.SQL(
-        """scored AS MATERIALIZED (
-    SELECT {key}, seq, memory_id, conversation_id, distance, max(rank) OVER () AS best,
-        %(meaning)s::float8 * coalesce({similarity}, 0) AS meaning,
-        %(words)s::float8 * coalesce(rank / nullif(max(rank) OVER (), 0), 0) AS words,"""
-        + _OTHER_PARTS
-    ),
-    "rrf": sql.SQL(
-        """scored AS MATERIALIZED (
-    SELECT {key}, seq, memory_id, conversation_id, distance, NULL::float8 AS best,
-        CASE WHEN distance IS NULL THEN 0
-            ELSE %(meaning)s::float8 / (10 + row_number() OVER (ORDER BY distance, seq)) END AS meaning,
-        CASE WHEN coalesce(rank, 0) = 0 THEN 0
-            ELSE %(words)s::float8 / (10 + row_number() OVER (ORDER BY coalesce(rank, 0) DESC, seq)) END AS words,"""
-        + _OTHER_PARTS
-    ),
+# How many match, by what has read them all, or more than are read; or that a text is long.
+_SEEN: Mapping[tuple[bool, bool], sql.SQL] = {
+    (True, True): sql.SQL("""(SELECT CASE WHEN min(seen) < 0 THEN -1 ELSE max(seen) END
+        FROM (SELECT seen FROM near UNION ALL SELECT seen FROM with_words) AS d)"""),
+    (True, False): sql.SQL("(SELECT max(seen) FROM near)"),
+    (False, True): sql.SQL("(SELECT max(seen) FROM with_words)"),
+    (False, False): sql.SQL("0::bigint"),
 }
-_RANKED = sql.SQL("""ranked AS MATERIALIZED (
-    SELECT {key}, seq, distance, base + session AS score,
-        ARRAY[meaning, words, speaker, session, recency, importance, best] AS parts
-    FROM (
-        SELECT *, CASE WHEN conversation_id IS NULL THEN 0
-            ELSE %(session)s::float8 * max(base) OVER (PARTITION BY memory_id, conversation_id) END AS session
-        FROM (SELECT *, meaning + words + speaker + recency + importance AS base FROM scored) AS summed
-    ) AS d
-)""")
 _RANKED_HITS = sql.SQL("""
-SELECT {columns}, near.distance, near.score, near.parts, near.seq, {seen} AS seen, {distances} AS distances
-FROM ranked AS near JOIN {table} AS d ON {same} ORDER BY near.score DESC, near.seq LIMIT %(limit)s
+SELECT {columns}, d.distance, d.score, d.parts, d.seq, {seen} AS seen, {distances} AS distances
+FROM (SELECT * FROM ranked ORDER BY score DESC, seq LIMIT %(limit)s) AS d ORDER BY d.score DESC, d.seq
 """)

@@ -31,7 +31,7 @@ from psycopg import sql
 from memorizz.errors import FilterError, InvalidDocument
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import EMBEDDING, KEYS, Kind
-from memorizz.memory_provider._filters import All, Clause, Either, Field, Node, Not, Value, parsed
+from memorizz.memory_provider._filters import ANY, All, Clause, Either, Field, Node, Not, Value, parsed
 from memorizz.memory_provider.postgresql.rows import GIVEN_ID
 
 # The protocol counts parameters in 16 bits, and the statement around the condition has some of its own.
@@ -49,10 +49,10 @@ class Condition:
     parameters: Mapping[str, Any]
 
 
-def condition(filter: Mapping[str, Any] | None, vectors: str = EMBEDDING) -> Condition:
+def condition(filter: Mapping[str, Any] | None, vectors: str = 'd."embedding"') -> Condition:
     """Return the condition that holds for the rows whose documents match `filter`; no filter matches all.
 
-    `vectors` is the column in which the embedding is.
+    `vectors` is the SQL of the embedding (key.embedding).
     """
     if isinstance(filter, dict) and len(filter) <= _FEW:
         items = tuple(filter.items())
@@ -74,36 +74,36 @@ def _of_texts(items: tuple[tuple[str, str], ...], vectors: str) -> Condition:
 
 
 def _condition(filter: Mapping[str, Any] | None, vectors: str) -> Condition:
-    bind = _Bind(vectors)
-    return Condition(_sql(parsed(filter), bind), bind)
+    bind = Bind()
+    return Condition(_sql(parsed(filter), bind, vectors), bind)
 
 
-class _Bind(dict[str, Any]):
+class Bind(dict[str, Any]):
     """The parameters of a condition by their names f0, f1, ...; a call keeps a value and returns its placeholder."""
 
-    def __init__(self, vectors: str) -> None:
+    def __init__(self, prefix: str = "f") -> None:
         super().__init__()
-        self.vectors = vectors
+        self.prefix = prefix
 
     def __call__(self, value: Any, type: str) -> str:
         if len(self) >= _MAX_PARAMETERS:
             raise FilterError(f"the filter has more than {_MAX_PARAMETERS} values; list values of one key in one $in")
-        name = f"f{len(self)}"
+        name = f"{self.prefix}{len(self)}"
         self[name] = value
         # The server cannot always infer the type, and a prepared statement must not change it.
         return f"%({name})s::{type}"
 
 
-def _sql(node: Node, bind: _Bind) -> str:
+def _sql(node: Node, bind: Bind, vectors: str) -> str:
     match node:
         case All(parts):
-            return _all([_sql(part, bind) for part in parts])
+            return _all([_sql(part, bind, vectors) for part in parts])
         case Either(parts):
-            return _any([_sql(part, bind) for part in parts])
+            return _any([_sql(part, bind, vectors) for part in parts])
         case Not(part):
-            return f"({_sql(part, bind)}) IS NOT TRUE"
+            return f"({_sql(part, bind, vectors)}) IS NOT TRUE"
         case Clause(field, operator, values):
-            return _clause(_column(field, operator, bind.vectors), operator, values, bind)
+            return _clause(place_of(field, operator, vectors), operator, values, bind)
 
 
 def _all(parts: Sequence[str]) -> str:
@@ -114,7 +114,7 @@ def _any(parts: Sequence[str]) -> str:
     return f"({' OR '.join(parts)})" if len(parts) > 1 else parts[0]
 
 
-def _clause(at: _Place, operator: str, values: Sequence[Value], bind: _Bind) -> str:
+def _clause(at: _Place, operator: str, values: Sequence[Value], bind: Bind) -> str:
     if operator == "$exists":
         return at.exists(bind)
     if operator == "$in":
@@ -122,11 +122,18 @@ def _clause(at: _Place, operator: str, values: Sequence[Value], bind: _Bind) -> 
         return _any([found, at.is_none(bind)]) if any(value.plain is None for value in values) else found
     if operator == "$contains":
         return at.contains(values[0], bind)
+    if operator in ("$prefix", "$suffix"):
+        return at.affix(operator, values[0], bind)
+    if operator in ("$first", "$last"):
+        return at.part_of_list(operator, values, bind)
     if operator == "$eq":
         return at.is_none(bind) if values[0].plain is None else at.equals(values[0], bind)
     return at.compares(_SIGNS[operator], values[0], bind)
 
 
+# Whether the first begins or ends with the second.
+_AFFIX = {"$prefix": "{0} ^@ {1}", "$suffix": "right({0}, length({1})) = {1}"}
+_NO_STEPS = "'{}'"
 _SIGNS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 
@@ -171,58 +178,67 @@ class _Column:
     type: str
     convert: Callable[[Any], Any]
 
-    def exists(self, bind: _Bind) -> str:
+    def exists(self, bind: Bind) -> str:
         return _column_exists(self.key, self.sql, bind)
 
-    def is_none(self, bind: _Bind) -> str:
+    def is_none(self, bind: Bind) -> str:
         return f"{self.sql} IS NULL"
 
-    def equals(self, value: Value, bind: _Bind) -> str:
+    def equals(self, value: Value, bind: Bind) -> str:
         return f"{self.sql} = {self._bound(value, bind)}"
 
-    def is_in(self, values: Iterable[Value], bind: _Bind) -> str:
+    def is_in(self, values: Iterable[Value], bind: Bind) -> str:
         converted = [self.convert(value.plain) for value in values if value.json is not None]
         comparable = [value for value in converted if value is not None]
         return f"{self.sql} = ANY({bind(comparable, f'{self.type}[]')})"
 
-    def compares(self, sign: str, value: Value, bind: _Bind) -> str:
+    @property
+    def ordered(self) -> str:
         # The order of texts must be the same on every server: by code point.
-        collation = ' COLLATE "C"' if self.type == "text" else ""
-        return f"{self.sql}{collation} {sign} {self._bound(value, bind)}"
+        return f'{self.sql} COLLATE "C"' if self.type == "text" else self.sql
 
-    def contains(self, value: Value, bind: _Bind) -> str:
+    def compares(self, sign: str, value: Value, bind: Bind) -> str:
+        return f"{self.ordered} {sign} {self._bound(value, bind)}"
+
+    def contains(self, value: Value, bind: Bind) -> str:
         return f"strpos({self.sql}, {self._bound(value, bind)}) > 0" if self.type == "text" else "FALSE"
 
-    def _bound(self, value: Value, bind: _Bind) -> str:
+    def affix(self, operator: str, value: Value, bind: Bind) -> str:
+        return _AFFIX[operator].format(self.sql, self._bound(value, bind)) if self.type == "text" else "FALSE"
+
+    def part_of_list(self, operator: str, values: Sequence[Value], bind: Bind) -> str:
+        return "FALSE"
+
+    def _bound(self, value: Value, bind: Bind) -> str:
         return bind(None if value.json is None else self.convert(value.plain), self.type)
 
 
 @dataclass(frozen=True, slots=True)
-class _Json:
+class JsonPlace:
     """A key inside a JSONB column; `path` leads to it, and a None in it leads to nothing."""
 
     key: str
     column: str
     path: Sequence[str | None]
 
-    def exists(self, bind: _Bind) -> str:
-        return f"{self._at(bind)} IS NOT NULL" if self.path else _column_exists(self.key, self.column, bind)
+    def exists(self, bind: Bind) -> str:
+        return f"{self.at(bind)} IS NOT NULL" if self.path else _column_exists(self.key, self.column, bind)
 
-    def is_none(self, bind: _Bind) -> str:
-        return f"coalesce(jsonb_typeof({self._at(bind)}), 'null') = 'null'"
+    def is_none(self, bind: Bind) -> str:
+        return f"coalesce(jsonb_typeof({self.at(bind)}), 'null') = 'null'"
 
-    def equals(self, value: Value, bind: _Bind) -> str:
+    def equals(self, value: Value, bind: Bind) -> str:
         if self._is_containment([value]):
             return f"{self.column} @> {bind(self._around(value), 'jsonb')}"
-        return f"{self._at(bind)} = {bind(value.json, 'jsonb')}"
+        return f"{self.at(bind)} = {bind(value.json, 'jsonb')}"
 
-    def is_in(self, values: Sequence[Value], bind: _Bind) -> str:
+    def is_in(self, values: Sequence[Value], bind: Bind) -> str:
         if self._is_containment(values):
             return f"{self.column} @> ANY({bind([self._around(value) for value in values], 'jsonb[]')})"
-        return f"{self._at(bind)} = ANY({bind([value.json for value in values], 'jsonb[]')})"
+        return f"{self.at(bind)} = ANY({bind([value.json for value in values], 'jsonb[]')})"
 
-    def compares(self, sign: str, value: Value, bind: _Bind) -> str:
-        at = self._at(bind)
+    def compares(self, sign: str, value: Value, bind: Bind) -> str:
+        at = self.at(bind)
         if isinstance(value.plain, str):
             text = bind(value.json and value.plain, "text")
             return f"(jsonb_typeof({at}) = 'string' AND ({at} #>> '{{}}') COLLATE \"C\" {sign} {text})"
@@ -230,8 +246,8 @@ class _Json:
         bound = bind(value.json if ordered else None, "jsonb")
         return f"(jsonb_typeof({at}) = jsonb_typeof({bound}) AND {at} {sign} {bound})"
 
-    def contains(self, value: Value, bind: _Bind) -> str:
-        at = self._at(bind)
+    def contains(self, value: Value, bind: Bind) -> str:
+        at = self.at(bind)
         if isinstance(value.plain, str):
             # The operator ? looks for a key of an object and for a text in a list.
             text = bind(value.json and value.plain, "text")
@@ -241,7 +257,24 @@ class _Json:
             return f"EXISTS (SELECT FROM {items} AS item (value) WHERE item.value = {bind(value.json, 'jsonb')})"
         return f"{at} @> {bind(f'[{value.json}]', 'jsonb')}"
 
-    def _at(self, bind: _Bind) -> str:
+    def affix(self, operator: str, value: Value, bind: Bind) -> str:
+        at = self.at(bind)
+        text = bind(value.json and value.plain, "text")
+        return f"(jsonb_typeof({at}) = 'string' AND {_AFFIX[operator].format(f'({at} #>> {_NO_STEPS})', text)})"
+
+    def part_of_list(self, operator: str, values: Sequence[Value], bind: Bind) -> str:
+        known = [value for value in values if value is not ANY]
+        together = Value([], f"[{','.join(value.json for value in known if value.json is not None)}]")
+        # An index on the JSON serves the first of them.
+        parts = [f"{self.column} @> {bind(self._around(together), 'jsonb')}"] if known and self._has_only_keys() else []
+        at = self.at(bind)
+        parts.append(f"jsonb_typeof({at}) = 'array'")
+        for place, value in enumerate(values, 0 if operator == "$first" else -len(values)):
+            found = "IS NOT NULL" if value is ANY else f"= {bind(value.json, 'jsonb')}"
+            parts.append(f"{at} -> {place} {found}")
+        return _all(parts)
+
+    def at(self, bind: Bind) -> str:
         """Return the JSON value that the path leads to; SQL NULL where the key is missing."""
         at = self.column
         for step in self.path:
@@ -254,8 +287,10 @@ class _Json:
 
         A list or an object is contained in more than what equals it, and a number in the path may index a list.
         """
-        only_keys = self.path and not any(map(_is_index, self.path))
-        return bool(only_keys) and not any(isinstance(value.plain, list | dict) for value in values)
+        return self._has_only_keys() and not any(isinstance(value.plain, list | dict) for value in values)
+
+    def _has_only_keys(self) -> bool:
+        return bool(self.path) and not any(map(_is_index, self.path))
 
     def _around(self, value: Value) -> str | None:
         if None in self.path or value.json is None:
@@ -264,14 +299,14 @@ class _Json:
         return "".join(f"{{{key}:" for key in keys) + value.json + "}" * len(keys)
 
 
-_Place = _Column | _Json
+_Place = _Column | JsonPlace
 
 
 def _sql_column(name: str) -> str:
     return f"d.{sql.Identifier(name).as_string()}"
 
 
-def _column_exists(key: str, column: str, bind: _Bind) -> str:
+def _column_exists(key: str, column: str, bind: Bind) -> str:
     # A key that was given as None is remembered in the JSON of all other keys.
     return f"({column} IS NOT NULL OR {_DATA} ? {bind(key, 'text')})"
 
@@ -293,18 +328,18 @@ _ID = _Column("id", _sql_column("id"), "uuid", _as_id)
 _ID_TEXT = _Column("id", f"coalesce({_DATA} ->> '{GIVEN_ID}', {_ID.sql}::text)", "text", _as_text)
 
 
-def _column(field: Field, operator: str, vectors: str) -> _Place:
+def place_of(field: Field, operator: str, vectors: str = EMBEDDING) -> _Place:
     """Return where a field is, for an operator: an id is looked up as the primary key, and compared as its text."""
     if field.name == EMBEDDING:
-        return _Column(EMBEDDING, _sql_column(vectors), "text", _as_text)
+        return _Column(EMBEDDING, vectors, "text", _as_text)
     if field.is_id:
-        return _ID_TEXT if operator in _SIGNS or operator == "$contains" else _ID
+        return _ID if operator in ("$eq", "$in", "$exists") else _ID_TEXT
     name = field.name
     if name in _COLUMNS and not field.path and not field.in_parts:
         return _COLUMNS[name]
     if name in KEYS and name not in _COLUMNS:
-        return _Json(field.key, _sql_column(name), field.path)
-    return _Json(field.key, _DATA, field.steps)
+        return JsonPlace(field.key, _sql_column(name), field.path)
+    return JsonPlace(field.key, _DATA, field.steps)
 
 
 def _is_index(step: str | None) -> bool:

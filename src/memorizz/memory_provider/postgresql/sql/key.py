@@ -1,30 +1,52 @@
 """The key of every table: (tenant, id). No other module knows its columns.
 
-A statement is of one tenant, which it binds with its scope.
+A statement is of one tenant, and may be of one memory of it, which it binds with its scope. A condition on documents
+takes their store and holds for its scope; PART_IS and PARTS_AMONG are of the tables of parts, which have the key alone.
 """
 
 from __future__ import annotations
 
 from psycopg import sql
 
+from memorizz.memory_provider.postgresql.facts import Store
+
 # Of the row `d`, to be selected or ordered by, so that rows are locked in one order.
 KEY = sql.SQL("d.tenant, d.id")
-# That `d` is of the tenant of a scope.
-OF_TENANT = sql.SQL("d.tenant = %(tenant)s::text")
-# That `d` comes after an id in the order of the key, or that there is none to come after.
+_OF_TENANT = sql.SQL("d.tenant = %(tenant)s::text")
+_OF_MEMORY = sql.SQL("d.tenant = %(tenant)s::text AND d.memory_id = %(of_memory)s::text")
+# That `d` comes behind a row in the order of the key, or that there is none to come behind; in all tenants.
+BEHIND = sql.SQL("(%(after)s::uuid IS NULL OR (d.tenant, d.id) > (%(after_tenant)s::text, %(after)s::uuid))")
+# The same in one tenant.
 AFTER = sql.SQL("(%(after)s::uuid IS NULL OR d.id > %(after)s::uuid)")
-# That `d` is the one row that a statement names.
-IS = sql.SQL("(d.tenant = %(tenant)s::text AND d.id = %(id)s::uuid)")
 # The columns, as CREATE TABLE and INSERT name them.
 COLUMNS = ("tenant", "id")
 
 
-def among(ids: sql.Composable) -> sql.Composed:
+_IS = sql.SQL("({} AND d.id = %(id)s::uuid)")
+_AMONG = sql.SQL("({} AND d.id = ANY ({}))")
+_IDS = sql.SQL("%(ids)s::uuid[]")
+PART_IS = _IS.format(_OF_TENANT)
+PARTS_AMONG = _AMONG.format(_OF_TENANT, _IDS)
+
+
+def in_scope(store: Store) -> sql.SQL:
+    """Return the condition that `d` is of the scope of a store."""
+    return _OF_TENANT if store.scope.memory is None else _OF_MEMORY
+
+
+def is_it(store: Store) -> sql.Composed:
+    """Return the condition that `d` is the one row that a statement names."""
+    return _IS.format(in_scope(store))
+
+
+def among(store: Store, ids: sql.Composable = _IDS) -> sql.Composed:
     """Return the condition that `d` is one of the rows with these ids, an array."""
-    return sql.SQL("(d.tenant = %(tenant)s::text AND d.id = ANY ({}))").format(ids)
+    return _AMONG.format(in_scope(store), ids)
 
 
-AMONG = among(sql.SQL("%(ids)s::uuid[]"))
+def of(alias: str) -> sql.Composed:
+    """Return the columns of the key of an alias."""
+    return sql.SQL(", ").join(sql.Identifier(alias, column) for column in COLUMNS)
 
 
 def same(left: str, right: str) -> sql.Composed:

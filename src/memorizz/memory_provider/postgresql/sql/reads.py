@@ -19,6 +19,8 @@ from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.rows import GIVEN_ID, SELECTED, TIMES
 from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.conditions import condition
+from memorizz.memory_provider.postgresql.sql.order import order
+from memorizz.memory_provider.postgresql.sql.vectors import embedding_of, is_embedded, sent
 from memorizz.memory_provider.postgresql.sql.visible import visible
 
 NEWEST: LiteralString = "ORDER BY d.created_at DESC, d.seq DESC LIMIT 1"
@@ -37,12 +39,6 @@ def selected(store: Store, include_embedding: bool) -> sql.Composed:
     return sql.SQL(", ").join([*columns, sent(store)] if include_embedding else columns)
 
 
-def sent(store: Store) -> sql.Composed:
-    """Return the embedding as bytes: a connection may have a reader for vectors of its own."""
-    send = sql.Identifier(store.layout.vector_schema, "vector_send")
-    return sql.SQL("{}(d.{}) AS embedding").format(send, store.embedding)
-
-
 _AS_IT_IS = sql.SQL("{} AS {}")
 # Times leave as UTC, for in the session's own zone the first and the last of them lie outside of Python's years. An id
 # is a text in a document, which the server makes of it in a tenth of the time.
@@ -58,33 +54,57 @@ def bound(store: Store, **values: Any) -> dict[str, Any]:
 
 
 @composed_once
-def _select(store: Store, where: str, order: LiteralString, include_embedding: bool) -> bytes:
+def _select(store: Store, where: str, order: str, include_embedding: bool) -> bytes:
     template = sql.SQL("SELECT {columns} FROM {table} AS d WHERE {visible} AND {where} {order}")
     return template.format(
         columns=selected(store, include_embedding),
         table=store.table,
         visible=visible(store),
         where=trusted_sql(where),
-        order=sql.SQL(order),
+        order=trusted_sql(order),
     ).as_bytes(None)
 
 
-_IS = key.IS.as_string(None)
-
-
 def by_id(store: Store, id: UUID, include_embedding: bool) -> Query:
-    return Query(_select(store, _IS, "", include_embedding), bound(store, id=id))
+    return Query(_select(store, key.is_it(store).as_string(None), "", include_embedding), bound(store, id=id))
 
 
 def newest_by_name(store: Store, name: str, include_embedding: bool) -> Query:
     return Query(_select(store, "d.name = %(name)s", NEWEST, include_embedding), bound(store, name=name))
 
 
-def matching(store: Store, filter: Mapping[str, Any] | None, include_embedding: bool, limit: int | None) -> Query:
-    """Return documents that match, oldest first."""
-    found = condition(filter, store.vector_column)
-    statement = _select(store, found.sql, "ORDER BY d.created_at, d.seq LIMIT %(limit)s", include_embedding)
-    return Query(statement, bound(store, **found.parameters, limit=limit), custom_plan=bool(filter))
+def matching(
+    store: Store,
+    filter: Mapping[str, Any] | None,
+    include_embedding: bool,
+    limit: int | None,
+    order_by: str | None = None,
+    offset: int = 0,
+) -> Query:
+    """Return documents that match, oldest first or in another order."""
+    found, ordered = condition(filter, embedding_of(store)), order(store.spec, order_by or "created_at")
+    skipped = " OFFSET %(offset)s" if offset else ""
+    statement = _select(store, found.sql, f"ORDER BY {ordered.sql} LIMIT %(limit)s{skipped}", include_embedding)
+    parameters = bound(store, **found.parameters, **ordered.parameters, limit=limit, offset=offset)
+    return Query(statement, parameters, custom_plan=bool(filter or order_by or store.scope.is_narrow))
+
+
+@composed_once
+def _keys(store: Store, where: str) -> bytes:
+    template = sql.SQL("SELECT d.id, {name} FROM {table} AS d WHERE {visible} AND {where} ORDER BY {key}")
+    return template.format(
+        name=NAME, table=store.table, visible=visible(store), where=trusted_sql(where), key=key.KEY
+    ).as_bytes(None)
+
+
+def keys_of_matching(store: Store, filter: Mapping[str, Any]) -> Query:
+    """Return which documents match, in the order of their keys: the primary key and the id of each."""
+    found = condition(filter, embedding_of(store))
+    return Query(_keys(store, found.sql), bound(store, **found.parameters), custom_plan=True)
+
+
+# A document's id, as its caller knows it.
+NAME = sql.SQL("coalesce(d.data ->> {}, d.id::text)").format(sql.Literal(GIVEN_ID))
 
 
 @composed_once
@@ -106,7 +126,7 @@ def page(
     store: Store, filter: Mapping[str, Any] | None, include_embedding: bool, after: tuple[Any, int], limit: int
 ) -> Query:
     """Return the documents that match after a position, oldest first; each row ends with its own position."""
-    found = condition(filter, store.vector_column)
+    found = condition(filter, embedding_of(store))
     parameters = bound(store, **found.parameters, created_at=after[0], seq=after[1], limit=limit)
     return Query(_page(store, found.sql, include_embedding), parameters, custom_plan=True)
 
@@ -114,7 +134,7 @@ def page(
 @composed_once
 def _stored_ids(store: Store) -> bytes:
     template = sql.SQL("SELECT d.id FROM {table} AS d WHERE {among}")
-    return template.format(table=store.table, among=key.AMONG).as_bytes(None)
+    return template.format(table=store.table, among=key.among(store)).as_bytes(None)
 
 
 def stored_ids(store: Store, ids: Sequence[UUID]) -> Query:
@@ -125,7 +145,7 @@ def stored_ids(store: Store, ids: Sequence[UUID]) -> Query:
 @composed_once
 def _position(store: Store) -> bytes:
     template = sql.SQL("SELECT d.created_at AT TIME ZONE INTERVAL '0', d.seq FROM {table} AS d WHERE {is_it}")
-    return template.format(table=store.table, is_it=key.IS).as_bytes(None)
+    return template.format(table=store.table, is_it=key.is_it(store)).as_bytes(None)
 
 
 def position(store: Store, id: UUID) -> Query:
@@ -140,50 +160,77 @@ def _count(store: Store, where: str) -> bytes:
 
 
 def count(store: Store, filter: Mapping[str, Any] | None) -> Query:
-    found = condition(filter, store.vector_column)
-    return Query(_count(store, found.sql), bound(store, **found.parameters), custom_plan=bool(filter))
+    found = condition(filter, embedding_of(store))
+    return Query(
+        _count(store, found.sql), bound(store, **found.parameters), custom_plan=bool(filter) or store.scope.is_narrow
+    )
+
+
+@composed_once
+def _holds_few(store: Store) -> bytes:
+    # Of all tenants, and of expired documents too: a vector index is of the whole table.
+    template = sql.SQL("SELECT count(*) <= %(most)s FROM (SELECT FROM {table} LIMIT %(most)s::bigint + 1) AS d")
+    return template.format(table=store.table).as_bytes(None)
+
+
+def holds_few(store: Store, most: int) -> Query:
+    """Return whether a store has no more than so many documents, its scope's or not."""
+    return Query(_holds_few(store), {"most": most})
 
 
 # --- conversations ------------------------------------------------------------------------------------------------
 
 
 @composed_once
-def _history(store: Store, before: LiteralString, include_embedding: bool) -> bytes:
+def _history(store: Store, whose: tuple[str, ...], before: LiteralString, include_embedding: bool) -> bytes:
     # The newest come first from the index and are turned round by the caller.
     template = sql.SQL(
-        "SELECT {columns} FROM {table} AS d WHERE {visible} AND d.memory_id = %(memory_id)s {before}"
+        "SELECT {columns} FROM {table} AS d WHERE {visible} AND {whose} {before}"
         'ORDER BY d."timestamp" DESC, d.seq DESC LIMIT %(limit)s'
     )
     return template.format(
-        columns=selected(store, include_embedding), table=store.table, visible=visible(store), before=sql.SQL(before)
+        columns=selected(store, include_embedding),
+        table=store.table,
+        visible=visible(store),
+        whose=_of(whose),
+        before=sql.SQL(before),
     ).as_bytes(None)
 
 
-def newest_turns(store: Store, memory_id: str, limit: int | None, include_embedding: bool) -> Query:
-    parameters = bound(store, memory_id=memory_id, limit=limit)
-    return Query(_history(store, "", include_embedding), parameters, custom_plan=True)
+def _of(columns: Sequence[str]) -> sql.Composed:
+    """Return the condition that columns have the values that are bound under their names."""
+    equal = [sql.SQL("{} = {}").format(sql.Identifier("d", name), sql.Placeholder(name)) for name in columns]
+    return sql.SQL(" AND ").join(equal)
+
+
+def newest_turns(store: Store, whose: Mapping[str, str], limit: int | None, include_embedding: bool) -> Query:
+    parameters = bound(store, **whose, limit=limit)
+    return Query(_history(store, tuple(whose), "", include_embedding), parameters, custom_plan=True)
 
 
 def turns_before(
-    store: Store, memory_id: str, limit: int | None, before: tuple[datetime | str, int], include_embedding: bool
+    store: Store,
+    whose: Mapping[str, str],
+    limit: int | None,
+    before: tuple[datetime | str, int],
+    include_embedding: bool,
 ) -> Query:
     earlier: LiteralString = 'AND (d."timestamp", d.seq) < (%(timestamp)s::timestamptz, %(seq)s::bigint) '
-    parameters = bound(store, memory_id=memory_id, limit=limit, timestamp=before[0], seq=before[1])
-    return Query(_history(store, earlier, include_embedding), parameters, custom_plan=True)
+    parameters = bound(store, **whose, limit=limit, timestamp=before[0], seq=before[1])
+    return Query(_history(store, tuple(whose), earlier, include_embedding), parameters, custom_plan=True)
 
 
 @composed_once
-def _turn_position(store: Store) -> bytes:
+def _turn_position(store: Store, whose: tuple[str, ...]) -> bytes:
     template = sql.SQL(
-        "SELECT d.\"timestamp\" AT TIME ZONE INTERVAL '0', d.seq FROM {table} AS d "
-        "WHERE {is_it} AND d.memory_id = %(memory_id)s"
+        "SELECT d.\"timestamp\" AT TIME ZONE INTERVAL '0', d.seq FROM {table} AS d WHERE {is_it} AND {whose}"
     )
-    return template.format(table=store.table, is_it=key.IS).as_bytes(None)
+    return template.format(table=store.table, is_it=key.is_it(store), whose=_of(whose)).as_bytes(None)
 
 
-def turn_position(store: Store, memory_id: str, id: UUID) -> Query:
-    """Return where a turn stands in the history of its memory, expired or not."""
-    return Query(_turn_position(store), bound(store, id=id, memory_id=memory_id))
+def turn_position(store: Store, whose: Mapping[str, str], id: UUID) -> Query:
+    """Return where a turn stands in a history, expired or not."""
+    return Query(_turn_position(store, tuple(whose)), bound(store, id=id, **whose))
 
 
 @composed_once
@@ -199,7 +246,7 @@ def _context(store: Store) -> bytes:
         'ORDER BY d."timestamp", d.seq LIMIT %(turns)s)) AS d ORDER BY d.place'
     )
     return template.format(
-        columns=selected(store, False), table=store.table, among=key.AMONG, visible=visible(store)
+        columns=selected(store, False), table=store.table, among=key.among(store), visible=visible(store)
     ).as_bytes(None)
 
 
@@ -231,7 +278,7 @@ def speakers(store: Store, filter: Mapping[str, Any], names: Sequence[str]) -> Q
 
     A `name` is as a rule a title of its own; one that many documents share is whose they are.
     """
-    found = condition(filter, store.vector_column)
+    found = condition(filter, embedding_of(store))
     newest = 'd."timestamp" DESC, d.seq DESC' if "memory_id" in filter else "d.created_at DESC, d.seq DESC"
     least = 1 if store.spec.label == "role" else _SHARED
     parameters = bound(store, **found.parameters, names=list(names), least=least)
@@ -252,7 +299,7 @@ def _texts(store: Store) -> bytes:
         label=sql.Identifier(store.spec.label),
         embedding=store.embedding,
         table=store.table,
-        among=key.AMONG,
+        among=key.among(store),
         visible=visible(store),
     ).as_bytes(None)
 
@@ -265,7 +312,7 @@ def texts(store: Store, ids: Sequence[UUID]) -> Query:
 @composed_once
 def _embeddings(store: Store) -> bytes:
     template = sql.SQL("SELECT d.id, {sent} FROM {table} AS d WHERE {among}")
-    return template.format(sent=sent(store), table=store.table, among=key.AMONG).as_bytes(None)
+    return template.format(sent=sent(store), table=store.table, among=key.among(store)).as_bytes(None)
 
 
 def embeddings(store: Store, ids: Sequence[UUID]) -> Query:
@@ -276,13 +323,13 @@ def embeddings(store: Store, ids: Sequence[UUID]) -> Query:
 @composed_once
 def _without_vector(store: Store) -> bytes:
     template = sql.SQL(
-        "SELECT d.id, d.{label}, d.content, coalesce(d.data ->> {given_id}, d.id::text) FROM {table} AS d "
+        "SELECT d.id, d.{label}, d.content, {name} FROM {table} AS d "
         "WHERE {visible} AND d.{embedding} IS NULL AND d.content IS NOT NULL "
         "AND {after} ORDER BY {key} LIMIT %(limit)s"
     )
     return template.format(
         label=sql.Identifier(store.spec.label),
-        given_id=sql.Literal(GIVEN_ID),
+        name=NAME,
         table=store.table,
         visible=visible(store),
         embedding=store.embedding,
@@ -300,12 +347,12 @@ def without_vector(store: Store, after: UUID | None, limit: int) -> Query:
 def _sample(store: Store) -> bytes:
     template = sql.SQL(
         "SELECT {sent}, d.memory_id FROM {table} AS d JOIN (SELECT {key} FROM {table} AS d "
-        "WHERE {visible} AND d.{embedding} IS NOT NULL ORDER BY random() LIMIT %(rows)s) AS taken ON {same}"
+        "WHERE {visible} AND {embedded} ORDER BY random() LIMIT %(rows)s) AS taken ON {same}"
     )
     return template.format(
         sent=sent(store),
         key=key.KEY,
-        embedding=store.embedding,
+        embedded=is_embedded(store),
         table=store.table,
         visible=visible(store),
         same=key.same("d", "taken"),

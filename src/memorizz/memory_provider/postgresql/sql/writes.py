@@ -9,17 +9,19 @@ stronger would be a deadlock with a change of the table that has locked writers 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg import sql
 
-from memorizz.memory_provider._documents import KEYS, Kind
+from memorizz.memory_provider._documents import EXPIRES_AT, KEYS, LONGEST_TTL, TTL, Kind
 from memorizz.memory_provider.postgresql._steps import Copy, Query
 from memorizz.memory_provider.postgresql.facts import Facts, Store, composed_once
-from memorizz.memory_provider.postgresql.rows import Row, Vector, bits_of
+from memorizz.memory_provider.postgresql.rows import PIECES, Row, Vector, bits_of
 from memorizz.memory_provider.postgresql.sql import key
-from memorizz.memory_provider.postgresql.sql.reads import NEWEST, bound
+from memorizz.memory_provider.postgresql.sql.conditions import condition
+from memorizz.memory_provider.postgresql.sql.reads import NEWEST, bound, trusted_sql
+from memorizz.memory_provider.postgresql.sql.vectors import embedding_of
 from memorizz.memory_provider.postgresql.sql.visible import expired, visible
 from memorizz.memory_provider.stores import AGENTS
 
@@ -40,10 +42,18 @@ def _value(store: Store, column: str) -> sql.Composable:
         return sql.SQL("{}::{}").format(sql.Placeholder(column), sql.Identifier(store.layout.vector_schema, "vector"))
     if column == store.bits_column:
         return sql.SQL("{}::bit({})").format(sql.Placeholder(column), sql.Literal(store.model.dimensions))
-    return sql.Placeholder(column) + _CASTS[KEYS[column].kind]
+    if column == PIECES:
+        return sql.SQL("{}::uuid").format(sql.Placeholder(column))
+    value = sql.Placeholder(column) + _CASTS[KEYS[column].kind]
+    return sql.SQL("coalesce({}, {})").format(value, _expiry(sql.Placeholder(TTL))) if column == EXPIRES_AT else value
 
 
-def _merge(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composable], guarded: bool) -> sql.Composed:
+def _expiry(seconds: sql.Composable) -> sql.Composed:
+    """Return when what lives so many seconds from now on expires; NULL for NULL."""
+    return sql.SQL("clock_timestamp() + make_interval(secs => {}::float8)").format(seconds)
+
+
+def merge(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composable], guarded: bool) -> sql.Composed:
     """Return the assignments that merge given keys into a document, whose values are in `source`.
 
     A key with a column leaves `data`, where an earlier None of it may stand. `guarded`: the vector is kept or set only
@@ -56,7 +66,7 @@ def _merge(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composa
     values: dict[str, sql.Composable] = {name: source[name] for name in merged}
     if guarded:
         seen = sql.SQL("coalesce(d.{}, '') = %(seen_label)s::text AND coalesce(d.content, '') = %(seen_content)s::text")
-        for name in (store.vector_column, store.bits_column):
+        for name in (store.vector_column, store.bits_column, PIECES):
             values[name] = sql.SQL("CASE WHEN {} THEN {} END").format(
                 seen.format(sql.Identifier(store.spec.label)), values.get(name, sql.Identifier("d", name))
             )
@@ -65,19 +75,30 @@ def _merge(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composa
     return sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in values.items())
 
 
+_KEY_COLUMNS = sql.SQL(", ").join(map(sql.Identifier, key.COLUMNS))
+
+
+def new(store: Store, inserted: Sequence[str]) -> sql.Composed:
+    """Return the columns of a new document, and their values."""
+    return sql.SQL("({key}, data{names}) VALUES ({values}, %(data)s::jsonb{others})").format(
+        key=_KEY_COLUMNS,
+        names=sql.Composed([sql.SQL(", {}").format(sql.Identifier(name)) for name in inserted]),
+        values=sql.SQL(", ").join(map(sql.Placeholder, key.COLUMNS)),
+        others=sql.Composed([sql.SQL(", {}").format(_value(store, name)) for name in inserted]),
+    )
+
+
 @composed_once
 def _upsert(store: Store, inserted: tuple[str, ...], merged: tuple[str, ...], guarded: bool) -> bytes:
     template = sql.SQL(
-        "INSERT INTO {table} AS d ({key}, data{names}) VALUES ({values}, %(data)s::jsonb{others}) "
+        "INSERT INTO {table} AS d {new} "
         "ON CONFLICT ({key}) DO UPDATE SET {merge} WHERE {visible} RETURNING {is_embedded}"
     )
     return template.format(
         table=store.table,
-        key=sql.SQL(", ").join(map(sql.Identifier, key.COLUMNS)),
-        values=sql.SQL(", ").join(map(sql.Placeholder, key.COLUMNS)),
-        names=sql.Composed([sql.SQL(", {}").format(sql.Identifier(name)) for name in inserted]),
-        others=sql.Composed([sql.SQL(", {}").format(_value(store, name)) for name in inserted]),
-        merge=_merge(store, merged, {name: sql.Identifier("excluded", name) for name in (*merged, "data")}, guarded),
+        new=new(store, inserted),
+        key=_KEY_COLUMNS,
+        merge=merge(store, merged, {name: sql.Identifier("excluded", name) for name in (*merged, "data")}, guarded),
         visible=visible(store),
         is_embedded=_is_embedded(store, guarded),
     ).as_bytes(None)
@@ -98,6 +119,17 @@ def upsert(store: Store, row: Row) -> Query:
     """
     statement = _upsert(store, row.inserted, row.merged, row.seen is not None)
     return Query(statement, row.values if row.seen is None else _guarded(row), repeatable=False, writes=(row.name,))
+
+
+@composed_once
+def _insert(store: Store, inserted: tuple[str, ...]) -> bytes:
+    template = sql.SQL("INSERT INTO {table} AS d {new} ON CONFLICT ({key}) DO NOTHING RETURNING true")
+    return template.format(table=store.table, new=new(store, inserted), key=_KEY_COLUMNS).as_bytes(None)
+
+
+def insert(store: Store, row: Row) -> Query:
+    """Insert a document; no row comes back where there is one of its id, expired or not."""
+    return Query(_insert(store, row.inserted), row.values, repeatable=False, writes=(row.name,))
 
 
 def _guarded(row: Row) -> dict[str, Any]:
@@ -129,6 +161,8 @@ def copy(store: Store, rows: Sequence[Row]) -> Copy:
     json = {"data", *(name for name in inserted if name in KEYS and KEYS[name].kind is Kind.OBJECT)}
 
     def copied(name: str, value: Any) -> Any:
+        if name == PIECES and value is not None:
+            return value.bytes
         return _JSONB_VERSION + value.encode() if name in json and value is not None else value
 
     return Copy(
@@ -155,7 +189,7 @@ def _lock(store: Store) -> bytes:
 @composed_once
 def _locked(store: Store) -> bytes:
     template = sql.SQL("SELECT d.id FROM {table} AS d WHERE {among} ORDER BY {key} FOR NO KEY UPDATE")
-    return template.format(table=store.table, among=key.AMONG, key=key.KEY).as_bytes(None)
+    return template.format(table=store.table, among=key.among(store), key=key.KEY).as_bytes(None)
 
 
 def locked(store: Store, ids: Sequence[UUID]) -> list[Query]:
@@ -164,22 +198,65 @@ def locked(store: Store, ids: Sequence[UUID]) -> list[Query]:
 
 
 @composed_once
-def _update(store: Store, merged: tuple[str, ...], guarded: bool) -> bytes:
-    source: dict[str, sql.Composable] = {name: _value(store, name) for name in merged}
-    template = sql.SQL("UPDATE {table} AS d SET {merge} WHERE {is_it} AND {visible} RETURNING {is_embedded}")
+def _update(store: Store, merged: tuple[str, ...], guarded: bool, where: str) -> bytes:
+    template = sql.SQL(
+        "UPDATE {table} AS d SET {merge} WHERE {is_it} AND {visible} AND {where} RETURNING {is_embedded}"
+    )
     return template.format(
         table=store.table,
-        merge=_merge(store, merged, source | {"data": sql.SQL("%(data)s::jsonb")}, guarded),
-        is_it=key.IS,
+        merge=merge(store, merged, values_given(store, merged), guarded),
+        is_it=key.is_it(store),
         visible=visible(store),
+        where=trusted_sql(where),
         is_embedded=_is_embedded(store, guarded),
     ).as_bytes(None)
 
 
-def update(store: Store, row: Row, name: str) -> Query:
-    """Merge a document into the one with its id; where there is one, a row comes back, as from `upsert`."""
-    statement = _update(store, row.merged, row.seen is not None)
-    return Query(statement, row.values if row.seen is None else _guarded(row), repeatable=False, writes=(name,))
+def values_given(store: Store, merged: Sequence[str]) -> dict[str, sql.Composable]:
+    """Return the values that are bound for an update."""
+    return {**{name: _value(store, name) for name in merged}, "data": sql.SQL("%(data)s::jsonb")}
+
+
+def update(store: Store, row: Row, name: str, filter: Mapping[str, Any] | None = None) -> Query:
+    """Merge a document into the one with its id, where that matches; then a row comes back, as from `upsert`."""
+    found = condition(filter, embedding_of(store))
+    statement = _update(store, row.merged, row.seen is not None, found.sql)
+    values = row.values if row.seen is None else _guarded(row)
+    return Query(statement, {**values, **found.parameters}, repeatable=False, writes=(name,))
+
+
+# Those that match, locked in the order of their keys. As a part that is materialized it is run once.
+_FOUND = sql.SQL(
+    "(WITH found AS MATERIALIZED ("
+    "SELECT {key} FROM {table} AS d WHERE {there} AND {where} ORDER BY {key} {lock}) SELECT * FROM found) AS found"
+)
+
+
+def those_locked(store: Store, where: str, lock: LiteralString, there: sql.Composable | None = None) -> sql.Composed:
+    """Return the keys of all that match, locked; `there` is what says which are looked at: those that are visible."""
+    return _FOUND.format(
+        key=key.KEY, table=store.table, there=there or visible(store), where=trusted_sql(where), lock=sql.SQL(lock)
+    )
+
+
+@composed_once
+def _update_matching(store: Store, merged: tuple[str, ...], where: str) -> bytes:
+    template = sql.SQL(
+        "WITH done AS (UPDATE {table} AS d SET {merge} FROM {found} WHERE {same} RETURNING 1) SELECT count(*) FROM done"
+    )
+    return template.format(
+        table=store.table,
+        merge=merge(store, merged, values_given(store, merged), False),
+        found=those_locked(store, where, "FOR NO KEY UPDATE"),
+        same=key.same("d", "found"),
+    ).as_bytes(None)
+
+
+def update_matching(store: Store, row: Row, filter: Mapping[str, Any]) -> Query:
+    """Merge a document into all that match; the row says how many. One that is changed meanwhile is looked at again."""
+    found = condition(filter, embedding_of(store))
+    statement = _update_matching(store, row.merged, found.sql)
+    return Query(statement, {**row.values, **found.parameters}, repeatable=False, custom_plan=True)
 
 
 @composed_once
@@ -193,37 +270,55 @@ def _add_vector(store: Store) -> bytes:
         table=store.table,
         assignments=sql.SQL(", ").join(
             sql.SQL("{} = {}").format(sql.Identifier(name), _value(store, name))
-            for name in (store.vector_column, store.bits_column)
+            for name in (store.vector_column, store.bits_column, PIECES)
         ),
-        is_it=key.IS,
+        is_it=key.is_it(store),
         visible=visible(store),
         embedding=store.embedding,
         label=sql.Identifier(store.spec.label),
     ).as_bytes(None)
 
 
-def add_vector(store: Store, id: UUID, label: str | None, content: str, vector: Vector) -> Query:
-    """Give a document the vector of its text; no row comes back where it has got another text or a vector meanwhile.
+def add_vector(store: Store, id: UUID, label: str | None, content: str, vector: Vector, pieces: UUID | None) -> Query:
+    """Give a document the vector of its text, or of the first of its pieces.
+
+    No row comes back where it has got another text or a vector meanwhile.
 
     Sent twice, it changes nothing more.
     """
-    made = {store.vector_column: vector, store.bits_column: bits_of(vector)}
+    made = {store.vector_column: vector, store.bits_column: bits_of(vector), PIECES: pieces}
     return Query(_add_vector(store), bound(store, id=id, label=label, content=content, **made))
 
 
 @composed_once
 def _touch(store: Store) -> bytes:
     template = sql.SQL(
-        "UPDATE {table} AS d SET access_count = coalesce(d.access_count, 0) + 1, last_accessed = clock_timestamp() "
+        "UPDATE {table} AS d SET access_count = coalesce(d.access_count, 0) + 1, last_accessed = clock_timestamp(), "
+        "expires_at = CASE WHEN d.expires_at IS NOT NULL AND jsonb_typeof(d.data -> {ttl}) = 'number' "
+        "THEN {expiry} ELSE d.expires_at END "
         "FROM (WITH free AS MATERIALIZED ("
-        "SELECT {key} FROM {table} AS d WHERE {among} ORDER BY {key} FOR NO KEY UPDATE SKIP LOCKED) "
+        "SELECT {key} FROM {table} AS d WHERE {among} AND {visible} ORDER BY {key} FOR NO KEY UPDATE SKIP LOCKED) "
         "SELECT * FROM free) AS free WHERE {same} RETURNING {key}"
     )
-    return template.format(table=store.table, key=key.KEY, among=key.AMONG, same=key.same("d", "free")).as_bytes(None)
+    return template.format(
+        table=store.table,
+        ttl=sql.Literal(TTL),
+        # Another program may have put any number there.
+        expiry=_expiry(
+            sql.SQL("least((d.data ->> {})::numeric, {})").format(sql.Literal(TTL), sql.Literal(LONGEST_TTL))
+        ),
+        key=key.KEY,
+        among=key.among(store),
+        visible=visible(store),
+        same=key.same("d", "free"),
+    ).as_bytes(None)
 
 
 def touch(store: Store, ids: Sequence[UUID]) -> Query:
-    """Count documents as accessed, save those that are locked at the moment; return the keys of those counted."""
+    """Count documents as accessed, and let those that expire by a ttl live on; return the keys of those counted.
+
+    Those that are locked at the moment are left out.
+    """
     return Query(_touch(store), bound(store, ids=list(ids)), repeatable=False)
 
 
@@ -237,7 +332,7 @@ PAUSE = Query(b"SELECT pg_sleep(0.005)")
 @composed_once
 def _delete_by_id(store: Store) -> bytes:
     template = sql.SQL("DELETE FROM {table} AS d WHERE {is_it} RETURNING {visible}")
-    return template.format(table=store.table, is_it=key.IS, visible=visible(store)).as_bytes(None)
+    return template.format(table=store.table, is_it=key.is_it(store), visible=visible(store)).as_bytes(None)
 
 
 def delete_by_id(store: Store, id: UUID, name: str) -> Query:
@@ -268,6 +363,23 @@ def delete_newest_by_name(store: Store, name: str) -> Query:
 
 
 @composed_once
+def _delete_matching(store: Store, where: str) -> bytes:
+    template = sql.SQL(
+        "WITH gone AS (DELETE FROM {table} AS d USING {found} WHERE {same} RETURNING 1) SELECT count(*) FROM gone"
+    )
+    found = those_locked(store, where, "FOR UPDATE")
+    return template.format(table=store.table, found=found, same=key.same("d", "found")).as_bytes(None)
+
+
+def delete_matching(store: Store, filter: Mapping[str, Any]) -> Query:
+    """Delete all that match; the row says how many."""
+    found = condition(filter, embedding_of(store))
+    return Query(
+        _delete_matching(store, found.sql), bound(store, **found.parameters), repeatable=False, custom_plan=True
+    )
+
+
+@composed_once
 def _delete_all(store: Store) -> bytes:
     template = sql.SQL(
         "WITH gone AS (DELETE FROM {table} AS d WHERE {visible} OR {expired} RETURNING 1) SELECT count(*) FROM gone"
@@ -285,7 +397,7 @@ def _delete_expired(store: Store, of_one: bool) -> bytes:
     template = sql.SQL(
         "WITH gone AS (DELETE FROM {table} AS d WHERE {expired} AND {of_one} RETURNING 1) SELECT count(*) FROM gone"
     )
-    of = key.IS if of_one else sql.SQL("true")
+    of = key.is_it(store) if of_one else sql.SQL("true")
     return template.format(table=store.table, expired=expired(store), of_one=of).as_bytes(None)
 
 
@@ -329,7 +441,7 @@ def delete_agent_and_memories(facts: Facts, id: UUID, name: str) -> Query:
     counts = [sql.SQL("(SELECT count(*) FROM {})").format(name) for name, _ in stores]
     statement = template.format(
         agents=agents.table,
-        is_it=key.IS,
+        is_it=key.is_it(agents),
         visible=visible(agents),
         listed=listed,
         deletes=sql.SQL(", ").join(deletes),

@@ -1,0 +1,52 @@
+"""memorizz forget: a memory, in all stores at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, confirm, memories
+
+if TYPE_CHECKING:
+    from memorizz.memory_provider.base import Receipt
+
+
+def forget(
+    memory_id: Annotated[str, typer.Argument(help="The id of the memory.", metavar="MEMORY")],
+    by: Annotated[str | None, typer.Option(help="Who forgets, for the receipt.", metavar="NAME")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Delete every document of a memory in all stores, and print the receipt."""
+    from memorizz.cli import _show
+
+    with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
+        receipt = provider.forget(memory_id, by=by, dry_run=True)
+        if not dry_run:
+            there = f"{receipt.documents} documents and {len(receipt.agents)} agents that list it"
+            confirm(f"Forget the memory {memory_id}, {there}?", yes)
+            receipt = provider.forget(memory_id, by=by)
+    if as_json:
+        _show.print_json({"memory_id": memory_id, **receipt.as_json()})
+    else:
+        _print(receipt, memory_id)
+
+
+def _print(receipt: Receipt, memory_id: str) -> None:
+    from memorizz.cli import _show
+
+    _show.heading(f"{'would be forgotten' if receipt.dry_run else 'forgotten'}: {memory_id}")
+    pairs = [(store, f"{count} documents") for store, count in receipt.deleted.items()]
+    pairs += [("agents", f"{len(receipt.agents)} no longer list it")] if receipt.agents else []
+    pairs += [("digest", receipt.digest), ("at", receipt.at.isoformat(timespec="seconds"))]
+    pairs += [("by", receipt.by)] if receipt.by else []
+    pairs += [("stored meanwhile", f"{receipt.left} documents: forget it again")] if receipt.left else []
+    _show.show(_show.pairs(pairs), 2)
+    _show.say("not reached:")
+    for each in receipt.not_reached:
+        _show.say(f"  {each}")

@@ -1,0 +1,309 @@
+"""memorizz mcp: a memory as a server of the Model Context Protocol, for every host that speaks it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, check_one_server, config, receiving
+from memorizz.cli._embedder import HELP, embedder, imported
+from memorizz.cli._mcp_hosts import HOSTS, Server
+
+if TYPE_CHECKING:
+    from memorizz.mcp import Memory, Scope, Tokens
+    from memorizz.memory_provider.postgresql import PostgreSQLConfig
+
+commands = typer.Typer(
+    invoke_without_command=True,
+    help="Serve a memory to Claude, Cursor, VS Code, Codex and whatever else speaks MCP.",
+)
+
+_HTTP = "Over HTTP"
+STORE = "long_term_memory"
+
+MemoryID = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="ID", envvar="MEMORIZZ_MEMORY", help="Which memory it is; no call leaves it."),
+]
+AgentID = Annotated[
+    str | None,
+    typer.Option("--agent", metavar="ID", envvar="MEMORIZZ_AGENT", help="Whose memories in it; all by default."),
+]
+Store = Annotated[str, typer.Option(metavar="NAME", help="The store that they are kept in.")]
+Model = Annotated[str | None, typer.Option(metavar="MODEL", help=f"{HELP} Without one, words alone are searched.")]
+ModelName = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="What the schema remembers of the model.")
+]
+Dimensions = Annotated[int | None, typer.Option(min=1, help="Length of its vectors, where it is not known here.")]
+HTTP = Annotated[bool, typer.Option("--http", help="Serve at http://HOST:PORT/mcp, not stdio.", rich_help_panel=_HTTP)]
+Host = Annotated[str, typer.Option(metavar="ADDRESS", help="What to listen on.", rich_help_panel=_HTTP)]
+Port = Annotated[int, typer.Option(min=0, max=65535, rich_help_panel=_HTTP)]
+TokensPlace = Annotated[
+    str | None,
+    typer.Option(
+        "--tokens",
+        metavar="FILE",
+        envvar="MEMORIZZ_TOKENS",
+        help='Who may: a JSON file, {"a token": {"memory": "ID", "agent": "ID"}}, or module:attribute, a function that '
+        "returns the Scope of a token.",
+        rich_help_panel=_HTTP,
+    ),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        metavar="NAME",
+        help="A name that it is reached by, memory.example.com; may be repeated.",
+        rich_help_panel=_HTTP,
+    ),
+]
+
+
+@commands.callback()
+def serve(
+    ctx: typer.Context,
+    memory: MemoryID = None,
+    agent: AgentID = None,
+    store: Store = STORE,
+    model: Model = None,
+    name: ModelName = None,
+    dimensions: Dimensions = None,
+    http: HTTP = False,
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
+    tokens: TokensPlace = None,
+    allow: Names = None,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+) -> None:
+    """Serve a memory to Claude, Cursor, VS Code, Codex and whatever else speaks MCP, over stdio or HTTP.
+
+    Which memory it is, is said here and never by a model. `memorizz mcp config HOST` says how a host is told of it.
+    """
+    if ctx.invoked_subcommand is not None:
+        _refuse_options_before(ctx)
+        return
+    _check_installed()
+    from memorizz.mcp import Scope, serve_http, serve_stdio
+
+    who = _who(memory, agent, tokens, host if http else None)
+    with ExitStack() as opened:
+        # Over stdio there is nothing but the protocol in stdout, and a model that is loaded may print.
+        with redirect_stdout(sys.stderr):
+            kept = opened.enter_context(_memory(config(dsn, schema, embedded), store, model, name, dimensions))
+        if http:
+            serve_http(kept, who, host, port, allow or (), _ready)
+        elif isinstance(who, Scope):
+            _end_with_a_signal(opened)
+            if sys.stdin.isatty():
+                hint = "`memorizz mcp config HOST` prints what tells one of it"
+                print(
+                    f"memorizz: serving over stdin and stdout, to a host that starts this command; {hint}",
+                    file=sys.stderr,
+                )
+            serve_stdio(kept, who)
+
+
+@commands.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="The memory file of the reference memory server, memory.jsonl.")],
+    memory: MemoryID = None,
+    agent: AgentID = None,
+    store: Store = STORE,
+    model: Model = None,
+    name: ModelName = None,
+    dimensions: Dimensions = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check it, and store nothing.")] = False,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Take over the memories of the reference memory server: all of a file, or nothing of it.
+
+    The same file again changes nothing. Lines that cannot be read are named, each with its place.
+    """
+    _check_installed()
+    from memorizz.cli import _show
+    from memorizz.mcp.graph import documents, read
+
+    graph = read(file)
+    scope = _scope(memory, agent)
+    with _memory(config(dsn, schema, embedded), store, model, name, dimensions, dry_run=dry_run) as kept:
+        # What stands there twice is one memory.
+        made = {document["id"]: document for document in documents(graph, scope)}.values()
+        for document in made:
+            kept.check(document)
+        if not dry_run:
+            kept.store_all(made)
+    counts = {"entities": len(graph.entities), "relations": len(graph.relations), "memories": len(made)}
+    if as_json:
+        _show.print_json({**counts, "stored": not dry_run})
+        return
+    did = "would store" if dry_run else "stored"
+    _show.say(f"{did} {counts['memories']:,} memories in {scope.memory_id}: {counts['entities']:,} entities with what "
+              f"is known of them, {counts['relations']:,} relations")  # fmt: skip
+
+
+@commands.command(name="config")
+def config_(
+    host: Annotated[str, typer.Argument(metavar="|".join(HOSTS), help="Which host is to be told.")],
+    memory: MemoryID = None,
+    agent: AgentID = None,
+    store: Store = STORE,
+    model: Model = None,
+    name: ModelName = None,
+    dimensions: Dimensions = None,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="A server that runs already, http://.../mcp, with --http.")
+    ] = None,
+    token: Annotated[bool, typer.Option("--token", help="That server wants a token, from MEMORIZZ_TOKEN.")] = False,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+) -> None:
+    """Print the line, or the JSON, that tells a host of the memory. Changes nothing."""
+    from memorizz.cli import _show
+    from memorizz.errors import ConfigurationError
+
+    told = HOSTS.get(host)
+    if told is None:
+        raise ConfigurationError(f"unknown host {host}: expected one of {', '.join(HOSTS)}")
+    if url is not None:
+        if not told.takes_urls:
+            raise ConfigurationError(f"the file of {told.title} has no place for a URL: leave --url out")
+        if re.match("[^/?#]*//[^/?#]*@", url):
+            raise ConfigurationError("the URL is printed: leave user and password out, --token has a token asked for")
+        if not url.startswith(("http://", "https://")):
+            raise ConfigurationError("--url: expected http://... or https://..., as a rule with /mcp at the end")
+        described = Server(url=url, has_token=token)
+    else:
+        if memory is None:
+            raise ConfigurationError("which memory is it? say --memory ID: any text of your own")
+        variables, dsn = _named_server(dsn, embedded)
+        given = {
+            "memory": memory, "agent": agent, "store": None if store == STORE else store, "model": model, "name": name,
+            "dimensions": dimensions, "dsn": dsn, "schema": schema, "embedded": embedded and embedded.absolute(),
+        }  # fmt: skip
+        options = [part for key, value in given.items() if value is not None for part in (f"--{key}", str(value))]
+        # A host knows neither this environment nor its PATH.
+        command = [sys.executable, "-m", "memorizz", "mcp", *options]
+        described = Server(command, variables)
+    print(f"{told.title}: {told.place}", file=sys.stderr)
+    print(_show.plain(told.told(described)))
+
+
+def _named_server(dsn: str | None, embedded: Path | None) -> tuple[dict[str, str], str | None]:
+    """Return the variables that name the server here, and the connection string; a password is in neither."""
+    from memorizz.memory_provider.postgresql._conninfo import without_secrets
+
+    check_one_server(dsn, embedded)
+    if embedded is not None:
+        return {}, None
+    known_here = {"PGPASSWORD"}
+    secrets, variables = list[str](), list[str]()
+    if dsn is not None:
+        dsn, secrets = without_secrets(dsn)
+    else:
+        known_here.add("POSTGRES_PASSWORD")
+        variables = [f"POSTGRES_{each}" for each in ("HOST", "PORT", "DB", "USER")]
+        # A host passes few variables on; where none of those is set, this one says where the embedded server is.
+        variables = [each for each in variables if os.environ.get(each)] or ["XDG_DATA_HOME"]
+    if secrets or known_here & {*os.environ}:
+        print("the password is not printed: put it into ~/.pgpass, which libpq reads", file=sys.stderr)
+    return {name: os.environ[name] for name in variables if name in os.environ}, dsn
+
+
+def _ready(url: str) -> None:
+    print(f"memorizz: {url}", file=sys.stderr, flush=True)
+
+
+def _end_with_a_signal(opened: ExitStack) -> None:
+    """Have a signal close what is open and end the process: nothing else wakes the thread that reads stdin."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        opened.close()
+        os._exit(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+
+
+def _refuse_options_before(ctx: typer.Context) -> None:
+    for name in ctx.params:
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"options stand behind `{ctx.invoked_subcommand}`", param_hint=f"--{name}")
+
+
+def _check_installed() -> None:
+    """Raise ConfigurationError, which names the extra, where the SDK is missing."""
+    from memorizz.errors import ConfigurationError
+
+    try:
+        import_module("memorizz.mcp")
+    except ImportError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def _scope(memory: str | None, agent: str | None) -> Scope:
+    from memorizz.errors import ConfigurationError
+    from memorizz.mcp import Scope
+
+    if memory is None:
+        raise ConfigurationError("which memory is it? say --memory ID, or set MEMORIZZ_MEMORY: any text of your own")
+    return Scope(memory, agent)
+
+
+def _who(memory: str | None, agent: str | None, tokens: str | None, host: str | None) -> Scope | Tokens:
+    """Return whom to serve: `host` is what to listen on, None where that is stdio."""
+    from memorizz.errors import ConfigurationError
+    from memorizz.mcp import Tokens
+    from memorizz.mcp._http import check_reach
+
+    if tokens is None:
+        scope = _scope(memory, agent)
+        if host is not None:
+            check_reach(host, scope)
+        return scope
+    if host is None:
+        raise ConfigurationError("--tokens is for --http: over stdio there is one client, which started the server")
+    if memory is not None or agent is not None:
+        raise ConfigurationError("--memory and --agent are not for --tokens, where each token says them")
+    if ":" in tokens and not Path(tokens).exists():
+        return Tokens(imported("--tokens", tokens))
+    return Tokens.of_file(Path(tokens))
+
+
+@contextmanager
+def _memory(
+    settings: PostgreSQLConfig,
+    store: str,
+    model: str | None,
+    name: str | None,
+    dimensions: int | None,
+    *,
+    dry_run: bool = False,
+) -> Generator[Memory]:
+    """Open the memories; where there are no tables yet, they are made, for the vectors of the model."""
+    from memorizz.errors import ConfigurationError
+    from memorizz.mcp import Memory
+
+    if model is None and (name is not None or dimensions is not None):
+        raise ConfigurationError("--name and --dimensions are of a --model")
+    made = None if model is None else embedder(model, name, dimensions)
+    length = dimensions if made is None else made.dimensions
+    with receiving(settings, lambda: length, embedder=made, dry_run=dry_run) as provider:
+        yield Memory(provider, store)

@@ -1,0 +1,146 @@
+"""The server over streamable HTTP: who may reach it, and by which names."""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from socket import socket
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from mcp.server.auth.provider import AccessToken
+from mcp.server.auth.settings import AuthSettings
+from mcp.server.transport_security import TransportSecuritySettings
+from pydantic import AnyHttpUrl
+from starlette.applications import Starlette
+
+from memorizz.errors import ConfigurationError, quoted
+from memorizz.integrations._providers import in_thread
+from memorizz.mcp._server import AGENT, MEMORY, server
+from memorizz.mcp.memory import Memory, Scope
+from memorizz.mcp.tokens import Tokens
+
+PATH = "/mcp"
+_HERE = ("127.0.0.1", "localhost", "[::1]")
+
+
+def app(memory: Memory, who: Scope | Tokens, names: Sequence[str] = ()) -> Starlette:
+    """Return a memory as an ASGI application that answers at /mcp, in every revision of the protocol.
+
+    `who` is the scope of everybody, or the tokens of which each request must bring one. Requests are answered that are
+    addressed to this machine's own names, or to one of `names` ("memory.example.com"); others are refused, as are those
+    from the pages of other sites.
+    """
+    opened = [*_HERE, *names]
+    security = TransportSecuritySettings(
+        allowed_hosts=[each for name in opened for each in (name, f"{name}:*")],
+        allowed_origins=[
+            f"{scheme}://{each}" for name in opened for scheme in ("http", "https") for each in (name, f"{name}:*")
+        ],
+    )
+    fixed, tokens = (who, None) if isinstance(who, Scope) else (None, who)
+    return server(memory, fixed).streamable_http_app(
+        streamable_http_path=PATH,
+        # Any request can be answered by any process, and a server that comes back needs to know nothing.
+        stateless_http=True,
+        json_response=True,
+        transport_security=security,
+        token_verifier=None if tokens is None else _Verifier(tokens),
+        auth=None if tokens is None else _bearer(),
+    )
+
+
+def serve_http(
+    memory: Memory,
+    who: Scope | Tokens,
+    host: str,
+    port: int,
+    names: Sequence[str] = (),
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM; `host` and `port` are what to listen on, `names` those of `app`.
+
+    `ready` is told the URL as soon as it answers there; port 0 is any that is free. Raises ConfigurationError for a
+    host that other machines reach, unless tokens say who may.
+    """
+    check_reach(host, who)
+    written = f"[{host}]" if ":" in host else host
+    served = app(memory, who, [written, *names])
+    settings = uvicorn.Config(served, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
+    listening = _Listening(settings, written, ready)
+    try:
+        with _caught():
+            listening.run()
+    except KeyboardInterrupt:
+        return
+    except SystemExit:
+        # It could not listen, and has said why; or it was told to end.
+        if not listening.started:
+            raise
+
+
+class _Listening(uvicorn.Server):
+    """A server that says when it listens, and where."""
+
+    def __init__(self, config: uvicorn.Config, host: str, ready: Callable[[str], None] | None) -> None:
+        super().__init__(config)
+        self._host, self._ready = host, ready
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._ready is not None:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            self._ready(f"http://{self._host}:{port}{PATH}")
+
+
+def check_reach(host: str, who: Scope | Tokens) -> None:
+    """Raise ConfigurationError where other machines would reach a memory without a token."""
+    if isinstance(who, Scope) and not _is_here(host):
+        raise ConfigurationError(
+            f"host={quoted(host)} can be reached from other machines: say with --tokens who may, or listen on 127.0.0.1"
+        )
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextmanager
+def _caught() -> Generator[None]:
+    """Have SIGTERM end what is in here alone: uvicorn has the signal delivered again when it has ended."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(0)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        # None stands for one that Python has not set and cannot set again.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+class _Verifier:
+    """What the SDK asks whether a token is good."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        scope = await in_thread(self._tokens.scope_of, token)
+        if scope is None:
+            return None
+        claims: dict[str, Any] = {MEMORY: scope.memory_id, AGENT: scope.agent_id}
+        return AccessToken(token=token, client_id=scope.memory_id, scopes=[], claims=claims)
+
+
+def _bearer() -> AuthSettings:
+    # The tokens are handed out by hand: there is no server that issues them, which the SDK wants named all the same.
+    return AuthSettings(issuer_url=AnyHttpUrl("http://127.0.0.1"), resource_server_url=None)

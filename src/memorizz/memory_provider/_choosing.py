@@ -1,0 +1,192 @@
+"""Which of the hits that a search has scored are returned, and in what order: equal ones once, reranked, diverse.
+
+The same for every provider: it says how many it looks at, and is given them with their scores.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memorizz.memory_provider._budget import text_of_hit
+from memorizz.memory_provider._documents import EMBEDDING
+from memorizz.memory_provider._filters import All, Either, Field, Node, Not, parsed
+from memorizz.memory_provider._questions import Question
+from memorizz.memory_provider._reranker import Order, Rerank
+from memorizz.memory_provider.options import Document, Hits, SearchOptions
+from memorizz.memory_provider.stores import StoreSpec
+
+logger = logging.getLogger("memorizz.search")
+
+# How many hits are looked at where some of them may be passed over: so many, or so many times what is wanted.
+_LOOKED_AT, _TIMES = 50, 4
+_MOST_LOOKED_AT = 1000
+
+# Returns the hits of a search up to the first number, from the second on, each with the spec of its store.
+Found = Sequence[tuple[StoreSpec, Document]]
+Find = Callable[[int, int], Generator[Any, Any, Found]]
+
+
+def _chooses(options: SearchOptions) -> bool:
+    """Return True where the hits that are returned are not simply the best ones."""
+    return options.unique or options.rerank is not None or options.diverse > 0
+
+
+def looked_at(question: Question) -> int:
+    """Return how many of the best hits are to be found."""
+    options, wanted = question.options, question.reach
+    if wanted and options.rerank is not None:
+        wanted = max(wanted, options.rerank_limit)
+    if wanted and (options.unique or options.diverse):
+        wanted = max(wanted, min(max(_LOOKED_AT, _TIMES * question.reach), _MOST_LOOKED_AT))
+    return wanted
+
+
+def searched(options: SearchOptions) -> SearchOptions:
+    """Return the options of the search itself, whose hits carry what is chosen by."""
+    return replace(options, include_embedding=True) if options.diverse and not options.include_embedding else options
+
+
+def chosen(question: Question, find: Find) -> Generator[Any, Any, Hits]:
+    """Return the hits of a question behind its offset; their explanation says how they were chosen, if asked to."""
+    options, said = question.options, dict[str, Any]()
+    if not _chooses(options):
+        return Hits(hit for _, hit in (yield from find(question.reach, options.offset)))
+    found = yield from find(looked_at(question), 0)
+    failure: str | None = None
+    if options.unique:
+        found = yield from _unique(found, question, find, said)
+    hits = [hit for _, hit in found]
+    relevance = _shares([hit.get("_score", 0.0) for hit in hits])
+    if options.rerank is not None and hits:
+        order = yield from _reranked(hits[: options.rerank_limit], question)
+        failure, places = order.failure, [*order.places, *range(len(order.places), len(hits))]
+        if failure is None:
+            relevance = _shares(range(len(hits), 0, -1))
+        said["rerank"] = {"hits": len(hits[: options.rerank_limit]), "seconds": order.seconds, "failure": failure}
+        hits = [hits[place] for place in places]
+    if options.diverse:
+        hits = _diverse(hits, relevance, question, said)
+    hits = Hits(hits[options.offset : question.reach])
+    if not options.include_embedding:
+        for hit in hits:
+            hit.pop(EMBEDDING, None)
+    hits.rerank_failure = failure
+    hits.explanation = said if options.explain else None
+    return hits
+
+
+def _shares(scores: Sequence[float]) -> list[float]:
+    """Return numbers as shares of the way from the least of them to the largest."""
+    least, most = min(scores, default=0.0), max(scores, default=0.0)
+    return [(score - least) / (most - least) if most > least else 1.0 for score in scores]
+
+
+# --- reranked -----------------------------------------------------------------------------------------------------
+
+
+def _reranked(hits: Sequence[Document], question: Question) -> Generator[Rerank, Order, Order]:
+    assert question.options.rerank is not None
+    text = question.text or question.words or ""
+    order = yield Rerank(question.options.rerank, text, hits, question.options.rerank_timeout)
+    if order.failure is not None:
+        logger.warning("the hits are in the order of their scores: %s", order.failure)
+    return order
+
+
+# --- equal ones once ----------------------------------------------------------------------------------------------
+
+
+def _unique(found: Found, question: Question, find: Find, said: dict[str, Any]) -> Generator[Any, Any, Found]:
+    """Return the best of hits that are equal; looks at more where too few are left, and there are more."""
+    size, fields = looked_at(question), list(_asked_by(parsed(question.filter)))
+    while True:
+        best: dict[Any, tuple[StoreSpec, Document]] = {}
+        others: dict[Any, list[str]] = {}
+        for place, (spec, hit) in enumerate(found):
+            text = text_of_hit(hit, spec)
+            key = (text, hit.get(spec.label), *(_value(hit, field) for field in fields)) if text.strip() else place
+            if best.setdefault(key, (spec, hit))[1] is not hit:
+                others.setdefault(key, []).append(hit["id"])
+        if len(best) >= question.reach or len(found) < size or size >= _MOST_LOOKED_AT:
+            break
+        size = min(_TIMES * size, _MOST_LOOKED_AT)
+        found = yield from find(size, 0)
+    for key, ids in others.items():
+        best[key][1]["_equal"] = ids
+    said["unique"] = {"looked_at": len(found), "equal": len(found) - len(best)}
+    return list(best.values())
+
+
+def _asked_by(node: Node) -> Iterator[Field]:
+    """Yield what a filter asks a value of, not only how large it is or whether it is there."""
+    if isinstance(node, All | Either):
+        for part in node.parts:
+            yield from _asked_by(part)
+    elif isinstance(node, Not):
+        yield from _asked_by(node.part)
+    elif node.operator not in ("$exists", "$gt", "$gte", "$lt", "$lte"):
+        yield node.field
+
+
+def _value(hit: Mapping[str, Any], field: Field) -> str:
+    value: Any = hit
+    for step in field.steps:
+        value = cast("Mapping[Any, Any]", value).get(step) if isinstance(value, Mapping) else None
+    return json.dumps(value, default=str, sort_keys=True)
+
+
+# --- diverse ------------------------------------------------------------------------------------------------------
+
+
+def _diverse(
+    hits: list[Document], relevance: Sequence[float], question: Question, said: dict[str, Any]
+) -> list[Document]:
+    """Return hits in the order of maximal marginal relevance, as many as are wanted (Carbonell and Goldstein 1998)."""
+    vectors = _directions(hits)
+    diverse = question.options.diverse
+    left, likeness = np.array(relevance) * (1 - diverse), np.zeros(len(hits))
+    order: list[int] = []
+    for _ in range(min(question.reach, len(hits))):
+        # Of equals, the first.
+        place = int(np.argmax(left - diverse * likeness))
+        order.append(place)
+        left[place] = -np.inf
+        likeness = np.maximum(likeness, vectors @ vectors[place])
+    said["diverse"] = {"looked_at": len(hits), "without_vector": int((~vectors.any(axis=1)).sum())}
+    return [hits[place] for place in order]
+
+
+def _directions(hits: Sequence[Document]) -> NDArray[np.float64]:
+    """Return the direction of each hit's vector, of several their mean; zeros where it has none of this length."""
+    means = [_mean(hit.get(EMBEDDING)) for hit in hits]
+    length = next((len(mean) for mean in means if mean is not None), 0)
+    directions = np.zeros((len(hits), length))
+    for place, mean in enumerate(means):
+        if mean is not None and len(mean) == length:
+            directions[place] = mean
+    return directions
+
+
+def _mean(embedding: Any) -> NDArray[np.float64] | None:
+    """Return the direction of a vector, or of those of a document's parts together; None where there is none."""
+    if not isinstance(embedding, list) or not embedding:
+        return None
+    vectors = cast("list[Any]", embedding)
+    vectors = [part.get(EMBEDDING) for part in vectors] if isinstance(vectors[0], dict) else [vectors]
+    try:
+        array = np.array(vectors, dtype=np.float64)
+    except (TypeError, ValueError):
+        # Another program's.
+        return None
+    with np.errstate(all="ignore"):
+        units = array / np.linalg.norm(array, axis=1, keepdims=True)
+        mean = units.mean(axis=0)
+        mean = mean / np.linalg.norm(mean)
+    return mean if np.isfinite(mean).all() else None

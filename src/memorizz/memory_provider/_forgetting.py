@@ -1,0 +1,46 @@
+"""What a memory is forgotten by, and the receipt for it, in every provider."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from memorizz.errors import ConfigurationError, quoted
+from memorizz.memory_provider._arguments import given_filter, text_argument
+from memorizz.memory_provider.options import Filter, Receipt
+
+
+def forgotten_by(memory_id: Any, filter: Filter | None, by: Any) -> tuple[str | None, Mapping[str, Any]]:
+    """Return the memory that is forgotten, None where a filter says what, and the filter of its documents."""
+    if by is not None and not isinstance(by, str):
+        raise ConfigurationError(f"by={quoted(by)}: expected who forgets, as a text")
+    if (memory_id is None) == (filter is None):
+        raise ConfigurationError("forget: expected memory_id= or filter=, one of the two")
+    if memory_id is None:
+        given = given_filter(filter, "forget()")
+        if not given:
+            raise ConfigurationError("forget: filter={} is everything: delete_all() empties a store")
+        return None, given
+    memory = text_argument(memory_id, "memory_id")
+    if not memory:
+        raise ConfigurationError("memory_id: expected the id of a memory, got a text that none can have")
+    return memory, {"memory_id": memory}
+
+
+def receipt(
+    deleted: Mapping[str, Iterable[str]], agents: Iterable[str], by: str | None, dry_run: bool, left: int | None
+) -> Receipt:
+    """Return the receipt for documents, given as the ids of each store."""
+    ids = {store: list(each) for store, each in deleted.items()}
+    lines = sorted(f"{store}\t{id}\n" for store, each in ids.items() for id in each)
+    return Receipt(
+        deleted={store: len(each) for store, each in ids.items() if each},
+        agents=sorted(agents),
+        digest=hashlib.sha256("".join(lines).encode()).hexdigest(),
+        at=datetime.now(UTC),
+        by=by,
+        dry_run=dry_run,
+        left=left,
+    )

@@ -1,0 +1,89 @@
+"""The views of one tenant or memory on the async API: the methods of a provider, and no way out of the scope."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from memorizz.errors import ConfigurationError
+from memorizz.memory_provider.base._async import AsyncMemoryOperations
+from memorizz.memory_provider.base._provider_async import AsyncMemoryProvider
+from memorizz.memory_provider.scopes import Scope, Scoped, check_supported
+from memorizz.memory_provider.stores import StoreSpec
+
+
+class AsyncView(AsyncMemoryOperations):
+    """What a provider or its transaction does, within a scope."""
+
+    def __init__(self, whole: AsyncMemoryOperations, scope: Scope) -> None:
+        check_supported(scope, whole._scoped_by, type(whole).__name__)
+        self._whole = whole
+        self.scope = scope
+        vars(self)["operations"] = whole.operations
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.scope}>"
+
+    async def run(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        return await self._whole.run(Scoped(self.scope, operation), *args, **kwargs)
+
+    async def run_in_transaction(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        return await self._whole.run_in_transaction(Scoped(self.scope, operation), *args, **kwargs)
+
+    def tenant(self, name: str, *, max_limit: int | None = None) -> Any:
+        return self._whole._view(self.scope.of_tenant(name, max_limit))
+
+    def memory(self, name: str, *, max_limit: int | None = None) -> Any:
+        return self._whole._view(self.scope.of_memory(name, max_limit))
+
+
+class AsyncProviderView(AsyncView, AsyncMemoryProvider):
+    """What a provider does, within a scope, on the connections of the provider, which alone opens and closes them."""
+
+    _whole: AsyncMemoryProvider
+
+    def __init__(self, whole: AsyncMemoryProvider, scope: Scope) -> None:
+        super().__init__(whole, scope)
+        vars(self)["has_large_transactions"] = whole.has_large_transactions
+
+    @property
+    def location(self) -> str:
+        return f"{self._whole.location}, {self.scope}"
+
+    @property
+    def identity(self) -> str | None:
+        identity = self._whole.identity
+        return None if identity is None else f"{identity}, {self.scope}"
+
+    @property
+    def embedding_dimensions(self) -> int | None:
+        return self._whole.embedding_dimensions
+
+    @property
+    def embedding_model(self) -> str | None:
+        return self._whole.embedding_model
+
+    @property
+    def has_embedder(self) -> bool:
+        return self._whole.has_embedder
+
+    async def create_store(self, spec: StoreSpec) -> None:
+        await self._whole.create_store(spec)
+
+    async def stores(self) -> list[StoreSpec]:
+        return await self._whole.stores()
+
+    async def drop_store(self, name: str, *, yes: bool = False) -> None:
+        raise ConfigurationError(
+            "a view drops no store, for the others have documents in it: delete_all() deletes those of this view, "
+            "drop_store() of the provider itself drops the store"
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[AsyncMemoryOperations]:
+        async with self._whole.transaction() as transaction:
+            yield transaction._view(self.scope)
+
+    async def close(self) -> None:
+        """Close nothing: the connections are the provider's."""

@@ -1,0 +1,73 @@
+"""The score of a search in SQL: of each candidate the parts, by their weights, and their sum.
+
+docs/search.md has the formula for a person to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import LiteralString
+
+from psycopg import sql
+
+from memorizz.memory_provider._wording import BEGINNING, END, GREEK_QUESTION, QUESTION
+
+# What weighs nothing is not read: a content may be long.
+ASKS = sql.SQL(
+    "CASE WHEN %(asking)s::float8 > 0 "
+    "THEN right(d.content, {end}) ~ {question} OR right(d.content, {end}) ~ {greek} END"
+).format(end=sql.Literal(END), question=sql.Literal(QUESTION), greek=sql.Literal(GREEK_QUESTION))
+SAYS_WHEN = sql.SQL("CASE WHEN %(time)s::float8 > 0 THEN left(d.content, {beginning}) ~* %(time_words)s END").format(
+    beginning=sql.Literal(BEGINNING)
+)
+CANDIDATE = sql.SQL("""candidate AS MATERIALIZED (
+    SELECT {needed}, coalesce(d."timestamp", d.created_at) AS moment, {asks} AS asks, {says_when} AS says_when,
+        {found_distance} AS distance, {rank}::float8 AS rank
+    FROM {table} AS d WHERE {is_found}
+)""")
+# The exponent is bounded, for PostgreSQL takes an underflow for an error.
+_OTHER_PARTS: LiteralString = """
+        CASE WHEN %(speaker)s::float8 <> 0 AND regexp_split_to_array(lower(role), '[^[:alnum:]_]+') && %(names)s::text[]
+            THEN %(speaker)s::float8 ELSE 0 END AS speaker,
+        CASE WHEN %(recency)s::float8 <> 0 THEN %(recency)s::float8 * exp(-least(
+            ln(2) * greatest(extract(epoch FROM now()) - extract(epoch FROM moment), 0) / 86400
+                / %(half_life)s::float8, 500
+        )) ELSE 0 END AS recency,
+        %(importance)s::float8 * greatest(least(coalesce(importance_score, 0), 1e6), -1e6) AS importance,
+        CASE WHEN says_when THEN %(time)s::float8 ELSE 0 END AS time,
+        CASE WHEN asks THEN -%(asking)s::float8 ELSE 0 END AS asking
+    FROM candidate AS d
+)"""
+SCORED: Mapping[str, sql.SQL] = {
+    "score": sql.SQL(
+        """scored AS MATERIALIZED (
+    SELECT d.*, max(rank) OVER () AS best,
+        %(meaning)s::float8 * coalesce({similarity} - %(center)s::float8, 0) AS meaning,
+        %(words)s::float8 * coalesce(rank / nullif(max(rank) OVER (), 0), 0) AS words,"""
+        + _OTHER_PARTS
+    ),
+    "rrf": sql.SQL(
+        """scored AS MATERIALIZED (
+    SELECT d.*, NULL::float8 AS best,
+        CASE WHEN distance IS NULL THEN 0
+            ELSE %(meaning)s::float8 / (10 + row_number() OVER (ORDER BY distance, seq)) END AS meaning,
+        CASE WHEN coalesce(rank, 0) = 0 THEN 0
+            ELSE %(words)s::float8 / (10 + row_number() OVER (ORDER BY coalesce(rank, 0) DESC, seq)) END AS words,"""
+        + _OTHER_PARTS
+    ),
+}
+IN_SESSIONS = sql.SQL("""CASE WHEN conversation_id IS NULL THEN 0
+            ELSE %(session)s::float8 * max(base) OVER (PARTITION BY memory_id, conversation_id) END AS session,
+            CASE WHEN conversation_id IS NULL THEN 0 ELSE %(neighbours)s::float8 * coalesce(greatest(
+                lag(base) OVER (PARTITION BY memory_id, conversation_id ORDER BY moment, seq),
+                lead(base) OVER (PARTITION BY memory_id, conversation_id ORDER BY moment, seq)
+            ), 0) END AS neighbours""")
+IN_NONE = sql.SQL("0::float8 AS session, 0::float8 AS neighbours")
+RANKED = sql.SQL("""ranked AS MATERIALIZED (
+    SELECT d.*, base + session + neighbours + time + asking AS score,
+        ARRAY[meaning, words, speaker, session, recency, importance, neighbours, time, asking, best] AS parts
+    FROM (
+        SELECT *, {in_sessions}
+        FROM (SELECT *, meaning + words + speaker + recency + importance AS base FROM scored) AS summed
+    ) AS d
+)""")

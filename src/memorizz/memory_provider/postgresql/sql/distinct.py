@@ -1,0 +1,78 @@
+"""Which values a key has: each once, in order, by one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg import sql
+
+from memorizz.memory_provider._documents import KEYS, Kind
+from memorizz.memory_provider._filters import Field
+from memorizz.memory_provider.postgresql._steps import Query
+from memorizz.memory_provider.postgresql.facts import Store, composed_once
+from memorizz.memory_provider.postgresql.sql.conditions import Bind, JsonPlace, condition, place_of
+from memorizz.memory_provider.postgresql.sql.reads import bound, trusted_sql
+from memorizz.memory_provider.postgresql.sql.vectors import embedding_of
+from memorizz.memory_provider.postgresql.sql.visible import visible
+
+# A list in whose place only the beginning of it counts.
+_CUT = (
+    "CASE jsonb_typeof(value) WHEN 'array' "
+    "THEN jsonb_path_query_array(value, '$[0 to $last]', jsonb_build_object('last', %(depth)s::int - 1)) "
+    "ELSE value END"
+)
+# What JSON values are ordered by: one text, which is compared much faster than several columns or an array. Numbers
+# come first, then texts, booleans, lists. Each element of a list begins with the character that sorts before all
+# others; where one stands in an element, another one is put before it. A list of texts without quotes and backslashes,
+# as most are, has its elements between the quotes of its JSON.
+_ELEMENTS = (
+    "(SELECT coalesce(string_agg(chr(1) || replace(replace(item, chr(2), chr(2) || chr(2)), chr(1), chr(2) || chr(1)), "
+    "''), '') FROM jsonb_array_elements_text(value) AS item)"
+)
+_IS_PLAIN = (
+    """written LIKE '["%%"]' AND strpos(written, chr(92)) = 0 """
+    """AND replace(written, '", "', '') NOT LIKE '__%%"%%__'"""
+)
+_KEY = (
+    "CASE jsonb_typeof(value) WHEN 'number' THEN '1' WHEN 'string' THEN '2' || (value #>> '{}') "
+    f"WHEN 'boolean' THEN '3' || written WHEN 'array' THEN '4' || CASE WHEN {_IS_PLAIN} "
+    """THEN chr(1) || replace(substr(written, 3, length(written) - 4), '", "', chr(1)) """
+    f"ELSE {_ELEMENTS} END END"
+    ' COLLATE "C"'
+)
+_ORDER = f"{_KEY}, CASE WHEN jsonb_typeof(value) = 'number' THEN value::numeric END, value"
+
+
+@composed_once
+def _distinct(store: Store, value: str, where: str, cut: str, order: str) -> bytes:
+    values = sql.SQL(
+        "SELECT DISTINCT {value} AS value FROM {table} AS d WHERE {visible} AND {where} AND {value} IS NOT NULL"
+    ).format(value=trusted_sql(value), table=store.table, visible=visible(store), where=trusted_sql(where))
+    if cut:
+        values = sql.SQL("SELECT DISTINCT {} AS value FROM ({}) AS whole").format(trusted_sql(cut), values)
+    if not order:
+        # Written once each, which OFFSET makes sure of.
+        values = sql.SQL("SELECT value, value::text AS written FROM ({}) AS each OFFSET 0").format(values)
+    template = sql.SQL("SELECT {} FROM ({}) AS listed ORDER BY {} LIMIT %(limit)s OFFSET %(offset)s")
+    listed = sql.Identifier("value" if order else "written")
+    return template.format(listed, values, trusted_sql(order or _ORDER)).as_bytes(None)
+
+
+def distinct(
+    store: Store, field: Field, filter: Mapping[str, Any] | None, limit: int | None, offset: int, depth: int | None
+) -> tuple[Query, bool]:
+    """Return the values of a key, a time as UTC; and True where each is written as JSON, for it has no column."""
+    found, bind, place = condition(filter, embedding_of(store)), Bind(prefix="o"), place_of(field, "$gt")
+    cut = order = ""
+    if isinstance(place, JsonPlace):
+        at = place.at(bind)
+        value = f"CASE WHEN jsonb_typeof({at}) IN ('number', 'string', 'boolean', 'array') THEN {at} END"
+        cut = "" if depth is None else _CUT
+    else:
+        key = KEYS.get(field.name)
+        is_time = key is not None and key.kind is Kind.TIME
+        value = f"({place.sql} AT TIME ZONE INTERVAL '0')" if is_time else place.sql
+        order = 'value COLLATE "C"' if place.type == "text" else "value"
+    parameters = bound(store, **found.parameters, **bind, limit=limit, offset=offset, depth=depth)
+    return Query(_distinct(store, value, found.sql, cut, order), parameters, custom_plan=True), not order

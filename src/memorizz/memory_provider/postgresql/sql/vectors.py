@@ -1,0 +1,81 @@
+"""Where the vectors of a document are: in a column of its row, in rows of its parts, or in both for a long text."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from memorizz.memory_provider.postgresql.facts import Store, composed_once
+from memorizz.memory_provider.postgresql.sql.key import same
+
+# Of the row `d`; `p` is one of its parts.
+_PARTS = sql.SQL("FROM {parts} AS p WHERE {same} AND p.{embedding} IS NOT NULL{of_today}")
+
+
+def _of_parts(store: Store) -> sql.Composed:
+    of_today = sql.SQL("" if store.spec.fields else " AND p.digest = d.pieces")
+    return _PARTS.format(parts=store.parts, same=same("p", "d"), embedding=store.embedding, of_today=of_today)
+
+
+@composed_once
+def _embedding_of(store: Store) -> bytes:
+    if not store.spec.fields:
+        return sql.Identifier("d", store.vector_column).as_bytes(None)
+    return sql.SQL("(SELECT p.{} {} LIMIT 1)").format(store.embedding, _of_parts(store)).as_bytes(None)
+
+
+def embedding_of(store: Store) -> str:
+    """Return the SQL of an embedding of the row `d`: NULL where it has none."""
+    return _embedding_of(store).decode()
+
+
+def is_embedded(store: Store) -> sql.Composed:
+    """Return the condition that the row `d` has a vector."""
+    if store.spec.fields:
+        return sql.SQL("EXISTS (SELECT {})").format(_of_parts(store))
+    return sql.SQL("{} IS NOT NULL").format(sql.Identifier("d", store.vector_column))
+
+
+def least_distance(store: Store, distance: sql.Composable) -> sql.Composed:
+    """Return the distance of the part of `d` that is nearest; `distance` is that of `p`."""
+    return sql.SQL("(SELECT min({}) {})").format(distance, _of_parts(store))
+
+
+def distance_of_long(store: Store, distance: sql.Composable, of_part: sql.Composable) -> sql.Composed:
+    """Return the distance of `d`, or of the nearest of its pieces where its text is long.
+
+    Where a model is changed, it may be long for the other one alone.
+    """
+    return sql.SQL("coalesce(CASE WHEN d.pieces IS NOT NULL THEN {} END, {})").format(
+        least_distance(store, of_part), distance
+    )
+
+
+def nearest_part(store: Store, distance: sql.Composable) -> sql.Composed:
+    """Return which part of `d` is nearest, as JSON."""
+    # OFFSET keeps the planner from the vector index, which does not know of the document.
+    template = sql.SQL(
+        "(SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop) "
+        "FROM (SELECT p.path, p.start, p.stop, {distance} AS distance {parts} OFFSET 0) AS p "
+        "ORDER BY p.distance, p.path, p.start LIMIT 1)"
+    )
+    return template.format(distance=distance, parts=_of_parts(store))
+
+
+def sent(store: Store) -> sql.Composed:
+    """Return the embedding of the row `d`, as bytes: a connection may have a reader for vectors of its own.
+
+    Of a document with parts it is their list, as JSON; in bytes, where a document may have a single vector.
+    """
+    listed = sql.SQL(
+        "(SELECT jsonb_agg(jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop, "
+        "'embedding', p.{embedding}::real[]) ORDER BY p.path, p.start) {parts})"
+    ).format(embedding=store.embedding, parts=_of_parts(store))
+    if store.spec.fields:
+        return sql.SQL("{} AS embedding").format(listed)
+    # Whoever reads may not know yet that some text is long.
+    template = sql.SQL(
+        "coalesce(CASE WHEN d.pieces IS NOT NULL THEN convert_to({listed}::text, 'UTF8') END, {send}(d.{embedding})) "
+        "AS embedding"
+    )
+    send = sql.Identifier(store.layout.vector_schema, "vector_send")
+    return template.format(listed=listed, send=send, embedding=store.embedding)

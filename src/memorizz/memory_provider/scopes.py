@@ -1,0 +1,207 @@
+"""For whom a call reads and writes: a tenant, and of it one memory. Nothing that a call is given can widen that.
+
+The condition itself is a provider's. Here is what is the same for all of them: which scopes there are, and what of the
+arguments and documents of a call would reach beyond one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from inspect import Signature, signature
+from typing import Any, cast
+
+from memorizz.errors import ConfigurationError, InvalidDocument, quoted
+
+TENANT, MEMORY = "tenant", "memory_id"
+# In bytes, as of every key that is indexed.
+_MAX_NAME = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """For whom a statement reads and writes; `parameters` is what each of its statements binds.
+
+    `tenant` is "" where there are no tenants, `memory` None for every memory of it, `max_limit` the most that a call
+    returns where it takes a limit.
+    """
+
+    tenant: str = ""
+    memory: str | None = None
+    max_limit: int | None = None
+    parameters: Mapping[str, Any] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        of_memory = {} if self.memory is None else {"of_memory": self.memory}
+        object.__setattr__(self, "parameters", {TENANT: self.tenant, **of_memory})
+
+    def __str__(self) -> str:
+        named = ((TENANT, self.tenant), (MEMORY, self.memory))
+        return ", ".join(f"{key} {quoted(name)}" for key, name in named if name)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it leaves out documents of a store."""
+        return self.tenant != "" or self.memory is not None
+
+    def of_tenant(self, name: Any, max_limit: int | None = None) -> Scope:
+        """Return the scope of a tenant; raises ConfigurationError where this one is another's, or a memory's."""
+        name = _name(name, TENANT)
+        if name != self.tenant and (self.tenant or self.memory is not None):
+            of = f"tenant {quoted(self.tenant)}" if self.tenant else f"memory {quoted(self.memory)}"
+            raise ConfigurationError(
+                f"tenant={quoted(name)}: this is a view of {of}, which no call leads out of; ask the provider itself, "
+                "provider.tenant(...), and then for a memory of it"
+            )
+        return replace(self, tenant=name, max_limit=self._least(max_limit))
+
+    def of_memory(self, name: Any, max_limit: int | None = None) -> Scope:
+        """Return the scope of a memory; raises ConfigurationError where this one is another's."""
+        name = _name(name, MEMORY)
+        if self.memory not in (None, name):
+            raise self._beyond(MEMORY, name)
+        return replace(self, memory=name, max_limit=self._least(max_limit))
+
+    def _least(self, max_limit: int | None) -> int | None:
+        if max_limit is not None and (type(cast(object, max_limit)) is not int or max_limit < 1):
+            raise ConfigurationError(f"max_limit={quoted(max_limit)}: expected a whole number above 0, or None")
+        return min((each for each in (self.max_limit, max_limit) if each is not None), default=None)
+
+    # --- what a call is given -------------------------------------------------------------------------------------
+
+    def call(
+        self, operation: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments of an operation within this scope: the memory filled in, the limit cut.
+
+        It goes by their names, `memory_id` and `limit`, and a query's own limit, so that no operation can forget it.
+        Raises ConfigurationError for another memory.
+        """
+        if self.memory is None and self.max_limit is None:
+            return args, dict(kwargs)
+        bound = _signature(operation).bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        if self.memory is not None and MEMORY in given:
+            if given[MEMORY] is not None and _text(given[MEMORY]) != self.memory:
+                raise self._beyond(MEMORY, given[MEMORY])
+            if given.get("filter") is None:
+                # Where one stands in its place, the filter says of what; the memory holds all the same.
+                given[MEMORY] = self.memory
+        if self.max_limit is not None:
+            if "limit" in given:
+                given["limit"] = self._cut(given["limit"])
+            query = given.get("query")
+            if isinstance(query, Mapping) and "limit" in query:
+                found = cast("Mapping[str, Any]", query)
+                given["query"] = {**found, "limit": self._cut(found["limit"])}
+        return bound.args, bound.kwargs
+
+    def _cut(self, limit: Any) -> Any:
+        assert self.max_limit is not None
+        if limit is None:
+            return self.max_limit
+        # What is no number is told by whoever reads it.
+        is_number = isinstance(limit, int) and not isinstance(limit, bool)
+        return min(limit, self.max_limit) if is_number else limit
+
+    def checked(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a document; raises InvalidDocument where it names another tenant or memory than that of the scope."""
+        for key, own in ((TENANT, self.tenant or None), (MEMORY, self.memory)):
+            if own is not None and key in document and _text(document[key]) != own:
+                raise InvalidDocument(
+                    key,
+                    f"it is {quoted(document[key])}, and this is a view of {key}={quoted(own)}: leave the key out, or "
+                    "store it through a view of its own",
+                )
+        return document
+
+    @property
+    def keys(self) -> Mapping[str, str]:
+        """What every document of the scope has."""
+        return {} if self.memory is None else {MEMORY: self.memory}
+
+    def taken(self, name: str) -> InvalidDocument:
+        """Return the error for an id under which nothing can be stored in this memory."""
+        return InvalidDocument(
+            "id", f"no document can be stored under {quoted(name)} in this memory: give it another id, or none"
+        )
+
+    def _beyond(self, key: str, value: Any) -> ConfigurationError:
+        return ConfigurationError(
+            f"{key}={quoted(value)}: this is a view of {key}={quoted(self.memory)}, which no call leads out of; leave "
+            "the argument out, or ask the provider for the other memory"
+        )
+
+
+# Everybody's who asks for no other.
+EVERYTHING = Scope()
+
+
+def check_supported(scope: Scope, supported: Sequence[str], what: str) -> None:
+    """Raise ConfigurationError where a provider cannot keep to a scope."""
+    for key, named in ((TENANT, scope.tenant), (MEMORY, scope.memory)):
+        if named and key not in supported:
+            raise ConfigurationError(
+                f"{what} has no view by {key}: give each a database of its own, or use PostgreSQL, which has them"
+            )
+
+
+def check_required(scope: Scope, *, tenant: bool = False, memory: bool) -> None:
+    """Raise ConfigurationError where a call is outside of the scope that a configuration requires."""
+    if (tenant and not scope.tenant) or (memory and scope.memory is None):
+        missing = "a tenant" if tenant and not scope.tenant else "a memory"
+        options = [name for name, set in (("require_tenant", tenant), ("require_memory", memory)) if set]
+        view = f"provider{'.tenant(...)' if tenant else ''}{'.memory(...)' if memory else ''}"
+        raise ConfigurationError(
+            f"a call without {missing}: the configuration says {' and '.join(f'{each}=True' for each in options)}, so "
+            f"documents are reached through {view} alone"
+        )
+
+
+def _text(value: Any) -> str | None:
+    """Return a text as a column holds it, None for what none does."""
+    # Whoever names the contract alone loads no numpy.
+    from memorizz.memory_provider import _values
+
+    return _values.searched(value)
+
+
+def _name(value: Any, key: str) -> str:
+    """Return the name of a tenant or a memory; raises ConfigurationError for what is none."""
+    name = _text(value)
+    size = len(name.encode()) if name is not None else 0
+    if name is None or not 0 < size <= _MAX_NAME:
+        raise ConfigurationError(
+            f"name={quoted(value)}: expected a {key} as a text of 1 to {_MAX_NAME:,} bytes without NUL characters and "
+            f"lone surrogates, got {f'{size:,} bytes' if name is not None else type(value).__name__}"
+        )
+    return name
+
+
+@lru_cache(maxsize=256)
+def _signature(operation: Callable[..., Any]) -> Signature:
+    """Return the signature of an operation without its first parameter, what is known of the stores."""
+    found = signature(operation)
+    return found.replace(parameters=[*found.parameters.values()][1:])
+
+
+# --- operations ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Scoped:
+    """An operation within a scope: what it knows of the stores, and its arguments, are those of the scope."""
+
+    scope: Scope
+    operation: Callable[..., Any]
+
+    def __call__(self, known: Any, /, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = self.scope.call(self.operation, args, kwargs)
+        return self.operation(known.within(self.scope), *args, **kwargs)
+
+
+def scope_of(operation: Callable[..., Any]) -> Scope:
+    """Return the scope of an operation, everybody's where it has none of its own."""
+    return operation.scope if isinstance(operation, Scoped) else EVERYTHING

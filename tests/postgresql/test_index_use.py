@@ -1,0 +1,58 @@
+"""That reads use an index, and that what is written on every read stays out of all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg_pool import ConnectionPool
+
+from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+
+LONG, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
+
+
+def test_the_newest_turns_of_a_conversation_come_from_an_index(config: PostgreSQLConfig) -> None:
+    """Of a long store, the newest of one conversation are read by its index, in order, and no others."""
+    with PostgreSQLProvider(config) as provider:
+        provider.store_many([{"conversation_id": f"c{n % 50}", "n": n} for n in range(5000)], TURNS)
+        with psycopg.connect(config.conninfo, autocommit=True) as connection:
+            connection.execute("ANALYZE conversation_memory")
+            plan = connection.execute(
+                "EXPLAIN SELECT * FROM conversation_memory "
+                "WHERE tenant = '' AND (expires_at IS NULL OR expires_at > now()) AND conversation_id = 'c7' "
+                'ORDER BY "timestamp" DESC, seq DESC LIMIT 5'
+            ).fetchall()
+        text = " ".join(line for (line,) in plan)
+        assert "conversation_memory_conversation_id_idx" in text
+        assert "Sort" not in text
+        found = provider.retrieve_conversation_history_ordered_by_timestamp(limit=2, conversation_id="c7")
+        assert [each["n"] for each in found] == [4907, 4957]
+
+
+@pytest.mark.parametrize("read", ["by_id", "by_query"])
+def test_a_touch_enters_no_index(config: PostgreSQLConfig, read: str) -> None:
+    """Counting a document with a ttl as accessed, and letting it live on, is an update within its page (HOT)."""
+    pool = ConnectionPool(config.conninfo, min_size=1, max_size=1)
+    with pool, PostgreSQLProvider(config, pool=pool) as provider:
+        provider.store_many([{"id": f"{n}", "ttl": 3600, "name": "x"} for n in range(20)], LONG)
+        before = _updates(pool)
+        for n in range(20):
+            if read == "by_id":
+                provider.retrieve_by_id(f"{n}", LONG, touch=True)
+            else:
+                provider.retrieve_by_query({"id": f"{n}"}, LONG, touch=True)
+        updated, hot = (now - then for now, then in zip(_updates(pool), before, strict=True))
+    assert (updated, hot) == (20, 20)
+
+
+def _updates(pool: Any) -> tuple[int, int]:
+    """Return how many rows were updated, and how many of them within their page."""
+    with pool.connection() as connection:
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        connection.commit()
+        return connection.execute(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'long_term_memory'"
+        ).fetchone()
