@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from graphlib import TopologicalSorter
 from importlib import import_module
@@ -63,14 +63,37 @@ LONG_FUNCTIONS = {
 }
 
 
+def in_each(modules: Iterable[str]) -> Callable[[Callable[[str], None]], Callable[[], None]]:
+    """Make one test of a rule, which looks at these modules one after the other."""
+
+    def as_test(rule: Callable[[str], None]) -> Callable[[], None]:
+        def test() -> None:
+            for module in modules:
+                try:
+                    rule(module)
+                except AssertionError as error:
+                    error.add_note(f"in {module}")
+                    raise
+
+        test.__doc__ = rule.__doc__
+        return test
+
+    return as_test
+
+
 @cache
 def tree(module: str) -> ast.Module:
     return ast.parse(MODULES[module].read_text("utf-8"))
 
 
+@cache
+def nodes(module: str) -> list[ast.AST]:
+    return list(ast.walk(tree(module)))
+
+
 def imports(module: str, *, on_load: bool = False) -> Iterator[str]:
     """Yield the dotted names that a module imports; `on_load` leaves out what its functions import when they run."""
-    for node in _on_load(tree(module)) if on_load else ast.walk(tree(module)):
+    for node in _on_load(tree(module)) if on_load else nodes(module):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -109,12 +132,12 @@ def texts(module: str) -> Iterator[tuple[int, str]]:
     """Yield the texts of a module that are no docstrings, and their lines."""
     documented = {
         id(node.body[0].value)
-        for node in ast.walk(tree(module))
+        for node in nodes(module)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and node.body
         and isinstance(node.body[0], ast.Expr)
     }
-    for node in ast.walk(tree(module)):
+    for node in nodes(module):
         if isinstance(node, ast.Constant) and id(node) not in documented:
             if isinstance(node.value, bytes):
                 yield node.lineno, node.value.decode()
@@ -138,7 +161,7 @@ COMMAND_LINE = ("memorizz.cli", "memorizz.demo", "memorizz.__main__")
 BESIDE_POSTGRESQL = sorted({*IN_HOUSE} - within(POSTGRESQL, *COMMAND_LINE))
 
 
-@pytest.mark.parametrize("module", BESIDE_POSTGRESQL)
+@in_each(BESIDE_POSTGRESQL)
 def test_the_contract_and_what_builds_on_it_know_no_database(module: str) -> None:
     """The contract, the errors and the integrations load nothing of PostgreSQL's; only the command line does."""
     assert used_by(module, on_load=True) & within(POSTGRESQL) == set()
@@ -184,7 +207,7 @@ def test_every_module_has_its_layer() -> None:
     assert within(POSTGRESQL) - set(LAYER) == within(*(f"{POSTGRESQL}.{name}" for name in _ANYWHERE)) | {POSTGRESQL}
 
 
-@pytest.mark.parametrize("module", sorted(LAYER))
+@in_each(sorted(LAYER))
 def test_a_layer_needs_none_above_it(module: str) -> None:
     """Facts know no SQL of documents, SQL knows no search, a search no operation, an operation no driver."""
     assert {used for used in used_by(module) if LAYER.get(used, len(LAYERS)) < LAYER[module]} == set()
@@ -193,7 +216,7 @@ def test_a_layer_needs_none_above_it(module: str) -> None:
 _BELOW_DRIVERS = sorted(module for module, depth in LAYER.items() if LAYERS[depth][0] not in ("provider", "driver"))
 
 
-@pytest.mark.parametrize("module", _BELOW_DRIVERS)
+@in_each(_BELOW_DRIVERS)
 def test_what_is_written_once_knows_no_driver(module: str) -> None:
     """What both APIs share needs no pool, no server and no event loop; of psycopg only what quotes identifiers."""
     assert not used_by(module) & {*DRIVERS, *PROVIDER_CLASSES, EMBEDDED}
@@ -222,7 +245,7 @@ MONGODB_PROVIDERS = within(
 )
 
 
-@pytest.mark.parametrize("module", sorted(within(MONGODB) - MONGODB_DRIVERS))
+@in_each(sorted(within(MONGODB) - MONGODB_DRIVERS))
 def test_mongodbs_driver_is_loaded_on_use(module: str) -> None:
     """Only its drivers and what names its errors need it to load, and nothing but the providers loads those."""
     assert not drivers_named(module, on_load=True)
@@ -233,7 +256,7 @@ def test_mongodbs_driver_is_loaded_on_use(module: str) -> None:
         assert not used_by(module) & MONGODB_DRIVERS
 
 
-@pytest.mark.parametrize("module", [name for name in IN_HOUSE if name != f"{MONGODB}._errors"])
+@in_each([name for name in IN_HOUSE if name != f"{MONGODB}._errors"])
 def test_only_one_module_names_the_errors_of_mongodbs_driver(module: str) -> None:
     """Every other module knows DriverError, Refused and the errors of this library."""
     assert not {name for name in imports(module) if name.startswith(("pymongo.errors", "bson.errors"))}
@@ -242,14 +265,14 @@ def test_only_one_module_names_the_errors_of_mongodbs_driver(module: str) -> Non
 # --- each in its place --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", sorted({*IN_HOUSE} - {*DRIVERS, *PROVIDER_CLASSES, EMBEDDED, ERRORS}))
+@in_each(sorted({*IN_HOUSE} - {*DRIVERS, *PROVIDER_CLASSES, EMBEDDED, ERRORS}))
 def test_only_drivers_and_providers_touch_a_connection(module: str) -> None:
     """Connections and pools are named by the drivers, and by what opens and closes them."""
     driver = {name for name in imports(module) if name.split(".")[0] in ("psycopg", "psycopg_pool")}
     # _conninfo takes connection strings apart.
     assert driver <= {"psycopg", "psycopg.sql", "psycopg.conninfo.conninfo_to_dict", "psycopg.conninfo.make_conninfo",
                       "psycopg.pq.Conninfo"}  # fmt: skip
-    called = {node.func.attr for node in ast.walk(tree(module))
+    called = {node.func.attr for node in nodes(module)
               if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)}  # fmt: skip
     assert not called & {"execute", "executemany", "cursor", "fetchall", "fetchone", "pipeline"}
 
@@ -279,19 +302,19 @@ HOLDS_SQL = within(
 )
 
 
-@pytest.mark.parametrize("module", sorted({*IN_HOUSE} - {*HOLDS_SQL, EMBEDDED}))
+@in_each(sorted({*IN_HOUSE} - {*HOLDS_SQL, EMBEDDED}))
 def test_sql_stands_in_few_modules(module: str) -> None:
     """SQL text stands with the statements, the searches, the facts, the tables, the migrations and the doctor."""
     assert [(line, text) for line, text in texts(module) if _STATEMENT.search(text)] == []
 
 
-@pytest.mark.parametrize("module", sorted(HOLDS_SQL))
+@in_each(sorted(HOLDS_SQL))
 def test_no_sql_holds_a_backslash(module: str) -> None:
     """What one means in a text, standard_conforming_strings decides, which is a database's to set."""
     assert [(line, text) for line, text in texts(module) if re.search(r"'[^']*\\", text)] == []
 
 
-@pytest.mark.parametrize("module", sorted(HOLDS_SQL - {f"{POSTGRESQL}.sql.key"}))
+@in_each(sorted(HOLDS_SQL - {f"{POSTGRESQL}.sql.key"}))
 def test_one_module_knows_the_columns_of_the_key(module: str) -> None:
     """Which row a statement is about, and in which order rows are locked, sql/key.py says."""
     # The aliases are those of rows of documents: the few other tables of a schema have keys of their own.
@@ -301,14 +324,12 @@ def test_one_module_knows_the_columns_of_the_key(module: str) -> None:
     assert [text for _, text in found if (module, text) != (f"{POSTGRESQL}.facts", "tenant")] == []
 
 
-@pytest.mark.parametrize(
-    "module", [name for name in IN_HOUSE if name not in (f"{PROVIDERS}.stores", f"{PROVIDERS}.memory_type")]
-)
+@in_each([name for name in IN_HOUSE if name not in (f"{PROVIDERS}.stores", f"{PROVIDERS}.memory_type")])
 def test_no_code_asks_which_store_it_is(module: str) -> None:
     """What a store is, its spec says: a store of a caller's own goes every way that the seven go."""
     named = [
         node.lineno
-        for node in ast.walk(tree(module))
+        for node in nodes(module)
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
         and node.value.id == "MemoryType"
@@ -321,11 +342,11 @@ def test_no_code_asks_which_store_it_is(module: str) -> None:
         assert [(line, text) for line, text in texts(module) if text in names] == []
 
 
-@pytest.mark.parametrize("module", [name for name in IN_HOUSE if name != ERRORS])
+@in_each([name for name in IN_HOUSE if name != ERRORS])
 def test_only_one_module_names_the_errors_of_the_driver(module: str) -> None:
     """Every other module knows DriverError and the errors of this library."""
     named = {name for name in imports(module) if name.startswith(("psycopg.errors", "psycopg_pool.errors"))}
-    for node in ast.walk(tree(module)):
+    for node in nodes(module):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             dotted = f"{node.value.id}.{node.attr}"
             if re.fullmatch(
@@ -342,7 +363,7 @@ def test_nothing_prints_but_the_command_line() -> None:
     printing = {
         module
         for module in IN_HOUSE
-        for node in ast.walk(tree(module))
+        for node in nodes(module)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
     assert {module for module in printing if not module.startswith(COMMAND_LINE)} == set()
@@ -368,14 +389,14 @@ def test_no_function_is_too_long() -> None:
     found = {
         f"{module}.{node.name}"
         for module in set(IN_HOUSE) - GENERATED
-        for node in ast.walk(tree(module))
+        for node in nodes(module)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or node.lineno) - node.lineno >= FUNCTION_LINES
     }
     assert found <= set(LONG_FUNCTIONS)
 
 
-@pytest.mark.parametrize("module", IN_HOUSE)
+@in_each(IN_HOUSE)
 def test_every_module_says_what_it_is(module: str) -> None:
     """A module begins with a sentence."""
     said = ast.get_docstring(tree(module))
@@ -388,7 +409,7 @@ OF_FRAMEWORKS = within("memorizz.integrations", "memorizz.mcp")
 PACKAGES = [name for name in IN_HOUSE if "__all__" in MODULES[name].read_text("utf-8") and name not in OF_FRAMEWORKS]
 
 
-@pytest.mark.parametrize("module", PACKAGES)
+@in_each(PACKAGES)
 def test_public_names_are_sorted_and_there(module: str) -> None:
     """A package lists its public names in order, and all of them can be had."""
     package = import_module(module)

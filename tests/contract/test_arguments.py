@@ -111,18 +111,19 @@ def held(api: Any) -> list[Any]:
     return [api.list_all(store) for store in STORES]
 
 
-@pytest.mark.parametrize("value", [{"$ne": 1}, ["m"]], ids=["dict", "list"])
-@pytest.mark.parametrize(("method", "parameter"), PARAMETERS)
-def test_a_dict_or_a_list_is_no_value(memories: Any, server_name: str, method: str, parameter: str, value: Any) -> None:
+def test_a_dict_or_a_list_is_no_value(memories: Any, server_name: str) -> None:
     """Each parameter that takes a value refuses them by its name, and nothing is read or changed."""
     provider = MongoDBProvider if server_name == "MongoDB" else PostgreSQLProvider
-    unused = not hasattr(provider, method) or (provider is MongoDBProvider and method in UNUSED)
-    if unused or (method, parameter, type(value).__name__) in TAKEN:
-        return
+    unused = UNUSED if provider is MongoDBProvider else ()
     before = held(memories)
-    with pytest.raises(MemorizzError, match=SAID.get(parameter, parameter)):
-        call(memories, method, **{parameter: value})
-    assert held(memories) == before
+    for method, parameter in PARAMETERS:
+        if not hasattr(provider, method) or method in unused:
+            continue
+        for value in ({"$ne": 1}, ["m"]):
+            if (method, parameter, type(value).__name__) not in TAKEN:
+                with pytest.raises(MemorizzError, match=SAID.get(parameter, parameter)):
+                    call(memories, method, **{parameter: value})
+                assert held(memories) == before, (method, parameter, value)
     assert len(memories.stores()) == 7
 
 
