@@ -27,6 +27,8 @@ POSTGRESQL, MONGODB = f"{PROVIDERS}.postgresql", f"{PROVIDERS}.mongodb"
 ERRORS = f"{POSTGRESQL}._errors"
 # It makes the server's own database before any provider can connect to it.
 EMBEDDED = f"{POSTGRESQL}.embedded._server"
+# Its fixtures make the databases of tests.
+TESTING = "memorizz.testing"
 
 MODULES = {
     ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"): path
@@ -265,7 +267,7 @@ def test_only_one_module_names_the_errors_of_mongodbs_driver(module: str) -> Non
 # --- each in its place --------------------------------------------------------------------------------------------
 
 
-@in_each(sorted({*IN_HOUSE} - {*DRIVERS, *PROVIDER_CLASSES, EMBEDDED, ERRORS}))
+@in_each(sorted({*IN_HOUSE} - {*DRIVERS, *PROVIDER_CLASSES, EMBEDDED, ERRORS, TESTING}))
 def test_only_drivers_and_providers_touch_a_connection(module: str) -> None:
     """Connections and pools are named by the drivers, and by what opens and closes them."""
     driver = {name for name in imports(module) if name.split(".")[0] in ("psycopg", "psycopg_pool")}
