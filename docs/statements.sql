@@ -751,11 +751,13 @@ FROM NEW.pieces) EXECUTE FUNCTION "public"."memorizz_forget_pieces"();
 CREATE TRIGGER memorizz_deleted AFTER DELETE ON "public"."notes" FOR EACH ROW
     WHEN (OLD.pieces IS NOT NULL) EXECUTE FUNCTION "public"."memorizz_forget_pieces"();;
 
-CREATE INDEX "notes_name_idx" ON "public"."notes" (name, created_at, seq);
+CREATE INDEX "notes_name_idx" ON "public"."notes" (name, created_at, seq)
+WHERE name IS NOT NULL;
 
-CREATE INDEX "notes_memory_id_idx" ON "public"."notes" (memory_id, "timestamp", seq);
+CREATE INDEX "notes_memory_id_idx" ON "public"."notes" (memory_id, "timestamp", seq)
+WHERE memory_id IS NOT NULL;
 
-CREATE INDEX "notes_conversation_id_idx" ON "public"."notes" (conversation_id, "timestamp", seq)
+CREATE INDEX "notes_conversation_id_idx" ON "public"."notes" (conversation_id text_pattern_ops, "timestamp", seq)
 WHERE conversation_id IS NOT NULL;
 
 CREATE INDEX "notes_created_at_idx" ON "public"."notes" (created_at, seq);
@@ -763,7 +765,8 @@ CREATE INDEX "notes_created_at_idx" ON "public"."notes" (created_at, seq);
 CREATE INDEX "notes_expires_at_idx" ON "public"."notes" USING brin (expires_at)
 WHERE expires_at IS NOT NULL;
 
-CREATE INDEX "notes_words_idx" ON "public"."notes" USING gin (words);
+CREATE INDEX "notes_words_idx" ON "public"."notes" USING gin (words)
+WHERE words IS NOT NULL;
 
 INSERT INTO "public"."memorizz_stores" (name, spec, model, m, ef_construction)
 VALUES (:'name', :'spec'::jsonb, :'model', :'m', :'ef_construction');
@@ -888,11 +891,13 @@ SET STORAGE EXTERNAL;;
 -- Every document has parts.
 ALTER TABLE "public"."memorizz_pages_parts" ADD CONSTRAINT "memorizz_pages_parts_fkey" FOREIGN KEY (tenant, id) REFERENCES "public"."pages" ON DELETE CASCADE;;
 
-CREATE INDEX "pages_name_idx" ON "public"."pages" (name, created_at, seq);
+CREATE INDEX "pages_name_idx" ON "public"."pages" (name, created_at, seq)
+WHERE name IS NOT NULL;
 
-CREATE INDEX "pages_memory_id_idx" ON "public"."pages" (memory_id, "timestamp", seq);
+CREATE INDEX "pages_memory_id_idx" ON "public"."pages" (memory_id, "timestamp", seq)
+WHERE memory_id IS NOT NULL;
 
-CREATE INDEX "pages_conversation_id_idx" ON "public"."pages" (conversation_id, "timestamp", seq)
+CREATE INDEX "pages_conversation_id_idx" ON "public"."pages" (conversation_id text_pattern_ops, "timestamp", seq)
 WHERE conversation_id IS NOT NULL;
 
 CREATE INDEX "pages_created_at_idx" ON "public"."pages" (created_at, seq);
@@ -900,7 +905,8 @@ CREATE INDEX "pages_created_at_idx" ON "public"."pages" (created_at, seq);
 CREATE INDEX "pages_expires_at_idx" ON "public"."pages" USING brin (expires_at)
 WHERE expires_at IS NOT NULL;
 
-CREATE INDEX "pages_words_idx" ON "public"."pages" USING gin (words);
+CREATE INDEX "pages_words_idx" ON "public"."pages" USING gin (words)
+WHERE words IS NOT NULL;
 
 CREATE INDEX "pages_embedding_idx" ON "public"."memorizz_pages_parts" USING hnsw ("embedding" "public"."vector_cosine_ops") WITH (m = 24, ef_construction = 128);
 

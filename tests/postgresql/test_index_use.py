@@ -32,6 +32,35 @@ def test_the_newest_turns_of_a_conversation_come_from_an_index(config: PostgreSQ
         assert [each["n"] for each in found] == [4907, 4957]
 
 
+def test_what_begins_with_a_text_comes_from_an_index(config: PostgreSQLConfig) -> None:
+    """$prefix of a conversation_id reads those that begin so and no others, in a database of any collation."""
+    with PostgreSQLProvider(config) as provider:
+        provider.store_many([{"conversation_id": f"c{n % 500:03}/{n}"} for n in range(5000)], LONG)
+        with psycopg.connect(config.conninfo, autocommit=True) as connection:
+            connection.execute("ANALYZE long_term_memory")
+            plan = connection.execute(
+                "EXPLAIN SELECT * FROM long_term_memory WHERE tenant = '' AND conversation_id ^@ 'c007/'"
+            ).fetchall()
+        assert "long_term_memory_conversation_id_idx" in " ".join(line for (line,) in plan)
+        found = provider.distinct(LONG, "conversation_id", {"conversation_id": {"$prefix": "c007/"}})
+        assert found == sorted(f"c007/{n}" for n in range(7, 5000, 500))
+
+
+def test_what_a_document_lacks_is_in_no_index(config: PostgreSQLConfig) -> None:
+    """A document of no name, memory, conversation and text is in the indexes of its key and its age alone."""
+    with PostgreSQLProvider(config) as provider:
+        provider.store_many([{"n": n} for n in range(1000)], LONG)
+        with psycopg.connect(config.conninfo, autocommit=True) as connection:
+            connection.execute("VACUUM long_term_memory")
+            sizes = connection.execute(
+                "SELECT indexrelid::regclass::text, pg_relation_size(indexrelid) FROM pg_index "
+                "WHERE indrelid = 'long_term_memory'::regclass AND pg_relation_size(indexrelid) > 3 * 8192"
+            ).fetchall()
+        assert {name for name, _ in sizes} == {"long_term_memory_pkey", "long_term_memory_created_at_idx"}
+        assert provider.retrieve_by_query({"$text": {"$search": "anything"}}, LONG) == []
+        assert provider.retrieve_by_query({"name": None, "n": 7}, LONG)[0]["n"] == 7
+
+
 @pytest.mark.parametrize("read", ["by_id", "by_query"])
 def test_a_touch_enters_no_index(config: PostgreSQLConfig, read: str) -> None:
     """Counting a document with a ttl as accessed, and letting it live on, is an update within its page (HOT)."""

@@ -25,6 +25,9 @@ from memorizz.memory_provider.stores import StoreSpec
 class Kind(Enum):
     """What a key holds."""
 
+    # An Enum's own is Python, and each key of each document asks for it.
+    __hash__ = object.__hash__
+
     TEXT = "a text"
     NUMBER = "a number in double precision"
     INTEGER = "a 64-bit integer"
@@ -165,7 +168,7 @@ def _is_same(value: Any, computed: Any) -> bool:
 
 def is_parts(value: object, key: object = CONTENT) -> TypeGuard[Sequence[Any]]:
     """Return True for a content that is a list of parts."""
-    return isinstance(value, list | tuple) and key == CONTENT
+    return key == CONTENT and isinstance(value, list | tuple)
 
 
 def text_of_parts(parts: Iterable[Any]) -> str:

@@ -1,30 +1,37 @@
-"""How an item of a store becomes documents, and a document an item.
+"""How an item of a store becomes a document, and a document an item.
 
-`namespace` is its labels. `memory_id` is the first of them and `conversation_id` the first two, with a dot between
-them: these are indexed, and what is searched is mostly what one agent or user has. The keys of a value stand under
+`namespace` is its labels, and `conversation_id` one text of them, each with its end behind it: by that what is in a
+namespace or below it is found on an index, and in its order namespaces are sorted. The keys of a value stand under
 `value`, where a dot in one is written as %2E, for a filter takes a dot for a step.
 
-A document has one vector. Of a value with several texts the others are documents of their own, `name` the item's id:
-only a search by meaning finds them, and it finds the item, where both are of one put.
+Of a value with several texts `content` has them all, one behind the other: they are its pieces, each with a vector.
 
-One document more says what the vectors are of; it has a name too.
+One document more says what the vectors are of; it is in no namespace.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from secrets import token_hex
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from langgraph.store.base import InvalidNamespaceError, Item, PutOp, SearchItem
 
 from memorizz.errors import FilterError, quoted
 from memorizz.integrations._providers import escaped, key_of, unescaped
+from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.options import Document
 
 Namespace = tuple[str, ...]
 # The id of the document about the vectors, which is no item's: those are JSON, or a digest.
 NOTE = "index"
+
+
+# The end of a label sorts before whatever else may stand there; where a label has it, another character is put before.
+_END, _BEFORE = "\1", "\2"
+_LABEL = re.compile("((?:\2.|[^\1\2])*)\1", re.DOTALL)
+# What an index takes, in bytes.
+_LONGEST_PATH = 1024
 
 
 def check_labels(namespace: Iterable[object]) -> None:
@@ -41,33 +48,58 @@ def check_namespace(namespace: Namespace) -> None:
     if not namespace:
         raise InvalidNamespaceError("a namespace needs a label to put something there")
     check_labels(namespace)
+    if len(path := path_of(namespace)) * 4 > _LONGEST_PATH and (size := len(path.encode())) > _LONGEST_PATH:
+        raise InvalidNamespaceError(
+            f"the namespace {quoted(namespace)} takes {size} bytes, its labels together take up to {_LONGEST_PATH}"
+        )
+
+
+def path_of(namespace: Namespace) -> str:
+    """Return the text of labels: that of a namespace begins with that of each one above it, and with no other's."""
+    labels = _END.join(namespace)
+    if _BEFORE in labels or labels.count(_END) >= len(namespace) > 0:
+        labels = _END.join(label.replace(_BEFORE, _BEFORE * 2).replace(_END, _BEFORE + _END) for label in namespace)
+    return labels + _END if namespace else ""
+
+
+def namespace_of(path: str) -> Namespace:
+    """Return the labels of a path."""
+    if _BEFORE in path:
+        return tuple(re.sub("\2(.)", r"\1", label, flags=re.DOTALL) for label in _LABEL.findall(path))
+    return tuple(path[:-1].split(_END))
 
 
 def id_of(namespace: Namespace, key: str) -> str:
     return key_of(*namespace, key)
 
 
-def documents_of(id: str, op: PutOp, vectors: Sequence[Sequence[float]]) -> list[Document]:
-    """Return the documents of an item of an id; each key of one that is there already gets another value."""
+def document_of(id: str, op: PutOp, texts: Sequence[str], vectors: Sequence[Sequence[float]] | None) -> Document:
+    """Return the document of an item; each of its keys replaces that of one that is there already.
+
+    vectors: those of the texts; None where the store has none.
+    """
     assert op.value is not None
     document: Document = {
         "id": id,
-        "memory_id": op.namespace[0],
-        "conversation_id": ".".join(op.namespace[:2]),
+        "conversation_id": path_of(op.namespace),
         "namespace": [*op.namespace],
         "key": op.key,
         "value": {escaped(name): each for name, each in op.value.items()},
-        "embedding": vectors[0] if vectors else None,
-        "put": token_hex(8),
         "ttl": None if op.ttl is None else op.ttl * 60,
     }
-    others = enumerate(vectors[1:], 1)
-    return [document, *(document | {"id": f"{id}#{n}", "name": id, "embedding": vector} for n, vector in others)]
+    if vectors is not None:
+        document |= {"content": None, EMBEDDING: vectors[0] if vectors else None}
+        if len(texts) > 1:
+            document |= {"content": "".join(texts), EMBEDDING: [*_pieces(texts, vectors)]}
+    return document
 
 
-def owner_of(document: Document) -> str:
-    """Return the id of the item that a document is of."""
-    return document.get("name") or document["id"]
+def _pieces(texts: Sequence[str], vectors: Sequence[Sequence[float]]) -> Iterator[dict[str, Any]]:
+    """Yield the pieces of a content that is these texts."""
+    start = 0
+    for text, vector in zip(texts, vectors, strict=True):
+        yield {"path": "content", "start": start, "stop": start + len(text), EMBEDDING: vector}
+        start += len(text)
 
 
 def item_of(document: Document) -> Item:
@@ -95,10 +127,7 @@ _OPERATORS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte")
 
 def within(namespace: Namespace) -> dict[str, Any]:
     """Return the filter for what is in a namespace or below it."""
-    if len(namespace) < 2:
-        return {"memory_id": namespace[0]} if namespace else {}
-    wanted: dict[str, Any] = {"conversation_id": ".".join(namespace[:2])}
-    return wanted if len(namespace) == 2 else wanted | {"namespace": {"$prefix": [*namespace]}}
+    return {"conversation_id": {"$prefix": path_of(namespace)} if namespace else {"$exists": True}}
 
 
 def filter_of(given: Mapping[str, Any] | None) -> list[dict[str, Any]]:
@@ -138,10 +167,9 @@ _ANY_LABEL = {"$exists": True}
 def matching(kind: str, path: Sequence[str]) -> list[dict[str, Any]]:
     """Return what all must hold for namespaces that begin ("prefix") or end with a path, in which * is any label."""
     labels = [_ANY_LABEL if label == "*" else label for label in path]
-    if kind == "prefix" and "*" not in path:
+    if kind != "prefix":
+        return [{"namespace": {f"${kind}": labels}}]
+    if "*" not in path:
         return [within(tuple(path))]
-    conditions: list[dict[str, Any]] = [{"namespace": {f"${kind}": labels}}]
-    if kind == "prefix":
-        # These are indexed.
-        conditions.append(within(tuple(path[: min(2, path.index("*"))])))
-    return conditions
+    # What is before the first of them is indexed.
+    return [{"namespace": {"$prefix": labels}}, within(tuple(path[: path.index("*")]))]

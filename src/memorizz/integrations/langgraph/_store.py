@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
 
 from langgraph.store.base import (
     BaseStore,
@@ -70,9 +69,8 @@ class MemorizzStore(Opened, BaseStore):
         self._name = name
         self._sweeper = Sweeper(self.sweep_ttl)
         self._set_up(source, spec_of(name, index))
-        (spec,) = (spec for spec in self.provider.stores() if spec.name == name)
-        # Where there are vectors, there are documents that are none of items'.
-        self._items_only: list[dict[str, Any]] = [{"name": None}] if spec.dimensions is not None else []
+        # An item that is put by whoever does not search by meaning must not keep the vectors of another value.
+        self._has_vectors = any(spec.name == name and spec.dimensions for spec in self.provider.stores())
 
     def setup(self) -> None:
         """Make what is missing in the database; done already when the object is made, and harmless again."""
@@ -87,7 +85,7 @@ class MemorizzStore(Opened, BaseStore):
         """Note of what the vectors are, or compare it with what is noted."""
         noted = self.provider.retrieve_by_id(_items.NOTE, self._name)
         if noted is None:
-            note = {"id": _items.NOTE, "name": _items.NOTE, **index.noted}
+            note = {"id": _items.NOTE, **index.noted}
             self.provider.store(note, self._name, if_absent=True)
             noted = self.provider.retrieve_by_id(_items.NOTE, self._name) or note
         index.check_noted(noted, self._name)
@@ -144,13 +142,18 @@ class MemorizzStore(Opened, BaseStore):
         if op.limit <= 0:
             return []
         wanted = [_items.within(op.namespace_prefix), *_items.filter_of(op.filter)]
-        nearest = [] if question is None else self._nearest(wanted, question, op.offset + op.limit)
-        hits: list[tuple[Document, float | None]] = [*nearest[op.offset :]]
+        nearest: list[Document] = []
+        if question is not None:
+            query = {"$and": wanted, "embedding": question}
+            nearest = self.provider.retrieve_by_query(query, self._name, op.offset + op.limit)
+        hits: list[tuple[Document, float | None]] = [
+            (document, document["_score"]) for document in nearest[op.offset :]
+        ]
         if len(hits) < op.limit:
             # All that have a vector are there; those without follow.
             missing = [] if question is None else [{"embedding": {"$exists": False}}]
             rest = self.provider.retrieve_by_query(
-                {"$and": [*wanted, *self._items_only, *missing]},
+                {"$and": [*wanted, *missing]},
                 self._name,
                 op.limit - len(hits),
                 order_by="-updated_at",
@@ -159,58 +162,40 @@ class MemorizzStore(Opened, BaseStore):
             hits += [(document, None) for document in rest]
         return hits
 
-    def _nearest(
-        self, wanted: Sequence[Mapping[str, Any]], question: Sequence[float], count: int
-    ) -> list[tuple[Document, float]]:
-        """Return the nearest items, each by its best vector, and their scores; fewer where no more have a vector."""
-        limit = count
-        while True:
-            rows = self.provider.retrieve_by_query({"$and": wanted, "embedding": question}, self._name, limit)
-            owners = {_items.owner_of(row) for row in rows}
-            items = {row["id"]: row for row in rows if row["id"] in owners}
-            items |= self._get(owners - {*items})
-            best: dict[str, tuple[Document, float]] = {}
-            for row in rows:
-                item = items.get(_items.owner_of(row))
-                # A text that an item had before its last put counts no more.
-                if item is not None and item["put"] == row["put"]:
-                    best.setdefault(item["id"], (item, row["_score"]))
-            if len(best) >= count or len(rows) < limit:
-                return [*best.values()][:count]
-            limit *= 2
-
     def _refresh(self, documents: Iterable[Document]) -> None:
-        """Begin the time anew after which items expire that have been read, with all their vectors."""
+        """Begin the time anew after which items expire that have been read."""
         ids = list({document["id"] for document in documents if document.get("ttl") is not None})
         if ids:
-            of_items = [{"id": {"$in": ids}}, *({"name": {"$in": ids}} for _ in self._items_only)]
-            self.provider.retrieve_by_query({"$or": of_items}, self._name, MAX_LIMIT, touch=True)
+            self.provider.retrieve_by_query({"id": {"$in": ids}}, self._name, MAX_LIMIT, touch=True)
 
     def _list(self, op: ListNamespacesOp) -> list[tuple[str, ...]]:
         wanted = [part for each in op.match_conditions or () for part in _items.matching(each.match_type, each.path)]
-        found = self.provider.distinct(
-            self._name, "namespace", {"$and": [{}, *wanted]}, op.limit, op.offset, depth=op.max_depth
-        )
-        return [tuple(labels) for labels in found]
+        filter = {"$and": [{}, *wanted]}
+        if op.max_depth is None:
+            # A column, in the order of its labels.
+            paths = self.provider.distinct(self._name, "conversation_id", filter, op.limit, op.offset)
+            return [_items.namespace_of(path) for path in paths]
+        cut = self.provider.distinct(self._name, "namespace", filter, op.limit, op.offset, depth=op.max_depth)
+        return [tuple(labels) for labels in cut]
 
-    def _put(self, puts: Mapping[str, PutOp], texts: Vectors) -> None:
-        documents: list[Document] = []
-        for id, op in puts.items():
-            if op.value is not None:
-                vectors = [texts[text] for text in self._index.texts_of(op)] if self._index else []
-                documents += _items.documents_of(id, op, vectors)
+    def _put(self, puts: Mapping[str, PutOp], vectors: Vectors) -> None:
+        documents = [self._document(id, op, vectors) for id, op in puts.items() if op.value is not None]
         gone = [id for id, op in puts.items() if op.value is None]
         if len(documents) == 1 and not gone:
             # One statement, where store_many would lock its rows first.
             self.provider.store(documents[0], self._name)
-            return
-        if not gone:
+        elif not gone:
             self.provider.store_many(documents, self._name)
-            return
-        with self.provider.transaction() as transaction:
-            of_items = [{"id": {"$in": gone}}, *({"name": {"$in": gone}} for _ in self._items_only)]
-            transaction.delete(self._name, {"$or": of_items})
-            transaction.store_many(documents, self._name)
+        elif not documents:
+            self.provider.delete(self._name, {"id": {"$in": gone}})
+        else:
+            with self.provider.transaction() as transaction:
+                transaction.delete(self._name, {"id": {"$in": gone}})
+                transaction.store_many(documents, self._name)
+
+    def _document(self, id: str, op: PutOp, vectors: Vectors) -> Document:
+        texts = self._index.texts_of(op) if self._index else []
+        return _items.document_of(id, op, texts, [vectors[text] for text in texts] if self._has_vectors else None)
 
     # --- expiry ---------------------------------------------------------------------------------------------------
 

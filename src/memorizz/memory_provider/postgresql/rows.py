@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from memorizz.memory_provider._parts import Part
     from memorizz.memory_provider.postgresql.facts import Store
 
+_KEY_LENGTH = len(str(UUID(int=0)))
 # Under this key of `data` stands the id's text where it is no canonical UUID.
 GIVEN_ID = "_id"
 TIMES = tuple(name for name, column in KEYS.items() if column.kind is Kind.TIME)
@@ -104,7 +106,8 @@ class Pieces:
         }
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: one is made for every document, and that takes a third of the time.
+@dataclass(slots=True)
 class Row:
     """A document on its way to its table.
 
@@ -134,7 +137,7 @@ def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None, p
     data: dict[str, Any] = {}
     values: dict[str, Any] = {}
     for path, value in own_items(document):
-        column = KEYS.get(path) if isinstance(path, str) else None
+        column = KEYS.get(path)
         if path == EMBEDDING and store.spec.fields:
             # Its parts have the vectors: operations/parts.py.
             continue
@@ -155,18 +158,18 @@ def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None, p
             values[path] = data[path] = None
     if lifetime is not None:
         values[EXPIRES_AT] = None
-    # In one order, so that documents with the same keys share one statement.
-    merged = tuple(sorted(values.keys() - CLOCKS))
+    merged = _merged(tuple(values))
     if (created := values.get("created_at")) is not None:
         # The times that are still missing are filled in by the table's defaults.
         values.setdefault("updated_at", created)
         if store.spec.timeline:
             values.setdefault("timestamp", created)
-    inserted = tuple(sorted(name for name in {*values, *store.scope.keys} if name != PIECES or pieces is not None))
+    inserted = _inserted((*values, *store.scope.keys), pieces is not None)
     is_new = name is None and key is None
     if key is None:
         key = _values.id_key(name) if name is not None else _values.new_id()
-    if name is not None and str(key) != name:
+    # The text of a key is no other text.
+    if name is not None and (len(name) != _KEY_LENGTH or str(key) != name):
         data[GIVEN_ID] = name
     values["data"] = _values.to_json(data, "", store.layout.on_invalid_text) if data else "{}"
     if EXPIRES_AT in values:
@@ -174,6 +177,17 @@ def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None, p
         values[TTL] = lifetime
     values |= {"id": key, **store.scope.keys, **store.scope.parameters}
     return Row(name or str(key), values, inserted, merged, is_new, pieces=pieces)
+
+
+# In one order, so that documents with the same keys share one statement.
+@lru_cache(maxsize=1024)
+def _merged(columns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({*columns}.difference(CLOCKS)))
+
+
+@lru_cache(maxsize=1024)
+def _inserted(columns: tuple[str, ...], in_pieces: bool) -> tuple[str, ...]:
+    return tuple(sorted(name for name in {*columns} if name != PIECES or in_pieces))
 
 
 def document_of(record: tuple[Any, ...]) -> dict[str, Any]:

@@ -1,17 +1,17 @@
 -- The words of the stored texts, and of the questions: what is made again when a schema changes its language.
 
 -- Who spoke belongs to the words. A tsvector holds 1 MB, so the words are those of the first 200 kB: as many characters as
--- are sure to fit.
+-- are sure to fit. A document without a text has none.
 CREATE OR REPLACE FUNCTION memorizz_words(name text, role text, content text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN memorizz_lexemes(
+    RETURN CASE WHEN coalesce(name, role, content) IS NOT NULL THEN memorizz_lexemes(
         coalesce(name, '') || ' ' || coalesce(role, '') || ' ' || coalesce(left(content, CASE
             WHEN octet_length(left(content, 200000)) <= 200000 THEN 200000
             WHEN octet_length(left(content, 100000)) <= 200000 THEN 100000
             ELSE 50000
         END), ''),
         {language}::regconfig
-    );
+    ) END;
 
 -- What a question searches for. Words are ORed: a question never holds all the words of its answer. Of a page that is
 -- asked, those that it says most often are taken, of equals the first. One character of a script without spaces is
