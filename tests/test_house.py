@@ -188,7 +188,7 @@ def test_the_leaves_need_nothing_but_each_other(module: str, below: set[str]) ->
 LAYERS = (
     ("provider", "provider_async", "pooled", "_lifetime_async", "_lifetime_sync", "maintenance"),
     ("driver", "reload"),
-    ("migrations", "tables"),
+    ("migrations", "tables", "wall"),
     ("operations",),
     ("search",),
     ("sql", "indexes"),
@@ -293,6 +293,7 @@ HOLDS_SQL = within(
             "search.formula",
             "facts",
             "tables",
+            "wall",
             "indexes",
             "migrations",
             "maintenance._doctor",

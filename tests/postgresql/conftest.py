@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -181,3 +182,40 @@ def _plain_programs(to: Path) -> Path:
         without = shutil.ignore_patterns("vector*")
         shutil.copytree(package.parent / part, to / part, symlinks=True, ignore=without, copy_function=shutil.copy)
     return to / package.name / installed.name / "bin"
+
+
+# --- a pooler -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pooler(folder: Path) -> Iterator[Callable[[str, str], int]]:
+    """Start PgBouncer in transaction mode, with two connections, before a database; give its port."""
+    with contextlib.ExitStack() as stopping:
+
+        def start(dsn: str, user: str) -> int:
+            with psycopg.connect(dsn) as connection:
+                host, port, name = connection.info.host, connection.info.port, connection.info.dbname
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                own = free.getsockname()[1]
+            settings = folder / "pgbouncer.ini"
+            settings.write_text(
+                f"[databases]\n{name} = host={host} port={port} dbname={name} user={user}\n"
+                f"[pgbouncer]\nauth_type = any\nlisten_addr = 127.0.0.1\nlisten_port = {own}\nunix_socket_dir =\n"
+                "pool_mode = transaction\ndefault_pool_size = 2\n"
+            )
+            # It runs as no root, and as who may use the socket of the server.
+            is_root = os.geteuid() == 0 and host.startswith("/")
+            user_of_server = ["-u", pwd.getpwuid(os.stat(host).st_uid).pw_name] if is_root else []
+            running = subprocess.Popen(["pgbouncer", "-q", *user_of_server, settings], stderr=subprocess.DEVNULL)
+            stopping.callback(running.wait)
+            stopping.callback(running.terminate)
+
+            def answers() -> bool:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", own)):
+                    return True
+                return False
+
+            wait_for(answers, "PgBouncer")
+            return own
+
+        yield start

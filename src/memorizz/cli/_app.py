@@ -24,6 +24,7 @@ from memorizz.cli import (
     recall,
     server,
     stats,
+    tenants,
 )
 from memorizz.errors import MemorizzError
 
@@ -102,3 +103,4 @@ app.command("import")(export.import_)
 app.add_typer(index.commands, name="index")
 app.add_typer(server.commands, name="server")
 app.add_typer(mcp.commands, name="mcp")
+app.add_typer(tenants.commands, name="tenants")

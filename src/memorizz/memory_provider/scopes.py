@@ -160,6 +160,15 @@ def check_required(scope: Scope, *, tenant: bool = False, memory: bool) -> None:
         )
 
 
+def check_walled(scope: Scope) -> None:
+    """Raise ConfigurationError where a call is of no tenant, and the database keeps tenants apart."""
+    if not scope.tenant:
+        raise ConfigurationError(
+            "a call without a tenant: row-level security keeps the tenants of this schema apart, so documents are "
+            "reached through provider.tenant(...) alone"
+        )
+
+
 def _text(value: Any) -> str | None:
     """Return a text as a column holds it, None for what none does."""
     # Whoever names the contract alone loads no numpy.

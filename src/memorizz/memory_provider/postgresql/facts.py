@@ -64,6 +64,8 @@ class Store:
     # Whether some of its documents have, or have had, the vectors of pieces.
     pieces: bool = False
     standby: bool = False
+    # Whether row-level security keeps its tenants apart.
+    walled: bool = False
     # Only `within` makes a store of another one.
     scope: Scope = EVERYTHING
 
@@ -146,13 +148,15 @@ def composed_once(build: Callable[Concatenate[Store, P], bytes]) -> Callable[Con
 class Facts:
     """What is known of a schema, in one version of it.
 
-    `standby` are the stores that have vectors of another model too, with those in the place of the ones searched.
+    `standby` are the stores that have vectors of another model too, with those in the place of the ones searched;
+    `application_role` is the role that row-level security is made for, None where there is none.
     """
 
     layout: Layout
     version: int
     stores: Mapping[str, Store]
     standby: Mapping[str, Store]
+    application_role: str | None = None
     scope: Scope = EVERYTHING
     scoped: dict[Scope, Facts] = field(default_factory=dict["Scope", "Facts"])
 
@@ -189,7 +193,8 @@ _FACTS = sql.SQL("""
 SELECT settings.version, store.id, store.name, store.spec, store.m, store.ef_construction, store.pieces,
     coalesce(index.kind, 'none'),
     model.id, model.name, model.dimensions, model.current_since, model.cosine_mean, model.cosine_deviation,
-    standby.id, standby.name, standby.dimensions, standby.current_since, settings.text_search_config
+    standby.id, standby.name, standby.dimensions, standby.current_since,
+    settings.application_role, settings.text_search_config
 FROM {settings} AS settings
 CROSS JOIN {stores} AS store
 JOIN {models} AS model ON model.id = store.model
@@ -216,17 +221,18 @@ def read(layout: Layout) -> Operation[Facts]:
     standby: dict[str, Store] = {}
     if rows:
         layout = replace(layout, text_search_config=rows[0][-1])
-    for _, id, name, noted, m, ef_construction, pieces, kind, *models, _ in rows:
+    role = rows[0][-2] if rows else None
+    for _, id, name, noted, m, ef_construction, pieces, kind, *models, _, _ in rows:
         spec = StoreSpec.from_json(noted)
         cosines = None if models[5] is None else Cosines(*models[4:6])
         model, other = Model(*models[:4], cosines=cosines), models[6:]
         vector = VectorField(model.dimensions, spec.distance, kind, m, ef_construction)
-        stores[name] = Store(layout, spec, model, vector, id, pieces=pieces)
+        stores[name] = Store(layout, spec, model, vector, id, pieces=pieces, walled=role is not None)
         if other[0] is not None:
             model = Model(*other)
             vector = VectorField(model.dimensions, spec.distance, "none", m, ef_construction)
-            standby[name] = Store(layout, spec, model, vector, id, pieces=pieces, standby=True)
-    return Facts(layout, rows[0][0] if rows else 0, stores, standby)
+            standby[name] = Store(layout, spec, model, vector, id, pieces=pieces, standby=True, walled=role is not None)
+    return Facts(layout, rows[0][0] if rows else 0, stores, standby, role)
 
 
 def version(layout: Layout) -> sql.Composed:

@@ -42,6 +42,7 @@ from memorizz.memory_provider.postgresql.facts import Facts, StaleFacts
 from memorizz.memory_provider.postgresql.operations.embedding import Spool
 from memorizz.memory_provider.postgresql.reload import (
     MAX_RELOADS,
+    begun,
     changes_too_often,
     check_repeatable,
     check_required,
@@ -162,7 +163,7 @@ class Transaction(_Methods):
         check_required(self._config, operation)
         for _ in range(MAX_RELOADS):
             try:
-                return drive(operation(self._facts, *args, **kwargs), self._perform)
+                return drive(begun(self._facts, operation, *args, **kwargs), self._perform)
             except StaleFacts as error:
                 reload = reloaded(self._config, self._facts, self._embedders, error)
                 self._facts = drive(reload, self._perform)
@@ -330,7 +331,7 @@ class PostgreSQLProvider(Lifetime, _MethodsOfProvider, MemoryProvider):
         facts, _ = self._opened()
         for _ in range(MAX_RELOADS):
             try:
-                return drive(operation(facts, *args, **kwargs), self._perform)
+                return drive(begun(facts, operation, *args, **kwargs), self._perform)
             except MemorizzError as error:
                 facts = self._reload(facts, [*args, *kwargs.values()], error)
         raise changes_too_often(facts)

@@ -41,6 +41,7 @@ from memorizz.memory_provider.postgresql.facts import Facts, StaleFacts
 from memorizz.memory_provider.postgresql.operations.embedding import Spool
 from memorizz.memory_provider.postgresql.reload import (
     MAX_RELOADS,
+    begun,
     changes_too_often,
     check_repeatable,
     check_required,
@@ -165,7 +166,7 @@ class AsyncTransaction(_Methods):
         check_required(self._config, operation)
         for _ in range(MAX_RELOADS):
             try:
-                return await drive(operation(self._facts, *args, **kwargs), self._perform)
+                return await drive(begun(self._facts, operation, *args, **kwargs), self._perform)
             except StaleFacts as error:
                 reload = reloaded(self._config, self._facts, self._embedders, error)
                 self._facts = await drive(reload, self._perform)
@@ -338,7 +339,7 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _MethodsOfProvider, AsyncMemoryProv
         facts, _ = await self._opened()
         for _ in range(MAX_RELOADS):
             try:
-                return await drive(operation(facts, *args, **kwargs), self._perform)
+                return await drive(begun(facts, operation, *args, **kwargs), self._perform)
             except MemorizzError as error:
                 facts = await self._reload(facts, [*args, *kwargs.values()], error)
         raise changes_too_often(facts)

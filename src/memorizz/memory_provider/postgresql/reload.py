@@ -20,9 +20,9 @@ from memorizz.errors import ConfigurationError, DatabaseError, MemorizzError, Sc
 from memorizz.memory_provider import scopes
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import SearchOptions
-from memorizz.memory_provider.postgresql import migrations, tables
+from memorizz.memory_provider.postgresql import migrations, tables, wall
 from memorizz.memory_provider.postgresql._errors import names_what_is_gone
-from memorizz.memory_provider.postgresql._steps import Operation
+from memorizz.memory_provider.postgresql._steps import Operation, T
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Facts, Maker, StaleFacts
 from memorizz.memory_provider.scopes import scope_of
@@ -112,6 +112,18 @@ def check_required(config: PostgreSQLConfig, operation: Callable[..., Any]) -> N
     """Raise ConfigurationError where an operation is outside of the scope that a configuration requires."""
     if operation not in _OF_SCHEMA:
         scopes.check_required(scope_of(operation), tenant=config.require_tenant, memory=config.require_memory)
+
+
+def begun(facts: Facts, operation: Callable[..., Operation[T]], *args: Any, **kwargs: Any) -> Operation[T]:
+    """Return an operation with its arguments, which tells of its tenant where row-level security keeps them apart.
+
+    Raises ConfigurationError there without one.
+    """
+    if facts.application_role is None or operation in _OF_SCHEMA:
+        return operation(facts, *args, **kwargs)
+    scope = scope_of(operation)
+    scopes.check_walled(scope)
+    return wall.telling(scope, operation(facts, *args, **kwargs))
 
 
 def changes_too_often(facts: Facts) -> DatabaseError:

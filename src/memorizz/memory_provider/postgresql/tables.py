@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from psycopg import sql
 
-from memorizz.memory_provider.postgresql import facts, indexes
+from memorizz.memory_provider.postgresql import facts, indexes, wall
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Maker, Model, Store
 from memorizz.memory_provider.postgresql.layout import Layout, parts_table
@@ -22,8 +22,11 @@ def _template(name: str) -> sql.SQL:
     return trusted_sql(files("memorizz.memory_provider.postgresql.migrations").joinpath(name).read_text("utf-8"))
 
 
-def create(store: Store) -> Operation[None]:
-    """Make the table of a store with all its indexes, and note it; the caller runs this in one transaction."""
+def create(store: Store, role: str | None = None) -> Operation[None]:
+    """Make the table of a store with all its indexes, and note it; the caller runs this in one transaction.
+
+    `role` is the one that row-level security keeps tenants apart for.
+    """
     schema, space = store.layout.schema, store.layout.vector_schema
     names: Mapping[str, sql.Composable] = {
         name: sql.Identifier(f"{store.name}_{ending}")
@@ -51,6 +54,8 @@ def create(store: Store) -> Operation[None]:
         yield Script(_template(template).format(**pieces).as_bytes(None))
     for index in indexes.named(store).values():
         yield Script(index.as_bytes(None))
+    if role is not None:
+        yield from wall.secure(store, role)
     note = sql.SQL(
         "INSERT INTO {} (name, spec, model, m, ef_construction) "
         "VALUES (%(name)s, %(spec)s::jsonb, %(model)s, %(m)s, %(ef_construction)s)"
@@ -81,7 +86,7 @@ def create_store(known: Facts, spec: StoreSpec, models: Mapping[str, Maker]) -> 
     model = known.model if spec.dimensions is None else (yield from _model(known, spec.dimensions, models))
     seven = known.store(SEVEN[0].name).vector
     vector: VectorField = spec.vector(model.dimensions, seven.m, seven.ef_construction)
-    yield from create(Store(known.layout, spec, model, vector))
+    yield from create(Store(known.layout, spec, model, vector), known.application_role)
     yield from fetch(facts.moved_on(known.layout))
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 
 from memorizz.errors import MemorizzError, OperationTimeout, ProviderClosed, SchemaError
 from memorizz.memory_provider._drive._sync import drive
-from memorizz.memory_provider.postgresql import indexes, migrations
+from memorizz.memory_provider.postgresql import indexes, migrations, wall
 from memorizz.memory_provider.postgresql._errors import translating
 from memorizz.memory_provider.postgresql._steps import Operation, Script, Statement, Step, T
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
@@ -29,8 +29,11 @@ from memorizz.memory_provider.postgresql.maintenance._finding import Finding
 from memorizz.memory_provider.postgresql.maintenance._findings import diagnose
 from memorizz.memory_provider.postgresql.maintenance._indexing import Busy, Job, Made, Wanted, Watch
 from memorizz.memory_provider.postgresql.migrations import Database, Migration
+from memorizz.memory_provider.postgresql.wall import Wall
 from memorizz.memory_provider.stores import IndexKind
 
+# How long a table that is in use is waited for by those who come after: whoever uses it goes on.
+_LOCK_MILLISECONDS = 200
 # How long a replacement that tries to take the place of an index holds up all others at most.
 _SWAP_LOCK_SECONDS = 2.0
 # How long what is left of a build is tried to be removed: whoever was in its way may be in this one's.
@@ -136,6 +139,24 @@ class Maintenance:
                 watch(store.name, seen)
             if batch.is_last:
                 return changed
+
+    def enable_tenants(self, role: str) -> Wall:
+        """Have the database keep tenants apart, by row-level security on the tables of all stores, and of later ones.
+
+        role: whom applications connect as from then on; made without a password where there is none of that name, else
+            left with the rights that it needs. Nothing is kept from superusers, roles with BYPASSRLS and the owner, for
+            whom ConfigurationError is raised, as where sessions of the role are connected. Again, it puts the wall into
+            what has lost it.
+
+        Run it as the owner of the tables.
+        """
+        known = self.facts()
+        return self._in_one(lambda: wall.put_up(known.layout, _LOCK_MILLISECONDS, role))
+
+    def disable_tenants(self) -> str | None:
+        """Take the row-level security down; return the role that it was for, which stays, without rights."""
+        known = self.facts()
+        return self._in_one(lambda: wall.take_down(known.layout, _LOCK_MILLISECONDS))
 
     def _in_one(self, work: Callable[[], Operation[T]]) -> T:
         """Run an operation in one transaction, as soon as nobody is in the way for a moment."""

@@ -8,11 +8,13 @@ CREATE TABLE memorizz_migrations (
 
 -- One row. `identity` tells this schema from any other, wherever it is connected to from; `version` is that of the facts
 -- that may change under an open provider: whoever changes an index, a model, a store or the language moves it on.
--- `text_search_config_before` is set while the words of another language are being replaced.
+-- `text_search_config_before` is set while the words of another language are being replaced. `application_role` is set while
+-- row-level security keeps tenants apart: the role that it is made for.
 CREATE TABLE memorizz_settings (
     identity uuid NOT NULL DEFAULT gen_random_uuid(),
     text_search_config text NOT NULL,
     text_search_config_before text,
+    application_role text,
     version bigint NOT NULL DEFAULT 1
 );
 CREATE UNIQUE INDEX memorizz_settings_one_row ON memorizz_settings ((true));

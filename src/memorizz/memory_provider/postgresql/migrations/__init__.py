@@ -14,7 +14,7 @@ from psycopg import sql
 from memorizz.errors import ConfigurationError, DatabaseError, SchemaError
 from memorizz.memory_provider._arguments import text_argument
 from memorizz.memory_provider._cosines import SAMPLE, Cosines
-from memorizz.memory_provider.postgresql import facts, tables
+from memorizz.memory_provider.postgresql import facts, tables, wall
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch, fetch_all
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Facts, Maker, Model, Store
@@ -145,6 +145,8 @@ def opened(config: PostgreSQLConfig, models: Mapping[str, Maker] | None = None) 
             )
         return None
     made = yield from known(config, (yield from _layout(config, found)), models or {})
+    if made.application_role is not None:
+        yield from _check_kept_apart(config, made)
     for option, there in _unused(config, made).items():
         logger.warning(
             "%s=%r is not used: schema %r was made with %s, which stays as it is%s",
@@ -152,6 +154,20 @@ def opened(config: PostgreSQLConfig, models: Mapping[str, Maker] | None = None) 
             f"; change it with `memorizz {'language' if option == 'text_search_config' else 'index'}`",
         )  # fmt: skip
     return made
+
+
+def _check_kept_apart(config: PostgreSQLConfig, made: Facts) -> Operation[None]:
+    """Warn where the wall between tenants does not stand for this user; raise ConfigurationError if it has to."""
+    reason = yield from wall.exempt(made.layout)
+    if reason is None:
+        return
+    said = (
+        f"row-level security keeps no tenants of schema {made.layout.schema!r} apart for this user: {reason}; an "
+        f"application connects as {made.application_role!r}, the role that it was put up for"
+    )
+    if config.require_tenant:
+        raise ConfigurationError(said)
+    logger.warning("%s", said)
 
 
 # What is fixed when a schema is made, and what asks for nothing, because it is the default.

@@ -57,8 +57,8 @@ def _insert(target: Store, rows: Sequence[Row], stored: set[UUID]) -> Operation[
     # A time that is missing becomes the server's own, which COPY does only for a column that it leaves out.
     for (lives, _), group in groupby(new, key=lambda row: _columns_of_time(target, row)):
         run = list(group)
-        # COPY computes nothing, as the end of a lifetime is.
-        if lives or not (yield from _copy(target, run)):
+        # COPY computes nothing, as the end of a lifetime is, and is refused under row-level security.
+        if lives or target.walled or not (yield from _copy(target, run)):
             yield from _upsert(target, run)
     yield from _upsert(target, others)
 

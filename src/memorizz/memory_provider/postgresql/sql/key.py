@@ -14,10 +14,14 @@ from memorizz.memory_provider.postgresql.facts import Store
 KEY = sql.SQL("d.tenant, d.id")
 _OF_TENANT = sql.SQL("d.tenant = %(tenant)s::text")
 _OF_MEMORY = sql.SQL("d.tenant = %(tenant)s::text AND d.memory_id = %(of_memory)s::text")
+# That a row is of no tenant.
+OF_NOBODY = sql.SQL("d.tenant = ''")
 # That `d` comes behind a row in the order of the key, or that there is none to come behind; in all tenants.
 BEHIND = sql.SQL("(%(after)s::uuid IS NULL OR (d.tenant, d.id) > (%(after_tenant)s::text, %(after)s::uuid))")
 # The same in one tenant.
 AFTER = sql.SQL("(%(after)s::uuid IS NULL OR d.id > %(after)s::uuid)")
+# Says whose rows the transaction is about, which the policies of the tables ask (migrations/wall.sql).
+SET_TENANT = b"SELECT set_config('memorizz.tenant', %(tenant)s, true)"
 # The columns, as CREATE TABLE and INSERT name them.
 COLUMNS = ("tenant", "id")
 

@@ -1,0 +1,230 @@
+"""The wall between tenants: row-level security on the table of every store, for a role that applications connect as.
+
+That it stands is a fact of the schema, `application_role`. Then every statement of an operation tells the server whose
+rows it is about, in its own transaction and round trip: behind a pooler the next one may be on another connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, cast
+
+from psycopg import sql
+
+from memorizz.errors import ConfigurationError, MemorizzError, quoted
+from memorizz.memory_provider._arguments import text_argument
+from memorizz.memory_provider.postgresql import facts
+from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Script, Step, T, fetch
+from memorizz.memory_provider.postgresql.facts import Facts, Store
+from memorizz.memory_provider.postgresql.layout import Layout
+from memorizz.memory_provider.postgresql.sql import key
+from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
+from memorizz.memory_provider.scopes import Scope
+
+# --- what travels with each statement -----------------------------------------------------------------------------
+
+
+def telling(scope: Scope, operation: Operation[T]) -> Operation[T]:
+    """Run an operation whose every statement tells the server whose rows it is about."""
+    told = Query(key.SET_TENANT, scope.parameters)
+    resume: Callable[[Any], Step] = operation.send
+    result: Any = None
+    while True:
+        try:
+            step = resume(result)
+        except StopIteration as done:
+            return cast(T, done.value)
+        try:
+            if isinstance(step, Query):
+                result = (yield Batch([told, step]))[1]
+            elif isinstance(step, Batch):
+                result = (yield Batch([told, *step.queries], step.undo))[1:]
+            else:
+                result = yield step
+            resume = operation.send
+        except MemorizzError as error:
+            resume, result = operation.throw, error
+        except GeneratorExit:
+            operation.close()
+            raise
+
+
+# --- for whom it does not stand -----------------------------------------------------------------------------------
+
+_EXEMPT = sql.SQL("""
+SELECT rolname::text, CASE
+    WHEN rolsuper THEN 'a superuser'
+    WHEN rolbypassrls THEN 'a role with BYPASSRLS'
+    WHEN rolcreaterole THEN 'a role with CREATEROLE, which makes members of roles'
+    WHEN rolreplication THEN 'a role with REPLICATION, which reads all that is written'
+    WHEN oid = owner THEN 'the owner of the tables'
+    ELSE 'a role that reads files of the server'
+END
+FROM pg_roles, (SELECT relowner AS owner FROM pg_class WHERE oid = {settings}::regclass) AS tables
+WHERE pg_has_role(coalesce(%(role)s::name, session_user), oid, 'MEMBER') AND (
+    rolsuper OR rolbypassrls OR rolcreaterole OR rolreplication OR oid = owner
+    OR rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')
+) ORDER BY NOT rolsuper, rolname <> coalesce(%(role)s::name, session_user), rolname LIMIT 1
+""")
+
+
+def exempt(layout: Layout, role: str | None = None) -> Operation[str | None]:
+    """Return why the wall does not stand for a role, by default that of the session; None where it does."""
+    settings = sql.Literal(_named(layout, "settings").as_string(None))
+    rows = yield from fetch(Query(_EXEMPT.format(settings=settings).as_bytes(None), {"role": role}))
+    if not rows:
+        return None
+    [(name, what)] = rows
+    return f"{name} is {what}" if role is None or name == role else f"{role} may become {name}, {what}"
+
+
+# --- putting it up and taking it down -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wall:
+    """What was put up: for which role, whether that was made, and how many documents nobody reaches behind it.
+
+    These were stored by no view of a tenant.
+    """
+
+    role: str
+    made: bool
+    tables: int
+    out_of_reach: int
+
+
+@cache
+def _template() -> sql.SQL:
+    return trusted_sql(files("memorizz.memory_provider.postgresql.migrations").joinpath("wall.sql").read_text("utf-8"))
+
+
+def secure(store: Store, role: str, owner: sql.Composable | None = None) -> Operation[None]:
+    """Put the wall into the tables of a store, by default those of whoever makes them."""
+    names = {"role": sql.Identifier(role), "owner": owner or sql.SQL("CURRENT_USER")}
+    for table in (store.table, store.parts):
+        yield Script(_template().format(table=table, **names).as_bytes(None))
+
+
+# A role sees which stores, models and indexes there are; it says that a text is long, and that facts have changed.
+_GRANT = sql.SQL("""
+GRANT USAGE ON SCHEMA {schema} TO {role};
+GRANT SELECT ON {migrations}, {settings}, {stores}, {models} TO {role};
+GRANT UPDATE (version) ON {settings} TO {role};
+GRANT UPDATE (pieces) ON {stores} TO {role};
+""")
+_REVOKE = sql.SQL("""
+REVOKE ALL ON {migrations}, {settings}, {stores}, {models} FROM {role};
+REVOKE ALL (version) ON {settings} FROM {role};
+REVOKE ALL (pieces) ON {stores} FROM {role};
+REVOKE ALL ON SCHEMA {schema} FROM {role};
+""")
+_TAKE_DOWN = sql.SQL("""
+ALTER TABLE {table} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY;
+DROP POLICY IF EXISTS memorizz_tenant ON {table};
+DROP POLICY IF EXISTS memorizz_owner ON {table};
+REVOKE ALL ON {table} FROM {role};
+""")
+
+
+def put_up(layout: Layout, lock_milliseconds: int, role: str) -> Operation[Wall]:
+    """Put up the wall, or put it into what lacks it; the caller runs this in one transaction, as the owner.
+
+    The role is made where there is none of the name. Raises ConfigurationError for a role that nothing is kept from,
+    or that has sessions, which know of no wall.
+    """
+    role = text_argument(role, "role") or ""
+    known = yield from _locked(layout, lock_milliseconds)
+    if known.application_role not in (None, role):
+        raise ConfigurationError(
+            f"role={quoted(role)}: the wall of schema {layout.schema!r} is for {quoted(known.application_role)}; take "
+            "it down first, with `memorizz tenants disable`"
+        )
+    made = not (yield from fetch(Query(b"SELECT 1 FROM pg_roles WHERE rolname = %(role)s", {"role": role})))
+    names = _names(layout, role)
+    if made:
+        yield Script(sql.SQL("CREATE ROLE {role} LOGIN").format(**names).as_bytes(None))
+    reason = yield from exempt(layout, role)
+    if reason is not None:
+        raise ConfigurationError(f"role={quoted(role)}: nothing is kept from it, for {reason}; name another one")
+    if known.application_role is None:
+        yield from _check_unused(role)
+    owner = sql.SQL("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = {}::regclass")
+    settings = sql.Literal(_named(layout, "settings").as_string(None))
+    [(name,)] = yield from fetch(Query(owner.format(settings).as_bytes(None)))
+    yield Script(_REVOKE.format(**names).as_bytes(None) + _GRANT.format(**names).as_bytes(None))
+    stores = [*known.stores.values()]
+    out_of_reach = 0
+    for store in stores:
+        yield from _clear(store, role)
+        yield from secure(store, role, sql.Identifier(name))
+        count = sql.SQL("SELECT count(*) FROM {} AS d WHERE {}").format(store.table, key.OF_NOBODY)
+        [(rows,)] = yield from fetch(Query(count.as_bytes(None)))
+        out_of_reach += rows
+    yield from _note(layout, role)
+    return Wall(role, made, 2 * len(stores), out_of_reach)
+
+
+def take_down(layout: Layout, lock_milliseconds: int) -> Operation[str | None]:
+    """Take down the wall and return the role that it was for, which stays, without rights; None where there is none.
+
+    The caller runs this in one transaction, as the owner.
+    """
+    known = yield from _locked(layout, lock_milliseconds)
+    role = known.application_role
+    if role is None:
+        return None
+    for store in known.stores.values():
+        yield from _clear(store, role)
+    yield Script(_REVOKE.format(**_names(layout, role)).as_bytes(None))
+    yield from _note(layout, None)
+    return role
+
+
+def _locked(layout: Layout, milliseconds: int) -> Operation[Facts]:
+    """Lock the list of stores and each of them, and return the facts of then."""
+    lock = sql.SQL("SET LOCAL lock_timeout = {}; LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE")
+    yield Script(lock.format(sql.Literal(milliseconds), _named(layout, "stores")).as_bytes(None))
+    known = yield from facts.read(layout)
+    tables = [table for name in sorted(known.stores) for table in (known.stores[name].table, known.stores[name].parts)]
+    every = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(tables))
+    yield Script(every.as_bytes(None))
+    return known
+
+
+def _check_unused(role: str) -> Operation[None]:
+    """Raise ConfigurationError where somebody is connected as a role: a provider that is open knows of no wall."""
+    sessions = b"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND usename = %(role)s"
+    rows: Sequence[tuple[int]] = yield from fetch(Query(sessions, {"role": role}))
+    if rows:
+        raise ConfigurationError(
+            f"role={quoted(role)}: {len(rows)} sessions of it are connected, pid {rows[0][0]} for one, whose providers "
+            "would find nothing any more: close them, and open them again afterwards"
+        )
+
+
+def _clear(store: Store, role: str) -> Operation[None]:
+    for table in (store.table, store.parts):
+        yield Script(_TAKE_DOWN.format(table=table, role=sql.Identifier(role)).as_bytes(None))
+
+
+def _note(layout: Layout, role: str | None) -> Operation[None]:
+    statement = sql.SQL("UPDATE {} SET application_role = %(role)s").format(_named(layout, "settings"))
+    yield from fetch(Query(statement.as_bytes(None), {"role": role}))
+    yield from fetch(facts.moved_on(layout))
+
+
+def _named(layout: Layout, name: str) -> sql.Identifier:
+    return sql.Identifier(layout.schema, f"memorizz_{name}")
+
+
+def _names(layout: Layout, role: str) -> dict[str, sql.Composable]:
+    return {
+        "role": sql.Identifier(role),
+        "schema": sql.Identifier(layout.schema),
+        "models": _named(layout, "embedding_models"),
+        **{name: _named(layout, name) for name in ("migrations", "settings", "stores")},
+    }
