@@ -194,19 +194,21 @@ def test_what_is_not_run_says_why(page: Path) -> None:
 
 @pytest.mark.parametrize("page", ELSEWHERE, ids=map(named, ELSEWHERE))
 def test_the_page_of_an_integration_runs_beside_its_framework(page: Path) -> None:
-    """A page of docs/integrations/ is linked from their README, names its extra, and a test of its folder runs it."""
+    """A page of docs/integrations/ is linked from their README, names the extra of its name, and a test runs it."""
     if page.name == "README.md":
         return
-    tests = (ROOT / "tests_integrations" / page.stem).glob("test_*.py")
-    assert any(f'run_page("{page.name}")' in each.read_text("utf-8") for each in tests)
-    assert re.search(rf"memorizz-postgresql\[{page.stem}[,\]]", page.read_text("utf-8"))
+    tests = [each.read_text("utf-8") for each in ROOT.glob("tests_integrations/*/test_*.py")]
+    assert any(f'{run}("{page.name}")' in each for each in tests for run in ("run_page", "program"))
+    if (ROOT / "tests_integrations" / page.stem).exists():
+        assert re.search(rf"memorizz-postgresql\[{page.stem}[,\]]", page.read_text("utf-8"))
     assert f"]({page.name})" in (page.parent / "README.md").read_text("utf-8")
     assert all(block.run for block in blocks(page))
 
 
 # --- commands -----------------------------------------------------------------------------------------------------
 
-COMMANDS = {"cd", "createdb", "curl", "docker", "export", "git", "make", "memorizz", "pip", "psql", "python"}
+COMMANDS = {"cd", "celery", "createdb", "curl", "docker", "export", "git", "make", "memorizz", "pip", "psql", "python",
+            "uvicorn"}  # fmt: skip
 
 
 def commands(page: Path) -> Iterator[list[str]]:
