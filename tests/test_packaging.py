@@ -79,6 +79,7 @@ MODULES = {
     "haystack-ai": "haystack",
     "openai-agents": "agents",
     "pydantic-ai-slim": "pydantic_ai",
+    "strands-agents": "strands",
 }
 
 
