@@ -100,14 +100,6 @@ def test_a_new_document_without_a_text(memory: PostgreSQLProvider, embedder: Cou
     assert embedder.texts == []
 
 
-def test_without_an_embedder_the_vector_stays(config: PostgreSQLConfig) -> None:
-    """There the vectors are the caller's business."""
-    with PostgreSQLProvider(config) as memory:
-        memory.store({"id": "x", "content": "tea", "embedding": OWN}, LONG)
-        memory.update_by_id("x", {"content": None}, LONG)
-        assert np.allclose(vector(memory), OWN)
-
-
 # --- a text that stays --------------------------------------------------------------------------------------------
 
 

@@ -315,6 +315,21 @@ def test_what_was_stored_without_an_embedder_is_embedded_later(
         assert memory.embed_missing(LONG) == 0
 
 
+def test_who_has_no_embedder_leaves_no_piece_of_the_text_before(
+    fresh: PostgreSQLConfig, pieces: Callable[..., int]
+) -> None:
+    """They go with the text, and not with what else is changed; embed_missing makes those of the new text."""
+    with PostgreSQLProvider(fresh, embedder=Words()) as memory, PostgreSQLProvider(fresh) as plain:
+        memory.store({"id": "book", "content": book()}, LONG)
+        made = pieces(fresh.schema)
+        plain.update_by_id("book", {"content": book(), "n": 1}, LONG)
+        assert pieces(fresh.schema) == made
+        plain.update_by_id("book", {"content": book("other")}, LONG)
+        assert pieces(fresh.schema) == 0
+        assert memory.embed_missing(LONG) == 1
+        assert best(memory, "about other30")["_part"]["path"] == "content"
+
+
 def test_a_text_of_a_megabyte_is_stored_in_bounded_memory(config: PostgreSQLConfig) -> None:
     """All of it is in pieces, and it takes a few times its size."""
     model = Words(max_tokens=512)

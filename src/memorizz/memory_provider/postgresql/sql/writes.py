@@ -14,7 +14,7 @@ from uuid import UUID
 
 from psycopg import sql
 
-from memorizz.memory_provider._documents import EXPIRES_AT, KEYS, LONGEST_TTL, TTL, Kind
+from memorizz.memory_provider._documents import CONTENT, EXPIRES_AT, KEYS, LONGEST_TTL, TTL, Kind
 from memorizz.memory_provider.postgresql._steps import Copy, Query
 from memorizz.memory_provider.postgresql.facts import Facts, Store, composed_once
 from memorizz.memory_provider.postgresql.rows import PIECES, Row, Vector, bits_of
@@ -56,23 +56,45 @@ def _expiry(seconds: sql.Composable) -> sql.Composed:
 def merge(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composable], guarded: bool) -> sql.Composed:
     """Return the assignments that merge given keys into a document, whose values are in `source`.
 
-    A key with a column leaves `data`, where an earlier None of it may stand. `guarded`: the vector is kept or set only
-    where the text is still the one that was seen when it was decided; else it is cleared.
+    A key with a column leaves `data`, where an earlier None of it may stand. A vector belongs to the text beside it, so
+    that it goes with a text that is merged without one. `guarded`: it is kept or set only where the text is still the
+    one that was seen when it was decided.
     """
     keys = sql.SQL("d.data")
     columns = [name for name in merged if name in KEYS]
     if columns:
         keys = sql.SQL("(d.data - {}::text[])").format(sql.Literal(columns))
     values: dict[str, sql.Composable] = {name: source[name] for name in merged}
-    if guarded:
-        seen = sql.SQL("coalesce(d.{}, '') = %(seen_label)s::text AND coalesce(d.content, '') = %(seen_content)s::text")
+    stays = _SEEN.format(label=sql.Identifier(store.spec.label)) if guarded else _text_stays(store, merged, source)
+    if stays is not None:
         for name in (store.vector_column, store.bits_column, PIECES):
             values[name] = sql.SQL("CASE WHEN {} THEN {} END").format(
-                seen.format(sql.Identifier(store.spec.label)), values.get(name, sql.Identifier("d", name))
+                stays, values.get(name, sql.Identifier("d", name))
             )
     values["data"] = sql.SQL("{} || {}").format(keys, source["data"])
     values["updated_at"] = sql.SQL("clock_timestamp()")
     return sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in values.items())
+
+
+_SEEN = sql.SQL("coalesce(d.{label}, '') = %(seen_label)s::text AND coalesce(d.content, '') = %(seen_content)s::text")
+
+
+def _text_stays(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composable]) -> sql.Composable | None:
+    """Return what says that a document keeps the text that its vector is of; None where nothing can change it.
+
+    A label alone is no text. The vectors of a store that is not embedded are its callers' business.
+    """
+    label = store.spec.label
+    changing = {CONTENT, label}.intersection(merged)
+    if not (store.spec.embedded and changing) or store.spec.fields or store.vector_column in merged:
+        return None
+    same = sql.SQL("coalesce(d.{name}, '') = coalesce({value}, '')")
+    conditions: list[sql.Composable] = [
+        same.format(name=sql.Identifier(name), value=source[name]) for name in (CONTENT, label) if name in changing
+    ]
+    if label in changing:
+        conditions[-1] = sql.SQL("({} OR coalesce(d.content, '') !~ '[^[:space:]]')").format(conditions[-1])
+    return sql.SQL(" AND ").join(conditions)
 
 
 _KEY_COLUMNS = sql.SQL(", ").join(map(sql.Identifier, key.COLUMNS))
