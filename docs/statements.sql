@@ -8,7 +8,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "embedding",
 VALUES (:'tenant', :'id', :'data'::jsonb, :'embedding'::"public"."vector", :'embedding_bits'::bit(128), :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
+SET "data" = d.data || "excluded"."data", "updated_at" = clock_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
 

@@ -139,7 +139,8 @@ def upsert(store: Store, row: Row) -> Query:
 
     No row comes back where the document of its id has expired.
     """
-    statement = _upsert(store, row.inserted, row.merged, row.seen is not None)
+    # Under an id that was made for it there is nothing to merge with.
+    statement = _upsert(store, row.inserted, () if row.is_new else row.merged, row.seen is not None)
     return Query(statement, row.values if row.seen is None else _guarded(row), repeatable=False, writes=(row.name,))
 
 
