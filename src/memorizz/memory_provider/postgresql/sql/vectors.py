@@ -1,9 +1,12 @@
-"""Where the vectors of a document are: in a column of its row, in rows of its parts, or in both for a long text."""
+"""Where the vectors of a document are: in a column, in rows of its parts, or in both; and when they stay."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from psycopg import sql
 
+from memorizz.memory_provider._documents import CONTENT
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.sql.key import same
 
@@ -79,3 +82,28 @@ def sent(store: Store) -> sql.Composed:
     )
     send = sql.Identifier(store.layout.vector_schema, "vector_send")
     return template.format(listed=listed, send=send, embedding=store.embedding)
+
+
+def text_is_seen(store: Store) -> sql.Composed:
+    """Return what says that a document has the text that was seen when its vector was decided."""
+    return sql.SQL(
+        "coalesce(d.{label}, '') = %(seen_label)s::text AND coalesce(d.content, '') = %(seen_content)s::text"
+    ).format(label=sql.Identifier(store.spec.label))
+
+
+def text_stays(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composable]) -> sql.Composable | None:
+    """Return what says that a document keeps the text that its vector is of; None where nothing can change it.
+
+    A label alone is no text. The vectors of a store that is not embedded are its callers' business.
+    """
+    label = store.spec.label
+    changing = {CONTENT, label}.intersection(merged)
+    if not (store.spec.embedded and changing) or store.spec.fields or store.vector_column in merged:
+        return None
+    same = sql.SQL("coalesce(d.{name}, '') = coalesce({value}, '')")
+    conditions: list[sql.Composable] = [
+        same.format(name=sql.Identifier(name), value=source[name]) for name in (CONTENT, label) if name in changing
+    ]
+    if label in changing:
+        conditions[-1] = sql.SQL("({} OR coalesce(d.content, '') !~ '[^[:space:]]')").format(conditions[-1])
+    return sql.SQL(" AND ").join(conditions)

@@ -14,14 +14,14 @@ from uuid import UUID
 
 from psycopg import sql
 
-from memorizz.memory_provider._documents import CONTENT, EXPIRES_AT, KEYS, LONGEST_TTL, TTL, Kind
+from memorizz.memory_provider._documents import EXPIRES_AT, KEYS, LONGEST_TTL, TTL, Kind
 from memorizz.memory_provider.postgresql._steps import Copy, Query
 from memorizz.memory_provider.postgresql.facts import Facts, Store, composed_once
 from memorizz.memory_provider.postgresql.rows import PIECES, Row, Vector, bits_of
 from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.conditions import condition
 from memorizz.memory_provider.postgresql.sql.reads import NEWEST, bound, trusted_sql
-from memorizz.memory_provider.postgresql.sql.vectors import embedding_of
+from memorizz.memory_provider.postgresql.sql.vectors import embedding_of, text_is_seen, text_stays
 from memorizz.memory_provider.postgresql.sql.visible import expired, visible
 from memorizz.memory_provider.stores import AGENTS
 
@@ -65,36 +65,13 @@ def merge(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composab
     if columns:
         keys = sql.SQL("(d.data - {}::text[])").format(sql.Literal(columns))
     values: dict[str, sql.Composable] = {name: source[name] for name in merged}
-    stays = _SEEN.format(label=sql.Identifier(store.spec.label)) if guarded else _text_stays(store, merged, source)
-    if stays is not None:
-        for name in (store.vector_column, store.bits_column, PIECES):
-            values[name] = sql.SQL("CASE WHEN {} THEN {} END").format(
-                stays, values.get(name, sql.Identifier("d", name))
-            )
+    stays = text_is_seen(store) if guarded else text_stays(store, merged, source)
+    for name in (store.vector_column, store.bits_column, PIECES) if stays is not None else ():
+        kept = values.get(name, sql.Identifier("d", name))
+        values[name] = sql.SQL("CASE WHEN {} THEN {} END").format(stays, kept)
     values["data"] = sql.SQL("{} || {}").format(keys, source["data"])
     values["updated_at"] = sql.SQL("clock_timestamp()")
     return sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in values.items())
-
-
-_SEEN = sql.SQL("coalesce(d.{label}, '') = %(seen_label)s::text AND coalesce(d.content, '') = %(seen_content)s::text")
-
-
-def _text_stays(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composable]) -> sql.Composable | None:
-    """Return what says that a document keeps the text that its vector is of; None where nothing can change it.
-
-    A label alone is no text. The vectors of a store that is not embedded are its callers' business.
-    """
-    label = store.spec.label
-    changing = {CONTENT, label}.intersection(merged)
-    if not (store.spec.embedded and changing) or store.spec.fields or store.vector_column in merged:
-        return None
-    same = sql.SQL("coalesce(d.{name}, '') = coalesce({value}, '')")
-    conditions: list[sql.Composable] = [
-        same.format(name=sql.Identifier(name), value=source[name]) for name in (CONTENT, label) if name in changing
-    ]
-    if label in changing:
-        conditions[-1] = sql.SQL("({} OR coalesce(d.content, '') !~ '[^[:space:]]')").format(conditions[-1])
-    return sql.SQL(" AND ").join(conditions)
 
 
 _KEY_COLUMNS = sql.SQL(", ").join(map(sql.Identifier, key.COLUMNS))
