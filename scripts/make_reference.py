@@ -118,7 +118,7 @@ def page() -> Iterator[str]:
     yield f"{names} are the same on the async API: each method is awaited, `make` is an `async for`,"
     yield "and the embedder may be an AsyncEmbedder.\n"
     yield from described(Maintenance, level=3)
-    for name in ("migrate", "examine", "make", "enable_tenants", "disable_tenants"):
+    for name in ("migrate", "examine", "make", "enable_tenants", "disable_tenants", "probe_tenants"):
         yield from described(getattr(Maintenance, name), level=4, name=f"Maintenance.{name}")
     yield from described(Reembedding, level=3)
     for name in members(Reembedding):

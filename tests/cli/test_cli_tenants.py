@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from memorizz import PostgreSQLProvider
 
@@ -25,6 +26,13 @@ def test_a_wall_is_put_up_and_taken_down(memorizz: Callable[..., Any], dsn: str)
         assert "no password yet" in shown
         assert "1 documents are of no tenant" in shown
         again = memorizz("tenants", "enable", "--role", role, "--json", "--dsn", dsn).json
+        of_owner = memorizz("doctor", "--tenants", "--dsn", dsn)
+        assert (of_owner.code, "nothing is kept from this user: postgres is a superuser" in of_owner.stdout) == (
+            1,
+            True,
+        )
+        proved = memorizz("doctor", "--tenants", "--dsn", make_conninfo(dsn, user=role))
+        assert (proved.code, f"14 tables as role {role}: none reached" in proved.stdout) == (0, True)
         assert (again["made"], again["out_of_reach"]) == (False, 1)
         assert memorizz("tenants", "disable", "--json", "--dsn", dsn).json == {"role": role}
         assert "there is no wall" in memorizz("tenants", "disable", "--dsn", dsn).stdout

@@ -186,6 +186,42 @@ def test_a_role_in_use_gets_no_wall(config: PostgreSQLConfig, migrated_dsn: str,
         maintenance.enable_tenants(role)
 
 
+def test_the_probe_says_what_can_be_reached(
+    config: PostgreSQLConfig, walled: PostgreSQLConfig, migrated_dsn: str, role: str
+) -> None:
+    """Nothing behind the wall as it was put up, and each hole that is made in it; nothing of it stays."""
+    holes = [
+        "GRANT TRUNCATE ON toolbox TO {}",
+        "ALTER TABLE personas DISABLE ROW LEVEL SECURITY",
+        "CREATE POLICY more ON memorizz_agents_parts FOR SELECT USING (true)",
+        "CREATE POLICY more ON workflow_memory FOR INSERT WITH CHECK (true)",
+        "CREATE VIEW everything AS SELECT * FROM agents; GRANT SELECT ON everything TO {}",
+        "CREATE FUNCTION every() RETURNS bigint LANGUAGE sql SECURITY DEFINER RETURN (SELECT count(*) FROM agents)",
+        "GRANT UPDATE ON memorizz_settings TO {}",
+    ]
+    with Maintenance(walled) as application:
+        probe = application.probe_tenants()
+        assert (probe.ok, probe.role, probe.tables, probe.reached) == (True, role, 14, [])
+        assert probe.tried > 14 * 25
+        with psycopg.connect(migrated_dsn, autocommit=True) as owner:
+            for hole in holes:
+                owner.execute(sql.SQL(hole).format(sql.Identifier(role)))  # pyright: ignore[reportArgumentType]
+            reached = application.probe_tenants().reached
+            assert {each.table for each in reached} == {
+                '"public"."toolbox"', '"public"."personas"', '"public"."memorizz_agents_parts"',
+                '"public"."workflow_memory"', "public",
+            }  # fmt: skip
+            assert [each.outcome for each in reached if each.table == "public"] == [
+                "it brought 1 rows: everything", "it brought 1 rows: every()", "it was not refused",
+            ]  # fmt: skip
+            assert owner.execute("SELECT count(*) FROM personas").fetchone() == (0,)
+    with Maintenance(config) as maintenance:
+        assert maintenance.probe_tenants().exempt == "postgres is a superuser"
+        maintenance.disable_tenants()
+        with pytest.raises(ConfigurationError, match="nothing keeps the tenants"):
+            maintenance.probe_tenants()
+
+
 @pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="PgBouncer is not installed")
 def test_the_tenant_is_right_behind_a_pooler(
     walled: PostgreSQLConfig, migrated_dsn: str, pooler: Callable[..., int]

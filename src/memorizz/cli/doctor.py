@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, existing, place
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, existing, looking, place
 
 if TYPE_CHECKING:
+    from memorizz.memory_provider.postgresql import PostgreSQLConfig
     from memorizz.memory_provider.postgresql.facts import Facts
     from memorizz.memory_provider.postgresql.maintenance import Examination
 
 
-def doctor(dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None, as_json: AsJSON = False) -> None:
+def doctor(
+    tenants: Annotated[
+        bool, typer.Option("--tenants", help="Try instead, as this user, to reach one tenant's rows as another.")
+    ] = False,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
     """Say on one page what is connected to, what endangers or slows it, and what to do.
 
     Changes nothing. The exit code is 1 when something endangers the memories or keeps them out of reach.
@@ -24,6 +34,9 @@ def doctor(dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None
 
     settings = config(dsn, schema, embedded)
     where = place(settings)
+    if tenants:
+        _probe(settings, where, as_json)
+        return
     facts: Examination | None = None
     try:
         with _show.waiting(f"looking at {where}"), Maintenance(existing(settings)) as maintenance:
@@ -38,6 +51,28 @@ def doctor(dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None
 
         _doctor_page.show(where, facts, findings)
     if not ok:
+        raise typer.Exit(1)
+
+
+def _probe(settings: PostgreSQLConfig, where: str, as_json: bool) -> None:
+    """Say what can be reached of another tenant."""
+    from memorizz.cli import _show
+
+    with _show.waiting(f"trying {where}"), looking(settings) as maintenance:
+        probe = maintenance.probe_tenants()
+    if as_json:
+        _show.print_json({"ok": probe.ok, "where": where, **asdict(probe)})
+    else:
+        _show.say(where, "dim")
+        if probe.exempt is not None:
+            _show.say(f"nothing is kept from this user: {probe.exempt}; connect as the role of the application")
+        else:
+            of = f"{probe.tried:,} statements on {probe.tables} tables as role {probe.role}"
+            _show.say(f"{of}: {len(probe.reached) or 'none'} reached what is another tenant's")
+        for each in probe.reached:
+            _show.say(f"{each.table}: {each.outcome}")
+            _show.code(each.statement, 2)
+    if not probe.ok:
         raise typer.Exit(1)
 
 

@@ -67,6 +67,18 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyOut:
+    """COPY ... TO STDOUT. Brings back what came, as one text of bytes."""
+
+    sql: bytes
+    writes: tuple[str, ...] = ()
+
+    @property
+    def repeatable(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """DDL: any number of statements without parameters, in the transaction of the operation. Brings back nothing."""
 
@@ -90,7 +102,7 @@ class Embed:
     model: str
 
 
-Statement = Query | Batch | Copy | Script
+Statement = Query | Batch | Copy | CopyOut | Script
 Step = Statement | Embed
 
 T = TypeVar("T")

@@ -30,7 +30,7 @@ from memorizz.memory_provider.postgresql._errors import (
     is_starting_up,
     translating,
 )
-from memorizz.memory_provider.postgresql._steps import Batch, Copy, Query, Statement, Step, T
+from memorizz.memory_provider.postgresql._steps import Batch, Copy, CopyOut, Query, Statement, Step, T
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._pooling_sync import find_server, find_server_for_pool, pooled
 from memorizz.memory_provider.postgresql.driver._shared import (
@@ -133,6 +133,9 @@ def perform(connection: AnyConnection, step: Statement) -> Any:
             copy.set_types(step.types)
             for row in step.rows:
                 copy.write_row(row)
+    elif isinstance(step, CopyOut):
+        with Cursor(connection).copy(step.sql) as copy:
+            result = b"".join([bytes(each) for each in copy])
     else:
         # Several statements cannot be prepared as one.
         Cursor(connection).execute(step.sql, prepare=False)

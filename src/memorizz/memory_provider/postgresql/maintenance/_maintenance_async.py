@@ -21,13 +21,14 @@ from memorizz.memory_provider.postgresql.driver._shared import without_timeout
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.indexes import HNSW
-from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing, _language
+from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing, _language, _probe
 from memorizz.memory_provider.postgresql.maintenance._apart_async import End, beside
 from memorizz.memory_provider.postgresql.maintenance._changing import LOCK_SECONDS
 from memorizz.memory_provider.postgresql.maintenance._doctor import Examination, IndexFacts, StoreFacts
 from memorizz.memory_provider.postgresql.maintenance._finding import Finding
 from memorizz.memory_provider.postgresql.maintenance._findings import diagnose
 from memorizz.memory_provider.postgresql.maintenance._indexing import Busy, Job, Made, Wanted, Watch
+from memorizz.memory_provider.postgresql.maintenance._probe import Probe
 from memorizz.memory_provider.postgresql.migrations import Database, Migration
 from memorizz.memory_provider.postgresql.wall import Wall
 from memorizz.memory_provider.stores import IndexKind
@@ -158,6 +159,17 @@ class AsyncMaintenance:
         """Take the row-level security down; return the role that it was for, which stays, without rights."""
         known = await self.facts()
         return await self._in_one(lambda: wall.take_down(known.layout, _LOCK_MILLISECONDS))
+
+    async def probe_tenants(self) -> Probe:
+        """Try to reach one tenant's rows as another, in every table by every kind of statement; all of it is undone.
+
+        It proves what it says for the role of this connection: be an application's. Raises ConfigurationError where no
+        wall stands.
+        """
+        known = await self.facts()
+        with translating(self.config.where):
+            async with self._connection.transaction(force_rollback=True):
+                return await self.run(_probe.probe(known))
 
     async def _in_one(self, work: Callable[[], Operation[T]]) -> T:
         """Run an operation in one transaction, as soon as nobody is in the way for a moment."""
