@@ -42,6 +42,9 @@ GIVEN: dict[str, Any] = {
     "agent": {"id": "agent", "n": 1},
     "memory_ids": ["m"],
     "spec": StoreSpec("tickets"),
+    "actor": "Ada",
+    "time": datetime(2026, 1, 1, tzinfo=UTC),
+    "since": 1,
 }
 # Parameters that take a dict or a list, a function, or an id, which finds nothing where it is none.
 OTHERS = {"data", "documents", "agent", "watch", "id"}
@@ -55,6 +58,12 @@ SAID = {
     "query_embedding": "embedding",
     "name": "name=|unknown memory store",
     "where": r"where|\$ne",
+    "actor": "name=|history",
+    "call": "name=|history",
+    "time": "time|history",
+    "since": "since|history",
+    "until": "until|history",
+    "retention": "retention|history",
 }
 # The dicts and lists that are taken, and what MongoDB has no use for.
 TAKEN = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -128,6 +128,16 @@ def _in_one(view: Any, id: str) -> Any:
 
 # How each method could be used to reach the document of an id, or everything; a method that is added wants a line.
 ATTACKS: dict[str, Callable[[Any, str], Any]] = {
+    "acting": lambda view, id: [
+        view.acting("me").retrieve_by_id(id, LONG),
+        view.acting("me").update(LONG, {}, {"n": 2}),
+    ],
+    "at": lambda view, id: [
+        view.at(LATER).list_all(LONG, include_embedding=True),
+        view.at(LATER).retrieve_by_id(id, LONG),
+        view.at(LATER).retrieve_by_query({"embedding": EAST}, LONG, 50, where={"$or": [{"id": id}, {"n": 1}]}),
+        view.at(LATER).retrieve_by_query("tea", LONG, 50),
+    ],
     "check": lambda view, id: view.check({"id": id, "n": 2}, LONG),
     "count": lambda view, id: [view.count(LONG), view.count(LONG, {"$or": [{"id": id}, {"n": 1}]})],
     "delete": lambda view, id: view.delete(LONG, {"$or": [{"id": id}, {"n": {"$exists": True}}]}),
@@ -136,6 +146,7 @@ ATTACKS: dict[str, Callable[[Any, str], Any]] = {
     "delete_by_name": lambda view, id: view.delete_by_name(NAME, LONG),
     "delete_memagent": lambda view, id: [view.delete_memagent(id, cascade=True), view.delete_memagent(id)],
     "delete_memagent_memory_ids": lambda view, id: view.delete_memagent_memory_ids(id),
+    "diff": lambda view, id: view.diff(id, LONG, LATER),
     "distinct": lambda view, id: [view.distinct(LONG, key, {"n": 1}) for key in ("id", "secret", "tenant", "content")],
     "embed_missing": lambda view, id: view.embed_missing(LONG),
     "embedded": lambda view, id: view.embedded([{"id": id, "content": "tea"}], LONG),
@@ -175,12 +186,27 @@ ATTACKS: dict[str, Callable[[Any, str], Any]] = {
     "update_by_id": lambda view, id: view.update_by_id(id, {"n": 2}, LONG),
     "update_memagent": lambda view, id: view.update_memagent({"id": id, "n": 2}),
     "update_memagent_memory_ids": lambda view, id: view.update_memagent_memory_ids(id, ["mine"]),
+    "versions": lambda view, id: [each.document for each in view.versions(id, LONG)],
 }
+LATER = datetime(2999, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def history(api: Any, server_name: str) -> Iterator[None]:
+    """That the history of the store that is attacked is kept."""
+    if server_name == MONGODB:
+        yield
+        return
+    api.keep_history(LONG)
+    yield
+    api.drop_history(LONG, yes=True)
+
+
 # What has nothing to do with any document: names, numbers, and what all views share.
 OTHERS = {
-    "close", "config", "create_store", "drop_store", "embedding_dimensions", "embedding_model", "has_embedder",
-    "has_large_transactions", "identity", "loading", "location", "memory", "note_embedding_model", "operations", "run",
-    "run_in_transaction", "scope", "stores", "tenant",
+    "close", "config", "create_store", "drop_history", "drop_store", "embedding_dimensions", "embedding_model",
+    "has_embedder", "has_large_transactions", "identity", "keep_history", "loading", "location", "memory",
+    "note_embedding_model", "operations", "run", "run_in_transaction", "scope", "stores", "tenant",
 }  # fmt: skip
 
 
@@ -214,6 +240,7 @@ def _attacks(server_name: str) -> dict[str, Callable[[Any, str], Any]]:
     return {name: attack for name, attack in ATTACKS.items() if hasattr(_provider(server_name), name)}
 
 
+@pytest.mark.usefixtures("history")
 def test_no_call_reaches_what_is_outside(api: Any, of: Callable[[Any, str], Any], server_name: str) -> None:
     """Whatever is asked by the id, name, words, vector or conversation of others, nothing of theirs is in the answer,
     and nothing of theirs has changed; the answer is that for an id that nobody has."""
@@ -229,18 +256,20 @@ def test_no_call_reaches_what_is_outside(api: Any, of: Callable[[Any, str], Any]
         mine.run_many(empty)
 
 
+@pytest.mark.usefixtures("history")
 def test_calls_in_a_view_find_its_own(api: Any, of: Callable[[Any, str], Any], server_name: str) -> None:
     """The calls that find nothing of others find one's own: they are no calls that find nothing."""
     mine = of(api, "mine")
     changing = {"delete", "store", "update", "remember", "transaction", "run", "touch"}
     reading = {"distinct", "iterate", "list", "recall", "retrieve", "run", "transaction"}
+    reads_history = () if server_name == MONGODB else ("acting", "at", "versions")
     before = None
     for name, attack in _attacks(server_name).items():
         if before is None or state(mine) != before:
             mine.run_many([Call("delete_all", each) for each in MemoryType])
             before = state(filled(mine, "of-myself"))
         found, kind = outcome(attack, mine, "of-myself"), name.split("_")[0]
-        assert (SECRET in found) == (kind in reading), name
+        assert (SECRET in found) == (kind in reading or name in reads_history), name
         if kind in changing:
             assert state(mine) != before, name
 

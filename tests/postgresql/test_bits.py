@@ -221,7 +221,7 @@ def test_the_nearest_are_found_in_any_memory(
     for question in memories.questions[name]:
         # As a provider that has just been opened: no earlier search has shown which routes are in vain.
         assert filled._facts is not None
-        filled._facts.store(store).history.clear()
+        filled._facts.store(store).shown.clear()
         hits = filled.retrieve_by_query({"embedding": question, "memory_id": name}, store, limit, explain=True)
         assert len(hits) == limit
         assert hits.explanation is not None

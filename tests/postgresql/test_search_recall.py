@@ -194,7 +194,7 @@ def found(
 def forget(provider: PostgreSQLProvider) -> None:
     """Have a provider know nothing of earlier searches, as if it had just been opened."""
     assert provider._facts is not None
-    provider._facts.store(LONG).history.clear()
+    provider._facts.store(LONG).shown.clear()
 
 
 def recall(served: Sequence[Sequence[int]], true: Sequence[Sequence[int]]) -> float:

@@ -143,8 +143,8 @@ def test_not_every_filter_is_kept_for_ever() -> None:
     of = store()
     for place in range(5000):
         remember(search(VECTOR | {"memory_id": f"m{place}"}), of, SCAN, False)
-    assert len(of.history) <= 2000
-    assert not any(isinstance(key, str) for key in of.history)
+    assert len(of.shown) <= 2000
+    assert not any(isinstance(key, str) for key in of.shown)
 
 
 # --- what is complete ---------------------------------------------------------------------------------------------

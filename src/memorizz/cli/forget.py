@@ -42,6 +42,7 @@ def _print(receipt: Receipt, memory_id: str) -> None:
 
     _show.heading(f"{'would be forgotten' if receipt.dry_run else 'forgotten'}: {memory_id}")
     pairs = [(store, f"{count} documents") for store, count in receipt.deleted.items()]
+    pairs += [(store, f"{count} versions that had ended") for store, count in receipt.versions.items()]
     pairs += [("agents", f"{len(receipt.agents)} no longer list it")] if receipt.agents else []
     pairs += [("digest", receipt.digest), ("at", receipt.at.isoformat(timespec="seconds"))]
     pairs += [("by", receipt.by)] if receipt.by else []

@@ -30,13 +30,19 @@ def forgotten_by(memory_id: Any, filter: Filter | None, by: Any) -> tuple[str | 
 
 
 def receipt(
-    deleted: Mapping[str, Iterable[str]], agents: Iterable[str], by: str | None, dry_run: bool, left: int | None
+    deleted: Mapping[str, Iterable[str]],
+    agents: Iterable[str],
+    by: str | None,
+    dry_run: bool,
+    left: int | None,
+    versions: Mapping[str, int] | None = None,
 ) -> Receipt:
-    """Return the receipt for documents, given as the ids of each store."""
+    """Return the receipt for documents, given as the ids of each store, and for how many versions of each."""
     ids = {store: list(each) for store, each in deleted.items()}
     lines = sorted(f"{store}\t{id}\n" for store, each in ids.items() for id in each)
     return Receipt(
         deleted={store: len(each) for store, each in ids.items() if each},
+        versions={store: count for store, count in (versions or {}).items() if count},
         agents=sorted(agents),
         digest=hashlib.sha256("".join(lines).encode()).hexdigest(),
         at=datetime.now(UTC),

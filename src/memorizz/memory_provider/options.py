@@ -271,6 +271,7 @@ class Receipt:
     """What was forgotten, or in a dry run what would be.
 
     deleted: how many documents of each store, the stores that had some.
+    versions: how many versions that had ended, of each store whose history has had some.
     agents: the ids of the agents whose `memory_ids` the memory was taken out of.
     digest: the SHA-256, in hexadecimal digits, of the lines "store, tab, id" of those documents, sorted by their code
         points and each ended by a newline: who has kept a list of ids can show that these were the ones.
@@ -281,6 +282,7 @@ class Receipt:
     """
 
     deleted: Mapping[str, int]
+    versions: Mapping[str, int]
     agents: Sequence[str]
     digest: str
     at: datetime
@@ -302,6 +304,28 @@ class Receipt:
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON has it; the time as ISO 8601."""
         return {field.name: getattr(self, field.name) for field in fields(self)} | {"at": self.at.isoformat()}
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a document was for some time.
+
+    number: tells it from the others of its store; later versions have greater ones. 0 is what the history began with.
+    since: from when on; None for what the history began with.
+    until: when it was changed again; None for what stands in the store.
+    operation: what made it: "insert", "update", "delete", "restore", "undo" or "forget"; None where `since` is.
+    actor: in whose name, as `acting` has it.
+    call: what else was changed in the same call or transaction has the same.
+    document: as it was; None where it was deleted, or has been forgotten since.
+    """
+
+    number: int
+    since: datetime | None
+    until: datetime | None
+    operation: str | None
+    actor: str | None
+    call: str | None
+    document: Document | None
 
 
 def without_twins(document: Mapping[str, Any]) -> Document:

@@ -1,4 +1,6 @@
-"""For whom a call reads and writes: a tenant, and of it one memory. Nothing that a call is given can widen that.
+"""For whom a call reads and writes: a tenant, and of it one memory; as of when it reads, and in whose name it writes.
+
+Nothing that a call is given can widen that.
 
 The condition itself is a provider's. Here is what is the same for all of them: which scopes there are, and what of the
 arguments and documents of a call would reach beyond one.
@@ -8,13 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import lru_cache
 from inspect import Signature, signature
 from typing import Any, cast
 
-from memorizz.errors import ConfigurationError, InvalidDocument, quoted
+from memorizz.errors import ConfigurationError, InvalidDocument, ReadOnlyError, quoted
 
 TENANT, MEMORY = "tenant", "memory_id"
+# That a provider keeps the history of what it stores.
+HISTORY = "history"
+# What can be asked as of a time.
+_READS = {
+    "count", "distinct", "embedded", "list_all", "page", "place_of", "recall", "retrieve_by_id", "retrieve_by_name",
+    "retrieve_by_query", "retrieve_conversation_history_ordered_by_timestamp", "retrieve_from_all_stores",
+    "retrieve_memory_components_by_query", "run_at_once", "run_many",
+}  # fmt: skip
 # In bytes, as of every key that is indexed.
 _MAX_NAME = 1024
 
@@ -30,20 +41,40 @@ class Scope:
     tenant: str = ""
     memory: str | None = None
     max_limit: int | None = None
+    # None for now.
+    as_of: datetime | None = None
+    # In whose name, and for which call of theirs; no condition of a statement.
+    actor: str | None = field(default=None, compare=False)
+    call_id: str | None = field(default=None, compare=False)
     parameters: Mapping[str, Any] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         of_memory = {} if self.memory is None else {"of_memory": self.memory}
-        object.__setattr__(self, "parameters", {TENANT: self.tenant, **of_memory})
+        as_of = {} if self.as_of is None else {"as_of": self.as_of}
+        object.__setattr__(self, "parameters", {TENANT: self.tenant, **of_memory, **as_of})
 
     def __str__(self) -> str:
-        named = ((TENANT, self.tenant), (MEMORY, self.memory))
-        return ", ".join(f"{key} {quoted(name)}" for key, name in named if name)
+        named = ((TENANT, self.tenant), (MEMORY, self.memory), ("actor", self.actor))
+        parts = [f"{key} {quoted(name)}" for key, name in named if name]
+        return ", ".join([*parts, *([] if self.as_of is None else [f"as of {self.as_of.isoformat()}"])])
 
     @property
     def is_narrow(self) -> bool:
         """Whether it leaves out documents of a store."""
-        return self.tenant != "" or self.memory is not None
+        return self.tenant != "" or self.memory is not None or self.as_of is not None
+
+    @property
+    def is_accompanied(self) -> bool:
+        """Whether its statements need another one before them."""
+        return self.as_of is not None or self.actor is not None or self.call_id is not None
+
+    def of_time(self, time: Any) -> Scope:
+        """Return the same scope as of a time; raises ConfigurationError for what is none."""
+        return replace(self, as_of=_time(time))
+
+    def of_actor(self, name: Any, call: Any) -> Scope:
+        """Return the same scope in the name of somebody; raises ConfigurationError for what is no name."""
+        return replace(self, actor=_name(name, "actor"), call_id=None if call is None else _name(call, "call"))
 
     def of_tenant(self, name: Any, max_limit: int | None = None) -> Scope:
         """Return the scope of a tenant; raises ConfigurationError where this one is another's, or a memory's."""
@@ -78,6 +109,8 @@ class Scope:
         It goes by their names, `memory_id` and `limit`, and a query's own limit, so that no operation can forget it.
         Raises ConfigurationError for another memory.
         """
+        if self.as_of is not None:
+            self._check_reads(operation, kwargs, args)
         if self.memory is None and self.max_limit is None:
             return args, dict(kwargs)
         bound = _signature(operation).bind(*args, **kwargs)
@@ -97,6 +130,17 @@ class Scope:
                 found = cast("Mapping[str, Any]", query)
                 given["query"] = {**found, "limit": self._cut(found["limit"])}
         return bound.args, bound.kwargs
+
+    def _check_reads(self, operation: Callable[..., Any], kwargs: Mapping[str, Any], args: tuple[Any, ...]) -> None:
+        """Raise ReadOnlyError for what is no read."""
+        name = operation.__name__
+        touches = kwargs.get("touch") or any(getattr(each, "touch", False) for each in (*args, *kwargs.values()))
+        if name not in _READS or touches:
+            assert self.as_of is not None
+            raise ReadOnlyError(
+                f"{name}({'touch=True' if touches else ''}): this is a view as of {self.as_of.isoformat()}, of what is "
+                "past and only read; ask the provider itself"
+            )
 
     def _cut(self, limit: Any) -> Any:
         assert self.max_limit is not None
@@ -141,11 +185,18 @@ EVERYTHING = Scope()
 
 def check_supported(scope: Scope, supported: Sequence[str], what: str) -> None:
     """Raise ConfigurationError where a provider cannot keep to a scope."""
+    if scope.is_accompanied and HISTORY not in supported:
+        raise no_history(what)
     for key, named in ((TENANT, scope.tenant), (MEMORY, scope.memory)):
         if named and key not in supported:
             raise ConfigurationError(
                 f"{what} has no view by {key}: give each a database of its own, or use PostgreSQL, which has them"
             )
+
+
+def no_history(what: str) -> ConfigurationError:
+    """Return the error of a provider that keeps no history."""
+    return ConfigurationError(f"{what} keeps no history of its documents: PostgreSQL does")
 
 
 def check_required(scope: Scope, *, tenant: bool = False, memory: bool) -> None:
@@ -177,8 +228,18 @@ def _text(value: Any) -> str | None:
     return _values.searched(value)
 
 
+def _time(value: Any) -> datetime:
+    """Return a time, an aware one; raises ConfigurationError for what is none."""
+    from memorizz.memory_provider import _values
+
+    try:
+        return _values.time(value, "time")
+    except InvalidDocument:
+        raise ConfigurationError(f"time={quoted(value)}: expected a datetime, or a text in ISO 8601") from None
+
+
 def _name(value: Any, key: str) -> str:
-    """Return the name of a tenant or a memory; raises ConfigurationError for what is none."""
+    """Return the name of a tenant, a memory, an actor or a call; raises ConfigurationError for what is none."""
     name = _text(value)
     size = len(name.encode()) if name is not None else 0
     if name is None or not 0 < size <= _MAX_NAME:
@@ -208,7 +269,8 @@ class Scoped:
 
     def __call__(self, known: Any, /, *args: Any, **kwargs: Any) -> Any:
         args, kwargs = self.scope.call(self.operation, args, kwargs)
-        return self.operation(known.within(self.scope), *args, **kwargs)
+        operation = self.operation(known.within(self.scope), *args, **kwargs)
+        return known.accompanied(self.scope, operation) if self.scope.is_accompanied else operation
 
 
 def scope_of(operation: Callable[..., Any]) -> Scope:

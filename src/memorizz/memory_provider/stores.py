@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any, Literal, Self, cast, get_args
 
 from memorizz.errors import ConfigurationError, quoted
@@ -219,6 +220,19 @@ def check_droppable(name: str) -> None:
     """Raise ConfigurationError for the name of one of the seven stores."""
     if any(spec.name == name for spec in SEVEN):
         raise ConfigurationError(f"{name} is one of the seven stores that are always there: delete_all() empties it")
+
+
+def check_history_yes(name: str, yes: bool) -> None:
+    """Raise ConfigurationError unless a caller has said that a history is to be deleted."""
+    if yes is not True:
+        raise ConfigurationError(f"drop_history({quoted(name)}) deletes every version of its documents: say yes=True")
+
+
+def checked_retention(retention: object) -> timedelta | None:
+    """Return how long a history is kept; raises ConfigurationError for what is no time above 0."""
+    if retention is None or (isinstance(retention, timedelta) and retention > timedelta(0)):
+        return retention
+    raise ConfigurationError(f"retention={quoted(retention)}: expected a timedelta above 0, or None for ever")
 
 
 def check_yes(name: str, yes: bool) -> None:

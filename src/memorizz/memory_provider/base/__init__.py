@@ -14,6 +14,7 @@ from memorizz.memory_provider.options import (
     Reranker,
     SearchOptions,
     StoreName,
+    Version,
     without_twins,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "Reranker",
     "SearchOptions",
     "StoreName",
+    "Version",
     "without_twins",
 ]

@@ -6,13 +6,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.base._sync import MemoryOperations
 from memorizz.memory_provider.options import StoreName
-from memorizz.memory_provider.scopes import EVERYTHING, Scope
+from memorizz.memory_provider.scopes import EVERYTHING, Scope, no_history
 from memorizz.memory_provider.stores import SEVEN, StoreSpec
 
 
@@ -67,6 +68,26 @@ class MemoryProvider(MemoryOperations):
         """
         raise ConfigurationError(f"{type(self).__name__} has the seven stores alone")
 
+    def keep_history(self, memory_store_type: StoreName, retention: timedelta | None = None) -> None:
+        """Keep the history of a store from now on: of every change, whoever makes it and by whatever way.
+
+        Every version that ends is kept beside the store, for `versions`, `at` and `restore`, and for as long as
+        `retention` says, by default for ever; `purge_expired` deletes what is older. Where it is kept already, only the
+        retention changes. What is counted by reading makes no version.
+
+        Raises ConfigurationError for a retention that is none, and in a provider that keeps no history;
+        OperationTimeout where the store is in use all the time.
+        """
+        raise no_history(type(self).__name__)
+
+    def drop_history(self, memory_store_type: StoreName, *, yes: bool = False) -> None:
+        """Delete the history of a store, and keep none from now on; `yes=True` says that this is meant.
+
+        Raises ConfigurationError without it and in a provider that keeps no history, OperationTimeout where the store
+        is in use all the time.
+        """
+        raise no_history(type(self).__name__)
+
     def note_embedding_model(self, name: str) -> None:
         """Note which model made the vectors, where nobody has said so and the provider remembers it."""
 
@@ -88,6 +109,12 @@ class MemoryProvider(MemoryOperations):
 
     def memory(self, name: str, *, max_limit: int | None = None) -> MemoryProvider:
         return self._view(EVERYTHING.of_memory(name, max_limit))
+
+    def acting(self, actor: str, call: str | None = None) -> MemoryProvider:
+        return self._view(EVERYTHING.of_actor(actor, call))
+
+    def at(self, time: datetime | str) -> MemoryProvider:
+        return self._view(EVERYTHING.of_time(time))
 
     def _view(self, scope: Scope) -> MemoryProvider:
         from memorizz.memory_provider.base._views_sync import ProviderView

@@ -18,6 +18,7 @@ from memorizz.memory_provider.options import (
     Reranker,
     SearchOptions,
     StoreName,
+    Version,
     check_flag,
     check_order,
     search_options,
@@ -76,6 +77,25 @@ class MemoryOperations(ABC):
         views.
         """
         return self._view(EVERYTHING.of_memory(name, max_limit))
+
+    def acting(self, actor: str, call: str | None = None) -> MemoryOperations:
+        """Return a view with the same methods, whose changes the history has as those of an actor.
+
+        call: what `undo` takes back together; by default each transaction is one.
+
+        Raises ConfigurationError for what is no name, and where the provider keeps no history.
+        """
+        return self._view(EVERYTHING.of_actor(actor, call))
+
+    def at(self, time: datetime | str) -> MemoryOperations:
+        """Return a view of what there was at a time, with the same methods; those that change something raise
+        ReadOnlyError.
+
+        Filters, words and vectors find what they would have found then; vectors are all compared, without an index. A
+        change counts from when its statement began, by the server's clock. Each call raises ConfigurationError for a
+        store of which no history is kept, and for a time before it begins.
+        """
+        return self._view(EVERYTHING.of_time(time))
 
     def _view(self, scope: Scope) -> MemoryOperations:
         """Return a view of what is in a scope."""
@@ -422,6 +442,30 @@ class MemoryOperations(ABC):
         return self.run(
             self.operations.retrieve_memory_components_by_query, query, query_embedding, memory_id, memory_type, limit
         )
+
+    def versions(self, id: Any, memory_store_type: StoreName) -> list[Version]:
+        """Return what a document was, from version to version, the oldest first; none for an unknown id.
+
+        Raises ConfigurationError for a store of which no history is kept.
+        """
+        return self.run(self.operations.versions, id, memory_store_type)
+
+    def diff(
+        self,
+        id: Any,
+        memory_store_type: StoreName,
+        since: datetime | str | int,
+        until: datetime | str | int | None = None,
+    ) -> dict[str, dict[str, Any]]:
+        """Return the keys in which a document differs between two times or versions, each with what it was and is.
+
+        `{"city": {"from": "Rome", "to": "Oslo"}}`; a key that one of the two has not is there without that side.
+        `since` and `until` are times, or numbers of versions; `until` None is now. What the provider counts and dates
+        itself, `updated_at`, `last_accessed` and `access_count`, is left out.
+
+        Raises ConfigurationError as `at`, and for a version that there is not.
+        """
+        return self.run(self.operations.diff, id, memory_store_type, since, until)
 
     def run_many(self, calls: Sequence[Call]) -> list[Any]:
         """Make several calls, in order and all or nothing, and return their results; Call says how they are made.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.base._async import AsyncMemoryOperations
 from memorizz.memory_provider.base._provider_async import AsyncMemoryProvider
+from memorizz.memory_provider.options import StoreName
 from memorizz.memory_provider.scopes import Scope, Scoped, check_supported
 from memorizz.memory_provider.stores import StoreSpec
 
@@ -36,6 +38,12 @@ class AsyncView(AsyncMemoryOperations):
 
     def memory(self, name: str, *, max_limit: int | None = None) -> Any:
         return self._whole._view(self.scope.of_memory(name, max_limit))
+
+    def acting(self, actor: str, call: str | None = None) -> Any:
+        return self._whole._view(self.scope.of_actor(actor, call))
+
+    def at(self, time: datetime | str) -> Any:
+        return self._whole._view(self.scope.of_time(time))
 
 
 class AsyncProviderView(AsyncView, AsyncMemoryProvider):
@@ -80,6 +88,12 @@ class AsyncProviderView(AsyncView, AsyncMemoryProvider):
             "drop_store() of the provider itself drops the store"
         )
 
+    async def keep_history(self, memory_store_type: StoreName, retention: timedelta | None = None) -> None:
+        raise _of_whole_stores("keep_history")
+
+    async def drop_history(self, memory_store_type: StoreName, *, yes: bool = False) -> None:
+        raise _of_whole_stores("drop_history")
+
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncMemoryOperations]:
         async with self._whole.transaction() as transaction:
@@ -87,3 +101,7 @@ class AsyncProviderView(AsyncView, AsyncMemoryProvider):
 
     async def close(self) -> None:
         """Close nothing: the connections are the provider's."""
+
+
+def _of_whole_stores(name: str) -> ConfigurationError:
+    return ConfigurationError(f"{name}(): a view has no stores of its own; ask the provider itself")

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.base._provider_sync import MemoryProvider
 from memorizz.memory_provider.base._sync import MemoryOperations
+from memorizz.memory_provider.options import StoreName
 from memorizz.memory_provider.scopes import Scope, Scoped, check_supported
 from memorizz.memory_provider.stores import StoreSpec
 
@@ -37,6 +39,12 @@ class View(MemoryOperations):
 
     def memory(self, name: str, *, max_limit: int | None = None) -> Any:
         return self._whole._view(self.scope.of_memory(name, max_limit))
+
+    def acting(self, actor: str, call: str | None = None) -> Any:
+        return self._whole._view(self.scope.of_actor(actor, call))
+
+    def at(self, time: datetime | str) -> Any:
+        return self._whole._view(self.scope.of_time(time))
 
 
 class ProviderView(View, MemoryProvider):
@@ -81,6 +89,12 @@ class ProviderView(View, MemoryProvider):
             "drop_store() of the provider itself drops the store"
         )
 
+    def keep_history(self, memory_store_type: StoreName, retention: timedelta | None = None) -> None:
+        raise _of_whole_stores("keep_history")
+
+    def drop_history(self, memory_store_type: StoreName, *, yes: bool = False) -> None:
+        raise _of_whole_stores("drop_history")
+
     @contextmanager
     def transaction(self) -> Generator[MemoryOperations]:
         with self._whole.transaction() as transaction:
@@ -88,3 +102,7 @@ class ProviderView(View, MemoryProvider):
 
     def close(self) -> None:
         """Close nothing: the connections are the provider's."""
+
+
+def _of_whole_stores(name: str) -> ConfigurationError:
+    return ConfigurationError(f"{name}(): a view has no stores of its own; ask the provider itself")

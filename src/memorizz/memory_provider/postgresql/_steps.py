@@ -7,6 +7,7 @@ sync or the async API performs the steps. Nothing in here does any IO.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -129,3 +130,45 @@ def fetch_all(queries: Sequence[Query], undo: Callable[[], Query] | None = None)
         return [(yield queries[0])]
     results: list[list[Row]] = yield Batch(queries, undo)
     return results
+
+
+def led_by(
+    operation: Operation[T],
+    first: Query,
+    undo: Callable[[], Query] | None = None,
+    check: Callable[[Row], None] | None = None,
+) -> Operation[T]:
+    """Send a statement before each of an operation's, in the transaction of that; `check` is given its row.
+
+    `undo` as of Batch. What only reads needs nothing of what is set, and goes out as it is where there is one.
+    """
+    with closing(operation):
+        result: Any = None
+        error: Exception | None = None
+        while True:
+            try:
+                step = operation.send(result) if error is None else operation.throw(error)
+            except StopIteration as done:
+                return done.value
+            result = error = None
+            try:
+                result = yield from _led(step, first, undo, check)
+            except Exception as raised:
+                error = raised
+
+
+def _led(
+    step: Step, first: Query, undo: Callable[[], Query] | None, check: Callable[[Row], None] | None
+) -> Operation[Any]:
+    if isinstance(step, Copy):
+        yield first
+        yield step
+        return None if undo is None else (yield undo())
+    if not isinstance(step, Query | Batch) or (undo is not None and isinstance(step, Batch) and step.undo is not None):
+        return (yield step)
+    single = isinstance(step, Query)
+    queries = [step] if single else step.queries
+    rows, *results = yield Batch([first, *queries], undo if single else undo or step.undo)
+    if check is not None:
+        check(rows[0])
+    return results[0] if single else results

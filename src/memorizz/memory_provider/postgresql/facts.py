@@ -11,18 +11,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import wraps
-from typing import Any, Concatenate, NamedTuple, ParamSpec
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from psycopg import sql
 
-from memorizz.errors import MemorizzError
+from memorizz.errors import ConfigurationError, MemorizzError
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._cosines import Cosines
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql._steps import Operation, Query, fetch
-from memorizz.memory_provider.postgresql.layout import STANDBY, Layout, parts_table, vector_column
+from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, fetch, led_by
+from memorizz.memory_provider.postgresql.layout import (
+    STANDBY,
+    Layout,
+    history_table,
+    parts_table,
+    tables_of,
+    vector_column,
+)
 from memorizz.memory_provider.postgresql.rows import Vector, vector_and_bits
 from memorizz.memory_provider.scopes import EVERYTHING, Scope
 from memorizz.memory_provider.stores import CONVERSATIONS, StoreSpec, VectorField, unknown_store
@@ -41,6 +48,19 @@ class Model:
     current_since: datetime | None = None
     # None until they have been measured.
     cosines: Cosines | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Since when the history of a store is whole, and for how long it is kept; None for ever."""
+
+    since: datetime
+    retention: timedelta | None = None
+
+    @property
+    def begins(self) -> datetime:
+        """Before which nothing is known."""
+        return self.since if self.retention is None else max(self.since, datetime.now(UTC) - self.retention)
 
 
 # Compared by identity.
@@ -63,6 +83,8 @@ class Store:
     max_tokens: int | None = None
     # Whether some of its documents have, or have had, the vectors of pieces.
     pieces: bool = False
+    # None where no history is kept.
+    kept: Kept | None = None
     standby: bool = False
     # Whether row-level security keeps its tenants apart.
     walled: bool = False
@@ -75,11 +97,13 @@ class Store:
     table: sql.Identifier = field(init=False)
     # Where the vectors of its documents' parts are.
     parts: sql.Identifier = field(init=False)
+    # Where their changes are.
+    history: sql.Identifier = field(init=False)
     embedding: sql.Identifier = field(init=False)
     # The statements that were composed for this store: they go with it.
     statements: dict[Any, bytes] = field(default_factory=dict[Any, bytes])
     # What searches under a filter have shown of it (search/plan.py).
-    history: dict[int, Any] = field(default_factory=dict[int, Any])
+    shown: dict[int, Any] = field(default_factory=dict[int, Any])
 
     def __post_init__(self) -> None:
         self.name = self.spec.name
@@ -88,12 +112,18 @@ class Store:
         self.table = sql.Identifier(self.layout.schema, self.name)
         self.embedding = sql.Identifier(self.vector_column)
         self.parts = sql.Identifier(self.layout.schema, parts_table(self.name))
+        self.history = sql.Identifier(self.layout.schema, history_table(self.name))
 
     def within(self, scope: Scope) -> Store:
         """Return the same store for a scope; the two share their statements, and what searches have shown."""
         store = copy(self)
         store.scope = scope
         return store
+
+    @property
+    def tables(self) -> list[sql.Identifier]:
+        """All tables with documents of it, or what was made of them."""
+        return [sql.Identifier(self.layout.schema, name) for name in tables_of(self.name)]
 
     @property
     def has_parts(self) -> bool:
@@ -118,6 +148,7 @@ class Maker(NamedTuple):
 
 
 P = ParamSpec("P")
+T = TypeVar("T")
 # Of a store; a condition of thousands of alternatives is not asked twice, and would fill the memory with megabytes.
 _MAX_STATEMENTS = 256
 _MAX_SHAPE = 4096
@@ -130,8 +161,8 @@ def composed_once(build: Callable[Concatenate[Store, P], bytes]) -> Callable[Con
 
     @wraps(build)
     def statement(store: Store, *shape: P.args, **none: P.kwargs) -> bytes:
-        # One text serves every tenant; that of a memory has a condition more.
-        key = (build, store.scope.memory is None, *shape)
+        # One text serves every tenant; that of a memory has a condition more, that of a time reads the history.
+        key = (build, store.scope.memory is None, store.scope.as_of is None, *shape)
         found = store.statements.get(key)
         if found is None:
             found = build(store, *shape, **none)
@@ -175,14 +206,65 @@ class Facts:
     def store(self, name: MemoryType | str) -> Store:
         """Return a store by its name; raises ConfigurationError, which lists them, for an unknown one."""
         try:
-            return self.stores[name]
+            found = self.stores[name]
         except (KeyError, TypeError):
             raise unknown_store(name, self.stores) from None
+        if self.scope.as_of is not None:
+            check_known(found, self.scope.as_of)
+        return found
+
+    def accompanied(self, scope: Scope, operation: Operation[T]) -> Operation[T]:
+        """Return an operation whose statements say in whose name they write, or are of the facts of today."""
+        if scope.as_of is not None:
+            now = sql.SQL("SELECT {}").format(version(self.layout))
+            return led_by(operation, Query(now.as_bytes(None)), check=self._check_version)
+        if all(store.kept is None for store in self.stores.values()):
+            return operation
+        return led_by(operation, named(scope.actor, scope.call_id), named)
+
+    def _check_version(self, row: Row) -> None:
+        if row[0] != self.version:
+            raise StaleFacts("another history is kept")
 
     @property
     def model(self) -> Model:
         """The embedding model of the seven stores."""
         return self.stores[CONVERSATIONS].model
+
+
+def check_kept(store: Store) -> Kept:
+    """Return since when the history of a store is kept; raises ConfigurationError where none is."""
+    if store.kept is None:
+        raise ConfigurationError(
+            f"no history of {store.name} is kept: keep_history({store.name!r}) begins one, of what changes from then on"
+        )
+    return store.kept
+
+
+def check_known(store: Store, time: datetime) -> None:
+    """Raise ConfigurationError where the history of a store does not reach back to a time."""
+    begins = check_kept(store).begins
+    if time < begins:
+        raise ConfigurationError(
+            f"the history of {store.name} begins at {begins.isoformat()}, and {time.isoformat()} is before that"
+        )
+
+
+def check_compared(store: Store) -> None:
+    """Raise ConfigurationError where vectors of the time of a store's scope cannot be compared."""
+    time, since = store.scope.as_of, store.model.current_since
+    if time is None:
+        return
+    if store.has_parts:
+        raise ConfigurationError(
+            f"{store.name} has documents with several vectors each, of which no history is kept: search the time by "
+            "words or by a filter"
+        )
+    if since is not None and time < since:
+        raise ConfigurationError(
+            f"the vectors of {store.name} are of another model since {since.isoformat()}: search what was before that "
+            "by words or by a filter"
+        )
 
 
 class StaleFacts(MemorizzError):
@@ -191,6 +273,7 @@ class StaleFacts(MemorizzError):
 
 _FACTS = sql.SQL("""
 SELECT settings.version, store.id, store.name, store.spec, store.m, store.ef_construction, store.pieces,
+    store.history_since AT TIME ZONE INTERVAL '0', extract(epoch FROM store.history_retention)::float8,
     coalesce(index.kind, 'none'),
     model.id, model.name, model.dimensions, model.current_since, model.cosine_mean, model.cosine_deviation,
     standby.id, standby.name, standby.dimensions, standby.current_since,
@@ -222,22 +305,33 @@ def read(layout: Layout) -> Operation[Facts]:
     if rows:
         layout = replace(layout, text_search_config=rows[0][-1])
     role = rows[0][-2] if rows else None
-    for _, id, name, noted, m, ef_construction, pieces, kind, *models, _, _ in rows:
+    for _, id, name, noted, m, ef_construction, pieces, since, retention, kind, *models, _, _ in rows:
         spec = StoreSpec.from_json(noted)
         cosines = None if models[5] is None else Cosines(*models[4:6])
+        kept = None if since is None else Kept(since.replace(tzinfo=UTC), retention and timedelta(seconds=retention))
         model, other = Model(*models[:4], cosines=cosines), models[6:]
         vector = VectorField(model.dimensions, spec.distance, kind, m, ef_construction)
-        stores[name] = Store(layout, spec, model, vector, id, pieces=pieces, walled=role is not None)
+        stores[name] = Store(layout, spec, model, vector, id, pieces=pieces, kept=kept, walled=role is not None)
         if other[0] is not None:
             model = Model(*other)
             vector = VectorField(model.dimensions, spec.distance, "none", m, ef_construction)
-            standby[name] = Store(layout, spec, model, vector, id, pieces=pieces, standby=True, walled=role is not None)
+            standby[name] = Store(
+                layout, spec, model, vector, id, pieces=pieces, kept=kept, standby=True, walled=role is not None
+            )
     return Facts(layout, rows[0][0] if rows else 0, stores, standby, role)
 
 
 def version(layout: Layout) -> sql.Composed:
     """Return the expression that reads the version of today's facts."""
     return sql.SQL("(SELECT version FROM {})").format(sql.Identifier(layout.schema, "memorizz_settings"))
+
+
+_NAMED = b"SELECT set_config('memorizz.actor', %(actor)s, true), set_config('memorizz.call', %(call)s, true)"
+
+
+def named(actor: str | None = None, call: str | None = None) -> Query:
+    """Return the statement that says who writes in its transaction, and for which call; by default nobody."""
+    return Query(_NAMED, {"actor": actor or "", "call": call or ""})
 
 
 def moved_on(layout: Layout) -> Query:

@@ -34,3 +34,13 @@ def vector_column(model: int) -> str:
 def parts_table(store: str) -> str:
     """Return the name of the table that holds the vectors of a store's parts; no store can have it."""
     return f"memorizz_{store}_parts"
+
+
+def history_table(store: str) -> str:
+    """Return the name of the table that holds the changes of a store's documents; no store can have it."""
+    return f"memorizz_{store}_history"
+
+
+def tables_of(store: str) -> tuple[str, ...]:
+    """Return the names of all tables with documents of a store, or what was made of them: each has their tenant."""
+    return store, parts_table(store), history_table(store)

@@ -8,6 +8,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from psycopg.pq import TransactionStatus
@@ -18,7 +19,7 @@ from memorizz.memory_provider._drive import MAX_IDS, can_be_read_again, check_pr
 from memorizz.memory_provider._drive._sync import drive, repeated
 from memorizz.memory_provider.base import Call, MemoryOperations, MemoryProvider, StoreName
 from memorizz.memory_provider.base._views_sync import ProviderView, View
-from memorizz.memory_provider.postgresql import migrations, operations, tables
+from memorizz.memory_provider.postgresql import history, migrations, operations, tables
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
     may_repeat,
@@ -52,8 +53,8 @@ from memorizz.memory_provider.postgresql.reload import (
     reloaded,
 )
 from memorizz.memory_provider.postgresql.search import recall
-from memorizz.memory_provider.scopes import MEMORY, TENANT, Scope
-from memorizz.memory_provider.stores import StoreSpec, check_yes
+from memorizz.memory_provider.scopes import HISTORY, MEMORY, TENANT, Scope
+from memorizz.memory_provider.stores import StoreSpec, check_history_yes, check_yes, checked_retention
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,7 +69,7 @@ class _Methods(MemoryOperations):
     """What the methods of the provider, of its transaction and of their views have in common: they embed."""
 
     operations = operations
-    _scoped_by = (TENANT, MEMORY)
+    _scoped_by = (TENANT, MEMORY, HISTORY)
 
     def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
         embedded = self.run(operations.embed_many, documents, memory_store_type)
@@ -259,6 +260,24 @@ class PostgreSQLProvider(Lifetime, _MethodsOfProvider, MemoryProvider):
 
         def drop() -> None:
             self.run_in_transaction(tables.drop_store, name)
+
+        when_free(drop)
+        self._facts = self.run(migrations.facts_now, self.config, makers(self._embedders))
+
+    def keep_history(self, memory_store_type: StoreName, retention: timedelta | None = None) -> None:
+        kept = checked_retention(retention)
+
+        def keep() -> None:
+            self.run_in_transaction(history.keep, memory_store_type, kept)
+
+        when_free(keep)
+        self._facts = self.run(migrations.facts_now, self.config, makers(self._embedders))
+
+    def drop_history(self, memory_store_type: StoreName, *, yes: bool = False) -> None:
+        check_history_yes(memory_store_type, yes)
+
+        def drop() -> None:
+            self.run_in_transaction(history.drop, memory_store_type)
 
         when_free(drop)
         self._facts = self.run(migrations.facts_now, self.config, makers(self._embedders))

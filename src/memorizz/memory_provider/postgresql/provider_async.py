@@ -7,6 +7,7 @@ import os
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from datetime import timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from psycopg.pq import TransactionStatus
@@ -17,7 +18,7 @@ from memorizz.memory_provider._drive import MAX_IDS, can_be_read_again, check_pr
 from memorizz.memory_provider._drive._async import drive, repeated
 from memorizz.memory_provider.base import AsyncMemoryOperations, AsyncMemoryProvider, Call, StoreName
 from memorizz.memory_provider.base._views_async import AsyncProviderView, AsyncView
-from memorizz.memory_provider.postgresql import migrations, operations, tables
+from memorizz.memory_provider.postgresql import history, migrations, operations, tables
 from memorizz.memory_provider.postgresql._errors import (
     DriverError,
     may_repeat,
@@ -51,8 +52,8 @@ from memorizz.memory_provider.postgresql.reload import (
     reloaded,
 )
 from memorizz.memory_provider.postgresql.search import recall
-from memorizz.memory_provider.scopes import MEMORY, TENANT, Scope
-from memorizz.memory_provider.stores import StoreSpec, check_yes
+from memorizz.memory_provider.scopes import HISTORY, MEMORY, TENANT, Scope
+from memorizz.memory_provider.stores import StoreSpec, check_history_yes, check_yes, checked_retention
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,7 +68,7 @@ class _Methods(AsyncMemoryOperations):
     """What the methods of the provider, of its transaction and of their views have in common: they embed."""
 
     operations = operations
-    _scoped_by = (TENANT, MEMORY)
+    _scoped_by = (TENANT, MEMORY, HISTORY)
 
     async def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
         embedded = await self.run(operations.embed_many, documents, memory_store_type)
@@ -263,6 +264,24 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _MethodsOfProvider, AsyncMemoryProv
 
         async def drop() -> None:
             await self.run_in_transaction(tables.drop_store, name)
+
+        await when_free(drop)
+        self._facts = await self.run(migrations.facts_now, self.config, makers(self._embedders))
+
+    async def keep_history(self, memory_store_type: StoreName, retention: timedelta | None = None) -> None:
+        kept = checked_retention(retention)
+
+        async def keep() -> None:
+            await self.run_in_transaction(history.keep, memory_store_type, kept)
+
+        await when_free(keep)
+        self._facts = await self.run(migrations.facts_now, self.config, makers(self._embedders))
+
+    async def drop_history(self, memory_store_type: StoreName, *, yes: bool = False) -> None:
+        check_history_yes(memory_store_type, yes)
+
+        async def drop() -> None:
+            await self.run_in_transaction(history.drop, memory_store_type)
 
         await when_free(drop)
         self._facts = await self.run(migrations.facts_now, self.config, makers(self._embedders))

@@ -9,10 +9,10 @@ from importlib.resources import files
 
 from psycopg import sql
 
-from memorizz.memory_provider.postgresql import facts, indexes, wall
+from memorizz.memory_provider.postgresql import facts, history, indexes, wall
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Maker, Model, Store
-from memorizz.memory_provider.postgresql.layout import Layout, parts_table
+from memorizz.memory_provider.postgresql.layout import Layout, history_table, parts_table
 from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
 from memorizz.memory_provider.stores import SEVEN, StoreSpec, VectorField, check_droppable, check_same, checked_spec
 
@@ -46,11 +46,14 @@ def create(store: Store, role: str | None = None) -> Operation[None]:
         parts=store.parts,
         parts_key=sql.Identifier(f"{parts_table(store.name)}_pkey"),
         parts_document=sql.Identifier(f"{parts_table(store.name)}_fkey"),
+        history=store.history,
+        history_key=sql.Identifier(f"{history_table(store.name)}_pkey"),
+        history_memory=sql.Identifier(f"{history_table(store.name)}_idx"),
         forget_pieces=sql.Identifier(schema, "memorizz_forget_pieces"),
         **names,
     )
     of = "parts_of_fields.sql" if store.spec.fields else "parts_of_long_texts.sql"
-    for template in ("store.sql", "parts.sql", of):
+    for template in ("store.sql", "parts.sql", of, "history.sql"):
         yield Script(_template(template).format(**pieces).as_bytes(None))
     for index in indexes.named(store).values():
         yield Script(index.as_bytes(None))
@@ -120,7 +123,9 @@ def drop_store(known: Facts, name: str) -> Operation[None]:
     known = yield from facts.read(known.layout)
     store = known.store(name)
     check_droppable(name)
-    yield Script(sql.SQL("DROP TABLE {}, {}").format(store.parts, store.table).as_bytes(None))
+    yield Script(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(reversed(store.tables))).as_bytes(None))
+    if store.kept is not None:
+        yield from history.forget_recording(store)
     forget = sql.SQL("DELETE FROM {} WHERE name = %(name)s").format(_stores(known.layout))
     yield from fetch(Query(forget.as_bytes(None), {"name": name}))
     yield from fetch(facts.moved_on(known.layout))

@@ -105,7 +105,7 @@ def _template() -> sql.SQL:
 def secure(store: Store, role: str, owner: sql.Composable | None = None) -> Operation[None]:
     """Put the wall into the tables of a store, by default those of whoever makes them."""
     names = {"role": sql.Identifier(role), "owner": owner or sql.SQL("CURRENT_USER")}
-    for table in (store.table, store.parts):
+    for table in store.tables:
         yield Script(_template().format(table=table, **names).as_bytes(None))
 
 
@@ -165,7 +165,7 @@ def put_up(layout: Layout, lock_milliseconds: int, role: str) -> Operation[Wall]
         [(rows,)] = yield from fetch(Query(count.as_bytes(None)))
         out_of_reach += rows
     yield from _note(layout, role)
-    return Wall(role, made, 2 * len(stores), out_of_reach)
+    return Wall(role, made, sum(len(store.tables) for store in stores), out_of_reach)
 
 
 def take_down(layout: Layout, lock_milliseconds: int) -> Operation[str | None]:
@@ -189,7 +189,7 @@ def _locked(layout: Layout, milliseconds: int) -> Operation[Facts]:
     lock = sql.SQL("SET LOCAL lock_timeout = {}; LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE")
     yield Script(lock.format(sql.Literal(milliseconds), _named(layout, "stores")).as_bytes(None))
     known = yield from facts.read(layout)
-    tables = [table for name in sorted(known.stores) for table in (known.stores[name].table, known.stores[name].parts)]
+    tables = [table for name in sorted(known.stores) for table in known.stores[name].tables]
     every = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(tables))
     yield Script(every.as_bytes(None))
     return known
@@ -207,7 +207,7 @@ def _check_unused(role: str) -> Operation[None]:
 
 
 def _clear(store: Store, role: str) -> Operation[None]:
-    for table in (store.table, store.parts):
+    for table in store.tables:
         yield Script(_TAKE_DOWN.format(table=table, role=sql.Identifier(role)).as_bytes(None))
 
 

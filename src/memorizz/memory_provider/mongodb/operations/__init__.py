@@ -14,6 +14,7 @@ from memorizz.memory_provider.mongodb.operations.deleting import (
     forget,
     purge_expired,
 )
+from memorizz.memory_provider.mongodb.operations.history import diff, versions
 from memorizz.memory_provider.mongodb.operations.reading import (
     BEGINNING,
     count,
@@ -43,6 +44,7 @@ __all__ = [
     "delete_by_id",
     "delete_by_name",
     "delete_memagent",
+    "diff",
     "distinct",
     "forget",
     "list_all",
@@ -61,4 +63,5 @@ __all__ = [
     "text_document",
     "update",
     "update_by_id",
+    "versions",
 ]

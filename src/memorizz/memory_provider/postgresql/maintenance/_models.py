@@ -21,7 +21,7 @@ from psycopg import sql
 
 from memorizz.memory_provider._documents import CONTENT
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import facts
+from memorizz.memory_provider.postgresql import facts, history
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch, fetch_all
 from memorizz.memory_provider.postgresql.facts import Facts, Model, Store
 from memorizz.memory_provider.postgresql.layout import STANDBY, Layout, vector_column
@@ -99,7 +99,7 @@ def lock_models(layout: Layout, lock_seconds: float) -> Operation[None]:
 
 def _lock_tables(stores: Sequence[Store]) -> Operation[None]:
     """Lock tables for a change of their columns, in one order, before any of them is changed."""
-    tables = [table for store in sorted(stores, key=lambda store: store.name) for table in (store.table, store.parts)]
+    tables = [table for store in sorted(stores, key=lambda store: store.name) for table in store.tables]
     yield Script(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(tables)).as_bytes(None))
 
 
@@ -391,8 +391,12 @@ def exchange(now: Models) -> Operation[None]:
         renamed += [(name, name.removesuffix(STANDBY)) for name in (standby.vector_column, standby.bits_column)]
         statements += [rename.format(store.table, *map(sql.Identifier, names)) for names in renamed]
         statements += [rename.format(store.parts, *map(sql.Identifier, names)) for names in (renamed[0], renamed[2])]
+        statements.append(_other_vectors(store, standby))
     # All at once: readers wait for it.
     yield Script(sql.SQL("; ").join(statements).as_bytes(None))
+    for store, standby in now.pairs:
+        if store.kept is not None:
+            yield history.recording(store, sql.Identifier(standby.vector_column.removesuffix(STANDBY)))
     for statement in (
         sql.SQL("UPDATE {} SET current_since = now() WHERE id = %(standby)s").format(
             _table(now.layout, "embedding_models")
@@ -404,3 +408,18 @@ def exchange(now: Models) -> Operation[None]:
         ids = {"standby": now.standby.id, "model": now.searched.id}
         yield from fetch(Query(statement.as_bytes(None), ids))
     yield from fetch(facts.moved_on(now.layout))
+
+
+def _other_vectors(store: Store, standby: Store) -> sql.Composed:
+    """Return what lets versions have vectors of the other model; no question is compared with those that they had."""
+    vector = sql.Identifier(standby.vector_column.removesuffix(STANDBY))
+    return sql.SQL(
+        "ALTER TABLE {history} DROP COLUMN {gone}, ADD COLUMN {vector} {type}({dimensions}), "
+        "ALTER COLUMN {vector} SET STORAGE EXTERNAL"
+    ).format(
+        history=store.history,
+        gone=store.embedding,
+        vector=vector,
+        type=sql.Identifier(store.layout.vector_schema, "vector"),
+        dimensions=sql.Literal(standby.model.dimensions),
+    )

@@ -1,4 +1,4 @@
--- Row-level security of one table, of documents or of their parts, while tenants are kept apart: whose rows a transaction is
+-- Row-level security of one table, of documents, of their parts or of their history, while tenants are kept apart: whose rows a transaction is
 -- about, its setting says. Unset, or set back to the '' that it is after its first use, there are none.
 -- Who else is let through stands in a policy too: the owner, for migrations, maintenance, and the functions below. So an owner
 -- that is a new one, as the application may be by mistake, sees nothing.

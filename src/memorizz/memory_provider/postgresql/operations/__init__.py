@@ -40,6 +40,7 @@ from memorizz.memory_provider.postgresql.operations.storing import (
     update_by_id,
 )
 from memorizz.memory_provider.postgresql.operations.together import run_at_once, run_many
+from memorizz.memory_provider.postgresql.operations.versions import diff, versions
 
 __all__ = [
     "BEGINNING",
@@ -54,6 +55,7 @@ __all__ = [
     "delete_by_id",
     "delete_by_name",
     "delete_memagent",
+    "diff",
     "distinct",
     "embed_many",
     "embed_missing",
@@ -78,4 +80,5 @@ __all__ = [
     "text_document",
     "update",
     "update_by_id",
+    "versions",
 ]

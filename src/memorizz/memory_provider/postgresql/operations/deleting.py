@@ -55,6 +55,7 @@ def delete_all(facts: Facts, memory_store_type: StoreName) -> Operation[bool]:
 def purge_expired(facts: Facts, memory_store_type: StoreName | None = None) -> Operation[int]:
     stores = facts.stores.values() if memory_store_type is None else [facts.store(memory_store_type)]
     results = yield from fetch_all([writes.delete_expired(store) for store in stores])
+    yield from fetch_all([old for store in stores for old in forgetting.forget_old(store)])
     deleted = [rows[0][0] for rows in results]
     for store, count in zip(stores, deleted, strict=True):
         _advise(store, count)
@@ -86,10 +87,19 @@ def forget(
     # Another program may have made a store since the facts were read.
     known = (yield from facts.read(known.layout)).within(known.scope)
     stores = [*known.stores.values()]
-    gone = yield from fetch_all([forgetting.forget(store, matching, dry_run) for store in stores])
+    forgets = [forgetting.forget(store, matching, dry_run) for store in stores]
+    _, *gone, _ = yield from fetch_all([forgetting.operation(forgetting.FORGETTING), *forgets, forgetting.operation()])
     agents: list[Row] = []
     if memory is not None:
         agents = yield from fetch(forgetting.forget_in_agents(known.store(AGENTS), memory, dry_run))
+        if not dry_run:
+            yield from fetch(forgetting.forget_in_versions(known.store(AGENTS), memory))
+    versions = yield from fetch_all(
+        [
+            forgetting.forget_versions(store, matching, [_values.id_key(id) for (id,) in rows], dry_run)
+            for store, rows in zip(stores, gone, strict=True)
+        ]
+    )
     left: int | None = None
     if not dry_run:
         again = yield from fetch_all([forgetting.forget(store, matching, True) for store in stores])
@@ -97,7 +107,8 @@ def forget(
     for store, rows in zip(stores, gone, strict=True):
         _advise(store, 0 if dry_run else len(rows))
     deleted = {store.name: [id for (id,) in rows] for store, rows in zip(stores, gone, strict=True)}
-    return receipt(deleted, [id for (id,) in agents], by, dry_run, left)
+    ended = {store.name: rows[0][0] for store, rows in zip(stores, versions, strict=True)}
+    return receipt(deleted, [id for (id,) in agents], by, dry_run, left, ended)
 
 
 def _was_there(rows: Sequence[Row]) -> bool:

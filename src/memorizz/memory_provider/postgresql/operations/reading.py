@@ -241,7 +241,7 @@ def retrieve_from_all_stores(
 
     By meaning and words where there is an embedder of what a store has, else by words.
     """
-    stores = [*facts.stores.values()]
+    stores = [facts.store(name) for name in facts.stores]
     first = next((store for store in stores if store.embeds), None)
     alike = [store for store in stores if first is not None and store.embeds and store.model == first.model]
     question = asked(text, limit, SearchOptions(), where, embeds=first is not None)
@@ -258,7 +258,7 @@ def _memories(facts: Facts) -> list[Store]:
     """Return the stores that are searched where none is named: those of memories whose vectors can be compared."""
     first = facts.store(CONVERSATIONS)
     return [
-        store
+        facts.store(store.name)
         for store in facts.stores.values()
         if store.spec.memories and (store.model, store.spec.distance) == (first.model, first.spec.distance)
     ]

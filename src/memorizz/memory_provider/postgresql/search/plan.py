@@ -151,13 +151,14 @@ def routes(search: Search, store: Store) -> list[Route]:
     if search.options.exact or (search.vector is None and not search.in_memory):
         # By words alone that is the index of the words.
         return [Route.EXACT]
-    indexed = store.vector.index != "none" and search.wide <= MAX_EF_SEARCH
+    # No index is of a time that is past.
+    indexed = store.vector.index != "none" and search.wide <= MAX_EF_SEARCH and store.scope.as_of is None
     if not search.filtered:
         return [*([Route.INDEX] if indexed else []), Route.EXACT]
     bits = store.model.dimensions >= MIN_BITS and store.spec.distance == "cosine" and not store.spec.fields
     nearest = [*([Route.INDEX] if indexed else []), *([Route.BITS] if bits else [])]
     possible = [Route.SCAN, *(nearest if search.vector is not None else []), Route.EXACT]
-    known = store.history.get(search.filter_key)
+    known = store.shown.get(search.filter_key)
     return possible if known is None else [route for route in possible if route not in known.in_vain]
 
 
@@ -234,7 +235,7 @@ def dimension(distances: Sequence[float], store: Store) -> float:
 
 
 @dataclass(slots=True)
-class History:
+class Shown:
     """The routes that were in vain under one filter, for so many searches. It spares time, and decides no answer."""
 
     in_vain: set[Route] = field(default_factory=set[Route])
@@ -243,18 +244,18 @@ class History:
 
 def remember(search: Search, store: Store, route: Route, accepted: bool) -> None:
     """Note what a route has shown; only where it failed, so that the many small memories take no room."""
-    known = store.history.get(search.filter_key)
+    known = store.shown.get(search.filter_key)
     if known is None:
         if accepted or not search.filtered:
             return
-        if len(store.history) >= _MAX_REMEMBERED:
-            store.history.clear()
-        store.history[search.filter_key] = known = History()
+        if len(store.shown) >= _MAX_REMEMBERED:
+            store.shown.clear()
+        store.shown[search.filter_key] = known = Shown()
     if not accepted:
         known.in_vain.add(route)
     known.searches += accepted
     if known.searches >= _REMEMBERED:
-        store.history.pop(search.filter_key, None)
+        store.shown.pop(search.filter_key, None)
 
 
 def settings(search: Search, routes: Sequence[Route], ef_search: int) -> dict[str, Any]:

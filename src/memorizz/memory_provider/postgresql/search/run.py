@@ -64,7 +64,7 @@ class _Attempts:
         complete = plan.is_complete(route, search, self.store, answer, ef_search)
         further = None if complete or route is not Route.INDEX else plan.wider(search, self.store, answer, ef_search)
         if complete:
-            if self.store.history:
+            if self.store.shown:
                 plan.remember(search, self.store, route, True)
             del rows[search.limit :]
             return Served(route, self.tried, self.statement, rows, ef_search if route is Route.INDEX else 0)

@@ -24,7 +24,7 @@ from memorizz.memory_provider._questions import MAX_EF_SEARCH, weights
 from memorizz.memory_provider._wording import asks_when, time_words
 from memorizz.memory_provider.options import PARTS
 from memorizz.memory_provider.postgresql._steps import Query
-from memorizz.memory_provider.postgresql.facts import Store, composed_once
+from memorizz.memory_provider.postgresql.facts import Store, check_compared, composed_once
 from memorizz.memory_provider.postgresql.rows import PIECES, SELECTED
 from memorizz.memory_provider.postgresql.search.formula import (
     ASKS,
@@ -39,7 +39,7 @@ from memorizz.memory_provider.postgresql.search.plan import MAX_SCANNED, MAX_WOR
 from memorizz.memory_provider.postgresql.sql.key import COLUMNS, KEY, among, of, same
 from memorizz.memory_provider.postgresql.sql.reads import selected, trusted_sql
 from memorizz.memory_provider.postgresql.sql.vectors import distance_of_long, is_embedded, least_distance, nearest_part
-from memorizz.memory_provider.postgresql.sql.visible import visible
+from memorizz.memory_provider.postgresql.sql.visible import rows_of, visible
 
 # Where a row of a search has what comes behind the document.
 DISTANCE, SCORE, BY_PART, SEQ, SEEN, DISTANCES = range(-6, 0)
@@ -72,6 +72,8 @@ class _Form(NamedTuple):
 
 def statement(search: Search, store: Store, route: Route) -> Query:
     """Return what serves a search by one route, once the settings of that route are made."""
+    if search.vector is not None:
+        check_compared(store)
     parameters = _parameters(search, store)
     form = _Form(
         route,
@@ -119,7 +121,7 @@ def _parameters(search: Search, store: Store) -> dict[str, Any]:
 @composed_once
 def _statement(store: Store, form: _Form, where: str) -> bytes:
     pieces: dict[str, sql.Composable] = {
-        "table": store.table,
+        "table": rows_of(store),
         "columns": _columns(store, form),
         # By name: somebody may have added a column of any name.
         "needed": sql.SQL(", ").join(sql.Identifier("d", name) for name in _needed(store, form)),

@@ -14,7 +14,7 @@ from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.sql.conditions import Bind, JsonPlace, condition, place_of
 from memorizz.memory_provider.postgresql.sql.reads import bound, trusted_sql
 from memorizz.memory_provider.postgresql.sql.vectors import embedding_of
-from memorizz.memory_provider.postgresql.sql.visible import visible
+from memorizz.memory_provider.postgresql.sql.visible import rows_of, visible
 
 # A list in whose place only the beginning of it counts.
 _CUT = (
@@ -48,7 +48,7 @@ _ORDER = f"{_KEY}, CASE WHEN jsonb_typeof(value) = 'number' THEN value::numeric 
 def _distinct(store: Store, value: str, where: str, cut: str, order: str) -> bytes:
     values = sql.SQL(
         "SELECT DISTINCT {value} AS value FROM {table} AS d WHERE {visible} AND {where} AND {value} IS NOT NULL"
-    ).format(value=trusted_sql(value), table=store.table, visible=visible(store), where=trusted_sql(where))
+    ).format(value=trusted_sql(value), table=rows_of(store), visible=visible(store), where=trusted_sql(where))
     if cut:
         values = sql.SQL("SELECT DISTINCT {} AS value FROM ({}) AS whole").format(trusted_sql(cut), values)
     if not order:

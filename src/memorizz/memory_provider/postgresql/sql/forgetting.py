@@ -1,9 +1,13 @@
-"""The statements that forget, in every store: what has expired goes too."""
+"""The statements that forget, in every store: what has expired goes too, and every version that has ended.
+
+Of a change that ended a forgotten version it stays that there was one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from psycopg import sql
 
@@ -11,6 +15,7 @@ from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.conditions import condition
+from memorizz.memory_provider.postgresql.sql.past import STATE
 from memorizz.memory_provider.postgresql.sql.reads import NAME, bound, trusted_sql
 from memorizz.memory_provider.postgresql.sql.vectors import embedding_of
 from memorizz.memory_provider.postgresql.sql.visible import expired, visible
@@ -46,6 +51,75 @@ def forget(store: Store, filter: Mapping[str, Any], dry_run: bool) -> Query:
     return Query(statement, bound(store, **found.parameters), repeatable=dry_run, custom_plan=True)
 
 
+FORGETTING = "forget"
+# What a change is called by whoever records it, in the transaction.
+_OPERATION = b"SELECT set_config('memorizz.operation', %(operation)s, true)"
+
+
+def operation(name: str = "") -> Query:
+    """Return the statement that names what the statements behind it do; without a name it is theirs to say."""
+    return Query(_OPERATION, {"operation": name})
+
+
+# Those of documents that are forgotten, or are gone and were once what is forgotten; of others only what was that.
+_VERSIONS = sql.SQL(
+    "NOT d.forgotten AND {of_tenant} AND (d.id = ANY (%(ids)s::uuid[]) OR {in_scope} AND {where} "
+    "OR d.id IN (SELECT d.id FROM {history} AS d WHERE {in_scope} AND {where} "
+    "AND NOT EXISTS (SELECT FROM {table} AS p WHERE {same})))"
+)
+
+
+@composed_once
+def _forget_versions(store: Store, where: str, dry_run: bool) -> bytes:
+    versions = _VERSIONS.format(
+        of_tenant=key.OF_TENANT,
+        in_scope=key.in_scope(store),
+        where=trusted_sql(where),
+        history=store.history,
+        table=store.table,
+        same=key.same("p", "d"),
+    )
+    template = sql.SQL(
+        "SELECT count(d.seq) FROM {history} AS d WHERE {versions}"
+        if dry_run
+        else "WITH gone AS (UPDATE {history} AS d SET forgotten = true, {emptied} "
+        "FROM (SELECT {key}, d.version, d.seq FROM {history} AS d WHERE {versions} ORDER BY {key}, version FOR UPDATE) "
+        "AS found WHERE {same} AND d.version = found.version RETURNING found.seq) SELECT count(seq) FROM gone"
+    )
+    empty = sql.SQL("{} = NULL")
+    return template.format(
+        history=store.history,
+        versions=versions,
+        emptied=sql.SQL(", ").join(empty.format(sql.Identifier(name)) for name in (*STATE, store.vector_column)),
+        key=key.KEY,
+        same=key.same("d", "found"),
+    ).as_bytes(None)
+
+
+def forget_versions(store: Store, filter: Mapping[str, Any], ids: Sequence[UUID], dry_run: bool) -> Query:
+    """Delete all versions of some documents and all that match, or only count them; the row says how many."""
+    found = condition(filter, embedding_of(store))
+    statement = _forget_versions(store, found.sql, dry_run)
+    return Query(statement, bound(store, **found.parameters, ids=list(ids)), repeatable=dry_run, custom_plan=True)
+
+
+@composed_once
+def _forget_old(store: Store) -> bytes:
+    # For an hour more, so that nothing is missing where the clocks of a server and of a program differ.
+    template = sql.SQL(
+        "DELETE FROM {history} AS d WHERE {in_scope} "
+        "AND d.changed_at < now() - make_interval(secs => %(seconds)s::float8, hours => 1)"
+    )
+    return template.format(history=store.history, in_scope=key.in_scope(store)).as_bytes(None)
+
+
+def forget_old(store: Store) -> list[Query]:
+    """Delete the changes that a store's history need not reach back to. Sent twice, it deletes no more."""
+    if store.kept is None or store.kept.retention is None:
+        return []
+    return [Query(_forget_old(store), bound(store, seconds=store.kept.retention.total_seconds()))]
+
+
 @composed_once
 def _forget_in_agents(agents: Store, dry_run: bool) -> bytes:
     listing = sql.SQL(
@@ -70,3 +144,18 @@ def _forget_in_agents(agents: Store, dry_run: bool) -> bytes:
 def forget_in_agents(agents: Store, memory_id: str, dry_run: bool) -> Query:
     """Take a memory out of the agents that list it and are not of it, or only look at them; a row for each, its id."""
     return Query(_forget_in_agents(agents, dry_run), bound(agents, memory_id=memory_id), repeatable=dry_run)
+
+
+@composed_once
+def _forget_in_versions(agents: Store) -> bytes:
+    template = sql.SQL(
+        "UPDATE {history} AS d SET data = jsonb_set(d.data, '{{memory_ids}}', (d.data -> 'memory_ids') - "
+        "%(memory_id)s::text) WHERE {in_scope} AND jsonb_typeof(d.data -> 'memory_ids') = 'array' "
+        "AND d.data -> 'memory_ids' ? %(memory_id)s::text"
+    )
+    return template.format(history=agents.history, in_scope=key.in_scope(agents)).as_bytes(None)
+
+
+def forget_in_versions(agents: Store, memory_id: str) -> Query:
+    """Take a memory out of what the agents have listed before. Sent twice, it changes nothing more."""
+    return Query(_forget_in_versions(agents), bound(agents, memory_id=memory_id))

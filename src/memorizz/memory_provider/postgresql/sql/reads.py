@@ -21,7 +21,7 @@ from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.conditions import condition
 from memorizz.memory_provider.postgresql.sql.order import order
 from memorizz.memory_provider.postgresql.sql.vectors import embedding_of, is_embedded, sent
-from memorizz.memory_provider.postgresql.sql.visible import visible
+from memorizz.memory_provider.postgresql.sql.visible import rows_of, visible
 
 NEWEST: LiteralString = "ORDER BY d.created_at DESC, d.seq DESC LIMIT 1"
 
@@ -58,7 +58,7 @@ def _select(store: Store, where: str, order: str, include_embedding: bool) -> by
     template = sql.SQL("SELECT {columns} FROM {table} AS d WHERE {visible} AND {where} {order}")
     return template.format(
         columns=selected(store, include_embedding),
-        table=store.table,
+        table=rows_of(store),
         visible=visible(store),
         where=trusted_sql(where),
         order=trusted_sql(order),
@@ -93,7 +93,7 @@ def matching(
 def _keys(store: Store, where: str) -> bytes:
     template = sql.SQL("SELECT d.id, {name} FROM {table} AS d WHERE {visible} AND {where} ORDER BY {key}")
     return template.format(
-        name=NAME, table=store.table, visible=visible(store), where=trusted_sql(where), key=key.KEY
+        name=NAME, table=rows_of(store), visible=visible(store), where=trusted_sql(where), key=key.KEY
     ).as_bytes(None)
 
 
@@ -116,7 +116,7 @@ def _page(store: Store, where: str, include_embedding: bool) -> bytes:
     )
     return template.format(
         columns=selected(store, include_embedding),
-        table=store.table,
+        table=rows_of(store),
         visible=visible(store),
         where=trusted_sql(where),
     ).as_bytes(None)
@@ -134,7 +134,7 @@ def page(
 @composed_once
 def _stored_ids(store: Store) -> bytes:
     template = sql.SQL("SELECT d.id FROM {table} AS d WHERE {among}")
-    return template.format(table=store.table, among=key.among(store)).as_bytes(None)
+    return template.format(table=rows_of(store), among=key.among(store)).as_bytes(None)
 
 
 def stored_ids(store: Store, ids: Sequence[UUID]) -> Query:
@@ -145,7 +145,7 @@ def stored_ids(store: Store, ids: Sequence[UUID]) -> Query:
 @composed_once
 def _position(store: Store) -> bytes:
     template = sql.SQL("SELECT d.created_at AT TIME ZONE INTERVAL '0', d.seq FROM {table} AS d WHERE {is_it}")
-    return template.format(table=store.table, is_it=key.is_it(store)).as_bytes(None)
+    return template.format(table=rows_of(store), is_it=key.is_it(store)).as_bytes(None)
 
 
 def position(store: Store, id: UUID) -> Query:
@@ -156,7 +156,7 @@ def position(store: Store, id: UUID) -> Query:
 @composed_once
 def _count(store: Store, where: str) -> bytes:
     template = sql.SQL("SELECT count(*) FROM {table} AS d WHERE {visible} AND {where}")
-    return template.format(table=store.table, visible=visible(store), where=trusted_sql(where)).as_bytes(None)
+    return template.format(table=rows_of(store), visible=visible(store), where=trusted_sql(where)).as_bytes(None)
 
 
 def count(store: Store, filter: Mapping[str, Any] | None) -> Query:
@@ -170,7 +170,7 @@ def count(store: Store, filter: Mapping[str, Any] | None) -> Query:
 def _holds_few(store: Store) -> bytes:
     # Of all tenants, and of expired documents too: a vector index is of the whole table.
     template = sql.SQL("SELECT count(*) <= %(most)s FROM (SELECT FROM {table} LIMIT %(most)s::bigint + 1) AS d")
-    return template.format(table=store.table).as_bytes(None)
+    return template.format(table=rows_of(store)).as_bytes(None)
 
 
 def holds_few(store: Store, most: int) -> Query:
@@ -190,7 +190,7 @@ def _history(store: Store, whose: tuple[str, ...], before: LiteralString, includ
     )
     return template.format(
         columns=selected(store, include_embedding),
-        table=store.table,
+        table=rows_of(store),
         visible=visible(store),
         whose=_of(whose),
         before=sql.SQL(before),
@@ -225,7 +225,7 @@ def _turn_position(store: Store, whose: tuple[str, ...]) -> bytes:
     template = sql.SQL(
         "SELECT d.\"timestamp\" AT TIME ZONE INTERVAL '0', d.seq FROM {table} AS d WHERE {is_it} AND {whose}"
     )
-    return template.format(table=store.table, is_it=key.is_it(store), whose=_of(whose)).as_bytes(None)
+    return template.format(table=rows_of(store), is_it=key.is_it(store), whose=_of(whose)).as_bytes(None)
 
 
 def turn_position(store: Store, whose: Mapping[str, str], id: UUID) -> Query:
@@ -246,7 +246,7 @@ def _context(store: Store) -> bytes:
         'ORDER BY d."timestamp", d.seq LIMIT %(turns)s)) AS d ORDER BY d.place'
     )
     return template.format(
-        columns=selected(store, False), table=store.table, among=key.among(store), visible=visible(store)
+        columns=selected(store, False), table=rows_of(store), among=key.among(store), visible=visible(store)
     ).as_bytes(None)
 
 
@@ -265,7 +265,7 @@ def _speakers(store: Store, where: str, newest: LiteralString) -> bytes:
         "WHERE part = ANY (%(names)s::text[]) GROUP BY part HAVING count(*) >= %(least)s"
     )
     return template.format(
-        table=store.table,
+        table=rows_of(store),
         visible=visible(store),
         where=trusted_sql(where),
         newest=sql.SQL(newest),
@@ -298,7 +298,7 @@ def _texts(store: Store) -> bytes:
     return template.format(
         label=sql.Identifier(store.spec.label),
         embedding=store.embedding,
-        table=store.table,
+        table=rows_of(store),
         among=key.among(store),
         visible=visible(store),
     ).as_bytes(None)
@@ -312,7 +312,7 @@ def texts(store: Store, ids: Sequence[UUID]) -> Query:
 @composed_once
 def _embeddings(store: Store) -> bytes:
     template = sql.SQL("SELECT d.id, {sent} FROM {table} AS d WHERE {among}")
-    return template.format(sent=sent(store), table=store.table, among=key.among(store)).as_bytes(None)
+    return template.format(sent=sent(store), table=rows_of(store), among=key.among(store)).as_bytes(None)
 
 
 def embeddings(store: Store, ids: Sequence[UUID]) -> Query:
@@ -330,7 +330,7 @@ def _without_vector(store: Store) -> bytes:
     return template.format(
         label=sql.Identifier(store.spec.label),
         name=NAME,
-        table=store.table,
+        table=rows_of(store),
         visible=visible(store),
         embedding=store.embedding,
         after=key.AFTER,
@@ -353,7 +353,7 @@ def _sample(store: Store) -> bytes:
         sent=sent(store),
         key=key.KEY,
         embedded=is_embedded(store),
-        table=store.table,
+        table=rows_of(store),
         visible=visible(store),
         same=key.same("d", "taken"),
     ).as_bytes(None)

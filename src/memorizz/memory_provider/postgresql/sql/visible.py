@@ -6,10 +6,17 @@ from psycopg import sql
 
 from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.sql.key import in_scope
+from memorizz.memory_provider.postgresql.sql.past import AS_OF, as_of
 
 # That the row `d` has not expired, whosever it is: for what is done to a table as a whole.
 LIVE = sql.SQL("(d.expires_at IS NULL OR d.expires_at > now())")
+_LIVE_THEN = sql.SQL(f"(d.expires_at IS NULL OR d.expires_at > {AS_OF})")
 _EXPIRED = sql.SQL("d.expires_at <= now()")
+
+
+def rows_of(store: Store) -> sql.Composable:
+    """Return where the rows of a store are read from, for its scope: its table, or what that held at a time."""
+    return store.table if store.scope.as_of is None else as_of(store)
 
 
 def visible(store: Store) -> sql.Composed:
@@ -17,7 +24,7 @@ def visible(store: Store) -> sql.Composed:
 
     Whoever uses it binds `store.scope.parameters`.
     """
-    return sql.SQL("{} AND {}").format(in_scope(store), LIVE)
+    return sql.SQL("{} AND {}").format(in_scope(store), LIVE if store.scope.as_of is None else _LIVE_THEN)
 
 
 def expired(store: Store) -> sql.Composed:

@@ -1,0 +1,20 @@
+"""What the methods of history do: MongoDB keeps none, and they say so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memorizz.memory_provider.base import StoreName
+from memorizz.memory_provider.mongodb._steps import Operation
+from memorizz.memory_provider.mongodb._stores import Database
+from memorizz.memory_provider.scopes import no_history
+
+
+def versions(database: Database, id: Any, memory_store_type: StoreName) -> Operation[Any]:
+    raise no_history("MongoDB")
+    yield
+
+
+def diff(database: Database, id: Any, memory_store_type: StoreName, since: Any, until: Any = None) -> Operation[Any]:
+    raise no_history("MongoDB")
+    yield

@@ -1,0 +1,8 @@
+CREATE TRIGGER memorizz_inserted_history AFTER INSERT ON {table} REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION {record}();
+CREATE TRIGGER memorizz_updated_history AFTER UPDATE ON {table} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION {record}();
+CREATE TRIGGER memorizz_deleted_history AFTER DELETE ON {table} REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION {record}();
+CREATE TRIGGER memorizz_truncated_history BEFORE TRUNCATE ON {table}
+    FOR EACH STATEMENT EXECUTE FUNCTION {record}();

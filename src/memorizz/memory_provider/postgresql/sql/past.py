@@ -1,0 +1,77 @@
+"""What a store held at a time: what has not changed since, and the versions that have ended since.
+
+A row of the history is a change, with the version that it ended: migrations/history.sql.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import LiteralString
+
+from psycopg import sql
+
+from memorizz.memory_provider.postgresql.facts import Store
+from memorizz.memory_provider.postgresql.rows import PIECES, SELECTED
+from memorizz.memory_provider.postgresql.sql.key import COLUMNS, same
+
+# The columns of a version, beside its key, its vector and what follows from those.
+STATE = ("seq", *(name for name in SELECTED if name not in COLUMNS), PIECES)
+AS_OF: LiteralString = "%(as_of)s::timestamptz"
+
+
+def columns(of: str, names: Sequence[str]) -> sql.Composed:
+    """Return columns of an alias."""
+    return sql.SQL(", ").join(sql.Identifier(of, name) for name in names)
+
+
+# What stands in the store and has not changed since; and what the first change since then has ended.
+_AS_OF = sql.SQL(
+    "(SELECT {of_present}, p.{vector}, p.{bits}, p.words FROM {table} AS p WHERE NOT EXISTS ("
+    "SELECT FROM {history} AS later WHERE {present_later} AND later.changed_at > {as_of}) "
+    "UNION ALL "
+    "SELECT {of_version}, {vector_of_version}, NULL::bit({dimensions}), {words}(h.name, h.role, h.content) "
+    "FROM {history} AS h WHERE h.changed_at > {as_of} AND h.seq IS NOT NULL AND NOT EXISTS ("
+    "SELECT FROM {history} AS earlier WHERE {earlier_same} AND earlier.version < h.version "
+    "AND earlier.changed_at > {as_of}))"
+)
+
+
+def as_of(store: Store) -> sql.Composed:
+    """Return what has the columns of a store's table, with the rows of the time of its scope."""
+    return _AS_OF.format(
+        of_present=columns("p", (*COLUMNS, *STATE)),
+        of_version=columns("h", (*COLUMNS, *STATE)),
+        vector=store.embedding,
+        vector_of_version=vector_of_version(store),
+        bits=sql.Identifier(store.bits_column),
+        dimensions=sql.Literal(store.model.dimensions),
+        words=sql.Identifier(store.layout.schema, "memorizz_words"),
+        table=store.table,
+        history=store.history,
+        present_later=same("later", "p"),
+        earlier_same=same("earlier", "h"),
+        as_of=sql.SQL(AS_OF),
+    )
+
+
+_VECTOR_OF_VERSION = sql.SQL(
+    "CASE WHEN h.has_vector THEN h.{vector} WHEN h.changed_at >= {since} THEN (SELECT next.{vector} FROM ("
+    "SELECT n.version, n.{vector} FROM {history} AS n WHERE {next_same} AND n.version > h.version AND n.has_vector "
+    "UNION ALL SELECT NULL, p.{vector} FROM {table} AS p WHERE {present_same}"
+    ") AS next ORDER BY next.version LIMIT 1) END"
+)
+
+
+def vector_of_version(store: Store) -> sql.Composed:
+    """Return the vector of the version `h`: its own, or that of the first one behind it that has one of its own.
+
+    Vectors of a model that is no longer searched are gone.
+    """
+    return _VECTOR_OF_VERSION.format(
+        vector=store.embedding,
+        since=sql.Literal(store.model.current_since),
+        history=store.history,
+        table=store.table,
+        next_same=same("n", "h"),
+        present_same=same("p", "h"),
+    )
