@@ -557,9 +557,12 @@ RETURNING true;
 -- forget(memory_id)
 
 SELECT settings.version, store.id, store.name, store.spec, store.m, store.ef_construction, store.pieces,
+    store.history_since AT TIME ZONE INTERVAL '0', extract(epoch
+FROM store.history_retention)::float8,
     coalesce(index.kind, 'none'),
     model.id, model.name, model.dimensions, model.current_since, model.cosine_mean, model.cosine_deviation,
-    standby.id, standby.name, standby.dimensions, standby.current_since, settings.text_search_config
+    standby.id, standby.name, standby.dimensions, standby.current_since,
+    settings.application_role, settings.text_search_config
 FROM "public"."memorizz_settings" AS settings
 CROSS JOIN "public"."memorizz_stores" AS store
 JOIN "public"."memorizz_embedding_models" AS model ON model.id = store.model
@@ -575,6 +578,7 @@ WHERE nspname = :'schema'
 ) AS index ON true
 ORDER BY store.id;
 
+SELECT set_config('memorizz.operation', :'operation', true);
 DELETE
 FROM "public"."personas" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."personas" AS d
@@ -638,6 +642,7 @@ SELECT *
 FROM found) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
 RETURNING coalesce(d.data ->> '_id', d.id::text);
+SELECT set_config('memorizz.operation', :'operation', true);
 
 UPDATE "public"."agents" AS d
 SET updated_at = statement_timestamp(), data = jsonb_set(d.data, '{memory_ids}', (d.data -> 'memory_ids') - :'memory_id'::text)
@@ -649,6 +654,109 @@ SELECT *
 FROM found) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
 RETURNING coalesce(d.data ->> '_id', d.id::text);
+
+UPDATE "public"."memorizz_agents_history" AS d
+SET data = jsonb_set(d.data, '{memory_ids}', (d.data -> 'memory_ids') - :'memory_id'::text)
+WHERE d.tenant = :'tenant'::text AND jsonb_typeof(d.data -> 'memory_ids') = 'array' AND d.data -> 'memory_ids' ? :'memory_id'::text;
+
+WITH gone AS (UPDATE "public"."memorizz_personas_history" AS d
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+FROM (SELECT d.tenant, d.id, d.version, d.seq
+FROM "public"."memorizz_personas_history" AS d
+WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+FROM "public"."memorizz_personas_history" AS d
+WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
+FROM "public"."personas" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+RETURNING found.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (UPDATE "public"."memorizz_toolbox_history" AS d
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+FROM (SELECT d.tenant, d.id, d.version, d.seq
+FROM "public"."memorizz_toolbox_history" AS d
+WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+FROM "public"."memorizz_toolbox_history" AS d
+WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
+FROM "public"."toolbox" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+RETURNING found.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (UPDATE "public"."memorizz_short_term_memory_history" AS d
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+FROM (SELECT d.tenant, d.id, d.version, d.seq
+FROM "public"."memorizz_short_term_memory_history" AS d
+WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+FROM "public"."memorizz_short_term_memory_history" AS d
+WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
+FROM "public"."short_term_memory" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+RETURNING found.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (UPDATE "public"."memorizz_long_term_memory_history" AS d
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+FROM (SELECT d.tenant, d.id, d.version, d.seq
+FROM "public"."memorizz_long_term_memory_history" AS d
+WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+FROM "public"."memorizz_long_term_memory_history" AS d
+WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
+FROM "public"."long_term_memory" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+RETURNING found.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (UPDATE "public"."memorizz_conversation_memory_history" AS d
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+FROM (SELECT d.tenant, d.id, d.version, d.seq
+FROM "public"."memorizz_conversation_memory_history" AS d
+WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+FROM "public"."memorizz_conversation_memory_history" AS d
+WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
+FROM "public"."conversation_memory" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+RETURNING found.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (UPDATE "public"."memorizz_workflow_memory_history" AS d
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+FROM (SELECT d.tenant, d.id, d.version, d.seq
+FROM "public"."memorizz_workflow_memory_history" AS d
+WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+FROM "public"."memorizz_workflow_memory_history" AS d
+WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
+FROM "public"."workflow_memory" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+RETURNING found.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (UPDATE "public"."memorizz_agents_history" AS d
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+FROM (SELECT d.tenant, d.id, d.version, d.seq
+FROM "public"."memorizz_agents_history" AS d
+WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+FROM "public"."memorizz_agents_history" AS d
+WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
+FROM "public"."agents" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+RETURNING found.seq)
+SELECT count(seq)
+FROM gone;
 
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."personas" AS d
@@ -751,6 +859,45 @@ FROM NEW.pieces) EXECUTE FUNCTION "public"."memorizz_forget_pieces"();
 CREATE TRIGGER memorizz_deleted AFTER DELETE ON "public"."notes" FOR EACH ROW
     WHEN (OLD.pieces IS NOT NULL) EXECUTE FUNCTION "public"."memorizz_forget_pieces"();;
 
+-- The changes of a store's documents, while its history is kept: each with the version that it ended, or none where there
+-- was no document before, or that was forgotten; then `seq`, which every document has, is NULL. So a document was, at a time,
+-- what the first change after it ended, by `version`; without one it is what stands in the store. Times decide nothing
+-- else: clocks jump. `call` is what several changes have in common: the caller's name for it, or the transaction.
+CREATE TABLE "public"."memorizz_notes_history" (
+    tenant text NOT NULL,
+    id uuid NOT NULL,
+    version bigint GENERATED ALWAYS AS IDENTITY,
+    changed_at timestamptz NOT NULL,
+    operation text NOT NULL,
+    actor text,
+    call text NOT NULL,
+    seq bigint,
+    name text,
+    memory_id text,
+    conversation_id text,
+    role text,
+    content text,
+    importance_score double precision,
+    access_count bigint,
+    "timestamp" timestamptz,
+    created_at timestamptz,
+    updated_at timestamptz,
+    last_accessed timestamptz,
+    expires_at timestamptz,
+    metadata jsonb,
+    data jsonb,
+    pieces uuid,
+    "embedding" "public"."vector"(128),
+    -- Whether the vector is that of this version: where a change has left it as it was, it is the next version's.
+    has_vector boolean NOT NULL,
+    forgotten boolean NOT NULL DEFAULT false,
+    CONSTRAINT "memorizz_notes_history_pkey" PRIMARY KEY (tenant, id, version)
+);
+ALTER TABLE "public"."memorizz_notes_history" ALTER COLUMN "embedding"
+SET STORAGE EXTERNAL;
+-- What a memory held at a time.
+CREATE INDEX "memorizz_notes_history_idx" ON "public"."memorizz_notes_history" (tenant, memory_id, changed_at);;
+
 CREATE INDEX "notes_name_idx" ON "public"."notes" (name, created_at, seq)
 WHERE name IS NOT NULL;
 
@@ -830,7 +977,7 @@ LIMIT :'limit';
 LOCK TABLE "public"."memorizz_stores" IN SHARE ROW EXCLUSIVE MODE;
 SET LOCAL lock_timeout = 200;
 
-DROP TABLE "public"."memorizz_notes_parts", "public"."notes";
+DROP TABLE "public"."memorizz_notes_history", "public"."memorizz_notes_parts", "public"."notes";
 
 DELETE
 FROM "public"."memorizz_stores"
@@ -890,6 +1037,45 @@ SET STORAGE EXTERNAL;;
 
 -- Every document has parts.
 ALTER TABLE "public"."memorizz_pages_parts" ADD CONSTRAINT "memorizz_pages_parts_fkey" FOREIGN KEY (tenant, id) REFERENCES "public"."pages" ON DELETE CASCADE;;
+
+-- The changes of a store's documents, while its history is kept: each with the version that it ended, or none where there
+-- was no document before, or that was forgotten; then `seq`, which every document has, is NULL. So a document was, at a time,
+-- what the first change after it ended, by `version`; without one it is what stands in the store. Times decide nothing
+-- else: clocks jump. `call` is what several changes have in common: the caller's name for it, or the transaction.
+CREATE TABLE "public"."memorizz_pages_history" (
+    tenant text NOT NULL,
+    id uuid NOT NULL,
+    version bigint GENERATED ALWAYS AS IDENTITY,
+    changed_at timestamptz NOT NULL,
+    operation text NOT NULL,
+    actor text,
+    call text NOT NULL,
+    seq bigint,
+    name text,
+    memory_id text,
+    conversation_id text,
+    role text,
+    content text,
+    importance_score double precision,
+    access_count bigint,
+    "timestamp" timestamptz,
+    created_at timestamptz,
+    updated_at timestamptz,
+    last_accessed timestamptz,
+    expires_at timestamptz,
+    metadata jsonb,
+    data jsonb,
+    pieces uuid,
+    "embedding" "public"."vector"(128),
+    -- Whether the vector is that of this version: where a change has left it as it was, it is the next version's.
+    has_vector boolean NOT NULL,
+    forgotten boolean NOT NULL DEFAULT false,
+    CONSTRAINT "memorizz_pages_history_pkey" PRIMARY KEY (tenant, id, version)
+);
+ALTER TABLE "public"."memorizz_pages_history" ALTER COLUMN "embedding"
+SET STORAGE EXTERNAL;
+-- What a memory held at a time.
+CREATE INDEX "memorizz_pages_history_idx" ON "public"."memorizz_pages_history" (tenant, memory_id, changed_at);;
 
 CREATE INDEX "pages_name_idx" ON "public"."pages" (name, created_at, seq)
 WHERE name IS NOT NULL;
@@ -1252,6 +1438,394 @@ FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NULL) AND (:'after'::uuid IS NULL OR d.id > :'after'::uuid)
 ORDER BY d.tenant, d.id
 LIMIT :'limit';
+
+-- keep_history
+
+-- Keep the history of a store: what ends a version writes it down, in its own transaction, whoever sends it. What says who it
+-- is and from which call has set it for that transaction.
+CREATE OR REPLACE FUNCTION "public"."memorizz_long_term_memory_record"() RETURNS trigger LANGUAGE plpgsql AS $function$
+DECLARE
+    -- Of a change that waited for another one it may be earlier than that one's: `version` decides.
+    at CONSTANT timestamptz := statement_timestamp();
+    named CONSTANT text := nullif(current_setting('memorizz.operation', true), '');
+    who CONSTANT text := nullif(current_setting('memorizz.actor', true), '');
+    of_call CONSTANT text := coalesce(
+        nullif(current_setting('memorizz.call', true), ''),
+        pg_current_xact_id()::text || '/' || extract(epoch
+FROM now())::text
+    );
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO "public"."memorizz_long_term_memory_history" (tenant, id, changed_at, operation, actor, call, memory_id, has_vector)
+SELECT tenant, id, at, coalesce(named, 'insert'), who, of_call, memory_id, false
+FROM new_rows;
+    ELSIF TG_OP = 'UPDATE' THEN
+        -- A key that is gone was deleted, and one that is new was inserted. What is counted, and vectors on standby, make no
+        -- version; updated_at, which nearly every change moves, is compared first.
+        INSERT INTO "public"."memorizz_long_term_memory_history" (tenant, id, changed_at, operation, actor, call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "pieces", "embedding", has_vector)
+SELECT coalesce(o.tenant, n.tenant), coalesce(o.id, n.id), at,
+            coalesce(named, CASE WHEN o.id IS NULL THEN 'insert' WHEN n.id IS NULL THEN 'delete' ELSE 'update' END),
+            who, of_call, "o"."seq", "o"."data", "o"."name", "o"."memory_id", "o"."conversation_id", "o"."role", "o"."content", "o"."importance_score", "o"."access_count", "o"."metadata", "o"."timestamp", "o"."created_at", "o"."updated_at", "o"."last_accessed", "o"."expires_at", "o"."pieces", CASE WHEN moved.vector THEN o."embedding" END, moved.vector
+FROM old_rows AS o FULL JOIN new_rows AS n ON o.tenant = n.tenant AND o.id = n.id
+CROSS JOIN LATERAL (
+SELECT o.id IS NOT NULL AND NOT coalesce(
+                o."embedding" OPERATOR("public".=) n."embedding", n.id IS NOT NULL AND o."embedding" IS NULL AND n."embedding" IS NULL
+            ) AS vector OFFSET 0
+        ) AS moved
+WHERE (o.updated_at, "o"."data", "o"."name", "o"."memory_id", "o"."conversation_id", "o"."role", "o"."content", "o"."importance_score", "o"."metadata", "o"."timestamp", "o"."created_at", CASE WHEN o.access_count IS NOT DISTINCT
+FROM n.access_count THEN "o".expires_at END) IS DISTINCT
+FROM (n.updated_at, "n"."data", "n"."name", "n"."memory_id", "n"."conversation_id", "n"."role", "n"."content", "n"."importance_score", "n"."metadata", "n"."timestamp", "n"."created_at", CASE WHEN o.access_count IS NOT DISTINCT
+FROM n.access_count THEN "n".expires_at END) OR moved.vector;
+    ELSIF TG_OP = 'DELETE' THEN
+        IF named = 'forget' THEN
+            INSERT INTO "public"."memorizz_long_term_memory_history" (tenant, id, changed_at, operation, actor, call, has_vector, forgotten)
+SELECT tenant, id, at, named, who, of_call, false, true
+FROM old_rows;
+        ELSE
+            INSERT INTO "public"."memorizz_long_term_memory_history" (tenant, id, changed_at, operation, actor, call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "pieces", "embedding", has_vector)
+SELECT tenant, id, at, coalesce(named, 'delete'), who, of_call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "pieces", "embedding", true
+FROM old_rows;
+        END IF;
+    ELSE
+        INSERT INTO "public"."memorizz_long_term_memory_history" (tenant, id, changed_at, operation, actor, call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "pieces", "embedding", has_vector)
+SELECT tenant, id, at, coalesce(named, 'delete'), who, of_call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "pieces", "embedding", true
+FROM "public"."long_term_memory";
+    END IF;
+    RETURN NULL;
+END;
+$function$;;
+
+CREATE TRIGGER memorizz_inserted_history AFTER INSERT ON "public"."long_term_memory" REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION "public"."memorizz_long_term_memory_record"();
+CREATE TRIGGER memorizz_updated_history AFTER UPDATE ON "public"."long_term_memory" REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION "public"."memorizz_long_term_memory_record"();
+CREATE TRIGGER memorizz_deleted_history AFTER DELETE ON "public"."long_term_memory" REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION "public"."memorizz_long_term_memory_record"();
+CREATE TRIGGER memorizz_truncated_history BEFORE TRUNCATE ON "public"."long_term_memory"
+    FOR EACH STATEMENT EXECUTE FUNCTION "public"."memorizz_long_term_memory_record"();;
+
+UPDATE "public"."memorizz_stores"
+SET history_retention = make_interval(secs => :'seconds'::float8), history_since = clock_timestamp()
+WHERE name = :'name';
+
+-- acting(...).store(document)
+
+SELECT set_config('memorizz.actor', :'actor', true), set_config('memorizz.call', :'call', true);
+SELECT d.id, d."name", d.content, d."embedding" IS NOT NULL
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now());
+
+SELECT set_config('memorizz.actor', :'actor', true), set_config('memorizz.call', :'call', true);
+INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "embedding", "embedding_bits", "memory_id", "name")
+VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", :'embedding_bits'::bit(128), :'memory_id'::text, :'name'::text)
+ON CONFLICT ("tenant", "id")
+DO UPDATE
+SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
+RETURNING true;
+
+-- versions
+
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", d.seq, d.tenant = :'tenant'::text, d.version, d.changed_at AT TIME ZONE INTERVAL '0', d.operation, d.actor, d.call
+FROM (SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."pieces", "d"."version", "d"."changed_at", "d"."operation", "d"."actor", "d"."call"
+FROM "public"."memorizz_long_term_memory_history" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid)
+UNION ALL
+SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."pieces", NULL::bigint, NULL::timestamptz, NULL, NULL, NULL
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND (d.expires_at IS NULL OR d.expires_at > now())) AS d
+ORDER BY d.version NULLS LAST;
+
+-- diff: as above
+
+-- at(...).retrieve_by_id
+
+SELECT (SELECT version
+FROM "public"."memorizz_settings");
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
+FROM (SELECT "p"."tenant", "p"."id", "p"."seq", "p"."data", "p"."name", "p"."memory_id", "p"."conversation_id", "p"."role", "p"."content", "p"."importance_score", "p"."access_count", "p"."metadata", "p"."timestamp", "p"."created_at", "p"."updated_at", "p"."last_accessed", "p"."expires_at", "p"."pieces", p."embedding", p."embedding_bits", p.words
+FROM "public"."long_term_memory" AS p
+WHERE NOT EXISTS (SELECT
+FROM "public"."memorizz_long_term_memory_history" AS later
+WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz)
+UNION ALL
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-11-29 11:04:30.548771+00:00'::timestamptz THEN (SELECT next."embedding"
+FROM (SELECT n.version, n."embedding"
+FROM "public"."memorizz_long_term_memory_history" AS n
+WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector
+UNION ALL
+SELECT NULL, p."embedding"
+FROM "public"."long_term_memory" AS p
+WHERE "p"."tenant" = "h"."tenant" AND "p"."id" = "h"."id") AS next
+ORDER BY next.version
+LIMIT 1) END, NULL::bit(128), "public"."memorizz_words"(h.name, h.role, h.content)
+FROM "public"."memorizz_long_term_memory_history" AS h
+WHERE h.changed_at > :'as_of'::timestamptz AND h.seq IS NOT NULL AND NOT EXISTS (SELECT
+FROM "public"."memorizz_long_term_memory_history" AS earlier
+WHERE "earlier"."tenant" = "h"."tenant" AND "earlier"."id" = "h"."id" AND earlier.version < h.version AND earlier.changed_at > :'as_of'::timestamptz)) AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > :'as_of'::timestamptz) AND (d.tenant = :'tenant'::text AND d.id = :'id'::uuid);
+
+-- at(...).retrieve_by_query(embedding)
+
+SELECT (SELECT version
+FROM "public"."memorizz_settings");
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", CASE WHEN d.seen <= 1000 THEN ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") END AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, d.seen,
+    NULL::float8[] AS distances
+FROM (
+SELECT *, CASE WHEN count(d.pieces) OVER () > 0 THEN -1 ELSE count(*) OVER () END AS seen
+FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."pieces", "d"."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."seq", "p"."data", "p"."name", "p"."memory_id", "p"."conversation_id", "p"."role", "p"."content", "p"."importance_score", "p"."access_count", "p"."metadata", "p"."timestamp", "p"."created_at", "p"."updated_at", "p"."last_accessed", "p"."expires_at", "p"."pieces", p."embedding", p."embedding_bits", p.words
+FROM "public"."long_term_memory" AS p
+WHERE NOT EXISTS (SELECT
+FROM "public"."memorizz_long_term_memory_history" AS later
+WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz)
+UNION ALL
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-11-29 11:04:30.548771+00:00'::timestamptz THEN (SELECT next."embedding"
+FROM (SELECT n.version, n."embedding"
+FROM "public"."memorizz_long_term_memory_history" AS n
+WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector
+UNION ALL
+SELECT NULL, p."embedding"
+FROM "public"."long_term_memory" AS p
+WHERE "p"."tenant" = "h"."tenant" AND "p"."id" = "h"."id") AS next
+ORDER BY next.version
+LIMIT 1) END, NULL::bit(128), "public"."memorizz_words"(h.name, h.role, h.content)
+FROM "public"."memorizz_long_term_memory_history" AS h
+WHERE h.changed_at > :'as_of'::timestamptz AND h.seq IS NOT NULL AND NOT EXISTS (SELECT
+FROM "public"."memorizz_long_term_memory_history" AS earlier
+WHERE "earlier"."tenant" = "h"."tenant" AND "earlier"."id" = "h"."id" AND earlier.version < h.version AND earlier.changed_at > :'as_of'::timestamptz)) AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > :'as_of'::timestamptz) AND TRUE AND "d"."embedding" IS NOT NULL
+LIMIT 1000 + 1) AS d
+) AS d
+ORDER BY distance, d.seq
+LIMIT :'limit';
+
+-- forget(memory_id), with a history
+
+SELECT set_config('memorizz.operation', :'operation', true);
+DELETE
+FROM "public"."personas" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."personas" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."toolbox" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."toolbox" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."short_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."short_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."long_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."conversation_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."conversation_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."workflow_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."workflow_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."agents" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."agents" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."pages" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."pages" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+SELECT set_config('memorizz.operation', :'operation', true);
+
+WITH gone AS (UPDATE "public"."memorizz_personas_history" AS d
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+FROM (SELECT d.tenant, d.id, d.version, d.seq
+FROM "public"."memorizz_personas_history" AS d
+WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+FROM "public"."memorizz_personas_history" AS d
+WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
+FROM "public"."personas" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+RETURNING found.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (UPDATE "public"."memorizz_toolbox_history" AS d
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+FROM (SELECT d.tenant, d.id, d.version, d.seq
+FROM "public"."memorizz_toolbox_history" AS d
+WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+FROM "public"."memorizz_toolbox_history" AS d
+WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
+FROM "public"."toolbox" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+RETURNING found.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (UPDATE "public"."memorizz_short_term_memory_history" AS d
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+FROM (SELECT d.tenant, d.id, d.version, d.seq
+FROM "public"."memorizz_short_term_memory_history" AS d
+WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+FROM "public"."memorizz_short_term_memory_history" AS d
+WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
+FROM "public"."short_term_memory" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+RETURNING found.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (UPDATE "public"."memorizz_long_term_memory_history" AS d
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+FROM (SELECT d.tenant, d.id, d.version, d.seq
+FROM "public"."memorizz_long_term_memory_history" AS d
+WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+FROM "public"."memorizz_long_term_memory_history" AS d
+WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
+FROM "public"."long_term_memory" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+RETURNING found.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (UPDATE "public"."memorizz_conversation_memory_history" AS d
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+FROM (SELECT d.tenant, d.id, d.version, d.seq
+FROM "public"."memorizz_conversation_memory_history" AS d
+WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+FROM "public"."memorizz_conversation_memory_history" AS d
+WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
+FROM "public"."conversation_memory" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+RETURNING found.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (UPDATE "public"."memorizz_workflow_memory_history" AS d
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+FROM (SELECT d.tenant, d.id, d.version, d.seq
+FROM "public"."memorizz_workflow_memory_history" AS d
+WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+FROM "public"."memorizz_workflow_memory_history" AS d
+WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
+FROM "public"."workflow_memory" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+RETURNING found.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (UPDATE "public"."memorizz_agents_history" AS d
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+FROM (SELECT d.tenant, d.id, d.version, d.seq
+FROM "public"."memorizz_agents_history" AS d
+WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+FROM "public"."memorizz_agents_history" AS d
+WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
+FROM "public"."agents" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+RETURNING found.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (UPDATE "public"."memorizz_pages_history" AS d
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+FROM (SELECT d.tenant, d.id, d.version, d.seq
+FROM "public"."memorizz_pages_history" AS d
+WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+FROM "public"."memorizz_pages_history" AS d
+WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
+FROM "public"."pages" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+RETURNING found.seq)
+SELECT count(seq)
+FROM gone;
+
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."personas" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."toolbox" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."short_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."conversation_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."workflow_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."agents" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."pages" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+
+-- drop_history
+
+DROP TRIGGER "memorizz_inserted_history" ON "public"."long_term_memory"; DROP TRIGGER "memorizz_updated_history" ON "public"."long_term_memory"; DROP TRIGGER "memorizz_deleted_history" ON "public"."long_term_memory"; DROP TRIGGER "memorizz_truncated_history" ON "public"."long_term_memory";
+
+DROP FUNCTION "public"."memorizz_long_term_memory_record"();
+
+TRUNCATE "public"."memorizz_long_term_memory_history";
+
+UPDATE "public"."memorizz_stores"
+SET history_since = NULL, history_retention = NULL
+WHERE name = :'name';
 
 -- memory(...).store(document with id)
 

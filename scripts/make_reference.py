@@ -28,7 +28,15 @@ from memorizz import (
     errors,
 )
 from memorizz.cli import app
-from memorizz.memory_provider.base import Hits, MemoryOperations, Ranking, Receipt, SearchOptions, without_twins
+from memorizz.memory_provider.base import (
+    Hits,
+    MemoryOperations,
+    Ranking,
+    Receipt,
+    SearchOptions,
+    Version,
+    without_twins,
+)
 from memorizz.memory_provider.postgresql.maintenance import (
     AsyncMaintenance,
     AsyncReembedding,
@@ -48,8 +56,9 @@ Every public name. These are importable from `memorizz`, which loads what you us
 {names}
 
 The same names and all others are where they belong: `memorizz.memory_provider.postgresql`,
-`memorizz.memory_provider.mongodb`, `memorizz.memory_provider.base` (`SearchOptions`, `Ranking`, `Hits` and
-`Receipt`, too), `memorizz.memory_provider.memory_type`, `memorizz.embeddings`, `memorizz.moving`, `memorizz.errors`.
+`memorizz.memory_provider.mongodb`, `memorizz.memory_provider.base` (`SearchOptions`, `Ranking`, `Hits`,
+`Receipt` and `Version`, too), `memorizz.memory_provider.memory_type`, `memorizz.embeddings`, `memorizz.moving`,
+`memorizz.errors`.
 Modules that begin with an underscore are no part of this.
 """
 
@@ -82,11 +91,20 @@ def page() -> Iterator[str]:
     yield from described(Ranking, level=3)
     yield from described(Hits, level=3, signed=False)
     yield from described(Receipt, level=3, signed=False)
+    yield from described(Version, level=3, signed=False)
     yield from described(without_twins, level=3)
     yield from described(PostgreSQLProvider.transaction, level=3)
     yield from described(PostgreSQLProvider.embed_missing, level=3)
     yield from described(PostgreSQLProvider.measure_recall, level=3)
-    for name in ("create_store", "stores", "drop_store", "note_embedding_model", "embedded"):
+    for name in (
+        "create_store",
+        "stores",
+        "drop_store",
+        "keep_history",
+        "drop_history",
+        "note_embedding_model",
+        "embedded",
+    ):
         yield from described(getattr(MemoryProvider, name), level=3)
     yield from described(MemoryProvider.loading, level=3)
     yield from described(MemoryProvider.close, level=3)

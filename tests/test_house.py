@@ -190,7 +190,7 @@ def test_the_leaves_need_nothing_but_each_other(module: str, below: set[str]) ->
 LAYERS = (
     ("provider", "provider_async", "pooled", "_lifetime_async", "_lifetime_sync", "maintenance"),
     ("driver", "reload"),
-    ("migrations", "tables", "wall"),
+    ("migrations", "tables", "history", "wall"),
     ("operations",),
     ("search",),
     ("sql", "indexes"),
@@ -295,6 +295,8 @@ HOLDS_SQL = within(
             "search.formula",
             "facts",
             "tables",
+            "history",
+            "history",
             "wall",
             "indexes",
             "migrations",

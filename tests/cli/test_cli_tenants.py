@@ -22,7 +22,7 @@ def test_a_wall_is_put_up_and_taken_down(memorizz: Callable[..., Any], dsn: str)
     assert (refused.code, "postgres is a superuser" in refused.stderr) == (1, True)
     try:
         shown = memorizz("tenants", "enable", "--role", role, "--dsn", dsn).stdout
-        assert f"14 tables keep tenants apart for role {role}" in shown
+        assert f"21 tables keep tenants apart for role {role}" in shown
         assert "no password yet" in shown
         assert "1 documents are of no tenant" in shown
         again = memorizz("tenants", "enable", "--role", role, "--json", "--dsn", dsn).json

@@ -50,7 +50,7 @@ GIVEN: dict[str, Any] = {
 OTHERS = {"data", "documents", "agent", "watch", "id"}
 # What a message says in the place of the parameter's name.
 SAID = {
-    "memory_store_type": "unknown memory store",
+    "memory_store_type": "unknown memory store|keeps no history",
     "memory_type": "unknown memory store",
     "store": "unknown memory store",
     "spec": "StoreSpec",
@@ -58,6 +58,7 @@ SAID = {
     "query_embedding": "embedding",
     "name": "name=|unknown memory store",
     "where": r"where|\$ne",
+    "yes": "yes|keeps no history",
     "actor": "name=|history",
     "call": "name=|history",
     "time": "time|history",
@@ -96,7 +97,7 @@ def call(api: Any, method: str, **arguments: Any) -> Any:
         for name, each in signature.parameters.items()
         if name != "self" and each.default is inspect.Parameter.empty and each.kind is not inspect.Parameter.VAR_KEYWORD
     }
-    if method == "drop_store":
+    if method in ("drop_store", "drop_history"):
         needed["yes"] = True
     if "memory_id" in signature.parameters and "conversation_id" in signature.parameters:
         needed["memory_id"] = "m"

@@ -15,6 +15,7 @@ from memorizz.cli import (
     embed,
     export,
     forget,
+    history,
     index,
     language,
     mcp,
@@ -101,6 +102,7 @@ for command in (
     app.command()(command)
 app.command("import")(export.import_)
 app.add_typer(index.commands, name="index")
+app.add_typer(history.commands, name="history")
 app.add_typer(server.commands, name="server")
 app.add_typer(mcp.commands, name="mcp")
 app.add_typer(tenants.commands, name="tenants")

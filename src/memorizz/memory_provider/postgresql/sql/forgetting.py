@@ -63,8 +63,8 @@ def operation(name: str = "") -> Query:
 
 # Those of documents that are forgotten, or are gone and were once what is forgotten; of others only what was that.
 _VERSIONS = sql.SQL(
-    "NOT d.forgotten AND {of_tenant} AND (d.id = ANY (%(ids)s::uuid[]) OR {in_scope} AND {where} "
-    "OR d.id IN (SELECT d.id FROM {history} AS d WHERE {in_scope} AND {where} "
+    "NOT d.forgotten AND ({among} OR {in_scope} AND {where} "
+    "OR ({key}) IN (SELECT {key} FROM {history} AS d WHERE {in_scope} AND {where} "
     "AND NOT EXISTS (SELECT FROM {table} AS p WHERE {same})))"
 )
 
@@ -72,7 +72,8 @@ _VERSIONS = sql.SQL(
 @composed_once
 def _forget_versions(store: Store, where: str, dry_run: bool) -> bytes:
     versions = _VERSIONS.format(
-        of_tenant=key.OF_TENANT,
+        among=key.PARTS_AMONG,
+        key=key.KEY,
         in_scope=key.in_scope(store),
         where=trusted_sql(where),
         history=store.history,

@@ -13,7 +13,7 @@ from memorizz.memory_provider.postgresql.facts import Store
 
 # Of the row `d`, to be selected or ordered by, so that rows are locked in one order.
 KEY = sql.SQL("d.tenant, d.id")
-OF_TENANT = sql.SQL("d.tenant = %(tenant)s::text")
+_OF_TENANT = sql.SQL("d.tenant = %(tenant)s::text")
 _OF_MEMORY = sql.SQL("d.tenant = %(tenant)s::text AND d.memory_id = %(of_memory)s::text")
 # That a row is of no tenant.
 OF_NOBODY = sql.SQL("d.tenant = ''")
@@ -30,13 +30,13 @@ COLUMNS = ("tenant", "id")
 _IS = sql.SQL("({} AND d.id = %(id)s::uuid)")
 _AMONG = sql.SQL("({} AND d.id = ANY ({}))")
 _IDS = sql.SQL("%(ids)s::uuid[]")
-PART_IS = _IS.format(OF_TENANT)
-PARTS_AMONG = _AMONG.format(OF_TENANT, _IDS)
+PART_IS = _IS.format(_OF_TENANT)
+PARTS_AMONG = _AMONG.format(_OF_TENANT, _IDS)
 
 
 def in_scope(store: Store) -> sql.SQL:
     """Return the condition that `d` is of the scope of a store."""
-    return OF_TENANT if store.scope.memory is None else _OF_MEMORY
+    return _OF_TENANT if store.scope.memory is None else _OF_MEMORY
 
 
 def is_it(store: Store) -> sql.Composed:
