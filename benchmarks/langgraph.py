@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,6 +20,8 @@ TAKES = "40 minutes; needs the environment of `make peers`"
 STORES = ("memorizz", "langgraph")
 GOAL = 3.0
 GROUPS = 100
+# Items that are put at once while the stores are filled.
+BATCH = 500
 _SCRIPT = Path(__file__).parent / "peers" / "stores_of_langgraph.py"
 _SOURCE = Path(__file__).parent.parent / "src"
 # What is done, how it is called, and how many turns of an operation of 1 ms it has the time of; whether it has a goal.
@@ -42,12 +45,16 @@ def measure(lab: Lab) -> Iterator[Part]:
         for name in STORES:
             conninfo = stack.enter_context(database(lab, f"memorizz_benchmark_store_{name}"))
             told = {"store": name, "conninfo": conninfo, "rows": rows, "dimensions": dimensions, "groups": GROUPS}
+            told["batch"] = BATCH
             stores[name] = Child([str(PYTHON), str(_SCRIPT)], told, os.environ | {"PYTHONPATH": str(_SOURCE)})
             stack.callback(stores[name].close)
-        load: dict[str, float] = {}
+        print(f"  {rows:,} items are put ...")
+        loading = {
+            name: (lambda turn, store=store: store.ask({"do": "load", "turn": turn})) for name, store in stores.items()
+        }
+        took = in_turns(loading, math.ceil(rows / BATCH), warm=0)
+        load = {name: rows / sum(each) * 1000 for name, each in took.items()}
         for name, store in stores.items():
-            print(f"  {name} puts {rows:,} items ...")
-            load[name] = rows / store.ask({"do": "load", "turn": 0})["ms"] * 1000
             store.ask({"do": "spread", "turn": 0})
             vacuum(make_conninfo(lab.conninfo, dbname=f"memorizz_benchmark_store_{name}"))
         results: list[Record] = []

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from langgraph.store.base import BaseStore, PutOp
 
-BATCH = 500
 THREADS = 8
 
 
@@ -43,6 +42,7 @@ class Work:
 
     def __init__(self, told: dict[str, Any]) -> None:
         self.rows, self.groups, dimensions = told["rows"], told["groups"], told["dimensions"]
+        self.batch = told["batch"]
         self._vectors = np.random.default_rng(7).standard_normal((self.rows, dimensions), dtype=np.float32)
         index = {"dims": dimensions, "embed": self._embed, "fields": ["text"]}
         self.store = {"langgraph": langgraph, "memorizz": memorizz}[told["store"]](told["conninfo"], index)
@@ -59,14 +59,15 @@ class Work:
         return "memories", str(number % self.groups)
 
     def load(self, turn: int) -> None:
-        for first in range(0, self.rows, BATCH):
-            self.store.batch([self._op(number, True) for number in range(first, min(first + BATCH, self.rows))])
+        """Put a batch of all items, that of the turn."""
+        first = turn * self.batch
+        self.store.batch([self._op(number, True) for number in range(first, min(first + self.batch, self.rows))])
 
     def spread(self, turn: int) -> None:
         """Put one item in each of 10,000 namespaces."""
-        for first in range(0, 10_000, BATCH):
-            ops = [PutOp(("many", str(n)), "item", {"n": n}, index=False) for n in range(first, first + BATCH)]
-            self.store.batch(ops)
+        ops = [PutOp(("many", str(number)), "item", {"n": number}, index=False) for number in range(10_000)]
+        for first in range(0, len(ops), self.batch):
+            self.store.batch(ops[first : first + self.batch])
 
     def put(self, turn: int) -> None:
         self.store.batch([self._op(self.rows + turn, False)])

@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from strands.memory import MemoryManager
+from strands import Agent
+from strands.memory import ExtractionResult, InvocationTrigger, MemoryManager
+from strands.models import Model
 
 from memorizz import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.errors import ConfigurationError, ConnectionFailed, InvalidDocument, ProviderClosed
@@ -107,6 +109,48 @@ def test_the_manager_searches_and_adds(config: PostgreSQLConfig) -> None:
             ("shared", "The team drinks tea."),
         }
         assert contents(run(shared.search("tea"))) == ["The team drinks tea."]
+
+
+class Silent(Model):
+    """A model that says one thing."""
+
+    def update_config(self, **config: Any) -> None: ...
+
+    def get_config(self) -> Any:
+        return {}
+
+    def structured_output(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    async def stream(self, *args: Any, **kwargs: Any) -> Any:
+        for event in ({"contentBlockDelta": {"delta": {"text": "Noted."}}}, {"contentBlockStop": {}}):
+            yield event
+        yield {"messageStop": {"stopReason": "end_turn"}}
+
+
+class Facts:
+    """Takes what the user says for facts."""
+
+    async def extract(self, messages: Any, context: Any = None) -> list[ExtractionResult]:
+        said = [block["text"] for message in messages if message["role"] == "user" for block in message["content"]]
+        return [ExtractionResult(text, {"of": "a conversation"}) for text in said]
+
+
+def test_facts_are_taken_out_of_a_conversation(config: PostgreSQLConfig) -> None:
+    """By the extractor of the SDK's manager, which calls add; said in two conversations, a fact is one memory."""
+    with PostgreSQLProvider(config) as provider:
+        for _ in range(2):
+            extraction: Any = {"trigger": InvocationTrigger(), "extractor": Facts()}
+            store = MemorizzMemoryStore("ada", provider, extraction=extraction)
+            manager = MemoryManager(stores=[store])
+
+            async def converse(manager: MemoryManager = manager) -> None:
+                agent = Agent(model=Silent(), memory_manager=manager, callback_handler=None)
+                await agent.invoke_async("I drink green tea.")
+                await manager.flush()
+
+            run(converse())
+        (found,) = run(store.search("tea"))
+        assert (found.content, found.metadata["of"]) == ("I drink green tea.", "a conversation")
 
 
 @pytest.mark.parametrize(
