@@ -17,8 +17,9 @@ from memorizz.errors import ConfigurationError
 
 # What the model reads of a text, in pieces of words: it was trained with no more.
 _LENGTH = 256
-# Pieces that are read at once, whatever number of texts they are of: the memory that this takes is bounded.
-_AT_ONCE = 2048
+# Pieces that are read at once, whatever number of texts they are of: the memory that this takes is bounded, and what
+# stands between two layers stays near the cores. With 2,048 they take a sixth more of their time.
+_AT_ONCE = 512
 # No piece is shorter than a character, but a text may be mostly white space.
 _MAX_CHARACTERS = 32 * _LENGTH
 
