@@ -461,7 +461,9 @@ FROM done;
 
 SELECT d.id, d."name", d.content, coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."long_term_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."embedding" IS NULL AND d.content IS NOT NULL AND (:'after'::uuid IS NULL OR d.id > :'after'::uuid)
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND NOT ("d"."embedding" IS NOT NULL AND (d.pieces IS NULL OR EXISTS (SELECT
+FROM "public"."memorizz_long_term_memory_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.digest = d.pieces))) AND d.content IS NOT NULL AND (:'after'::uuid IS NULL OR d.id > :'after'::uuid)
 ORDER BY d.tenant, d.id
 LIMIT :'limit';
 
@@ -1549,7 +1551,7 @@ WHERE NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS later
 WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz)
 UNION ALL
-SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-11-29 11:04:30.548771+00:00'::timestamptz THEN (SELECT next."embedding"
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-11-29 11:12:19.443328+00:00'::timestamptz THEN (SELECT next."embedding"
 FROM (SELECT n.version, n."embedding"
 FROM "public"."memorizz_long_term_memory_history" AS n
 WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector
@@ -1580,7 +1582,7 @@ WHERE NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS later
 WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz)
 UNION ALL
-SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-11-29 11:04:30.548771+00:00'::timestamptz THEN (SELECT next."embedding"
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-11-29 11:12:19.443328+00:00'::timestamptz THEN (SELECT next."embedding"
 FROM (SELECT n.version, n."embedding"
 FROM "public"."memorizz_long_term_memory_history" AS n
 WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector

@@ -532,6 +532,23 @@ class Try:
     def least_score_that_is_no_number(self) -> None:
         self.open().retrieve_by_query("tea", "toolbox", min_score=float("nan"))
 
+    def budget_that_is_no_number_of_tokens(self) -> None:
+        self.open().retrieve_by_query("tea", "toolbox", max_tokens=-1)
+
+    def a_counter_without_a_budget(self) -> None:
+        self.open().retrieve_by_query("tea", "toolbox", count_tokens=len)
+
+    def a_counter_that_can_be_awaited(self) -> None:
+        async def count(text: str) -> int:
+            return len(text)
+
+        self.open().retrieve_by_query("tea", "toolbox", max_tokens=9, count_tokens=count)  # type: ignore[arg-type]
+
+    def a_counter_that_returns_no_number(self) -> None:
+        provider = self.open()
+        provider.store({"content": "tea"}, "toolbox")
+        provider.retrieve_by_query("tea", "toolbox", max_tokens=9, count_tokens=lambda _: "many")  # type: ignore[arg-type, return-value]
+
     def missing_vectors_and_no_embedder(self) -> None:
         self.open().embed_missing("toolbox")
 

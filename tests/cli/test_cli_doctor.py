@@ -192,6 +192,18 @@ def test_tables_of_others_are_none_of_its_business(doctor: Callable[..., dict[st
     assert (rights["read"], rights["write"]) == (True, True)
 
 
+def test_a_user_who_may_not_write_parts(doctor: Callable[..., dict[str, Any]], migrated_dsn: str) -> None:
+    """Whoever writes a long text writes its pieces too, into another table."""
+    execute(
+        migrated_dsn,
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO pg_monitor; "
+        "REVOKE DELETE ON memorizz_toolbox_parts FROM pg_monitor",
+    )
+    found = doctor(with_options(migrated_dsn, role="pg_monitor"))
+    assert (found["rights"]["read"], found["rights"]["write"]) == (True, False)
+    assert "not write all of them" in found["findings"]["rights"]["text"]
+
+
 def test_a_user_who_only_reads(
     doctor: Callable[..., dict[str, Any]], memorizz: Callable[..., Any], migrated_dsn: str
 ) -> None:

@@ -315,6 +315,25 @@ def test_what_was_stored_without_an_embedder_is_embedded_later(
         assert memory.embed_missing(LONG) == 0
 
 
+def test_a_row_that_sql_has_copied_gets_pieces_of_its_own(fresh: PostgreSQLConfig, pieces: Callable[..., int]) -> None:
+    """It has the vector of the beginning alone, and is counted as one that lacks vectors, until it has them."""
+    with PostgreSQLProvider(fresh, embedder=Words()) as memory, Maintenance(fresh) as maintenance:
+        memory.store_many([{"id": "book", "content": book()}, {"id": "tea", "content": "Tea."}], LONG)
+        made = pieces(fresh.schema)
+        table = f'"{fresh.schema}".long_term_memory'
+        columns = "content, data, embedding, embedding_bits, pieces"
+        with psycopg.connect(fresh.conninfo) as connection:
+            connection.execute(
+                f"INSERT INTO {table} (id, {columns}) SELECT gen_random_uuid(), {columns} FROM {table} "
+                "WHERE pieces IS NOT NULL"
+            )
+        found = {each.name: each for each in maintenance.examine()[0].stores}[LONG]
+        assert (found.rows, found.with_embedding) == (3, 2)
+        assert memory.embed_missing(LONG) == 1
+        assert pieces(fresh.schema) == 2 * made
+        assert memory.embed_missing(LONG) == 0
+
+
 def test_who_has_no_embedder_leaves_no_piece_of_the_text_before(
     fresh: PostgreSQLConfig, pieces: Callable[..., int]
 ) -> None:

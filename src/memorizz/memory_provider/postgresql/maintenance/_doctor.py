@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import STANDBY, parts_table, vector_column
 from memorizz.memory_provider.postgresql.migrations import Applied, Database
 from memorizz.memory_provider.postgresql.sql import key
-from memorizz.memory_provider.postgresql.sql.vectors import is_embedded
+from memorizz.memory_provider.postgresql.sql.vectors import is_wholly_embedded
 from memorizz.memory_provider.stores import SEVEN, IndexKind
 
 # Up to this size a table is counted; of a larger one the server's own estimate is taken.
@@ -222,7 +222,7 @@ def _measure(
         counted = heap_bytes <= _COUNTED_BYTES or estimate < 0
         statement = (_COUNT if counted else _GLANCE).format(
             table=sql.Identifier(schema, name),
-            embedded=is_embedded(known[name])
+            embedded=is_wholly_embedded(known[name])
             if name in known
             else sql.SQL("d.{} IS NOT NULL").format(sql.Identifier(columns[name])),
         )
@@ -269,10 +269,11 @@ def _pending(found: Database) -> Operation[tuple[list[str], str | None]]:
     return [f"{each.version} {each.name}" for each in missing], None
 
 
-def _table_rights(found: Database, stores: Iterable[str]) -> Operation[tuple[bool | None, bool | None]]:
+def _table_rights(found: Database, stores: Collection[str]) -> Operation[tuple[bool | None, bool | None]]:
     if not found.has_migrations:
         return None, None
-    rows = yield from fetch(Query(_TABLE_RIGHTS, {"schema": found.schema, "stores": list(stores)}))
+    wanted = {"schema": found.schema, "stores": [*stores], "parts": [*map(parts_table, stores)]}
+    rows = yield from fetch(Query(_TABLE_RIGHTS, wanted))
     return rows[0][0], rows[0][1]
 
 
@@ -396,7 +397,7 @@ _TABLE_RIGHTS = b"""
 SELECT bool_and(has_schema_privilege(relnamespace, 'USAGE') AND has_table_privilege(pg_class.oid, 'SELECT')),
     bool_and(has_schema_privilege(relnamespace, 'USAGE') AND has_table_privilege(pg_class.oid, 'INSERT')
         AND has_table_privilege(pg_class.oid, 'UPDATE') AND has_table_privilege(pg_class.oid, 'DELETE'))
-        FILTER (WHERE relname = ANY (%(stores)s::text[]))
+        FILTER (WHERE relname = ANY (%(stores)s::text[] || %(parts)s::text[]))
 FROM pg_class
 JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE nspname = %(schema)s AND relkind IN ('r', 'p')

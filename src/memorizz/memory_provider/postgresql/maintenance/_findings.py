@@ -133,7 +133,7 @@ def _rights(facts: Examination) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING,
             "rights",
-            f"the user {user} may read the tables in {schema} and not write them",
+            f"the user {user} may read the tables in {schema} and not write all of them",
             f"if that is not on purpose: GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user}",
         )
     if facts.pending and facts.database.schema is not None and not rights.create_tables:
@@ -407,8 +407,8 @@ def _rows(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
             yield Finding(
                 Level.NOTE,
                 store.name,
-                f"{store.rows - store.with_embedding:,} of {store.rows:,} memories have no embedding: a search by "
-                "meaning does not find them",
+                f"{store.rows - store.with_embedding:,} of {store.rows:,} memories have no embedding, or lack those of "
+                "a long text's pieces: a search by meaning does not find them, or only by their beginning",
                 f"{_command(f'embed --model MODEL --store {store.name}', config)}, for those that have a text",
             )
         if store.not_storable:

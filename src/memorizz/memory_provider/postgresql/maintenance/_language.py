@@ -7,6 +7,7 @@ nothing is out of reach at any time; killed at any point, it goes on when it is 
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import NamedTuple, cast
 from uuid import UUID
 
@@ -59,7 +60,7 @@ def begin(known: Facts, name: str) -> Operation[str | None]:
     if before is not None:
         raise ConfigurationError(
             f"the language of schema {known.layout.schema!r} is being changed from {before} to {now}: finish that "
-            f"first, with `memorizz language {now}`"
+            f"first, with `memorizz language {now} --schema {quote(known.layout.schema)}`"
         )
     # Whoever has stored words of the language before has committed them then, so that they are found below.
     # A store that another program has made meanwhile is among those of today.

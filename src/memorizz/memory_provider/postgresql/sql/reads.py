@@ -20,7 +20,7 @@ from memorizz.memory_provider.postgresql.rows import GIVEN_ID, SELECTED, TIMES
 from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.conditions import condition
 from memorizz.memory_provider.postgresql.sql.order import order
-from memorizz.memory_provider.postgresql.sql.vectors import embedding_of, is_embedded, sent
+from memorizz.memory_provider.postgresql.sql.vectors import embedding_of, is_embedded, is_wholly_embedded, sent
 from memorizz.memory_provider.postgresql.sql.visible import rows_of, visible
 
 NEWEST: LiteralString = "ORDER BY d.created_at DESC, d.seq DESC LIMIT 1"
@@ -324,7 +324,7 @@ def embeddings(store: Store, ids: Sequence[UUID]) -> Query:
 def _without_vector(store: Store) -> bytes:
     template = sql.SQL(
         "SELECT d.id, d.{label}, d.content, {name} FROM {table} AS d "
-        "WHERE {visible} AND d.{embedding} IS NULL AND d.content IS NOT NULL "
+        "WHERE {visible} AND NOT {embedded} AND d.content IS NOT NULL "
         "AND {after} ORDER BY {key} LIMIT %(limit)s"
     )
     return template.format(
@@ -332,14 +332,14 @@ def _without_vector(store: Store) -> bytes:
         name=NAME,
         table=rows_of(store),
         visible=visible(store),
-        embedding=store.embedding,
+        embedded=is_wholly_embedded(store),
         after=key.AFTER,
         key=key.KEY,
     ).as_bytes(None)
 
 
 def without_vector(store: Store, after: UUID | None, limit: int) -> Query:
-    """Return what is embedded of the next documents that have no vector, in the order of their keys; and their ids."""
+    """Return what is embedded of the next documents that lack vectors, in the order of their keys; and their ids."""
     return Query(_without_vector(store), bound(store, after=after, limit=limit), custom_plan=True)
 
 

@@ -38,6 +38,14 @@ def is_embedded(store: Store) -> sql.Composed:
     return sql.SQL("{} IS NOT NULL").format(sql.Identifier("d", store.vector_column))
 
 
+def is_wholly_embedded(store: Store) -> sql.Composed:
+    """Return the condition that the row `d` has its vector, and its pieces, which a copy of a long one by SQL lacks."""
+    if store.spec.fields:
+        return is_embedded(store)
+    template = sql.SQL("({} AND (d.pieces IS NULL OR EXISTS (SELECT FROM {} AS p WHERE {} AND p.digest = d.pieces)))")
+    return template.format(is_embedded(store), store.parts, same("p", "d"))
+
+
 def least_distance(store: Store, distance: sql.Composable) -> sql.Composed:
     """Return the distance of the part of `d` that is nearest; `distance` is that of `p`."""
     return sql.SQL("(SELECT min({}) {})").format(distance, _of_parts(store))

@@ -21,7 +21,7 @@ from memorizz.memory_provider.postgresql.rows import PIECES, Row, Vector, bits_o
 from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.conditions import condition
 from memorizz.memory_provider.postgresql.sql.reads import NEWEST, bound, trusted_sql
-from memorizz.memory_provider.postgresql.sql.vectors import embedding_of, text_is_seen, text_stays
+from memorizz.memory_provider.postgresql.sql.vectors import embedding_of, is_wholly_embedded, text_is_seen, text_stays
 from memorizz.memory_provider.postgresql.sql.visible import expired, visible
 from memorizz.memory_provider.stores import AGENTS
 
@@ -263,7 +263,7 @@ def update_matching(store: Store, row: Row, filter: Mapping[str, Any]) -> Query:
 def _add_vector(store: Store) -> bytes:
     template = sql.SQL(
         "UPDATE {table} AS d SET {assignments}, updated_at = clock_timestamp() WHERE {is_it} AND {visible} "
-        "AND d.{embedding} IS NULL AND d.content = %(content)s AND d.{label} IS NOT DISTINCT FROM %(label)s::text "
+        "AND NOT {embedded} AND d.content = %(content)s AND d.{label} IS NOT DISTINCT FROM %(label)s::text "
         "RETURNING true"
     )
     return template.format(
@@ -274,7 +274,7 @@ def _add_vector(store: Store) -> bytes:
         ),
         is_it=key.is_it(store),
         visible=visible(store),
-        embedding=store.embedding,
+        embedded=is_wholly_embedded(store),
         label=sql.Identifier(store.spec.label),
     ).as_bytes(None)
 
