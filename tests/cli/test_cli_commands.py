@@ -112,10 +112,10 @@ def stored(provider: PostgreSQLProvider) -> dict[str, str]:
         (["milk"], {"black"}),
         (["coffee"], set()),
         (["tea", "--store", "long_term_memory"], {"green", "black"}),
-        (["tea", "--memory-id", "ada"], {"green", "turn"}),
+        (["tea", "--memory", "ada"], {"green", "turn"}),
         (["tea", "--filter", '{"metadata.topic": "food"}'], {"green"}),
         (["tea", "--filter", '{"importance_score": {"$gte": 0.5}}'], {"black"}),
-        (["--memory-id", "ada"], {"green", "turn"}),
+        (["--memory", "ada"], {"green", "turn"}),
         (["--store", "agents"], {"agent"}),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -11,6 +12,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from memorizz import PostgreSQLProvider
+
+LONG = "long_term_memory"
 
 
 def test_a_wall_is_put_up_and_taken_down(memorizz: Callable[..., Any], dsn: str) -> None:
@@ -39,3 +42,24 @@ def test_a_wall_is_put_up_and_taken_down(memorizz: Callable[..., Any], dsn: str)
     finally:
         with psycopg.connect(dsn, autocommit=True) as owner:
             owner.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+def test_commands_stay_in_a_tenant_and_a_memory(memorizz: Callable[..., Any], dsn: str, tmp_path: Path) -> None:
+    """Each command that reads or writes documents has --tenant and --memory, and reaches nothing beyond."""
+    here, file = ("--tenant", "acme", "--dsn", dsn), str(tmp_path / "acme.jsonl")
+    with PostgreSQLProvider(dsn) as provider:
+        for tenant in ("acme", "other"):
+            view = provider.tenant(tenant)
+            view.store_many([{"id": f"{n}", "memory_id": f"m{n}", "content": f"tea {tenant}"} for n in range(3)], LONG)
+        hits = memorizz("search", "tea", "--json", *here).json["hits"]
+        assert {hit["document"]["content"] for hit in hits} == {"tea acme"}
+        of_memory = memorizz("search", "--memory", "m1", "--filter", '{"$not": {"memory_id": "m1"}}', "--json", *here)
+        assert of_memory.json["hits"] == []
+        assert memorizz("show", "1", "--json", *here).json["documents"][0]["document"]["content"] == "tea acme"
+        assert memorizz("show", "1", "--memory", "m2", *here).code == 1
+        assert memorizz("export", file, "--memory", "m1", "--json", *here).json["stores"][LONG] == 1
+        assert memorizz("export", file, "--force", *here).code == 0
+        assert memorizz("forget", "m2", "--yes", "--json", *here).json["deleted"] == {LONG: 1}
+        memorizz("import", file, "--tenant", "new", "--dsn", dsn)
+        assert [provider.tenant(name).count(LONG) for name in ("acme", "other", "new")] == [2, 3, 3]
+        assert provider.count(LONG) == 0

@@ -36,6 +36,17 @@ Embedded = Annotated[
     Path | None,
     typer.Option(metavar="PATH", help="Data folder of an embedded server.", rich_help_panel=_PANEL),
 ]
+_WHOSE = "Whose (else all that is of no tenant)"
+Tenant = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", envvar="MEMORIZZ_TENANT", help="One tenant's alone; no call leaves it.", rich_help_panel=_WHOSE
+    ),
+]
+MemoryID = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="ID", help="One memory alone; no call leaves it.", rich_help_panel=_WHOSE),
+]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
 
@@ -80,15 +91,28 @@ def looking(config: PostgreSQLConfig) -> Generator[Maintenance]:
 
 @contextmanager
 def memories(
-    config: PostgreSQLConfig, embedder: Embedder | Callable[[str | None], Embedder | None] | None = None
+    config: PostgreSQLConfig,
+    embedder: Embedder | Callable[[str | None], Embedder | None] | None = None,
+    *,
+    tenant: str | None = None,
+    memory: str | None = None,
 ) -> Generator[PostgreSQLProvider]:
-    """Open a provider of memories that are there; the embedder may be what makes one of the schema's model."""
+    """Open a provider of memories that are there, or a view of it.
+
+    The embedder may be what makes one of the schema's model.
+    """
     from memorizz.memory_provider.postgresql import PostgreSQLProvider
 
     with looking(config) as maintenance:
         made = embedder(maintenance.facts().model.name) if callable(embedder) else embedder
         with PostgreSQLProvider(config, embedder=made) as provider:
-            yield provider
+            yield _within(provider, tenant, memory)
+
+
+def _within(provider: PostgreSQLProvider, tenant: str | None, memory: str | None) -> PostgreSQLProvider:
+    """Return the view that is asked for, which has the methods of a provider."""
+    view: Any = provider if tenant is None else provider.tenant(tenant)
+    return view if memory is None else view.memory(memory)
 
 
 @contextmanager
@@ -98,10 +122,13 @@ def receiving(
     *,
     dry_run: bool = False,
     embedder: Embedder | None = None,
+    tenant: str | None = None,
+    memory: str | None = None,
 ) -> Generator[PostgreSQLProvider]:
-    """Open a provider to store into; where there are no tables yet, they are made for vectors of `dimensions()`.
+    """Open a provider to store into, or a view of it.
 
-    `dry_run` makes neither a server nor tables, and raises SchemaError where there are none.
+    Where there are no tables yet, they are made for vectors of `dimensions()`; `dry_run` makes neither a server nor
+    tables, and raises SchemaError.
     """
     from memorizz.errors import SchemaError
     from memorizz.memory_provider.postgresql import PostgreSQLProvider
@@ -118,7 +145,7 @@ def receiving(
             )
         config = config.replace(embedding_dimensions=length)
     with PostgreSQLProvider(config, embedder=embedder) as provider:
-        yield provider
+        yield _within(provider, tenant, memory)
 
 
 def existing(config: PostgreSQLConfig) -> PostgreSQLConfig:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, memories
+from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, memories
 from memorizz.cli._embedder import HELP, embedder, embedder_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ Store = Annotated[str | None, typer.Option(help="Look in one store only.", metav
 def search(
     text: Annotated[str | None, typer.Argument(help="What to look for; without it, the oldest come first.")] = None,
     store: Store = None,
-    memory_id: Annotated[str | None, typer.Option(help="Look in one memory only.", metavar="ID")] = None,
     filter: Annotated[
         str | None, typer.Option(help='A filter: \'{"metadata.topic": "food"}\'.', metavar="JSON")
     ] = None,
@@ -29,6 +28,8 @@ def search(
     model: Annotated[
         str | None, typer.Option(help=f"{HELP} Without it, the schema's own where that is known here.")
     ] = None,
+    tenant: Tenant = None,
+    memory: MemoryID = None,
     dsn: DSN = None,
     schema: SchemaName = None,
     embedded: Embedded = None,
@@ -39,8 +40,6 @@ def search(
     from memorizz.memory_provider.postgresql.operations import retrieve_from_all_stores
 
     conditions = _conditions(filter)
-    if memory_id is not None:
-        conditions["memory_id"] = memory_id
     asked, missing = text is not None, ""
 
     def chosen(of_schema: str | None) -> Embedder | None:
@@ -50,7 +49,7 @@ def search(
         found, missing = embedder_of(of_schema)
         return found
 
-    with memories(config(dsn, schema, embedded, auto_migrate=False), chosen) as provider:
+    with memories(config(dsn, schema, embedded, auto_migrate=False), chosen, tenant=tenant, memory=memory) as provider:
         if text is not None and store is None:
             hits = provider.run(retrieve_from_all_stores, text, limit, conditions)
         elif text is not None and store is not None:
@@ -73,6 +72,8 @@ def search(
 def show(
     id: Annotated[str, typer.Argument(help="The id of a memory.")],
     store: Store = None,
+    tenant: Tenant = None,
+    memory: MemoryID = None,
     dsn: DSN = None,
     schema: SchemaName = None,
     embedded: Embedded = None,
@@ -81,7 +82,7 @@ def show(
     """Print one memory, whole; an id that several stores have is printed from each."""
     from memorizz.cli import _show
 
-    with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
+    with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as provider:
         found = [(each, provider.retrieve_by_id(id, each, include_embedding=True)) for each in _stores(provider, store)]
     documents = [(each, document) for each, document in found if document is not None]
     lengths = [len(document.pop("embedding") or ()) for _, document in documents]

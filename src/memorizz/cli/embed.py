@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, memories, place
+from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, memories, place
 from memorizz.cli._embedder import HELP, embedder
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def embed(
     store: Annotated[
         str | None, typer.Option(metavar="NAME", help="One store; all whose vectors are of this model by default.")
     ] = None,
+    tenant: Tenant = None,
+    memory: MemoryID = None,
     dsn: DSN = None,
     schema: SchemaName = None,
     embedded: Embedded = None,
@@ -41,7 +43,7 @@ def embed(
 
     settings = config(dsn, schema, embedded, auto_migrate=False)
     made: dict[str, int] = {}
-    with memories(settings, embedder(model, name, dimensions)) as provider:
+    with memories(settings, embedder(model, name, dimensions), tenant=tenant, memory=memory) as provider:
         for each in provider.run(_embedded) if store is None else [store]:
             waiting = provider.count(each, {"embedding": {"$exists": False}, "content": {"$exists": True}})
             with _progress.of_embedding() as watch:

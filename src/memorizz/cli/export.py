@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, memories, place, receiving
+from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, memories, place, receiving
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.postgresql import PostgreSQLConfig
@@ -26,6 +26,8 @@ def export(
         typer.Option(help="jsonl, jsonl.gz, jsonl.zst or parquet; by default what the file's name ends with."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    tenant: Tenant = None,
+    memory: MemoryID = None,
     dsn: DSN = None,
     schema: SchemaName = None,
     embedded: Embedded = None,
@@ -46,7 +48,7 @@ def export(
     if to_stdout and sys.stdout.isatty() and format not in (None, "jsonl"):
         raise ConfigurationError(f"{format} is not for a terminal: name a FILE, or a program to pipe it to")
     settings = config(dsn, schema, embedded, auto_migrate=False)
-    with memories(settings) as provider, _progress.of_documents() as watch:
+    with memories(settings, tenant=tenant, memory=memory) as provider, _progress.of_documents() as watch:
         if not to_stdout:
             exported = moving.export(provider, file, stores=store, format=format, force=force, progress=watch)
         else:
@@ -78,6 +80,8 @@ def import_(
         int, typer.Option(metavar="N", min=1, help="Refuse a file with a document of more than N MB.")
     ] = 4,
     without_embeddings: Annotated[bool, typer.Option("--without-embeddings", help="Leave the embeddings out.")] = False,
+    tenant: Tenant = None,
+    memory: MemoryID = None,
     dsn: DSN = None,
     schema: SchemaName = None,
     embedded: Embedded = None,
@@ -89,18 +93,17 @@ def import_(
     """
     from memorizz import moving
     from memorizz.cli import _move_page, _progress, _show
-    from memorizz.errors import ConfigurationError
 
-    if merge and replace:
-        raise ConfigurationError("--merge and --replace are two ways: give one of them")
-    if file == "-" and sys.stdin.isatty():
-        raise ConfigurationError("import what? name a FILE, or pipe an export into it")
+    _check_import(file, merge, replace)
     existing: Any = "merge" if merge else "replace" if replace else "refuse"
     source: str | IO[bytes] = sys.stdin.buffer if file == "-" else file
     settings = config(dsn, schema, embedded)
     with moving.opened(source, max_document_mb * 2**20) as found:
         dimensions = None if without_embeddings else found.manifest.dimensions
-        with receiving(settings, lambda: dimensions) as provider, _progress.of_documents() as watch:
+        with (
+            receiving(settings, lambda: dimensions, tenant=tenant, memory=memory) as provider,
+            _progress.of_documents() as watch,
+        ):
             if replace:
                 _move_page.confirm_replacing(provider, found.chosen(store), place(settings), yes)
             counts = found.load(
@@ -110,6 +113,15 @@ def import_(
         _show.print_json({"file": file, "stores": counts})
     else:
         _show_counts(settings, counts, file)
+
+
+def _check_import(file: str, merge: bool, replace: bool) -> None:
+    from memorizz.errors import ConfigurationError
+
+    if merge and replace:
+        raise ConfigurationError("--merge and --replace are two ways: give one of them")
+    if file == "-" and sys.stdin.isatty():
+        raise ConfigurationError("import what? name a FILE, or pipe an export into it")
 
 
 def _show_counts(settings: PostgreSQLConfig, counts: Mapping[str, int], file: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, confirm, memories
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, Tenant, config, confirm, memories
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.base import Receipt
@@ -17,6 +17,7 @@ def forget(
     by: Annotated[str | None, typer.Option(help="Who forgets, for the receipt.", metavar="NAME")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    tenant: Tenant = None,
     dsn: DSN = None,
     schema: SchemaName = None,
     embedded: Embedded = None,
@@ -25,7 +26,7 @@ def forget(
     """Delete every document of a memory in all stores, and print the receipt."""
     from memorizz.cli import _show
 
-    with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
+    with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant) as provider:
         receipt = provider.forget(memory_id, by=by, dry_run=True)
         if not dry_run:
             there = f"{receipt.documents} documents and {len(receipt.agents)} agents that list it"

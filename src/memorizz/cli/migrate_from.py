@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, place, receiving
+from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, place, receiving
 
 if TYPE_CHECKING:
     from memorizz.moving import Source
@@ -62,6 +62,8 @@ def migrate_from(
     dry_run: DryRun = False,
     journal: JournalFile = None,
     batch_size: BatchSize = 500,
+    tenant: Tenant = None,
+    memory: MemoryID = None,
     dsn: DSN = None,
     schema: SchemaName = None,
     embedded: Embedded = None,
@@ -81,7 +83,7 @@ def migrate_from(
     settings = config(dsn, schema, embedded)
     with (
         _source(source, db, source_schema) as opened,
-        receiving(settings, lambda: dimensions(opened), dry_run=dry_run) as target,
+        receiving(settings, lambda: dimensions(opened), dry_run=dry_run, tenant=tenant, memory=memory) as target,
         _progress.of_documents() as watch,
         _move_page.going_on(),
     ):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, memories, place
+from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, memories, place
 
 
 def recall(
@@ -15,6 +15,8 @@ def recall(
     ] = None,
     sample: Annotated[int, typer.Option(help="How many memories to search for, taken at random.", min=1)] = 50,
     limit: Annotated[int, typer.Option(help="How many hits each search is to find.", min=1, max=1000)] = 10,
+    tenant: Tenant = None,
+    memory: MemoryID = None,
     dsn: DSN = None,
     schema: SchemaName = None,
     embedded: Embedded = None,
@@ -28,7 +30,7 @@ def recall(
 
     settings = config(dsn, schema, embedded, auto_migrate=False)
     reports: list[_recall_page.Report] = []
-    with memories(settings) as provider:
+    with memories(settings, tenant=tenant, memory=memory) as provider:
         for each in [spec.name for spec in provider.stores()] if store is None else [store]:
             if store is None and not provider.count(each, {"embedding": {"$exists": True}}):
                 continue
