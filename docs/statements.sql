@@ -1551,7 +1551,7 @@ WHERE NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS later
 WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz)
 UNION ALL
-SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-11-29 11:12:19.443328+00:00'::timestamptz THEN (SELECT next."embedding"
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-01-01 00:00:00+00:00'::timestamptz THEN (SELECT next."embedding"
 FROM (SELECT n.version, n."embedding"
 FROM "public"."memorizz_long_term_memory_history" AS n
 WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector
@@ -1582,7 +1582,7 @@ WHERE NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS later
 WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz)
 UNION ALL
-SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-11-29 11:12:19.443328+00:00'::timestamptz THEN (SELECT next."embedding"
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-01-01 00:00:00+00:00'::timestamptz THEN (SELECT next."embedding"
 FROM (SELECT n.version, n."embedding"
 FROM "public"."memorizz_long_term_memory_history" AS n
 WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector

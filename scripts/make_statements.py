@@ -183,11 +183,13 @@ def _text(step: Query | Batch | Copy | Script) -> str:
     if isinstance(step, Batch):
         return "".join(_text(query) for query in step.queries)
     sql = re.sub(r"%\(([\w.]+)\)[sb]", lambda found: f":'{found[1].rpartition('.')[2]}'", step.sql.decode())
-    sql = sql.replace("%%", "%")
+    sql = _MOMENT.sub("'2026-01-01 00:00:00+00:00'", sql.replace("%%", "%"))
     lines = (line.rstrip() for line in _BREAK.sub("\n", sql).splitlines())
     return "\n".join(line for line in lines if line) + ";\n"
 
 
+# Since when a model's vectors are searched, which is another time in each schema.
+_MOMENT = re.compile(r"'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.\d]*[+-]\d\d:\d\d'")
 # Before a clause; a statement of one line is a long one.
 _BREAK = re.compile(
     r" (?=(?:SELECT|FROM|WHERE|ORDER BY|LIMIT|ON CONFLICT|DO UPDATE|RETURNING|VALUES|SET|LEFT JOIN|CROSS JOIN|UNION) ?)"
