@@ -63,3 +63,4 @@ def test_commands_stay_in_a_tenant_and_a_memory(memorizz: Callable[..., Any], ds
         memorizz("import", file, "--tenant", "new", "--dsn", dsn)
         assert [provider.tenant(name).count(LONG) for name in ("acme", "other", "new")] == [2, 3, 3]
         assert provider.count(LONG) == 0
+        assert '"--tenant"' in memorizz("mcp", "config", "cursor", "--memory", "kg", *here).stdout

@@ -249,3 +249,13 @@ def test_an_unknown_host_is_said(memorizz: Run) -> None:
     assert (code, out, "claude-code, claude-desktop, cursor, vscode, codex" in errors) == (1, "", True)
     code, out, errors = memorizz("mcp", "config", "cursor")
     assert (code, out, "--memory" in errors) == (1, "", True)
+
+
+def test_a_tenant_is_said_where_the_server_is_started(
+    memorizz: Run, config: PostgreSQLConfig, file: Callable[..., Path]
+) -> None:
+    """With --tenant the memory is that tenant's, and nothing is stored beside it."""
+    with PostgreSQLProvider(config) as provider:
+        code, _, errors = memorizz("mcp", "import", file(ADA), "--memory", "ada", "--tenant", "acme")
+        assert (code, errors) == (0, "")
+        assert [view.count(STORE) for view in (provider, provider.tenant("acme"))] == [0, 2]

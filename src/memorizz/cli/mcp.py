@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, check_one_server, config, receiving
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, Tenant, check_one_server, config, receiving
 from memorizz.cli._embedder import HELP, embedder, imported
 from memorizz.cli._mcp_hosts import HOSTS, Server
 
@@ -75,6 +75,7 @@ def serve(
     ctx: typer.Context,
     memory: MemoryID = None,
     agent: AgentID = None,
+    tenant: Tenant = None,
     store: Store = STORE,
     model: Model = None,
     name: ModelName = None,
@@ -102,7 +103,7 @@ def serve(
     with ExitStack() as opened:
         # Over stdio there is nothing but the protocol in stdout, and a model that is loaded may print.
         with redirect_stdout(sys.stderr):
-            kept = opened.enter_context(_memory(config(dsn, schema, embedded), store, model, name, dimensions))
+            kept = opened.enter_context(_memory(config(dsn, schema, embedded), tenant, store, model, name, dimensions))
         if http:
             serve_http(kept, who, host, port, allow or (), _ready)
         elif isinstance(who, Scope):
@@ -121,6 +122,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="The memory file of the reference memory server, memory.jsonl.")],
     memory: MemoryID = None,
     agent: AgentID = None,
+    tenant: Tenant = None,
     store: Store = STORE,
     model: Model = None,
     name: ModelName = None,
@@ -141,7 +143,7 @@ def import_(
 
     graph = read(file)
     scope = _scope(memory, agent)
-    with _memory(config(dsn, schema, embedded), store, model, name, dimensions, dry_run=dry_run) as kept:
+    with _memory(config(dsn, schema, embedded), tenant, store, model, name, dimensions, dry_run=dry_run) as kept:
         # What stands there twice is one memory.
         made = {document["id"]: document for document in documents(graph, scope)}.values()
         for document in made:
@@ -162,6 +164,7 @@ def config_(
     host: Annotated[str, typer.Argument(metavar="|".join(HOSTS), help="Which host is to be told.")],
     memory: MemoryID = None,
     agent: AgentID = None,
+    tenant: Tenant = None,
     store: Store = STORE,
     model: Model = None,
     name: ModelName = None,
@@ -194,8 +197,9 @@ def config_(
             raise ConfigurationError("which memory is it? say --memory ID: any text of your own")
         variables, dsn = _named_server(dsn, embedded)
         given = {
-            "memory": memory, "agent": agent, "store": None if store == STORE else store, "model": model, "name": name,
-            "dimensions": dimensions, "dsn": dsn, "schema": schema, "embedded": embedded and embedded.absolute(),
+            "memory": memory, "agent": agent, "tenant": tenant, "store": None if store == STORE else store,
+            "model": model, "name": name, "dimensions": dimensions, "dsn": dsn, "schema": schema,
+            "embedded": embedded and embedded.absolute(),
         }  # fmt: skip
         options = [part for key, value in given.items() if value is not None for part in (f"--{key}", str(value))]
         # A host knows neither this environment nor its PATH.
@@ -290,6 +294,7 @@ def _who(memory: str | None, agent: str | None, tokens: str | None, host: str | 
 @contextmanager
 def _memory(
     settings: PostgreSQLConfig,
+    tenant: str | None,
     store: str,
     model: str | None,
     name: str | None,
@@ -305,5 +310,5 @@ def _memory(
         raise ConfigurationError("--name and --dimensions are of a --model")
     made = None if model is None else embedder(model, name, dimensions)
     length = dimensions if made is None else made.dimensions
-    with receiving(settings, lambda: length, embedder=made, dry_run=dry_run) as provider:
+    with receiving(settings, lambda: length, embedder=made, dry_run=dry_run, tenant=tenant) as provider:
         yield Memory(provider, store)
