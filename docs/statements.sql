@@ -1528,12 +1528,12 @@ RETURNING true;
 
 -- versions
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", d.seq, d.tenant = :'tenant'::text, d.version, d.changed_at AT TIME ZONE INTERVAL '0', d.operation, d.actor, d.call
-FROM (SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."pieces", "d"."version", "d"."changed_at", "d"."operation", "d"."actor", "d"."call"
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", d.seq, d.tenant = :'tenant'::text, d.forgotten, d.version, d.changed_at AT TIME ZONE INTERVAL '0', d.operation, d.actor, d.call
+FROM (SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."pieces", "d"."forgotten", "d"."version", "d"."changed_at", "d"."operation", "d"."actor", "d"."call"
 FROM "public"."memorizz_long_term_memory_history" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid)
 UNION ALL
-SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."pieces", NULL::bigint, NULL::timestamptz, NULL, NULL, NULL
+SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."pieces", false, NULL::bigint, NULL::timestamptz, NULL, NULL, NULL
 FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND (d.expires_at IS NULL OR d.expires_at > now())) AS d
 ORDER BY d.version NULLS LAST;
@@ -1551,7 +1551,7 @@ WHERE NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS later
 WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz)
 UNION ALL
-SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-01-01 00:00:00+00:00'::timestamptz THEN (SELECT next."embedding"
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-11-29 11:20:29.867867+00:00'::timestamptz THEN (SELECT next."embedding"
 FROM (SELECT n.version, n."embedding"
 FROM "public"."memorizz_long_term_memory_history" AS n
 WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector
@@ -1582,7 +1582,7 @@ WHERE NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS later
 WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz)
 UNION ALL
-SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-01-01 00:00:00+00:00'::timestamptz THEN (SELECT next."embedding"
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-11-29 11:20:29.867867+00:00'::timestamptz THEN (SELECT next."embedding"
 FROM (SELECT n.version, n."embedding"
 FROM "public"."memorizz_long_term_memory_history" AS n
 WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector
@@ -1601,6 +1601,68 @@ LIMIT 1000 + 1) AS d
 ) AS d
 ORDER BY distance, d.seq
 LIMIT :'limit';
+
+-- restore
+
+LOCK TABLE "public"."long_term_memory" IN ROW EXCLUSIVE MODE;
+SELECT d.id
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
+ORDER BY d.tenant, d.id FOR NO KEY UPDATE;
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", d.seq, d.tenant = :'tenant'::text, d.forgotten, d.version, d.changed_at AT TIME ZONE INTERVAL '0', d.operation, d.actor, d.call
+FROM (SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."pieces", "d"."forgotten", "d"."version", "d"."changed_at", "d"."operation", "d"."actor", "d"."call"
+FROM "public"."memorizz_long_term_memory_history" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid)
+UNION ALL
+SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."pieces", false, NULL::bigint, NULL::timestamptz, NULL, NULL, NULL
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND (d.expires_at IS NULL OR d.expires_at > now())) AS d
+ORDER BY d.version NULLS LAST;
+
+-- undo
+
+SELECT DISTINCT ON (d.tenant, d.id) d.id, d.version, d.seq IS NOT NULL, d.forgotten, coalesce(d.data ->> '_id', d.id::text), EXISTS (SELECT
+FROM "public"."memorizz_long_term_memory_history" AS later
+WHERE "later"."tenant" = "d"."tenant" AND "later"."id" = "d"."id" AND later.version > d.version AND later.call <> :'call'::text)
+FROM "public"."memorizz_long_term_memory_history" AS d
+WHERE d.tenant = :'tenant'::text AND d.call = :'call'::text
+ORDER BY d.tenant, d.id, d.version;
+
+LOCK TABLE "public"."long_term_memory" IN ROW EXCLUSIVE MODE;
+SELECT d.id
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
+ORDER BY d.tenant, d.id FOR NO KEY UPDATE;
+SELECT DISTINCT ON (d.tenant, d.id) d.id, d.version, d.seq IS NOT NULL, d.forgotten, coalesce(d.data ->> '_id', d.id::text), EXISTS (SELECT
+FROM "public"."memorizz_long_term_memory_history" AS later
+WHERE "later"."tenant" = "d"."tenant" AND "later"."id" = "d"."id" AND later.version > d.version AND later.call <> :'call'::text)
+FROM "public"."memorizz_long_term_memory_history" AS d
+WHERE d.tenant = :'tenant'::text AND d.call = :'call'::text
+ORDER BY d.tenant, d.id, d.version;
+
+SELECT set_config('memorizz.operation', :'operation', true);
+INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "last_accessed", expires_at, updated_at, "embedding", "embedding_bits") OVERRIDING SYSTEM VALUE
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."last_accessed", CASE WHEN h.expires_at > now() THEN h.expires_at END, clock_timestamp(), h.vector, "public"."binary_quantize"(h.vector)::bit(128)
+FROM (SELECT h.*, CASE WHEN h.pieces IS NULL THEN CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-11-29 11:20:29.867867+00:00'::timestamptz THEN (SELECT next."embedding"
+FROM (SELECT n.version, n."embedding"
+FROM "public"."memorizz_long_term_memory_history" AS n
+WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector
+UNION ALL
+SELECT NULL, p."embedding"
+FROM "public"."long_term_memory" AS p
+WHERE "p"."tenant" = "h"."tenant" AND "p"."id" = "h"."id") AS next
+ORDER BY next.version
+LIMIT 1) END END AS vector
+FROM (SELECT d.*
+FROM "public"."memorizz_long_term_memory_history" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) AND d.version = ANY (:'versions'::bigint[]) AND d.seq IS NOT NULL AND d.tenant = :'tenant'::text) AS h) AS h
+ORDER BY "h"."tenant", "h"."id"
+ON CONFLICT ("tenant", "id")
+DO UPDATE
+SET "data" = excluded."data", "name" = excluded."name", "memory_id" = excluded."memory_id", "conversation_id" = excluded."conversation_id", "role" = excluded."role", "content" = excluded."content", "importance_score" = excluded."importance_score", "access_count" = excluded."access_count", "metadata" = excluded."metadata", "timestamp" = excluded."timestamp", "created_at" = excluded."created_at", "last_accessed" = excluded."last_accessed", "expires_at" = excluded."expires_at", "updated_at" = excluded."updated_at", "embedding" = excluded."embedding", "embedding_bits" = excluded."embedding_bits", "pieces" = excluded."pieces"
+WHERE d.tenant = :'tenant'::text
+RETURNING d.id, coalesce(d.data ->> '_id', d.id::text);
+SELECT set_config('memorizz.operation', :'operation', true);
 
 -- forget(memory_id), with a history
 

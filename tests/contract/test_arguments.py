@@ -45,6 +45,7 @@ GIVEN: dict[str, Any] = {
     "actor": "Ada",
     "time": datetime(2026, 1, 1, tzinfo=UTC),
     "since": 1,
+    "to": 1,
 }
 # Parameters that take a dict or a list, a function, or an id, which finds nothing where it is none.
 OTHERS = {"data", "documents", "agent", "watch", "id"}
@@ -60,9 +61,10 @@ SAID = {
     "where": r"where|\$ne",
     "yes": "yes|keeps no history",
     "actor": "name=|history",
-    "call": "name=|history",
+    "call": "name=|call=|history",
     "time": "time|history",
     "since": "since|history",
+    "to": "to=|history",
     "until": "until|history",
     "retention": "retention|history",
 }

@@ -161,6 +161,7 @@ ATTACKS: dict[str, Callable[[Any, str], Any]] = {
     "purge_expired": lambda view, id: [view.purge_expired(), view.purge_expired(LONG)],
     "recall": lambda view, id: view.recall("tea", limit=50, where={"$not": {"id": "x"}}),
     "remember": lambda view, id: view.remember("mine", id=f"new {id}"),
+    "restore": lambda view, id: [view.restore(id, LONG, to) for to in (0, LATER)],
     "retrieve_by_id": lambda view, id: view.retrieve_by_id(id, LONG, touch=True, include_embedding=True),
     "retrieve_by_name": lambda view, id: view.retrieve_by_name(NAME, LONG),
     "retrieve_by_query": lambda view, id: [
@@ -182,6 +183,7 @@ ATTACKS: dict[str, Callable[[Any, str], Any]] = {
     "store_many": lambda view, id: view.store_many([{"id": f"new {id} {n}"} for n in range(12)], LONG),
     "store_memagent": lambda view, id: view.store_memagent({"id": f"new {id}", "memory_ids": ["theirs"]}),
     "transaction": _in_transaction,
+    "undo": lambda view, id: [view.undo(call="c"), len(view.undo(since=view.at(LATER).scope.as_of))],
     "update": lambda view, id: [view.update(LONG, {}, {"n": 2}), view.update(LONG, {"id": id}, {"content": "mine"})],
     "update_by_id": lambda view, id: view.update_by_id(id, {"n": 2}, LONG),
     "update_memagent": lambda view, id: view.update_memagent({"id": id, "n": 2}),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.conftest import MONGODB
-from memorizz.errors import ConfigurationError, ReadOnlyError
+from memorizz.errors import ConfigurationError, InvalidDocument, ReadOnlyError
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.options import Call
 from memorizz.memory_provider.stores import StoreSpec
@@ -69,6 +69,8 @@ def test_mongodb_says_that_it_keeps_none(api: Any, server_name: str) -> None:
         lambda: api.diff("a", LONG, 1),
         lambda: api.at(datetime.now(UTC)),
         lambda: api.acting("ada"),
+        lambda: api.restore("a", LONG, 1),
+        lambda: api.undo(call="c"),
     ):
         with pytest.raises(ConfigurationError, match="keeps no history of its documents: PostgreSQL does"):
             call()
@@ -334,6 +336,8 @@ WRITES: dict[str, Any] = {
     "touch hits": lambda view: view.retrieve_by_query({}, LONG, touch=True),
     "remember": lambda view: view.remember("tea", store=LONG),
     "embed_missing": lambda view: view.embed_missing(LONG),
+    "restore": lambda view: view.restore("a", LONG, 0),
+    "undo": lambda view: view.undo(call="c"),
     "run_many": lambda view: view.run_many([Call("count", LONG), Call("delete", LONG, {})]),
     "touch in run_many": lambda view: view.run_many([Call("retrieve_by_id", "a", LONG, touch=True)]),
 }
@@ -522,3 +526,134 @@ def test_an_agent_lists_a_forgotten_memory_in_no_version(api: Any, server_name: 
         assert [each.document["memory_ids"] for each in api.versions("x", MemoryType.MEMAGENT)] == [["n"]] * 3
     finally:
         api.drop_history(MemoryType.MEMAGENT, yes=True)
+
+
+# --- taking back --------------------------------------------------------------------------------------------------
+
+
+def plain(document: Any) -> Any:
+    """Return a document without the time of its last change."""
+    return None if document is None else {key: value for key, value in document.items() if key != "updated_at"}
+
+
+def test_a_document_is_put_back_whole(api: Any, store: str) -> None:
+    """By a time or a version, also when it was deleted: keys, None, times, parts of a content and vector; a change,
+    with every version before it still there."""
+    first = {"id": "user-1", "content": [{"type": "text", "text": "tea"}], "n": None, "k": 1, "embedding": EAST}
+    api.store({**first, "name": "x", "metadata": {"a": [1]}, "expires_at": datetime.now(UTC) + DAY}, store)
+    then, was = now(api, "user-1", store), api.retrieve_by_id("user-1", store, include_embedding=True)
+    api.update_by_id("user-1", {"content": "milk", "n": 5, "new": 1, "name": None, "embedding": NORTH}, store)
+    number = api.versions("user-1", store)[0].number
+    for to in (then, number, then.isoformat()):
+        assert api.restore("user-1", store, to) is True
+        found = api.retrieve_by_id("user-1", store, include_embedding=True)
+        assert plain(found) == plain(was)
+        assert found["updated_at"] > was["updated_at"]
+        assert [hit["distance"] for hit in api.retrieve_by_query({"embedding": EAST}, store)] == [0]
+        api.delete_by_id("user-1", store)
+    assert [each.operation for each in api.versions("user-1", store)] == [
+        "insert", "update", "restore", "delete", "restore", "delete", "restore", "delete",
+    ]  # fmt: skip
+    assert api.retrieve_by_query("tea", store) == []
+    api.acting("ada").restore("user-1", store, number)
+    assert api.versions("user-1", store)[-1].actor == "ada"
+    assert len(api.retrieve_by_query("tea", store)) == 1
+
+
+def test_what_was_not_there_is_not_restored(api: Any, store: str) -> None:
+    """False for a time in which there was no document, and for one that nobody has; an error before the history."""
+    api.store({"id": "a"}, store)
+    before = now(api, "a", store)
+    api.store({"id": "b"}, store)
+    assert api.restore("b", store, before) is False
+    assert api.restore("c", store, before) is False
+    assert api.restore("b", store, 99999) is False
+    assert api.restore(None, store, before) is False
+    assert api.restore("b", store, datetime.now(UTC) + DAY) is True
+    assert [each.operation for each in api.versions("b", store)] == ["insert"]
+    with pytest.raises(ConfigurationError, match="is before that"):
+        api.restore("b", store, "2020-01-01")
+    with pytest.raises(ConfigurationError, match="no history of"):
+        api.restore("b", TURNS, before)
+
+
+def test_what_is_forgotten_is_gone(api: Any, store: str) -> None:
+    """It is not restored, by no version and no undo, and the error says so."""
+    api.store({"id": "a", "memory_id": "m", "content": "secret"}, store)
+    then = now(api, "a", store)
+    api.acting("x", call="c").update_by_id("a", {"n": 1}, store)
+    api.forget("m")
+    for call in (
+        lambda: api.restore("a", store, then),
+        lambda: api.undo(call="c"),
+        lambda: api.undo(since=then),
+    ):
+        with pytest.raises(InvalidDocument, match="forgotten, and is gone"):
+            call()
+    assert api.count(store) == 0
+
+
+def test_a_passed_end_is_left_out(api: Any, store: str, execute: Any) -> None:
+    """What has expired since and is put back lives on."""
+    api.store({"id": "a", "expires_at": datetime.now(UTC) + DAY}, store)
+    api.delete_by_id("a", store)
+    execute(f"UPDATE {HISTORY} SET expires_at = now() - interval '1 hour' WHERE expires_at IS NOT NULL")
+    assert api.restore("a", store, api.versions("a", store)[0].number) is True
+    assert "expires_at" not in api.retrieve_by_id("a", store)
+
+
+def test_a_call_is_undone_whole(api: Any, store: str) -> None:
+    """What it changed, deleted and stored, in every store that keeps a history; and undoing that is possible too."""
+    api.keep_history(TURNS)
+    try:
+        api.store_many([{"id": id, "n": 1, "embedding": EAST} for id in "abc"], store)
+        api.store({"id": "t", "content": "1"}, TURNS)
+        before = [api.list_all(each, include_embedding=True) for each in (store, TURNS)]
+        bob = api.acting("bob", call="mistake")
+        bob.update(store, {"n": 1}, {"n": 2})
+        bob.update_by_id("a", {"n": 3, "embedding": NORTH}, store)
+        bob.delete_by_id("b", store)
+        bob.store({"id": "d"}, store)
+        bob.update_by_id("t", {"content": "2"}, TURNS)
+        assert api.acting("ada", call="repair").undo(call="mistake") == {store: [*"abcd"], TURNS.value: ["t"]}
+        after = [api.list_all(each, include_embedding=True) for each in (store, TURNS)]
+        assert [[plain(each) for each in listed] for listed in after] == [
+            [plain(each) for each in listed] for listed in before
+        ]
+        assert api.versions("a", store)[-1].operation == "undo"
+        api.undo(call="repair")
+        assert [each["id"] for each in api.list_all(store)] == ["a", "c", "d"]
+        assert api.retrieve_by_id("a", store)["n"] == 3
+        assert api.undo(call="of nobody") == {}
+    finally:
+        api.drop_history(TURNS, yes=True)
+
+
+def test_what_others_have_changed_since_is_not_undone(api: Any, store: str) -> None:
+    """Nothing of the call is then; everything since a time is, whoever changed it."""
+    api.store_many([{"id": id, "n": 1} for id in "ab"], store)
+    then = now(api, "b", store)
+    api.acting("bob", call="c").update(store, {}, {"n": 2})
+    api.update_by_id("b", {"k": 1}, store)
+    with pytest.raises(ConfigurationError, match="others have changed 'b'"):
+        api.undo(call="c")
+    assert [each["n"] for each in api.list_all(store)] == [2, 2]
+    assert api.undo(since=then) == {store: ["a", "b"]}
+    assert [(each["n"], "k" in each) for each in api.list_all(store)] == [(1, False)] * 2
+    for wrong in ({}, {"call": "c", "since": then}, {"call": 5}, {"since": 5}):
+        with pytest.raises(ConfigurationError, match=r"undo: expected|call=5|since=5"):
+            api.undo(**wrong)
+
+
+def test_a_view_takes_back_its_own(api: Any, store: str) -> None:
+    """Of a call that changed documents of several memories and tenants, each view undoes what is its own."""
+    whole = api.tenant("acme")
+    whole.store_many([{"id": id, "memory_id": id, "n": 1} for id in "mn"], store)
+    api.tenant("other").store({"id": "m", "memory_id": "m", "n": 1}, store)
+    then = now(whole, "n", store)
+    for view in (whole, api.tenant("other")):
+        view.acting("bob", call="c").update(store, {}, {"n": 2})
+    assert whole.memory("m").restore("n", store, then) is False
+    assert whole.memory("m").undo(call="c") == {store: ["m"]}
+    assert [each["n"] for each in whole.list_all(store)] == [1, 2]
+    assert [each["n"] for each in api.tenant("other").list_all(store)] == [2]

@@ -467,6 +467,34 @@ class MemoryOperations(ABC):
         """
         return self.run(self.operations.diff, id, memory_store_type, since, until)
 
+    def restore(self, id: Any, memory_store_type: StoreName, to: datetime | str | int) -> bool:
+        """Put a document back as it was at a time or in a version; True when it was there then.
+
+        That is another change, a version of its own: nothing of the history is rewritten. The whole document is what it
+        was, keys and vector; a deleted one is there again. `updated_at` moves, and an `expires_at` that has passed is
+        left out. Where the vector is gone, the text is embedded again if the provider has an embedder of it.
+
+        Raises InvalidDocument where the document has been forgotten: it is gone. ConfigurationError as `at`.
+        """
+        done = self.run_in_transaction(self.operations.restore, id, memory_store_type, to)
+        if done:
+            self.run(self.operations.embed_restored, {memory_store_type: [id]})
+        return done
+
+    def undo(self, *, call: str | None = None, since: datetime | str | None = None) -> dict[str, list[str]]:
+        """Take back what a call has changed in all stores whose history is kept, or all that was changed since a time.
+
+        `call` is what its versions have as theirs, as `acting` or the transaction has named it. Each document is as it
+        was before, by another change; one that was new is deleted. All or nothing. Returns the ids of each store.
+
+        Raises ConfigurationError where others have changed one of the documents after the call, InvalidDocument where
+        one has been forgotten, and ConfigurationError as `at`.
+        """
+        done = self.run_in_transaction(self.operations.undo, call=call, since=since)
+        if done:
+            self.run(self.operations.embed_restored, done)
+        return done
+
     def run_many(self, calls: Sequence[Call]) -> list[Any]:
         """Make several calls, in order and all or nothing, and return their results; Call says how they are made.
 

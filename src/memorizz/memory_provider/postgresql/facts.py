@@ -256,15 +256,20 @@ def check_compared(store: Store) -> None:
     if time is None:
         return
     if store.has_parts:
-        raise ConfigurationError(
-            f"{store.name} has documents with several vectors each, of which no history is kept: search the time by "
-            "words or by a filter"
-        )
+        raise several_vectors(store)
     if since is not None and time < since:
         raise ConfigurationError(
             f"the vectors of {store.name} are of another model since {since.isoformat()}: search what was before that "
             "by words or by a filter"
         )
+
+
+def several_vectors(store: Store) -> ConfigurationError:
+    """Return the error for vectors of a time in a store whose documents may have several."""
+    return ConfigurationError(
+        f"{store.name} has documents with several vectors each, of which no history is kept: search the time by words "
+        "or by a filter"
+    )
 
 
 class StaleFacts(MemorizzError):

@@ -14,7 +14,7 @@ from memorizz.memory_provider.mongodb.operations.deleting import (
     forget,
     purge_expired,
 )
-from memorizz.memory_provider.mongodb.operations.history import diff, versions
+from memorizz.memory_provider.mongodb.operations.history import diff, embed_restored, restore, undo, versions
 from memorizz.memory_provider.mongodb.operations.reading import (
     BEGINNING,
     count,
@@ -46,12 +46,14 @@ __all__ = [
     "delete_memagent",
     "diff",
     "distinct",
+    "embed_restored",
     "forget",
     "list_all",
     "page",
     "place_of",
     "purge_expired",
     "recall",
+    "restore",
     "retrieve_by_id",
     "retrieve_by_name",
     "retrieve_by_query",
@@ -61,6 +63,7 @@ __all__ = [
     "store",
     "store_many",
     "text_document",
+    "undo",
     "update",
     "update_by_id",
     "versions",

@@ -18,3 +18,18 @@ def versions(database: Database, id: Any, memory_store_type: StoreName) -> Opera
 def diff(database: Database, id: Any, memory_store_type: StoreName, since: Any, until: Any = None) -> Operation[Any]:
     raise no_history("MongoDB")
     yield
+
+
+def restore(database: Database, id: Any, memory_store_type: StoreName, to: Any) -> Operation[Any]:
+    raise no_history("MongoDB")
+    yield
+
+
+def undo(database: Database, *, call: Any = None, since: Any = None) -> Operation[Any]:
+    raise no_history("MongoDB")
+    yield
+
+
+def embed_restored(database: Database, restored: Any) -> Operation[Any]:
+    raise no_history("MongoDB")
+    yield

@@ -40,7 +40,7 @@ from memorizz.memory_provider.postgresql.operations.storing import (
     update_by_id,
 )
 from memorizz.memory_provider.postgresql.operations.together import run_at_once, run_many
-from memorizz.memory_provider.postgresql.operations.versions import diff, versions
+from memorizz.memory_provider.postgresql.operations.versions import diff, embed_restored, restore, undo, versions
 
 __all__ = [
     "BEGINNING",
@@ -59,6 +59,7 @@ __all__ = [
     "distinct",
     "embed_many",
     "embed_missing",
+    "embed_restored",
     "embedded",
     "forget",
     "is_first_import",
@@ -67,6 +68,7 @@ __all__ = [
     "place_of",
     "purge_expired",
     "recall",
+    "restore",
     "retrieve_by_id",
     "retrieve_by_name",
     "retrieve_by_query",
@@ -78,6 +80,7 @@ __all__ = [
     "store",
     "store_many",
     "text_document",
+    "undo",
     "update",
     "update_by_id",
     "versions",

@@ -156,12 +156,20 @@ def embed_again(store: Store, row: Row, stored: Sequence[tuple[bool]]) -> Operat
         return
     expected = row.values[store.vector_column] is not None if store.vector_column in row.values else row.seen.embedded
     if expected and store.embedder is not None:
-        rows = yield from fetch(reads.texts(store, [row.values["id"]]))
-        for id, label, content, _ in rows:
-            found = embedded_pieces(store, Text(label or "", content or ""), store.max_tokens)
-            if found:
-                vectors = yield Embed([piece.text for piece in found], "document", store.embedder)
-                yield from parts.add_vectors(store, id, label, content, found, vectors)
+        yield from embed_texts(store, [row.values["id"]])
+
+
+def embed_texts(store: Store, ids: Sequence[UUID]) -> Operation[None]:
+    """Embed those of some documents that have a text and no vector."""
+    if store.spec.fields:
+        yield from parts.embed_waiting(store, ids)
+        return
+    rows = yield from fetch(reads.texts(store, ids))
+    for id, label, content, embedded in rows:
+        found = [] if embedded else embedded_pieces(store, Text(label or "", content or ""), store.max_tokens)
+        if found:
+            vectors = yield Embed([piece.text for piece in found], "document", cast(str, store.embedder))
+            yield from parts.add_vectors(store, id, label, content, found, vectors)
 
 
 def embedded(facts: Facts, documents: Iterable[Document], memory_store_type: StoreName) -> Operation[list[Document]]:

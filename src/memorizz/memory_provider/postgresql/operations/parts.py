@@ -299,7 +299,13 @@ _AT_ONCE = 64
 def _embed_again(target: Store, row: Row, waits: int) -> Operation[None]:
     """Embed parts that were taken to be stored, and were replaced meanwhile."""
     if waits and target.embeds and row.parts is not None:
-        for found in (yield from fetch(sql.waiting_of(target, row.values["id"]))):
+        yield from embed_waiting(target, [row.values["id"]])
+
+
+def embed_waiting(target: Store, ids: Sequence[UUID]) -> Operation[None]:
+    """Embed those parts of some documents that wait for a vector."""
+    for id in ids:
+        for found in (yield from fetch(sql.waiting_of(target, id))):
             waiting = waiting_parts(target, found)
             vectors = yield Embed([text for *_, text in waiting], "document", cast(str, target.embedder))
             yield from _add(target, found[-1], waiting, vectors)

@@ -1,22 +1,28 @@
-"""What the methods of time do: what a document was, in what two versions differ."""
+"""What the methods of time do: what a document was, in what two versions differ, and what is taken back.
+
+Nothing is rewritten: what is restored is another change.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
-from memorizz.errors import ConfigurationError, quoted
+from memorizz.errors import ConfigurationError, InvalidDocument, quoted
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._versions import difference, moment, version_of
 from memorizz.memory_provider.base import StoreName, Version
-from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch
+from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, fetch, fetch_all
 from memorizz.memory_provider.postgresql.facts import Facts, Store, check_kept, check_known
+from memorizz.memory_provider.postgresql.operations import parts
+from memorizz.memory_provider.postgresql.operations.embedding import embed_texts
 from memorizz.memory_provider.postgresql.rows import SELECTED, document_of
-from memorizz.memory_provider.postgresql.sql import history
+from memorizz.memory_provider.postgresql.sql import forgetting, history, reads, writes
 
 # Where a row of changes has what comes behind the version that the change ended.
-_SEQ, _IN_SCOPE, _NUMBER, _AT, _CHANGE = (len(SELECTED) + place for place in range(5))
+_SEQ, _IN_SCOPE, _FORGOTTEN, _NUMBER, _AT, _CHANGE = (len(SELECTED) + place for place in range(6))
 
 
 def versions(facts: Facts, id: Any, memory_store_type: StoreName) -> Operation[list[Version]]:
@@ -85,3 +91,121 @@ def _document(found: Sequence[Version], to: datetime | int, id: Any, store: Stor
     if version is None and isinstance(to, int):
         raise ConfigurationError(f"{store.name}: {quoted(id)} has no version {to}; versions() lists those that it has")
     return None if version is None else version.document
+
+
+# --- taking back --------------------------------------------------------------------------------------------------
+
+# How many documents an error names.
+_LISTED = 10
+
+
+def restore(facts: Facts, id: Any, memory_store_type: StoreName, to: Any) -> Operation[bool]:
+    store, wanted = facts.store(memory_store_type), moment(to, "to")
+    check_kept(store)
+    if isinstance(wanted, datetime):
+        check_known(store, wanted)
+    name = _values.id_text(id)
+    if name is None:
+        return False
+    key = _values.id_key(name)
+    *_, rows = yield from fetch_all([*writes.locked(store, [key]), history.changes(store, key)])
+    version = version_of(versions_of(rows), wanted)
+    if version is None or version.document is None:
+        if version is not None and any(row[_FORGOTTEN] for row in rows):
+            raise _gone(store, [name])
+        return False
+    ended = next(row[_NUMBER] for row in rows if row[_NUMBER] is None or row[_NUMBER] > version.number)
+    if ended is not None:
+        yield from _take_back({store: [(key, ended)]}, {}, "restore")
+    return True
+
+
+def undo(facts: Facts, *, call: Any = None, since: Any = None) -> Operation[dict[str, list[str]]]:
+    of_call, time = _undone(call, since)
+    stores = [store for store in facts.stores.values() if store.kept is not None]
+    if not stores:
+        check_kept(facts.store(next(iter(facts.stores))))
+    if time is not None:
+        for store in stores:
+            check_known(store, time)
+    firsts = yield from fetch_all([history.first_changes(store, of_call, time) for store in stores])
+    # Once more, when nobody else changes them any more.
+    steps: list[Query] = []
+    for store, rows in zip(stores, firsts, strict=True):
+        steps += [*writes.locked(store, [row[0] for row in rows]), history.first_changes(store, of_call, time)]
+    firsts = (yield from fetch_all(steps))[2::3]
+    ended: dict[Store, list[tuple[UUID, int]]] = {}
+    begun: dict[Store, list[UUID]] = {}
+    for store, rows in zip(stores, firsts, strict=True):
+        forgotten = [row[_FIRST_NAME] for row in rows if row[_FIRST_FORGOTTEN]]
+        if forgotten:
+            raise _gone(store, forgotten)
+        changed = [row[_FIRST_NAME] for row in rows if row[_FIRST_CHANGED]]
+        if changed:
+            raise ConfigurationError(
+                f"nothing is undone: others have changed {_listed(changed)} of {store.name} since; restore() takes "
+                "back one of them"
+            )
+        ended[store] = [(row[0], row[1]) for row in rows if row[2]]
+        begun[store] = [row[0] for row in rows if not row[2]]
+    return (yield from _take_back(ended, begun, "undo"))
+
+
+_FIRST_FORGOTTEN, _FIRST_NAME, _FIRST_CHANGED = 3, 4, 5
+
+
+def _undone(call: Any, since: Any) -> tuple[str | None, datetime | None]:
+    """Return the call or the time; raises ConfigurationError unless one of the two is given."""
+    if (call is None) == (since is None):
+        raise ConfigurationError("undo: expected call= or since=, one of the two")
+    if since is None:
+        if not isinstance(call, str):
+            raise ConfigurationError(f"call={quoted(call)}: expected what a version has as its call, a text")
+        return call, None
+    time = None if isinstance(since, int) else moment(since, "since")
+    if not isinstance(time, datetime):
+        raise ConfigurationError(f"since={quoted(since)}: expected a datetime, or a text in ISO 8601")
+    return None, time
+
+
+def _take_back(
+    ended: Mapping[Store, Sequence[tuple[UUID, int]]], begun: Mapping[Store, Sequence[UUID]], operation: str
+) -> Operation[dict[str, list[str]]]:
+    """Restore what some changes ended and delete what they began; return the ids of each store."""
+    steps = [(store, history.restore(store, versions)) for store, versions in ended.items() if versions]
+    steps += [(store, history.delete(store, ids)) for store, ids in begun.items() if ids]
+    _, *results, _ = yield from fetch_all(
+        [forgetting.operation(operation), *(query for _, query in steps), forgetting.operation()]
+    )
+    done: dict[str, list[str]] = {}
+    for (store, _), rows in zip(steps, results, strict=True):
+        done.setdefault(store.name, []).extend(name for _, name in rows)
+    for store, versions in ended.items():
+        if store.spec.fields:
+            yield from _replace_parts(store, [id for id, _ in versions])
+    return {name: sorted(ids) for name, ids in done.items() if ids}
+
+
+def _replace_parts(store: Store, ids: Sequence[UUID]) -> Operation[None]:
+    for id in ids:
+        for row in (yield from fetch(reads.by_id(store, id, False))):
+            yield from fetch_all(parts.replaced(store, [parts.row_with_parts(store, document_of(row))]))
+
+
+def embed_restored(facts: Facts, restored: Mapping[str, Sequence[str]]) -> Operation[None]:
+    """Embed those documents that have a text and got no vector, for it was gone."""
+    for name, ids in restored.items():
+        store = facts.store(name)
+        if store.embeds:
+            yield from embed_texts(store, [_values.id_key(id) for id in ids])
+
+
+def _gone(store: Store, names: Sequence[str]) -> InvalidDocument:
+    return InvalidDocument(
+        "id", f"{_listed(names)} of {store.name} has been forgotten, and is gone: no version of it is left"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+    return ", ".join(map(quoted, names[:_LISTED])) + more

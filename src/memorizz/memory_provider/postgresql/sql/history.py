@@ -6,22 +6,26 @@ of its document, in the tenant; whether a version is of the scope, its own `memo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from psycopg import sql
 
 from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
-from memorizz.memory_provider.postgresql.sql.key import COLUMNS, PART_IS, in_scope
-from memorizz.memory_provider.postgresql.sql.past import STATE, columns
-from memorizz.memory_provider.postgresql.sql.reads import bound, selected
+from memorizz.memory_provider.postgresql.rows import PIECES
+from memorizz.memory_provider.postgresql.sql.key import COLUMNS, KEY, PART_IS, PARTS_AMONG, among, in_scope, same
+from memorizz.memory_provider.postgresql.sql.past import STATE, columns, vector_of_version
+from memorizz.memory_provider.postgresql.sql.reads import NAME, bound, selected
 from memorizz.memory_provider.postgresql.sql.visible import LIVE
 
-_CHANGE = ("version", "changed_at", "operation", "actor", "call")
+_CHANGE = ("forgotten", "version", "changed_at", "operation", "actor", "call")
 _EVERY_CHANGE = sql.SQL(
-    "SELECT {selected}, d.seq, {in_scope}, d.version, d.changed_at AT TIME ZONE INTERVAL '0', d.operation, d.actor, "
-    "d.call FROM (SELECT {of_version} FROM {history} AS d WHERE {is_it} UNION ALL SELECT {of_present}, {nothing} "
-    "FROM {table} AS d WHERE {is_it} AND {live}) AS d ORDER BY d.version NULLS LAST"
+    "SELECT {selected}, d.seq, {in_scope}, d.forgotten, d.version, d.changed_at AT TIME ZONE INTERVAL '0', "
+    "d.operation, d.actor, d.call FROM (SELECT {of_version} FROM {history} AS d WHERE {is_it} "
+    "UNION ALL SELECT {of_present}, {nothing} FROM {table} AS d WHERE {is_it} AND {live}) AS d "
+    "ORDER BY d.version NULLS LAST"
 )
 
 
@@ -32,7 +36,7 @@ def _changes(store: Store) -> bytes:
         in_scope=in_scope(store),
         of_version=columns("d", (*COLUMNS, *STATE, *_CHANGE)),
         of_present=columns("d", (*COLUMNS, *STATE)),
-        nothing=sql.SQL("NULL::bigint, NULL::timestamptz, NULL, NULL, NULL"),
+        nothing=sql.SQL("false, NULL::bigint, NULL::timestamptz, NULL, NULL, NULL"),
         history=store.history,
         table=store.table,
         is_it=PART_IS,
@@ -43,6 +47,103 @@ def _changes(store: Store) -> bytes:
 def changes(store: Store, id: UUID) -> Query:
     """Return every change of a document, in order, and last what stands in the store, without a change.
 
-    A row is the version that the change ended, its seq, whether that is of the scope, and the change.
+    A row is the version that the change ended, its seq, whether that is of the scope or was forgotten, and the change.
     """
     return Query(_changes(store), bound(store, id=id))
+
+
+# --- what is taken back -------------------------------------------------------------------------------------------
+
+# What follows from the state, or is of the change that restores it.
+_KEPT = [name for name in STATE if name not in ("updated_at", "expires_at", PIECES)]
+_RESTORE = sql.SQL(
+    "INSERT INTO {table} AS d ({key}, {kept}, expires_at, updated_at, {vector}, {bits}) OVERRIDING SYSTEM VALUE "
+    "SELECT {of_version}, CASE WHEN h.expires_at > now() THEN h.expires_at END, clock_timestamp(), h.vector, "
+    "{quantize}(h.vector)::bit({dimensions}) FROM (SELECT h.*, CASE WHEN h.pieces IS NULL THEN {vector_of_version} END "
+    "AS vector FROM (SELECT d.* FROM {history} AS d WHERE {among} AND d.version = ANY (%(versions)s::bigint[]) "
+    "AND d.seq IS NOT NULL AND {in_scope}) AS h) AS h ORDER BY {ordered} "
+    "ON CONFLICT ({key}) DO UPDATE SET {replaced} WHERE {in_scope} RETURNING d.id, {name}"
+)
+
+
+@composed_once
+def _restore(store: Store) -> bytes:
+    replaced = [name for name in _KEPT if name != "seq"]
+    replaced += ["expires_at", "updated_at", store.vector_column, store.bits_column, PIECES]
+    is_new = sql.SQL("{column} = excluded.{column}")
+    return _RESTORE.format(
+        table=store.table,
+        history=store.history,
+        key=_names(COLUMNS),
+        kept=_names(_KEPT),
+        of_version=columns("h", (*COLUMNS, *_KEPT)),
+        ordered=columns("h", COLUMNS),
+        vector=store.embedding,
+        bits=sql.Identifier(store.bits_column),
+        quantize=sql.Identifier(store.layout.vector_schema, "binary_quantize"),
+        dimensions=sql.Literal(store.model.dimensions),
+        vector_of_version=vector_of_version(store),
+        among=PARTS_AMONG,
+        in_scope=in_scope(store),
+        replaced=sql.SQL(", ").join(is_new.format(column=sql.Identifier(name)) for name in replaced),
+        name=NAME,
+    ).as_bytes(None)
+
+
+def _names(of: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, of))
+
+
+def restore(store: Store, versions: Sequence[tuple[UUID, int]]) -> Query:
+    """Put the versions that some changes ended in the place of what stands in the store; return their keys and ids.
+
+    What would have expired since lives on. A long text has no vector then, for its pieces are gone.
+    """
+    ids, numbers = [id for id, _ in versions], [number for _, number in versions]
+    return Query(_restore(store), bound(store, ids=ids, versions=numbers), repeatable=False)
+
+
+@composed_once
+def _delete(store: Store) -> bytes:
+    template = sql.SQL(
+        "DELETE FROM {table} AS d USING (SELECT {key} FROM {table} AS d WHERE {among} ORDER BY {key} FOR UPDATE) "
+        "AS found WHERE {same} RETURNING d.id, {name}"
+    )
+    return template.format(table=store.table, key=KEY, among=among(store), same=same("d", "found"), name=NAME).as_bytes(
+        None
+    )
+
+
+def delete(store: Store, ids: Sequence[UUID]) -> Query:
+    """Delete documents that were not there before a change; return their keys and ids."""
+    return Query(_delete(store), bound(store, ids=list(ids)), repeatable=False)
+
+
+@composed_once
+def _first_changes(store: Store, of_call: bool) -> bytes:
+    template = sql.SQL(
+        "SELECT DISTINCT ON ({key}) d.id, d.version, d.seq IS NOT NULL, d.forgotten, "
+        "{name}, {changed_since} "
+        "FROM {history} AS d WHERE {in_scope} AND {which} ORDER BY {key}, d.version"
+    )
+    later = sql.SQL(
+        "EXISTS (SELECT FROM {history} AS later WHERE {same} AND later.version > d.version "
+        "AND later.call <> %(call)s::text)"
+    ).format(history=store.history, same=same("later", "d"))
+    return template.format(
+        key=KEY,
+        name=NAME,
+        changed_since=later if of_call else sql.SQL("false"),
+        history=store.history,
+        in_scope=in_scope(store),
+        which=sql.SQL("d.call = %(call)s::text" if of_call else "d.changed_at > %(since)s::timestamptz"),
+    ).as_bytes(None)
+
+
+def first_changes(store: Store, call: str | None, since: datetime | None) -> Query:
+    """Return the first change of each document by a call, or after a time.
+
+    A row is a key, the number of the change, whether there was a document before, whether that was forgotten, the id,
+    and whether another call has changed the document since.
+    """
+    return Query(_first_changes(store, call is not None), bound(store, call=call, since=since), custom_plan=True)
