@@ -1551,7 +1551,9 @@ WHERE NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS later
 WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz)
 UNION ALL
-SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-11-29 11:20:29.867867+00:00'::timestamptz THEN (SELECT next."embedding"
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
+FROM "public"."memorizz_embedding_models"
+WHERE id = 1) THEN (SELECT next."embedding"
 FROM (SELECT n.version, n."embedding"
 FROM "public"."memorizz_long_term_memory_history" AS n
 WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector
@@ -1582,7 +1584,9 @@ WHERE NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS later
 WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz)
 UNION ALL
-SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-11-29 11:20:29.867867+00:00'::timestamptz THEN (SELECT next."embedding"
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
+FROM "public"."memorizz_embedding_models"
+WHERE id = 1) THEN (SELECT next."embedding"
 FROM (SELECT n.version, n."embedding"
 FROM "public"."memorizz_long_term_memory_history" AS n
 WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector
@@ -1643,7 +1647,9 @@ ORDER BY d.tenant, d.id, d.version;
 SELECT set_config('memorizz.operation', :'operation', true);
 INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "last_accessed", expires_at, updated_at, "embedding", "embedding_bits") OVERRIDING SYSTEM VALUE
 SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."last_accessed", CASE WHEN h.expires_at > now() THEN h.expires_at END, clock_timestamp(), h.vector, "public"."binary_quantize"(h.vector)::bit(128)
-FROM (SELECT h.*, CASE WHEN h.pieces IS NULL THEN CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= '2026-11-29 11:20:29.867867+00:00'::timestamptz THEN (SELECT next."embedding"
+FROM (SELECT h.*, CASE WHEN h.pieces IS NULL THEN CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
+FROM "public"."memorizz_embedding_models"
+WHERE id = 1) THEN (SELECT next."embedding"
 FROM (SELECT n.version, n."embedding"
 FROM "public"."memorizz_long_term_memory_history" AS n
 WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector

@@ -468,15 +468,15 @@ def test_differences(api: Any, store: str) -> None:
 
 def test_versions_of_others_are_in_no_view(api: Any, store: str) -> None:
     """Of a document that moved from one memory to another, either sees what it was there; tenants see their own."""
-    whole = api.tenant("acme")
+    whole = api.tenant("whole")
     whole.store({"id": "a", "memory_id": "m", "content": "of m"}, store)
     then = now(whole, "a", store)
     whole.update_by_id("a", {"memory_id": "n", "content": "of n"}, store)
-    api.tenant("other").store({"id": "a", "content": "of other"}, store)
+    api.tenant("another").store({"id": "a", "content": "of other"}, store)
     assert contents(whole.versions("a", store)) == ["of m", "of n"]
     assert contents(whole.memory("m").versions("a", store)) == ["of m"]
     assert contents(whole.memory("n").versions("a", store)) == ["of n"]
-    assert contents(api.tenant("other").versions("a", store)) == ["of other"]
+    assert contents(api.tenant("another").versions("a", store)) == ["of other"]
     assert api.versions("a", store) == []
     assert whole.memory("n").at(then).list_all(store) == []
     assert [each["content"] for each in whole.memory("m").at(then).list_all(store)] == ["of m"]
@@ -647,13 +647,13 @@ def test_what_others_have_changed_since_is_not_undone(api: Any, store: str) -> N
 
 def test_a_view_takes_back_its_own(api: Any, store: str) -> None:
     """Of a call that changed documents of several memories and tenants, each view undoes what is its own."""
-    whole = api.tenant("acme")
+    whole = api.tenant("whole of views")
     whole.store_many([{"id": id, "memory_id": id, "n": 1} for id in "mn"], store)
-    api.tenant("other").store({"id": "m", "memory_id": "m", "n": 1}, store)
+    api.tenant("another of views").store({"id": "m", "memory_id": "m", "n": 1}, store)
     then = now(whole, "n", store)
-    for view in (whole, api.tenant("other")):
+    for view in (whole, api.tenant("another of views")):
         view.acting("bob", call="c").update(store, {}, {"n": 2})
     assert whole.memory("m").restore("n", store, then) is False
     assert whole.memory("m").undo(call="c") == {store: ["m"]}
     assert [each["n"] for each in whole.list_all(store)] == [1, 2]
-    assert [each["n"] for each in api.tenant("other").list_all(store)] == [2]
+    assert [each["n"] for each in api.tenant("another of views").list_all(store)] == [2]

@@ -55,7 +55,8 @@ def as_of(store: Store) -> sql.Composed:
 
 
 _VECTOR_OF_VERSION = sql.SQL(
-    "CASE WHEN h.has_vector THEN h.{vector} WHEN h.changed_at >= {since} THEN (SELECT next.{vector} FROM ("
+    "CASE WHEN h.has_vector THEN h.{vector} "
+    "WHEN h.changed_at >= (SELECT current_since FROM {models} WHERE id = {model}) THEN (SELECT next.{vector} FROM ("
     "SELECT n.version, n.{vector} FROM {history} AS n WHERE {next_same} AND n.version > h.version AND n.has_vector "
     "UNION ALL SELECT NULL, p.{vector} FROM {table} AS p WHERE {present_same}"
     ") AS next ORDER BY next.version LIMIT 1) END"
@@ -69,7 +70,8 @@ def vector_of_version(store: Store) -> sql.Composed:
     """
     return _VECTOR_OF_VERSION.format(
         vector=store.embedding,
-        since=sql.Literal(store.model.current_since),
+        models=sql.Identifier(store.layout.schema, "memorizz_embedding_models"),
+        model=sql.Literal(store.model.id),
         history=store.history,
         table=store.table,
         next_same=same("n", "h"),
