@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from memorizz.cli import (
+    changing,
     demo,
     doctor,
     documents,
@@ -93,6 +94,9 @@ for command in (
     recall.recall,
     documents.search,
     documents.show,
+    changing.add,
+    changing.edit,
+    changing.delete,
     export.export,
     forget.forget,
     embed.embed,
@@ -100,6 +104,7 @@ for command in (
     language.language,
 ):
     app.command()(command)
+app.command("list")(changing.list_)
 app.command("import")(export.import_)
 app.add_typer(index.commands, name="index")
 app.add_typer(history.commands, name="history")

@@ -12,8 +12,7 @@ from memorizz.cli._embedder import HELP, embedder, embedder_of
 
 if TYPE_CHECKING:
     from memorizz.embeddings import Embedder
-    from memorizz.memory_provider.base import Document
-    from memorizz.memory_provider.postgresql import PostgreSQLProvider
+    from memorizz.memory_provider.base import Document, MemoryProvider
 
 Store = Annotated[str | None, typer.Option(help="Look in one store only.", metavar="NAME")]
 
@@ -39,7 +38,7 @@ def search(
     from memorizz.cli import _show
     from memorizz.memory_provider.postgresql.operations import retrieve_from_all_stores
 
-    conditions = _conditions(filter)
+    wanted = conditions(filter)
     asked, missing = text is not None, ""
 
     def chosen(of_schema: str | None) -> Embedder | None:
@@ -51,18 +50,18 @@ def search(
 
     with memories(config(dsn, schema, embedded, auto_migrate=False), chosen, tenant=tenant, memory=memory) as provider:
         if text is not None and store is None:
-            hits = provider.run(retrieve_from_all_stores, text, limit, conditions)
+            hits = provider.run(retrieve_from_all_stores, text, limit, wanted)
         elif text is not None and store is not None:
-            hits = [(store, hit) for hit in provider.retrieve_by_query(text, store, limit, where=conditions)]
+            hits = [(store, hit) for hit in provider.retrieve_by_query(text, store, limit, where=wanted)]
         else:
-            found = ((each, provider.retrieve_by_query(conditions, each, limit)) for each in _stores(provider, store))
+            found = ((each, provider.retrieve_by_query(wanted, each, limit)) for each in stores(provider, store))
             hits = sorted(((each, hit) for each, documents in found for hit in documents), key=_oldest)
         by = None if text is None else "meaning and words" if provider.has_embedder else "words"
     if as_json:
         _show.print_json({"by": by, "hits": [{"store": each, "document": hit} for each, hit in hits[:limit]]})
         return
     for each, hit in hits[:limit]:
-        _print_hit(each, hit)
+        print_hit(each, hit)
     if not hits:
         _show.say("nothing found")
     if missing:
@@ -83,7 +82,7 @@ def show(
     from memorizz.cli import _show
 
     with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as provider:
-        found = [(each, provider.retrieve_by_id(id, each, include_embedding=True)) for each in _stores(provider, store)]
+        found = [(each, provider.retrieve_by_id(id, each, include_embedding=True)) for each in stores(provider, store)]
     documents = [(each, document) for each, document in found if document is not None]
     lengths = [len(document.pop("embedding") or ()) for _, document in documents]
     if as_json:
@@ -104,19 +103,21 @@ def show(
         raise typer.Exit(1)
 
 
-def _conditions(text: str | None) -> dict[str, Any]:
+def conditions(text: str | None, option: str = "--filter") -> dict[str, Any]:
+    """Return the JSON object that an option gives, {} where it is not given."""
     from memorizz.errors import FilterError
 
     try:
         filter: Any = json.loads(text or "{}")
     except ValueError as error:
-        raise FilterError(f'--filter is no JSON: {error}; expected an object such as \'{{"name": "Ada"}}\'') from None
+        raise FilterError(f'{option} is no JSON: {error}; expected an object such as \'{{"name": "Ada"}}\'') from None
     if not isinstance(filter, dict):
-        raise FilterError(f"--filter: expected a JSON object, got {text}")
+        raise FilterError(f"{option}: expected a JSON object, got {text}")
     return dict(filter)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
-def _stores(provider: PostgreSQLProvider, name: str | None) -> list[str]:
+def stores(provider: MemoryProvider, name: str | None) -> list[str]:
+    """Return the names of all stores, or the one that is given."""
     return [spec.name for spec in provider.stores()] if name is None else [name]
 
 
@@ -124,7 +125,7 @@ def _oldest(hit: tuple[str, Document]) -> Any:
     return hit[1]["created_at"]
 
 
-def _print_hit(store: str, hit: Document) -> None:
+def print_hit(store: str, hit: Document) -> None:
     """Print what a memory says, and below where it is."""
     from memorizz.cli import _show
     from memorizz.memory_provider._documents import CONTENT, is_parts, text_of_parts

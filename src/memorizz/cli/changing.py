@@ -1,0 +1,195 @@
+"""memorizz list, add, edit and delete: single memories, seen and changed by hand."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, confirm, memories
+from memorizz.cli._embedder import HELP, embedder, embedder_of
+from memorizz.cli.documents import Store, conditions, print_hit, stores
+
+if TYPE_CHECKING:
+    from memorizz.embeddings import Embedder
+    from memorizz.memory_provider.base import MemoryProvider
+    from memorizz.memory_provider.postgresql import PostgreSQLConfig
+
+Id = Annotated[str, typer.Argument(help="The id of a memory.")]
+Model = Annotated[str | None, typer.Option(help=f"{HELP} Without it, the schema's own where that is known here.")]
+Keys = Annotated[str | None, typer.Option(help='Further keys: \'{"topic": "food"}\'.', metavar="JSON")]
+
+
+def list_(
+    store: Store = None,
+    filter: Annotated[str | None, typer.Option(help='A filter: \'{"topic": "food"}\'.', metavar="JSON")] = None,
+    newest: Annotated[bool, typer.Option("--newest", help="The newest first, not the oldest.")] = False,
+    limit: Annotated[int, typer.Option(help="How many to show.", min=1)] = 20,
+    tenant: Tenant = None,
+    memory: MemoryID = None,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """List memories, the oldest or the newest first."""
+    from memorizz.cli import _show
+
+    wanted, order = conditions(filter), "-created_at" if newest else "created_at"
+    with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
+        found = [
+            (each, hit)
+            for each in stores(seen, store)
+            for hit in seen.retrieve_by_query(wanted, each, limit, order_by=order)
+        ]
+    found.sort(key=lambda each: each[1]["created_at"], reverse=newest)
+    if as_json:
+        _show.print_json({"documents": [{"store": each, "document": hit} for each, hit in found[:limit]]})
+        return
+    for each, hit in found[:limit]:
+        print_hit(each, hit)
+    if not found:
+        _show.say("nothing found")
+
+
+def add(
+    text: Annotated[str, typer.Argument(help="What to remember; - reads it from stdin.")],
+    store: Annotated[str, typer.Option(help="The store it goes into.", metavar="NAME")] = "long_term_memory",
+    data: Keys = None,
+    model: Model = None,
+    tenant: Tenant = None,
+    memory: MemoryID = None,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Remember a text, and print its id."""
+    from memorizz.cli import _show
+
+    keys = conditions(data, "--data")
+    settings = config(dsn, schema, embedded, auto_migrate=False)
+    with _changing(settings, model, tenant, memory) as (seen, missing):
+        id = seen.remember(_text(text), store=store, **keys)
+    if as_json:
+        _show.print_json({"id": id, "embedded": not missing})
+        return
+    _show.say(id)
+    _say_missing(missing)
+
+
+def edit(
+    id: Id,
+    text: Annotated[str | None, typer.Argument(help="The new text; - reads it from stdin.")] = None,
+    store: Store = None,
+    data: Keys = None,
+    model: Model = None,
+    tenant: Tenant = None,
+    memory: MemoryID = None,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Change the text or some keys of a memory; the others stay as they are."""
+    from memorizz.cli import _show
+    from memorizz.errors import ConfigurationError
+
+    keys = conditions(data, "--data")
+    if text is not None:
+        keys["content"] = _text(text)
+    if not keys:
+        raise ConfigurationError('nothing to change: give a new text, or --data \'{"topic": "food"}\'')
+    settings = config(dsn, schema, embedded, auto_migrate=False)
+    with _changing(settings, model, tenant, memory) as (seen, missing):
+        place = _place(seen, id, store)
+        changed = place is not None and seen.update_by_id(id, keys, place)
+    if as_json:
+        _show.print_json({"store": place, "changed": changed})
+    elif changed:
+        _show.say(f"changed in {place}")
+        _say_missing(missing if text is not None else "")
+    else:
+        _complain(id, store)
+    if not changed:
+        raise typer.Exit(1)
+
+
+def delete(
+    id: Id,
+    store: Store = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    tenant: Tenant = None,
+    memory: MemoryID = None,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Delete one memory; `memorizz forget` deletes all of somebody's."""
+    from memorizz.cli import _show
+
+    with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
+        place, deleted = _place(seen, id, store), False
+        if place is not None and (document := seen.retrieve_by_id(id, place)) is not None:
+            if not yes:
+                print_hit(place, document)
+            confirm("Delete it?", yes)
+            deleted = seen.delete_by_id(id, place)
+    if as_json:
+        _show.print_json({"store": place, "deleted": deleted})
+    elif deleted:
+        _show.say(f"deleted from {place}")
+    else:
+        _complain(id, store)
+    if not deleted:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _changing(
+    settings: PostgreSQLConfig, model: str | None, tenant: str | None, memory: str | None
+) -> Generator[tuple[MemoryProvider, str]]:
+    """Open what changes memories, with the embedder of the schema's model or the word on why there is none."""
+    missing = ""
+
+    def chosen(of_schema: str | None) -> Embedder | None:
+        nonlocal missing
+        if model is not None:
+            return embedder(model, None, None)
+        found, why = embedder_of(of_schema)
+        missing = "" if found is not None else why or "the schema does not name its model"
+        return found
+
+    with memories(settings, chosen, tenant=tenant, memory=memory) as seen:
+        yield seen, missing
+
+
+def _place(seen: MemoryProvider, id: str, store: str | None) -> str | None:
+    """Return the store that has an id; raises ConfigurationError where several have it."""
+    from memorizz.errors import ConfigurationError
+
+    found = [each for each in stores(seen, store) if seen.retrieve_by_id(id, each) is not None]
+    if len(found) > 1:
+        raise ConfigurationError(f"{id} is in several stores: name one of them with --store, {' or '.join(found)}")
+    return found[0] if found else None
+
+
+def _text(given: str) -> str:
+    return sys.stdin.read() if given == "-" else given
+
+
+def _say_missing(missing: str) -> None:
+    from memorizz.cli import _show
+
+    if missing:
+        _show.say(f"without a vector: {missing}; `memorizz embed --model NAME` makes it", "dim")
+
+
+def _complain(id: str, store: str | None) -> None:
+    from memorizz.cli import _show
+
+    _show.complain(f"no store has a memory with the id {id}" if store is None else f"{store} has no id {id}")
