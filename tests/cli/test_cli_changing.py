@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,7 +70,7 @@ def test_what_is_asked_wrongly_changes_nothing(memorizz: Callable[..., Any], dsn
 def test_memories_are_listed_by_their_age(memorizz: Callable[..., Any], dsn: str) -> None:
     """Over all stores, the oldest or the newest first, those that a filter, a store or a memory has."""
     with PostgreSQLProvider(PostgreSQLConfig(dsn=dsn, embedding_dimensions=None)) as provider:
-        for n, (store, memory) in enumerate([(LONG, "ada"), ("summaries", "ada"), (LONG, "bob")]):
+        for n, (store, memory) in enumerate([(LONG, "ada"), ("short_term_memory", "ada"), (LONG, "bob")]):
             provider.store({"id": str(n), "memory_id": memory, "content": f"text {n}"}, store)
 
     def ids(*arguments: str) -> list[str]:
@@ -98,3 +102,11 @@ def test_a_text_may_come_from_stdin(memorizz: Callable[..., Any], dsn: str, monk
     monkeypatch.setattr("sys.stdin", io.StringIO("- tea\n- milk\n"))
     id = memorizz("add", "-", "--dsn", dsn).stdout.strip()
     assert "- tea\\n- milk" in memorizz("show", id, "--dsn", dsn, "--json").stdout
+
+
+def test_a_shell_completes_commands() -> None:
+    """What a shell asks on the tab key is answered with the commands that begin so."""
+    asked = {"_MEMORIZZ_COMPLETE": "complete_bash", "COMP_WORDS": "memorizz edi", "COMP_CWORD": "1"}
+    command = [str(Path(sys.executable).with_name("memorizz"))]
+    answer = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, check=False)
+    assert answer.stdout.split() == ["edit"]

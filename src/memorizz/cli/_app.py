@@ -57,7 +57,6 @@ app = typer.Typer(
     cls=_Commands,
     help="Long-term memory for AI agents, in PostgreSQL with pgvector.",
     no_args_is_help=True,
-    add_completion=False,
     # An unexpected error is shown by Python: a prettier one would show the local variables, passwords included.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
