@@ -164,6 +164,10 @@ def _tables(store: Store) -> Iterator[tuple[sql.Identifier, dict[str, sql.Compos
     of_part = sql.SQL("{}, path, start, stop, digest").format(of_key)
     part = sql.SQL(", 'memorizz-probe', 0, 1, '00000000-0000-0000-0000-000000000000'::uuid")
     yield store.parts, {"table": store.parts, "columns": of_part, "values": part, "conflict": of_part}
+    of_change = sql.SQL("{}, changed_at, operation, call, has_vector").format(of_key)
+    change = sql.SQL(", now(), 'insert', 'memorizz-probe', false")
+    names = {"table": store.history, "columns": of_change, "values": change}
+    yield store.history, {**names, "conflict": sql.SQL("{}, version").format(of_key)}
 
 
 def _attempts(table: sql.Identifier, names: Mapping[str, sql.Composable]) -> Iterator[_Attempt]:
