@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import ways
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.sql import reads
+from ways import WAYS
 
 LONG, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
 OWN = [1.0, 2.0, 3.0, 4.0]
@@ -98,6 +100,14 @@ def test_a_new_document_without_a_text(memory: PostgreSQLProvider, embedder: Cou
     assert [vector(memory, id) for id in ids] == [None, None]
     assert memory.update_by_id("nobody", {"content": blank}, LONG) is False
     assert embedder.texts == []
+
+
+def test_without_an_embedder_the_vector_stays(config: PostgreSQLConfig) -> None:
+    """There the vectors are the caller's business."""
+    with PostgreSQLProvider(config) as memory:
+        memory.store({"id": "x", "content": "tea", "embedding": OWN}, LONG)
+        memory.update_by_id("x", {"content": None}, LONG)
+        assert np.allclose(vector(memory), OWN)
 
 
 # --- a text that stays --------------------------------------------------------------------------------------------
@@ -244,3 +254,36 @@ def test_one_look_up_for_a_batch(memory: PostgreSQLProvider, monkeypatch: pytest
     assert asked == [500, 500]
     memory.update_by_id("1", {"content": "milk"}, LONG)
     assert asked == [500, 500, 1]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_text_that_changes_without_an_embedder_takes_its_vector_along(
+    api: Any, config: PostgreSQLConfig, way: str
+) -> None:
+    """Nobody here makes another of the model that is known: the document is no longer found by what it meant before."""
+    api.count(TURNS)
+    with PostgreSQLProvider(config) as other:
+        other.note_embedding_model("tea leaves")
+    for data in ({"content": "coffee"}, {"role": "Ada"}, {"content": None}, {"content": ["tea", "coffee"]}):
+        api.delete_all(TURNS)
+        api.store({"id": "a", "content": "tea", "role": "user", "embedding": OWN}, TURNS)
+        ways.change(api, way, TURNS, data)
+        assert api.retrieve_by_id("a", TURNS, include_embedding=True)["embedding"] is None
+        assert api.retrieve_by_query({"embedding": OWN}, TURNS, 5) == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_text_that_stays_keeps_its_vector_without_an_embedder(api: Any, way: str) -> None:
+    """So does one that is given with its vector, a name without a content, and any text that is not embedded."""
+    api.note_embedding_model("tea leaves")
+    for store, before, data in (
+        (TURNS, {"content": "tea", "role": "user"}, {"content": "tea", "role": "user", "n": 1}),
+        (TURNS, {"content": "tea", "role": "user"}, {"name": "Ada", "n": 1}),
+        (TURNS, {"content": "tea"}, {"content": "coffee", "embedding": OWN}),
+        (LONG, {"name": "a photo"}, {"name": "her photo", "content": ""}),
+        (MemoryType.MEMAGENT, {"content": "tea"}, {"content": "coffee"}),
+    ):
+        api.delete_all(store)
+        api.store({"id": "a", **before, "embedding": OWN}, store)
+        ways.change(api, way, store, data)
+        assert api.retrieve_by_id("a", store, include_embedding=True)["embedding"] == OWN

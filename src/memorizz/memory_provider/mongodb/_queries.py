@@ -231,7 +231,7 @@ def stored(store: Store, row: Row, new: Record) -> Insert | Update:
     # What is given stands in the statement once, for a document of 16 MB to fit into it.
     pipeline = [
         {"$replaceWith": {"$cond": [is_new, begin, _merged(*_now())]}},
-        {"$replaceWith": _merged(row.merged, row.merged_rests, row, store.spec)},
+        {"$replaceWith": _merged(row.merged, row.merged_rests, row)},
     ]
     return Update(by_keys(row.keys), _of_own(store, pipeline), upsert=True)
 
@@ -283,7 +283,7 @@ def inserted_once(record: Record) -> Update:
 def updated(store: Store, row: Row, query: Filter | None = None) -> Update:
     """Merge a document into the one with its id, or into all that match a query."""
     fields, rests = _now()
-    merged = _merged(row.merged | fields, row.merged_rests | rests, row, store.spec)
+    merged = _merged(row.merged | fields, row.merged_rests | rests, row)
     found = by_keys(row.keys) if query is None else query
     return Update(both(found, visible(store)), [{"$replaceWith": merged}], many=query is not None)
 
@@ -294,13 +294,8 @@ def _now() -> tuple[Record, dict[str, int]]:
     return {"updated_at": moment}, {"updated_at": rest}
 
 
-def _merged(
-    fields: Record, rests: Mapping[str, int], row: Row | None = None, spec: StoreSpec | None = None
-) -> Mapping[str, Any]:
-    """Return the expression that merges fields into a record, and with texts what is made of them.
-
-    A vector belongs to the text beside it, so that it goes with a text that is merged without one.
-    """
+def _merged(fields: Record, rests: Mapping[str, int], row: Row | None = None) -> Mapping[str, Any]:
+    """Return the expression that merges fields into a record, and with texts what is made of them."""
     own: Mapping[str, Any] = {"us": _us_with(rests)}
     parts = None if row is None else row.parts
     if row is not None and row.words:
@@ -310,23 +305,7 @@ def _merged(
     own = own_with(own)
     if parts is None and CONTENT in fields:
         own = {"$unsetField": {"field": "parts", "input": own}}
-    merged: list[Any] = ["$$ROOT", "$$given", {OWN: own}]
-    changing = [path for path in (CONTENT, spec.label) if path in fields] if spec is not None and spec.embedded else []
-    if changing and EMBEDDING not in fields:
-        has_none = {"$eq": [{"$type": f"${EMBEDDING}"}, "missing"]}
-        merged.append({"$cond": [{"$or": [has_none, _text_stays(changing)]}, {}, {EMBEDDING: None}]})
-    return {"$let": {"vars": {"given": _literal(fields)}, "in": {"$mergeObjects": merged}}}
-
-
-def _text_stays(changing: Sequence[str]) -> Mapping[str, Any]:
-    """Return whether a record keeps the text that its vector is of; a label alone is no text."""
-    is_text = {"$eq": [{"$type": f"${CONTENT}"}, "string"]}
-    says_nothing = {"$not": {"$regexMatch": {"input": {"$cond": [is_text, f"${CONTENT}", ""]}, "regex": r"\S"}}}
-    stays: list[Mapping[str, Any]] = []
-    for path in changing:
-        same = {"$eq": [{"$ifNull": [f"${path}", ""]}, {"$ifNull": [f"$$given.{path}", ""]}]}
-        stays.append(same if path == CONTENT else {"$or": [same, says_nothing]})
-    return {"$and": stays}
+    return {"$mergeObjects": ["$$ROOT", _literal(fields), {OWN: own}]}
 
 
 def own_with(fields: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ not embedded; neither is a document whose `embedding` was given, be it None.
 No connection is held while a model embeds, so that the stored text may become another one meanwhile. A row therefore
 carries the text that decided about its vector, and the statement that writes it clears the vector where that text is
 no longer stored. It is then embedded again, or found by `embed_missing`. Where there is no embedder, that statement
-alone decides: a text that it changes loses its vector (sql/writes.py).
+alone decides: a text that it changes loses the vector that a named model made of it (sql/vectors.py).
 """
 
 from __future__ import annotations

@@ -102,7 +102,8 @@ def text_is_seen(store: Store) -> sql.Composed:
 def text_stays(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composable]) -> sql.Composable | None:
     """Return what says that a document keeps the text that its vector is of; None where nothing can change it.
 
-    A label alone is no text. The vectors of a store that is not embedded are its callers' business.
+    A label alone is no text. Vectors of a model that nobody has named, and those of a store that is not embedded, are
+    their callers' business; whether it has a name is asked there and then, for another provider may name it.
     """
     label = store.spec.label
     changing = {CONTENT, label}.intersection(merged)
@@ -114,4 +115,7 @@ def text_stays(store: Store, merged: Sequence[str], source: Mapping[str, sql.Com
     ]
     if label in changing:
         conditions[-1] = sql.SQL("({} OR coalesce(d.content, '') !~ '[^[:space:]]')").format(conditions[-1])
-    return sql.SQL(" AND ").join(conditions)
+    is_own = sql.SQL("(SELECT name IS NULL FROM {} WHERE id = {})").format(
+        sql.Identifier(store.layout.schema, "memorizz_embedding_models"), sql.Literal(store.model.id)
+    )
+    return sql.SQL("({} OR {})").format(sql.SQL(" AND ").join(conditions), is_own)
