@@ -240,6 +240,7 @@ def test_a_database_that_was_dropped_is_made_again(server: EmbeddedServer) -> No
 
 def test_the_default_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a path it is the platform's folder for the user's data."""
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert default_path() == EmbeddedServer().path
     assert default_path().parts[-2:] == ("memorizz", "postgresql")

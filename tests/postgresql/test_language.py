@@ -115,7 +115,9 @@ def test_another_change_waits_for_the_end_of_the_first(provider: PostgreSQLProvi
     provider.store({"content": GERMAN}, LONG)
     subprocess.run([sys.executable, "-c", DIES, migrated_dsn, "again", "1"], check=False, timeout=60)
     with Maintenance(PostgreSQLConfig(dsn=migrated_dsn)) as maintenance:
-        with pytest.raises(ConfigurationError, match=r"english to pg_catalog.german: .*language pg_catalog.german`"):
+        with pytest.raises(
+            ConfigurationError, match=r"english to pg_catalog.german: .*language pg_catalog.german --schema public`"
+        ):
             maintenance.change_language("french")
         maintenance.change_language("pg_catalog.german")
         assert hits(provider, "Haus") == 1
