@@ -50,6 +50,8 @@ NOT_KEYS = {
     "_distance",
     "_explanation",
     "_context",
+    "_part",
+    "_equal",
     "created_at",
     "updated_at",
     "expires_at",
