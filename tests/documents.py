@@ -50,6 +50,7 @@ NOT_KEYS = {
     "_distance",
     "_explanation",
     "_context",
+    "ttl",
     "_part",
     "_equal",
     "created_at",
