@@ -6,18 +6,17 @@ rows it is about, in its own transaction and round trip: behind a pooler the nex
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, cast
 
 from psycopg import sql
 
-from memorizz.errors import ConfigurationError, MemorizzError, quoted
+from memorizz.errors import ConfigurationError, quoted
 from memorizz.memory_provider._arguments import text_argument
 from memorizz.memory_provider.postgresql import facts
-from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Script, Step, T, fetch
+from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, T, fetch, led_by
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import Layout
 from memorizz.memory_provider.postgresql.sql import key
@@ -29,27 +28,7 @@ from memorizz.memory_provider.scopes import Scope
 
 def telling(scope: Scope, operation: Operation[T]) -> Operation[T]:
     """Run an operation whose every statement tells the server whose rows it is about."""
-    told = Query(key.SET_TENANT, scope.parameters)
-    resume: Callable[[Any], Step] = operation.send
-    result: Any = None
-    while True:
-        try:
-            step = resume(result)
-        except StopIteration as done:
-            return cast(T, done.value)
-        try:
-            if isinstance(step, Query):
-                result = (yield Batch([told, step]))[1]
-            elif isinstance(step, Batch):
-                result = (yield Batch([told, *step.queries], step.undo))[1:]
-            else:
-                result = yield step
-            resume = operation.send
-        except MemorizzError as error:
-            resume, result = operation.throw, error
-        except GeneratorExit:
-            operation.close()
-            raise
+    return led_by(operation, Query(key.SET_TENANT, scope.parameters))
 
 
 # --- for whom it does not stand -----------------------------------------------------------------------------------
@@ -141,7 +120,7 @@ def put_up(layout: Layout, lock_milliseconds: int, role: str) -> Operation[Wall]
     if known.application_role not in (None, role):
         raise ConfigurationError(
             f"role={quoted(role)}: the wall of schema {layout.schema!r} is for {quoted(known.application_role)}; take "
-            "it down first, with `memorizz tenants disable`"
+            f"it down first, with `memorizz tenants disable --schema {layout.schema}`"
         )
     made = not (yield from fetch(Query(b"SELECT 1 FROM pg_roles WHERE rolname = %(role)s", {"role": role})))
     names = _names(layout, role)

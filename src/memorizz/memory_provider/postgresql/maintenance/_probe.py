@@ -115,7 +115,7 @@ def probe(known: Facts) -> Operation[Probe]:
     if known.application_role is None:
         raise ConfigurationError(
             f"nothing keeps the tenants of schema {known.layout.schema!r} apart: put a wall up, with "
-            "`memorizz tenants enable --role NAME`"
+            f"`memorizz tenants enable --role NAME --schema {known.layout.schema}`"
         )
     [(role, owner)] = yield from fetch(Query(_WHO.format(settings=_regclass(known)).as_bytes(None)))
     exempt = yield from wall.exempt(known.layout)
