@@ -179,7 +179,7 @@ def hang_up(dsn: str) -> None:
     """End every other connection to the database."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
 
@@ -188,7 +188,7 @@ def hang_up_when_idle(dsn: str) -> None:
     """End a connection between two statements; one that is ended in a statement is told as that."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         while not connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'idle'"
         ).fetchall():
             time.sleep(0.01)

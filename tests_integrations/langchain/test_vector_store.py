@@ -232,8 +232,10 @@ def test_a_provider_is_given_or_opened(config: PostgreSQLConfig, dsn: str, provi
 def test_a_server_that_ends_its_connections_is_connected_to_again(store: MemorizzVectorStore, dsn: str) -> None:
     """As it does when it is restarted: the next search is answered."""
     with psycopg.connect(dsn, autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
-                      "AND pid != pg_backend_pid()")  # fmt: skip
+        other.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid != pg_backend_pid()"
+        )
     assert ids(store.similarity_search("tea", k=1)) == ["1"]
 
 

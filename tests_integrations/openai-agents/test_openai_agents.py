@@ -218,7 +218,7 @@ def test_a_lost_connection_is_no_lost_session(provider: PostgreSQLProvider, dsn:
         await session.add_items(said(1))
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         assert numbers(await session.get_items()) == [1]
