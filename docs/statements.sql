@@ -1897,6 +1897,157 @@ UPDATE "public"."memorizz_stores"
 SET history_since = NULL, history_retention = NULL
 WHERE name = :'name';
 
+-- tenant(...).forget(everything=True)
+
+SELECT set_config('memorizz.operation', :'operation', true);
+DELETE
+FROM "public"."personas" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."personas" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."toolbox" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."toolbox" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."short_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."short_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."long_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."conversation_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."conversation_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."workflow_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."workflow_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."agents" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."agents" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+DELETE
+FROM "public"."pages" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
+FROM "public"."pages" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING coalesce(d.data ->> '_id', d.id::text);
+SELECT set_config('memorizz.operation', :'operation', true);
+
+WITH gone AS (DELETE
+FROM "public"."memorizz_personas_history" AS d
+WHERE d.tenant = :'tenant'::text
+RETURNING d.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (DELETE
+FROM "public"."memorizz_toolbox_history" AS d
+WHERE d.tenant = :'tenant'::text
+RETURNING d.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (DELETE
+FROM "public"."memorizz_short_term_memory_history" AS d
+WHERE d.tenant = :'tenant'::text
+RETURNING d.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (DELETE
+FROM "public"."memorizz_long_term_memory_history" AS d
+WHERE d.tenant = :'tenant'::text
+RETURNING d.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (DELETE
+FROM "public"."memorizz_conversation_memory_history" AS d
+WHERE d.tenant = :'tenant'::text
+RETURNING d.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (DELETE
+FROM "public"."memorizz_workflow_memory_history" AS d
+WHERE d.tenant = :'tenant'::text
+RETURNING d.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (DELETE
+FROM "public"."memorizz_agents_history" AS d
+WHERE d.tenant = :'tenant'::text
+RETURNING d.seq)
+SELECT count(seq)
+FROM gone;
+WITH gone AS (DELETE
+FROM "public"."memorizz_pages_history" AS d
+WHERE d.tenant = :'tenant'::text
+RETURNING d.seq)
+SELECT count(seq)
+FROM gone;
+
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."personas" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."toolbox" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."short_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."conversation_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."workflow_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."agents" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE;
+SELECT coalesce(d.data ->> '_id', d.id::text)
+FROM "public"."pages" AS d
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE;
+
 -- memory(...).store(document with id)
 
 SELECT d.id, d."name", d.content, d."embedding" IS NOT NULL

@@ -148,6 +148,7 @@ def calls(provider: PostgreSQLProvider) -> Iterator[tuple[str, Any]]:
     yield "undo", lambda: provider.undo(call="c")
     yield "forget(memory_id), with a history", lambda: provider.forget("m")
     yield "drop_history", lambda: provider.drop_history(LONG, yes=True)
+    yield "tenant(...).forget(everything=True)", lambda: provider.tenant("acme").forget(everything=True)
     ada = provider.memory("m")
     yield "memory(...).store(document with id)", lambda: ada.store(document, LONG)
     yield "memory(...).store_many(documents with ids)", lambda: ada.store_many([document, {"id": "b", "n": 2}], LONG)

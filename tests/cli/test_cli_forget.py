@@ -25,3 +25,15 @@ def test_a_memory_is_forgotten_after_a_question(memorizz: Callable[..., Any], ds
         assert (done["deleted"], done["agents"], done["by"], done["left"]) == ({LONG: 3}, ["one"], "support", 0)
         assert provider.count(LONG) == 1
         assert "digest" in memorizz("forget", "ada", "--yes", "--dsn", dsn).stdout
+
+
+def test_a_tenant_is_forgotten_whole(memorizz: Callable[..., Any], dsn: str) -> None:
+    """All of it and nobody else's; without a tenant nothing is meant."""
+    with PostgreSQLProvider(dsn) as provider:
+        for view in (provider, provider.tenant("acme"), provider.tenant("other")):
+            view.store({"memory_id": "ada"}, LONG)
+        assert "tenant" in memorizz("forget", "--everything", "--yes", "--dsn", dsn).stderr
+        done = memorizz("forget", "--everything", "--tenant", "acme", "--yes", "--json", "--dsn", dsn).json
+        assert (done["deleted"], done["tenant"], done["left"]) == ({LONG: 1}, "acme", 0)
+        assert provider.tenant("acme").count(LONG) == 0
+        assert provider.count(LONG) == provider.tenant("other").count(LONG) == 1

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
+from contract.conftest import MONGODB
 from memorizz.errors import ConfigurationError, FilterError
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.stores import StoreSpec
@@ -97,7 +99,71 @@ def test_in_a_transaction_it_is_undone_with_it(filled: Any) -> None:
     assert everything(filled) == before
 
 
-@pytest.mark.parametrize("arguments", [{}, {"memory_id": "a", "filter": {"n": 1}}, {"filter": {}}, {"memory_id": 7}])
+def test_a_tenant_is_forgotten_whole(api: Any, config: Any, server_name: str) -> None:
+    """Documents, expired ones too, agents, parts and the history, of which not even a trace stays; nobody else's."""
+    if server_name == MONGODB:
+        with pytest.raises(ConfigurationError, match="view"):
+            api.forget(everything=True)
+        return
+    api.create_store(StoreSpec("pages", fields=("text",)))
+    api.keep_history(LONG)
+    try:
+        acme, other = api.tenant("acme"), api.tenant("acme2")
+        for view in (acme, other, api):
+            part = {"path": "text", "embedding": [1.0, 0.0, 0.0, 0.0]}
+            view.store({"id": "p", "text": "tea", "embedding": [part]}, "pages")
+            view.store({"id": "x", "content": "tea", "expires_at": PAST}, LONG)
+            view.store_many([{"id": f"{n}", "memory_id": f"{n}"} for n in range(3)], LONG)
+            view.update(LONG, {}, {"n": 1})
+            view.delete_by_id("0", LONG)
+            view.store_memagent({"agent_id": "bot", "memory_ids": ["1"]})
+        before = [others(view) for view in (other, api)]
+        assert acme.forget(everything=True, dry_run=True).deleted == {"pages": 1, LONG.value: 3, AGENTS.value: 1}
+        assert set(tenants_in(config)) == {"", "acme", "acme2"}
+        receipt = acme.forget(everything=True, by="the customer")
+        assert receipt.deleted == {"pages": 1, LONG.value: 3, AGENTS.value: 1}
+        assert (receipt.versions, receipt.left) == ({LONG.value: 4}, 0)
+        assert set(tenants_in(config)) == {"", "acme2"}
+        assert [others(view) for view in (other, api)] == before
+        assert (acme.versions("1", LONG), acme.restore("1", LONG, 0)) == ([], False)
+        for view in (api, acme.memory("1")):
+            with pytest.raises(ConfigurationError):
+                view.forget(everything=True)
+    finally:
+        for view in (api, api.tenant("acme2")):
+            view.delete_all(AGENTS)
+            view.delete_all(LONG)
+        api.drop_history(LONG, yes=True)
+        api.drop_store("pages", yes=True)
+
+
+def others(view: Any) -> Any:
+    return [view.list_all(store, include_embedding=True) for store in (*STORES, "pages")] + [view.versions("1", LONG)]
+
+
+def tenants_in(config: Any) -> list[str]:
+    """Return the tenants that any table has a row of."""
+    with psycopg.connect(config.conninfo) as connection:
+        tables = connection.execute(
+            "SELECT format('SELECT tenant FROM %I', relname) FROM pg_attribute "
+            "JOIN pg_class ON pg_class.oid = attrelid "
+            "WHERE attname = 'tenant' AND relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        ).fetchall()
+        assert len(tables) == 3 * (len(STORES) + 1)
+        return [tenant for (tenant,) in connection.execute(" UNION ".join(each for (each,) in tables)).fetchall()]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"memory_id": "a", "filter": {"n": 1}},
+        {"filter": {}},
+        {"memory_id": 7},
+        {"everything": True},
+        {"memory_id": "a", "everything": True},
+    ],
+)
 def test_what_is_meant_must_be_said(filled: Any, arguments: dict[str, Any]) -> None:
     """Neither nothing, nor two things, nor everything is taken."""
     with pytest.raises(ConfigurationError):

@@ -1,4 +1,4 @@
-"""memorizz forget: a memory, in all stores at once."""
+"""memorizz forget: a memory, or all that a tenant has, in all stores at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def forget(
-    memory_id: Annotated[str, typer.Argument(help="The id of the memory.", metavar="MEMORY")],
+    memory_id: Annotated[str | None, typer.Argument(help="The id of the memory.", metavar="[MEMORY]")] = None,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="In the place of a memory, all that the tenant has, and its history.")
+    ] = False,
     by: Annotated[str | None, typer.Option(help="Who forgets, for the receipt.", metavar="NAME")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -27,21 +30,23 @@ def forget(
     from memorizz.cli import _show
 
     with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant) as provider:
-        receipt = provider.forget(memory_id, by=by, dry_run=True)
+        receipt = provider.forget(memory_id, everything=everything, by=by, dry_run=True)
         if not dry_run:
-            there = f"{receipt.documents} documents and {len(receipt.agents)} agents that list it"
-            confirm(f"Forget the memory {memory_id}, {there}?", yes)
-            receipt = provider.forget(memory_id, by=by)
+            what = f"all of the tenant {tenant}" if memory_id is None else f"the memory {memory_id}"
+            agents = "" if memory_id is None else f" and {len(receipt.agents)} agents that list it"
+            confirm(f"Forget {what}, {receipt.documents} documents{agents}?", yes)
+            receipt = provider.forget(memory_id, everything=everything, by=by)
     if as_json:
-        _show.print_json({"memory_id": memory_id, **receipt.as_json()})
+        _show.print_json({"memory_id": memory_id, "tenant": tenant, **receipt.as_json()})
     else:
-        _print(receipt, memory_id)
+        print_receipt(receipt, f"{'would be forgotten' if receipt.dry_run else 'forgotten'}: {memory_id or tenant}")
 
 
-def _print(receipt: Receipt, memory_id: str) -> None:
+def print_receipt(receipt: Receipt, heading: str) -> None:
+    """Print what went, and where copies may be."""
     from memorizz.cli import _show
 
-    _show.heading(f"{'would be forgotten' if receipt.dry_run else 'forgotten'}: {memory_id}")
+    _show.heading(heading)
     pairs = [(store, f"{count} documents") for store, count in receipt.deleted.items()]
     pairs += [(store, f"{count} versions that had ended") for store, count in receipt.versions.items()]
     pairs += [("agents", f"{len(receipt.agents)} no longer list it")] if receipt.agents else []

@@ -12,16 +12,27 @@ from memorizz.memory_provider._arguments import given_filter, text_argument
 from memorizz.memory_provider.options import Filter, Receipt
 
 
-def forgotten_by(memory_id: Any, filter: Filter | None, by: Any) -> tuple[str | None, Mapping[str, Any]]:
-    """Return the memory that is forgotten, None where a filter says what, and the filter of its documents."""
+def forgotten_by(
+    memory_id: Any, filter: Filter | None, everything: bool, tenant: str, by: Any
+) -> tuple[str | None, Mapping[str, Any]]:
+    """Return the memory that is forgotten, None where something else says what, and the filter of its documents."""
     if by is not None and not isinstance(by, str):
         raise ConfigurationError(f"by={quoted(by)}: expected who forgets, as a text")
-    if (memory_id is None) == (filter is None):
-        raise ConfigurationError("forget: expected memory_id= or filter=, one of the two")
+    if [memory_id is None, filter is None, not everything].count(False) != 1:
+        raise ConfigurationError("forget: expected memory_id=, filter= or everything=True, one of them")
+    if everything:
+        if not tenant:
+            raise ConfigurationError(
+                "forget(everything=True) forgets a whole tenant, and belongs to a view of it: "
+                "provider.tenant(...).forget(everything=True)"
+            )
+        return None, {}
     if memory_id is None:
         given = given_filter(filter, "forget()")
         if not given:
-            raise ConfigurationError("forget: filter={} is everything: delete_all() empties a store")
+            raise ConfigurationError(
+                "forget: filter={} is everything: delete_all() empties a store, everything=True a tenant"
+            )
         return None, given
     memory = text_argument(memory_id, "memory_id")
     if not memory:

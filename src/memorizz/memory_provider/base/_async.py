@@ -311,6 +311,7 @@ class AsyncMemoryOperations(ABC):
         memory_id: str | None = None,
         *,
         filter: Filter | None = None,
+        everything: bool = False,
         by: str | None = None,
         dry_run: bool = False,
     ) -> Receipt:
@@ -320,13 +321,19 @@ class AsyncMemoryOperations(ABC):
         the receipt that there would be, and deletes nothing.
 
         filter: in the place of a memory_id, the documents of all stores that match it; agents are left as they are.
+        everything: in the place of either, in a view of a tenant, all that it has: agents and the whole history too, of
+            which otherwise it stays that there was something.
         by: who forgets, for the receipt.
 
-        Raises ConfigurationError without one of the two and for a filter that matches everything, FilterError.
+        Raises ConfigurationError without one of the three, for a filter that matches everything, and for everything
+        outside of such a view; FilterError.
         """
         check_flag(dry_run, "dry_run")
+        check_flag(everything, "everything")
         run = self.run if dry_run else self.run_in_transaction
-        return await run(self.operations.forget, memory_id, filter=filter, by=by, dry_run=dry_run)
+        return await run(
+            self.operations.forget, memory_id, filter=filter, everything=everything, by=by, dry_run=dry_run
+        )
 
     async def list_all(
         self, memory_store_type: StoreName, *, order_by: str | None = None, include_embedding: bool = False

@@ -77,10 +77,11 @@ def forget(
     memory_id: str | None = None,
     *,
     filter: Filter | None = None,
+    everything: bool = False,
     by: str | None = None,
     dry_run: bool = False,
 ) -> Operation[Receipt]:
-    memory, matching = forgotten_by(memory_id, filter, by)
+    memory, matching = forgotten_by(memory_id, filter, everything, "", by)
     found = condition(matching)
     deleted: dict[str, list[str]] = {}
     left: int | None = None if dry_run else 0

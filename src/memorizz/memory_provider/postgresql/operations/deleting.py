@@ -80,10 +80,11 @@ def forget(
     memory_id: str | None = None,
     *,
     filter: Filter | None = None,
+    everything: bool = False,
     by: str | None = None,
     dry_run: bool = False,
 ) -> Operation[Receipt]:
-    memory, matching = forgotten_by(memory_id, filter, by)
+    memory, matching = forgotten_by(memory_id, filter, everything, known.scope.tenant, by)
     # Another program may have made a store since the facts were read.
     known = (yield from facts.read(known.layout)).within(known.scope)
     stores = [*known.stores.values()]
@@ -96,7 +97,9 @@ def forget(
             yield from fetch(forgetting.forget_in_versions(known.store(AGENTS), memory))
     versions = yield from fetch_all(
         [
-            forgetting.forget_versions(store, matching, [_values.id_key(id) for (id,) in rows], dry_run)
+            forgetting.forget_history(store, dry_run)
+            if everything
+            else forgetting.forget_versions(store, matching, [_values.id_key(id) for (id,) in rows], dry_run)
             for store, rows in zip(stores, gone, strict=True)
         ]
     )

@@ -1,6 +1,6 @@
 """The statements that forget, in every store: what has expired goes too, and every version that has ended.
 
-Of a change that ended a forgotten version it stays that there was one.
+Of a change that ended a forgotten version it stays that there was one, unless a whole tenant is forgotten.
 """
 
 from __future__ import annotations
@@ -102,6 +102,21 @@ def forget_versions(store: Store, filter: Mapping[str, Any], ids: Sequence[UUID]
     found = condition(filter, embedding_of(store))
     statement = _forget_versions(store, found.sql, dry_run)
     return Query(statement, bound(store, **found.parameters, ids=list(ids)), repeatable=dry_run, custom_plan=True)
+
+
+@composed_once
+def _forget_history(store: Store, dry_run: bool) -> bytes:
+    template = sql.SQL(
+        "SELECT count(d.seq) FROM {history} AS d WHERE {in_scope}"
+        if dry_run
+        else "WITH gone AS (DELETE FROM {history} AS d WHERE {in_scope} RETURNING d.seq) SELECT count(seq) FROM gone"
+    )
+    return template.format(history=store.history, in_scope=key.in_scope(store)).as_bytes(None)
+
+
+def forget_history(store: Store, dry_run: bool) -> Query:
+    """Delete every change, also that there was one, or only count them; the row says how many versions they ended."""
+    return Query(_forget_history(store, dry_run), bound(store), repeatable=dry_run)
 
 
 @composed_once
