@@ -2081,7 +2081,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "memory_id")
 VALUES (:'tenant', :'id', :'data'::jsonb, :'memory_id'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "data" = d.data || "excluded"."data", "updated_at" = clock_timestamp()
+SET "memory_id" = "excluded"."memory_id", "data" = (d.data - '{memory_id}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
 WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
 
@@ -2090,6 +2090,12 @@ RETURNING true;
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.id = :'id'::uuid);
+
+-- memory(..., agent=...).retrieve_by_id
+
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.data @> jsonb_build_object('agent_id', :'of_agent'::text) AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.data @> jsonb_build_object('agent_id', :'of_agent'::text) AND d.id = :'id'::uuid);
 
 -- memory(...).retrieve_by_query(embedding)
 

@@ -153,6 +153,7 @@ def calls(provider: PostgreSQLProvider) -> Iterator[tuple[str, Any]]:
     yield "memory(...).store(document with id)", lambda: ada.store(document, LONG)
     yield "memory(...).store_many(documents with ids)", lambda: ada.store_many([document, {"id": "b", "n": 2}], LONG)
     yield "memory(...).retrieve_by_id", lambda: ada.retrieve_by_id("a", LONG)
+    yield "memory(..., agent=...).retrieve_by_id", lambda: provider.memory("m", agent="a").retrieve_by_id("a", LONG)
     yield "memory(...).retrieve_by_query(embedding)", lambda: ada.retrieve_by_query({"embedding": embedding}, LONG, 5)
     yield "memory(...).delete", lambda: ada.delete(LONG, {"n": 2})
     yield "memory(...).delete_by_id", lambda: ada.delete_by_id("a", LONG)

@@ -40,13 +40,17 @@ def of_both(api: Any, name: str) -> Any:
     return api.tenant("acme").memory(name)
 
 
+def of_agent(api: Any, name: str) -> Any:
+    return api.memory("m", agent=name)
+
+
 def of_no_tenant(api: Any, name: str) -> Any:
     return api if name == "mine" else api.tenant(name)
 
 
 NO_TENANTS = "MongoDB keeps no tenants apart"
 OF_TENANTS = {"tenants": of_tenant, "a tenant and none": of_no_tenant}
-OF_MEMORIES = {"memories": of_memory, "memories of a tenant": of_both}
+OF_MEMORIES = {"memories": of_memory, "memories of a tenant": of_both, "agents": of_agent}
 SCOPES: dict[str, Callable[[Any, str], Any]] = {**OF_TENANTS, **OF_MEMORIES}
 
 
@@ -62,7 +66,7 @@ def api(api: Any, server_name: str) -> Any:
 
 @pytest.fixture(params=SCOPES)
 def of(request: pytest.FixtureRequest, server_name: str) -> Callable[[Any, str], Any]:
-    if server_name == MONGODB and request.param != "memories":
+    if server_name == MONGODB and request.param not in ("memories", "agents"):
         pytest.skip(NO_TENANTS)
     return SCOPES[request.param]
 
@@ -357,10 +361,11 @@ def test_what_is_stored_is_of_the_scope(api: Any) -> None:
 
 @pytest.mark.parametrize("other", ["bob", "", None, " ada", "Ada", 5, ["ada"], {"$ne": "ada"}])
 def test_another_memory_in_a_document_is_refused(api: Any, other: Any, server_name: str) -> None:
-    """Neither what is stored nor what is merged may name another memory or tenant than the view's; nothing is kept."""
-    ada = api.memory("ada") if server_name == MONGODB else api.tenant("acme").memory("ada")
+    """Neither what is stored nor what is merged may name another agent, memory or tenant than the view's; nothing is
+    kept."""
+    ada = (api if server_name == MONGODB else api.tenant("acme")).memory("ada", agent="ada")
     ada.store({"id": "a"}, LONG)
-    for key in ("memory_id",) if server_name == MONGODB else ("memory_id", "tenant"):
+    for key in ("memory_id", "agent_id", *(() if server_name == MONGODB else ("tenant",))):
         for call in (
             lambda key=key: ada.store({key: other}, LONG),
             lambda key=key: ada.check({key: other}, LONG),
@@ -376,7 +381,7 @@ def test_another_memory_in_a_document_is_refused(api: Any, other: Any, server_na
                 continue
             with pytest.raises(InvalidDocument, match=key):
                 call()
-    assert ada.list_all(LONG)[0].keys() == {"id", "_id", "memory_id", "created_at", "updated_at"}
+    assert ada.list_all(LONG)[0].keys() == {"id", "_id", "memory_id", "agent_id", "created_at", "updated_at"}
 
 
 @pytest.mark.parametrize("other", ["bob", "", " ada", 5, {"$ne": "ada"}])
@@ -424,6 +429,8 @@ def test_a_view_leads_to_no_other_view(api: Any) -> None:
         lambda: ada.memory("bob"),
         lambda: ada.tenant("acme"),
         lambda: acme.memory("ada").tenant("other"),
+        lambda: acme.memory("ada", agent="desk").memory("ada", agent="phone"),
+        lambda: acme.memory("ada", agent="desk").memory("bob"),
     ):
         with pytest.raises(ConfigurationError, match="no call leads out of"):
             call()
@@ -434,8 +441,9 @@ def test_a_view_leads_to_no_other_view(api: Any) -> None:
 
 @pytest.mark.parametrize("name", ["", None, 5, "a\0b", "\ud800", "x" * 1025, "\u00e9" * 513, ["acme"], b"acme"])
 def test_what_is_no_name_is_refused(api: Any, name: Any) -> None:
-    """A tenant or memory has a text for a name, as a column holds it."""
-    for call in (api.tenant, api.memory):
+    """A tenant, memory or agent has a text for a name, as a column holds it."""
+    calls = [api.tenant, api.memory, *([] if name is None else [lambda agent: api.memory("ada", agent=agent)])]
+    for call in calls:
         with pytest.raises(ConfigurationError, match=r"name=.*as a text of 1 to 1,024 bytes"):
             call(name)
 
@@ -447,12 +455,28 @@ def test_what_is_no_name_is_refused(api: Any, name: Any) -> None:
 @pytest.mark.usefixtures("tenants")
 def test_odd_names_are_names(api: Any, name: str) -> None:
     """Quotes, line breaks, placeholders, look-alikes and long names are tenants of their own."""
-    view = api.tenant(name).memory(name)
+    view = api.tenant(name).memory(name, agent=name)
     view.store({"id": "a", "n": 1}, LONG)
     assert view.retrieve_by_query({"n": 1}, LONG, 5)[0]["memory_id"] == name
+    assert view.list_all(LONG)[0]["agent_id"] == name
     assert api.tenant("acme").count(LONG) == api.memory(name).count(LONG) == 0
+    assert api.tenant(name).memory(name, agent="acme").count(LONG) == 0
     assert api.tenant(name).delete_all(LONG) is True
     assert view.count(LONG) == 0
+
+
+def test_an_agent_has_what_it_has_stored_in_a_memory(api: Any) -> None:
+    """A view of an agent narrows that of the memory, also where the view is narrowed again; and what lists agents, or
+    has a number of the same look, is not of one."""
+    desk = api.memory("ada", agent="7")
+    desk.memory("ada").store({"id": "tea", "agent_id": "7"}, LONG)
+    api.memory("ada").store_many([{"agent_id": ["7"]}, {"agent_id": 7}, {"agent_id": None}, {}], LONG)
+    assert [each["id"] for each in desk.list_all(LONG)] == ["tea"]
+    assert [each["id"] for each in desk.memory("ada").retrieve_by_query({}, LONG, 9)] == ["tea"]
+    assert api.memory("bob", agent="7").count(LONG) == 0
+    assert api.memory("ada").count(LONG) == 5
+    assert desk.forget().deleted == {"long_term_memory": 1}
+    assert api.memory("ada").count(LONG) == 4
 
 
 # --- filters from outside -----------------------------------------------------------------------------------------

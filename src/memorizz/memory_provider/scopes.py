@@ -1,4 +1,4 @@
-"""For whom a call reads and writes: a tenant, and of it one memory; as of when it reads, and in whose name it writes.
+"""For whom a call reads and writes: a tenant, of it one memory, and of that one agent's; as of when, and in whose name.
 
 Nothing that a call is given can widen that.
 
@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from memorizz.errors import ConfigurationError, InvalidDocument, ReadOnlyError, quoted
 
-TENANT, MEMORY = "tenant", "memory_id"
+TENANT, MEMORY, AGENT = "tenant", "memory_id", "agent_id"
 # That a provider keeps the history of what it stores.
 HISTORY = "history"
 # What can be asked as of a time.
@@ -34,12 +34,13 @@ _MAX_NAME = 1024
 class Scope:
     """For whom a statement reads and writes; `parameters` is what each of its statements binds.
 
-    `tenant` is "" where there are no tenants, `memory` None for every memory of it, `max_limit` the most that a call
-    returns where it takes a limit.
+    `tenant` is "" where there are no tenants, `memory` None for every memory of it, `agent` None for all of its agents,
+    `max_limit` the most that a call returns where it takes a limit.
     """
 
     tenant: str = ""
     memory: str | None = None
+    agent: str | None = None
     max_limit: int | None = None
     # None for now.
     as_of: datetime | None = None
@@ -50,11 +51,12 @@ class Scope:
 
     def __post_init__(self) -> None:
         of_memory = {} if self.memory is None else {"of_memory": self.memory}
+        of_agent = {} if self.agent is None else {"of_agent": self.agent}
         as_of = {} if self.as_of is None else {"as_of": self.as_of}
-        object.__setattr__(self, "parameters", {TENANT: self.tenant, **of_memory, **as_of})
+        object.__setattr__(self, "parameters", {TENANT: self.tenant, **of_memory, **of_agent, **as_of})
 
     def __str__(self) -> str:
-        named = ((TENANT, self.tenant), (MEMORY, self.memory), ("actor", self.actor))
+        named = ((TENANT, self.tenant), (MEMORY, self.memory), (AGENT, self.agent), ("actor", self.actor))
         parts = [f"{key} {quoted(name)}" for key, name in named if name]
         return ", ".join([*parts, *([] if self.as_of is None else [f"as of {self.as_of.isoformat()}"])])
 
@@ -87,12 +89,15 @@ class Scope:
             )
         return replace(self, tenant=name, max_limit=self._least(max_limit))
 
-    def of_memory(self, name: Any, max_limit: int | None = None) -> Scope:
-        """Return the scope of a memory; raises ConfigurationError where this one is another's."""
+    def of_memory(self, name: Any, agent: Any = None, max_limit: int | None = None) -> Scope:
+        """Return the scope of a memory, or of an agent in it; raises ConfigurationError where this one is another's."""
         name = _name(name, MEMORY)
         if self.memory not in (None, name):
-            raise self._beyond(MEMORY, name)
-        return replace(self, memory=name, max_limit=self._least(max_limit))
+            raise _beyond(MEMORY, name, self.memory)
+        agent = self.agent if agent is None else _name(agent, AGENT)
+        if self.agent not in (None, agent):
+            raise _beyond(AGENT, agent, self.agent)
+        return replace(self, memory=name, agent=agent, max_limit=self._least(max_limit))
 
     def _least(self, max_limit: int | None) -> int | None:
         if max_limit is not None and (type(cast(object, max_limit)) is not int or max_limit < 1):
@@ -118,7 +123,7 @@ class Scope:
         given = bound.arguments
         if self.memory is not None and MEMORY in given:
             if given[MEMORY] is not None and _text(given[MEMORY]) != self.memory:
-                raise self._beyond(MEMORY, given[MEMORY])
+                raise _beyond(MEMORY, given[MEMORY], self.memory)
             if given.get("filter") is None:
                 # Where one stands in its place, the filter says of what; the memory holds all the same.
                 given[MEMORY] = self.memory
@@ -150,37 +155,39 @@ class Scope:
         is_number = isinstance(limit, int) and not isinstance(limit, bool)
         return min(limit, self.max_limit) if is_number else limit
 
-    def checked(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a document; raises InvalidDocument where it names another tenant or memory than that of the scope."""
-        for key, own in ((TENANT, self.tenant or None), (MEMORY, self.memory)):
+    def document(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a document with the keys of the scope; raises InvalidDocument where it names another scope's."""
+        for key, own in ((TENANT, self.tenant or None), *self.keys.items()):
             if own is not None and key in document and _text(document[key]) != own:
                 raise InvalidDocument(
                     key,
                     f"it is {quoted(document[key])}, and this is a view of {key}={quoted(own)}: leave the key out, or "
                     "store it through a view of its own",
                 )
-        return document
+        return {**document, **self.keys} if self.keys else document
 
     @property
     def keys(self) -> Mapping[str, str]:
         """What every document of the scope has."""
-        return {} if self.memory is None else {MEMORY: self.memory}
+        named = ((MEMORY, self.memory), (AGENT, self.agent))
+        return {key: name for key, name in named if name is not None}
 
     def taken(self, name: str) -> InvalidDocument:
-        """Return the error for an id under which nothing can be stored in this memory."""
+        """Return the error for an id under which nothing can be stored in this memory, or by this agent."""
         return InvalidDocument(
             "id", f"no document can be stored under {quoted(name)} in this memory: give it another id, or none"
-        )
-
-    def _beyond(self, key: str, value: Any) -> ConfigurationError:
-        return ConfigurationError(
-            f"{key}={quoted(value)}: this is a view of {key}={quoted(self.memory)}, which no call leads out of; leave "
-            "the argument out, or ask the provider for the other memory"
         )
 
 
 # Everybody's who asks for no other.
 EVERYTHING = Scope()
+
+
+def _beyond(key: str, value: Any, own: str | None) -> ConfigurationError:
+    return ConfigurationError(
+        f"{key}={quoted(value)}: this is a view of {key}={quoted(own)}, which no call leads out of; leave the argument "
+        "out, or ask the provider for the other one"
+    )
 
 
 def check_supported(scope: Scope, supported: Sequence[str], what: str) -> None:

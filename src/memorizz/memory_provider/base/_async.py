@@ -63,19 +63,21 @@ class AsyncMemoryOperations(ABC):
         """
         return self._view(EVERYTHING.of_tenant(name, max_limit))
 
-    def memory(self, name: str, *, max_limit: int | None = None) -> AsyncMemoryOperations:
+    def memory(self, name: str, *, agent: str | None = None, max_limit: int | None = None) -> AsyncMemoryOperations:
         """Return a view of one memory, the documents with this `memory_id`, with the same methods.
 
         Whatever a call is given, it reads, changes and deletes documents of this memory alone, and what it stores is
         of it. An id is one document's in a tenant: to store under an id that another memory has is InvalidDocument, as
         is a document with another `memory_id`; an argument `memory_id` that is another is ConfigurationError.
 
+        agent: narrows it to the documents with this `agent_id`, which what is stored gets too; another `agent_id` in a
+            document is InvalidDocument, as is an id that another agent has in the memory.
         max_limit: as of `tenant`.
 
-        Raises ConfigurationError for what is no name, in a view of another memory, and where the provider has no such
-        views.
+        Raises ConfigurationError for what is no name, in a view of another memory or agent, and where the provider has
+        no such views.
         """
-        return self._view(EVERYTHING.of_memory(name, max_limit))
+        return self._view(EVERYTHING.of_memory(name, agent, max_limit))
 
     def acting(self, actor: str, call: str | None = None) -> AsyncMemoryOperations:
         """Return a view with the same methods, whose changes the history has as those of an actor.

@@ -108,8 +108,8 @@ class AsyncMemoryProvider(AsyncMemoryOperations):
     def tenant(self, name: str, *, max_limit: int | None = None) -> AsyncMemoryProvider:
         return self._view(EVERYTHING.of_tenant(name, max_limit))
 
-    def memory(self, name: str, *, max_limit: int | None = None) -> AsyncMemoryProvider:
-        return self._view(EVERYTHING.of_memory(name, max_limit))
+    def memory(self, name: str, *, agent: str | None = None, max_limit: int | None = None) -> AsyncMemoryProvider:
+        return self._view(EVERYTHING.of_memory(name, agent, max_limit))
 
     def acting(self, actor: str, call: str | None = None) -> AsyncMemoryProvider:
         return self._view(EVERYTHING.of_actor(actor, call))

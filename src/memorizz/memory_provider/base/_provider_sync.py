@@ -107,8 +107,8 @@ class MemoryProvider(MemoryOperations):
     def tenant(self, name: str, *, max_limit: int | None = None) -> MemoryProvider:
         return self._view(EVERYTHING.of_tenant(name, max_limit))
 
-    def memory(self, name: str, *, max_limit: int | None = None) -> MemoryProvider:
-        return self._view(EVERYTHING.of_memory(name, max_limit))
+    def memory(self, name: str, *, agent: str | None = None, max_limit: int | None = None) -> MemoryProvider:
+        return self._view(EVERYTHING.of_memory(name, agent, max_limit))
 
     def acting(self, actor: str, call: str | None = None) -> MemoryProvider:
         return self._view(EVERYTHING.of_actor(actor, call))

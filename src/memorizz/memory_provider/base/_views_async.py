@@ -36,8 +36,8 @@ class AsyncView(AsyncMemoryOperations):
     def tenant(self, name: str, *, max_limit: int | None = None) -> Any:
         return self._whole._view(self.scope.of_tenant(name, max_limit))
 
-    def memory(self, name: str, *, max_limit: int | None = None) -> Any:
-        return self._whole._view(self.scope.of_memory(name, max_limit))
+    def memory(self, name: str, *, agent: str | None = None, max_limit: int | None = None) -> Any:
+        return self._whole._view(self.scope.of_memory(name, agent, max_limit))
 
     def acting(self, actor: str, call: str | None = None) -> Any:
         return self._whole._view(self.scope.of_actor(actor, call))

@@ -27,12 +27,15 @@ ALL: Filter = {}
 
 def in_scope(store: Store) -> Filter:
     """Return the query for what is of the scope of a store, expired or not."""
-    return dict(store.scope.keys)
+    scope = store.scope
+    of_memory = {} if scope.memory is None else {"memory_id": scope.memory}
+    # A plain comparison would look into lists.
+    return of_memory | ({} if scope.agent is None else {"$expr": {"$eq": ["$agent_id", _literal(scope.agent)]}})
 
 
 def visible(store: Store) -> Filter:
     """Return the query for what is of the scope of a store and has not expired by now; only a date expires."""
-    return {"expires_at": {"$not": {"$lte": datetime.now(UTC)}}, **store.scope.keys}
+    return {"expires_at": {"$not": {"$lte": datetime.now(UTC)}}, **in_scope(store)}
 
 
 def both(*queries: Filter) -> Filter:
@@ -245,11 +248,12 @@ def stored_if_absent(store: Store, row: Row, new: Record) -> Insert | Update:
 
 
 def _of_own(store: Store, pipeline: Sequence[Stage]) -> Sequence[Stage]:
-    """Return the stages that write a record, which leave one of another memory as it is."""
-    if store.scope.memory is None:
+    """Return the stages that write a record, which leave one of another memory or agent as it is."""
+    if not store.scope.keys:
         return pipeline
     there = {"$ne": ["$$ROOT", {"_id": "$_id"}]}
-    others = {"$and": [there, {"$ne": ["$memory_id", _literal(store.scope.memory)]}]}
+    differs = [{"$ne": [f"${key}", _literal(name)]} for key, name in store.scope.keys.items()]
+    others = {"$and": [there, {"$or": differs}]}
     return [{"$replaceWith": {"$cond": [others, "$$ROOT", stage["$replaceWith"]]}} for stage in pipeline]
 
 

@@ -174,7 +174,7 @@ class Store:
         given: Record = {}
         rests: dict[str, int] = {}
         own = given_id(document)
-        document, lifetime = with_lifetime(self.scope.checked(document))
+        document, lifetime = with_lifetime(self.scope.document(document))
         free: dict[Any, Any] = {}
         for path, value in own_items(document):
             if not self._put(path, value, given, rests):
@@ -219,7 +219,7 @@ class Store:
         return True
 
     def new_record(self, row: Row) -> Record:
-        """Return what the record of a new document has before anything is merged into it: id, times, place."""
+        """Return what the record of a new document has before anything is merged into it: id, scope, times, place."""
         clocks = {path: (row.given[path], row.rests[path]) for path in CLOCKS if path in row.given}
         created = clocks.setdefault("created_at", split(datetime.now(UTC)))
         clocks.setdefault("updated_at", created)

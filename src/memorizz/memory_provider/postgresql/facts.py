@@ -161,8 +161,9 @@ def composed_once(build: Callable[Concatenate[Store, P], bytes]) -> Callable[Con
 
     @wraps(build)
     def statement(store: Store, *shape: P.args, **none: P.kwargs) -> bytes:
-        # One text serves every tenant; that of a memory has a condition more, that of a time reads the history.
-        key = (build, store.scope.memory is None, store.scope.as_of is None, *shape)
+        # One text serves every tenant; that of a memory or an agent has a condition more, that of a time another table.
+        scope = store.scope
+        key = (build, scope.memory is None, scope.agent is None, scope.as_of is None, *shape)
         found = store.statements.get(key)
         if found is None:
             found = build(store, *shape, **none)

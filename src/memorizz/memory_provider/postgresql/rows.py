@@ -133,7 +133,7 @@ def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None, p
     Its `embedding` is that of the first of its pieces, where it has several.
     """
     name = given_id(document)
-    document, lifetime = with_lifetime(store.scope.checked(document))
+    document, lifetime = with_lifetime(store.scope.document(document))
     data: dict[str, Any] = {}
     values: dict[str, Any] = {}
     for path, value in own_items(document):
@@ -164,7 +164,7 @@ def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None, p
         values.setdefault("updated_at", created)
         if store.spec.timeline:
             values.setdefault("timestamp", created)
-    inserted = _inserted((*values, *store.scope.keys), pieces is not None)
+    inserted = _inserted(tuple(values), pieces is not None)
     is_new = name is None and key is None
     if key is None:
         key = _values.id_key(name) if name is not None else _values.new_id()
@@ -175,7 +175,7 @@ def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None, p
     if EXPIRES_AT in values:
         # Where it is one, the server adds it to the time of its own clock.
         values[TTL] = lifetime
-    values |= {"id": key, **store.scope.keys, **store.scope.parameters}
+    values |= {"id": key, **store.scope.parameters}
     return Row(name or str(key), values, inserted, merged, is_new, pieces=pieces)
 
 

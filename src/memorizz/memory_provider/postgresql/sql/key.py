@@ -1,7 +1,7 @@
 """The key of every table: (tenant, id). No other module knows its columns.
 
-A statement is of one tenant, and may be of one memory of it, which it binds with its scope. A condition on documents
-takes their store and holds for its scope; PART_IS and PARTS_AMONG hold for the whole tenant: for
+A statement is of one tenant, may be of one memory of it, and of one agent in that, which it binds with its scope. A
+condition on documents takes their store and holds for its scope; PART_IS and PARTS_AMONG hold for the whole tenant: for
 the tables of parts, which have the key alone, and of the history, where a document may have been of several memories.
 """
 
@@ -15,6 +15,10 @@ from memorizz.memory_provider.postgresql.facts import Store
 KEY = sql.SQL("d.tenant, d.id")
 _OF_TENANT = sql.SQL("d.tenant = %(tenant)s::text")
 _OF_MEMORY = sql.SQL("d.tenant = %(tenant)s::text AND d.memory_id = %(of_memory)s::text")
+_OF_AGENT = sql.SQL(
+    "d.tenant = %(tenant)s::text AND d.memory_id = %(of_memory)s::text "
+    "AND d.data @> jsonb_build_object('agent_id', %(of_agent)s::text)"
+)
 # That a row is of no tenant.
 OF_NOBODY = sql.SQL("d.tenant = ''")
 # That `d` comes behind a row in the order of the key, or that there is none to come behind; in all tenants.
@@ -36,6 +40,8 @@ PARTS_AMONG = _AMONG.format(_OF_TENANT, _IDS)
 
 def in_scope(store: Store) -> sql.SQL:
     """Return the condition that `d` is of the scope of a store."""
+    if store.scope.agent is not None:
+        return _OF_AGENT
     return _OF_TENANT if store.scope.memory is None else _OF_MEMORY
 
 
