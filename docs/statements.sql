@@ -60,13 +60,13 @@ RETURNING true;
 
 -- retrieve_by_id
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.tenant = :'tenant'::text AND d.id = :'id'::uuid);
 
 -- retrieve_by_name
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d.name = :'name'
 ORDER BY d.created_at DESC, d.seq DESC
@@ -80,6 +80,33 @@ WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenan
 RETURNING d."embedding" IS NOT NULL;
 
 -- store(document, if_absent=True): as above
+
+-- store(document, supersedes=id)
+
+LOCK TABLE "public"."long_term_memory" IN ROW EXCLUSIVE MODE;
+SELECT d.id
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
+ORDER BY d.tenant, d.id FOR NO KEY UPDATE;
+SELECT true
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d.memory_id IS NOT DISTINCT
+FROM (SELECT n.memory_id
+FROM "public"."long_term_memory" AS n
+WHERE (n.tenant = :'tenant'::text AND n.id = :'new'::uuid));
+
+INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "embedding", "embedding_bits")
+VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", :'embedding_bits'::bit(128))
+ON CONFLICT ("tenant", "id")
+DO UPDATE
+SET "data" = d.data || "excluded"."data", "updated_at" = clock_timestamp()
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
+RETURNING true;
+
+UPDATE "public"."long_term_memory" AS d
+SET valid_until = greatest(d.valid_from, least(d.valid_until, coalesce(n.valid_from, now()))), data = (d.data - 'valid_until') || jsonb_build_object('superseded_by', :'name'::text), updated_at = clock_timestamp()
+FROM "public"."long_term_memory" AS n
+WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND (n.tenant = :'tenant'::text AND n.id = :'new'::uuid);
 
 -- update
 
@@ -114,17 +141,17 @@ RETURNING d."embedding" IS NOT NULL;
 
 -- retrieve_by_query(filter)
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"
 FROM "public"."long_term_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d."memory_id" = :'f0'::text AND (jsonb_typeof((d."data" -> :'f1'::text)) = jsonb_typeof(:'f2'::jsonb) AND (d."data" -> :'f1'::text) >= :'f2'::jsonb) AND (d."name" = :'f3'::text OR ((d."data" -> :'f4'::text) ? :'f5'::text OR (jsonb_typeof((d."data" -> :'f4'::text)) = 'string' AND strpos((d."data" -> :'f4'::text) #>> '{}', :'f5'::text) > 0))))
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND (d."memory_id" = :'f0'::text AND (jsonb_typeof((d."data" -> :'f1'::text)) = jsonb_typeof(:'f2'::jsonb) AND (d."data" -> :'f1'::text) >= :'f2'::jsonb) AND (d."name" = :'f3'::text OR ((d."data" -> :'f4'::text) ? :'f5'::text OR (jsonb_typeof((d."data" -> :'f4'::text)) = 'string' AND strpos((d."data" -> :'f4'::text) #>> '{}', :'f5'::text) > 0))))
 ORDER BY d."created_at" ASC, d.seq ASC
 LIMIT :'limit';
 
 -- retrieve_by_query(filter, order_by, offset)
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"
 FROM "public"."long_term_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text
 ORDER BY CASE jsonb_typeof((d."data" -> :'o0'::text)) WHEN 'number' THEN 1 WHEN 'string' THEN 2 WHEN 'boolean' THEN 3 END DESC NULLS LAST, CASE WHEN jsonb_typeof((d."data" -> :'o0'::text)) = 'number' THEN (d."data" -> :'o0'::text)::numeric END DESC NULLS LAST, CASE WHEN jsonb_typeof((d."data" -> :'o0'::text)) IN ('string', 'boolean') THEN (d."data" -> :'o0'::text) #>> '{}' END COLLATE "C" DESC NULLS LAST, d.seq DESC
 LIMIT :'limit' OFFSET :'offset';
 
@@ -132,9 +159,9 @@ LIMIT :'limit' OFFSET :'offset';
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), set_config('hnsw.ef_search', :'ef_search', true), set_config('hnsw.iterative_scan', :'iterative_scan', true), set_config('enable_sort', :'enable_sort', true), (SELECT version
 FROM "public"."memorizz_settings");
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, NULL::bigint AS seen, NULL::float8[] AS distances
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, NULL::bigint AS seen, NULL::float8[] AS distances
 FROM "public"."long_term_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND "d"."embedding" IS NOT NULL
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE AND "d"."embedding" IS NOT NULL
 ORDER BY ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector")
 LIMIT :'wide';
 
@@ -142,12 +169,12 @@ LIMIT :'wide';
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
 FROM "public"."memorizz_settings");
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
 FROM (
 SELECT d.tenant, d.id, seq, distance, 0::bigint AS seen
 FROM (SELECT d.tenant, d.id, seq, ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."long_term_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND "d"."embedding" IS NOT NULL OFFSET 0) AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE AND "d"."embedding" IS NOT NULL OFFSET 0) AS d
 ORDER BY distance, seq
 LIMIT :'depth'
 ) AS near JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
@@ -156,13 +183,13 @@ LIMIT :'limit';
 
 -- retrieve_by_query(embedding and filter), many rows that match
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", CASE WHEN d.seen <= 1000 THEN ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") END AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, d.seen,
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", CASE WHEN d.seen <= 1000 THEN ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") END AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, d.seen,
     NULL::float8[] AS distances
 FROM (
 SELECT *, CASE WHEN count(d.pieces) OVER () > 0 THEN -1 ELSE count(*) OVER () END AS seen
-FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."pieces", "d"."embedding"
+FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."seq", "d"."pieces", "d"."embedding"
 FROM "public"."long_term_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL
 LIMIT 1000 + 1) AS d
 ) AS d
 ORDER BY distance, d.seq
@@ -170,9 +197,9 @@ LIMIT :'limit';
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), set_config('hnsw.ef_search', :'ef_search', true), set_config('hnsw.iterative_scan', :'iterative_scan', true), set_config('enable_sort', :'enable_sort', true), (SELECT version
 FROM "public"."memorizz_settings");
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, NULL::bigint AS seen, NULL::float8[] AS distances
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, NULL::bigint AS seen, NULL::float8[] AS distances
 FROM "public"."long_term_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL
 ORDER BY ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector")
 LIMIT :'wide';
 
@@ -183,11 +210,11 @@ FROM "public"."memorizz_settings");
 WITH with_words AS MATERIALIZED (
 SELECT d.tenant, d.id
 FROM "public"."long_term_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND d.words @@ "public"."memorizz_question"(:'question', 64)
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE AND d.words @@ "public"."memorizz_question"(:'question', 64)
 ORDER BY ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0) DESC, d.seq
 LIMIT :'depth'
 ), candidate AS MATERIALIZED (
-SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
+SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."seq", coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
         NULL::float8 AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
 FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
@@ -217,7 +244,7 @@ FROM (SELECT *, meaning + words + speaker + recency + importance AS base
 FROM scored) AS summed
     ) AS d
 )
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", d.distance, d.score, d.parts, d.seq, 0::bigint AS seen, NULL::float8[] AS distances
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", d.distance, d.score, d.parts, d.seq, 0::bigint AS seen, NULL::float8[] AS distances
 FROM (SELECT *
 FROM ranked
 ORDER BY score DESC, seq
@@ -239,7 +266,7 @@ FROM "public"."memorizz_settings");
 WITH near_all AS MATERIALIZED (
 SELECT d.tenant, d.id, seq, ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, 0::bigint AS seen
 FROM "public"."conversation_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND "d"."embedding" IS NOT NULL
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE AND "d"."embedding" IS NOT NULL
 ORDER BY ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector")
 LIMIT :'wide'
 ), near AS MATERIALIZED (SELECT *
@@ -248,11 +275,11 @@ ORDER BY distance, seq
 LIMIT :'depth'), with_words AS MATERIALIZED (
 SELECT d.tenant, d.id
 FROM "public"."conversation_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND d.words @@ "public"."memorizz_question"(:'question', 64)
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE AND d.words @@ "public"."memorizz_question"(:'question', 64)
 ORDER BY ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0) DESC, d.seq
 LIMIT :'depth'
 ), candidate AS MATERIALIZED (
-SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."pieces", coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
+SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."seq", "d"."pieces", coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
         ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
 FROM "public"."conversation_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
@@ -292,7 +319,7 @@ FROM (SELECT *, meaning + words + speaker + recency + importance AS base
 FROM scored) AS summed
     ) AS d
 )
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", d.distance, d.score, d.parts, d.seq, (SELECT max(seen)
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", d.distance, d.score, d.parts, d.seq, (SELECT max(seen)
 FROM near) AS seen, ARRAY(SELECT distance
 FROM near_all
 ORDER BY distance) AS distances
@@ -308,17 +335,17 @@ WITH near AS MATERIALIZED (
 SELECT d.tenant, d.id, seq, distance, 0::bigint AS seen
 FROM (SELECT d.tenant, d.id, seq, ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."conversation_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND "d"."embedding" IS NOT NULL OFFSET 0) AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE AND "d"."embedding" IS NOT NULL OFFSET 0) AS d
 ORDER BY distance, seq
 LIMIT :'depth'
 ), with_words AS MATERIALIZED (
 SELECT d.tenant, d.id
 FROM "public"."conversation_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND d.words @@ "public"."memorizz_question"(:'question', 64)
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE AND d.words @@ "public"."memorizz_question"(:'question', 64)
 ORDER BY ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0) DESC, d.seq
 LIMIT :'depth'
 ), candidate AS MATERIALIZED (
-SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."pieces", coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
+SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."seq", "d"."pieces", coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
         ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
 FROM "public"."conversation_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
@@ -358,7 +385,7 @@ FROM (SELECT *, meaning + words + speaker + recency + importance AS base
 FROM scored) AS summed
     ) AS d
 )
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", d.distance, d.score, d.parts, d.seq, (SELECT max(seen)
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", d.distance, d.score, d.parts, d.seq, (SELECT max(seen)
 FROM near) AS seen, NULL::float8[] AS distances
 FROM (SELECT *
 FROM ranked
@@ -377,7 +404,7 @@ FROM free) AS free
 WHERE "d"."tenant" = "free"."tenant" AND "d"."id" = "free"."id"
 RETURNING d.tenant, d.id;
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", hit.id AS of, d.place
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", hit.id AS of, d.place
 FROM (SELECT d.*
 FROM "public"."conversation_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))) AS hit
@@ -413,7 +440,7 @@ LIMIT :'limit' OFFSET :'offset';
 
 -- list_all
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
 ORDER BY d."created_at" ASC, d.seq ASC
@@ -421,7 +448,7 @@ LIMIT :'limit';
 
 -- iterate
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", d.created_at AT TIME ZONE INTERVAL '0', d.seq
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", d.created_at AT TIME ZONE INTERVAL '0', d.seq
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND (d.created_at, d.seq) > (:'created_at'::timestamptz, :'seq'::bigint)
 ORDER BY d.created_at, d.seq
@@ -433,7 +460,7 @@ SELECT d."timestamp" AT TIME ZONE INTERVAL '0', d.seq
 FROM "public"."conversation_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND "d"."memory_id" = :'memory_id';
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"
 FROM "public"."conversation_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND "d"."memory_id" = :'memory_id' AND (d."timestamp", d.seq) < (:'timestamp'::timestamptz, :'seq'::bigint)
 ORDER BY d."timestamp" DESC, d.seq DESC
@@ -441,7 +468,7 @@ LIMIT :'limit';
 
 -- run_many
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.tenant = :'tenant'::text AND d.id = :'id'::uuid);
 WITH done AS (UPDATE "public"."long_term_memory" AS d
@@ -662,7 +689,7 @@ SET data = jsonb_set(d.data, '{memory_ids}', (d.data -> 'memory_ids') - :'memory
 WHERE d.tenant = :'tenant'::text AND jsonb_typeof(d.data -> 'memory_ids') = 'array' AND d.data -> 'memory_ids' ? :'memory_id'::text;
 
 WITH gone AS (UPDATE "public"."memorizz_personas_history" AS d
-SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_personas_history" AS d
 WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
@@ -676,7 +703,7 @@ RETURNING found.seq)
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_toolbox_history" AS d
-SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_toolbox_history" AS d
 WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
@@ -690,7 +717,7 @@ RETURNING found.seq)
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_short_term_memory_history" AS d
-SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_short_term_memory_history" AS d
 WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
@@ -704,7 +731,7 @@ RETURNING found.seq)
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_long_term_memory_history" AS d
-SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_long_term_memory_history" AS d
 WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
@@ -718,7 +745,7 @@ RETURNING found.seq)
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_conversation_memory_history" AS d
-SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_conversation_memory_history" AS d
 WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
@@ -732,7 +759,7 @@ RETURNING found.seq)
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_workflow_memory_history" AS d
-SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_workflow_memory_history" AS d
 WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
@@ -746,7 +773,7 @@ RETURNING found.seq)
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_agents_history" AS d
-SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_agents_history" AS d
 WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
@@ -822,6 +849,8 @@ CREATE TABLE "public"."notes" (
     updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     last_accessed timestamptz,
     expires_at timestamptz,
+    valid_from timestamptz,
+    valid_until timestamptz,
     metadata jsonb,
     data jsonb NOT NULL DEFAULT '{}',
     -- Vectors do not compress; uncompressed they are read without a detour, and lists that do not ask for them stay fast.
@@ -833,6 +862,7 @@ CREATE TABLE "public"."notes" (
     words tsvector GENERATED ALWAYS AS ("public"."memorizz_words"(name, role, content)) STORED,
     CONSTRAINT "notes_pkey" PRIMARY KEY (tenant, id),
     CONSTRAINT "notes_objects_check" CHECK (jsonb_typeof(data) = 'object' AND jsonb_typeof(metadata) = 'object'),
+    CONSTRAINT "notes_validity_check" CHECK (valid_from <= valid_until),
     CONSTRAINT "embedding_bits_check" CHECK ("embedding_bits" IS NULL OR "embedding_bits" = "public"."binary_quantize"("embedding")::bit(128))
 ) WITH (fillfactor = 85);
 ALTER TABLE "public"."notes" ALTER COLUMN "embedding"
@@ -886,6 +916,8 @@ CREATE TABLE "public"."memorizz_notes_history" (
     updated_at timestamptz,
     last_accessed timestamptz,
     expires_at timestamptz,
+    valid_from timestamptz,
+    valid_until timestamptz,
     metadata jsonb,
     data jsonb,
     pieces uuid,
@@ -925,13 +957,13 @@ SET version = version + 1;
 
 -- retrieve_by_query(embedding and filter), without a vector index
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", CASE WHEN d.seen <= 1000 THEN ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") END AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, d.seen,
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", CASE WHEN d.seen <= 1000 THEN ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") END AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, d.seen,
     NULL::float8[] AS distances
 FROM (
 SELECT *, CASE WHEN count(d.pieces) OVER () > 0 THEN -1 ELSE count(*) OVER () END AS seen
-FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."pieces", "d"."embedding"
+FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."seq", "d"."pieces", "d"."embedding"
 FROM "public"."notes" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL
 LIMIT 1000 + 1) AS d
 ) AS d
 ORDER BY distance, d.seq
@@ -939,7 +971,7 @@ LIMIT :'limit';
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
 FROM "public"."memorizz_settings");
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
 FROM (
 SELECT d.tenant, d.id, seq, distance, max(place) OVER () AS seen
 FROM (
@@ -947,7 +979,7 @@ SELECT d.tenant, d.id, seq, ("d"."embedding" OPERATOR("public".<=>) :'vector'::"
 FROM (
 SELECT d.tenant, d.id, seq, "d"."embedding", d.pieces, (coalesce(d."embedding_bits", "public"."binary_quantize"("d"."embedding")::bit(128)) OPERATOR("public".<~>) "public"."binary_quantize"(:'vector'::"public"."vector")::bit(128)) AS apart
 FROM "public"."notes" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL
 ORDER BY apart, seq
 LIMIT :'compared'
         ) AS d
@@ -962,12 +994,12 @@ LIMIT :'limit';
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
 FROM "public"."memorizz_settings");
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
 FROM (
 SELECT d.tenant, d.id, seq, distance, 0::bigint AS seen
 FROM (SELECT d.tenant, d.id, seq, ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."notes" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL OFFSET 0) AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL OFFSET 0) AS d
 ORDER BY distance, seq
 LIMIT :'depth'
 ) AS near JOIN "public"."notes" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
@@ -1005,6 +1037,8 @@ CREATE TABLE "public"."pages" (
     updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     last_accessed timestamptz,
     expires_at timestamptz,
+    valid_from timestamptz,
+    valid_until timestamptz,
     metadata jsonb,
     data jsonb NOT NULL DEFAULT '{}',
     -- Vectors do not compress; uncompressed they are read without a detour, and lists that do not ask for them stay fast.
@@ -1016,6 +1050,7 @@ CREATE TABLE "public"."pages" (
     words tsvector GENERATED ALWAYS AS ("public"."memorizz_words"(name, role, content)) STORED,
     CONSTRAINT "pages_pkey" PRIMARY KEY (tenant, id),
     CONSTRAINT "pages_objects_check" CHECK (jsonb_typeof(data) = 'object' AND jsonb_typeof(metadata) = 'object'),
+    CONSTRAINT "pages_validity_check" CHECK (valid_from <= valid_until),
     CONSTRAINT "embedding_bits_check" CHECK ("embedding_bits" IS NULL OR "embedding_bits" = "public"."binary_quantize"("embedding")::bit(128))
 ) WITH (fillfactor = 85);
 ALTER TABLE "public"."pages" ALTER COLUMN "embedding"
@@ -1065,6 +1100,8 @@ CREATE TABLE "public"."memorizz_pages_history" (
     updated_at timestamptz,
     last_accessed timestamptz,
     expires_at timestamptz,
+    valid_from timestamptz,
+    valid_until timestamptz,
     metadata jsonb,
     data jsonb,
     pieces uuid,
@@ -1231,7 +1268,7 @@ WHERE waits);
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), set_config('hnsw.ef_search', :'ef_search', true), set_config('hnsw.iterative_scan', :'iterative_scan', true), set_config('enable_sort', :'enable_sort', true), (SELECT version
 FROM "public"."memorizz_settings");
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
 FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
@@ -1245,7 +1282,7 @@ FROM "public"."memorizz_pages_parts" AS p
 ORDER BY ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector")
 LIMIT 1000
     ) AS p JOIN "public"."pages" AS d ON "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE
     GROUP BY d.tenant, d.id, d.seq
 ORDER BY distance, d.seq
 LIMIT :'wide'
@@ -1254,7 +1291,7 @@ ORDER BY near.distance, near.seq;
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
 FROM "public"."memorizz_settings");
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
 FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
@@ -1266,7 +1303,7 @@ FROM (SELECT d.tenant, d.id, seq, (SELECT min(("p"."embedding" OPERATOR("public"
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) AS distance
 FROM "public"."pages" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND EXISTS (SELECT
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE AND EXISTS (SELECT
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) OFFSET 0) AS d
 ORDER BY distance, seq
@@ -1277,7 +1314,7 @@ LIMIT :'limit';
 
 -- retrieve_by_query(embedding and filter), parts of many documents that match
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
 FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
@@ -1288,9 +1325,9 @@ WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS N
     NULL::float8[] AS distances
 FROM (
 SELECT *, count(*) OVER () AS seen
-FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."tenant"
+FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."seq", "d"."tenant"
 FROM "public"."pages" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text AND EXISTS (SELECT
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text AND EXISTS (SELECT
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL)
 LIMIT 1000 + 1) AS d
@@ -1300,7 +1337,7 @@ LIMIT :'limit';
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), set_config('hnsw.ef_search', :'ef_search', true), set_config('hnsw.iterative_scan', :'iterative_scan', true), set_config('enable_sort', :'enable_sort', true), (SELECT version
 FROM "public"."memorizz_settings");
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
 FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
@@ -1314,7 +1351,7 @@ FROM "public"."memorizz_pages_parts" AS p
 ORDER BY ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector")
 LIMIT 1000
     ) AS p JOIN "public"."pages" AS d ON "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text
     GROUP BY d.tenant, d.id, d.seq
 ORDER BY distance, d.seq
 LIMIT :'wide'
@@ -1323,7 +1360,7 @@ ORDER BY near.distance, near.seq;
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
 FROM "public"."memorizz_settings");
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
 FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
@@ -1335,7 +1372,7 @@ FROM (SELECT d.tenant, d.id, seq, (SELECT min(("p"."embedding" OPERATOR("public"
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) AS distance
 FROM "public"."pages" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text AND EXISTS (SELECT
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text AND EXISTS (SELECT
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) OFFSET 0) AS d
 ORDER BY distance, seq
@@ -1364,7 +1401,7 @@ FROM "public"."memorizz_pages_parts" AS p
 ORDER BY ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector")
 LIMIT 1000
     ) AS p JOIN "public"."pages" AS d ON "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE
     GROUP BY d.tenant, d.id, d.seq
 ORDER BY distance, d.seq
 LIMIT :'wide'
@@ -1374,11 +1411,11 @@ ORDER BY distance, seq
 LIMIT :'depth'), with_words AS MATERIALIZED (
 SELECT d.tenant, d.id
 FROM "public"."pages" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND d.words @@ "public"."memorizz_question"(:'question', 64)
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE AND d.words @@ "public"."memorizz_question"(:'question', 64)
 ORDER BY ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0) DESC, d.seq
 LIMIT :'depth'
 ), candidate AS MATERIALIZED (
-SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."tenant", coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
+SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."seq", "d"."tenant", coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
         (SELECT min(("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector"))
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
@@ -1413,7 +1450,7 @@ FROM (SELECT *, meaning + words + speaker + recency + importance AS base
 FROM scored) AS summed
     ) AS d
 )
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
 FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
@@ -1430,7 +1467,7 @@ ORDER BY d.score DESC, d.seq;
 
 -- embed_missing, parts
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", coalesce(d.data ->> '_id', d.id::text), ARRAY(SELECT jsonb_build_array(p.path, p.start, p.stop, p.digest)
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", coalesce(d.data ->> '_id', d.id::text), ARRAY(SELECT jsonb_build_array(p.path, p.start, p.stop, p.digest)
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NULL
 ORDER BY p.path, p.start), d.id
@@ -1464,19 +1501,19 @@ FROM new_rows;
     ELSIF TG_OP = 'UPDATE' THEN
         -- A key that is gone was deleted, and one that is new was inserted. What is counted, and vectors on standby, make no
         -- version; updated_at, which nearly every change moves, is compared first.
-        INSERT INTO "public"."memorizz_long_term_memory_history" (tenant, id, changed_at, operation, actor, call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "pieces", "embedding", has_vector)
+        INSERT INTO "public"."memorizz_long_term_memory_history" (tenant, id, changed_at, operation, actor, call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "valid_from", "valid_until", "pieces", "embedding", has_vector)
 SELECT coalesce(o.tenant, n.tenant), coalesce(o.id, n.id), at,
             coalesce(named, CASE WHEN o.id IS NULL THEN 'insert' WHEN n.id IS NULL THEN 'delete' ELSE 'update' END),
-            who, of_call, "o"."seq", "o"."data", "o"."name", "o"."memory_id", "o"."conversation_id", "o"."role", "o"."content", "o"."importance_score", "o"."access_count", "o"."metadata", "o"."timestamp", "o"."created_at", "o"."updated_at", "o"."last_accessed", "o"."expires_at", "o"."pieces", CASE WHEN moved.vector THEN o."embedding" END, moved.vector
+            who, of_call, "o"."seq", "o"."data", "o"."name", "o"."memory_id", "o"."conversation_id", "o"."role", "o"."content", "o"."importance_score", "o"."access_count", "o"."metadata", "o"."timestamp", "o"."created_at", "o"."updated_at", "o"."last_accessed", "o"."expires_at", "o"."valid_from", "o"."valid_until", "o"."pieces", CASE WHEN moved.vector THEN o."embedding" END, moved.vector
 FROM old_rows AS o FULL JOIN new_rows AS n ON o.tenant = n.tenant AND o.id = n.id
 CROSS JOIN LATERAL (
 SELECT o.id IS NOT NULL AND NOT coalesce(
                 o."embedding" OPERATOR("public".=) n."embedding", n.id IS NOT NULL AND o."embedding" IS NULL AND n."embedding" IS NULL
             ) AS vector OFFSET 0
         ) AS moved
-WHERE (o.updated_at, "o"."data", "o"."name", "o"."memory_id", "o"."conversation_id", "o"."role", "o"."content", "o"."importance_score", "o"."metadata", "o"."timestamp", "o"."created_at", CASE WHEN o.access_count IS NOT DISTINCT
+WHERE (o.updated_at, "o"."data", "o"."name", "o"."memory_id", "o"."conversation_id", "o"."role", "o"."content", "o"."importance_score", "o"."metadata", "o"."timestamp", "o"."created_at", "o"."valid_from", "o"."valid_until", CASE WHEN o.access_count IS NOT DISTINCT
 FROM n.access_count THEN "o".expires_at END) IS DISTINCT
-FROM (n.updated_at, "n"."data", "n"."name", "n"."memory_id", "n"."conversation_id", "n"."role", "n"."content", "n"."importance_score", "n"."metadata", "n"."timestamp", "n"."created_at", CASE WHEN o.access_count IS NOT DISTINCT
+FROM (n.updated_at, "n"."data", "n"."name", "n"."memory_id", "n"."conversation_id", "n"."role", "n"."content", "n"."importance_score", "n"."metadata", "n"."timestamp", "n"."created_at", "n"."valid_from", "n"."valid_until", CASE WHEN o.access_count IS NOT DISTINCT
 FROM n.access_count THEN "n".expires_at END) OR moved.vector;
     ELSIF TG_OP = 'DELETE' THEN
         IF named = 'forget' THEN
@@ -1484,13 +1521,13 @@ FROM n.access_count THEN "n".expires_at END) OR moved.vector;
 SELECT tenant, id, at, named, who, of_call, false, true
 FROM old_rows;
         ELSE
-            INSERT INTO "public"."memorizz_long_term_memory_history" (tenant, id, changed_at, operation, actor, call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "pieces", "embedding", has_vector)
-SELECT tenant, id, at, coalesce(named, 'delete'), who, of_call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "pieces", "embedding", true
+            INSERT INTO "public"."memorizz_long_term_memory_history" (tenant, id, changed_at, operation, actor, call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "valid_from", "valid_until", "pieces", "embedding", has_vector)
+SELECT tenant, id, at, coalesce(named, 'delete'), who, of_call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "valid_from", "valid_until", "pieces", "embedding", true
 FROM old_rows;
         END IF;
     ELSE
-        INSERT INTO "public"."memorizz_long_term_memory_history" (tenant, id, changed_at, operation, actor, call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "pieces", "embedding", has_vector)
-SELECT tenant, id, at, coalesce(named, 'delete'), who, of_call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "pieces", "embedding", true
+        INSERT INTO "public"."memorizz_long_term_memory_history" (tenant, id, changed_at, operation, actor, call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "valid_from", "valid_until", "pieces", "embedding", has_vector)
+SELECT tenant, id, at, coalesce(named, 'delete'), who, of_call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "valid_from", "valid_until", "pieces", "embedding", true
 FROM "public"."long_term_memory";
     END IF;
     RETURN NULL;
@@ -1528,12 +1565,12 @@ RETURNING true;
 
 -- versions
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", d.seq, d.tenant = :'tenant'::text, d.forgotten, d.version, d.changed_at AT TIME ZONE INTERVAL '0', d.operation, d.actor, d.call
-FROM (SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."pieces", "d"."forgotten", "d"."version", "d"."changed_at", "d"."operation", "d"."actor", "d"."call"
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", d.seq, d.tenant = :'tenant'::text, d.forgotten, d.version, d.changed_at AT TIME ZONE INTERVAL '0', d.operation, d.actor, d.call
+FROM (SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."pieces", "d"."forgotten", "d"."version", "d"."changed_at", "d"."operation", "d"."actor", "d"."call"
 FROM "public"."memorizz_long_term_memory_history" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid)
 UNION ALL
-SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."pieces", false, NULL::bigint, NULL::timestamptz, NULL, NULL, NULL
+SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."pieces", false, NULL::bigint, NULL::timestamptz, NULL, NULL, NULL
 FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND (d.expires_at IS NULL OR d.expires_at > now())) AS d
 ORDER BY d.version NULLS LAST;
@@ -1544,14 +1581,14 @@ ORDER BY d.version NULLS LAST;
 
 SELECT (SELECT version
 FROM "public"."memorizz_settings");
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
-FROM (SELECT "p"."tenant", "p"."id", "p"."seq", "p"."data", "p"."name", "p"."memory_id", "p"."conversation_id", "p"."role", "p"."content", "p"."importance_score", "p"."access_count", "p"."metadata", "p"."timestamp", "p"."created_at", "p"."updated_at", "p"."last_accessed", "p"."expires_at", "p"."pieces", p."embedding", p."embedding_bits", p.words
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"
+FROM (SELECT "p"."tenant", "p"."id", "p"."seq", "p"."data", "p"."name", "p"."memory_id", "p"."conversation_id", "p"."role", "p"."content", "p"."importance_score", "p"."access_count", "p"."metadata", "p"."timestamp", "p"."created_at", "p"."updated_at", "p"."last_accessed", "p"."expires_at", "p"."valid_from", "p"."valid_until", "p"."pieces", p."embedding", p."embedding_bits", p.words
 FROM "public"."long_term_memory" AS p
 WHERE NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS later
 WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz)
 UNION ALL
-SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."valid_from", "h"."valid_until", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
 FROM "public"."memorizz_embedding_models"
 WHERE id = 1) THEN (SELECT next."embedding"
 FROM (SELECT n.version, n."embedding"
@@ -1573,18 +1610,18 @@ WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > :'a
 
 SELECT (SELECT version
 FROM "public"."memorizz_settings");
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", CASE WHEN d.seen <= 1000 THEN ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") END AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, d.seen,
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", CASE WHEN d.seen <= 1000 THEN ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") END AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, d.seen,
     NULL::float8[] AS distances
 FROM (
 SELECT *, CASE WHEN count(d.pieces) OVER () > 0 THEN -1 ELSE count(*) OVER () END AS seen
-FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."pieces", "d"."embedding"
-FROM (SELECT "p"."tenant", "p"."id", "p"."seq", "p"."data", "p"."name", "p"."memory_id", "p"."conversation_id", "p"."role", "p"."content", "p"."importance_score", "p"."access_count", "p"."metadata", "p"."timestamp", "p"."created_at", "p"."updated_at", "p"."last_accessed", "p"."expires_at", "p"."pieces", p."embedding", p."embedding_bits", p.words
+FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."seq", "d"."pieces", "d"."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."seq", "p"."data", "p"."name", "p"."memory_id", "p"."conversation_id", "p"."role", "p"."content", "p"."importance_score", "p"."access_count", "p"."metadata", "p"."timestamp", "p"."created_at", "p"."updated_at", "p"."last_accessed", "p"."expires_at", "p"."valid_from", "p"."valid_until", "p"."pieces", p."embedding", p."embedding_bits", p.words
 FROM "public"."long_term_memory" AS p
 WHERE NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS later
 WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz)
 UNION ALL
-SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."valid_from", "h"."valid_until", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
 FROM "public"."memorizz_embedding_models"
 WHERE id = 1) THEN (SELECT next."embedding"
 FROM (SELECT n.version, n."embedding"
@@ -1600,7 +1637,7 @@ FROM "public"."memorizz_long_term_memory_history" AS h
 WHERE h.changed_at > :'as_of'::timestamptz AND h.seq IS NOT NULL AND NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS earlier
 WHERE "earlier"."tenant" = "h"."tenant" AND "earlier"."id" = "h"."id" AND earlier.version < h.version AND earlier.changed_at > :'as_of'::timestamptz)) AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > :'as_of'::timestamptz) AND TRUE AND "d"."embedding" IS NOT NULL
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > :'as_of'::timestamptz) AND (d.valid_from IS NULL OR d.valid_from <= :'as_of'::timestamptz) AND (d.valid_until IS NULL OR d.valid_until > :'as_of'::timestamptz) AND TRUE AND "d"."embedding" IS NOT NULL
 LIMIT 1000 + 1) AS d
 ) AS d
 ORDER BY distance, d.seq
@@ -1613,12 +1650,12 @@ SELECT d.id
 FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
 ORDER BY d.tenant, d.id FOR NO KEY UPDATE;
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", d.seq, d.tenant = :'tenant'::text, d.forgotten, d.version, d.changed_at AT TIME ZONE INTERVAL '0', d.operation, d.actor, d.call
-FROM (SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."pieces", "d"."forgotten", "d"."version", "d"."changed_at", "d"."operation", "d"."actor", "d"."call"
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", d.seq, d.tenant = :'tenant'::text, d.forgotten, d.version, d.changed_at AT TIME ZONE INTERVAL '0', d.operation, d.actor, d.call
+FROM (SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."pieces", "d"."forgotten", "d"."version", "d"."changed_at", "d"."operation", "d"."actor", "d"."call"
 FROM "public"."memorizz_long_term_memory_history" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid)
 UNION ALL
-SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."pieces", false, NULL::bigint, NULL::timestamptz, NULL, NULL, NULL
+SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."pieces", false, NULL::bigint, NULL::timestamptz, NULL, NULL, NULL
 FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND (d.expires_at IS NULL OR d.expires_at > now())) AS d
 ORDER BY d.version NULLS LAST;
@@ -1645,8 +1682,8 @@ WHERE d.tenant = :'tenant'::text AND d.call = :'call'::text
 ORDER BY d.tenant, d.id, d.version;
 
 SELECT set_config('memorizz.operation', :'operation', true);
-INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "last_accessed", expires_at, updated_at, "embedding", "embedding_bits") OVERRIDING SYSTEM VALUE
-SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."last_accessed", CASE WHEN h.expires_at > now() THEN h.expires_at END, clock_timestamp(), h.vector, "public"."binary_quantize"(h.vector)::bit(128)
+INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "last_accessed", "valid_from", "valid_until", expires_at, updated_at, "embedding", "embedding_bits") OVERRIDING SYSTEM VALUE
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."last_accessed", "h"."valid_from", "h"."valid_until", CASE WHEN h.expires_at > now() THEN h.expires_at END, clock_timestamp(), h.vector, "public"."binary_quantize"(h.vector)::bit(128)
 FROM (SELECT h.*, CASE WHEN h.pieces IS NULL THEN CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
 FROM "public"."memorizz_embedding_models"
 WHERE id = 1) THEN (SELECT next."embedding"
@@ -1665,7 +1702,7 @@ WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) AND d.version
 ORDER BY "h"."tenant", "h"."id"
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "data" = excluded."data", "name" = excluded."name", "memory_id" = excluded."memory_id", "conversation_id" = excluded."conversation_id", "role" = excluded."role", "content" = excluded."content", "importance_score" = excluded."importance_score", "access_count" = excluded."access_count", "metadata" = excluded."metadata", "timestamp" = excluded."timestamp", "created_at" = excluded."created_at", "last_accessed" = excluded."last_accessed", "expires_at" = excluded."expires_at", "updated_at" = excluded."updated_at", "embedding" = excluded."embedding", "embedding_bits" = excluded."embedding_bits", "pieces" = excluded."pieces"
+SET "data" = excluded."data", "name" = excluded."name", "memory_id" = excluded."memory_id", "conversation_id" = excluded."conversation_id", "role" = excluded."role", "content" = excluded."content", "importance_score" = excluded."importance_score", "access_count" = excluded."access_count", "metadata" = excluded."metadata", "timestamp" = excluded."timestamp", "created_at" = excluded."created_at", "last_accessed" = excluded."last_accessed", "valid_from" = excluded."valid_from", "valid_until" = excluded."valid_until", "expires_at" = excluded."expires_at", "updated_at" = excluded."updated_at", "embedding" = excluded."embedding", "embedding_bits" = excluded."embedding_bits", "pieces" = excluded."pieces"
 WHERE d.tenant = :'tenant'::text
 RETURNING d.id, coalesce(d.data ->> '_id', d.id::text);
 SELECT set_config('memorizz.operation', :'operation', true);
@@ -1748,7 +1785,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 SELECT set_config('memorizz.operation', :'operation', true);
 
 WITH gone AS (UPDATE "public"."memorizz_personas_history" AS d
-SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_personas_history" AS d
 WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
@@ -1762,7 +1799,7 @@ RETURNING found.seq)
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_toolbox_history" AS d
-SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_toolbox_history" AS d
 WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
@@ -1776,7 +1813,7 @@ RETURNING found.seq)
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_short_term_memory_history" AS d
-SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_short_term_memory_history" AS d
 WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
@@ -1790,7 +1827,7 @@ RETURNING found.seq)
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_long_term_memory_history" AS d
-SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_long_term_memory_history" AS d
 WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
@@ -1804,7 +1841,7 @@ RETURNING found.seq)
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_conversation_memory_history" AS d
-SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_conversation_memory_history" AS d
 WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
@@ -1818,7 +1855,7 @@ RETURNING found.seq)
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_workflow_memory_history" AS d
-SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_workflow_memory_history" AS d
 WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
@@ -1832,7 +1869,7 @@ RETURNING found.seq)
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_agents_history" AS d
-SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_agents_history" AS d
 WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
@@ -1846,7 +1883,7 @@ RETURNING found.seq)
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_pages_history" AS d
-SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "pieces" = NULL, "embedding" = NULL
+SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_pages_history" AS d
 WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
@@ -2087,7 +2124,7 @@ RETURNING true;
 
 -- memory(...).retrieve_by_id
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at"
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.id = :'id'::uuid);
 
@@ -2099,13 +2136,13 @@ WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.data
 
 -- memory(...).retrieve_by_query(embedding)
 
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", CASE WHEN d.seen <= 1000 THEN ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") END AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, d.seen,
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", CASE WHEN d.seen <= 1000 THEN ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") END AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, d.seen,
     NULL::float8[] AS distances
 FROM (
 SELECT *, CASE WHEN count(d.pieces) OVER () > 0 THEN -1 ELSE count(*) OVER () END AS seen
-FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."seq", "d"."pieces", "d"."embedding"
+FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."seq", "d"."pieces", "d"."embedding"
 FROM "public"."long_term_memory" AS d
-WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND "d"."embedding" IS NOT NULL
+WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE AND "d"."embedding" IS NOT NULL
 LIMIT 1000 + 1) AS d
 ) AS d
 ORDER BY distance, d.seq

@@ -56,6 +56,7 @@ def calls(provider: PostgreSQLProvider) -> Iterator[tuple[str, Any]]:
     yield "retrieve_by_name", lambda: provider.retrieve_by_name("tea", LONG)
     yield "update_by_id", lambda: provider.update_by_id("a", {"content": "Ada drinks milk."}, LONG)
     yield "store(document, if_absent=True)", lambda: provider.store({"id": "b", "n": 1}, LONG, if_absent=True)
+    yield "store(document, supersedes=id)", lambda: provider.store({"content": "no"}, LONG, supersedes="b")
     yield "update", lambda: provider.update(LONG, {"id": "a", "n": 1}, {"n": 2})
     yield "update(what is embedded)", lambda: provider.update(LONG, {"n": 2}, {"name": "drinks"})
     yield (

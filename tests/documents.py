@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import strategies as st
@@ -41,6 +41,9 @@ COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     "metadata": st.none() | st.dictionaries(texts, values, max_size=3),
     "last_accessed": st.none() | moments,
     "timestamp": st.none() | moments,
+    # What holds, or searches would not find it.
+    "valid_from": st.none() | st.datetimes(max_value=datetime(2020, 1, 1), timezones=st.just(UTC)),
+    "valid_until": st.none() | st.datetimes(min_value=datetime(2100, 1, 1), timezones=st.just(UTC)),
 }
 NOT_KEYS = {
     "id",

@@ -63,6 +63,8 @@ KEYS: Mapping[str, Key] = {
         Key("updated_at", Kind.TIME),
         Key("last_accessed", Kind.TIME),
         Key("expires_at", Kind.TIME),
+        Key("valid_from", Kind.TIME),
+        Key("valid_until", Kind.TIME),
     )
 }
 
@@ -73,6 +75,9 @@ EMBEDDING = "embedding"
 # After how many seconds without a read or a write a document expires.
 TTL, EXPIRES_AT = "ttl", "expires_at"
 LONGEST_TTL = 1000 * 365.25 * 86400
+# From when on, and until before when, what a document says holds; and which document says what holds then.
+PERIOD = VALID_FROM, VALID_UNTIL = "valid_from", "valid_until"
+SUPERSEDED_BY = "superseded_by"
 # What a search adds to its hits; dropped again when such a document is stored back.
 _COMPUTED = ("score", "distance")
 _ALWAYS_COMPUTED = ("_score", "_distance", "_explanation", "_context", "_part", "_equal")
@@ -138,6 +143,26 @@ def _seconds(ttl: Any) -> float:
             TTL, f"expected seconds above 0, up to those of 1,000 years, or a timedelta or None; got {quoted(ttl)}"
         )
     return seconds
+
+
+def ends_too_soon(given: str = "") -> InvalidDocument:
+    """Return the error for a document that would hold until before it does."""
+    return InvalidDocument(VALID_UNTIL, f"expected a time that is not before valid_from{given}")
+
+
+def check_period(since: datetime | None, until: datetime | None) -> None:
+    """Raise InvalidDocument where a document would hold until before it does."""
+    if since is not None and until is not None and until < since:
+        raise ends_too_soon(f": it is {quoted(str(until))}, and valid_from is {quoted(str(since))}")
+
+
+def no_superseded(id: object, place: str) -> InvalidDocument:
+    """Return the error for an id that no document has which another one can supersede."""
+    return InvalidDocument(
+        "supersedes",
+        f"{place} has no document {quoted(id)} of the same memory: nothing is stored; name one that retrieve_by_id "
+        "finds, or leave supersedes out",
+    )
 
 
 def no_id(value: object) -> str:

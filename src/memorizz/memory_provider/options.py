@@ -150,6 +150,8 @@ class SearchOptions:
         ids of the others are in its `_equal`. Where a value that the filter asks for differs, as `memory_id` in
         `{"memory_id": {"$in": [...]}}`, hits are not equal; for order operators and `$exists` they may be. Of 1,000
         hits at most.
+    ended: find also what has ended, by its `valid_until`, and what does not hold yet, by its `valid_from`. A view of a
+        time asks what held then.
     explain: put the parts of each score in the hit's `_explanation` and the way of the search in the list's
         `explanation`; "plan" adds PostgreSQL's EXPLAIN (ANALYZE) of the statement, which runs it once more.
 
@@ -172,10 +174,11 @@ class SearchOptions:
     rerank_timeout: float = 1.0
     diverse: float = 0.0
     unique: bool = False
+    ended: bool = False
     explain: bool | Literal["plan"] = False
 
     def __post_init__(self) -> None:
-        for name in ("include_embedding", "exact", "touch", "unique"):
+        for name in ("include_embedding", "exact", "touch", "unique", "ended"):
             check_flag(getattr(self, name), name)
         if self.ef_search is not None and not 1 <= checked_limit(self.ef_search, "ef_search") <= MAX_EF_SEARCH:
             raise ConfigurationError(f"ef_search={self.ef_search}: expected 1 to {MAX_EF_SEARCH}")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Literal, overload
 
+from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.options import (
     Call,
     Document,
@@ -112,8 +113,16 @@ class AsyncMemoryOperations(ABC):
     @overload
     async def store(self, data: Mapping[str, Any], memory_store_type: StoreName, *, if_absent: bool) -> str | None: ...
 
+    @overload
+    async def store(self, data: Mapping[str, Any], memory_store_type: StoreName, *, supersedes: Any) -> str: ...
+
     async def store(
-        self, data: Mapping[str, Any], memory_store_type: StoreName, *, if_absent: bool = False
+        self,
+        data: Mapping[str, Any],
+        memory_store_type: StoreName,
+        *,
+        if_absent: bool = False,
+        supersedes: Any = None,
     ) -> str | None:
         """Store a document and return its id.
 
@@ -126,14 +135,28 @@ class AsyncMemoryOperations(ABC):
         read with `touch=True`; it is kept as seconds, and None ends it. An `expires_at` beside it is InvalidDocument,
         save in a document that was read and brings its `created_at`: then both are kept as they are.
 
+        `valid_from` and `valid_until` say when what the document says holds: before the one and from the other on it is
+        in no search, unless that asks for it (`ended=True`). Everything else has it: reads by id, lists, counts.
+
         if_absent: where a document of that id exists, nothing of it is changed, and the answer is None; of several
             callers at once, one gets the id.
+        supersedes: the id of a document of the same memory that ends where this one begins, at its `valid_from` or else
+            now, or where it had ended before; its `superseded_by` is the id of this one. Both or neither.
 
-        Raises InvalidDocument, with the key path, for a value that cannot be kept, DimensionMismatch for an embedding
-        of another length.
+        Raises InvalidDocument, with the key path, for a value that cannot be kept, and for an id to supersede that
+        there is not; DimensionMismatch for an embedding of another length.
         """
         check_flag(if_absent, "if_absent")
-        return await self.run(self.operations.store, data, memory_store_type, if_absent=if_absent)
+        if supersedes is None:
+            return await self.run(self.operations.store, data, memory_store_type, if_absent=if_absent)
+        if if_absent:
+            raise ConfigurationError("if_absent, supersedes: expected one of the two")
+        return await self._supersede([data], memory_store_type, supersedes)
+
+    async def _supersede(
+        self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName, supersedes: Any
+    ) -> str:
+        return await self.run_in_transaction(self.operations.supersede, documents, memory_store_type, supersedes)
 
     async def remember(self, text: str, memory_id: str | None = None, *, store: StoreName = FACTS, **keys: Any) -> str:
         """Store a text as a new memory and return its id; `recall` finds it.
@@ -159,6 +182,7 @@ class AsyncMemoryOperations(ABC):
         rerank_timeout: float = 1.0,
         diverse: float = 0.0,
         unique: bool = False,
+        ended: bool = False,
     ) -> Hits:
         """Return the memories that answer a question, of every store but the agents, the best first, with `score`.
 
@@ -168,6 +192,7 @@ class AsyncMemoryOperations(ABC):
         where: a filter that must hold too.
         rerank, rerank_limit, rerank_timeout, diverse, unique: what is chosen of the hits of all stores together, as in
             SearchOptions.
+        ended: find also what has ended, or does not hold yet, as in SearchOptions.
 
         Raises ConfigurationError for a text that is no str and for an option out of range, FilterError for a malformed
         filter.
@@ -178,6 +203,7 @@ class AsyncMemoryOperations(ABC):
             rerank_timeout=rerank_timeout,
             diverse=diverse,
             unique=unique,
+            ended=ended,
         )
         return await self.run(self.operations.recall, text, memory_id, limit, where, options)
 
@@ -239,6 +265,7 @@ class AsyncMemoryOperations(ABC):
         rerank_timeout: float = 1.0,
         diverse: float = 0.0,
         unique: bool = False,
+        ended: bool = False,
         explain: bool | Literal["plan"] = False,
     ) -> Hits:
         """Return the documents that match a query, the best first; an empty list when none does.
@@ -272,6 +299,7 @@ class AsyncMemoryOperations(ABC):
             rerank_timeout=rerank_timeout,
             diverse=diverse,
             unique=unique,
+            ended=ended,
             explain=explain,
         )
         return await self.run(self.operations.retrieve_by_query, query, memory_store_type, limit, options, where)

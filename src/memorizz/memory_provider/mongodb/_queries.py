@@ -6,7 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from memorizz.memory_provider._documents import CONTENT, EMBEDDING, EXPIRES_AT, LONGEST_TTL, TTL, is_clock
+from memorizz.memory_provider._documents import (
+    CONTENT,
+    EMBEDDING,
+    EXPIRES_AT,
+    LONGEST_TTL,
+    TTL,
+    VALID_FROM,
+    VALID_UNTIL,
+    is_clock,
+)
 from memorizz.memory_provider._filters import Field, ordering
 from memorizz.memory_provider.mongodb._bson import OWN, as_mapping, id_keys, split
 from memorizz.memory_provider.mongodb._conditions import condition, value_at
@@ -36,6 +45,14 @@ def in_scope(store: Store) -> Filter:
 def visible(store: Store) -> Filter:
     """Return the query for what is of the scope of a store and has not expired by now; only a date expires."""
     return {"expires_at": {"$not": {"$lte": datetime.now(UTC)}}, **in_scope(store)}
+
+
+def holding(store: Store, ended: bool) -> Filter:
+    """Return the query for what is visible and found by searches: what it says holds, or has `ended` too."""
+    if ended:
+        return visible(store)
+    now = datetime.now(UTC)
+    return {VALID_FROM: {"$not": {"$gt": now}}, VALID_UNTIL: {"$not": {"$lte": now}}, **visible(store)}
 
 
 def both(*queries: Filter) -> Filter:
@@ -123,9 +140,11 @@ def matching(
     limit: int | None,
     order_by: str | None = None,
     offset: int = 0,
+    ended: bool = True,
 ) -> Read:
-    """Documents that match, oldest first or in another order."""
-    pipeline: list[Stage] = [{"$match": both(condition(filter), visible(store))}, *sorted_by(store.spec, order_by)]
+    """Documents that match, oldest first or in another order; `ended` ones too, or those alone that hold."""
+    there = holding(store, ended)
+    pipeline: list[Stage] = [{"$match": both(condition(filter), there)}, *sorted_by(store.spec, order_by)]
     pipeline += [{"$skip": offset}] if offset else []
     pipeline += [{"$limit": limit}] if limit is not None else []
     return Read(store.collection, pipeline if include_embedding else [*pipeline, {"$unset": EMBEDDING}])

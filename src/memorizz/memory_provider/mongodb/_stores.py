@@ -25,7 +25,9 @@ from memorizz.memory_provider._documents import (
     EXPIRES_AT,
     ID_KEYS,
     KEYS,
+    PERIOD,
     Kind,
+    check_period,
     fitted,
     given_id,
     is_clock,
@@ -182,6 +184,9 @@ class Store:
         if lifetime is not None:
             moment = datetime.now(UTC) + timedelta(seconds=lifetime)
             given[EXPIRES_AT], rests[EXPIRES_AT] = split(moment)
+        period = [given[path] and joined(given[path], rests[path]) for path in PERIOD if path in given]
+        if len(period) == len(PERIOD):
+            check_period(*period)
         written = _values.to_json(free, "", self.database.on_invalid_text)
         for path, value in json.loads(written).items():
             given[escaped(path)] = encoded(value, path)

@@ -22,12 +22,15 @@ from memorizz.errors import (
     SchemaError,
     StorageFull,
 )
+from memorizz.memory_provider._documents import ends_too_soon
 from memorizz.memory_provider._drive import OUTCOME_UNKNOWN
 
 DriverError = psycopg.Error
 NoneFree = psycopg_pool.PoolTimeout
 # A value that came, and that its reader cannot make anything of.
 Unreadable = psycopg.DataError
+# How the constraint ends, in each store, that no document holds until before it does.
+VALIDITY_CHECK = "validity_check"
 
 # SQLSTATE's class 08, of which the driver makes no common class.
 _LOST_CONNECTION = (
@@ -94,6 +97,8 @@ def translated(error: psycopg.Error, where: str, writes: Sequence[str] | None = 
         return OperationTimeout(f"no answer within operation_timeout from {where}; the connection was given up")
     if isinstance(error, errors.InsufficientPrivilege):
         return DatabaseError(_lacking(error, where))
+    if isinstance(error, errors.CheckViolation) and str(error.diag.constraint_name).endswith(f"_{VALIDITY_CHECK}"):
+        return ends_too_soon()
     said = _text(error)
     if _never_left_the_pooler(error):
         return PoolTimeout(

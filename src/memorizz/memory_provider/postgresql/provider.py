@@ -72,8 +72,15 @@ class _Methods(MemoryOperations):
     _scoped_by = (TENANT, MEMORY, HISTORY)
 
     def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
+        return self._embedded_first(operations.store_many, documents, memory_store_type)
+
+    def _supersede(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName, supersedes: Any) -> str:
+        return self._embedded_first(operations.supersede, documents, memory_store_type, supersedes)
+
+    def _embedded_first(self, operation: Any, documents: Any, memory_store_type: Any, *others: Any) -> Any:
+        """Store documents in one transaction, which waits for no model."""
         embedded = self.run(operations.embed_many, documents, memory_store_type)
-        return self.run_in_transaction(operations.store_many, embedded, memory_store_type)
+        return self.run_in_transaction(operation, embedded, memory_store_type, *others)
 
 
 class _MethodsOfProvider(_Methods):
@@ -106,9 +113,9 @@ class _MethodsOfProvider(_Methods):
         """
         return self.run(recall.measure_recall, memory_store_type, sample, limit)
 
-    def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
-        def attempt() -> list[str]:
-            return _Methods.store_many(self, documents, memory_store_type)
+    def _embedded_first(self, operation: Any, documents: Any, memory_store_type: Any, *others: Any) -> Any:
+        def attempt() -> Any:
+            return _Methods._embedded_first(self, operation, documents, memory_store_type, *others)
 
         return self._following(attempt, documents)
 

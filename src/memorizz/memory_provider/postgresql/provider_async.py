@@ -71,8 +71,17 @@ class _Methods(AsyncMemoryOperations):
     _scoped_by = (TENANT, MEMORY, HISTORY)
 
     async def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
+        return await self._embedded_first(operations.store_many, documents, memory_store_type)
+
+    async def _supersede(
+        self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName, supersedes: Any
+    ) -> str:
+        return await self._embedded_first(operations.supersede, documents, memory_store_type, supersedes)
+
+    async def _embedded_first(self, operation: Any, documents: Any, memory_store_type: Any, *others: Any) -> Any:
+        """Store documents in one transaction, which waits for no model."""
         embedded = await self.run(operations.embed_many, documents, memory_store_type)
-        return await self.run_in_transaction(operations.store_many, embedded, memory_store_type)
+        return await self.run_in_transaction(operation, embedded, memory_store_type, *others)
 
 
 class _MethodsOfProvider(_Methods):
@@ -107,9 +116,9 @@ class _MethodsOfProvider(_Methods):
         """
         return await self.run(recall.measure_recall, memory_store_type, sample, limit)
 
-    async def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
-        async def attempt() -> list[str]:
-            return await _Methods.store_many(self, documents, memory_store_type)
+    async def _embedded_first(self, operation: Any, documents: Any, memory_store_type: Any, *others: Any) -> Any:
+        async def attempt() -> Any:
+            return await _Methods._embedded_first(self, operation, documents, memory_store_type, *others)
 
         return await self._following(attempt, documents)
 

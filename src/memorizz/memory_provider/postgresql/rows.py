@@ -27,7 +27,10 @@ from memorizz.memory_provider._documents import (
     KEYS,
     READERS,
     TTL,
+    VALID_FROM,
+    VALID_UNTIL,
     Kind,
+    check_period,
     given_id,
     is_clock,
     is_parts,
@@ -56,6 +59,8 @@ _PLAIN_AT = tuple((SELECTED.index(name), name) for name in _PLAIN)
 _TIMES_AT = tuple((SELECTED.index(name), name) for name in TIMES)
 
 _combine = datetime.combine
+# Times of other programs that say no more than that there is none.
+_NEVER = (EXPIRES_AT, "infinity"), (VALID_UNTIL, "infinity"), (VALID_FROM, "-infinity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +147,10 @@ def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None, p
             # Its parts have the vectors: operations/parts.py.
             continue
         if path == EMBEDDING:
-            vector = bits = None
+            made = (None, None)
             if value is not None:
-                single = _values.vector(value, dimensions=store.model.dimensions, store=store.name)
-                vector, bits = vector_and_bits(single)
-            values[store.vector_column], values[store.bits_column] = vector, bits
+                made = vector_and_bits(_values.vector(value, dimensions=store.model.dimensions, store=store.name))
+            values[store.vector_column], values[store.bits_column] = made
             values[PIECES] = None if pieces is None else pieces.id
         elif column is None:
             data[path] = value
@@ -158,6 +162,7 @@ def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None, p
             values[path] = data[path] = None
     if lifetime is not None:
         values[EXPIRES_AT] = None
+    check_period(values.get(VALID_FROM), values.get(VALID_UNTIL))
     merged = _merged(tuple(values))
     if (created := values.get("created_at")) is not None:
         # The times that are still missing are filled in by the table's defaults.
@@ -209,7 +214,7 @@ def document_of(record: tuple[Any, ...]) -> dict[str, Any]:
                 document[path] = _combine(value, value.time(), UTC)
             except AttributeError:
                 # What another program has stored is beyond Python's times; to expire then is not to expire.
-                if (path, value) != ("expires_at", "infinity"):
+                if (path, value) not in _NEVER:
                     document[path] = value
     if CONTENT in data and is_parts(data[CONTENT]) and text_of_parts(data[CONTENT]) != document.get(CONTENT):
         # Somebody has changed the text with SQL since.

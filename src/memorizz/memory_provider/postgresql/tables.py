@@ -10,6 +10,7 @@ from importlib.resources import files
 from psycopg import sql
 
 from memorizz.memory_provider.postgresql import facts, history, indexes, wall
+from memorizz.memory_provider.postgresql._errors import VALIDITY_CHECK
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Maker, Model, Store
 from memorizz.memory_provider.postgresql.layout import Layout, history_table, parts_table
@@ -22,6 +23,9 @@ def _template(name: str) -> sql.SQL:
     return trusted_sql(files("memorizz.memory_provider.postgresql.migrations").joinpath(name).read_text("utf-8"))
 
 
+_CONSTRAINTS = {"primary_key": "pkey", "objects_check": "objects_check", "validity_check": VALIDITY_CHECK}
+
+
 def create(store: Store, role: str | None = None) -> Operation[None]:
     """Make the table of a store with all its indexes, and note it; the caller runs this in one transaction.
 
@@ -29,8 +33,7 @@ def create(store: Store, role: str | None = None) -> Operation[None]:
     """
     schema, space = store.layout.schema, store.layout.vector_schema
     names: Mapping[str, sql.Composable] = {
-        name: sql.Identifier(f"{store.name}_{ending}")
-        for name, ending in (("primary_key", "pkey"), ("objects_check", "objects_check"))
+        name: sql.Identifier(f"{store.name}_{ending}") for name, ending in _CONSTRAINTS.items()
     }
     pieces: dict[str, sql.Composable] = dict(
         table=store.table,

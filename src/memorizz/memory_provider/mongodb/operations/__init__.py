@@ -29,7 +29,14 @@ from memorizz.memory_provider.mongodb.operations.reading import (
     retrieve_conversation_history_ordered_by_timestamp,
     retrieve_memory_components_by_query,
 )
-from memorizz.memory_provider.mongodb.operations.storing import check, store, store_many, update, update_by_id
+from memorizz.memory_provider.mongodb.operations.storing import (
+    check,
+    store,
+    store_many,
+    supersede,
+    update,
+    update_by_id,
+)
 from memorizz.memory_provider.mongodb.operations.together import run_many
 
 __all__ = [
@@ -62,6 +69,7 @@ __all__ = [
     "run_many",
     "store",
     "store_many",
+    "supersede",
     "text_document",
     "undo",
     "update",

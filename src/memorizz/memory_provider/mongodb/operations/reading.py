@@ -98,7 +98,9 @@ def retrieve_by_query(
             read = [each.record for each in found]
         else:
             wanted = search.options.include_embedding
-            matching = queries.matching(target, question.filter, wanted, limit - offset, options.order_by, offset)
+            matching = queries.matching(
+                target, question.filter, wanted, limit - offset, options.order_by, offset, options.ended
+            )
             read = yield from fetch(matching)
             served[:] = [run.only_filtered(matching)]
             hits = _documents(target, read, wanted)

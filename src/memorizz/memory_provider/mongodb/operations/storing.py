@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from memorizz.errors import ConfigurationError
+from memorizz.memory_provider import _values
 from memorizz.memory_provider._arguments import given_filter, merged_keys, updated_id
-from memorizz.memory_provider._documents import batches
+from memorizz.memory_provider._documents import SUPERSEDED_BY, VALID_FROM, VALID_UNTIL, batches, no_superseded
 from memorizz.memory_provider.mongodb import _queries as queries
-from memorizz.memory_provider.mongodb._bson import check_size
+from memorizz.memory_provider.mongodb._bson import check_size, id_keys
 from memorizz.memory_provider.mongodb._collections import store_of
 from memorizz.memory_provider.mongodb._conditions import condition
 from memorizz.memory_provider.mongodb._steps import Operation, Record, change, fetch
@@ -58,6 +61,39 @@ def store_many(
             yield from change(target.collection, queries.delete_unchanged(records), writes=names)
         raise
     return names
+
+
+def supersede(
+    database: Database, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName, supersedes: Any
+) -> Operation[str]:
+    """Store the one document, and end another where it begins; the caller runs this in one transaction."""
+    target = yield from store_of(database, memory_store_type)
+    if not database.transactional:
+        raise ConfigurationError(
+            "supersedes: it takes a transaction, which MongoDB has in a replica set only; store the document, and set "
+            "the valid_until of the other one"
+        )
+    [row] = map(target.row, documents)
+    there = None if row.is_new else (yield from _document(target, row.keys))
+    memory = ({**(there or {}), **target.scope.keys, **row.given}).get("memory_id")
+    name = _values.id_text(supersedes)
+    ended = None if name in (None, row.name) else (yield from _document(target, id_keys(name)))
+    # Nothing is written before, for a transaction of the caller's may go on.
+    if name is None or ended is None or ended.get("memory_id") != memory:
+        raise no_superseded(supersedes, target.name)
+    yield from change(target.collection, queries.stored(target, row, target.new_record(row)), writes=[row.name])
+    yield from _check_own(target, [row])
+    begun = (yield from _document(target, row.keys)) or {}
+    times = (begun.get(VALID_FROM) or datetime.now(UTC), ended.get(VALID_UNTIL))
+    until = min(each for each in times if each is not None)
+    keys = {VALID_UNTIL: max(until, ended.get(VALID_FROM) or until), SUPERSEDED_BY: row.name}
+    yield from change(target.collection, queries.updated(target, target.row(keys, name)), writes=[name, row.name])
+    return row.name
+
+
+def _document(target: Store, keys: list[Any]) -> Operation[dict[str, Any] | None]:
+    records = yield from fetch(queries.by_id(target, keys, False))
+    return target.document(records[0]) if records else None
 
 
 def check(database: Database, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[None]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.mongodb._bson import OWN
 from memorizz.memory_provider.mongodb._conditions import equalities
-from memorizz.memory_provider.mongodb._queries import both, own_with, visible
+from memorizz.memory_provider.mongodb._queries import both, holding, own_with
 from memorizz.memory_provider.mongodb._steps import Read, Stage
 from memorizz.memory_provider.mongodb._stores import SEQ, Store, VectorIndex
 from memorizz.memory_provider.mongodb.search.plan import MAX_CANDIDATES, Route, Search
@@ -28,7 +28,7 @@ def nearest(search: Search, store: Store, route: Route) -> Read:
     assert search.vector is not None
     comparable = {EMBEDDING: {"$size": len(search.vector), **_ONLY_NUMBERS}}
     pipeline: list[Stage] = [
-        {"$match": both(search.condition, visible(store), comparable)},
+        {"$match": both(search.condition, holding(store, search.options.ended), comparable)},
         {"$set": {OWN: own_with({DISTANCE: _distance(search.vector, store.spec.distance)})}},
         # What another program has stored may have no direction, or no end.
         {"$match": {f"{OWN}.{DISTANCE}": {"$gt": -math.inf, "$lt": math.inf}}},
@@ -47,7 +47,7 @@ _ONLY_NUMBERS = {"$not": {"$elemMatch": {"$not": {"$type": "number"}}}}
 def vector_search(search: Search, index: VectorIndex) -> Mapping[str, Any]:
     """Return the request to $vectorSearch."""
     filter = equalities(search.filter, index.filterable)
-    # Twice what is wanted, for some of it may have expired.
+    # Twice what is wanted, for some of it may have expired or ended.
     limit = 2 * search.depth
     candidates = search.options.ef_search or _CANDIDATES * limit
     request = {
@@ -102,10 +102,11 @@ def with_words(search: Search, store: Store, keys: Sequence[Any] | None = None) 
     It looks among `keys`, or among all.
     """
     among = {} if keys is None else {"_id": {"$in": list(keys)}}
+    words = {"$text": {"$search": search.terms}}
     return Read(
         store.collection,
         [
-            {"$match": both({"$text": {"$search": search.terms}}, search.condition, visible(store), among)},
+            {"$match": both(words, search.condition, holding(store, search.options.ended), among)},
             {"$set": {OWN: own_with({RANK: {"$meta": "textScore"}})}},
             {"$sort": {f"{OWN}.{RANK}": -1, SEQ: 1, "_id": 1}},
             {"$limit": search.depth if keys is None else len(keys)},

@@ -383,9 +383,10 @@ NOT_STORABLE = (
 # Time enough to look at every row, as they are few. A number is as large here as Python's decoder refuses.
 _NOT_STORABLE = sql.SQL("""
 SELECT d.id::text FROM {table} AS d WHERE importance_score IN ('NaN', 'Infinity', '-Infinity')
-    OR least("timestamp", created_at, updated_at, last_accessed, expires_at) < '0001-01-01 00:00:00+00'
-    OR greatest("timestamp", created_at, updated_at, last_accessed) >= '10000-01-01 00:00:00+00'
-    OR expires_at >= '10000-01-01 00:00:00+00' AND expires_at < 'infinity'
+    OR least("timestamp", created_at, updated_at, last_accessed, expires_at, nullif(valid_from, '-infinity'),
+        valid_until) < '0001-01-01 00:00:00+00'
+    OR greatest("timestamp", created_at, updated_at, last_accessed, nullif(expires_at, 'infinity'), valid_from,
+        nullif(valid_until, 'infinity')) >= '10000-01-01 00:00:00+00'
     OR octet_length(data::text) > 500 AND (
         jsonb_path_exists(data, 'strict $.**{{257}}')
         OR jsonb_path_exists(data, 'strict $.** ? (@ >= 1e4300 || @ <= -1e4300)')

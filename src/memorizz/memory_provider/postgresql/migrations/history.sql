@@ -24,6 +24,8 @@ CREATE TABLE {history} (
     updated_at timestamptz,
     last_accessed timestamptz,
     expires_at timestamptz,
+    valid_from timestamptz,
+    valid_until timestamptz,
     metadata jsonb,
     data jsonb,
     pieces uuid,

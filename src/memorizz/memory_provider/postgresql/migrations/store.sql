@@ -17,6 +17,8 @@ CREATE TABLE {table} (
     updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     last_accessed timestamptz,
     expires_at timestamptz,
+    valid_from timestamptz,
+    valid_until timestamptz,
     metadata jsonb,
     data jsonb NOT NULL DEFAULT '{{}}',
     -- Vectors do not compress; uncompressed they are read without a detour, and lists that do not ask for them stay fast.
@@ -28,6 +30,7 @@ CREATE TABLE {table} (
     words tsvector GENERATED ALWAYS AS ({words}(name, role, content)) STORED,
     CONSTRAINT {primary_key} PRIMARY KEY (tenant, id),
     CONSTRAINT {objects_check} CHECK (jsonb_typeof(data) = 'object' AND jsonb_typeof(metadata) = 'object'),
+    CONSTRAINT {validity_check} CHECK (valid_from <= valid_until),
     CONSTRAINT {bits_check} CHECK ({bits} IS NULL OR {bits} = {quantize}({vector})::bit({dimensions}))
 ) WITH (fillfactor = 85);
 ALTER TABLE {table} ALTER COLUMN {vector} SET STORAGE EXTERNAL;

@@ -36,6 +36,7 @@ from memorizz.memory_provider.postgresql.operations.storing import (
     is_first_import,
     store,
     store_many,
+    supersede,
     update,
     update_by_id,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "run_many",
     "store",
     "store_many",
+    "supersede",
     "text_document",
     "undo",
     "update",

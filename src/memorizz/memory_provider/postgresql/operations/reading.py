@@ -112,7 +112,9 @@ def retrieve_by_query(
             hits = score.hits(store, search, served[0].rows[offset:], bool(options.explain))
         else:
             wanted = search.options.include_embedding
-            statement = reads.matching(store, question.filter, wanted, limit - offset, options.order_by, offset)
+            statement = reads.matching(
+                store, question.filter, wanted, limit - offset, options.order_by, offset, options.ended
+            )
             # What `count_tokens` raises takes back what was done before it.
             further = options.touch or options.context or options.explain or options.count_tokens or options.unique
             rows = yield from fetch_last(statement, not further)

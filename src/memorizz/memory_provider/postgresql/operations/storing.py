@@ -9,7 +9,7 @@ from uuid import UUID
 
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._arguments import given_filter, merged_keys, updated_id
-from memorizz.memory_provider._documents import EMBEDDING, batches, given_id
+from memorizz.memory_provider._documents import EMBEDDING, batches, given_id, no_superseded
 from memorizz.memory_provider._drive import can_be_read_again
 from memorizz.memory_provider.base import Filter, StoreName
 from memorizz.memory_provider.postgresql._steps import Operation, Query, fetch, fetch_all, fetch_last
@@ -23,7 +23,10 @@ from memorizz.memory_provider.postgresql.operations.embedding import (
 )
 from memorizz.memory_provider.postgresql.operations.writing import store_again, write
 from memorizz.memory_provider.postgresql.rows import Row, row_of
-from memorizz.memory_provider.postgresql.sql import reads, writes
+from memorizz.memory_provider.postgresql.sql import reads, superseding, writes
+
+# The key of no document: what is merged into several has none.
+_NONE = UUID(int=0)
 
 
 def store(
@@ -70,6 +73,25 @@ def store_many(
         yield from write(target, rows)
         names += [row.name for row in rows]
     return names
+
+
+def supersede(
+    facts: Facts, documents: Iterable[Mapping[str, Any]] | Spool, memory_store_type: StoreName, supersedes: Any
+) -> Operation[str]:
+    """Store the one document, and end another where it begins; the caller runs this in one transaction."""
+    target = documents.store if isinstance(documents, Spool) else facts.store(memory_store_type)
+    [row] = [each if isinstance(each, Row) else parts.row_with_parts(target, each) for each in documents]
+    name = _values.id_text(supersedes)
+    ended = _NONE if name is None else _values.id_key(name)
+    *_, found = yield from fetch_all(
+        [*writes.locked(target, [ended, row.values["id"]]), superseding.found(target, ended, row)]
+    )
+    # Nothing is written before, for a transaction of the caller's may go on.
+    if name is None or not found or ended == row.values["id"]:
+        raise no_superseded(supersedes, target.name)
+    yield from write(target, [row])
+    yield from fetch(superseding.end(target, ended, name, row))
+    return row.name
 
 
 # A store of so few documents is searched in a millisecond without an index.
@@ -127,10 +149,6 @@ def update_by_id(facts: Facts, id: Any, data: Mapping[str, Any], memory_store_ty
     if row.seen is not None:
         yield from embed_again(target, row, stored)
     return bool(stored)
-
-
-# The key of no document: what is merged into several has none.
-_NONE = UUID(int=0)
 
 
 def update(facts: Facts, memory_store_type: StoreName, filter: Filter, data: Mapping[str, Any]) -> Operation[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from memorizz.memory_provider._calls import noted
@@ -11,7 +11,7 @@ from memorizz.memory_provider.postgresql import operations
 from memorizz.memory_provider.postgresql._steps import Operation, Query, fetch_all
 from memorizz.memory_provider.postgresql.facts import Facts
 from memorizz.memory_provider.postgresql.operations.embedding import embed_many
-from memorizz.memory_provider.postgresql.operations.storing import store_many
+from memorizz.memory_provider.postgresql.operations.storing import store_many, supersede
 
 _UNDONE: Any = object()
 
@@ -50,13 +50,22 @@ def _begun(facts: Facts, calls: Sequence[Call]) -> list[Operation[Any]]:
     begun: list[Operation[Any]] = []
     for operation, args, kwargs in noted(operations, calls):
         args, kwargs = facts.scope.call(operation, args, kwargs)
-        begun.append((_store_many if operation is store_many else operation)(facts, *args, **kwargs))
+        if operation in (store_many, supersede):
+            begun.append(_embedded_first(operation, facts, *args, **kwargs))
+        else:
+            begun.append(operation(facts, *args, **kwargs))
     return begun
 
 
-def _store_many(facts: Facts, documents: Iterable[Mapping[str, Any]], memory_store_type: Any) -> Operation[list[str]]:
+def _embedded_first(
+    operation: Callable[..., Operation[Any]],
+    facts: Facts,
+    documents: Iterable[Mapping[str, Any]],
+    memory_store_type: Any,
+    *others: Any,
+) -> Operation[Any]:
     embedded = yield from embed_many(facts, documents, memory_store_type)
-    return (yield from store_many(facts, embedded, memory_store_type))
+    return (yield from operation(facts, embedded, memory_store_type, *others))
 
 
 def _next(operation: Operation[Any], results: list[Any], place: int, rows: Any = None) -> Any:

@@ -39,7 +39,7 @@ from memorizz.memory_provider.postgresql.search.plan import MAX_SCANNED, MAX_WOR
 from memorizz.memory_provider.postgresql.sql.key import COLUMNS, KEY, among, of, same
 from memorizz.memory_provider.postgresql.sql.reads import selected, trusted_sql
 from memorizz.memory_provider.postgresql.sql.vectors import distance_of_long, is_embedded, least_distance, nearest_part
-from memorizz.memory_provider.postgresql.sql.visible import rows_of, visible
+from memorizz.memory_provider.postgresql.sql.visible import holding, rows_of
 
 # Where a row of a search has what comes behind the document.
 DISTANCE, SCORE, BY_PART, SEQ, SEEN, DISTANCES = range(-6, 0)
@@ -68,6 +68,8 @@ class _Form(NamedTuple):
     reads_words: bool
     # Whether a document's session or its neighbours count.
     in_sessions: bool
+    # Whether what has ended is found too.
+    ended: bool
 
 
 def statement(search: Search, store: Store, route: Route) -> Query:
@@ -84,6 +86,7 @@ def statement(search: Search, store: Store, route: Route) -> Query:
         search.options.include_embedding,
         search.words is not None and search.in_memory and route is Route.SCAN,
         bool(parameters.get("session") or parameters.get("neighbours")),
+        search.options.ended,
     )
     statement = _statement(store, form, search.condition.sql)
     return Query(statement, parameters, custom_plan=form.words and not form.reads_words)
@@ -125,7 +128,7 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
         "columns": _columns(store, form),
         # By name: somebody may have added a column of any name.
         "needed": sql.SQL(", ").join(sql.Identifier("d", name) for name in _needed(store, form)),
-        "where": sql.SQL("{} AND {}").format(visible(store), trusted_sql(where)),
+        "where": sql.SQL("{} AND {}").format(holding(store, form.ended), trusted_sql(where)),
         "key": KEY,
         "same": same("d", "near"),
         "max_scanned": sql.Literal(MAX_SCANNED),

@@ -1,8 +1,9 @@
 """The key of every table: (tenant, id). No other module knows its columns.
 
 A statement is of one tenant, may be of one memory of it, and of one agent in that, which it binds with its scope. A
-condition on documents takes their store and holds for its scope; PART_IS and PARTS_AMONG hold for the whole tenant: for
-the tables of parts, which have the key alone, and of the history, where a document may have been of several memories.
+condition on documents takes their store and holds for its scope; NEW_IS, PART_IS and PARTS_AMONG hold for the whole
+tenant: for the tables of parts, which have the key alone, and of the history, where a document may have been of several
+memories.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ COLUMNS = ("tenant", "id")
 _IS = sql.SQL("({} AND d.id = %(id)s::uuid)")
 _AMONG = sql.SQL("({} AND d.id = ANY ({}))")
 _IDS = sql.SQL("%(ids)s::uuid[]")
+# That `n` is the new document beside the one that a statement names.
+NEW_IS = sql.SQL("(n.tenant = %(tenant)s::text AND n.id = %(new)s::uuid)")
 PART_IS = _IS.format(_OF_TENANT)
 PARTS_AMONG = _AMONG.format(_OF_TENANT, _IDS)
 

@@ -21,7 +21,7 @@ from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.conditions import condition
 from memorizz.memory_provider.postgresql.sql.order import order
 from memorizz.memory_provider.postgresql.sql.vectors import embedding_of, is_embedded, is_wholly_embedded, sent
-from memorizz.memory_provider.postgresql.sql.visible import rows_of, visible
+from memorizz.memory_provider.postgresql.sql.visible import holding, rows_of, visible
 
 NEWEST: LiteralString = "ORDER BY d.created_at DESC, d.seq DESC LIMIT 1"
 
@@ -56,12 +56,12 @@ def bound(store: Store, **values: Any) -> dict[str, Any]:
 
 
 @composed_once
-def _select(store: Store, where: str, order: str, include_embedding: bool) -> bytes:
+def _select(store: Store, where: str, order: str, include_embedding: bool, ended: bool = True) -> bytes:
     template = sql.SQL("SELECT {columns} FROM {table} AS d WHERE {visible} AND {where} {order}")
     return template.format(
         columns=selected(store, include_embedding),
         table=rows_of(store),
-        visible=visible(store),
+        visible=holding(store, ended),
         where=trusted_sql(where),
         order=trusted_sql(order),
     ).as_bytes(None)
@@ -82,11 +82,13 @@ def matching(
     limit: int | None,
     order_by: str | None = None,
     offset: int = 0,
+    ended: bool = True,
 ) -> Query:
-    """Return documents that match, oldest first or in another order."""
+    """Return documents that match, oldest first or in another order; `ended` ones too, or those alone that hold."""
     found, ordered = condition(filter, embedding_of(store)), order(store.spec, order_by or "created_at")
     skipped = " OFFSET %(offset)s" if offset else ""
-    statement = _select(store, found.sql, f"ORDER BY {ordered.sql} LIMIT %(limit)s{skipped}", include_embedding)
+    last = f"ORDER BY {ordered.sql} LIMIT %(limit)s{skipped}"
+    statement = _select(store, found.sql, last, include_embedding, ended)
     parameters = bound(store, **found.parameters, **ordered.parameters, limit=limit, offset=offset)
     return Query(statement, parameters, custom_plan=bool(filter or order_by or store.scope.is_narrow))
 

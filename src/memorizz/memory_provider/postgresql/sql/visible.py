@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import LiteralString
+
 from psycopg import sql
 
 from memorizz.memory_provider.postgresql.facts import Store
@@ -11,6 +13,9 @@ from memorizz.memory_provider.postgresql.sql.past import AS_OF, as_of
 # That the row `d` has not expired, whosever it is: for what is done to a table as a whole.
 LIVE = sql.SQL("(d.expires_at IS NULL OR d.expires_at > now())")
 _LIVE_THEN = sql.SQL(f"(d.expires_at IS NULL OR d.expires_at > {AS_OF})")
+_HOLDS: LiteralString = (
+    "(d.valid_from IS NULL OR d.valid_from <= {now}) AND (d.valid_until IS NULL OR d.valid_until > {now})"
+)
 _EXPIRED = sql.SQL("d.expires_at <= now()")
 
 
@@ -25,6 +30,17 @@ def visible(store: Store) -> sql.Composed:
     Whoever uses it binds `store.scope.parameters`.
     """
     return sql.SQL("{} AND {}").format(in_scope(store), LIVE if store.scope.as_of is None else _LIVE_THEN)
+
+
+def holding(store: Store, ended: bool) -> sql.Composed:
+    """Return the condition that the row `d` is visible, and found by searches: what it says holds, or has `ended` too.
+
+    It is of the time of the scope, as `visible` is.
+    """
+    if ended:
+        return visible(store)
+    now = sql.SQL("now()" if store.scope.as_of is None else AS_OF)
+    return sql.SQL("{} AND {}").format(visible(store), sql.SQL(_HOLDS).format(now=now))
 
 
 def expired(store: Store) -> sql.Composed:
