@@ -106,17 +106,20 @@ def test_an_empty_store_lists_nothing(api: Any) -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 6, 7, 100])
 def test_iterate_brings_each_document_once_in_order(api: Any, batch_size: int) -> None:
-    """Whatever the size of a batch, and also where all times are the same."""
+    """Whatever the size of a batch, from either end, and also where all times are the same."""
     api.store_many([{"n": n, "created_at": LONG_AGO} for n in range(6)], LONG)
     assert numbers(api.iterate(LONG, batch_size=batch_size)) == list(range(6))
+    assert numbers(api.iterate(LONG, batch_size=batch_size, newest_first=True)) == [5, 4, 3, 2, 1, 0]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 100])
 def test_iterate_begins_after_a_document(api: Any, batch_size: int) -> None:
-    """Behind the one of that id, in the order of iterate, also where all times are the same, and with a filter."""
+    """Behind the one of that id, in either order, also where all times are the same, and with a filter."""
     ids = api.store_many([{"n": n, "created_at": LONG_AGO} for n in range(6)], LONG)
     for place, id in enumerate(ids):
         rest = list(range(place + 1, 6))
+        before = list(range(place - 1, -1, -1))
+        assert numbers(api.iterate(LONG, batch_size=batch_size, after=id, newest_first=True)) == before
         assert numbers(api.iterate(LONG, batch_size=batch_size, after=id)) == rest
         assert numbers(api.iterate(LONG, {"n": {"$ne": 4}}, batch_size, after=id)) == [n for n in rest if n != 4]
 

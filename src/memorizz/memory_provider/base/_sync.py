@@ -549,17 +549,20 @@ class MemoryOperations(ABC):
         *,
         include_embedding: bool = False,
         after: Any = None,
+        newest_first: bool = False,
     ) -> Iterator[Document]:
         """Yield the documents that match a filter, oldest first, reading `batch_size` at a time.
 
         after: the id of a document; begins with the one behind it. Raises FilterError where there is none of that id.
+        newest_first: in the opposite order.
         """
         check_flag(include_embedding, "include_embedding")
-        place: Any = self.operations.BEGINNING
+        check_flag(newest_first, "newest_first")
+        place: Any = self.operations.END if newest_first else self.operations.BEGINNING
         if after is not None:
             place = self.run(self.operations.place_of, after, memory_store_type)
         while place is not None:
             documents, place = self.run(
-                self.operations.page, memory_store_type, filter, batch_size, include_embedding, place
+                self.operations.page, memory_store_type, filter, batch_size, include_embedding, place, newest_first
             )
             yield from documents

@@ -29,6 +29,8 @@ from memorizz.memory_provider.stores import StoreSpec
 Place = tuple[Any, Any, Any, Any]
 # A record that another program has stored may have the very same place.
 BEGINNING: Place = (None, None, None, None)
+# Nothing is compared with it, from whichever side an iteration begins.
+END: Place = BEGINNING
 
 
 ALL: Filter = {}
@@ -169,10 +171,18 @@ def sorted_by(spec: StoreSpec, order_by: str | None) -> list[Stage]:
 _SORT = f"{OWN}.sort"
 
 
-def page(store: Store, filter: Mapping[str, Any] | None, include_embedding: bool, after: Place, limit: int) -> Read:
-    """The documents that match after a place, oldest first."""
-    behind = _compared("created_at", "$gt", after) if after is not BEGINNING else ALL
-    return _read(store, condition(filter), ordered("created_at"), limit, include_embedding, behind)
+def page(
+    store: Store,
+    filter: Mapping[str, Any] | None,
+    include_embedding: bool,
+    after: Place,
+    limit: int,
+    newest_first: bool = False,
+) -> Read:
+    """The documents that match behind a place, oldest or newest first."""
+    operator, direction = ("$lt", -1) if newest_first else ("$gt", 1)
+    behind = _compared("created_at", operator, after) if after is not BEGINNING else ALL
+    return _read(store, condition(filter), ordered("created_at", direction), limit, include_embedding, behind)
 
 
 def count(store: Store, filter: Mapping[str, Any] | None) -> Read:

@@ -17,6 +17,7 @@ from memorizz.memory_provider.mongodb.operations.deleting import (
 from memorizz.memory_provider.mongodb.operations.history import diff, embed_restored, restore, undo, versions
 from memorizz.memory_provider.mongodb.operations.reading import (
     BEGINNING,
+    END,
     count,
     distinct,
     list_all,
@@ -41,6 +42,7 @@ from memorizz.memory_provider.mongodb.operations.together import run_many
 
 __all__ = [
     "BEGINNING",
+    "END",
     "agent_document",
     "agent_memories",
     "agent_with_id",

@@ -25,6 +25,7 @@ from memorizz.memory_provider.mongodb import _queries as queries
 from memorizz.memory_provider.mongodb._bson import decoded, id_keys, joined
 from memorizz.memory_provider.mongodb._collections import all_stores, store_of
 from memorizz.memory_provider.mongodb._queries import BEGINNING as BEGINNING
+from memorizz.memory_provider.mongodb._queries import END as END
 from memorizz.memory_provider.mongodb._queries import Place
 from memorizz.memory_provider.mongodb._steps import Operation, Record, change, fetch
 from memorizz.memory_provider.mongodb._stores import Database, Store
@@ -216,10 +217,11 @@ def page(
     batch_size: int,
     include_embedding: bool,
     after: Place,
+    newest_first: bool = False,
 ) -> Operation[tuple[list[Document], Place | None]]:
     """Return the next documents of an iteration, and the place to go on from, None at the end."""
     target = yield from store_of(database, memory_store_type)
-    read = queries.page(target, filter, include_embedding, after, checked_batch_size(batch_size))
+    read = queries.page(target, filter, include_embedding, after, checked_batch_size(batch_size), newest_first)
     records = yield from fetch(read)
     place = queries.place_of(records[-1], "created_at") if len(records) == batch_size else None
     return _documents(target, records, include_embedding), place

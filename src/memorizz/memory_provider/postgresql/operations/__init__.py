@@ -17,6 +17,7 @@ from memorizz.memory_provider.postgresql.operations.deleting import (
 from memorizz.memory_provider.postgresql.operations.embedding import embed_many, embed_missing, embedded
 from memorizz.memory_provider.postgresql.operations.reading import (
     BEGINNING,
+    END,
     count,
     distinct,
     list_all,
@@ -45,6 +46,7 @@ from memorizz.memory_provider.postgresql.operations.versions import diff, embed_
 
 __all__ = [
     "BEGINNING",
+    "END",
     "agent_document",
     "agent_memories",
     "agent_with_id",

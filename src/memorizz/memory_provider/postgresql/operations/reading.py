@@ -278,8 +278,9 @@ def list_all(
 
 
 Position = tuple[datetime | str, int]
-# Before every document.
+# Before every document, and behind every one.
 BEGINNING: Position = ("-infinity", -1)
+END: Position = ("infinity", 2**63 - 1)
 
 
 def page(
@@ -289,10 +290,12 @@ def page(
     batch_size: int,
     include_embedding: bool,
     after: Position,
+    newest_first: bool = False,
 ) -> Operation[tuple[list[Document], Position | None]]:
     """Return the next documents of an iteration, and the position to go on from, None at the end."""
     store = facts.store(memory_store_type)
-    rows = yield from fetch(reads.page(store, filter, include_embedding, after, checked_batch_size(batch_size)))
+    limit = checked_batch_size(batch_size)
+    rows = yield from fetch(reads.page(store, filter, include_embedding, after, limit, newest_first))
     position = _position_of(rows[-1]) if len(rows) == batch_size else None
     return _documents(rows, include_embedding), position
 

@@ -112,27 +112,34 @@ NAME = sql.SQL("coalesce(d.data ->> {}, d.id::text)").format(sql.Literal(GIVEN_I
 
 
 @composed_once
-def _page(store: Store, where: str, include_embedding: bool) -> bytes:
+def _page(store: Store, where: str, include_embedding: bool, newest_first: bool) -> bytes:
     template = sql.SQL(
         "SELECT {columns}, d.created_at AT TIME ZONE INTERVAL '0', d.seq FROM {table} AS d WHERE {visible} AND {where} "
-        "AND (d.created_at, d.seq) > (%(created_at)s::timestamptz, %(seq)s::bigint) "
-        "ORDER BY d.created_at, d.seq LIMIT %(limit)s"
+        "AND (d.created_at, d.seq) {behind} (%(created_at)s::timestamptz, %(seq)s::bigint) "
+        "ORDER BY d.created_at {order}, d.seq {order} LIMIT %(limit)s"
     )
     return template.format(
         columns=selected(store, include_embedding),
         table=rows_of(store),
         visible=visible(store),
         where=trusted_sql(where),
+        behind=sql.SQL("<" if newest_first else ">"),
+        order=sql.SQL("DESC" if newest_first else "ASC"),
     ).as_bytes(None)
 
 
 def page(
-    store: Store, filter: Mapping[str, Any] | None, include_embedding: bool, after: tuple[Any, int], limit: int
+    store: Store,
+    filter: Mapping[str, Any] | None,
+    include_embedding: bool,
+    after: tuple[Any, int],
+    limit: int,
+    newest_first: bool = False,
 ) -> Query:
-    """Return the documents that match after a position, oldest first; each row ends with its own position."""
+    """Return the documents that match behind a position, oldest or newest first; each row ends with its position."""
     found = condition(filter, embedding_of(store))
     parameters = bound(store, **found.parameters, created_at=after[0], seq=after[1], limit=limit)
-    return Query(_page(store, found.sql, include_embedding), parameters, custom_plan=True)
+    return Query(_page(store, found.sql, include_embedding, newest_first), parameters, custom_plan=True)
 
 
 @composed_once
