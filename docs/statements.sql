@@ -451,7 +451,7 @@ LIMIT :'limit';
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", d.created_at AT TIME ZONE INTERVAL '0', d.seq
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND (d.created_at, d.seq) > (:'created_at'::timestamptz, :'seq'::bigint)
-ORDER BY d.created_at, d.seq
+ORDER BY d.created_at ASC, d.seq ASC
 LIMIT :'limit';
 
 -- retrieve_conversation_history_ordered_by_timestamp

@@ -5,6 +5,7 @@
     _show.py       how they speak: tables for people, JSON for programs
     _progress.py   how far they are, on a terminal
     changing.py    memorizz list, add, edit, delete
+    console.py     memorizz console
     demo.py        memorizz demo; its page is _demo_page.py
     doctor.py      memorizz doctor; its page is _doctor_page.py
     documents.py   memorizz search, memorizz show

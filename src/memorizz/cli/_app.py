@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from memorizz.cli import (
     changing,
+    console,
     demo,
     doctor,
     documents,
@@ -85,6 +86,7 @@ def _memorizz(  # pyright: ignore[reportUnusedFunction] - typer calls it
 
 
 for command in (
+    console.console,
     demo.demo,
     doctor.doctor,
     migrate.migrate,

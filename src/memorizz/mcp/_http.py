@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
-import signal
-import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from socket import socket
-from types import FrameType
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import uvicorn
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl
 from starlette.applications import Starlette
 
+from memorizz._serving import HERE, is_here, serve, written
 from memorizz.errors import ConfigurationError, quoted
 from memorizz.integrations._providers import in_thread
 from memorizz.mcp._server import AGENT, MEMORY, server
@@ -25,7 +19,6 @@ from memorizz.mcp.memory import Memory, Scope
 from memorizz.mcp.tokens import Tokens
 
 PATH = "/mcp"
-_HERE = ("127.0.0.1", "localhost", "[::1]")
 
 
 def app(memory: Memory, who: Scope | Tokens, names: Sequence[str] = ()) -> Starlette:
@@ -35,13 +28,9 @@ def app(memory: Memory, who: Scope | Tokens, names: Sequence[str] = ()) -> Starl
     addressed to this machine's own names, or to one of `names` ("memory.example.com"); others are refused, as are those
     from the pages of other sites.
     """
-    opened = [*_HERE, *names]
-    security = TransportSecuritySettings(
-        allowed_hosts=[each for name in opened for each in (name, f"{name}:*")],
-        allowed_origins=[
-            f"{scheme}://{each}" for name in opened for scheme in ("http", "https") for each in (name, f"{name}:*")
-        ],
-    )
+    hosts = [each for name in (*HERE, *names) for each in (name, f"{name}:*")]
+    origins = [f"{scheme}://{each}" for each in hosts for scheme in ("http", "https")]
+    security = TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins)
     fixed, tokens = (who, None) if isinstance(who, Scope) else (None, who)
     return server(memory, fixed).streamable_http_app(
         streamable_http_path=PATH,
@@ -68,63 +57,20 @@ def serve_http(
     host that other machines reach, unless tokens say who may.
     """
     check_reach(host, who)
-    written = f"[{host}]" if ":" in host else host
-    served = app(memory, who, [written, *names])
-    settings = uvicorn.Config(served, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
-    listening = _Listening(settings, written, ready)
-    try:
-        with _caught():
-            listening.run()
-    except KeyboardInterrupt:
-        return
-    except SystemExit:
-        # It could not listen, and has said why; or it was told to end.
-        if not listening.started:
-            raise
 
+    def at(address: str) -> None:
+        if ready is not None:
+            ready(address + PATH)
 
-class _Listening(uvicorn.Server):
-    """A server that says when it listens, and where."""
-
-    def __init__(self, config: uvicorn.Config, host: str, ready: Callable[[str], None] | None) -> None:
-        super().__init__(config)
-        self._host, self._ready = host, ready
-
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started and self._ready is not None:
-            port = self.servers[0].sockets[0].getsockname()[1]
-            self._ready(f"http://{self._host}:{port}{PATH}")
+    serve(app(memory, who, [written(host), *names]), host, port, at)
 
 
 def check_reach(host: str, who: Scope | Tokens) -> None:
     """Raise ConfigurationError where other machines would reach a memory without a token."""
-    if isinstance(who, Scope) and not _is_here(host):
+    if isinstance(who, Scope) and not is_here(host):
         raise ConfigurationError(
             f"host={quoted(host)} can be reached from other machines: say with --tokens who may, or listen on 127.0.0.1"
         )
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-@contextmanager
-def _caught() -> Generator[None]:
-    """Have SIGTERM end what is in here alone: uvicorn has the signal delivered again when it has ended."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        sys.exit(0)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        # None stands for one that Python has not set and cannot set again.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 class _Verifier:

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from memorizz.errors import MemorizzError, SchemaError
 from memorizz.memory_provider.postgresql import indexes, migrations
-from memorizz.memory_provider.postgresql._steps import Operation, Query, T, fetch
+from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, T, fetch
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import STANDBY, parts_table, vector_column
@@ -212,13 +212,22 @@ def measure(known: Facts) -> Operation[tuple[list[StoreFacts], list[IndexFacts]]
     return (yield from _measure(known.layout.schema, _columns(known), known.stores))
 
 
+def guess(known: Facts) -> Operation[dict[str, int]]:
+    """Return how many rows the server's statistics say that each store has, those that it has some of."""
+    return {row[0]: row[4] for row in (yield from _tables(known.layout.schema, _columns(known))) if row[4] >= 0}
+
+
+def _tables(schema: str, columns: Mapping[str, str]) -> Operation[list[Row]]:
+    parts = [parts_table(name) for name in columns]
+    wanted = {"schema": schema, "stores": [*columns], "columns": [*columns.values()], "parts": parts}
+    return (yield from fetch(Query(_TABLES, wanted)))
+
+
 def _measure(
     schema: str, columns: Mapping[str, str], known: Mapping[str, Store]
 ) -> Operation[tuple[list[StoreFacts], list[IndexFacts]]]:
-    parts = [parts_table(name) for name in columns]
-    wanted = {"schema": schema, "stores": [*columns], "columns": [*columns.values()], "parts": parts}
     stores: list[StoreFacts] = []
-    for name, heap_bytes, table_bytes, index_bytes, estimate, share, dead in (yield from fetch(Query(_TABLES, wanted))):
+    for name, heap_bytes, table_bytes, index_bytes, estimate, share, dead in (yield from _tables(schema, columns)):
         counted = heap_bytes <= _COUNTED_BYTES or estimate < 0
         statement = (_COUNT if counted else _GLANCE).format(
             table=sql.Identifier(schema, name),

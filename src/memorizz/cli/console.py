@@ -1,0 +1,70 @@
+"""memorizz console: the memories, in a browser."""
+
+from __future__ import annotations
+
+import os
+import sys
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from memorizz.cli._common import DSN, Embedded, MemoryID, SchemaName, Tenant, config, looking
+from memorizz.cli._embedder import HELP, embedder, embedder_of
+
+Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on, 0 for any that is free.")]
+Write = Annotated[bool, typer.Option("--write", help="Offer what changes memories: edit, delete, forget, undo.")]
+NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Print the address, and open no browser.")]
+Model = Annotated[
+    str | None, typer.Option(help=f"{HELP} Without it, the schema's own where that is known here.", metavar="MODEL")
+]
+
+
+def console(
+    write: Write = False,
+    port: Port = 0,
+    no_browser: NoBrowser = False,
+    model: Model = None,
+    tenant: Tenant = None,
+    memory: MemoryID = None,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+) -> None:
+    """Look at the memories in a browser, on this machine: what is stored, what a search finds and why.
+
+    The address that is printed has a key in it, new each time. Nothing can be changed without --write.
+    """
+    from memorizz.errors import ConfigurationError
+
+    try:
+        from memorizz.console import Console, serve
+    except ImportError as error:
+        raise ConfigurationError(str(error)) from error
+    from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider
+    from memorizz.memory_provider.postgresql.maintenance import AsyncMaintenance
+
+    settings = config(dsn, schema, embedded, auto_migrate=False)
+    with looking(settings) as maintenance:
+        name = maintenance.facts().model.name
+        made, missing = embedder_of(name) if model is None else (embedder(model, None, None), "")
+        if made is None and not missing:
+            missing = "the schema does not say whose vectors it has; --model names an embedder"
+        shown = Console(
+            provider=AsyncPostgreSQLProvider(settings, embedder=made),
+            tenant=tenant,
+            memory=memory,
+            write=write,
+            database=lambda: AsyncMaintenance(settings),
+            without_meaning=missing,
+        )
+        # The maintenance stays open: an embedded server of its own stays with it.
+        serve(shown, port, lambda address: _opened(address, no_browser))
+
+
+def _opened(address: str, no_browser: bool) -> None:
+    print(f"memorizz: {address}", file=sys.stderr, flush=True)
+    on_a_screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    # Elsewhere it might be one that takes the terminal.
+    if on_a_screen and not no_browser:
+        webbrowser.open(address)

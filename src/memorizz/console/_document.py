@@ -1,0 +1,66 @@
+"""One document, whole: what it says, all its keys, its vector, what is nearest to it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, cast
+
+from starlette.responses import Response
+
+from memorizz.console._page import NotFound, Page
+from memorizz.errors import MemorizzError
+from memorizz.memory_provider.base import Document
+
+_NEAREST = 6
+# Of a vector, so many numbers are drawn.
+_DRAWN = 192
+# Said by the page itself, above the other keys.
+_SAID = ("_id", "content", "embedding", "id")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A vector: how long it is, and its first numbers as bars between -1 and 1."""
+
+    dimensions: int
+    norm: float
+    bars: list[float]
+
+    @classmethod
+    def of(cls, vector: list[float]) -> Drawn:
+        """Return what is drawn of a vector."""
+        numbers = vector[:_DRAWN]
+        most = max(map(abs, numbers)) or 1.0
+        return cls(len(vector), math.sqrt(sum(each * each for each in vector)), [each / most for each in numbers])
+
+
+async def document(page: Page) -> Response:
+    """Show a document."""
+    spec, id, view = await page.spec(), page.query.get("id", ""), page.view
+    found = await view.retrieve_by_id(id, spec.name, include_embedding=True)
+    if found is None:
+        raise NotFound(f"{spec.name} has no document with the id {id!r} here")
+    embedding = cast("list[Any]", found.get("embedding") or [])
+    # Of a document with several vectors, it is a list of what each was made of.
+    pieces: list[dict[str, Any]] = [each for each in embedding if isinstance(each, dict)]
+    vector: list[float] | None = None if pieces or not embedding else embedding
+    return page.show(
+        "document.html",
+        spec=spec,
+        document=found,
+        content=found.get("content"),
+        keys={name: value for name, value in found.items() if name not in _SAID},
+        vector=None if vector is None else Drawn.of(vector),
+        pieces=pieces,
+        nearest=[] if vector is None else await _nearest(page, spec.name, id, vector),
+    )
+
+
+async def _nearest(page: Page, store: str, id: str, vector: list[float]) -> list[Document]:
+    try:
+        hits = await page.view.retrieve_by_query({"embedding": vector}, store, _NEAREST + 1)
+    except MemorizzError:
+        # Some times cannot be searched by vector; the document can be seen all the same.
+        return []
+    return [hit for hit in hits if hit["id"] != id][:_NEAREST]

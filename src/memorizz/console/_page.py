@@ -1,0 +1,134 @@
+"""One request: whose memories it is about, and how it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Protocol, cast
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from memorizz.console import _show
+from memorizz.console._gate import form_key
+from memorizz.console._sight import Sight
+from memorizz.errors import MemorizzError
+from memorizz.memory_provider.base import AsyncMemoryProvider
+from memorizz.memory_provider.scopes import EVERYTHING
+from memorizz.memory_provider.scopes import Scope as Whose
+from memorizz.memory_provider.stores import StoreSpec
+
+
+class Database(Protocol):
+    """What the database says of itself, beside the memories."""
+
+    async def guess_rows(self) -> dict[str, int]: ...
+    async def measure(self) -> tuple[Any, Any]: ...
+    async def examine(self) -> tuple[Any, Any]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Console:
+    """What is looked at.
+
+    provider: opened with the console, and closed with it.
+    tenant, memory: that alone is shown; None for what the address of a page says.
+    write: also offer what changes something.
+    database: opens what measures and examines the database; None where there is nothing to ask.
+    without_meaning: why nothing is searched by meaning, "" where it is.
+    """
+
+    provider: AsyncMemoryProvider
+    tenant: str | None = None
+    memory: str | None = None
+    write: bool = False
+    database: Callable[[], AbstractAsyncContextManager[Database]] | None = None
+    without_meaning: str = ""
+
+    def view(self) -> AsyncMemoryProvider:
+        """Return what may be looked at, once the provider is open."""
+        view = self.provider if self.tenant is None else self.provider.tenant(self.tenant)
+        return view if self.memory is None else view.memory(self.memory)
+
+
+_templates = Environment(
+    loader=PackageLoader("memorizz.console"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_filters = (
+    _show.ago,
+    _show.moment,
+    _show.number,
+    _show.plain,
+    _show.pretty,
+    _show.score,
+    _show.short,
+    _show.size,
+    _show.text,
+)
+cast("dict[str, Any]", _templates.filters).update({each.__name__: each for each in _filters})  # pyright: ignore[reportUnknownMemberType]
+
+
+class NotFound(MemorizzError):
+    """There is no such thing to show."""
+
+
+class Page:
+    """A request, the console that it is to, and the memories that it may see."""
+
+    def __init__(self, console: Console, token: str, request: Request) -> None:
+        self.console, self.request = console, request
+        self.query = request.query_params
+        self.sight = Sight.of(self.query)
+        self.began = perf_counter()
+        self._key = form_key(token)
+
+    @property
+    def view(self) -> AsyncMemoryProvider:
+        """The memories of the sight."""
+        return self.sight.through(self.console.view())
+
+    async def specs(self) -> list[StoreSpec]:
+        """Return all stores."""
+        return await self.console.provider.stores()
+
+    async def spec(self) -> StoreSpec:
+        """Return the store that the address names; raises ConfigurationError."""
+        wanted = self.query.get("store", "")
+        for each in await self.specs():
+            if each.name == wanted:
+                return each
+        raise NotFound(f"there is no store {wanted!r} here")
+
+    def show(self, template: str, status: int = 200, **context: Any) -> Response:
+        """Answer with a page."""
+        fixed = getattr(self.console.view(), "scope", EVERYTHING)
+        assert isinstance(fixed, Whose)
+        page = _templates.get_template(template).render(
+            context,
+            console=self.console,
+            fixed=fixed,
+            here=self.request.url.path.strip("/"),
+            key=self._key,
+            location=self.console.provider.location,
+            query=self.query,
+            sight=self.sight,
+            to=self.sight.to,
+            took=lambda: (perf_counter() - self.began) * 1000,
+        )
+        return HTMLResponse(page, status)
+
+    def complain(self, error: MemorizzError) -> Response:
+        """Answer with what was wrong."""
+        # What the address says is shown with it, but not looked through: that may be what is wrong.
+        status = 404 if isinstance(error, NotFound) else 400 if isinstance(error, ValueError) else 503
+        return self.show("error.html", status, message=str(error))
+
+
+Handler = Callable[[Page], Awaitable[Response]]
