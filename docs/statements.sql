@@ -1682,6 +1682,7 @@ WHERE d.tenant = :'tenant'::text AND d.call = :'call'::text
 ORDER BY d.tenant, d.id, d.version;
 
 SELECT set_config('memorizz.operation', :'operation', true);
+
 INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "last_accessed", "valid_from", "valid_until", expires_at, updated_at, "embedding", "embedding_bits") OVERRIDING SYSTEM VALUE
 SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."last_accessed", "h"."valid_from", "h"."valid_until", CASE WHEN h.expires_at > now() THEN h.expires_at END, clock_timestamp(), h.vector, "public"."binary_quantize"(h.vector)::bit(128)
 FROM (SELECT h.*, CASE WHEN h.pieces IS NULL THEN CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
@@ -1705,7 +1706,47 @@ DO UPDATE
 SET "data" = excluded."data", "name" = excluded."name", "memory_id" = excluded."memory_id", "conversation_id" = excluded."conversation_id", "role" = excluded."role", "content" = excluded."content", "importance_score" = excluded."importance_score", "access_count" = excluded."access_count", "metadata" = excluded."metadata", "timestamp" = excluded."timestamp", "created_at" = excluded."created_at", "last_accessed" = excluded."last_accessed", "valid_from" = excluded."valid_from", "valid_until" = excluded."valid_until", "expires_at" = excluded."expires_at", "updated_at" = excluded."updated_at", "embedding" = excluded."embedding", "embedding_bits" = excluded."embedding_bits", "pieces" = excluded."pieces"
 WHERE d.tenant = :'tenant'::text
 RETURNING d.id, coalesce(d.data ->> '_id', d.id::text);
-SELECT set_config('memorizz.operation', :'operation', true);
+
+-- consolidate
+
+SELECT d.id
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text AND true AND d.expires_at IS NULL AND d.valid_from IS NULL AND d.valid_until IS NULL AND jsonb_typeof(d.data -> 'content') IS DISTINCT
+FROM 'array'
+ORDER BY d."embedding" IS NULL OR d.pieces IS NOT NULL, d.created_at DESC, d.seq DESC
+LIMIT :'limit';
+
+SELECT d.id, coalesce(d.data ->> '_id', d.id::text), CASE WHEN d.content ~ '[^[:space:]]' THEN sha256(convert_to(jsonb_build_array(coalesce(d."name", ''), d.content)::text, 'UTF8')) END, CASE WHEN d.pieces IS NULL THEN "public"."vector_send"(d."embedding") END
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now());
+
+SELECT d.id
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."memory_id" = :'f0'::text AND (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) AND d.expires_at IS NULL AND d.valid_from IS NULL AND d.valid_until IS NULL AND jsonb_typeof(d.data -> 'content') IS DISTINCT
+FROM 'array'
+ORDER BY d."embedding" IS NULL OR d.pieces IS NOT NULL, d.created_at DESC, d.seq DESC
+LIMIT :'limit';
+
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now());
+
+UPDATE "public"."long_term_memory" AS d
+SET "created_at" = :'created_at'::timestamptz, "data" = (d.data - '{created_at}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
+WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
+RETURNING true;
+DELETE
+FROM "public"."long_term_memory" AS d USING (SELECT d.tenant, d.id
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
+ORDER BY d.tenant, d.id FOR UPDATE) AS found
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+RETURNING d.id, coalesce(d.data ->> '_id', d.id::text);
+SELECT d.call
+FROM "public"."memorizz_long_term_memory_history" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid)
+ORDER BY d.version DESC
+LIMIT 1;
 
 -- forget(memory_id), with a history
 

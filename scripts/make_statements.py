@@ -147,6 +147,8 @@ def calls(provider: PostgreSQLProvider) -> Iterator[tuple[str, Any]]:
     yield "restore", lambda: provider.restore("a", LONG, began or "")
     provider.acting("Ada", call="c").update_by_id("a", {"n": 9}, LONG)
     yield "undo", lambda: provider.undo(call="c")
+    provider.store_many([{**document, "id": id} for id in ("a", "b")], LONG)
+    yield "consolidate", lambda: provider.consolidate(LONG, "m")
     yield "forget(memory_id), with a history", lambda: provider.forget("m")
     yield "drop_history", lambda: provider.drop_history(LONG, yes=True)
     yield "tenant(...).forget(everything=True)", lambda: provider.tenant("acme").forget(everything=True)

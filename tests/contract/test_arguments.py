@@ -71,12 +71,12 @@ SAID = {
 # The dicts and lists that are taken, and what MongoDB has no use for.
 TAKEN = [
     ("retrieve_by_query", "query", "dict"),
-    ("retrieve_by_query", "where", "dict"),
+    *((method, "where", "dict") for method in ("consolidate", "duplicates", "retrieve_by_query")),
     *((method, "filter", "dict") for method in ("count", "delete", "distinct", "forget", "update")),
     ("iterate", "filter", "dict"),
     ("update_memagent_memory_ids", "memory_ids", "list"),
 ]
-UNUSED = {"embedded", "loading", "note_embedding_model"}
+UNUSED = {"consolidate", "duplicates", "embedded", "loading", "note_embedding_model"}
 METHODS = {
     name: inspect.signature(method)
     for provider in (PostgreSQLProvider, MongoDBProvider)

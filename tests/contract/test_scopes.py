@@ -143,6 +143,9 @@ ATTACKS: dict[str, Callable[[Any, str], Any]] = {
         view.at(LATER).retrieve_by_query("tea", LONG, 50),
     ],
     "check": lambda view, id: view.check({"id": id, "n": 2}, LONG),
+    "consolidate": lambda view, id: [
+        view.consolidate(LONG, similarity=0.1, dry_run=dry_run) for dry_run in (True, False)
+    ],
     "count": lambda view, id: [view.count(LONG), view.count(LONG, {"$or": [{"id": id}, {"n": 1}]})],
     "delete": lambda view, id: view.delete(LONG, {"$or": [{"id": id}, {"n": {"$exists": True}}]}),
     "delete_all": lambda view, id: [view.delete_all(each) for each in MemoryType],
@@ -152,6 +155,10 @@ ATTACKS: dict[str, Callable[[Any, str], Any]] = {
     "delete_memagent_memory_ids": lambda view, id: view.delete_memagent_memory_ids(id),
     "diff": lambda view, id: view.diff(id, LONG, LATER),
     "distinct": lambda view, id: [view.distinct(LONG, key, {"n": 1}) for key in ("id", "secret", "tenant", "content")],
+    "duplicates": lambda view, id: [
+        view.duplicates(LONG, similarity=0.1),
+        view.duplicates(LONG, where={"$or": [{"id": id}, {"n": 1}]}),
+    ],
     "embed_missing": lambda view, id: view.embed_missing(LONG),
     "embedded": lambda view, id: view.embedded([{"id": id, "content": "tea"}], LONG),
     "forget": lambda view, id: [

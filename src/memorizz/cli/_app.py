@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from memorizz.cli import (
     changing,
     console,
+    consolidate,
     demo,
     doctor,
     documents,
@@ -100,6 +101,8 @@ for command in (
     changing.delete,
     export.export,
     forget.forget,
+    consolidate.duplicates,
+    consolidate.consolidate,
     embed.embed,
     re_embed.re_embed,
     language.language,

@@ -1,4 +1,4 @@
-"""memorizz history: keep what documents were, store by store, or keep it no longer."""
+"""memorizz history: keep what documents were, store by store, take changes back, or keep it no longer."""
 
 from __future__ import annotations
 
@@ -6,9 +6,23 @@ from typing import Annotated
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, confirm, looking, memories, place
+from memorizz.cli._common import (
+    DSN,
+    AsJSON,
+    Embedded,
+    MemoryID,
+    SchemaName,
+    Tenant,
+    config,
+    confirm,
+    looking,
+    memories,
+    place,
+)
 
-commands = typer.Typer(help="Keep the history of a store, or keep it no longer.", no_args_is_help=True)
+commands = typer.Typer(
+    help="Keep the history of a store, take changes back, or keep it no longer.", no_args_is_help=True
+)
 
 Store = Annotated[str, typer.Argument(help="The store.", metavar="STORE")]
 
@@ -46,6 +60,30 @@ def off(
         confirm(f"Delete every version of the documents of {store} that has ended?", yes)
         provider.drop_history(store, yes=True)
     list_(dsn, schema, embedded, as_json)
+
+
+@commands.command()
+def undo(
+    call: Annotated[str, typer.Argument(help="What was done together, as its versions have it.", metavar="CALL")],
+    tenant: Tenant = None,
+    memory: MemoryID = None,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Take back all that a call has changed, in every store whose history is kept."""
+    from memorizz.cli import _show
+
+    with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
+        done = seen.undo(call=call)
+    if as_json:
+        _show.print_json({"undone": done})
+        return
+    for store, ids in done.items():
+        _show.say(f"{store}: {len(ids)} documents are what they were")
+    if not done:
+        _show.say("nothing was changed by it")
 
 
 @commands.command(name="list")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Literal, TypeGuard, cast
 
@@ -310,13 +310,49 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Duplicates:
+    """Documents of a memory that say the same as another one of it.
+
+    kept: the id of that one, the newest, which `consolidate` keeps.
+    others: the ids of the others, each with its cosine similarity to that one, the most similar first; 1 is an equal
+        text.
+    """
+
+    kept: str
+    others: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Consolidation:
+    """What was merged, or in a dry run what would be.
+
+    groups: what was merged into what.
+    call: what `undo` takes it back by; None in a dry run, and where nothing was merged.
+    """
+
+    groups: Sequence[Duplicates]
+    call: str | None
+    dry_run: bool
+
+    @property
+    def merged(self) -> int:
+        """How many documents were merged into others."""
+        return sum(len(group.others) for group in self.groups)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """What a document was for some time.
 
     number: tells it from the others of its store; later versions have greater ones. 0 is what the history began with.
     since: from when on; None for what the history began with.
     until: when it was changed again; None for what stands in the store.
-    operation: what made it: "insert", "update", "delete", "restore", "undo" or "forget"; None where `since` is.
+    operation: what made it: "insert", "update", "delete", "restore", "undo", "consolidate" or
+        "forget"; None where `since` is.
     actor: in whose name, as `acting` has it.
     call: what else was changed in the same call or transaction has the same.
     document: as it was; None where it was deleted, or has been forgotten since.

@@ -6,7 +6,9 @@ from memorizz.memory_provider.base._provider_sync import MemoryProvider
 from memorizz.memory_provider.base._sync import MemoryOperations
 from memorizz.memory_provider.options import (
     Call,
+    Consolidation,
     Document,
+    Duplicates,
     Filter,
     Hits,
     Ranking,
@@ -22,7 +24,9 @@ __all__ = [
     "AsyncMemoryOperations",
     "AsyncMemoryProvider",
     "Call",
+    "Consolidation",
     "Document",
+    "Duplicates",
     "Filter",
     "Hits",
     "MemoryOperations",

@@ -10,7 +10,9 @@ from typing import Any, ClassVar, Literal, overload
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.options import (
     Call,
+    Consolidation,
     Document,
+    Duplicates,
     Filter,
     Hits,
     Ranking,
@@ -534,6 +536,67 @@ class AsyncMemoryOperations(ABC):
         if done:
             await self.run(self.operations.embed_restored, done)
         return done
+
+    async def duplicates(
+        self,
+        memory_store_type: StoreName,
+        memory_id: str | None = None,
+        *,
+        similarity: float = 0.97,
+        where: Filter | None = None,
+        limit: int = 100,
+    ) -> list[Duplicates]:
+        """Return the documents of a memory that say the same as a newer one of it, in groups, the newest first.
+
+        A document is in the group of the first one that it is near enough to and that is in no other group itself: the
+        newest, of those that have a vector before those that have none. Every document is compared with each of those;
+        equal texts of an equal `name` are similar by 1, vectors or not. Left out are documents that expire, those with
+        a `valid_from` or `valid_until` of their own, and contents that are lists of parts; a text longer than the model
+        reads is compared as a text alone.
+
+        memory_id: whose documents are compared; by default those of no memory.
+        similarity: the least cosine similarity, above 0, up to 1.
+        where: compare only the documents that match a filter.
+        limit: how many groups are returned.
+
+        Raises ConfigurationError for a store with a timeline, for one whose documents are not embedded or have several
+        vectors each, and for a memory of more than 50,000 documents, of which `where` has to choose; FilterError.
+        """
+        return await self.run(
+            self.operations.duplicates, memory_store_type, memory_id, similarity=similarity, where=where, limit=limit
+        )
+
+    async def consolidate(
+        self,
+        memory_store_type: StoreName,
+        memory_id: str | None = None,
+        *,
+        similarity: float = 0.97,
+        where: Filter | None = None,
+        dry_run: bool = False,
+    ) -> Consolidation:
+        """Merge the documents of a memory that say the same as a newer one of it; return what was merged into what.
+
+        Groups, and the arguments, as of `duplicates`. The newest of a group keeps its id, its text, its vector and its
+        keys; a key that it lacks, in `metadata` too, it takes over of the newest other one that has it; `created_at`
+        is the earliest of the group, `last_accessed` the latest, `access_count` the sum. The others are deleted. All or
+        nothing; what others change meanwhile is compared again, and is not lost. `undo(call=...)` takes it back.
+
+        dry_run: only say what would be merged.
+
+        Raises ConfigurationError where no history of the store is kept, which `undo` takes it back by, and as
+        `duplicates`.
+        """
+        check_flag(dry_run, "dry_run")
+        run = self.run if dry_run else self.run_in_transaction
+        return await run(
+            self.operations.consolidate,
+            memory_store_type,
+            memory_id,
+            similarity=similarity,
+            where=where,
+            dry_run=dry_run,
+        )
 
     async def run_many(self, calls: Sequence[Call]) -> list[Any]:
         """Make several calls, in order and all or nothing, and return their results; Call says how they are made.

@@ -14,7 +14,15 @@ from memorizz.memory_provider.mongodb.operations.deleting import (
     forget,
     purge_expired,
 )
-from memorizz.memory_provider.mongodb.operations.history import diff, embed_restored, restore, undo, versions
+from memorizz.memory_provider.mongodb.operations.history import (
+    consolidate,
+    diff,
+    duplicates,
+    embed_restored,
+    restore,
+    undo,
+    versions,
+)
 from memorizz.memory_provider.mongodb.operations.reading import (
     BEGINNING,
     END,
@@ -47,6 +55,7 @@ __all__ = [
     "agent_memories",
     "agent_with_id",
     "check",
+    "consolidate",
     "count",
     "delete",
     "delete_all",
@@ -55,6 +64,7 @@ __all__ = [
     "delete_memagent",
     "diff",
     "distinct",
+    "duplicates",
     "embed_restored",
     "forget",
     "list_all",

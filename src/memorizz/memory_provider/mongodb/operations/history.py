@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.base import StoreName
 from memorizz.memory_provider.mongodb._steps import Operation
 from memorizz.memory_provider.mongodb._stores import Database
@@ -26,6 +27,32 @@ def restore(database: Database, id: Any, memory_store_type: StoreName, to: Any) 
 
 
 def undo(database: Database, *, call: Any = None, since: Any = None) -> Operation[Any]:
+    raise no_history("MongoDB")
+    yield
+
+
+def duplicates(
+    database: Database,
+    memory_store_type: StoreName,
+    memory_id: Any = None,
+    *,
+    similarity: float = 0.97,
+    where: Any = None,
+    limit: int = 100,
+) -> Operation[Any]:
+    raise ConfigurationError("MongoDB compares no documents with each other: PostgreSQL does")
+    yield
+
+
+def consolidate(
+    database: Database,
+    memory_store_type: StoreName,
+    memory_id: Any = None,
+    *,
+    similarity: float = 0.97,
+    where: Any = None,
+    dry_run: bool = False,
+) -> Operation[Any]:
     raise no_history("MongoDB")
     yield
 

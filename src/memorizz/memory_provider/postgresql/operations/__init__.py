@@ -5,6 +5,7 @@ An operation knows the facts and its arguments; it yields steps, is sent what th
 
 from memorizz.memory_provider._agents import agent_document, agent_memories, agent_with_id
 from memorizz.memory_provider._arguments import text_document
+from memorizz.memory_provider.postgresql.operations.consolidating import consolidate, duplicates
 from memorizz.memory_provider.postgresql.operations.deleting import (
     delete,
     delete_all,
@@ -52,6 +53,7 @@ __all__ = [
     "agent_with_id",
     "begun",
     "check",
+    "consolidate",
     "count",
     "delete",
     "delete_all",
@@ -60,6 +62,7 @@ __all__ = [
     "delete_memagent",
     "diff",
     "distinct",
+    "duplicates",
     "embed_many",
     "embed_missing",
     "embed_restored",

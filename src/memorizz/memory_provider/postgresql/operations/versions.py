@@ -168,18 +168,25 @@ def _undone(call: Any, since: Any) -> tuple[str | None, datetime | None]:
     return None, time
 
 
+# How many documents a statement restores: each enters the vector index again, and an answer is waited for so long.
+_AT_ONCE = 500
+
+
 def _take_back(
     ended: Mapping[Store, Sequence[tuple[UUID, int]]], begun: Mapping[Store, Sequence[UUID]], operation: str
 ) -> Operation[dict[str, list[str]]]:
     """Restore what some changes ended and delete what they began; return the ids of each store."""
-    steps = [(store, history.restore(store, versions)) for store, versions in ended.items() if versions]
+    steps = [
+        (store, history.restore(store, versions[start : start + _AT_ONCE]))
+        for store, versions in ended.items()
+        for start in range(0, len(versions), _AT_ONCE)
+    ]
     steps += [(store, history.delete(store, ids)) for store, ids in begun.items() if ids]
-    _, *results, _ = yield from fetch_all(
-        [forgetting.operation(operation), *(query for _, query in steps), forgetting.operation()]
-    )
     done: dict[str, list[str]] = {}
-    for (store, _), rows in zip(steps, results, strict=True):
-        done.setdefault(store.name, []).extend(name for _, name in rows)
+    yield from fetch(forgetting.operation(operation))
+    for store, query in steps:
+        done.setdefault(store.name, []).extend(name for _, name in (yield from fetch(query)))
+    yield from fetch(forgetting.operation())
     for store, versions in ended.items():
         if store.spec.fields:
             yield from _replace_parts(store, [id for id, _ in versions])

@@ -120,6 +120,17 @@ def delete(store: Store, ids: Sequence[UUID]) -> Query:
 
 
 @composed_once
+def _call_of(store: Store) -> bytes:
+    template = sql.SQL("SELECT d.call FROM {history} AS d WHERE {is_it} ORDER BY d.version DESC LIMIT 1")
+    return template.format(history=store.history, is_it=PART_IS).as_bytes(None)
+
+
+def call_of(store: Store, id: UUID) -> Query:
+    """Return the call of the last change of a document."""
+    return Query(_call_of(store), bound(store, id=id))
+
+
+@composed_once
 def _first_changes(store: Store, of_call: bool) -> bytes:
     template = sql.SQL(
         "SELECT DISTINCT ON ({key}) d.id, d.version, d.seq IS NOT NULL, d.forgotten, "

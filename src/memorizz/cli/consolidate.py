@@ -1,0 +1,90 @@
+"""memorizz duplicates and memorizz consolidate: what says the same in a memory, found and merged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, confirm, memories
+
+if TYPE_CHECKING:
+    from memorizz.memory_provider.base import Duplicates, MemoryProvider
+
+Store = Annotated[str, typer.Argument(help="The store.", metavar="STORE")]
+Similarity = Annotated[
+    float, typer.Option(min=0, max=1, metavar="NUMBER", help="The least cosine similarity; 1 is equal.")
+]
+
+
+def duplicates(
+    store: Store,
+    similarity: Similarity = 0.97,
+    limit: Annotated[int, typer.Option(help="How many groups to show.", min=1)] = 20,
+    tenant: Tenant = None,
+    memory: MemoryID = None,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Show what says the same in a memory, by vectors and equal texts; without one, in what is of no memory."""
+    from memorizz.cli import _show
+
+    with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
+        found = seen.duplicates(store, similarity=similarity, limit=limit)
+        if as_json:
+            _show.print_json({"groups": [asdict(group) for group in found]})
+        else:
+            _print(found, seen, store)
+
+
+def consolidate(
+    store: Store,
+    similarity: Similarity = 0.97,
+    by: Annotated[str | None, typer.Option(help="Who merges, for the history.", metavar="NAME")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be merged, and merge nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    tenant: Tenant = None,
+    memory: MemoryID = None,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Merge what says the same in a memory into the newest of it; `memorizz history undo` takes it back."""
+    from memorizz.cli import _show
+
+    with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
+        done = seen.consolidate(store, similarity=similarity, dry_run=True)
+        if not as_json:
+            _print(done.groups, seen, store)
+        if not dry_run and done.groups:
+            confirm(f"Merge {done.merged} documents into {len(done.groups)} others?", yes)
+            acting = seen if by is None else seen.acting(by)
+            done = acting.consolidate(store, similarity=similarity)
+    if as_json:
+        _show.print_json(done.as_json())
+    elif done.call is not None:
+        _show.say(f"merged {done.merged} documents; memorizz history undo {done.call!r} takes it back")
+
+
+def _print(groups: Sequence[Duplicates], seen: MemoryProvider, store: str) -> None:
+    from memorizz.cli import _show
+
+    for group in groups:
+        _show.heading(group.kept)
+        rows = [("", _text(seen, group.kept, store))]
+        rows += [(f"{similarity:.3f}  {id}", _text(seen, id, store)) for id, similarity in group.others.items()]
+        _show.show(_show.pairs(rows), 2)
+    if not groups:
+        _show.say("nothing says the same")
+
+
+def _text(seen: MemoryProvider, id: str, store: str) -> str:
+    from memorizz.cli import _show
+
+    document = seen.retrieve_by_id(id, store) or {}
+    return _show.shortened(_show.value(document.get("content") or document.get("name") or ""))
