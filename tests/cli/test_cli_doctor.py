@@ -126,6 +126,36 @@ def test_a_row_that_no_document_is(
     assert memorizz("stats", "--dsn", migrated_dsn).code == 0
 
 
+LOST = {
+    "trigger": ("DROP TRIGGER memorizz_deleted_history ON toolbox", "a trigger that keeps it is gone or disabled"),
+    "disabled": ("ALTER TABLE toolbox DISABLE TRIGGER ALL", "a trigger that keeps it is gone or disabled"),
+    "table": ("DROP TABLE memorizz_toolbox_history", "its table is gone"),
+}
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_a_history_that_is_not_kept_any_more(
+    memorizz: Callable[..., Any], migrated_dsn: str, provider: PostgreSQLProvider, lost: str
+) -> None:
+    """A store whose changes are to be kept, and are not, is a danger; begun again, nothing is said."""
+
+    def findings() -> list[dict[str, Any]]:
+        ran = memorizz("doctor", "--json", "--dsn", migrated_dsn)
+        return [each for each in ran.json["findings"] if each["subject"] == "toolbox"]
+
+    provider.keep_history("toolbox")
+    assert findings() == []
+    statement, text = LOST[lost]
+    execute(migrated_dsn, statement)
+    [finding] = findings()
+    assert finding["level"] == "danger"
+    assert text in finding["text"]
+    if lost != "table":
+        provider.drop_history("toolbox", yes=True)
+        provider.keep_history("toolbox")
+        assert findings() == []
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_the_page(memorizz: Callable[..., Any], migrated_dsn: str, columns: int) -> None:
     """The page fits the terminal and has what the JSON has."""

@@ -12,6 +12,7 @@ from psycopg import sql
 from memorizz.memory_provider.postgresql import facts
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Store
+from memorizz.memory_provider.postgresql.layout import history_table
 from memorizz.memory_provider.postgresql.rows import PIECES
 from memorizz.memory_provider.postgresql.sql.past import STATE
 from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
@@ -63,7 +64,7 @@ def recording(store: Store, vector: sql.Identifier | None = None) -> Script:
 
 def forget_recording(store: Store) -> Operation[None]:
     """Drop that function, once nothing calls it."""
-    yield Script(sql.SQL("DROP FUNCTION {}()").format(_record(store)).as_bytes(None))
+    yield Script(sql.SQL("DROP FUNCTION IF EXISTS {}()").format(_record(store)).as_bytes(None))
 
 
 def _locked(known: Facts) -> Operation[Facts]:
@@ -99,6 +100,30 @@ def keep(known: Facts, name: str, retention: timedelta | None) -> Operation[None
     yield from fetch(facts.moved_on(known.layout))
 
 
+_LOST = b"""
+SELECT store.name, to_regclass(format('%%I.%%I', %(schema)s::text, store.history)) IS NULL
+FROM unnest(%(stores)s::text[], %(histories)s::text[]) AS store (name, history)
+WHERE to_regclass(format('%%I.%%I', %(schema)s::text, store.history)) IS NULL OR (
+    SELECT count(*) FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+    WHERE tgrelid = to_regclass(format('%%I.%%I', %(schema)s::text, store.name)) AND tgname = ANY (%(triggers)s::text[])
+        AND tgenabled IN ('O', 'A') AND proname = 'memorizz_' || store.name || '_record'
+) < cardinality(%(triggers)s::text[])
+ORDER BY 1
+"""
+
+
+def lost(known: Facts) -> Operation[list[tuple[str, bool]]]:
+    """Return the stores whose history is to be kept and is not, each with whether the table of the history is gone."""
+    kept = [store.name for store in known.stores.values() if store.kept is not None]
+    wanted = {
+        "schema": known.layout.schema,
+        "stores": kept,
+        "histories": [history_table(name) for name in kept],
+        "triggers": [f"memorizz_{what}_history" for what in _TRIGGERS],
+    }
+    return [(name, is_gone) for name, is_gone in (yield from fetch(Query(_LOST, wanted)))]
+
+
 def drop(known: Facts, name: str) -> Operation[None]:
     """Delete the history of a store and keep none from now on; the caller runs this in one transaction.
 
@@ -108,7 +133,7 @@ def drop(known: Facts, name: str) -> Operation[None]:
     if store.kept is None:
         return
     triggers = [
-        sql.SQL("DROP TRIGGER {} ON {}").format(sql.Identifier(f"memorizz_{what}_history"), store.table)
+        sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(f"memorizz_{what}_history"), store.table)
         for what in _TRIGGERS
     ]
     yield Script(sql.SQL("; ").join(triggers).as_bytes(None))

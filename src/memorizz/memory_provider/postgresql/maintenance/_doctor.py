@@ -9,7 +9,7 @@ from datetime import datetime
 from psycopg import sql
 
 from memorizz.errors import MemorizzError, SchemaError
-from memorizz.memory_provider.postgresql import indexes, migrations
+from memorizz.memory_provider.postgresql import history, indexes, migrations
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, T, fetch
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Facts, Store
@@ -124,6 +124,8 @@ class Examination:
     indexes: Sequence[IndexFacts] = ()
     missing_indexes: Mapping[str, str] = field(default_factory=dict[str, str])
     """The name of each index that should be there, and its store."""
+    lost_histories: Sequence[tuple[str, bool]] = ()
+    """The stores whose history is to be kept and is not, and whether the table of it is gone."""
     languages: Mapping[str, float] = field(default_factory=dict[str, float])
     """The share of the words of some texts that each language leaves out; nothing where there are few words."""
 
@@ -157,6 +159,7 @@ def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Examination
         stores=stores,
         indexes=found_indexes,
         missing_indexes={} if known is None else _missing(known, stores, found_indexes),
+        lost_histories=[] if known is None else (yield from history.lost(known)),
         languages={} if known is None else (yield from _languages(known)),
     )
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from shlex import quote
+
+from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 
 
 class Level(StrEnum):
@@ -22,3 +25,9 @@ class Finding:
     subject: str
     text: str
     advice: str = ""
+
+
+def command(words: str, config: PostgreSQLConfig) -> str:
+    """Return a command for the same schema; which server it is, the reader knows."""
+    schema = "" if config.schema is None else f" --schema {quote(config.schema)}"
+    return f"`memorizz {words}{schema}`"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from shlex import quote
 
 from memorizz.errors import SchemaError
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Model
 from memorizz.memory_provider.postgresql.indexes import VECTOR_INDEXES, embedding_index, rounded
 from memorizz.memory_provider.postgresql.maintenance._doctor import NOT_STORABLE, Examination
-from memorizz.memory_provider.postgresql.maintenance._finding import Finding, Level
+from memorizz.memory_provider.postgresql.maintenance._finding import Finding, Level, command
+from memorizz.memory_provider.postgresql.maintenance._findings_of_history import histories
 from memorizz.memory_provider.postgresql.migrations import check_versions
 from memorizz.memory_provider.stores import MAX_INDEXED, SEVEN
 
@@ -28,7 +28,7 @@ def diagnose(facts: Examination, config: PostgreSQLConfig) -> list[Finding]:
     """Return what was found, the worst first."""
     checks = (_versions, _extension, _schema, _tables, _rights, _durability)
     found = [finding for check in checks for finding in check(facts)]
-    advising = (_memory, _rows, _language, _model, _vectors, _indexes)
+    advising = (histories, _memory, _rows, _language, _model, _vectors, _indexes)
     found += [finding for check in advising for finding in check(facts, config)]
     if config.embedded_server is None:
         found += _connection(facts, config)
@@ -246,7 +246,7 @@ def _language(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]
             Level.WARNING,
             "language",
             f"the words are made by {now}, the texts look {likely}: a search by words misses other forms of a word",
-            f"{_command(f'language {likely}', config)} changes it while the stores are in use",
+            f"{command(f'language {likely}', config)} changes it while the stores are in use",
         )
 
 
@@ -264,8 +264,8 @@ def _model(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
                 Level.NOTE,
                 "embedding model",
                 f"a change of the embedding model from {_named(searched)} to {_named(standby)} is under way",
-                f"{_command(f're-embed --status{of}', config)} says how far it is; "
-                f"{_command(f're-embed --abandon{of}', config)}",
+                f"{command(f're-embed --status{of}', config)} says how far it is; "
+                f"{command(f're-embed --abandon{of}', config)}",
             )
         else:
             yield Finding(
@@ -273,7 +273,7 @@ def _model(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
                 "embedding model",
                 f"the vectors of {_named(standby)}, which was searched before {_named(searched)}, are kept and take "
                 "room",
-                f"{_command(f're-embed --finish{of}', config)} drops them",
+                f"{command(f're-embed --finish{of}', config)} drops them",
             )
 
 
@@ -307,7 +307,7 @@ def _vectors(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
             Level.WARNING,
             "index",
             f"no store has a vector index, and one holds {many:,} vectors: every search compares them all",
-            f"{_command('index build', config)} makes them while the stores are in use",
+            f"{command('index build', config)} makes them while the stores are in use",
         )
 
 
@@ -320,7 +320,7 @@ def _indexes(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
                 Level.NOTE,
                 index.name,
                 f"the index {index.name} is being built",
-                f"{_command('index list', config)} shows when it is done",
+                f"{command('index list', config)} shows when it is done",
             )
         elif not index.valid:
             mend = f"build --store {index.store}" if index.name in required else "drop --invalid"
@@ -329,25 +329,19 @@ def _indexes(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
                 index.name,
                 f"the index {index.name} is invalid, as an interrupted build leaves it: it slows every write, and no "
                 "search uses it",
-                _command(f"index {mend}", config),
+                command(f"index {mend}", config),
             )
         elif index.left_over:
             yield Finding(
                 Level.NOTE,
                 index.name,
                 f"an interrupted rebuild left the index {index.name}: every write keeps it up, and no search uses it",
-                f"{_command('index rebuild', config)} goes on with it; {_command(f'index drop {index.name}', config)}",
+                f"{command('index rebuild', config)} goes on with it; {command(f'index drop {index.name}', config)}",
             )
     only_others = "" if any(index.method in VECTOR_INDEXES for index in facts.indexes) else " --kind none"
     for name, store in facts.missing_indexes.items():
-        advice = _command(f"index build --store {store}{only_others}", config)
+        advice = command(f"index build --store {store}{only_others}", config)
         yield Finding(Level.WARNING, name, f"the index {name} is missing", advice)
-
-
-def _command(words: str, config: PostgreSQLConfig) -> str:
-    """Return a command for the same schema; which server it is, the reader knows."""
-    schema = "" if config.schema is None else f" --schema {quote(config.schema)}"
-    return f"`memorizz {words}{schema}`"
 
 
 def _memory(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
@@ -360,7 +354,7 @@ def _memory(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
             "maintenance_work_mem",
             f"the largest vector index has {largest // _MB:,} MB, maintenance_work_mem is "
             f"{sizes['maintenance_work_mem'] // _MB:,} MB: building it again takes twice as long or more",
-            f"{_command(f'index rebuild --maintenance-work-mem {rounded(largest)}', config)} sets it for that build",
+            f"{command(f'index rebuild --maintenance-work-mem {rounded(largest)}', config)} sets it for that build",
         )
     if total > sizes.get("shared_buffers", total):
         yield Finding(
@@ -409,7 +403,7 @@ def _rows(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
                 store.name,
                 f"{store.rows - store.with_embedding:,} of {store.rows:,} memories have no embedding, or lack those of "
                 "a long text's pieces: a search by meaning does not find them, or only by their beginning",
-                f"{_command(f'embed --model MODEL --store {store.name}', config)}, for those that have a text",
+                f"{command(f'embed --model MODEL --store {store.name}', config)}, for those that have a text",
             )
         if store.not_storable:
             text = f"another program has stored what no document holds ({store.not_storable}): {NOT_STORABLE}"
@@ -430,7 +424,7 @@ def _vacuum(facts: Examination, store: str, config: PostgreSQLConfig) -> str:
     """
     table = f"{_quoted(facts.database.schema)}.{store}"
     has_vectors = any(index.method in VECTOR_INDEXES and index.store == store for index in facts.indexes)
-    build_first = f"{_command(f'index rebuild --store {store}', config)}, then " if has_vectors else ""
+    build_first = f"{command(f'index rebuild --store {store}', config)}, then " if has_vectors else ""
     return f"{build_first}VACUUM ANALYZE {table}"
 
 
