@@ -114,7 +114,16 @@ def test_hostile_and_long_content_stays_text(
     looking.open(served())
     page = looking.page
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    paths = ["/", "/memories", f"/memories?store={LONG}", "/memories?q=alert", "/memories?q=%3Cscript%3E&by=words"]
+    paths = [
+        "/",
+        "/conversations",
+        "/map",
+        "/health",
+        "/memories",
+        f"/memories?store={LONG}",
+        "/memories?q=alert",
+        "/memories?q=%3Cscript%3E&by=words",
+    ]
     looking.at(f"/memories?store={LONG}&q=alert&by=words")
     expect(page.locator(".said")).to_have_text([SCRIPT])
     paths += [each.get_attribute("href") or "" for each in page.locator(".said").all()]
@@ -147,7 +156,7 @@ def test_it_is_used_without_a_mouse(looking: Looking, served: Served, provider: 
     expect(page.locator(".said").first).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("x")
-    for path in ("/", "/memories?q=tea", f"/document?store={LONG}&id=x"):
+    for path in ("/", "/memories?q=tea", f"/document?store={LONG}&id=x", "/map", "/health", "/conversations"):
         looking.at(path)
         assert page.locator("h1").count() == page.locator("main").count() == page.locator("nav").count() == 1
         unnamed = (

@@ -8,6 +8,9 @@
     _overview.py    what there is
     _memories.py    lists, and what a search finds
     _document.py    one document, whole
+    _conversations.py  conversations, read as a chat
+    _map.py         vectors as points
+    _health.py      sizes, indexes, growth, the doctor
     templates/, assets/   what browsers get; nothing is fetched from elsewhere
 
 Pages are made on the server, by the contract alone, and work without scripts. Needs the extra `console`.

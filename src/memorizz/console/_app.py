@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from memorizz._serving import serve as serve_app
-from memorizz.console import _document, _memories, _overview
+from memorizz.console import _conversations, _document, _health, _map, _memories, _overview
 from memorizz.console._gate import Gate
 from memorizz.console._page import Console, Handler, NotFound, Page
 from memorizz.errors import MemorizzError
@@ -24,6 +24,11 @@ _PAGES: dict[str, Handler] = {
     "/": _overview.overview,
     "/memories": _memories.memories,
     "/document": _document.document,
+    "/conversations": _conversations.conversations,
+    "/conversation": _conversations.conversation,
+    "/map": _map.map_,
+    "/points": _map.points,
+    "/health": _health.health,
 }
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 

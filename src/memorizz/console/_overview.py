@@ -17,7 +17,7 @@ from memorizz.memory_provider.stores import StoreSpec
 _RECENT = 100
 _SHOWN = 8
 # Above this, counting is for the server's statistics.
-_COUNTED = 50_000
+COUNTED = 50_000
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ async def _sizes(page: Page) -> dict[str, int]:
 
 
 async def _holding(view: AsyncMemoryProvider, spec: StoreSpec, guessed: int | None) -> Holding:
-    estimated = guessed is not None and guessed > _COUNTED
+    estimated = guessed is not None and guessed > COUNTED
     try:
         recent, rows = await asyncio.gather(
             first(view, spec.name, _RECENT), _nothing(guessed) if estimated else view.count(spec.name)

@@ -10,6 +10,8 @@ try {
 document.addEventListener("DOMContentLoaded", () => {
   theme();
   document.querySelectorAll("form[data-live]").forEach(live);
+  document.querySelectorAll("svg[data-map]").forEach(map);
+  document.querySelectorAll("[data-copy]").forEach(copy);
   document.addEventListener("keydown", keys);
 });
 
@@ -72,4 +74,72 @@ function keys(event) {
   const links = [...document.querySelectorAll(".hits .said")];
   const next = links[Math.max(0, links.indexOf(document.activeElement) + step)];
   next?.focus();
+}
+
+// Copies the command that stands beside the button.
+function copy(button) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(button.previousElementSibling.textContent);
+    button.textContent = "Copied";
+  });
+}
+
+// Draws the points, and says of the one that is pointed at, or gone to by the arrow keys, what it is.
+async function map(svg) {
+  const points = await (await fetch(svg.dataset.map)).json();
+  const circles = points.map(([x, y, twin]) => {
+    const circle = document.createElementNS("http://www.w3.org/2000/svg", "circle");
+    circle.setAttribute("cx", x);
+    circle.setAttribute("cy", -y);
+    if (twin) circle.classList.add("twin");
+    return circle;
+  });
+  svg.append(...circles);
+  const said = document.getElementById("chosen");
+  const link = document.querySelector("[data-open]");
+  let here = -1;
+  const choose = (place) => {
+    if (place < 0 || place === here) return;
+    circles[here]?.classList.remove("here");
+    here = place;
+    circles[here].classList.add("here");
+    svg.append(circles[here]);
+    const [, , twin, id, text] = points[here];
+    said.textContent = (text || "(no text)") + (twin ? " (nearly equal to another)" : "");
+    link.hidden = !id;
+    link.href = `${svg.dataset.document}&id=${encodeURIComponent(id)}`;
+  };
+  // The nearest point that `counts`, by where it stands.
+  const nearest = (x, y, counts, most = Infinity) => {
+    let [best, far] = [-1, most];
+    points.forEach(([px, py], place) => {
+      const away = Math.hypot(px - x, py - y);
+      if (away < far && counts(px - x, py - y, place)) [best, far] = [place, away];
+    });
+    return best;
+  };
+  const at = (event) => {
+    const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+    return nearest(place.x, -place.y, () => true, 0.12);
+  };
+  svg.addEventListener("pointermove", (event) => choose(at(event)));
+  svg.addEventListener("click", (event) => {
+    choose(at(event));
+    if (event.detail === 2 && !link.hidden) location.href = link.href;
+  });
+  const ways = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  svg.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !link.hidden) location.href = link.href;
+    const way = ways[event.key];
+    if (!way) return;
+    event.preventDefault();
+    if (here < 0) return choose(nearest(0, 0, () => true));
+    const [x, y] = points[here];
+    // What lies more in that direction than across.
+    choose(nearest(x, y, (dx, dy, place) => {
+      const along = dx * way[0] + dy * way[1];
+      return place !== here && along > 0 && along >= Math.abs(dx * way[1] + dy * way[0]);
+    }));
+  });
 }
