@@ -180,7 +180,8 @@ def test_tokens_are_checked_when_they_are_read(tmp_path: Path) -> None:
     secret = "secret_secret_secret"
     for text in (
         "", "[]", "{}", f'{{"{secret}": "ada"}}', f'{{"{secret}": {{}}}}', f'{{"{secret}": {{"memory": ""}}}}',
-        f'{{"{secret}": {{"memory": "ada", "tenant": "x"}}}}', f'{{"{secret}": {{"memory": 7}}}}',
+        f'{{"{secret}": {{"memory": "ada", "user": "x"}}}}', f'{{"{secret}": {{"memory": 7}}}}',
+        f'{{"{secret}": {{"memory": "ada", "tenant": ""}}}}', f'{{"{secret}": {{"tenant": "acme"}}}}',
         f'{{"{secret}": {{"memory": "a"}}, "{secret}": {{"memory": "b"}}}}', '{"short": {"memory": "ada"}}',
         f'{{"{secret} with spaces": {{"memory": "ada"}}}}', f'{{"{secret}": ',
     ):  # fmt: skip

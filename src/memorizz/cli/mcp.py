@@ -54,8 +54,8 @@ TokensPlace = Annotated[
         "--tokens",
         metavar="FILE",
         envvar="MEMORIZZ_TOKENS",
-        help='Who may: a JSON file, {"a token": {"memory": "ID", "agent": "ID"}}, or module:attribute, a function that '
-        "returns the Scope of a token.",
+        help='Who may: a JSON file, {"a token": {"tenant": "NAME", "memory": "ID", "agent": "ID"}}, or '
+        "module:attribute, a function that returns the Scope of a token.",
         rich_help_panel=_HTTP,
     ),
 ]
@@ -147,9 +147,9 @@ def import_(
         # What stands there twice is one memory.
         made = {document["id"]: document for document in documents(graph, scope)}.values()
         for document in made:
-            kept.check(document)
+            kept.check(scope, document)
         if not dry_run:
-            kept.store_all(made)
+            kept.store_all(scope, made)
     counts = {"entities": len(graph.entities), "relations": len(graph.relations), "memories": len(made)}
     if as_json:
         _show.print_json({**counts, "stored": not dry_run})

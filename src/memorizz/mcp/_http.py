@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,11 +15,12 @@ from starlette.applications import Starlette
 from memorizz._serving import HERE, is_here, serve, written
 from memorizz.errors import ConfigurationError, quoted
 from memorizz.integrations._providers import in_thread
-from memorizz.mcp._server import AGENT, MEMORY, server
+from memorizz.mcp._server import AGENT, MEMORY, TENANT, server
 from memorizz.mcp.memory import Memory, Scope
 from memorizz.mcp.tokens import Tokens
 
 PATH = "/mcp"
+logger = logging.getLogger("memorizz.mcp")
 
 
 def app(memory: Memory, who: Scope | Tokens, names: Sequence[str] = ()) -> Starlette:
@@ -26,19 +28,22 @@ def app(memory: Memory, who: Scope | Tokens, names: Sequence[str] = ()) -> Starl
 
     `who` is the scope of everybody, or the tokens of which each request must bring one. Requests are answered that are
     addressed to this machine's own names, or to one of `names` ("memory.example.com"); others are refused, as are those
-    from the pages of other sites.
+    from the pages of other sites. Raises ConfigurationError where a scope has no tenant and the provider wants one, or
+    has one that the provider is not of; a token of such a scope that a function returns opens nothing.
     """
     hosts = [each for name in (*HERE, *names) for each in (name, f"{name}:*")]
     origins = [f"{scheme}://{each}" for each in hosts for scheme in ("http", "https")]
     security = TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins)
     fixed, tokens = (who, None) if isinstance(who, Scope) else (None, who)
+    for scope in [] if tokens is None else tokens.known:
+        memory.check_scope(scope)
     return server(memory, fixed).streamable_http_app(
         streamable_http_path=PATH,
         # Any request can be answered by any process, and a server that comes back needs to know nothing.
         stateless_http=True,
         json_response=True,
         transport_security=security,
-        token_verifier=None if tokens is None else _Verifier(tokens),
+        token_verifier=None if tokens is None else _Verifier(memory, tokens),
         auth=None if tokens is None else _bearer(),
     )
 
@@ -76,15 +81,25 @@ def check_reach(host: str, who: Scope | Tokens) -> None:
 class _Verifier:
     """What the SDK asks whether a token is good."""
 
-    def __init__(self, tokens: Tokens) -> None:
-        self._tokens = tokens
+    def __init__(self, memory: Memory, tokens: Tokens) -> None:
+        self._memory, self._tokens = memory, tokens
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        scope = await in_thread(self._tokens.scope_of, token)
+        scope = await in_thread(self._scope_of, token)
         if scope is None:
             return None
-        claims: dict[str, Any] = {MEMORY: scope.memory_id, AGENT: scope.agent_id}
+        claims: dict[str, Any] = {MEMORY: scope.memory_id, AGENT: scope.agent_id, TENANT: scope.tenant}
         return AccessToken(token=token, client_id=scope.memory_id, scopes=[], claims=claims)
+
+    def _scope_of(self, token: str) -> Scope | None:
+        scope = self._tokens.scope_of(token)
+        try:
+            if scope is not None:
+                self._memory.check_scope(scope)
+        except ConfigurationError as error:
+            logger.warning("a token is refused: %s", error)
+            return None
+        return scope
 
 
 def _bearer() -> AuthSettings:

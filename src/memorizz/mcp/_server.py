@@ -21,7 +21,7 @@ from memorizz.mcp.memory import Memory, Scope, text_of
 
 NAME = "memorizz"
 # The claims of a request that a token opened.
-MEMORY, AGENT = "memorizz_memory", "memorizz_agent"
+MEMORY, AGENT, TENANT = "memorizz_memory", "memorizz_agent", "memorizz_tenant"
 
 _RESOURCE = "memorizz://memory/"
 _PAGE = 100
@@ -56,8 +56,10 @@ def server(memory: Memory, scope: Scope | None) -> Server[Any]:
     """Return a server of a memory for the SDK to run, or for `Client(server)` in a test.
 
     `scope` is that of every request, or None where each request brings a token that says it. No state is kept for a
-    session.
+    session. Raises ConfigurationError where the provider wants a tenant that the scope does not say.
     """
+    if scope is not None:
+        memory.check_scope(scope)
     requests = _Requests(memory, scope)
     return Server(
         NAME,
@@ -106,7 +108,7 @@ class _Requests:
         claims = {} if token is None else token.claims or {}
         if MEMORY not in claims:
             raise MCPError(types.INVALID_REQUEST, "this request has no token that says which memory is meant")
-        return Scope(claims[MEMORY], claims.get(AGENT))
+        return Scope(claims[MEMORY], claims.get(AGENT), claims.get(TENANT))
 
     async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         return types.ListToolsResult(tools=_tools.tools())

@@ -84,13 +84,12 @@ def documents(graph: Graph, scope: Scope) -> Iterator[dict[str, Any]]:
         about = {"kind": entity.kind, "metadata": {"entity": entity.name, "entity_type": entity.kind}}
         said = [(f"{entity.name}: {known}", ("observation", entity.name, known)) for known in entity.observations]
         for text, parts in said or [(f"{entity.name}: {entity.kind}", ("entity", entity.name, entity.kind))]:
-            yield {"id": scope.stable_id(*parts), "content": text, **scope.keys, **about}
+            yield {"id": scope.stable_id(*parts), "content": text, **about}
     for relation in graph.relations:
         parts = (relation.source, relation.kind, relation.target)
         yield {
             "id": scope.stable_id("relation", *parts),
             "content": " ".join(parts),
-            **scope.keys,
             "kind": "relation",
             "metadata": dict(zip(("from", "relation_type", "to"), parts, strict=True)),
         }

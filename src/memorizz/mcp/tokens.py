@@ -1,4 +1,4 @@
-"""Which bearer token opens which memory."""
+"""Which bearer token opens which memory, of which tenant."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, cast
 from memorizz.errors import ConfigurationError
 from memorizz.mcp.memory import Scope
 
+_KEYS = {"tenant", "memory", "agent"}
 # Whoever guesses a shorter one has time enough for it.
 SHORTEST = 16
 
@@ -27,6 +28,7 @@ class Tokens:
 
     def __init__(self, scopes: Mapping[str, Scope] | Callable[[str], Scope | None]) -> None:
         self._scope_of: Callable[[str], Scope | None]
+        self._known: list[tuple[bytes, Scope]] = []
         if callable(scopes):
             self._scope_of = scopes
             return
@@ -43,7 +45,9 @@ class Tokens:
 
     @classmethod
     def of_file(cls, path: Path) -> Tokens:
-        """Return the tokens of a JSON file: {"the token": {"memory": "ada", "agent": "desk"}}, `agent` if need be.
+        """Return the tokens of a JSON file: {"the token": {"tenant": "acme", "memory": "ada", "agent": "desk"}}.
+
+        `tenant` and `agent` may be left out.
 
         Raises ConfigurationError, which shows no token, for a file that cannot be read or holds anything else.
         """
@@ -59,6 +63,11 @@ class Tokens:
             raise ConfigurationError(f"{path}: expected a JSON object, of tokens and the memory of each")
         entries = cast("dict[str, Any]", found)
         return cls({token: _scope(entry, f"{path}, token {n}") for n, (token, entry) in enumerate(entries.items(), 1)})
+
+    @property
+    def known(self) -> list[Scope]:
+        """The scopes that are known before a token comes."""
+        return [scope for _, scope in self._known]
 
     def scope_of(self, token: str) -> Scope | None:
         """Return the scope of a token, None for one that opens nothing.
@@ -92,11 +101,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _scope(entry: Any, where: str) -> Scope:
-    expected = f'{where}: expected {{"memory": "...", "agent": "..."}}, where the agent may be left out'
-    if not isinstance(entry, dict) or not {"memory"} <= cast("dict[str, Any]", entry).keys() <= {"memory", "agent"}:
+    expected = f'{where}: expected {{"tenant": "...", "memory": "...", "agent": "..."}}, where only the memory must be'
+    if not isinstance(entry, dict) or not {"memory"} <= cast("dict[str, Any]", entry).keys() <= _KEYS:
         raise ConfigurationError(expected)
     given = cast("dict[str, Any]", entry)
     try:
-        return Scope(given["memory"], given.get("agent"))
+        return Scope(given["memory"], given.get("agent"), given.get("tenant"))
     except ConfigurationError:
         raise ConfigurationError(expected) from None
