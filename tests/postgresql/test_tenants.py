@@ -10,6 +10,7 @@ import pytest
 from models import Model
 from psycopg_pool import ConnectionPool
 
+import attacks
 from apis import reembedding
 from memorizz import MemoryType, PostgreSQLConfig, PostgreSQLProvider
 from memorizz.errors import ConfigurationError, EmbeddingFailed, InvalidDocument
@@ -145,3 +146,22 @@ def test_whether_a_scope_is_required_is_true_or_false(wrong: Any) -> None:
     for option in ("require_tenant", "require_memory"):
         with pytest.raises(ConfigurationError, match=f"{option}=.*expected True or False"):
             PostgreSQLConfig(host="localhost", **{option: wrong})
+
+
+# --- generated calls ------------------------------------------------------------------------------------------------
+
+
+def test_generated_calls_reach_nothing_of_others(migrated_dsn: str, config: PostgreSQLConfig) -> None:
+    """Whatever is called, on the views of a tenant, a memory and an agent, with hostile filters, ids, cursors, exports
+    and files, it reads and changes nothing of anybody else; scripts/attack_scopes.py makes a hundred thousand."""
+    with PostgreSQLProvider(config, embedder=attacks.Letters()) as provider:
+        attacks.prepare(provider)
+        found = attacks.attack(provider, migrated_dsn, 200, seed=2)
+    assert found.foreign == []
+    # Not all of them were refused.
+    assert found.raised < found.calls.total() * 0.7
+
+
+def test_every_argument_of_a_method_has_something_to_attack_with() -> None:
+    """A method or an argument that is added is drawn too."""
+    assert attacks.unknown(PostgreSQLProvider) == set()
