@@ -392,7 +392,7 @@ def test_a_memory_sees_nothing_of_another(provider: PostgreSQLProvider, name: st
     assert ben.delete(record_ids=["a"]) == ben.delete(scope_prefix="/secret/ada") == 0
     assert ben.delete(metadata_filter={"m": 1}) == ben.delete(categories=["c"]) == 0
     ben.touch_records(["a"])
-    with pytest.raises(ConfigurationError, match="another memory"):
+    with pytest.raises(InvalidDocument, match="another id"):
         ben.save([record("new", X), record("a", Y)])
     assert ben.delete() == 1
     ben.reset()

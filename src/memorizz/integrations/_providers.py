@@ -12,12 +12,13 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, cast
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from memorizz.embeddings.base import Embedder
 from memorizz.errors import ConfigurationError, InvalidDocument, quoted
 from memorizz.memory_provider.base import MemoryProvider
+from memorizz.memory_provider.scopes import EVERYTHING, Scope
 from memorizz.memory_provider.stores import StoreSpec
 
 P = ParamSpec("P")
@@ -33,9 +34,9 @@ def opened(
 ) -> tuple[MemoryProvider, bool]:
     """Return a provider that has the wanted stores, and True if it was opened here, so that who asks is to close it.
 
-    `source` is a provider on the sync API, a connection string or a PostgreSQLConfig; None is the server that the
-    environment names, or the embedded one. Raises ConfigurationError for anything else, and for an embedder beside a
-    provider, which has its own; what making a store raises. Nothing is left open then.
+    `source` is a provider on the sync API or a view of one, a connection string or a PostgreSQLConfig; None is the
+    server that the environment names, or the embedded one. Raises ConfigurationError for anything else, and for an
+    embedder beside a provider, which has its own; what making a store raises. Nothing is left open then.
     """
     provider, is_own = _provider_of(source, embedder)
     try:
@@ -66,16 +67,35 @@ def _provider_of(
     return PostgreSQLProvider(source, embedder=embedder), True
 
 
+def scope_of(provider: MemoryProvider) -> Scope:
+    """Return the scope of a view, everybody's for a provider itself."""
+    return getattr(provider, "scope", EVERYTHING)
+
+
+def check_of_no_memory(provider: MemoryProvider, what: str) -> None:
+    """Raise ConfigurationError for the view of a memory, for what says itself of which memory and id a document is."""
+    memory = scope_of(provider).memory
+    if memory is not None:
+        raise ConfigurationError(
+            f"this is a view of memory_id={quoted(memory)}, and {what} says itself what is of one memory, under ids "
+            "that another may have: give it the provider, or the view of a tenant"
+        )
+
+
 class Opened:
     """What works on a provider; closes it, as a context manager too, where it was opened here."""
 
     provider: MemoryProvider
+    # Whether it works in the view of a memory, too.
+    _in_memories: ClassVar[bool] = False
     _is_own: bool
 
     def _open(
         self, source: object, *wanted: Wanted, embedder: Embedder | str | Sequence[Embedder | str] | None = None
     ) -> None:
         self.provider, self._is_own = opened(source, *wanted, embedder=embedder)
+        if not self._in_memories:
+            check_of_no_memory(self.provider, type(self).__name__)
 
     def close(self) -> None:
         """Close the provider, unless it was given; twice is fine."""

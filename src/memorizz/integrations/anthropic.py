@@ -51,6 +51,8 @@ class MemorizzMemoryTool(Opened, BetaAbstractMemoryTool):
     Raises ConfigurationError for a memory_id that is no text, and what opening a provider raises.
     """
 
+    _in_memories = True
+
     def __init__(
         self,
         memory_id: str,
@@ -59,14 +61,14 @@ class MemorizzMemoryTool(Opened, BetaAbstractMemoryTool):
         cache_control: BetaCacheControlEphemeralParam | None = None,
     ) -> None:
         super().__init__(cache_control=cache_control)
-        self._memory = key_of(memory_id)
         self._memory_id = memory_id
         self._open(source, STORE)
+        self._memory = self.provider.memory(key_of(memory_id))
 
     def view(self, command: BetaMemoryTool20250818ViewCommand) -> str:
         """Return a file with numbered lines, or what is in a directory, two levels deep."""
         path = _checked(command.path)
-        found = self.provider.retrieve_by_id(self._id(path), STORE.name)
+        found = self._memory.retrieve_by_id(self._id(path), STORE.name)
         if found is None and path != ROOT:
             raise ToolError(f"The path {command.path} does not exist. Please provide a valid path.")
         if found is None or found["is_directory"]:
@@ -168,14 +170,14 @@ class MemorizzMemoryTool(Opened, BetaAbstractMemoryTool):
 
     def clear_all_memory(self) -> str:
         """Delete everything of this memory."""
-        self.provider.delete(STORE.name, {"memory_id": self._memory})
+        self._memory.delete_all(STORE.name)
         return "All memory cleared"
 
     @contextmanager
     def _changing(self) -> Generator[MemoryOperations]:
         """Open a transaction that waits for whoever changes this memory, and in which nobody else does."""
         try:
-            with self.provider.transaction() as tx:
+            with self._memory.transaction() as tx:
                 # Writing a row locks it until all is committed.
                 tx.store(self._document(ROOT) | {"is_directory": True}, STORE.name)
                 yield tx
@@ -186,10 +188,10 @@ class MemorizzMemoryTool(Opened, BetaAbstractMemoryTool):
         return key_of(self._memory_id, path)
 
     def _document(self, path: str) -> Document:
-        return {"id": self._id(path), "memory_id": self._memory, "name": path}
+        return {"id": self._id(path), "name": path}
 
     def _below(self, path: str) -> Document:
-        return {"memory_id": self._memory, "name": {"$prefix": path + "/"}}
+        return {"name": {"$prefix": path + "/"}}
 
     def _get(self, tx: MemoryOperations, path: str) -> Document | None:
         return tx.retrieve_by_id(self._id(path), STORE.name)
@@ -214,7 +216,7 @@ class MemorizzMemoryTool(Opened, BetaAbstractMemoryTool):
             parent = posixpath.dirname(parent)
 
     def _listing(self, path: str, named: str) -> str:
-        below = self.provider.retrieve_by_query(self._below(path), STORE.name, MAX_LIMIT)
+        below = self._memory.retrieve_by_query(self._below(path), STORE.name, MAX_LIMIT)
         sizes = {each["name"]: 0 if each["is_directory"] else len(_text(each).encode()) for each in below}
         lines = [f"{_size(sum(sizes.values()))}\t{named}"]
         # By segments, so that what is in a directory follows it.
@@ -233,6 +235,8 @@ class MemorizzMemoryTool(Opened, BetaAbstractMemoryTool):
 
 class MemorizzAsyncMemoryTool(Opened, BetaAsyncAbstractMemoryTool):
     """The same as MemorizzMemoryTool for the async tool runner, in any number of event loops at once."""
+
+    _in_memories = True
 
     def __init__(
         self,

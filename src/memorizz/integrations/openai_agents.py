@@ -44,6 +44,7 @@ class MemorizzSession(Opened):
     Raises ConfigurationError for a session_id that is no text, and what opening a provider raises.
     """
 
+    _in_memories = True
     session_id: str
     session_settings: SessionSettings | None
 
@@ -71,10 +72,10 @@ class MemorizzSession(Opened):
         if limit is None and self.session_settings is not None:
             # A run may have put a dict there.
             limit = _coerced(self.session_settings).limit
-        key = self._key_for(wrapper)
+        memory = self._memory_for(wrapper)
         if limit == 0:
             return []
-        return await in_thread(self._newest, key, None if limit is None or limit < 0 else limit)
+        return await in_thread(self._newest, memory, None if limit is None or limit < 0 else limit)
 
     async def add_items(
         self, items: Sequence[TResponseInputItem], *, wrapper: RunContextWrapper[Any] | None = None
@@ -83,51 +84,48 @@ class MemorizzSession(Opened):
 
         Raises InvalidDocument for what JSON cannot hold.
         """
-        key = self._key_for(wrapper)
+        memory = self._memory_for(wrapper)
         if items:
-            await in_thread(self._add, key, list(items))
+            await in_thread(memory.store, _batch(list(items)), STORE.name)
 
     async def pop_item(self, *, wrapper: RunContextWrapper[Any] | None = None) -> TResponseInputItem | None:
         """Remove the newest item and return it, to one caller only; None where there is none."""
-        return await in_thread(self._pop, self._key_for(wrapper))
+        return await in_thread(self._pop, self._memory_for(wrapper))
 
     async def clear_session(self, *, wrapper: RunContextWrapper[Any] | None = None) -> None:
         """Remove all items."""
-        await in_thread(self.provider.delete, STORE.name, {"memory_id": self._key_for(wrapper)})
+        await in_thread(self._memory_for(wrapper).delete_all, STORE.name)
 
-    def _key_for(self, wrapper: RunContextWrapper[Any] | None) -> str:
+    def _memory_for(self, wrapper: RunContextWrapper[Any] | None) -> MemoryProvider:
         if self._user is None:
-            return self._key
+            return self.provider.memory(self._key)
         if wrapper is None:
             raise ConfigurationError(
                 "the session belongs to the user of a run, which is not known here: give wrapper=, the run's "
                 "RunContextWrapper"
             )
-        return key_of(self._user(wrapper.context), self.session_id)
+        return self.provider.memory(key_of(self._user(wrapper.context), self.session_id))
 
     # What is added at once is one document: it is there whole or not at all, and in its order. `left` says how many
     # items it still has, so that of two who take the last one only one finds it as it was.
 
-    def _add(self, key: str, items: list[TResponseInputItem]) -> None:
-        self.provider.store(_batch(items) | {"memory_id": key}, STORE.name)
-
-    def _batches(self, key: str, most: int) -> list[Document]:
-        found = self.provider.retrieve_by_query({"memory_id": key}, STORE.name, most, order_by="-created_at")
+    def _batches(self, memory: MemoryProvider, most: int) -> list[Document]:
+        found = memory.retrieve_by_query({}, STORE.name, most, order_by="-created_at")
         return found[::-1]
 
-    def _newest(self, key: str, limit: int | None) -> list[TResponseInputItem]:
-        batches = self._batches(key, MAX_LIMIT if limit is None else limit)
+    def _newest(self, memory: MemoryProvider, limit: int | None) -> list[TResponseInputItem]:
+        batches = self._batches(memory, MAX_LIMIT if limit is None else limit)
         items = [item for batch in batches for item in json.loads(batch["items"])]
         return items if limit is None else items[-limit:]
 
-    def _pop(self, key: str) -> TResponseInputItem | None:
-        while batches := self._batches(key, 1):
+    def _pop(self, memory: MemoryProvider) -> TResponseInputItem | None:
+        while batches := self._batches(memory, 1):
             items = json.loads(batches[0]["items"])
             as_it_was = {"id": batches[0]["id"], "left": len(items)}
             if len(items) == 1:
-                taken = self.provider.delete(STORE.name, as_it_was)
+                taken = memory.delete(STORE.name, as_it_was)
             else:
-                taken = self.provider.update(STORE.name, as_it_was, _batch(items[:-1]))
+                taken = memory.update(STORE.name, as_it_was, _batch(items[:-1]))
             if taken:
                 return items[-1]
         return None

@@ -215,6 +215,8 @@ class MemorizzMemory(Opened, AbstractCapability[Any]):
     Raises ConfigurationError for a memory_id that is neither, and what opening a provider raises.
     """
 
+    _in_memories = True
+
     def __init__(
         self,
         memory_id: str | Callable[[RunContext[Any]], str],
@@ -248,8 +250,7 @@ class MemorizzMemory(Opened, AbstractCapability[Any]):
         most = max(1, min(limit, 50))
         found: list[Document] = []
         if query.strip():
-            of = {"memory_id": self._of(ctx)}
-            found = await in_thread(self.provider.retrieve_by_query, query, MEMORIES.name, most, where=of)
+            found = await in_thread(self._memory_of(ctx).retrieve_by_query, query, MEMORIES.name, most)
         memories = [{"id": each["id"], "text": each.get("content")} for each in found]
         return {"count": len(memories), "memories": memories}
 
@@ -259,12 +260,11 @@ class MemorizzMemory(Opened, AbstractCapability[Any]):
         Args:
             text: The fact, in a sentence that can be understood by itself.
         """
-        document = {"memory_id": self._of(ctx), "content": text}
         try:
-            return {"id": await in_thread(self.provider.store, document, MEMORIES.name)}
+            return {"id": await in_thread(self._memory_of(ctx).store, {"content": text}, MEMORIES.name)}
         except InvalidDocument as error:
             # What is wrong with a text its writer can put right.
             raise ModelRetry(str(error)) from error
 
-    def _of(self, ctx: RunContext[Any]) -> str:
-        return key_of(self._memory_id(ctx) if callable(self._memory_id) else self._memory_id)
+    def _memory_of(self, ctx: RunContext[Any]) -> MemoryProvider:
+        return self.provider.memory(key_of(self._memory_id(ctx) if callable(self._memory_id) else self._memory_id))

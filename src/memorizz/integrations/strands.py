@@ -48,6 +48,8 @@ class MemorizzMemoryStore(Opened, MemoryStore):
     what opening a provider raises.
     """
 
+    _in_memories = True
+
     def __init__(
         self,
         memory_id: str,
@@ -60,13 +62,14 @@ class MemorizzMemoryStore(Opened, MemoryStore):
         writable: bool = True,
         extraction: ExtractionConfig | bool | None = None,
     ) -> None:
-        self._memory = key_of(memory_id)
         self.name = name
         self.description = description
         self.max_search_results = None if max_search_results is None else _checked(max_search_results)
         self.writable = writable
         self.extraction = extraction
         self._open(source, MEMORIES, embedder=embedder)
+        self._memory_id = key_of(memory_id)
+        self._memory = self.provider.memory(self._memory_id)
 
     async def search(self, query: str, options: SearchOptions | None = None) -> list[MemoryEntry]:
         """Return the memories that match best, the best first; none for a blank query.
@@ -77,8 +80,7 @@ class MemorizzMemoryStore(Opened, MemoryStore):
         most = _HITS if given is None else _checked(given)
         if not query.strip():
             return []
-        of = {"memory_id": self._memory}
-        found = await in_thread(self.provider.retrieve_by_query, query, MEMORIES.name, most, where=of)
+        found = await in_thread(self._memory.retrieve_by_query, query, MEMORIES.name, most)
         return [_entry(each) for each in found]
 
     async def add(self, content: str, metadata: Mapping[str, Any] | None = None) -> str:
@@ -87,11 +89,11 @@ class MemorizzMemoryStore(Opened, MemoryStore):
         Raises InvalidDocument for a text that PostgreSQL cannot hold, and metadata that JSON cannot hold.
         """
         # The SDK adds again what it does not know to be added.
-        digest = hashlib.sha256(json.dumps([self._memory, content]).encode()).hexdigest()
-        document: Document = {"id": digest, "memory_id": self._memory, "content": content}
+        digest = hashlib.sha256(json.dumps([self._memory_id, content]).encode()).hexdigest()
+        document: Document = {"id": digest, "content": content}
         if metadata is not None:
             document["metadata"] = dict(metadata)
-        return await in_thread(self.provider.store, document, MEMORIES.name)
+        return await in_thread(self._memory.store, document, MEMORIES.name)
 
 
 def _entry(document: Document) -> MemoryEntry:

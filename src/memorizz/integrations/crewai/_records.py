@@ -16,11 +16,8 @@ from memorizz.integrations._providers import escaped, key_of, unescaped
 from memorizz.memory_provider.options import Document
 
 
-def document_of(record: MemoryRecord, memory_id: str | None) -> Document:
-    """Return the document of a record: always all keys, so that it replaces the one before.
-
-    Without a memory_id it stays in the memory that it is in.
-    """
+def document_of(record: MemoryRecord) -> Document:
+    """Return the document of a record: always all keys, so that it replaces the one before."""
     names = names_of(record.scope)
     return {
         "id": record.id,
@@ -36,7 +33,7 @@ def document_of(record: MemoryRecord, memory_id: str | None) -> Document:
         "source": record.source,
         "private": record.private,
         "embedding": vector_of(record),
-    } | ({} if memory_id is None else {"memory_id": memory_id})
+    }
 
 
 def record_of(document: Document) -> MemoryRecord:
@@ -80,9 +77,9 @@ def path_of(names: Sequence[str]) -> str:
     return "/" + "/".join(names)
 
 
-def within(memory_id: str | None, scope: str | None) -> Document:
-    """Return the filter for what is in a scope of a memory or below it, by whole names."""
-    filter: Document = {} if memory_id is None else {"memory_id": memory_id}
+def within(scope: str | None) -> Document:
+    """Return the filter for what is in a scope or below it, by whole names."""
+    filter: Document = {}
     if names := names_of(scope):
         filter["names"] = {"$prefix": names}
     if len(names) > 1:

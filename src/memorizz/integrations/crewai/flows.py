@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, SerializerFunctionWrapH
 from pydantic_core import to_jsonable_python
 
 from memorizz.errors import InvalidDocument
-from memorizz.integrations._providers import key_of, opened, to_json
+from memorizz.integrations._providers import check_of_no_memory, key_of, opened, to_json
 from memorizz.memory_provider.base import MemoryProvider
 from memorizz.memory_provider.options import Document
 from memorizz.memory_provider.stores import StoreSpec
@@ -43,6 +43,7 @@ class MemorizzFlowPersistence(FlowPersistence):
     def __init__(self, source: MemoryProvider | PostgreSQLConfig | str | None = None, /, **given: Any) -> None:
         super().__init__(**given)
         self._provider, self._is_own = opened(source, STATES)
+        check_of_no_memory(self._provider, type(self).__name__)
         self._is_named = source is not None
 
     def close(self) -> None:

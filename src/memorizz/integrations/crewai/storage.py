@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from crewai.memory.storage.backend import EmbeddingDimensionMismatchError
 from crewai.memory.types import MemoryRecord, ScopeInfo
 
-from memorizz.errors import ConfigurationError, DimensionMismatch, quoted
-from memorizz.integrations._providers import Opened, in_thread, key_of
+from memorizz.errors import ConfigurationError, DimensionMismatch
+from memorizz.integrations._providers import Opened, in_thread, key_of, scope_of
 from memorizz.integrations.crewai._records import (
     any_of,
     aware,
@@ -64,6 +64,8 @@ class MemorizzStorage(Opened):
     cannot hold.
     """
 
+    _in_memories = True
+
     def __init__(
         self,
         source: MemoryProvider | PostgreSQLConfig | str | None = None,
@@ -73,11 +75,12 @@ class MemorizzStorage(Opened):
         dimensions: int | None = None,
     ) -> None:
         self.store = store
-        self._memory_id = None if memory_id is None else key_of(memory_id)
         self._dimensions = dimensions
         # What comes before the first vector: only that says how long those of the store are to be.
         self._waiting = StoreSpec(f"{store}_waiting", index="none", embedded=False, memories=False)
         self._open(source)
+        # Whose records it has, which is less than the store that it makes for them.
+        self._memory = self.provider if memory_id is None else self.provider.memory(key_of(memory_id))
         try:
             there = self._there()
             if there or dimensions:
@@ -96,9 +99,9 @@ class MemorizzStorage(Opened):
     def save(self, records: list[MemoryRecord]) -> None:
         """Store records, all or none; one whose id is there is replaced.
 
-        Raises ConfigurationError for an id that a record of another memory has.
+        Raises InvalidDocument for an id that a record of another memory has.
         """
-        documents = [document_of(record, self._memory_id) for record in records]
+        documents = [document_of(record) for record in records]
         lengths = [len(document["embedding"]) for document in documents if document["embedding"]]
         for length in lengths:
             if length != lengths[0]:
@@ -120,9 +123,9 @@ class MemorizzStorage(Opened):
 
     def touch_records(self, record_ids: list[str]) -> None:
         """Note that records were recalled now."""
-        asked = {"id": {"$in": list(record_ids)}, **self._within(None)}
+        asked = {"id": {"$in": list(record_ids)}}
         now = {"last_accessed": datetime.now(UTC)}
-        self._ask(lambda store: self.provider.update(store, asked, now), 0)
+        self._ask(lambda store: self._memory.update(store, asked, now), 0)
 
     def delete(
         self,
@@ -144,8 +147,8 @@ class MemorizzStorage(Opened):
             asked["timestamp"] = {"$lt": aware(older_than)}
         if not asked and scope_prefix is None and (categories is not None or metadata_filter is not None):
             return 0
-        asked |= self._within(scope_prefix)
-        return self._ask(lambda store: self.provider.delete(store, asked), 0)
+        asked |= within(scope_prefix)
+        return self._ask(lambda store: self._memory.delete(store, asked), 0)
 
     async def adelete(
         self,
@@ -161,9 +164,10 @@ class MemorizzStorage(Opened):
     def reset(self, scope_prefix: str | None = None) -> None:
         """Delete the records of a scope or, without one, all.
 
-        The whole store is made anew with the next record, for vectors of any length.
+        The whole store is made anew with the next record, for vectors of any length; where others have records in it,
+        who are of another memory or tenant, it stays.
         """
-        if names_of(scope_prefix) or self._memory_id is not None:
+        if names_of(scope_prefix) or scope_of(self._memory).is_narrow:
             self.delete(scope_prefix)
             return
         for store in (self.store, self._waiting.name):
@@ -187,10 +191,10 @@ class MemorizzStorage(Opened):
         """
         if not any(query_embedding):
             return []
-        asked = self._within(scope_prefix) | any_of(categories) | equal(metadata_filter)
+        asked = within(scope_prefix) | any_of(categories) | equal(metadata_filter)
         try:
             with _errors_of_crewai():
-                hits = self.provider.retrieve_by_query(
+                hits = self._memory.retrieve_by_query(
                     {"embedding": query_embedding, **asked},
                     self.store,
                     _most(limit),
@@ -217,8 +221,8 @@ class MemorizzStorage(Opened):
 
     def get_record(self, record_id: str) -> MemoryRecord | None:
         """Return a record with its vector, or None."""
-        asked = {"id": record_id, **self._within(None)}
-        found = self._ask(lambda store: self.provider.retrieve_by_query(asked, store, include_embedding=True), Hits())
+        asked = {"id": record_id}
+        found = self._ask(lambda store: self._memory.retrieve_by_query(asked, store, include_embedding=True), Hits())
         return record_of(found[0]) if found else None
 
     def list_records(
@@ -226,8 +230,8 @@ class MemorizzStorage(Opened):
     ) -> list[MemoryRecord]:
         """Return the records of a scope, the newest first, with their vectors. `limit=0` is none, None all."""
         found = self._ask(
-            lambda store: self.provider.retrieve_by_query(
-                self._within(scope_prefix),
+            lambda store: self._memory.retrieve_by_query(
+                within(scope_prefix),
                 store,
                 _most(limit),
                 order_by="-timestamp",
@@ -240,14 +244,14 @@ class MemorizzStorage(Opened):
 
     def count(self, scope_prefix: str | None = None) -> int:
         """Return how many records a scope holds."""
-        return self._ask(lambda store: self.provider.count(store, self._within(scope_prefix)), 0)
+        return self._ask(lambda store: self._memory.count(store, within(scope_prefix)), 0)
 
     def get_scope_info(self, scope: str) -> ScopeInfo:
         """Return what a scope holds, the scopes below it included."""
-        inside = self._within(scope)
+        inside = within(scope)
 
         def calls(store: str) -> list[Any]:
-            return self.provider.run_many(
+            return self._memory.run_many(
                 [
                     Call("count", store, inside),
                     Call("retrieve_by_query", inside, store, 1, order_by="timestamp"),
@@ -269,14 +273,14 @@ class MemorizzStorage(Opened):
 
     def list_scopes(self, parent: str = "/") -> list[str]:
         """Return the scopes right below a scope, sorted."""
-        (below,) = self._ask(lambda store: self.provider.run_many([self._below(store, parent)]), [[]])
+        (below,) = self._ask(lambda store: self._memory.run_many([self._below(store, parent)]), [[]])
         return _children(below, parent)
 
     def list_categories(self, scope_prefix: str | None = None) -> dict[str, int]:
         """Return how many records of a scope have each category."""
 
         def counted(store: str) -> dict[str, int]:
-            found = self.provider.iterate(store, self._within(scope_prefix))
+            found = self._memory.iterate(store, within(scope_prefix))
             return dict(Counter(category for each in found for category in set(each["categories"])))
 
         return self._ask(counted, {})
@@ -290,24 +294,11 @@ class MemorizzStorage(Opened):
                 return call(store)
         return nothing
 
-    def _within(self, scope: str | None) -> Document:
-        return within(self._memory_id, scope)
-
     def _below(self, store: str, scope: str) -> Call:
-        return Call("distinct", store, "names", self._within(scope), depth=len(names_of(scope)) + 1)
+        return Call("distinct", store, "names", within(scope), depth=len(names_of(scope)) + 1)
 
     def _store(self, documents: list[Document], store: str) -> None:
-        if self._memory_id is None:
-            self.provider.store_many(documents, store)
-            return
-        ids = [document["id"] for document in documents]
-        with self.provider.transaction() as tx:
-            others = {"id": {"$in": ids}, "memory_id": {"$ne": self._memory_id}}
-            if found := tx.retrieve_by_query(others, store):
-                raise ConfigurationError(
-                    f"a record of another memory has the id {quoted(found[0]['id'])}: give another"
-                )
-            tx.store_many(documents, store)
+        self._memory.store_many(documents, store)
 
     def _spec(self, dimensions: int | None) -> StoreSpec:
         return StoreSpec(self.store, dimensions, embedded=False, memories=False)

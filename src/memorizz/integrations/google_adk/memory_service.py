@@ -125,11 +125,11 @@ class MemorizzMemoryService(Opened, BaseMemoryService):
 
         By meaning and words where the provider has an embedder, else by words, of which a memory has at least one.
         """
-        of = {"memory_id": key_of(app_name, user_id)}
+        memory = self.provider.memory(key_of(app_name, user_id))
         question = _storable(query)
         if not question.strip():
             return SearchMemoryResponse()
-        found = await in_thread(self.provider.retrieve_by_query, question, MEMORIES.name, self._limit, where=of)
+        found = await in_thread(memory.retrieve_by_query, question, MEMORIES.name, self._limit)
         return SearchMemoryResponse(memories=[MemoryEntry.model_validate(json.loads(hit["entry"])) for hit in found])
 
     async def delete_memory(self, *, app_name: str, user_id: str, memory_id: str | None = None) -> None:

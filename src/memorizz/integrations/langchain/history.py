@@ -26,20 +26,22 @@ class MemorizzChatMessageHistory(Stored, BaseChatMessageHistory):
     for what JSON cannot hold, with the way to it.
     """
 
+    _in_memories = True
+
     def __init__(
         self, session_id: str, source: object = None, *, store: str = "langchain_messages", limit: int | None = None
     ) -> None:
         super().__init__()
-        self._memory = key_of(session_id)
         self.session_id = session_id
         self.limit = MAX_LIMIT if limit is None else checked_limit(limit)
         self.store = store
         self._open(source, StoreSpec(store, index="none", label="role", timeline=True, embedded=False))
+        self._memory = self.provider.memory(key_of(session_id))
 
     @property
     def messages(self) -> list[BaseMessage]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The messages of the session, the oldest first."""
-        newest = self.provider.retrieve_by_query(self._mine(), self.store, self.limit, order_by="-timestamp")
+        newest = self._memory.retrieve_by_query({}, self.store, self.limit, order_by="-timestamp")
         return messages_from_dict([found["message"] for found in reversed(newest)])
 
     async def aget_messages(self) -> list[BaseMessage]:
@@ -48,7 +50,7 @@ class MemorizzChatMessageHistory(Stored, BaseChatMessageHistory):
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add messages, all or none."""
-        self.provider.store_many([self._document(message) for message in messages], self.store)
+        self._memory.store_many([self._document(message) for message in messages], self.store)
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """add_messages, awaited."""
@@ -56,18 +58,15 @@ class MemorizzChatMessageHistory(Stored, BaseChatMessageHistory):
 
     def clear(self) -> None:
         """Delete the messages of the session."""
-        self.provider.delete(self.store, self._mine())
+        self._memory.delete_all(self.store)
 
     async def aclear(self) -> None:
         """Clear, awaited."""
         await in_thread(self.clear)
-
-    def _mine(self) -> dict[str, Any]:
-        return {"memory_id": self._memory}
 
     def _document(self, message: BaseMessage) -> dict[str, Any]:
         document = {"role": message.type, "content": str(message.text), "message": message_to_dict(message)}
         if message.id is not None:
             # Ids of messages are unique in a session only.
             document["id"] = key_of(self.session_id, message.id)
-        return document | self._mine()
+        return document

@@ -40,6 +40,8 @@ class MemorizzVectorStore(Stored, VectorStore):
     hold.
     """
 
+    _in_memories = True
+
     def __init__(
         self,
         embedding: Embeddings,
