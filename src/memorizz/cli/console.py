@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
+from threading import Thread
 from typing import Annotated
 
 import typer
@@ -41,6 +42,7 @@ def console(
         from memorizz.console import Console, serve
     except ImportError as error:
         raise ConfigurationError(str(error)) from error
+    from memorizz.embeddings import LocalEmbedder
     from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider
     from memorizz.memory_provider.postgresql.maintenance import AsyncMaintenance
 
@@ -50,6 +52,9 @@ def console(
         made, missing = embedder_of(name) if model is None else (embedder(model, None, None), "")
         if made is None and not missing:
             missing = "the schema does not say whose vectors it has; --model names an embedder"
+        if isinstance(made, LocalEmbedder):
+            # Loaded while the browser opens, so that no search waits for it.
+            Thread(target=made.embed, args=(["memory"],), daemon=True).start()
         shown = Console(
             provider=AsyncPostgreSQLProvider(settings, embedder=made),
             tenant=tenant,

@@ -10,6 +10,7 @@
     _document.py    one document, whole
     _conversations.py  conversations, read as a chat
     _map.py         vectors as points
+    _changes.py     what changes something, with --write
     _health.py      sizes, indexes, growth, the doctor
     templates/, assets/   what browsers get; nothing is fetched from elsewhere
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from memorizz._serving import serve as serve_app
-from memorizz.console import _conversations, _document, _health, _map, _memories, _overview
+from memorizz.console import _changes, _conversations, _document, _health, _map, _memories, _overview
 from memorizz.console._gate import Gate
 from memorizz.console._page import Console, Handler, NotFound, Page
 from memorizz.errors import MemorizzError
@@ -29,6 +29,15 @@ _PAGES: dict[str, Handler] = {
     "/map": _map.map_,
     "/points": _map.points,
     "/health": _health.health,
+}
+# With --write: what shows what would be done, and what does it.
+_BEFORE: dict[str, Handler] = {"/forget": _changes.forgetting}
+_CHANGES: dict[str, Handler] = {
+    "/edit": _changes.edit,
+    "/delete": _changes.delete,
+    "/restore": _changes.restore,
+    "/undo": _changes.undo,
+    "/forget": _changes.forget,
 }
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
@@ -55,11 +64,17 @@ def app(console: Console, token: str) -> Starlette:
     @asynccontextmanager
     async def opened(app: Starlette) -> AsyncGenerator[None]:
         async with console.provider:
+            if console.database is not None:
+                async with console.database() as database:
+                    stores = (await database.facts()).stores
+                    console.kept.update({name: each.kept.begins for name, each in stores.items() if each.kept})
             yield
 
+    pages, changes = (_PAGES | _BEFORE, _CHANGES) if console.write else (_PAGES, {})
     return Starlette(
         routes=[
-            *(Route(path, answered(handler), methods=["GET"]) for path, handler in _PAGES.items()),
+            *(Route(path, answered(handler), methods=["GET"]) for path, handler in pages.items()),
+            *(Route(path, answered(handler), methods=["POST"]) for path, handler in changes.items()),
             Route("/assets/{name}", _asset, methods=["GET"]),
             # What browsers ask for before they have read a page.
             Route("/favicon.ico", _icon, methods=["GET"]),

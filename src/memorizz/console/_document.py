@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from starlette.responses import Response
 
 from memorizz.console._page import NotFound, Page
 from memorizz.errors import MemorizzError
-from memorizz.memory_provider.base import Document
+from memorizz.memory_provider._versions import difference
+from memorizz.memory_provider.base import Document, Version
 
-_NEAREST = 6
+_NEAREST, _VERSIONS = 6, 20
 # Of a vector, so many numbers are drawn.
 _DRAWN = 192
 # Said by the page itself, above the other keys.
@@ -39,6 +40,11 @@ async def document(page: Page) -> Response:
     """Show a document."""
     spec, id, view = await page.spec(), page.query.get("id", ""), page.view
     found = await view.retrieve_by_id(id, spec.name, include_embedding=True)
+    versions = await _versions(page, spec.name, id)
+    # What was there last can be seen, and restored.
+    last = next((each.document for each, _ in versions if each.document is not None), None)
+    gone = found is None
+    found = found or last
     if found is None:
         raise NotFound(f"{spec.name} has no document with the id {id!r} here")
     embedding = cast("list[Any]", found.get("embedding") or [])
@@ -49,12 +55,27 @@ async def document(page: Page) -> Response:
         "document.html",
         spec=spec,
         document=found,
+        gone=gone,
+        versions=versions,
         content=found.get("content"),
         keys={name: value for name, value in found.items() if name not in _SAID},
         vector=None if vector is None else Drawn.of(vector),
         pieces=pieces,
         nearest=[] if vector is None else await _nearest(page, spec.name, id, vector),
     )
+
+
+async def _versions(page: Page, store: str, id: str) -> list[tuple[Version, dict[str, Any]]]:
+    """Return the newest versions, the newest first, each with how it differs from the one before."""
+    if store not in page.console.kept:
+        return []
+    versions = await replace(page.sight, at="").through(page.console.view()).versions(id, store)
+    before = [None, *(each.document for each in versions)]
+    told = [
+        (each, difference(one, each.document) if one and each.document else {})
+        for one, each in zip(before, versions, strict=False)
+    ]
+    return told[: -_VERSIONS - 1 : -1]
 
 
 async def _nearest(page: Page, store: str, id: str, vector: list[float]) -> list[Document]:

@@ -57,7 +57,7 @@ async def overview(page: Page) -> Response:
 
 async def _sizes(page: Page) -> dict[str, int]:
     """Return how many rows the server guesses that a store has, of all tenants."""
-    if page.console.database is None or page.sight.memory or page.console.memory is not None:
+    if page.console.database is None or page.sight.memory or page.sight.at or page.console.memory is not None:
         return {}
     async with page.console.database() as database:
         return await database.guess_rows()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, Protocol, cast
+from urllib.parse import parse_qsl
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -15,7 +18,7 @@ from starlette.responses import HTMLResponse, Response
 from memorizz.console import _show
 from memorizz.console._gate import form_key
 from memorizz.console._sight import Sight
-from memorizz.errors import MemorizzError
+from memorizz.errors import MemorizzError, ReadOnlyError
 from memorizz.memory_provider.base import AsyncMemoryProvider
 from memorizz.memory_provider.scopes import EVERYTHING
 from memorizz.memory_provider.scopes import Scope as Whose
@@ -25,6 +28,7 @@ from memorizz.memory_provider.stores import StoreSpec
 class Database(Protocol):
     """What the database says of itself, beside the memories."""
 
+    async def facts(self) -> Any: ...
     async def guess_rows(self) -> dict[str, int]: ...
     async def measure(self) -> tuple[Any, Any]: ...
     async def examine(self) -> tuple[Any, Any]: ...
@@ -39,6 +43,7 @@ class Console:
     write: also offer what changes something.
     database: opens what measures and examines the database; None where there is nothing to ask.
     without_meaning: why nothing is searched by meaning, "" where it is.
+    kept: since when the history of each store is kept that has one; read when the console opens.
     """
 
     provider: AsyncMemoryProvider
@@ -47,6 +52,7 @@ class Console:
     write: bool = False
     database: Callable[[], AbstractAsyncContextManager[Database]] | None = None
     without_meaning: str = ""
+    kept: dict[str, datetime] = field(default_factory=dict[str, datetime])
 
     def view(self) -> AsyncMemoryProvider:
         """Return what may be looked at, once the provider is open."""
@@ -75,8 +81,16 @@ _filters = (
 cast("dict[str, Any]", _templates.filters).update({each.__name__: each for each in _filters})  # pyright: ignore[reportUnknownMemberType]
 
 
+# In bytes; no form has more.
+_LARGEST_FORM = 4_000_000
+
+
 class NotFound(MemorizzError):
     """There is no such thing to show."""
+
+
+class Forbidden(MemorizzError):
+    """A form that none of our pages made."""
 
 
 class Page:
@@ -95,16 +109,29 @@ class Page:
         return self.sight.through(self.console.view())
 
     async def specs(self) -> list[StoreSpec]:
-        """Return all stores."""
-        return await self.console.provider.stores()
+        """Return all stores; of a time that was, those whose history is kept."""
+        known = await self.console.provider.stores()
+        return [each for each in known if each.name in self.console.kept] if self.sight.at else known
 
     async def spec(self) -> StoreSpec:
         """Return the store that the address names; raises ConfigurationError."""
         wanted = self.query.get("store", "")
-        for each in await self.specs():
+        for each in await self.console.provider.stores():
             if each.name == wanted:
                 return each
         raise NotFound(f"there is no store {wanted!r} here")
+
+    async def form(self) -> Mapping[str, str]:
+        """Return what a form brings; raises Forbidden where none of our pages made it."""
+        body = b""
+        async for part in self.request.stream():
+            body += part
+            if len(body) > _LARGEST_FORM:
+                raise Forbidden(f"a form has at most {_LARGEST_FORM:,} bytes")
+        given = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+        if not hmac.compare_digest(given.pop("key", "").encode(), self._key.encode()):
+            raise Forbidden("this form is of no page of this console, or of one that has ended: open the page again")
+        return given
 
     def show(self, template: str, status: int = 200, **context: Any) -> Response:
         """Answer with a page."""
@@ -117,6 +144,7 @@ class Page:
             here=self.request.url.path.strip("/"),
             key=self._key,
             location=self.console.provider.location,
+            now=datetime.now(UTC),
             query=self.query,
             sight=self.sight,
             to=self.sight.to,
@@ -127,7 +155,8 @@ class Page:
     def complain(self, error: MemorizzError) -> Response:
         """Answer with what was wrong."""
         # What the address says is shown with it, but not looked through: that may be what is wrong.
-        status = 404 if isinstance(error, NotFound) else 400 if isinstance(error, ValueError) else 503
+        known = ((NotFound, 404), (Forbidden, 403), (ReadOnlyError, 403), (ValueError, 400))
+        status = next((status for kind, status in known if isinstance(error, kind)), 503)
         return self.show("error.html", status, message=str(error))
 
 

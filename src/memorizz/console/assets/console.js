@@ -12,6 +12,7 @@ document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("form[data-live]").forEach(live);
   document.querySelectorAll("svg[data-map]").forEach(map);
   document.querySelectorAll("[data-copy]").forEach(copy);
+  document.querySelectorAll("[data-as-of]").forEach(asOf);
   document.addEventListener("keydown", keys);
 });
 
@@ -74,6 +75,19 @@ function keys(event) {
   const links = [...document.querySelectorAll(".hits .said")];
   const next = links[Math.max(0, links.indexOf(document.activeElement) + step)];
   next?.focus();
+}
+
+// A slider over the time whose history is kept; at its end is now.
+function asOf(slider) {
+  const field = slider.form.elements.at;
+  const seconds = Date.parse(field.value) / 1000;
+  slider.value = Number.isNaN(seconds) ? slider.max : seconds;
+  slider.hidden = false;
+  slider.addEventListener("input", () => {
+    const isNow = slider.value === slider.max;
+    field.value = isNow ? "" : new Date(slider.value * 1000).toISOString().replace(".000", "");
+  });
+  slider.addEventListener("change", () => slider.form.requestSubmit());
 }
 
 // Copies the command that stands beside the button.
