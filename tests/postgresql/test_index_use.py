@@ -46,6 +46,25 @@ def test_what_begins_with_a_text_comes_from_an_index(config: PostgreSQLConfig) -
         assert found == sorted(f"c007/{n}" for n in range(7, 5000, 500))
 
 
+def test_the_index_of_a_memory_brings_no_rows_of_other_tenants(config: PostgreSQLConfig) -> None:
+    """Where many tenants have a memory of one name, a call reads the rows of its own and none of theirs."""
+    with PostgreSQLProvider(config) as provider:
+        for number in range(20):
+            documents = [{"name": "note", "memory_id": "default", "n": n} for n in range(100)]
+            provider.tenant(f"t{number}").store_many(documents, LONG)
+        with psycopg.connect(config.conninfo, autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE long_term_memory")
+            for key, value, ordered in (("memory_id", "default", '"timestamp"'), ("name", "note", "created_at")):
+                plan = connection.execute(
+                    "EXPLAIN (ANALYZE, FORMAT JSON) SELECT id FROM long_term_memory "
+                    f"WHERE tenant = 't7' AND {key} = '{value}' ORDER BY {ordered} DESC, seq DESC LIMIT 50"
+                ).fetchall()[0][0][0]["Plan"]
+                while "Index Name" not in plan:
+                    (plan,) = plan["Plans"]
+                assert plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) <= 100
+        assert provider.tenant("t7").count(LONG, {"memory_id": "default"}) == 100
+
+
 def test_what_a_document_lacks_is_in_no_index(config: PostgreSQLConfig) -> None:
     """A document of no name, memory, conversation and text is in the indexes of its key and its age alone."""
     with PostgreSQLProvider(config) as provider:

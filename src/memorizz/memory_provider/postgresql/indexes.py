@@ -82,16 +82,17 @@ def is_passing(name: str) -> bool:
 def named(store: Store, *, concurrently: bool = False) -> dict[str, sql.Composed]:
     """Return the statement that makes each index of a store, under its name; what moves on every write has none.
 
-    What a document lacks costs it nothing: no index of that has it.
+    A b-tree begins with the tenant, so that no call reads what is another one's, where names and memories of both are
+    the same. What a document lacks costs it nothing: no index of that has it.
     """
     ordinary = {
-        "name": sql.SQL("(name, created_at, seq) WHERE name IS NOT NULL"),
-        "memory_id": sql.SQL('(memory_id, "timestamp", seq) WHERE memory_id IS NOT NULL'),
+        "name": sql.SQL("(tenant, name, created_at, seq) WHERE name IS NOT NULL"),
+        "memory_id": sql.SQL('(tenant, memory_id, "timestamp", seq) WHERE memory_id IS NOT NULL'),
         # By a pattern too: what begins with a text is found by it ($prefix), in any collation.
         "conversation_id": sql.SQL(
-            '(conversation_id text_pattern_ops, "timestamp", seq) WHERE conversation_id IS NOT NULL'
+            '(tenant, conversation_id text_pattern_ops, "timestamp", seq) WHERE conversation_id IS NOT NULL'
         ),
-        "created_at": sql.SQL("(created_at, seq)"),
+        "created_at": sql.SQL("(tenant, created_at, seq)"),
         # A read that prolongs a lifetime stays out of all indexes; one of another kind than this would have it in each.
         "expires_at": sql.SQL("USING brin (expires_at) WHERE expires_at IS NOT NULL"),
         "words": sql.SQL("USING gin (words) WHERE words IS NOT NULL"),
