@@ -932,16 +932,16 @@ SET STORAGE EXTERNAL;
 -- What a memory held at a time.
 CREATE INDEX "memorizz_notes_history_idx" ON "public"."memorizz_notes_history" (tenant, memory_id, changed_at);;
 
-CREATE INDEX "notes_name_idx" ON "public"."notes" (tenant, name, created_at, seq)
+CREATE INDEX "notes_name_idx" ON "public"."notes" ("tenant", name, created_at, seq)
 WHERE name IS NOT NULL;
 
-CREATE INDEX "notes_memory_id_idx" ON "public"."notes" (tenant, memory_id, "timestamp", seq)
+CREATE INDEX "notes_memory_id_idx" ON "public"."notes" ("tenant", memory_id, "timestamp", seq)
 WHERE memory_id IS NOT NULL;
 
-CREATE INDEX "notes_conversation_id_idx" ON "public"."notes" (tenant, conversation_id text_pattern_ops, "timestamp", seq)
+CREATE INDEX "notes_conversation_id_idx" ON "public"."notes" ("tenant", conversation_id text_pattern_ops, "timestamp", seq)
 WHERE conversation_id IS NOT NULL;
 
-CREATE INDEX "notes_created_at_idx" ON "public"."notes" (tenant, created_at, seq);
+CREATE INDEX "notes_created_at_idx" ON "public"."notes" ("tenant", created_at, seq);
 
 CREATE INDEX "notes_expires_at_idx" ON "public"."notes" USING brin (expires_at)
 WHERE expires_at IS NOT NULL;
@@ -1116,16 +1116,16 @@ SET STORAGE EXTERNAL;
 -- What a memory held at a time.
 CREATE INDEX "memorizz_pages_history_idx" ON "public"."memorizz_pages_history" (tenant, memory_id, changed_at);;
 
-CREATE INDEX "pages_name_idx" ON "public"."pages" (tenant, name, created_at, seq)
+CREATE INDEX "pages_name_idx" ON "public"."pages" ("tenant", name, created_at, seq)
 WHERE name IS NOT NULL;
 
-CREATE INDEX "pages_memory_id_idx" ON "public"."pages" (tenant, memory_id, "timestamp", seq)
+CREATE INDEX "pages_memory_id_idx" ON "public"."pages" ("tenant", memory_id, "timestamp", seq)
 WHERE memory_id IS NOT NULL;
 
-CREATE INDEX "pages_conversation_id_idx" ON "public"."pages" (tenant, conversation_id text_pattern_ops, "timestamp", seq)
+CREATE INDEX "pages_conversation_id_idx" ON "public"."pages" ("tenant", conversation_id text_pattern_ops, "timestamp", seq)
 WHERE conversation_id IS NOT NULL;
 
-CREATE INDEX "pages_created_at_idx" ON "public"."pages" (tenant, created_at, seq);
+CREATE INDEX "pages_created_at_idx" ON "public"."pages" ("tenant", created_at, seq);
 
 CREATE INDEX "pages_expires_at_idx" ON "public"."pages" USING brin (expires_at)
 WHERE expires_at IS NOT NULL;
@@ -1965,9 +1965,9 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 
 -- drop_history
 
-DROP TRIGGER "memorizz_inserted_history" ON "public"."long_term_memory"; DROP TRIGGER "memorizz_updated_history" ON "public"."long_term_memory"; DROP TRIGGER "memorizz_deleted_history" ON "public"."long_term_memory"; DROP TRIGGER "memorizz_truncated_history" ON "public"."long_term_memory";
+DROP TRIGGER IF EXISTS "memorizz_inserted_history" ON "public"."long_term_memory"; DROP TRIGGER IF EXISTS "memorizz_updated_history" ON "public"."long_term_memory"; DROP TRIGGER IF EXISTS "memorizz_deleted_history" ON "public"."long_term_memory"; DROP TRIGGER IF EXISTS "memorizz_truncated_history" ON "public"."long_term_memory";
 
-DROP FUNCTION "public"."memorizz_long_term_memory_record"();
+DROP FUNCTION IF EXISTS "public"."memorizz_long_term_memory_record"();
 
 TRUNCATE "public"."memorizz_long_term_memory_history";
 

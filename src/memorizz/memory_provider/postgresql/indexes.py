@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import LiteralString
 
 from psycopg import sql
 
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.layout import vector_column
+from memorizz.memory_provider.postgresql.sql.key import WHOSE
 from memorizz.memory_provider.stores import DEFAULT_EF_CONSTRUCTION, DEFAULT_M, IndexKind
 
 _MB = 2**20
@@ -82,17 +84,17 @@ def is_passing(name: str) -> bool:
 def named(store: Store, *, concurrently: bool = False) -> dict[str, sql.Composed]:
     """Return the statement that makes each index of a store, under its name; what moves on every write has none.
 
-    A b-tree begins with the tenant, so that no call reads what is another one's, where names and memories of both are
-    the same. What a document lacks costs it nothing: no index of that has it.
+    A b-tree begins with whose a row is, so that no call reads what is another one's, where names and memories of both
+    are the same. What a document lacks costs it nothing: no index of that has it.
     """
     ordinary = {
-        "name": sql.SQL("(tenant, name, created_at, seq) WHERE name IS NOT NULL"),
-        "memory_id": sql.SQL('(tenant, memory_id, "timestamp", seq) WHERE memory_id IS NOT NULL'),
+        "name": _leading("name, created_at, seq", "WHERE name IS NOT NULL"),
+        "memory_id": _leading('memory_id, "timestamp", seq', "WHERE memory_id IS NOT NULL"),
         # By a pattern too: what begins with a text is found by it ($prefix), in any collation.
-        "conversation_id": sql.SQL(
-            '(tenant, conversation_id text_pattern_ops, "timestamp", seq) WHERE conversation_id IS NOT NULL'
+        "conversation_id": _leading(
+            'conversation_id text_pattern_ops, "timestamp", seq', "WHERE conversation_id IS NOT NULL"
         ),
-        "created_at": sql.SQL("(tenant, created_at, seq)"),
+        "created_at": _leading("created_at, seq"),
         # A read that prolongs a lifetime stays out of all indexes; one of another kind than this would have it in each.
         "expires_at": sql.SQL("USING brin (expires_at) WHERE expires_at IS NOT NULL"),
         "words": sql.SQL("USING gin (words) WHERE words IS NOT NULL"),
@@ -106,6 +108,10 @@ def named(store: Store, *, concurrently: bool = False) -> dict[str, sql.Composed
         for name in vector_indexes(store):
             statements[name] = create_embedding(store, store.vector.index, hnsw, name, concurrently=concurrently)
     return statements
+
+
+def _leading(columns: LiteralString, where: LiteralString = "") -> sql.Composed:
+    return sql.SQL("({}, {}) {}").format(WHOSE, sql.SQL(columns), sql.SQL(where))
 
 
 def vector_indexes(store: Store) -> list[str]:

@@ -30,6 +30,8 @@ AFTER = sql.SQL("(%(after)s::uuid IS NULL OR d.id > %(after)s::uuid)")
 SET_TENANT = b"SELECT set_config('memorizz.tenant', %(tenant)s, true)"
 # The columns, as CREATE TABLE and INSERT name them.
 COLUMNS = ("tenant", "id")
+# What the b-trees begin with.
+WHOSE = sql.Identifier("tenant")
 
 
 _IS = sql.SQL("({} AND d.id = %(id)s::uuid)")
