@@ -60,6 +60,13 @@ class Scope:
         parts = [f"{key} {quoted(name)}" for key, name in named if name]
         return ", ".join([*parts, *([] if self.as_of is None else [f"as of {self.as_of.isoformat()}"])])
 
+    def overlaps(self, other: Scope) -> bool:
+        """Return True if a document may be in both; what was at a time is no document of today."""
+        pairs = (self.memory, other.memory), (self.agent, other.agent)
+        return (self.tenant, self.as_of) == (other.tenant, other.as_of) and all(
+            None in pair or pair[0] == pair[1] for pair in pairs
+        )
+
     @property
     def is_narrow(self) -> bool:
         """Whether it leaves out documents of a store."""

@@ -118,12 +118,25 @@ def _check_pair(source: Source, target: MemoryProvider, existing: Existing) -> N
             "neither source nor target has an identity, so they may be the same memories, and what is deleted in one "
             "would be gone in both: open the target with create_indexes=True, which gives it one"
         )
+    if isinstance(source, ProviderSource) and _share(source.provider, target):
+        raise ConfigurationError(
+            f"source and target have documents in common: {source.location}; {target.location}. Copy between views of "
+            "two tenants or memories, or to another schema"
+        )
     models = source.embedding_model, target.embedding_model
     if None not in models and models[0] != models[1]:
         raise ConfigurationError(
             f"the vectors of the source were made by {models[0]!r}, those of the target by {models[1]!r}, and vectors "
             "of two models cannot be compared: copy into a schema of its own, and embed again there"
         )
+
+
+def _share(source: MemoryProvider, target: MemoryProvider) -> bool:
+    """Return True if two views of one schema have documents in common, which a copy would delete or double."""
+    wholes = {
+        provider.identity and provider.identity.removesuffix(f", {provider.scope}") for provider in (source, target)
+    }
+    return None not in wholes and len(wholes) == 1 and source.scope.overlaps(target.scope)
 
 
 def _copy(job: _Job, specs: Sequence[StoreSpec], journal: Journal) -> Report:

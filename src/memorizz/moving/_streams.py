@@ -97,36 +97,36 @@ class ProviderSource:
     """The documents that a provider keeps. Those that have expired are in no read, and so they are not moved."""
 
     def __init__(self, provider: MemoryProvider, batch_size: int = 500) -> None:
-        self._provider = provider
+        self.provider = provider
         self._batch_size = batch_size
 
     @property
     def location(self) -> str:
-        return self._provider.location
+        return self.provider.location
 
     @property
     def identity(self) -> str | None:
-        return self._provider.identity
+        return self.provider.identity
 
     @property
     def embedding_dimensions(self) -> int | None:
-        return self._provider.embedding_dimensions
+        return self.provider.embedding_dimensions
 
     @property
     def embedding_model(self) -> str | None:
-        return self._provider.embedding_model
+        return self.provider.embedding_model
 
     def stores(self) -> Sequence[StoreSpec]:
-        return self._provider.stores()
+        return self.provider.stores()
 
     def count(self, store: str) -> int:
-        return self._provider.count(store)
+        return self.provider.count(store)
 
     def expiring(self, store: str) -> int:
-        return self._provider.count(store, {"expires_at": {"$gt": datetime.now(UTC)}})
+        return self.provider.count(store, {"expires_at": {"$gt": datetime.now(UTC)}})
 
     def documents(self, store: str, after: str | None = None) -> Iterator[Document | Problem]:
-        stored = self._provider.iterate(store, batch_size=self._batch_size, include_embedding=True, after=after)
+        stored = self.provider.iterate(store, batch_size=self._batch_size, include_embedding=True, after=after)
         for document in stored:
             if EMBEDDING in without_parts(document):
                 document[EMBEDDING] = single(document[EMBEDDING])

@@ -43,6 +43,8 @@ class AsyncMemoryOperations(ABC):
     operations: ClassVar[Any]
     # What a view of these memories can be narrowed to.
     _scoped_by: ClassVar[Sequence[str]] = ()
+    # For whom its calls are; a view has one of its own.
+    scope: Scope = EVERYTHING
 
     @abstractmethod
     async def run(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

@@ -44,6 +44,8 @@ class MemoryOperations(ABC):
     operations: ClassVar[Any]
     # What a view of these memories can be narrowed to.
     _scoped_by: ClassVar[Sequence[str]] = ()
+    # For whom its calls are; a view has one of its own.
+    scope: Scope = EVERYTHING
 
     @abstractmethod
     def run(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
