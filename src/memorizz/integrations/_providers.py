@@ -18,7 +18,6 @@ from weakref import WeakKeyDictionary
 from memorizz.embeddings.base import Embedder
 from memorizz.errors import ConfigurationError, InvalidDocument, quoted
 from memorizz.memory_provider.base import MemoryProvider
-from memorizz.memory_provider.scopes import EVERYTHING, Scope
 from memorizz.memory_provider.stores import StoreSpec
 
 P = ParamSpec("P")
@@ -67,14 +66,9 @@ def _provider_of(
     return PostgreSQLProvider(source, embedder=embedder), True
 
 
-def scope_of(provider: MemoryProvider) -> Scope:
-    """Return the scope of a view, everybody's for a provider itself."""
-    return getattr(provider, "scope", EVERYTHING)
-
-
 def check_of_no_memory(provider: MemoryProvider, what: str) -> None:
     """Raise ConfigurationError for the view of a memory, for what says itself of which memory and id a document is."""
-    memory = scope_of(provider).memory
+    memory = provider.scope.memory
     if memory is not None:
         raise ConfigurationError(
             f"this is a view of memory_id={quoted(memory)}, and {what} says itself what is of one memory, under ids "

@@ -12,7 +12,7 @@ from crewai.memory.storage.backend import EmbeddingDimensionMismatchError
 from crewai.memory.types import MemoryRecord, ScopeInfo
 
 from memorizz.errors import ConfigurationError, DimensionMismatch
-from memorizz.integrations._providers import Opened, in_thread, key_of, scope_of
+from memorizz.integrations._providers import Opened, in_thread, key_of
 from memorizz.integrations.crewai._records import (
     any_of,
     aware,
@@ -167,7 +167,7 @@ class MemorizzStorage(Opened):
         The whole store is made anew with the next record, for vectors of any length; where others have records in it,
         who are of another memory or tenant, it stays.
         """
-        if names_of(scope_prefix) or scope_of(self._memory).is_narrow:
+        if names_of(scope_prefix) or self._memory.scope.is_narrow:
             self.delete(scope_prefix)
             return
         for store in (self.store, self._waiting.name):
