@@ -109,6 +109,8 @@ def test_hostile_and_long_content_stays_text(
     hostile = {"content": SCRIPT, "name": SCRIPT, "memory_id": SCRIPT, SCRIPT: SCRIPT, "metadata": {SCRIPT: [SCRIPT]}}
     provider.store({"id": SCRIPT, **hostile}, LONG)
     provider.store({"content": "<&>" * 70_000, "x": "\U0001f600" * 50_000, "y": ["<" * 50_000], "z": "w" * 9_000}, LONG)
+    provider.store({"id": "wide", **{f"key {n} &": "<" * 99 for n in range(3000)}}, LONG)
+    provider.store_many([{"role": "user", "content": "\u8336" * 9_000, "memory_id": "zh"} for _ in range(50)], TURNS)
     provider.store_many(
         [{"content": "\u05e9\u05dc\u05d5\u05dd " * 200, "memory_id": "m" * 900} for _ in range(60)], LONG
     )
@@ -116,6 +118,8 @@ def test_hostile_and_long_content_stays_text(
     page = looking.page
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     paths = [
+        f"/document?store={LONG}&id=wide",
+        "/conversation?memory=zh",
         "/",
         "/conversations",
         "/map",

@@ -19,10 +19,10 @@ def test_a_conversation_reads_as_a_chat(looking: Looking, served: Served, provid
     expect(page.locator(".hits > li")).to_have_count(2)
     page.get_by_role("link", name=said[-1]).click()
     words = page.locator(".words")
-    expect(words).to_have_text(said[-60:])
+    expect(words).to_have_text(said[-40:])
     assert words.last.evaluate("e => getComputedStyle(e).direction") == "rtl"
     page.get_by_role("link", name="Earlier").click()
-    expect(words).to_have_text(said[:11])
+    expect(words).to_have_text(said[:31])
     page.get_by_role("link", name="The newest").click()
     page.get_by_label("Show this turn whole").last.click()
     expect(page.locator(".content")).to_have_text(said[-1])

@@ -12,7 +12,7 @@ from memorizz.console._page import Page
 from memorizz.memory_provider.stores import CONVERSATIONS
 
 # The newest turns say which conversations there are; so many turns are read on one page.
-_RECENT, TURNS = 400, 60
+_RECENT, TURNS = 400, 40
 
 
 @dataclass

@@ -9,8 +9,8 @@ from typing import Any
 
 from memorizz.memory_provider._documents import CONTENT, is_parts, text_of_parts
 
-# Characters: a page stays below 300 kB, whatever is in a document.
-SHORT, LONG = 360, 30_000
+# Characters of a text in a list.
+SHORT = 360
 
 
 def number(value: float | None) -> str:
