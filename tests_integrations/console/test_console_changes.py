@@ -36,6 +36,10 @@ def test_versions_are_shown_with_what_differs(looking: Looking, served: Served, 
     expect(page.locator(".content, .said").first).to_have_text("green tea")
     slider = page.get_by_role("slider")
     assert slider.input_value() == slider.get_attribute("max")
+    slider.press("Home")
+    expect(page.locator(".notice")).to_contain_text("As of")
+    page.get_by_role("slider").press("End")
+    expect(page.locator(".notice")).to_have_count(0)
     # Before there was anything, the library says so.
     page = looking.at(f"/memories?store={LONG}&at=2020-01-01")
     expect(page.locator(".problem")).to_contain_text("begins")

@@ -20,8 +20,6 @@ from memorizz.console._gate import form_key
 from memorizz.console._sight import Sight
 from memorizz.errors import MemorizzError, ReadOnlyError
 from memorizz.memory_provider.base import AsyncMemoryProvider
-from memorizz.memory_provider.scopes import EVERYTHING
-from memorizz.memory_provider.scopes import Scope as Whose
 from memorizz.memory_provider.stores import StoreSpec
 
 
@@ -135,12 +133,10 @@ class Page:
 
     def show(self, template: str, status: int = 200, **context: Any) -> Response:
         """Answer with a page."""
-        fixed = getattr(self.console.view(), "scope", EVERYTHING)
-        assert isinstance(fixed, Whose)
         page = _templates.get_template(template).render(
             context,
             console=self.console,
-            fixed=fixed,
+            fixed=self.console.view().scope,
             here=self.request.url.path.strip("/"),
             key=self._key,
             location=self.console.provider.location,
