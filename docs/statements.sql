@@ -1478,6 +1478,41 @@ WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS N
 ORDER BY d.tenant, d.id
 LIMIT :'limit';
 
+-- set_policy
+
+UPDATE "public"."memorizz_stores"
+SET policy = :'policy'::jsonb
+WHERE name = :'name';
+
+-- policies
+
+SELECT name, policy
+FROM "public"."memorizz_stores"
+WHERE policy IS NOT NULL
+ORDER BY id;
+
+-- apply_policies
+
+WITH aged AS (
+SELECT d.tenant, d.id, d.xmin::text AS version, d.memory_id, d.seq, coalesce(d."timestamp", d.created_at) AS at,
+        CASE WHEN abs(d.importance_score) < 1e-280 THEN 0 ELSE d.importance_score * power(0.5::float8, least(greatest(coalesce(extract(epoch
+FROM statement_timestamp() - greatest(d.updated_at, d.last_accessed))::float8 / :'half_life'::float8, 0), 0), 60)) END AS importance,
+        coalesce(d.updated_at <= statement_timestamp() - make_interval(secs => :'expire_after'::float8), false)
+            OR coalesce(CASE WHEN abs(d.importance_score) < 1e-280 THEN 0 ELSE d.importance_score * power(0.5::float8, least(greatest(coalesce(extract(epoch
+FROM statement_timestamp() - greatest(d.updated_at, d.last_accessed))::float8 / :'half_life'::float8, 0), 0), 60)) END < :'least_importance'::float8, false) AS goes
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
+), counted AS (SELECT d.*, goes OR row_number() OVER (PARTITION BY goes, memory_id
+ORDER BY at DESC, seq DESC) > :'keep_last'::bigint AS too_old
+FROM aged AS d),
+ranked AS (SELECT d.*, too_old OR false AS too_many
+FROM counted AS d)
+SELECT d.id, coalesce(d.data ->> '_id', d.id::text), going.version
+FROM ranked AS going JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "going"."tenant" AND "d"."id" = "going"."id"
+WHERE going.too_many
+ORDER BY d.tenant, d.id
+LIMIT :'limit';
+
 -- keep_history
 
 -- Keep the history of a store: what ends a version writes it down, in its own transaction, whoever sends it. What says who it

@@ -21,6 +21,7 @@ from memorizz import (
     MemoryType,
     MongoDBConfig,
     MongoDBProvider,
+    Policy,
     PooledPostgreSQLProvider,
     PostgreSQLConfig,
     PostgreSQLProvider,
@@ -29,6 +30,8 @@ from memorizz import (
 )
 from memorizz.cli import app
 from memorizz.memory_provider.base import (
+    Consolidation,
+    Duplicates,
     Hits,
     MemoryOperations,
     Ranking,
@@ -42,6 +45,7 @@ from memorizz.memory_provider.postgresql.maintenance import (
     AsyncReembedding,
     Maintenance,
     Reembedding,
+    Tidied,
 )
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference.md"
@@ -92,6 +96,9 @@ def page() -> Iterator[str]:
     yield from described(Hits, level=3, signed=False)
     yield from described(Receipt, level=3, signed=False)
     yield from described(Version, level=3, signed=False)
+    yield from described(Duplicates, level=3, signed=False)
+    yield from described(Consolidation, level=3, signed=False)
+    yield from described(Policy, level=3)
     yield from described(without_twins, level=3)
     yield from described(PostgreSQLProvider.transaction, level=3)
     yield from described(PostgreSQLProvider.embed_missing, level=3)
@@ -102,6 +109,8 @@ def page() -> Iterator[str]:
         "drop_store",
         "keep_history",
         "drop_history",
+        "set_policy",
+        "policies",
         "note_embedding_model",
         "embedded",
     ):
@@ -136,8 +145,9 @@ def page() -> Iterator[str]:
     yield f"{names} are the same on the async API: each method is awaited, `make` is an `async for`,"
     yield "and the embedder may be an AsyncEmbedder.\n"
     yield from described(Maintenance, level=3)
-    for name in ("migrate", "examine", "make", "enable_tenants", "disable_tenants", "probe_tenants"):
+    for name in ("migrate", "examine", "make", "tidy", "enable_tenants", "disable_tenants", "probe_tenants"):
         yield from described(getattr(Maintenance, name), level=4, name=f"Maintenance.{name}")
+    yield from described(Tidied, level=3, signed=False)
     yield from described(Reembedding, level=3)
     for name in members(Reembedding):
         yield from described(getattr(Reembedding, name), level=4, name=f"Reembedding.{name}")

@@ -9,12 +9,13 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from memorizz import MemoryType, PostgreSQLConfig, PostgreSQLProvider, StoreSpec
+from memorizz import MemoryType, Policy, PostgreSQLConfig, PostgreSQLProvider, StoreSpec
 from memorizz.memory_provider.base import Call
 from memorizz.memory_provider.postgresql import provider as sent_by
 from memorizz.memory_provider.postgresql._steps import Batch, Copy, Query, Script
@@ -136,6 +137,9 @@ def calls(provider: PostgreSQLProvider) -> Iterator[tuple[str, Any]]:
     )
     yield "retrieve_by_query(question), parts", lambda: provider.retrieve_by_query("Who drinks tea?", "pages", 5)
     yield "embed_missing, parts", lambda: provider.embed_missing("pages")
+    yield "set_policy", lambda: provider.set_policy(LONG, Policy(expire_after=timedelta(days=90), keep_last=1))
+    yield "policies", provider.policies
+    yield "apply_policies", provider.apply_policies
     yield "keep_history", lambda: provider.keep_history(LONG)
     yield "acting(...).store(document)", lambda: provider.acting("Ada").store(document, LONG)
     began = provider.versions("a", LONG)[0].since

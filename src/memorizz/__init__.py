@@ -5,6 +5,7 @@ What is where:
     memorizz.memory_provider.base           the contract: what every provider does
     memorizz.memory_provider.memory_type    the names of the seven stores
     memorizz.memory_provider.stores         StoreSpec: what a store is, the seven and those of your own
+    memorizz.memory_provider.policies       Policy: what of a store is deleted when it is tidied
     memorizz.memory_provider.postgresql     PostgreSQLProvider, AsyncPostgreSQLProvider, PostgreSQLConfig
     memorizz.memory_provider.mongodb        MongoDBProvider, AsyncMongoDBProvider, MongoDBConfig
     memorizz.memory_provider.postgresql.maintenance    what is done to a database: upgrade, examine, index, re-embed
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from memorizz.memory_provider.base import AsyncMemoryProvider, MemoryProvider, without_twins
     from memorizz.memory_provider.memory_type import MemoryType
     from memorizz.memory_provider.mongodb import AsyncMongoDBProvider, MongoDBConfig, MongoDBProvider
+    from memorizz.memory_provider.policies import Policy
     from memorizz.memory_provider.postgresql import (
         AsyncPostgreSQLProvider,
         PooledPostgreSQLProvider,
@@ -43,6 +45,7 @@ _MODULES = {
     "MemoryType": "memorizz.memory_provider.memory_type",
     "MongoDBConfig": "memorizz.memory_provider.mongodb",
     "MongoDBProvider": "memorizz.memory_provider.mongodb",
+    "Policy": "memorizz.memory_provider.policies",
     "PooledPostgreSQLProvider": "memorizz.memory_provider.postgresql",
     "PostgreSQLConfig": "memorizz.memory_provider.postgresql",
     "PostgreSQLProvider": "memorizz.memory_provider.postgresql",
@@ -59,6 +62,7 @@ __all__ = [
     "MemoryType",
     "MongoDBConfig",
     "MongoDBProvider",
+    "Policy",
     "PooledPostgreSQLProvider",
     "PostgreSQLConfig",
     "PostgreSQLProvider",

@@ -76,7 +76,7 @@ TAKEN = [
     ("iterate", "filter", "dict"),
     ("update_memagent_memory_ids", "memory_ids", "list"),
 ]
-UNUSED = {"consolidate", "duplicates", "embedded", "loading", "note_embedding_model"}
+UNUSED = {"apply_policies", "consolidate", "duplicates", "embedded", "loading", "note_embedding_model", "set_policy"}
 METHODS = {
     name: inspect.signature(method)
     for provider in (PostgreSQLProvider, MongoDBProvider)

@@ -18,6 +18,7 @@ from memorizz.memory_provider.base import MemoryOperations, MemoryProvider, Sear
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import MongoDBProvider
 from memorizz.memory_provider.options import Call
+from memorizz.memory_provider.policies import Policy
 from memorizz.memory_provider.postgresql import PostgreSQLProvider
 
 LONG, TURNS, AGENTS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY, MemoryType.MEMAGENT
@@ -136,6 +137,9 @@ ATTACKS: dict[str, Callable[[Any, str], Any]] = {
         view.acting("me").retrieve_by_id(id, LONG),
         view.acting("me").update(LONG, {}, {"n": 2}),
     ],
+    "apply_policies": lambda view, id: [
+        _without_time(view.apply_policies(dry_run=dry_run)) for dry_run in (True, False)
+    ],
     "at": lambda view, id: [
         view.at(LATER).list_all(LONG, include_embedding=True),
         view.at(LATER).retrieve_by_id(id, LONG),
@@ -206,12 +210,14 @@ LATER = datetime(2999, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def history(api: Any, server_name: str) -> Iterator[None]:
-    """That the history of the store that is attacked is kept."""
+    """That the history of the store that is attacked is kept, and that it has a policy."""
     if server_name == MONGODB:
         yield
         return
     api.keep_history(LONG)
+    api.set_policy(LONG, Policy(max_documents=1, keep_last=1))
     yield
+    api.set_policy(LONG, None)
     api.drop_history(LONG, yes=True)
 
 
@@ -219,7 +225,8 @@ def history(api: Any, server_name: str) -> Iterator[None]:
 OTHERS = {
     "close", "config", "create_store", "drop_history", "drop_store", "embedding_dimensions", "embedding_model",
     "has_embedder", "has_large_transactions", "identity", "keep_history", "loading", "location", "memory",
-    "note_embedding_model", "operations", "run", "run_in_transaction", "scope", "stores", "tenant",
+    "note_embedding_model", "operations", "policies", "run", "run_in_transaction", "scope", "set_policy",
+    "stores", "tenant",
 }  # fmt: skip
 
 

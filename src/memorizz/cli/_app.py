@@ -29,6 +29,7 @@ from memorizz.cli import (
     server,
     stats,
     tenants,
+    tidy,
 )
 from memorizz.errors import MemorizzError
 
@@ -114,4 +115,6 @@ app.add_typer(index.commands, name="index")
 app.add_typer(history.commands, name="history")
 app.add_typer(server.commands, name="server")
 app.add_typer(mcp.commands, name="mcp")
+app.command()(tidy.tidy)
+app.add_typer(tidy.policy, name="policy")
 app.add_typer(tenants.commands, name="tenants")

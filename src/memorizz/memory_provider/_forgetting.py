@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from memorizz.errors import ConfigurationError, quoted
 from memorizz.memory_provider._arguments import given_filter, text_argument
-from memorizz.memory_provider.options import Filter, Receipt
+from memorizz.memory_provider.options import NOT_REACHED, Filter, Receipt
+
+
+def checked_by(by: Any) -> None:
+    """Raise ConfigurationError for what is no name of who deletes."""
+    if by is not None and not isinstance(by, str):
+        raise ConfigurationError(f"by={quoted(by)}: expected who forgets, as a text")
 
 
 def forgotten_by(
     memory_id: Any, filter: Filter | None, everything: bool, tenant: str, by: Any
 ) -> tuple[str | None, Mapping[str, Any]]:
     """Return the memory that is forgotten, None where something else says what, and the filter of its documents."""
-    if by is not None and not isinstance(by, str):
-        raise ConfigurationError(f"by={quoted(by)}: expected who forgets, as a text")
+    checked_by(by)
     if [memory_id is None, filter is None, not everything].count(False) != 1:
         raise ConfigurationError("forget: expected memory_id=, filter= or everything=True, one of them")
     if everything:
@@ -47,8 +52,12 @@ def receipt(
     dry_run: bool,
     left: int | None,
     versions: Mapping[str, int] | None = None,
+    not_reached: Sequence[str] = (),
 ) -> Receipt:
-    """Return the receipt for documents, given as the ids of each store, and for how many versions of each."""
+    """Return the receipt for documents, given as the ids of each store, and for how many versions of each.
+
+    `not_reached` is where they are too, beside what no statement reaches.
+    """
     ids = {store: list(each) for store, each in deleted.items()}
     lines = sorted(f"{store}\t{id}\n" for store, each in ids.items() for id in each)
     return Receipt(
@@ -60,4 +69,5 @@ def receipt(
         by=by,
         dry_run=dry_run,
         left=left,
+        not_reached=(*not_reached, *NOT_REACHED),
     )

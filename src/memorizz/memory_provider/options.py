@@ -269,6 +269,14 @@ class Hits(list[Document]):
     rerank_failure: str | None = None
 
 
+NOT_REACHED = (
+    "files written by export and dump, and other stores that memories were copied to",
+    "backups, archived write-ahead log, snapshots, and replicas that are not up to date",
+    "the server's own dead rows until it has vacuumed them",
+    "what a program or a model that has read the documents has kept",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What was forgotten, or in a dry run what would be.
@@ -280,8 +288,9 @@ class Receipt:
         points and each ended by a newline: who has kept a list of ids can show that these were the ones.
     at: when.
     by: who, as the caller has said it.
-    left: how many matching documents were there again when it was done, stored by others meanwhile; None in a dry run.
-    not_reached: where copies may be that no statement reaches.
+    left: how many matching documents were there when it was done, stored by others meanwhile, or in others' hands; None
+        in a dry run.
+    not_reached: where copies may be that it has not reached.
     """
 
     deleted: Mapping[str, int]
@@ -292,12 +301,7 @@ class Receipt:
     by: str | None
     dry_run: bool
     left: int | None
-    not_reached: Sequence[str] = (
-        "files written by export and dump, and other stores that memories were copied to",
-        "backups, archived write-ahead log, snapshots, and replicas that are not up to date",
-        "the server's own dead rows until it has vacuumed them",
-        "what a program or a model that has read the documents has kept",
-    )
+    not_reached: Sequence[str]
 
     @property
     def documents(self) -> int:
@@ -351,8 +355,8 @@ class Version:
     number: tells it from the others of its store; later versions have greater ones. 0 is what the history began with.
     since: from when on; None for what the history began with.
     until: when it was changed again; None for what stands in the store.
-    operation: what made it: "insert", "update", "delete", "restore", "undo", "consolidate" or
-        "forget"; None where `since` is.
+    operation: what made it: "insert", "update", "delete", "restore", "undo", "consolidate",
+        "policy" or "forget"; None where `since` is.
     actor: in whose name, as `acting` has it.
     call: what else was changed in the same call or transaction has the same.
     document: as it was; None where it was deleted, or has been forgotten since.

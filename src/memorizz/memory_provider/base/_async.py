@@ -611,6 +611,23 @@ class AsyncMemoryOperations(ABC):
         """Remove the documents whose `expires_at` has passed from one store, or from all; return how many."""
         return await self.run(self.operations.purge_expired, memory_store_type)
 
+    async def apply_policies(self, *, by: str | None = None, dry_run: bool = False) -> Receipt:
+        """Delete what is due by the policies of the stores, and return a receipt; in a dry run what would be deleted.
+
+        In batches, each a transaction of its own, which wait for nobody: what others have locked, or have changed or
+        read since it was looked at, is left for the next time, and `left` counts it. A call that was broken off is made
+        again. Where a history is kept, what is deleted is in it, and can be restored.
+
+        In a view of a tenant its documents alone; in one of a memory by all rules but `max_documents`. Without a view
+        those of no tenant: `Maintenance.tidy` goes through all tenants.
+
+        by: who deletes, for the receipt.
+
+        Raises ConfigurationError where the provider has no policies.
+        """
+        check_flag(dry_run, "dry_run")
+        return await self.run(self.operations.apply_policies, by=by, dry_run=dry_run)
+
     async def iterate(
         self,
         memory_store_type: StoreName,

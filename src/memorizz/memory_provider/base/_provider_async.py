@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.base._async import AsyncMemoryOperations
 from memorizz.memory_provider.options import StoreName
+from memorizz.memory_provider.policies import Policy
 from memorizz.memory_provider.scopes import EVERYTHING, Scope, no_history
 from memorizz.memory_provider.stores import SEVEN, StoreSpec
 
@@ -86,6 +87,17 @@ class AsyncMemoryProvider(AsyncMemoryOperations):
         is in use all the time.
         """
         raise no_history(type(self).__name__)
+
+    async def set_policy(self, memory_store_type: StoreName, policy: Policy | None) -> None:
+        """Say what of a store's documents `apply_policies` deletes, in every tenant; None takes the policy away.
+
+        Nothing is deleted by it alone. Raises ConfigurationError for what is no Policy, and where there are none.
+        """
+        await self.run(self.operations.set_policy, memory_store_type, policy)
+
+    async def policies(self) -> dict[str, Policy]:
+        """Return the policies of the stores that have one. Raises ConfigurationError where there are none."""
+        return await self.run(self.operations.policies)
 
     async def note_embedding_model(self, name: str) -> None:
         """Note which model made the vectors, where nobody has said so and the provider remembers it."""

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.base._sync import MemoryOperations
 from memorizz.memory_provider.options import StoreName
+from memorizz.memory_provider.policies import Policy
 from memorizz.memory_provider.scopes import EVERYTHING, Scope, no_history
 from memorizz.memory_provider.stores import SEVEN, StoreSpec
 
@@ -87,6 +88,17 @@ class MemoryProvider(MemoryOperations):
         is in use all the time.
         """
         raise no_history(type(self).__name__)
+
+    def set_policy(self, memory_store_type: StoreName, policy: Policy | None) -> None:
+        """Say what of a store's documents `apply_policies` deletes, in every tenant; None takes the policy away.
+
+        Nothing is deleted by it alone. Raises ConfigurationError for what is no Policy, and where there are none.
+        """
+        self.run(self.operations.set_policy, memory_store_type, policy)
+
+    def policies(self) -> dict[str, Policy]:
+        """Return the policies of the stores that have one. Raises ConfigurationError where there are none."""
+        return self.run(self.operations.policies)
 
     def note_embedding_model(self, name: str) -> None:
         """Note which model made the vectors, where nobody has said so and the provider remembers it."""

@@ -11,6 +11,7 @@ from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.base._async import AsyncMemoryOperations
 from memorizz.memory_provider.base._provider_async import AsyncMemoryProvider
 from memorizz.memory_provider.options import StoreName
+from memorizz.memory_provider.policies import Policy
 from memorizz.memory_provider.scopes import Scope, Scoped, check_supported
 from memorizz.memory_provider.stores import StoreSpec
 
@@ -93,6 +94,12 @@ class AsyncProviderView(AsyncView, AsyncMemoryProvider):
 
     async def drop_history(self, memory_store_type: StoreName, *, yes: bool = False) -> None:
         raise _of_whole_stores("drop_history")
+
+    async def set_policy(self, memory_store_type: StoreName, policy: Policy | None) -> None:
+        raise _of_whole_stores("set_policy")
+
+    async def policies(self) -> dict[str, Policy]:
+        return await self._whole.policies()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncMemoryOperations]:

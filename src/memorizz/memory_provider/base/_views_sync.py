@@ -12,6 +12,7 @@ from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.base._provider_sync import MemoryProvider
 from memorizz.memory_provider.base._sync import MemoryOperations
 from memorizz.memory_provider.options import StoreName
+from memorizz.memory_provider.policies import Policy
 from memorizz.memory_provider.scopes import Scope, Scoped, check_supported
 from memorizz.memory_provider.stores import StoreSpec
 
@@ -94,6 +95,12 @@ class ProviderView(View, MemoryProvider):
 
     def drop_history(self, memory_store_type: StoreName, *, yes: bool = False) -> None:
         raise _of_whole_stores("drop_history")
+
+    def set_policy(self, memory_store_type: StoreName, policy: Policy | None) -> None:
+        raise _of_whole_stores("set_policy")
+
+    def policies(self) -> dict[str, Policy]:
+        return self._whole.policies()
 
     @contextmanager
     def transaction(self) -> Generator[MemoryOperations]:

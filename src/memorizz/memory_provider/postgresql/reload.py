@@ -20,7 +20,7 @@ from memorizz.errors import ConfigurationError, DatabaseError, MemorizzError, Sc
 from memorizz.memory_provider import scopes
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import SearchOptions
-from memorizz.memory_provider.postgresql import history, migrations, tables, wall
+from memorizz.memory_provider.postgresql import history, migrations, operations, tables, wall
 from memorizz.memory_provider.postgresql._errors import names_what_is_gone
 from memorizz.memory_provider.postgresql._steps import Operation, T
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
@@ -105,7 +105,17 @@ def check_repeatable(before: Facts, now: Facts, arguments: Sequence[Any], error:
 
 
 # What is of no document, and for whoever opens a provider.
-_OF_SCHEMA = frozenset({migrations.note_model, migrations.facts_now, tables.create_store, tables.specs, history.keep})
+_OF_SCHEMA = frozenset(
+    {
+        migrations.note_model,
+        migrations.facts_now,
+        tables.create_store,
+        tables.specs,
+        history.keep,
+        operations.set_policy,
+        operations.policies,
+    }
+)
 
 
 def check_required(config: PostgreSQLConfig, operation: Callable[..., Any]) -> None:

@@ -15,11 +15,14 @@ from memorizz.memory_provider.mongodb.operations.deleting import (
     purge_expired,
 )
 from memorizz.memory_provider.mongodb.operations.history import (
+    apply_policies,
     consolidate,
     diff,
     duplicates,
     embed_restored,
+    policies,
     restore,
+    set_policy,
     undo,
     versions,
 )
@@ -54,6 +57,7 @@ __all__ = [
     "agent_document",
     "agent_memories",
     "agent_with_id",
+    "apply_policies",
     "check",
     "consolidate",
     "count",
@@ -70,6 +74,7 @@ __all__ = [
     "list_all",
     "page",
     "place_of",
+    "policies",
     "purge_expired",
     "recall",
     "restore",
@@ -79,6 +84,7 @@ __all__ = [
     "retrieve_conversation_history_ordered_by_timestamp",
     "retrieve_memory_components_by_query",
     "run_many",
+    "set_policy",
     "store",
     "store_many",
     "supersede",

@@ -1,4 +1,4 @@
-"""What the methods of history do: MongoDB keeps none, and they say so."""
+"""What the methods of history do, and those of policies: MongoDB has neither, and they say so."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.base import StoreName
 from memorizz.memory_provider.mongodb._steps import Operation
 from memorizz.memory_provider.mongodb._stores import Database
+from memorizz.memory_provider.policies import no_policies
 from memorizz.memory_provider.scopes import no_history
 
 
@@ -54,6 +55,21 @@ def consolidate(
     dry_run: bool = False,
 ) -> Operation[Any]:
     raise no_history("MongoDB")
+    yield
+
+
+def set_policy(database: Database, memory_store_type: StoreName, policy: Any) -> Operation[Any]:
+    raise no_policies("MongoDB")
+    yield
+
+
+def policies(database: Database) -> Operation[Any]:
+    raise no_policies("MongoDB")
+    yield
+
+
+def apply_policies(database: Database, *, by: Any = None, dry_run: bool = False) -> Operation[Any]:
+    raise no_policies("MongoDB")
     yield
 
 

@@ -10,6 +10,7 @@ _reembedding_async.py   AsyncReembedding: another embedding model, while the sto
 _changing.py            its parts
 _models.py              the columns that it adds, fills, exchanges and drops
 _language.py            the language of the words, while the stores are in use
+_tidying.py             what has expired or is due by policies, of every tenant
 _probe.py               what one tenant's rows can be reached by as another
 _apart_async.py         what differs between the two APIs; all else of the sync one is generated
 """
@@ -26,6 +27,7 @@ from memorizz.memory_provider.postgresql.maintenance._models import Count
 from memorizz.memory_provider.postgresql.maintenance._probe import Probe, Reached
 from memorizz.memory_provider.postgresql.maintenance._reembedding_async import AsyncReembedding
 from memorizz.memory_provider.postgresql.maintenance._reembedding_sync import Reembedding
+from memorizz.memory_provider.postgresql.maintenance._tidying import Tidied
 from memorizz.memory_provider.postgresql.migrations import Database, Migration
 
 __all__ = [
@@ -49,4 +51,5 @@ __all__ = [
     "Reached",
     "Reembedding",
     "StoreFacts",
+    "Tidied",
 ]

@@ -21,7 +21,7 @@ from memorizz.memory_provider.postgresql.driver._shared import without_timeout
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.indexes import HNSW
-from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing, _language, _probe
+from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing, _language, _probe, _tidying
 from memorizz.memory_provider.postgresql.maintenance._apart_async import End, beside
 from memorizz.memory_provider.postgresql.maintenance._changing import LOCK_SECONDS
 from memorizz.memory_provider.postgresql.maintenance._doctor import Examination, IndexFacts, StoreFacts
@@ -29,6 +29,7 @@ from memorizz.memory_provider.postgresql.maintenance._finding import Finding
 from memorizz.memory_provider.postgresql.maintenance._findings import diagnose
 from memorizz.memory_provider.postgresql.maintenance._indexing import Busy, Job, Made, Wanted, Watch
 from memorizz.memory_provider.postgresql.maintenance._probe import Probe
+from memorizz.memory_provider.postgresql.maintenance._tidying import Tidied
 from memorizz.memory_provider.postgresql.migrations import Database, Migration
 from memorizz.memory_provider.postgresql.wall import Wall
 from memorizz.memory_provider.stores import IndexKind
@@ -109,6 +110,12 @@ class AsyncMaintenance:
         # Says so where the schema is another than the configuration asks for.
         await self.run(migrations.opened(self.config))
         return done
+
+    async def tidy(self, *, by: str | None = None, dry_run: bool = False) -> list[Tidied]:
+        """Do what `purge_expired` and `apply_policies` do, for every tenant, as owner; a dry run removes nothing."""
+        known = await self.facts()
+        async with self._without_timeouts(None, LOCK_SECONDS):
+            return await self.run(_tidying.tidied(known, by, dry_run))
 
     async def change_language(self, name: str, watch: Callable[[str, int], None] | None = None) -> int:
         """Change the language of the words while the stores are in use; return how many documents got other words.

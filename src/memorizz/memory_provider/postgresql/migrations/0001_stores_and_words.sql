@@ -37,7 +37,8 @@ INSERT INTO memorizz_embedding_models (dimensions, current_since) VALUES ({dimen
 -- The stores, each with a table of its name. `model` made the vectors that are searched; `standby_model` those of
 -- another one, while a change of the model is under way; `m` and `ef_construction` are how its index is built; `pieces` says
 -- that some document has had a text longer than a model reads. The history of its documents is whole from `history_since`
--- on, NULL where none is kept, and is kept for `history_retention`, NULL for ever.
+-- on, NULL where none is kept, and is kept for `history_retention`, NULL for ever. `policy` says what of it is deleted when it is
+-- tidied, NULL for nothing.
 CREATE TABLE memorizz_stores (
     id integer GENERATED ALWAYS AS IDENTITY CONSTRAINT memorizz_stores_pkey PRIMARY KEY,
     name text NOT NULL CONSTRAINT memorizz_stores_name_key UNIQUE,
@@ -49,6 +50,7 @@ CREATE TABLE memorizz_stores (
     pieces boolean NOT NULL DEFAULT false,
     history_since timestamptz,
     history_retention interval,
+    policy jsonb,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 

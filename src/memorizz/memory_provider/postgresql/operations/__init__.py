@@ -42,6 +42,7 @@ from memorizz.memory_provider.postgresql.operations.storing import (
     update,
     update_by_id,
 )
+from memorizz.memory_provider.postgresql.operations.tidying import apply_policies, policies, set_policy
 from memorizz.memory_provider.postgresql.operations.together import run_at_once, run_many
 from memorizz.memory_provider.postgresql.operations.versions import diff, embed_restored, restore, undo, versions
 
@@ -51,6 +52,7 @@ __all__ = [
     "agent_document",
     "agent_memories",
     "agent_with_id",
+    "apply_policies",
     "begun",
     "check",
     "consolidate",
@@ -72,6 +74,7 @@ __all__ = [
     "list_all",
     "page",
     "place_of",
+    "policies",
     "purge_expired",
     "recall",
     "restore",
@@ -83,6 +86,7 @@ __all__ = [
     "retrieve_memory_components_by_query",
     "run_at_once",
     "run_many",
+    "set_policy",
     "store",
     "store_many",
     "supersede",

@@ -43,6 +43,18 @@ PART_IS = _IS.format(_OF_TENANT)
 PARTS_AMONG = _AMONG.format(_OF_TENANT, _IDS)
 
 
+def tenants(store: Store) -> sql.Composed:
+    """Return the statement that lists the tenants that have documents in a store, each found behind the last one."""
+    return _TENANTS.format(table=store.table)
+
+
+_TENANTS = sql.SQL(
+    "WITH RECURSIVE tenants AS ((SELECT tenant FROM {table} ORDER BY tenant LIMIT 1) UNION ALL "
+    "SELECT (SELECT d.tenant FROM {table} AS d WHERE d.tenant > tenants.tenant ORDER BY d.tenant LIMIT 1) "
+    "FROM tenants WHERE tenants.tenant IS NOT NULL) SELECT tenant FROM tenants WHERE tenant IS NOT NULL"
+)
+
+
 def in_scope(store: Store) -> sql.SQL:
     """Return the condition that `d` is of the scope of a store."""
     if store.scope.agent is not None:

@@ -1,0 +1,119 @@
+"""memorizz policy and memorizz tidy: what of a store goes by itself, and the command that lets it go."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, Tenant, config, looking, memories
+
+policy = typer.Typer(help="Say what of a store `memorizz tidy` deletes.", no_args_is_help=True)
+
+Store = Annotated[str, typer.Argument(help="The store.", metavar="STORE")]
+_LONGEST = 365_250
+
+
+@policy.command("set")
+def set_(
+    store: Store,
+    expire_after: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=_LONGEST, metavar="DAYS", help="What has not been changed for so long."),
+    ] = None,
+    least_importance: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="What has an importance_score that has sunk below.")
+    ] = None,
+    half_life: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, max=_LONGEST, metavar="DAYS", help="How long it takes an importance_score to sink by half."
+        ),
+    ] = None,
+    keep_last: Annotated[int | None, typer.Option(min=1, help="Of each memory all but the newest so many.")] = None,
+    max_documents: Annotated[
+        int | None, typer.Option(min=1, help="Of a tenant all but so many, the least important first.")
+    ] = None,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Set the policy of a store, in the place of the one that it has; nothing is deleted by it alone."""
+    from datetime import timedelta
+
+    from memorizz.memory_provider.policies import Policy
+
+    made = Policy(
+        expire_after=None if expire_after is None else timedelta(days=expire_after),
+        least_importance=least_importance,
+        half_life=None if half_life is None else timedelta(days=half_life),
+        keep_last=keep_last,
+        max_documents=max_documents,
+    )
+    with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
+        provider.set_policy(store, made)
+    list_(dsn, schema, embedded, as_json)
+
+
+@policy.command()
+def off(
+    store: Store, dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None, as_json: AsJSON = False
+) -> None:
+    """Take the policy of a store away."""
+    with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
+        provider.set_policy(store, None)
+    list_(dsn, schema, embedded, as_json)
+
+
+@policy.command(name="list")
+def list_(dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None, as_json: AsJSON = False) -> None:
+    """Show which stores have a policy, and what it says."""
+    from memorizz.cli import _show
+
+    with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
+        found = provider.policies()
+    if as_json:
+        _show.print_json({"policies": {store: each.as_json() for store, each in found.items()}})
+        return
+    for store, each in found.items():
+        rules = each.as_json() | {name: str(getattr(each, name)) for name in ("expire_after", "half_life")}
+        _show.say(f"{store}: {', '.join(f'{name} {rules[name]}' for name in each.as_json())}")
+    if not found:
+        _show.say("no store has a policy")
+
+
+def tidy(
+    by: Annotated[str | None, typer.Option(help="Who deletes, for the receipt.", metavar="NAME")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")] = False,
+    tenant: Tenant = None,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Delete what has expired and what is due by the policies, of every tenant, or of one; for a nightly job."""
+    from memorizz.cli import _show
+    from memorizz.memory_provider.postgresql.maintenance import Tidied
+
+    settings = config(dsn, schema, embedded, auto_migrate=False)
+    if tenant is None:
+        with looking(settings) as maintenance:
+            done = maintenance.tidy(by=by, dry_run=dry_run)
+    else:
+        with memories(settings, tenant=tenant) as view:
+            expired = None if dry_run else view.purge_expired()
+            done = [Tidied(tenant, expired, view.apply_policies(by=by, dry_run=dry_run))]
+    if as_json:
+        tidied = [{"tenant": each.tenant, "expired": each.expired, **each.receipt.as_json()} for each in done]
+        _show.print_json({"tidied": tidied})
+        return
+    for each in done:
+        whose = f"{each.tenant}: " if each.tenant else ""
+        rows = [] if not each.expired else [("expired", each.expired)]
+        for what, count in [*rows, *each.receipt.deleted.items()]:
+            _show.say(f"{whose}{what}: {count} {'would be ' if dry_run else ''}deleted")
+        if each.receipt.left:
+            _show.say(f"{whose}{each.receipt.left} were in others' hands: the next time")
+    if not any(each.expired or each.receipt.deleted for each in done):
+        _show.say("nothing is due")
