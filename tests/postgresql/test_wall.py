@@ -16,6 +16,7 @@ from psycopg import sql
 from contract.test_scopes import ATTACKS, NAME, SECRET, THEIRS, filled, state
 from memorizz.errors import ConfigurationError, DatabaseError, MemorizzError
 from memorizz.memory_provider.memory_type import MemoryType
+from memorizz.memory_provider.policies import Policy
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.maintenance import Maintenance
 from memorizz.memory_provider.stores import StoreSpec
@@ -69,6 +70,31 @@ def test_a_tenant_reaches_nothing_of_another(api: Any) -> None:
             said = str(error)
         assert SECRET not in said, method
         assert state(theirs) == before, method
+
+
+def test_tidying_behind_the_wall(
+    config: PostgreSQLConfig, walled: PostgreSQLConfig, open_api: Callable[..., Any]
+) -> None:
+    """A view tidies its own, and a whole tenant is forgotten; through all tenants goes the owner alone, who says it."""
+    with PostgreSQLProvider(config) as owner:
+        owner.set_policy(LONG, Policy(keep_last=1))
+        owner.keep_history(LONG)
+    with open_api(walled) as api:
+        acme, other = api.tenant("acme"), api.tenant("other")
+        for view in (acme, other):
+            view.store_many([_document("a"), _document("b"), _document("c")], LONG)
+        assert acme.policies() == {LONG.value: Policy(keep_last=1)}
+        assert (acme.apply_policies().documents, acme.count(LONG), other.count(LONG)) == (2, 1, 3)
+        with pytest.raises(ConfigurationError, match="owner"), Maintenance(walled) as maintenance:
+            maintenance.tidy()
+        with Maintenance(config) as maintenance:
+            done = {each.tenant: each.receipt.documents for each in maintenance.tidy()}
+        assert (done, other.count(LONG)) == ({"acme": 0, "other": 2}, 1)
+        other.store_many([_document("d"), _document("e")], LONG)
+        call = other.consolidate(LONG, where={"id": {"$ne": "c"}}, similarity=0.9).call
+        assert (other.count(LONG), len(other.undo(call=call)[LONG.value])) == (2, 2)
+        assert other.forget(everything=True).documents == 3
+        assert (other.versions("a", LONG), len(acme.versions("a", LONG))) == ([], 2)
 
 
 def test_everything_works_behind_the_wall(api: Any) -> None:

@@ -20,6 +20,7 @@ from memorizz.memory_provider._duplicates import (
 )
 from memorizz.memory_provider.base import Consolidation, Duplicates, Filter, StoreName
 from memorizz.memory_provider.options import Document, checked_limit
+from memorizz.memory_provider.postgresql import facts
 from memorizz.memory_provider.postgresql._steps import Operation, Query, fetch, fetch_all
 from memorizz.memory_provider.postgresql.facts import Facts, Store, check_kept
 from memorizz.memory_provider.postgresql.rows import document_of, row_of
@@ -34,7 +35,7 @@ Group = list[tuple[tuple[UUID, str], float]]
 
 
 def duplicates(
-    facts: Facts,
+    known: Facts,
     memory_store_type: StoreName,
     memory_id: str | None = None,
     *,
@@ -42,13 +43,13 @@ def duplicates(
     where: Filter | None = None,
     limit: int = 100,
 ) -> Operation[list[Duplicates]]:
-    store, least, most = _comparable(facts, memory_store_type), checked_similarity(similarity), checked_limit(limit)
+    store, least, most = _comparable(known, memory_store_type), checked_similarity(similarity), checked_limit(limit)
     found = yield from _groups(store, _filter(memory_id, where), None, least)
     return [_named(group) for group in found[:most]]
 
 
 def consolidate(
-    facts: Facts,
+    known: Facts,
     memory_store_type: StoreName,
     memory_id: str | None = None,
     *,
@@ -56,9 +57,14 @@ def consolidate(
     where: Filter | None = None,
     dry_run: bool = False,
 ) -> Operation[Consolidation]:
-    store, least = _comparable(facts, memory_store_type), checked_similarity(similarity)
-    filter = _filter(memory_id, where)
-    if not dry_run:
+    store, least, filter = (
+        _comparable(known, memory_store_type),
+        checked_similarity(similarity),
+        _filter(memory_id, where),
+    )
+    if not dry_run and store.kept is None:
+        # Another program may have begun one since the facts were read.
+        store = (yield from facts.read(known.layout)).within(known.scope).store(store.name)
         check_kept(store)
     groups = yield from _groups(store, filter, None, least)
     call: str | None = None
@@ -71,8 +77,8 @@ def consolidate(
     return Consolidation([_named(group) for group in groups], call, dry_run)
 
 
-def _comparable(facts: Facts, memory_store_type: StoreName) -> Store:
-    store = facts.store(memory_store_type)
+def _comparable(known: Facts, memory_store_type: StoreName) -> Store:
+    store = known.store(memory_store_type)
     check_comparable(store.spec)
     return store
 
