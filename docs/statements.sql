@@ -1610,6 +1610,40 @@ FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND (d.expires_at IS NULL OR d.expires_at > now())) AS d
 ORDER BY d.version NULLS LAST;
 
+-- diff_memory
+
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"
+FROM (SELECT "p"."tenant", "p"."id", "p"."seq", "p"."data", "p"."name", "p"."memory_id", "p"."conversation_id", "p"."role", "p"."content", "p"."importance_score", "p"."access_count", "p"."metadata", "p"."timestamp", "p"."created_at", "p"."updated_at", "p"."last_accessed", "p"."expires_at", "p"."valid_from", "p"."valid_until", "p"."pieces", p."embedding", p."embedding_bits", p.words
+FROM "public"."long_term_memory" AS p
+WHERE NOT EXISTS (SELECT
+FROM "public"."memorizz_long_term_memory_history" AS later
+WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz)
+UNION ALL
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."valid_from", "h"."valid_until", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
+FROM "public"."memorizz_embedding_models"
+WHERE id = 1) THEN (SELECT next."embedding"
+FROM (SELECT n.version, n."embedding"
+FROM "public"."memorizz_long_term_memory_history" AS n
+WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector
+UNION ALL
+SELECT NULL, p."embedding"
+FROM "public"."long_term_memory" AS p
+WHERE "p"."tenant" = "h"."tenant" AND "p"."id" = "h"."id") AS next
+ORDER BY next.version
+LIMIT 1) END, NULL::bit(128), "public"."memorizz_words"(h.name, h.role, h.content)
+FROM "public"."memorizz_long_term_memory_history" AS h
+WHERE h.changed_at > :'as_of'::timestamptz AND h.seq IS NOT NULL AND NOT EXISTS (SELECT
+FROM "public"."memorizz_long_term_memory_history" AS earlier
+WHERE "earlier"."tenant" = "h"."tenant" AND "earlier"."id" = "h"."id" AND earlier.version < h.version AND earlier.changed_at > :'as_of'::timestamptz)) AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > :'as_of'::timestamptz) AND d.memory_id = :'memory_id'::text AND d.id = ANY (ARRAY(SELECT d.id
+FROM "public"."memorizz_long_term_memory_history" AS d
+WHERE d.tenant = :'tenant'::text AND d.changed_at > :'since'::timestamptz));
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d.memory_id = :'memory_id'::text AND d.id = ANY (ARRAY(SELECT d.id
+FROM "public"."memorizz_long_term_memory_history" AS d
+WHERE d.tenant = :'tenant'::text AND d.changed_at > :'since'::timestamptz));
+
 -- diff: as above
 
 -- at(...).retrieve_by_id

@@ -144,6 +144,7 @@ def calls(provider: PostgreSQLProvider) -> Iterator[tuple[str, Any]]:
     yield "acting(...).store(document)", lambda: provider.acting("Ada").store(document, LONG)
     began = provider.versions("a", LONG)[0].since
     yield "versions", lambda: provider.versions("a", LONG)
+    yield "diff_memory", lambda: provider.diff_memory("m", LONG, began or "")
     yield "diff", lambda: provider.diff("a", LONG, began)
     past = provider.at(began or "")
     yield "at(...).retrieve_by_id", lambda: past.retrieve_by_id("a", LONG)

@@ -53,6 +53,7 @@ OTHERS = {"data", "documents", "agent", "watch", "id"}
 SAID = {
     "memory_store_type": "unknown memory store|keeps no history",
     "memory_type": "unknown memory store",
+    "memory_id": "memory_id|keeps no history",
     "store": "unknown memory store",
     "spec": "StoreSpec",
     "query": r"\$text|a query is",

@@ -158,6 +158,10 @@ ATTACKS: dict[str, Callable[[Any, str], Any]] = {
     "delete_memagent": lambda view, id: [view.delete_memagent(id, cascade=True), view.delete_memagent(id)],
     "delete_memagent_memory_ids": lambda view, id: view.delete_memagent_memory_ids(id),
     "diff": lambda view, id: view.diff(id, LONG, LATER),
+    "diff_memory": lambda view, id: [
+        view.diff_memory(None, LONG, LATER, LATER),
+        view.diff_memory(None, LONG, view.at(LATER).scope.as_of),
+    ],
     "distinct": lambda view, id: [view.distinct(LONG, key, {"n": 1}) for key in ("id", "secret", "tenant", "content")],
     "duplicates": lambda view, id: [
         view.duplicates(LONG, similarity=0.1),

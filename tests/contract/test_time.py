@@ -67,6 +67,7 @@ def test_mongodb_says_that_it_keeps_none(api: Any, server_name: str) -> None:
         lambda: api.drop_history(LONG, yes=True),
         lambda: api.versions("a", LONG),
         lambda: api.diff("a", LONG, 1),
+        lambda: api.diff_memory("a", LONG, "2020-01-01"),
         lambda: api.at(datetime.now(UTC)),
         lambda: api.acting("ada"),
         lambda: api.restore("a", LONG, 1),
@@ -461,6 +462,35 @@ def test_differences(api: Any, store: str) -> None:
         api.diff("a", store, 99999)
     with pytest.raises(ConfigurationError, match="is before that"):
         api.diff("a", store, datetime(2020, 1, 1, tzinfo=UTC))
+
+
+def test_differences_of_a_memory(api: Any, store: str) -> None:
+    """What was added, changed and gone, also by moving from one memory to another; what is as it was is not there."""
+    memory = api.memory("m")
+    memory.store_many([{"id": id, "city": "Rome"} for id in "abcd"], store)
+    api.store({"id": "theirs", "memory_id": "n"}, store)
+    then = now(api, "theirs", store)
+    api.update_by_id("a", {"city": "Oslo"}, store)
+    api.delete_by_id("b", store)
+    api.update_by_id("c", {"city": "Oslo"}, store)
+    api.update_by_id("c", {"city": "Rome"}, store)
+    api.update_by_id("d", {"memory_id": "n"}, store)
+    middle = now(api, "d", store)
+    api.update_by_id("theirs", {"memory_id": "m"}, store)
+    for found in (api.diff_memory("m", store, then), memory.diff_memory(None, store, then)):
+        assert found["changed"] == {"a": {"city": {"from": "Rome", "to": "Oslo"}}}
+        assert [*found["added"]] == ["theirs"]
+        assert found["gone"]["b"]["city"] == found["gone"]["d"]["city"] == "Rome"
+    assert api.diff_memory("m", store, then, middle)["added"] == {}
+    assert [*api.diff_memory("m", store, middle, then)["added"]] == ["b", "d"]
+    assert [*api.diff_memory(None, store, then)["changed"]] == ["a", "d", "theirs"]
+    assert api.tenant("another").diff_memory("m", store, then) == {"added": {}, "changed": {}, "gone": {}}
+    api.forget("m")
+    assert api.diff_memory("m", store, then) == {"added": {}, "changed": {}, "gone": {}}
+    with pytest.raises(ConfigurationError, match="is before that"):
+        api.diff_memory("m", store, "2020-01-01")
+    with pytest.raises(ConfigurationError, match="since=5: expected a datetime"):
+        api.diff_memory("m", store, 5)
 
 
 # --- whose --------------------------------------------------------------------------------------------------------

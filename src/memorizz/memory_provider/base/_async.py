@@ -511,6 +511,25 @@ class AsyncMemoryOperations(ABC):
         """
         return await self.run(self.operations.diff, id, memory_store_type, since, until)
 
+    async def diff_memory(
+        self,
+        memory_id: str | None,
+        memory_store_type: StoreName,
+        since: datetime | str,
+        until: datetime | str | None = None,
+    ) -> dict[str, dict[str, Any]]:
+        """Return what of a memory was added, changed and gone between two times, by the ids of the documents.
+
+        `{"added": {id: document}, "changed": {id: difference}, "gone": {id: document}}`, each difference as `diff` has
+        it. A document that has come from another memory is added, one that has left or expired is gone.
+
+        memory_id: None for every document of the view, or of the store.
+        since, until: `until` None is now.
+
+        Raises ConfigurationError as `at`.
+        """
+        return await self.run(self.operations.diff_memory, memory_id, memory_store_type, since, until)
+
     async def restore(self, id: Any, memory_store_type: StoreName, to: datetime | str | int) -> bool:
         """Put a document back as it was at a time or in a version; True when it was there then.
 

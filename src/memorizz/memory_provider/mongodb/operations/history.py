@@ -22,6 +22,13 @@ def diff(database: Database, id: Any, memory_store_type: StoreName, since: Any, 
     yield
 
 
+def diff_memory(
+    database: Database, memory_id: str | None, memory_store_type: StoreName, since: Any, until: Any = None
+) -> Operation[Any]:
+    raise no_history("MongoDB")
+    yield
+
+
 def restore(database: Database, id: Any, memory_store_type: StoreName, to: Any) -> Operation[Any]:
     raise no_history("MongoDB")
     yield

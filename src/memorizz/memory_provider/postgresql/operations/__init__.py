@@ -44,7 +44,14 @@ from memorizz.memory_provider.postgresql.operations.storing import (
 )
 from memorizz.memory_provider.postgresql.operations.tidying import apply_policies, policies, set_policy
 from memorizz.memory_provider.postgresql.operations.together import run_at_once, run_many
-from memorizz.memory_provider.postgresql.operations.versions import diff, embed_restored, restore, undo, versions
+from memorizz.memory_provider.postgresql.operations.versions import (
+    diff,
+    diff_memory,
+    embed_restored,
+    restore,
+    undo,
+    versions,
+)
 
 __all__ = [
     "BEGINNING",
@@ -63,6 +70,7 @@ __all__ = [
     "delete_by_name",
     "delete_memagent",
     "diff",
+    "diff_memory",
     "distinct",
     "duplicates",
     "embed_many",

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from memorizz.errors import ConfigurationError, InvalidDocument, quoted
 from memorizz.memory_provider import _values
+from memorizz.memory_provider._arguments import text_argument
 from memorizz.memory_provider._versions import difference, moment, version_of
 from memorizz.memory_provider.base import StoreName, Version
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, fetch, fetch_all
@@ -84,6 +85,34 @@ def diff(
     if after is not None:
         documents[1] = _document(found, after, id, store)
     return difference(*documents)
+
+
+def diff_memory(
+    facts: Facts, memory_id: str | None, memory_store_type: StoreName, since: Any, until: Any = None
+) -> Operation[dict[str, dict[str, Any]]]:
+    store, memory = facts.store(memory_store_type), text_argument(memory_id, "memory_id")
+    before, after = _time(since, "since"), None if until is None else _time(until, "until")
+    times = [time for time in (before, after) if time is not None]
+    for time in times:
+        check_known(store, time)
+    of_memory = () if memory_id is None else (memory,)
+    sides = [store.within(store.scope if time is None else store.scope.of_time(time)) for time in (before, after)]
+    rows = yield from fetch_all([history.changed(each, min(times), *of_memory) for each in sides])
+    was, there = ({document["id"]: document for document in map(document_of, found)} for found in rows)
+    changed = {id: difference(was[id], there[id]) for id in sorted(was.keys() & there.keys())}
+    return {
+        "added": {id: there[id] for id in sorted(there.keys() - was.keys())},
+        "changed": {id: keys for id, keys in changed.items() if keys},
+        "gone": {id: was[id] for id in sorted(was.keys() - there.keys())},
+    }
+
+
+def _time(given: Any, name: str) -> datetime:
+    """Return a time; raises ConfigurationError for what is none, the number of a version included."""
+    time = None if isinstance(given, int) else moment(given, name)
+    if not isinstance(time, datetime):
+        raise ConfigurationError(f"{name}={quoted(given)}: expected a datetime, or a text in ISO 8601")
+    return time
 
 
 def _document(found: Sequence[Version], to: datetime | int, id: Any, store: Store) -> Any:
@@ -162,10 +191,7 @@ def _undone(call: Any, since: Any) -> tuple[str | None, datetime | None]:
         if not isinstance(call, str):
             raise ConfigurationError(f"call={quoted(call)}: expected what a version has as its call, a text")
         return call, None
-    time = None if isinstance(since, int) else moment(since, "since")
-    if not isinstance(time, datetime):
-        raise ConfigurationError(f"since={quoted(since)}: expected a datetime, or a text in ISO 8601")
-    return None, time
+    return None, _time(since, "since")
 
 
 # How many documents a statement restores: each enters the vector index again, and an answer is waited for so long.

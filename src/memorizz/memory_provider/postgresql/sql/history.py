@@ -15,10 +15,19 @@ from psycopg import sql
 from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.rows import PIECES
-from memorizz.memory_provider.postgresql.sql.key import COLUMNS, KEY, PART_IS, PARTS_AMONG, among, in_scope, same
+from memorizz.memory_provider.postgresql.sql.key import (
+    COLUMNS,
+    KEY,
+    OF_TENANT,
+    PART_IS,
+    PARTS_AMONG,
+    among,
+    in_scope,
+    same,
+)
 from memorizz.memory_provider.postgresql.sql.past import STATE, columns, vector_of_version
 from memorizz.memory_provider.postgresql.sql.reads import NAME, bound, selected
-from memorizz.memory_provider.postgresql.sql.visible import LIVE
+from memorizz.memory_provider.postgresql.sql.visible import LIVE, rows_of, visible
 
 _CHANGE = ("forgotten", "version", "changed_at", "operation", "actor", "call")
 _EVERY_CHANGE = sql.SQL(
@@ -50,6 +59,30 @@ def changes(store: Store, id: UUID) -> Query:
     A row is the version that the change ended, its seq, whether that is of the scope or was forgotten, and the change.
     """
     return Query(_changes(store), bound(store, id=id))
+
+
+_CHANGED = sql.SQL(
+    "SELECT {selected} FROM {table} AS d WHERE {visible} AND {of_memory} AND d.id = ANY (ARRAY("
+    "SELECT d.id FROM {history} AS d WHERE {of_tenant} AND d.changed_at > %(since)s::timestamptz))"
+)
+
+
+@composed_once
+def _changed(store: Store, of_memory: bool) -> bytes:
+    return _CHANGED.format(
+        selected=selected(store, False),
+        table=rows_of(store),
+        visible=visible(store),
+        of_memory=sql.SQL("d.memory_id = %(memory_id)s::text" if of_memory else "true"),
+        history=store.history,
+        of_tenant=OF_TENANT,
+    ).as_bytes(None)
+
+
+def changed(store: Store, since: datetime, *memory_id: str | None) -> Query:
+    """Return the documents of a store, or of a memory, as they are for its scope, that have changed since a time."""
+    values = bound(store, since=since, **dict(zip(("memory_id",), memory_id, strict=False)))
+    return Query(_changed(store, bool(memory_id)), values, custom_plan=True)
 
 
 # --- what is taken back -------------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """The key of every table: (tenant, id). No other module knows its columns.
 
 A statement is of one tenant, may be of one memory of it, and of one agent in that, which it binds with its scope. A
-condition on documents takes their store and holds for its scope; NEW_IS, PART_IS and PARTS_AMONG hold for the whole
-tenant: for the tables of parts, which have the key alone, and of the history, where a document may have been of several
-memories.
+condition on documents takes their store and holds for its scope; NEW_IS, OF_TENANT, PART_IS and PARTS_AMONG hold for
+the whole tenant: for the tables of parts, which have the key alone, and of the history, where a document may have been
+of several memories.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from memorizz.memory_provider.postgresql.facts import Store
 
 # Of the row `d`, to be selected or ordered by, so that rows are locked in one order.
 KEY = sql.SQL("d.tenant, d.id")
-_OF_TENANT = sql.SQL("d.tenant = %(tenant)s::text")
+OF_TENANT = sql.SQL("d.tenant = %(tenant)s::text")
 _OF_MEMORY = sql.SQL("d.tenant = %(tenant)s::text AND d.memory_id = %(of_memory)s::text")
 _OF_AGENT = sql.SQL(
     "d.tenant = %(tenant)s::text AND d.memory_id = %(of_memory)s::text "
@@ -39,8 +39,8 @@ _AMONG = sql.SQL("({} AND d.id = ANY ({}))")
 _IDS = sql.SQL("%(ids)s::uuid[]")
 # That `n` is the new document beside the one that a statement names.
 NEW_IS = sql.SQL("(n.tenant = %(tenant)s::text AND n.id = %(new)s::uuid)")
-PART_IS = _IS.format(_OF_TENANT)
-PARTS_AMONG = _AMONG.format(_OF_TENANT, _IDS)
+PART_IS = _IS.format(OF_TENANT)
+PARTS_AMONG = _AMONG.format(OF_TENANT, _IDS)
 
 
 def tenants(store: Store) -> sql.Composed:
@@ -59,7 +59,7 @@ def in_scope(store: Store) -> sql.SQL:
     """Return the condition that `d` is of the scope of a store."""
     if store.scope.agent is not None:
         return _OF_AGENT
-    return _OF_TENANT if store.scope.memory is None else _OF_MEMORY
+    return OF_TENANT if store.scope.memory is None else _OF_MEMORY
 
 
 def is_it(store: Store) -> sql.Composed:
