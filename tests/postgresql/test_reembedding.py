@@ -575,3 +575,34 @@ def test_a_row_that_somebody_holds_is_left_for_later(
         assert change.change().waiting == 1
     assert change.fill() == 1
     assert change.change().waiting == 0
+
+
+def test_a_history_outlives_the_change(
+    provider: PostgreSQLProvider, maintenance: Any, change: Any, new: Model
+) -> None:
+    """Changes are kept before it, while it goes on, and after it; by vector only what is of the model searched."""
+    provider.keep_history(LONG)
+    provider.store({"id": "a", "content": "Rome"}, LONG)
+    first = provider.versions("a", LONG)[0].since
+    assert first is not None
+    change.begin()
+    provider.update_by_id("a", {"content": "Oslo"}, LONG)
+    change.fill()
+    list(maintenance.make(change.plan_indexes()))
+    change.switch()
+    provider.update_by_id("a", {"content": "Bergen"}, LONG)
+    provider.update_by_id("a", {"n": 1}, LONG)
+    last = provider.versions("a", LONG)[-1].since
+    assert last is not None
+    for then in (change.finish, list):
+        contents = [each.document["content"] for each in provider.versions("a", LONG) if each.document is not None]
+        assert [contents[0], *contents[-3:]] == ["Rome", "Oslo", "Bergen", "Bergen"]
+        [hit] = provider.at(last).retrieve_by_query("Bergen", LONG, include_embedding=True)
+        assert new.made(hit["embedding"], "Bergen")
+        assert provider.at(first).retrieve_by_id("a", LONG, include_embedding=True)["embedding"] is None
+        assert provider.at(first).retrieve_by_query({"$text": {"$search": "Rome"}}, LONG)[0]["id"] == "a"
+        with pytest.raises(ConfigurationError, match="are of another model since"):
+            provider.at(first).retrieve_by_query("Rome", LONG)
+        then()
+    assert provider.restore("a", LONG, first) is True
+    assert new.made(provider.retrieve_by_id("a", LONG, include_embedding=True)["embedding"], "Rome")

@@ -124,7 +124,7 @@ def _parameters(search: Search, store: Store) -> dict[str, Any]:
 @composed_once
 def _statement(store: Store, form: _Form, where: str) -> bytes:
     pieces: dict[str, sql.Composable] = {
-        "table": rows_of(store),
+        "table": rows_of(store, form.route is Route.SCAN),
         "columns": _columns(store, form),
         # By name: somebody may have added a column of any name.
         "needed": sql.SQL(", ").join(sql.Identifier("d", name) for name in _needed(store, form)),

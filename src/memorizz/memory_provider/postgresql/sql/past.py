@@ -27,17 +27,25 @@ def columns(of: str, names: Sequence[str]) -> sql.Composed:
 # What stands in the store and has not changed since; and what the first change since then has ended.
 _AS_OF = sql.SQL(
     "(SELECT {of_present}, p.{vector}, p.{bits}, p.words FROM {table} AS p WHERE NOT EXISTS ("
-    "SELECT FROM {history} AS later WHERE {present_later} AND later.changed_at > {as_of}) "
+    "SELECT FROM {history} AS later WHERE {present_later} AND later.changed_at > {as_of}{each}) "
     "UNION ALL "
     "SELECT {of_version}, {vector_of_version}, NULL::bit({dimensions}), {words}(h.name, h.role, h.content) "
     "FROM {history} AS h WHERE h.changed_at > {as_of} AND h.seq IS NOT NULL AND NOT EXISTS ("
     "SELECT FROM {history} AS earlier WHERE {earlier_same} AND earlier.version < h.version "
-    "AND earlier.changed_at > {as_of}))"
+    "AND earlier.changed_at > {as_of}{each}))"
 )
 
 
-def as_of(store: Store) -> sql.Composed:
-    """Return what has the columns of a store's table, with the rows of the time of its scope."""
+# Keeps the planner from joining all changes of the store with the rows of one memory, as it does where it does not know
+# how many they are: then they are looked for row by row.
+_EACH: LiteralString = " OFFSET 0"
+
+
+def as_of(store: Store, few: bool) -> sql.Composed:
+    """Return what has the columns of a store's table, with the rows of the time of its scope.
+
+    `few` says that no more than some are read of them.
+    """
     return _AS_OF.format(
         of_present=columns("p", (*COLUMNS, *STATE)),
         of_version=columns("h", (*COLUMNS, *STATE)),
@@ -51,6 +59,7 @@ def as_of(store: Store) -> sql.Composed:
         present_later=same("later", "p"),
         earlier_same=same("earlier", "h"),
         as_of=sql.SQL(AS_OF),
+        each=sql.SQL(_EACH if few else ""),
     )
 
 

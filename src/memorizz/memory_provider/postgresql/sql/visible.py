@@ -19,9 +19,12 @@ _HOLDS: LiteralString = (
 _EXPIRED = sql.SQL("d.expires_at <= now()")
 
 
-def rows_of(store: Store) -> sql.Composable:
-    """Return where the rows of a store are read from, for its scope: its table, or what that held at a time."""
-    return store.table if store.scope.as_of is None else as_of(store)
+def rows_of(store: Store, few: bool = False) -> sql.Composable:
+    """Return where the rows of a store are read from, for its scope: its table, or what that held at a time.
+
+    `few` says that no more than some are read of them.
+    """
+    return store.table if store.scope.as_of is None else as_of(store, few)
 
 
 def visible(store: Store) -> sql.Composed:
