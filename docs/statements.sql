@@ -1688,7 +1688,7 @@ FROM (SELECT "p"."tenant", "p"."id", "p"."seq", "p"."data", "p"."name", "p"."mem
 FROM "public"."long_term_memory" AS p
 WHERE NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS later
-WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz)
+WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz OFFSET 0)
 UNION ALL
 SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."valid_from", "h"."valid_until", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
 FROM "public"."memorizz_embedding_models"
@@ -1705,7 +1705,7 @@ LIMIT 1) END, NULL::bit(128), "public"."memorizz_words"(h.name, h.role, h.conten
 FROM "public"."memorizz_long_term_memory_history" AS h
 WHERE h.changed_at > :'as_of'::timestamptz AND h.seq IS NOT NULL AND NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS earlier
-WHERE "earlier"."tenant" = "h"."tenant" AND "earlier"."id" = "h"."id" AND earlier.version < h.version AND earlier.changed_at > :'as_of'::timestamptz)) AS d
+WHERE "earlier"."tenant" = "h"."tenant" AND "earlier"."id" = "h"."id" AND earlier.version < h.version AND earlier.changed_at > :'as_of'::timestamptz OFFSET 0)) AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > :'as_of'::timestamptz) AND (d.valid_from IS NULL OR d.valid_from <= :'as_of'::timestamptz) AND (d.valid_until IS NULL OR d.valid_until > :'as_of'::timestamptz) AND TRUE AND "d"."embedding" IS NOT NULL
 LIMIT 1000 + 1) AS d
 ) AS d

@@ -145,7 +145,7 @@ def calls(provider: PostgreSQLProvider) -> Iterator[tuple[str, Any]]:
     began = provider.versions("a", LONG)[0].since
     yield "versions", lambda: provider.versions("a", LONG)
     yield "diff_memory", lambda: provider.diff_memory("m", LONG, began or "")
-    yield "diff", lambda: provider.diff("a", LONG, began)
+    yield "diff", lambda: provider.diff("a", LONG, began or "")
     past = provider.at(began or "")
     yield "at(...).retrieve_by_id", lambda: past.retrieve_by_id("a", LONG)
     yield "at(...).retrieve_by_query(embedding)", lambda: past.retrieve_by_query({"embedding": embedding}, LONG, 5)

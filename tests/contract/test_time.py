@@ -365,6 +365,19 @@ def test_what_is_no_time_is_refused(api: Any, store: str) -> None:
             api.diff("a", store, wrong)
 
 
+def test_a_naive_time_is_utc(api: Any, store: str) -> None:
+    """In each call that takes a time."""
+    api.store({"id": "a", "n": 1}, store)
+    then = now(api, "a", store).replace(tzinfo=None)
+    api.update_by_id("a", {"n": 2}, store)
+    assert api.at(then).retrieve_by_id("a", store)["n"] == 1
+    assert (
+        api.diff("a", store, then) == {"n": {"from": 1, "to": 2}} == api.diff_memory(None, store, then)["changed"]["a"]
+    )
+    assert api.undo(since=then) == {store: ["a"]}
+    assert api.restore("a", store, then) is True
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from("abc"),

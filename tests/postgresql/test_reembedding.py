@@ -577,9 +577,7 @@ def test_a_row_that_somebody_holds_is_left_for_later(
     assert change.change().waiting == 0
 
 
-def test_a_history_outlives_the_change(
-    provider: PostgreSQLProvider, maintenance: Any, change: Any, new: Model
-) -> None:
+def test_a_history_outlives_the_change(provider: PostgreSQLProvider, maintenance: Any, change: Any, new: Model) -> None:
     """Changes are kept before it, while it goes on, and after it; by vector only what is of the model searched."""
     provider.keep_history(LONG)
     provider.store({"id": "a", "content": "Rome"}, LONG)
