@@ -106,9 +106,7 @@ def run(change: Any, maintenance: Any, **options: Any) -> float:
 
 
 @pytest.mark.parametrize("pg_version", [18, 16])
-def test_the_whole_way(
-    provider: PostgreSQLProvider, maintenance: Any, change: Any, old: Model, new: Model, pg_version: int
-) -> None:
+def test_the_whole_way(provider: Any, maintenance: Any, change: Any, old: Model, new: Model, pg_version: int) -> None:
     """Every document of every store gets the new vector of its text, by the one rule; reads go on with the old."""
     provider.store_many([{"content": f"text {n}", "n": n} for n in range(30)], LONG)
     turn = provider.store({"content": "tea", "role": "Ada"}, TURNS)
@@ -277,9 +275,7 @@ def test_the_last_few_are_embedded_while_writers_wait(
     assert are_all_of(provider, new)
 
 
-def test_an_expired_document_is_not_embedded(
-    provider: PostgreSQLProvider, maintenance: Any, change: Any, new: Model
-) -> None:
+def test_an_expired_document_is_not_embedded(provider: Any, maintenance: Any, change: Any, new: Model) -> None:
     """It is in no read, and a model costs money."""
     provider.store({"content": "tea", "expires_at": "2020-01-01"}, LONG)
     provider.store({"content": "milk"}, LONG)
@@ -324,7 +320,7 @@ def test_a_rate_is_kept(provider: PostgreSQLProvider, maintenance: Any, new: Mod
 # --- without a text -----------------------------------------------------------------------------------------------
 
 
-def test_a_vector_without_a_text(provider: PostgreSQLProvider, maintenance: Any, change: Any, new: Model) -> None:
+def test_a_vector_without_a_text(provider: Any, maintenance: Any, change: Any, new: Model) -> None:
     """It cannot be made again: the switch refuses and lists it, unless it may be lost; the way back brings it back."""
     provider.store({"id": "picture", "embedding": [1, 2, 3, 4]}, LONG)
     provider.store({"id": "barista", "content": "tea", "embedding": [1, 2, 3, 4]}, AGENTS)
@@ -577,7 +573,7 @@ def test_a_row_that_somebody_holds_is_left_for_later(
     assert change.change().waiting == 0
 
 
-def test_a_history_outlives_the_change(provider: PostgreSQLProvider, maintenance: Any, change: Any, new: Model) -> None:
+def test_a_history_outlives_the_change(provider: Any, maintenance: Any, change: Any, new: Model) -> None:
     """Changes are kept before it, while it goes on, and after it; by vector only what is of the model searched."""
     provider.keep_history(LONG)
     provider.store({"id": "a", "content": "Rome"}, LONG)
