@@ -1635,14 +1635,14 @@ FROM "public"."memorizz_long_term_memory_history" AS h
 WHERE h.changed_at > :'as_of'::timestamptz AND h.seq IS NOT NULL AND NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS earlier
 WHERE "earlier"."tenant" = "h"."tenant" AND "earlier"."id" = "h"."id" AND earlier.version < h.version AND earlier.changed_at > :'as_of'::timestamptz)) AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > :'as_of'::timestamptz) AND d.memory_id = :'memory_id'::text AND d.id = ANY (ARRAY(SELECT d.id
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > :'as_of'::timestamptz) AND d.memory_id = :'memory_id'::text AND (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT d.id
 FROM "public"."memorizz_long_term_memory_history" AS d
-WHERE d.tenant = :'tenant'::text AND d.changed_at > :'since'::timestamptz));
+WHERE d.tenant = :'tenant'::text AND d.changed_at > :'since'::timestamptz)));
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"
 FROM "public"."long_term_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d.memory_id = :'memory_id'::text AND d.id = ANY (ARRAY(SELECT d.id
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d.memory_id = :'memory_id'::text AND (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT d.id
 FROM "public"."memorizz_long_term_memory_history" AS d
-WHERE d.tenant = :'tenant'::text AND d.changed_at > :'since'::timestamptz));
+WHERE d.tenant = :'tenant'::text AND d.changed_at > :'since'::timestamptz)));
 
 -- diff: as above
 

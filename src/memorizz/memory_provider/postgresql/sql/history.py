@@ -61,9 +61,9 @@ def changes(store: Store, id: UUID) -> Query:
     return Query(_changes(store), bound(store, id=id))
 
 
-_CHANGED = sql.SQL(
-    "SELECT {selected} FROM {table} AS d WHERE {visible} AND {of_memory} AND d.id = ANY (ARRAY("
-    "SELECT d.id FROM {history} AS d WHERE {of_tenant} AND d.changed_at > %(since)s::timestamptz))"
+_CHANGED = sql.SQL("SELECT {selected} FROM {table} AS d WHERE {visible} AND {of_memory} AND {among}")
+_CHANGED_SINCE = sql.SQL(
+    "ARRAY(SELECT d.id FROM {history} AS d WHERE {of_tenant} AND d.changed_at > %(since)s::timestamptz)"
 )
 
 
@@ -74,8 +74,7 @@ def _changed(store: Store, of_memory: bool) -> bytes:
         table=rows_of(store),
         visible=visible(store),
         of_memory=sql.SQL("d.memory_id = %(memory_id)s::text" if of_memory else "true"),
-        history=store.history,
-        of_tenant=OF_TENANT,
+        among=among(store, _CHANGED_SINCE.format(history=store.history, of_tenant=OF_TENANT)),
     ).as_bytes(None)
 
 
