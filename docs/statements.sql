@@ -929,8 +929,10 @@ CREATE TABLE "public"."memorizz_notes_history" (
 );
 ALTER TABLE "public"."memorizz_notes_history" ALTER COLUMN "embedding"
 SET STORAGE EXTERNAL;
--- What a memory held at a time.
-CREATE INDEX "memorizz_notes_history_idx" ON "public"."memorizz_notes_history" (tenant, memory_id, changed_at);;
+-- What a memory held at a time, and what of a tenant has changed since one, or is older than is kept.
+CREATE INDEX "memorizz_notes_history_idx" ON "public"."memorizz_notes_history" (tenant, memory_id, changed_at);
+-- What a call has changed.
+CREATE INDEX "memorizz_notes_call_idx" ON "public"."memorizz_notes_history" (tenant, call);;
 
 CREATE INDEX "notes_name_idx" ON "public"."notes" ("tenant", name, created_at, seq)
 WHERE name IS NOT NULL;
@@ -1113,8 +1115,10 @@ CREATE TABLE "public"."memorizz_pages_history" (
 );
 ALTER TABLE "public"."memorizz_pages_history" ALTER COLUMN "embedding"
 SET STORAGE EXTERNAL;
--- What a memory held at a time.
-CREATE INDEX "memorizz_pages_history_idx" ON "public"."memorizz_pages_history" (tenant, memory_id, changed_at);;
+-- What a memory held at a time, and what of a tenant has changed since one, or is older than is kept.
+CREATE INDEX "memorizz_pages_history_idx" ON "public"."memorizz_pages_history" (tenant, memory_id, changed_at);
+-- What a call has changed.
+CREATE INDEX "memorizz_pages_call_idx" ON "public"."memorizz_pages_history" (tenant, call);;
 
 CREATE INDEX "pages_name_idx" ON "public"."pages" ("tenant", name, created_at, seq)
 WHERE name IS NOT NULL;

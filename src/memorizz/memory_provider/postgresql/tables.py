@@ -52,6 +52,7 @@ def create(store: Store, role: str | None = None) -> Operation[None]:
         history=store.history,
         history_key=sql.Identifier(f"{history_table(store.name)}_pkey"),
         history_memory=sql.Identifier(f"{history_table(store.name)}_idx"),
+        history_call=sql.Identifier(f"memorizz_{store.name}_call_idx"),
         forget_pieces=sql.Identifier(schema, "memorizz_forget_pieces"),
         **names,
     )

@@ -36,5 +36,7 @@ CREATE TABLE {history} (
     CONSTRAINT {history_key} PRIMARY KEY (tenant, id, version)
 );
 ALTER TABLE {history} ALTER COLUMN {vector} SET STORAGE EXTERNAL;
--- What a memory held at a time.
+-- What a memory held at a time, and what of a tenant has changed since one, or is older than is kept.
 CREATE INDEX {history_memory} ON {history} (tenant, memory_id, changed_at);
+-- What a call has changed.
+CREATE INDEX {history_call} ON {history} (tenant, call);
