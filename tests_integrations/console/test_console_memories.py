@@ -23,6 +23,7 @@ def test_the_overview_leads_into_a_memory(looking: Looking, served: Served, prov
     row = page.get_by_role("row").filter(has_text="long term memory")
     expect(row).to_contain_text("4")
     expect(page.locator("main")).not_to_contain_text("eve")
+    expect(page.get_by_role("region", name="Tenants").get_by_role("link")).to_have_text(["acme"])
     page.get_by_role("link", name="ada").last.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Memory ada")
     expect(row).to_contain_text("3")

@@ -15,6 +15,7 @@ from memorizz.memory_provider.stores import StoreSpec
 
 # The newest documents of each store say which memories are in use.
 _RECENT = 100
+_TENANTS = 50
 _SHOWN = 8
 # Above this, counting is for the server's statistics.
 COUNTED = 50_000
@@ -33,7 +34,8 @@ class Holding:
 
 async def overview(page: Page) -> Response:
     """Show the stores, the memories that were written to last, and the newest documents."""
-    view, sizes = page.view, await _sizes(page)
+    view = page.view
+    sizes, tenants = await _of_all(page)
     holdings = await asyncio.gather(*(_holding(view, spec, sizes.get(spec.name)) for spec in await page.specs()))
     newest = sorted(
         ((each.spec.name, document) for each in holdings for document in each.recent),
@@ -52,15 +54,19 @@ async def overview(page: Page) -> Response:
         newest=newest[:_SHOWN],
         memories=[*memories.items()][: 3 * _SHOWN],
         recent=_RECENT,
+        tenants=tenants,
     )
 
 
-async def _sizes(page: Page) -> dict[str, int]:
-    """Return how many rows the server guesses that a store has, of all tenants."""
-    if page.console.database is None or page.sight.memory or page.sight.at or page.console.memory is not None:
-        return {}
-    async with page.console.database() as database:
-        return await database.guess_rows()
+async def _of_all(page: Page) -> tuple[dict[str, int], list[str]]:
+    """Return how many rows the server guesses that each store has, and the first tenants; of all tenants together."""
+    console, sight = page.console, page.sight
+    if console.database is None or console.memory is not None or sight.memory or sight.at:
+        return {}, []
+    is_one = console.tenant is not None or sight.tenant
+    async with console.database() as database:
+        rows, tenants = await database.glance(_TENANTS)
+    return rows, [] if is_one else tenants
 
 
 async def _holding(view: AsyncMemoryProvider, spec: StoreSpec, guessed: int | None) -> Holding:

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from memorizz.errors import MemorizzError, SchemaError
 from memorizz.memory_provider.postgresql import history, indexes, migrations
-from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, T, fetch
+from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, T, fetch, fetch_all
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import STANDBY, parts_table, vector_column
@@ -215,9 +215,13 @@ def measure(known: Facts) -> Operation[tuple[list[StoreFacts], list[IndexFacts]]
     return (yield from _measure(known.layout.schema, _columns(known), known.stores))
 
 
-def guess(known: Facts) -> Operation[dict[str, int]]:
-    """Return how many rows the server's statistics say that each store has, those that it has some of."""
-    return {row[0]: row[4] for row in (yield from _tables(known.layout.schema, _columns(known))) if row[4] >= 0}
+def glance(known: Facts, limit: int) -> Operation[tuple[dict[str, int], list[str]]]:
+    """Return how many rows the server's statistics say that each store has, where they do, and the first tenants."""
+    rows = yield from _tables(known.layout.schema, _columns(known))
+    statements = [key.TENANTS.format(table=store.table).as_bytes(None) for store in known.stores.values()]
+    found = yield from fetch_all([Query(statement, {"limit": limit}) for statement in statements])
+    names = {name for of_store in found for (name,) in of_store}
+    return {row[0]: row[4] for row in rows if row[4] >= 0}, sorted(names)[:limit]
 
 
 def _tables(schema: str, columns: Mapping[str, str]) -> Operation[list[Row]]:

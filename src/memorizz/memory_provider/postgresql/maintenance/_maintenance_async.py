@@ -196,9 +196,9 @@ class AsyncMaintenance:
         """Return how much each store and each of its indexes holds."""
         return await self.run(_doctor.measure(await self.facts()))
 
-    async def guess_rows(self) -> dict[str, int]:
-        """Return how many rows the server's statistics say that each store has, of all tenants; counts nothing."""
-        return await self.run(_doctor.guess(await self.facts()))
+    async def glance(self, tenants: int = 100) -> tuple[dict[str, int], list[str]]:
+        """Return how many rows each store has, as the server guesses without counting, and the first tenants."""
+        return await self.run(_doctor.glance(await self.facts(), tenants))
 
     async def run(self, operation: Operation[T]) -> T:
         """Run an operation on the connection; each of its statements is a transaction of its own unless one is open."""

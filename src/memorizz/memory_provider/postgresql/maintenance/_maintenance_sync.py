@@ -194,9 +194,9 @@ class Maintenance:
         """Return how much each store and each of its indexes holds."""
         return self.run(_doctor.measure(self.facts()))
 
-    def guess_rows(self) -> dict[str, int]:
-        """Return how many rows the server's statistics say that each store has, of all tenants; counts nothing."""
-        return self.run(_doctor.guess(self.facts()))
+    def glance(self, tenants: int = 100) -> tuple[dict[str, int], list[str]]:
+        """Return how many rows each store has, as the server guesses without counting, and the first tenants."""
+        return self.run(_doctor.glance(self.facts(), tenants))
 
     def run(self, operation: Operation[T]) -> T:
         """Run an operation on the connection; each of its statements is a transaction of its own unless one is open."""

@@ -28,6 +28,13 @@ BEHIND = sql.SQL("(%(after)s::uuid IS NULL OR (d.tenant, d.id) > (%(after_tenant
 AFTER = sql.SQL("(%(after)s::uuid IS NULL OR d.id > %(after)s::uuid)")
 # Says whose rows the transaction is about, which the policies of the tables ask (migrations/wall.sql).
 SET_TENANT = b"SELECT set_config('memorizz.tenant', %(tenant)s, true)"
+# The first tenants of a table, each found by the key, however many rows it has.
+TENANTS = sql.SQL(
+    "WITH RECURSIVE found AS ("
+    "SELECT min(d.tenant) AS tenant FROM {table} AS d WHERE d.tenant > '' UNION ALL "
+    "SELECT (SELECT min(d.tenant) FROM {table} AS d WHERE d.tenant > found.tenant) FROM found "
+    "WHERE found.tenant IS NOT NULL) SELECT tenant FROM found WHERE tenant IS NOT NULL LIMIT %(limit)s"
+)
 # The columns, as CREATE TABLE and INSERT name them.
 COLUMNS = ("tenant", "id")
 # What the b-trees begin with.
