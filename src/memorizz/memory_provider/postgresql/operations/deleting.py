@@ -41,14 +41,14 @@ def delete_by_name(facts: Facts, name: str, memory_store_type: StoreName) -> Ope
 def delete(facts: Facts, memory_store_type: StoreName, filter: Filter) -> Operation[int]:
     store = facts.store(memory_store_type)
     rows = yield from fetch_last(writes.delete_matching(store, given_filter(filter, "delete()")))
-    _advise(store, rows[0][0])
+    advise(store, rows[0][0])
     return rows[0][0]
 
 
 def delete_all(facts: Facts, memory_store_type: StoreName) -> Operation[bool]:
     store = facts.store(memory_store_type)
     rows = yield from fetch_last(writes.delete_all(store))
-    _advise(store, rows[0][0])
+    advise(store, rows[0][0])
     return True
 
 
@@ -58,7 +58,7 @@ def purge_expired(facts: Facts, memory_store_type: StoreName | None = None) -> O
     yield from fetch_all([old for store in stores for old in forgetting.forget_old(store)])
     deleted = [rows[0][0] for rows in results]
     for store, count in zip(stores, deleted, strict=True):
-        _advise(store, count)
+        advise(store, count)
     return sum(deleted)
 
 
@@ -71,7 +71,7 @@ def delete_memagent(facts: Facts, id: Any, cascade: bool = False) -> Operation[b
     rows = yield from fetch(writes.delete_agent_and_memories(facts, _values.id_key(name), name))
     for row in rows:
         for store, count in zip(writes.of_agents(facts), row[1:], strict=True):
-            _advise(store, count)
+            advise(store, count)
     return _was_there(rows)
 
 
@@ -108,7 +108,7 @@ def forget(
         again = yield from fetch_all([forgetting.forget(store, matching, True) for store in stores])
         left = sum(map(len, again))
     for store, rows in zip(stores, gone, strict=True):
-        _advise(store, 0 if dry_run else len(rows))
+        advise(store, 0 if dry_run else len(rows))
     deleted = {store.name: [id for (id,) in rows] for store, rows in zip(stores, gone, strict=True)}
     ended = {store.name: rows[0][0] for store, rows in zip(stores, versions, strict=True)}
     return receipt(deleted, [id for (id,) in agents], by, dry_run, left, ended)
@@ -119,7 +119,7 @@ def _was_there(rows: Sequence[Row]) -> bool:
     return bool(rows) and rows[0][0]
 
 
-def _advise(store: Store, deleted: int) -> None:
+def advise(store: Store, deleted: int) -> None:
     """Log what to do after a mass delete, before autovacuum begins."""
     if deleted >= _MANY and store.vector.index != "none":
         logger.warning(

@@ -11,6 +11,7 @@ from memorizz.memory_provider.policies import Policy, checked_policy
 from memorizz.memory_provider.postgresql import facts
 from memorizz.memory_provider.postgresql._steps import Operation, fetch, fetch_all
 from memorizz.memory_provider.postgresql.facts import Facts, Store
+from memorizz.memory_provider.postgresql.operations.deleting import advise
 from memorizz.memory_provider.postgresql.sql import forgetting
 from memorizz.memory_provider.postgresql.sql import policies as sql
 
@@ -37,6 +38,7 @@ def apply_policies(known: Facts, *, by: str | None = None, dry_run: bool = False
     for name, policy in (yield from policies(known)).items():
         store = known.store(name)
         deleted[name], over = yield from _apply(store, policy, dry_run)
+        advise(store, 0 if dry_run else len(deleted[name]))
         left += over
         if store.kept is not None:
             kept.append(f"the history of {name}, as long as it is kept: forget() reaches it")
