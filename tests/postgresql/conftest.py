@@ -18,10 +18,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer, _programs
+from memorizz.memory_provider.postgresql.embedded import _folder as _folder_of
+from poolers import pgbouncer
 
 # No synchronous_commit=off: what a server that is killed has committed must be there afterwards.
 _FAST = {"fsync": "off", "full_page_writes": "off"}
@@ -79,8 +81,8 @@ class OwnDatabase:
 
     dsn: str
 
-    def config(self, **options: Any) -> PostgreSQLConfig:
-        return PostgreSQLConfig(dsn=self.dsn, **{"embedding_dimensions": 4, "max_size": 2} | options)
+    def config(self, dsn: str | None = None, **options: Any) -> PostgreSQLConfig:
+        return PostgreSQLConfig(dsn=dsn or self.dsn, **{"embedding_dimensions": 4, "max_size": 2} | options)
 
     def backends(self, connection: psycopg.Connection[Any]) -> list[int]:
         """The pids of the server's processes that serve providers on this database."""
@@ -123,6 +125,35 @@ def sql(own_database: OwnDatabase) -> Iterator[psycopg.Connection[Any]]:
     """A connection beside the provider's."""
     with psycopg.connect(own_database.dsn, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def standby(own_server: EmbeddedServer, folder: Path) -> Iterator[Callable[[str], str]]:
+    """Start a hot standby of that server, which streams from it; give the connection string of a database there."""
+    data, programs = folder / "standby", _programs.installation(18) / "bin"
+    primary = Path(conninfo_to_dict(_conninfo(own_server))["host"])
+    account = _folder_of.account_of(primary)
+    if not account.ours:
+        os.chown(folder, account.uid, account.gid)
+
+    def run(*command: str | Path) -> None:
+        # Its output must not be the pipe of pg_ctl, which would never end.
+        done = account.run([*command], stderr=subprocess.DEVNULL)
+        assert done.returncode == 0, command
+
+    def start(dsn: str) -> str:
+        run(programs / "pg_basebackup", "-D", data, "-R", "-X", "stream", "-c", "fast", "-d", _conninfo(own_server))
+        files = own_server.path / ".memorizz"
+        options = (
+            f"-c listen_addresses='' -c port=5432 -c unix_socket_directories='{folder}' -c fsync=off "
+            f"-c hba_file='{files / 'pg_hba.conf'}' -c ident_file='{files / 'pg_ident.conf'}'"
+        )
+        run(programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
+        return make_conninfo(dsn, host=str(folder))
+
+    yield start
+    if (data / "postmaster.pid").exists():
+        run(programs / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
 
 
 # --- a plain PostgreSQL -------------------------------------------------------------------------------------------
@@ -206,7 +237,9 @@ def pooler(folder: Path) -> Iterator[Callable[[str, str], int]]:
             # It runs as no root, and as who may use the socket of the server.
             is_root = os.geteuid() == 0 and host.startswith("/")
             user_of_server = ["-u", pwd.getpwuid(os.stat(host).st_uid).pw_name] if is_root else []
-            running = subprocess.Popen(["pgbouncer", "-q", *user_of_server, settings], stderr=subprocess.DEVNULL)
+            program = pgbouncer()
+            assert program is not None
+            running = subprocess.Popen([program, "-q", *user_of_server, settings], stderr=subprocess.DEVNULL)
             stopping.callback(running.wait)
             stopping.callback(running.terminate)
 

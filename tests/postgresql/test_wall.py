@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import shutil
+import random
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import ConnectionPool
 
+from apis import Loop
 from contract.test_scopes import ATTACKS, NAME, SECRET, THEIRS, filled, state
-from memorizz.errors import ConfigurationError, DatabaseError, MemorizzError
+from memorizz.errors import ConfigurationError, DatabaseError, InvalidDocument, MemorizzError, ReadOnlyError
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.policies import Policy
-from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.maintenance import Maintenance
 from memorizz.memory_provider.stores import StoreSpec
+from poolers import pgbouncer
 
 LONG = MemoryType.LONG_TERM_MEMORY
 VECTOR = [1.0, 0.0, 0.0, 0.0]
@@ -248,25 +253,240 @@ def test_the_probe_says_what_can_be_reached(
             maintenance.probe_tenants()
 
 
-@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="PgBouncer is not installed")
-def test_the_tenant_is_right_behind_a_pooler(
-    walled: PostgreSQLConfig, migrated_dsn: str, pooler: Callable[..., int]
+def test_answers_are_the_same_behind_the_wall(config: PostgreSQLConfig, walled: PostgreSQLConfig) -> None:
+    """By words and by keys in JSON, with their index and without, each answer is what it is without the wall."""
+    documents = [
+        {
+            "id": f"d{n}", "content": "tea " * (n % 3) + "drinks " * (n % 5) + f"w{n % 7}", "embedding": [1.0, n, 0, 0],
+            "memory_id": f"m{n % 4}", "topic": f"t{n % 6}", "n": n % 9, "nested": {"k": n % 2},
+            "metadata": {"of": n % 5, "other": [n]}, "expires_at": "2020-01-01T00:00:00Z" if n % 10 == 0 else None,
+            "valid_until": "2020-01-01T00:00:00Z" if n % 11 == 0 else None,
+        }
+        for n in range(1050)
+    ]  # fmt: skip
+    filters: list[dict[str, Any]] = [
+        {}, {"topic": "t1", "n": 4}, {"topic": {"$in": ["t1", "t2"]}, "metadata.of": 3},
+        {"topic": "t1", "memory_id": "m3"}, {"nested.k": 1, "n": {"$gt": 3}}, {"$and": [{"n": 1}, {"n": 2}]},
+        {"$or": [{"n": 1}, {"topic": "t2"}]}, {"$not": {"topic": "t1"}}, {"topic": "\0"},
+        {"id": "d7", "topic": "t1"},
+    ]  # fmt: skip
+
+    def asked(view: Any) -> Iterator[Any]:
+        for filter in filters:
+            yield view.count(LONG, filter)
+            yield [each["id"] for each in view.retrieve_by_query(filter, LONG, limit=40)]
+            for query in ({"$text": {"$search": "tea w3"}}, {"embedding": [1.0, 3, 0, 0]}):
+                yield [hit["id"] for hit in view.retrieve_by_query({**query, **filter}, LONG, limit=20)]
+            both = {"embedding": [1.0, 3, 0, 0], "$text": {"$search": "drinks"}, **filter}
+            yield [hit["id"] for hit in view.retrieve_by_query(both, LONG, limit=20)]
+
+    def answers(provider: PostgreSQLProvider) -> list[Any]:
+        view = provider.tenant("acme")
+        return [answer for each in (view, view.memory("m1")) for answer in asked(each)]
+
+    with PostgreSQLProvider(walled) as application, Maintenance(config) as maintenance:
+        for tenant in ("acme", "globex"):
+            application.tenant(tenant).store_many(documents, LONG)
+        # Whoever opens as the owner measures the vectors, which counts in a score.
+        PostgreSQLProvider(config).close()
+        behind = [answers(application)]
+        assert [*maintenance.make(maintenance.plan_build(LONG, json_keys=True))]
+        behind.append(answers(application))
+        acme = application.tenant("acme")
+        assert acme.update(LONG, {"topic": "t1", "n": 1}, {"topic": "gone"}) == acme.count(LONG, {"topic": "gone"})
+        assert application.tenant("globex").count(LONG, {"topic": "gone"}) == 0
+        behind.append(answers(application))
+        maintenance.disable_tenants()
+    with PostgreSQLProvider(config) as provider:
+        assert answers(provider) == behind[2]
+    assert behind[0] == behind[1] != behind[2]
+    assert any(behind[0])
+
+
+def test_what_asks_the_indexes_tells_nothing_of_others(
+    config: PostgreSQLConfig, walled: PostgreSQLConfig, migrated_dsn: str, role: str
 ) -> None:
-    """Eight tenants at once on two connections, each handed on after a transaction, with errors: none sees another."""
+    """The role may call it with any values, and with any settings: no row and no message is of another tenant."""
+    with PostgreSQLProvider(walled) as application:
+        application.tenant("mine").store({"id": "a", "content": "tea", "topic": "tea"}, LONG)
+        application.tenant("theirs").store_many([{"content": "tea secret", "topic": "secret"}] * 50, LONG)
+    call = (
+        "SELECT d.tenant FROM memorizz_long_term_memory_ids({}) AS found LEFT JOIN public.long_term_memory AS d "
+        "ON d.id = found"
+    )
+    words = ("NULL", "'tea'", "'secret'", "'!tea'", "'secret:*'", "''")
+    keys = ("NULL", "'{}'", "ARRAY['{}'::jsonb]", 'ARRAY[\'{"topic": "secret"}\'::jsonb]', "ARRAY[NULL::jsonb]")
+    calls = [
+        f"{asked}, {most}, true, {memory}, {key}, {other}"
+        for asked in words for most, memory in (("NULL", "NULL"), ("1", "''")) for key, other in product(keys, keys[:3])
+    ]  # fmt: skip
+    with psycopg.connect(migrated_dsn, user=role, autocommit=True) as connection:
+        said = list[str]()
+        connection.add_notice_handler(lambda notice: said.append(str(notice.message_primary)))
+        connection.execute("SET client_min_messages = debug5; SET debug_print_plan = on")
+        connection.execute("SELECT * FROM memorizz_long_term_memory_ids('secret', NULL, true, NULL, NULL, NULL)")
+        # Of the statement of the caller, and of none inside.
+        assert said.count("plan:") == 1
+        connection.execute("RESET ALL")
+        connection.execute("SET search_path = pg_temp; CREATE TEMP TABLE long_term_memory (tenant text)")
+        connection.execute("SET search_path = public")
+        for tenant, seen in (("mine", {("mine",)}), ("", set[Any]()), ("nobody", set[Any]())):
+            with connection.transaction():
+                connection.execute("SELECT set_config('memorizz.tenant', %s, true)", (tenant,))
+                rows = [row for each in calls for row in connection.execute(call.format(each).encode())]
+                assert set(rows) == seen
+        for denied in (
+            "CREATE OR REPLACE FUNCTION public.every_id() RETURNS SETOF uuid LANGUAGE sql RETURN gen_random_uuid()",
+            "ALTER FUNCTION memorizz_long_term_memory_ids RESET ALL",
+            "ALTER FUNCTION memorizz_long_term_memory_ids SECURITY INVOKER",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(denied.encode())
+    with psycopg.connect(migrated_dsn, autocommit=True) as owner:
+        owner.execute("CREATE ROLE memorizz_anybody LOGIN")
+        try:
+            with psycopg.connect(migrated_dsn, user="memorizz_anybody") as connection:  # noqa: SIM117
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute("SELECT memorizz_long_term_memory_ids(NULL, NULL, true, NULL, NULL, NULL)")
+        finally:
+            owner.execute("DROP ROLE memorizz_anybody")
+
+
+def test_a_history_is_of_its_tenant_alone(
+    config: PostgreSQLConfig, walled: PostgreSQLConfig, migrated_dsn: str, role: str
+) -> None:
+    """What another tenant's documents were is neither read nor put back, by a call or by plain SQL."""
+    with PostgreSQLProvider(config) as owner:
+        owner.keep_history(LONG)
+    with PostgreSQLProvider(walled) as application:
+        theirs, mine = application.tenant("theirs"), application.tenant("mine")
+        theirs.store(_document("a", n=1), LONG)
+        theirs.store(_document("a", n=2), LONG)
+        one, two = theirs.versions("a", LONG)
+        assert (one.until, two.until) == (two.since, None)
+        assert one.since is not None
+        assert two.since is not None
+        assert two.call is not None
+        assert mine.versions("a", LONG) == []
+        assert mine.at(two.since).list_all(LONG) == []
+        # As of an id that nobody has.
+        for id in ("a", "of nobody"):
+            with pytest.raises(ConfigurationError, match=f"'{id}' has no version {one.number}; versions"):
+                mine.diff(id, LONG, one.number, two.number)
+            assert not mine.restore(id, LONG, to=two.since)
+        assert mine.undo(call=two.call) == mine.undo(since=one.since) == {}
+        with psycopg.connect(migrated_dsn, user=role, autocommit=True) as connection:
+            for tenant, seen in (("mine", 0), ("", 0), ("theirs", 2)):
+                with connection.transaction(force_rollback=True):
+                    connection.execute("SELECT set_config('memorizz.tenant', %s, true)", (tenant,))
+                    for statement in (
+                        "SELECT FROM memorizz_long_term_memory_history",
+                        "UPDATE memorizz_long_term_memory_history SET content = 'x'",
+                        "DELETE FROM memorizz_long_term_memory_history",
+                    ):
+                        assert connection.execute(statement.encode()).rowcount == seen
+            with connection.transaction(force_rollback=True):
+                connection.execute("SELECT set_config('memorizz.tenant', 'mine', true)")
+                with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+                    connection.execute(
+                        "INSERT INTO memorizz_long_term_memory_history (tenant, id, changed_at, operation, call, "
+                        "has_vector) VALUES ('theirs', gen_random_uuid(), now(), 'insert', 'x', false)"
+                    )
+        assert [version.number for version in theirs.versions("a", LONG)] == [one.number, two.number]
+        assert theirs.restore("a", LONG, to=one.number)
+        assert theirs.retrieve_by_id("a", LONG)["n"] == 1
+
+
+def test_a_tenant_that_connections_bring_along_counts_for_nothing(
+    open_api: Callable[..., Any], walled: PostgreSQLConfig, migrated_dsn: str, role: str
+) -> None:
+    """What a session says wins over no call, stays as it was behind each, and is what `doctor --tenants` finds."""
+    with psycopg.connect(migrated_dsn, autocommit=True) as owner:
+        name = sql.Identifier(role)
+        owner.execute(sql.SQL("ALTER ROLE {} SET memorizz.tenant = 'theirs'").format(name))
+    with open_api(walled.replace(max_size=1)) as leaking:
+        mine, theirs = leaking.tenant("mine"), leaking.tenant("theirs")
+        theirs.store(_document("a", of="theirs"), LONG)
+        assert mine.list_all(LONG) == []
+        mine.store_many([_document("a", of="mine"), _document("b", of="mine")], LONG)
+        with leaking.transaction() as tx:
+            assert tx.tenant("mine").delete_by_id("b", LONG)
+            assert tx.tenant("theirs").count(LONG) == 1
+        with pytest.raises(ConfigurationError, match="row-level security"):
+            leaking.list_all(LONG)
+        for view, of in ((mine, "mine"), (theirs, "theirs")):
+            for query in ({}, {"embedding": VECTOR}, {"$text": {"$search": "tea"}}):
+                assert [each["of"] for each in view.retrieve_by_query(query, LONG)] == [of]
+    with Maintenance(walled) as maintenance:
+        assert [each.outcome for each in maintenance.probe_tenants().reached] == [
+            f"it brought 1 rows: memorizz.tenant=theirs, of {role}"
+        ]
+    leaking_dsn = make_conninfo(migrated_dsn, user=role, options="-c memorizz.tenant=theirs")
+    with ConnectionPool(leaking_dsn, min_size=1, max_size=1, open=True) as pool:
+        with PostgreSQLProvider(pool=pool) as provider:
+            assert [each["of"] for each in provider.tenant("mine").list_all(LONG)] == ["mine"]
+        with pool.connection() as connection:
+            # It is the caller's own, which comes back as it was.
+            assert connection.execute("SELECT current_setting('memorizz.tenant')").fetchone() == ("theirs",)
+
+
+def test_the_wall_stands_on_a_standby(own_database: Any, standby: Callable[[str], str]) -> None:
+    """A replica that follows the server reads as one tenant or as none, by every kind of search, and writes nothing."""
+    role = f"memorizz_app_{uuid.uuid4().hex[:12]}"
+    with Maintenance(own_database.config()) as maintenance:
+        maintenance.enable_tenants(role)
+    with PostgreSQLProvider(own_database.config().replace(user=role)) as application:
+        for tenant in ("theirs", "mine"):
+            application.tenant(tenant).store(_document("a", of=tenant), LONG)
+    dsn = standby(own_database.dsn)
+    with PostgreSQLProvider(own_database.config(dsn).replace(user=role)) as application:
+        for tenant in ("theirs", "mine"):
+            view = application.tenant(tenant)
+            assert view.retrieve_by_id("a", LONG)["of"] == tenant
+            for query in ({}, {"of": tenant}, {"embedding": VECTOR}, {"$text": {"$search": "tea"}}):
+                assert [each["of"] for each in view.retrieve_by_query(query, LONG)] == [tenant]
+        with pytest.raises(ReadOnlyError):
+            application.tenant("mine").store(_document("b"), LONG)
+    with psycopg.connect(dsn, user=role, autocommit=True) as connection:
+        assert connection.execute("SELECT pg_is_in_recovery(), count(*) FROM long_term_memory").fetchone() == (True, 0)
+        with connection.transaction():
+            connection.execute("SELECT set_config('memorizz.tenant', 'mine', true)")
+            assert connection.execute("SELECT tenant FROM long_term_memory").fetchall() == [("mine",)]
+
+
+@pytest.mark.skipif(not pgbouncer(), reason="PgBouncer is not installed")
+def test_the_tenant_is_right_behind_a_pooler(
+    walled: PostgreSQLConfig, migrated_dsn: str, pooler: Callable[..., int], loop: Loop
+) -> None:
+    """Sixteen tenants at once on two connections, each handed on after a transaction, with errors and calls that are
+    given up in between: none sees another, and nothing goes wrong that was not provoked."""
     port = pooler(migrated_dsn, walled.user)
-    behind = walled.replace(host="127.0.0.1", port=port, prepare_threshold=None)
-    with PostgreSQLProvider(behind) as application:
+    behind = walled.replace(host="127.0.0.1", port=port, prepare_threshold=None, max_size=16)
 
-        def use(n: int) -> list[str]:
-            view, seen = application.tenant(f"tenant {n}"), list[str]()
-            for k in range(40):
-                view.store_many([{"id": f"{k}", "of": n}, {"of": n}], LONG)
-                with contextlib.suppress(DatabaseError), view.transaction() as tx:
-                    tx.store({"of": n, "undone": True}, LONG)
+    async def use(application: AsyncPostgreSQLProvider, n: int) -> list[Any]:
+        view, seen = application.tenant(f"tenant {n}"), list[Any]()
+        chance = random.Random(n)
+        for k in range(25):
+            await view.store_many([{"id": f"{k}", "of": n, "content": "tea"}, {"of": n, "embedding": VECTOR}], LONG)
+            with contextlib.suppress(DatabaseError):
+                async with view.transaction() as tx:
+                    await tx.store({"of": n, "undone": True}, LONG)
                     raise DatabaseError("undone")
-                seen += [each["of"] for each in view.list_all(LONG)]
-                seen += [each["of"] for each in view.retrieve_by_query({"embedding": VECTOR}, LONG, limit=5)]
-            return [each for each in seen if each != n] + [f"{view.count(LONG)} documents"]
+            with pytest.raises(InvalidDocument):
+                await view.store({"of": n, "embedding": [1.0]}, LONG)
+            given_up = asyncio.ensure_future(view.list_all(LONG) if k % 2 else view.update(LONG, {"of": n}, {"k": k}))
+            await asyncio.sleep(chance.random() / 100)
+            given_up.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await given_up
+            for query in ({}, {"embedding": VECTOR}, {"$text": {"$search": "tea"}}):
+                found = await view.retrieve_by_query(query, LONG, limit=100)
+                assert found
+                seen += [each["of"] for each in found]
+        return [each for each in seen if each != n] + [f"{await view.count(LONG)} documents"]
 
-        with ThreadPoolExecutor(8) as threads:
-            assert list(threads.map(use, range(8))) == [["80 documents"]] * 8
+    async def all_at_once() -> list[list[Any]]:
+        async with AsyncPostgreSQLProvider(behind) as application:
+            return await asyncio.gather(*(use(application, n) for n in range(16)))
+
+    assert loop.run(all_at_once()) == [["50 documents"]] * 16

@@ -26,6 +26,7 @@ from memorizz.memory_provider.postgresql.layout import (
     STANDBY,
     Layout,
     history_table,
+    lookup_function,
     parts_table,
     tables_of,
     vector_column,
@@ -88,6 +89,8 @@ class Store:
     standby: bool = False
     # Whether row-level security keeps its tenants apart.
     walled: bool = False
+    # Whether an index is on the keys that have no column of their own.
+    keys_indexed: bool = False
     # Only `within` makes a store of another one.
     scope: Scope = EVERYTHING
 
@@ -99,6 +102,8 @@ class Store:
     parts: sql.Identifier = field(init=False)
     # Where their changes are.
     history: sql.Identifier = field(init=False)
+    # What asks its indexes behind the wall.
+    lookup: sql.Identifier = field(init=False)
     embedding: sql.Identifier = field(init=False)
     # The statements that were composed for this store: they go with it.
     statements: dict[Any, bytes] = field(default_factory=dict[Any, bytes])
@@ -113,6 +118,7 @@ class Store:
         self.embedding = sql.Identifier(self.vector_column)
         self.parts = sql.Identifier(self.layout.schema, parts_table(self.name))
         self.history = sql.Identifier(self.layout.schema, history_table(self.name))
+        self.lookup = sql.Identifier(self.layout.schema, lookup_function(self.name))
 
     def within(self, scope: Scope) -> Store:
         """Return the same store for a scope; the two share their statements, and what searches have shown."""
@@ -283,6 +289,12 @@ SELECT settings.version, store.id, store.name, store.spec, store.m, store.ef_con
     coalesce(index.kind, 'none'),
     model.id, model.name, model.dimensions, model.current_since, model.cosine_mean, model.cosine_deviation,
     standby.id, standby.name, standby.dimensions, standby.current_since,
+    EXISTS (
+        SELECT FROM pg_class AS index
+        JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        JOIN pg_index ON indexrelid = index.oid AND indisvalid
+        WHERE nspname = %(schema)s AND relname = store.name || '_keys_idx'
+    ),
     settings.application_role, settings.text_search_config
 FROM {settings} AS settings
 CROSS JOIN {stores} AS store
@@ -311,19 +323,18 @@ def read(layout: Layout) -> Operation[Facts]:
     if rows:
         layout = replace(layout, text_search_config=rows[0][-1])
     role = rows[0][-2] if rows else None
-    for _, id, name, noted, m, ef_construction, pieces, since, retention, kind, *models, _, _ in rows:
+    for _, id, name, noted, m, ef_construction, pieces, since, retention, kind, *models, keys_indexed, _, _ in rows:
         spec = StoreSpec.from_json(noted)
         cosines = None if models[5] is None else Cosines(*models[4:6])
         kept = None if since is None else Kept(since.replace(tzinfo=UTC), retention and timedelta(seconds=retention))
         model, other = Model(*models[:4], cosines=cosines), models[6:]
         vector = VectorField(model.dimensions, spec.distance, kind, m, ef_construction)
-        stores[name] = Store(layout, spec, model, vector, id, pieces=pieces, kept=kept, walled=role is not None)
+        said: Mapping[str, Any] = {"pieces": pieces, "walled": role is not None, "keys_indexed": keys_indexed}
+        stores[name] = Store(layout, spec, model, vector, id, kept=kept, **said)
         if other[0] is not None:
             model = Model(*other)
             vector = VectorField(model.dimensions, spec.distance, "none", m, ef_construction)
-            standby[name] = Store(
-                layout, spec, model, vector, id, pieces=pieces, kept=kept, standby=True, walled=role is not None
-            )
+            standby[name] = Store(layout, spec, model, vector, id, kept=kept, standby=True, **said)
     return Facts(layout, rows[0][0] if rows else 0, stores, standby, role)
 
 

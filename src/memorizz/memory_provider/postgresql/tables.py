@@ -130,6 +130,7 @@ def drop_store(known: Facts, name: str) -> Operation[None]:
     yield Script(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(reversed(store.tables))).as_bytes(None))
     if store.kept is not None:
         yield from history.forget_recording(store)
+    yield wall.forget_lookup(store)
     forget = sql.SQL("DELETE FROM {} WHERE name = %(name)s").format(_stores(known.layout))
     yield from fetch(Query(forget.as_bytes(None), {"name": name}))
     yield from fetch(facts.moved_on(known.layout))

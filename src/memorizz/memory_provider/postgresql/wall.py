@@ -21,6 +21,7 @@ from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import Layout
 from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
+from memorizz.memory_provider.postgresql.sql.visible import HOLDS, LIVE
 from memorizz.memory_provider.scopes import Scope
 
 # --- what travels with each statement -----------------------------------------------------------------------------
@@ -77,15 +78,28 @@ class Wall:
 
 
 @cache
-def _template() -> sql.SQL:
-    return trusted_sql(files("memorizz.memory_provider.postgresql.migrations").joinpath("wall.sql").read_text("utf-8"))
+def _template(name: str) -> sql.SQL:
+    return trusted_sql(files("memorizz.memory_provider.postgresql.migrations").joinpath(name).read_text("utf-8"))
 
 
 def secure(store: Store, role: str, owner: sql.Composable | None = None) -> Operation[None]:
-    """Put the wall into the tables of a store, by default those of whoever makes them."""
+    """Put the wall into the tables of a store, by default those of whoever makes them; and what looks up behind it."""
     names = {"role": sql.Identifier(role), "owner": owner or sql.SQL("CURRENT_USER")}
     for table in store.tables:
-        yield Script(_template().format(table=table, **names).as_bytes(None))
+        yield Script(_template("wall.sql").format(table=table, **names).as_bytes(None))
+    names |= {
+        "lookup": store.lookup,
+        "schema": sql.Identifier(store.layout.schema),
+        "store": sql.Identifier(store.name),
+        "live": LIVE,
+        "holds": HOLDS,
+    }
+    yield Script(_template("lookup.sql").format(**names).as_bytes(None))
+
+
+def forget_lookup(store: Store) -> Script:
+    """Return what drops that again, where it is."""
+    return Script(sql.SQL("DROP FUNCTION IF EXISTS {}").format(store.lookup).as_bytes(None))
 
 
 # A role sees which stores, models and indexes there are; it says that a text is long, and that facts have changed.
@@ -188,6 +202,7 @@ def _check_unused(role: str) -> Operation[None]:
 def _clear(store: Store, role: str) -> Operation[None]:
     for table in store.tables:
         yield Script(_TAKE_DOWN.format(table=table, role=sql.Identifier(role)).as_bytes(None))
+    yield forget_lookup(store)
 
 
 def _note(layout: Layout, role: str | None) -> Operation[None]:

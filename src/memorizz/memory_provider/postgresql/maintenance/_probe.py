@@ -58,6 +58,12 @@ _READS: tuple[LiteralString, ...] = (
     "DELETE FROM {table} WHERE tenant <> {own} RETURNING 1",
     "DELETE FROM {table} WHERE id = {id} RETURNING 1",
 )
+# What asks the indexes of a store for the owner.
+_LOOKUPS: tuple[LiteralString, ...] = (
+    "SELECT 1 FROM {lookup}(NULL, NULL, true, NULL, NULL, NULL) AS id WHERE id NOT IN (SELECT id FROM {table})",
+    "SELECT 1 FROM {lookup}(NULL, NULL, true, NULL, ARRAY['{{}}'::jsonb], NULL) AS id "
+    "WHERE id NOT IN (SELECT id FROM {table})",
+)
 # Must leave the rows of another tenant as they are.
 _CHANGES: tuple[LiteralString, ...] = (
     "MERGE INTO {table} AS d USING (SELECT {id} AS id) AS s ON d.id = s.id WHEN MATCHED THEN DELETE",
@@ -84,6 +90,11 @@ _COPIES: tuple[LiteralString, ...] = ("COPY {table} TO STDOUT", "COPY (SELECT te
 # Of the schema; these bring nothing, and those are refused.
 _READS_OF_SCHEMA: tuple[LiteralString, ...] = (
     "SELECT tablename FROM pg_stats WHERE schemaname = {schema} AND tablename = ANY ({names})",
+    # What sessions of the role begin with.
+    "SELECT setting || ', of ' || coalesce(nullif(setrole, 0)::regrole::text, 'every role') "
+    "FROM pg_db_role_setting, unnest(setconfig) AS setting "
+    "WHERE starts_with(setting, 'memorizz.tenant=') AND setrole IN (0, current_user::regrole) "
+    "AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))",
     # What an owner reads for others.
     "SELECT DISTINCT view.oid::regclass::text FROM pg_depend JOIN pg_rewrite ON pg_rewrite.oid = objid "
     "JOIN pg_class AS view ON view.oid = ev_class JOIN pg_class AS read ON read.oid = refobjid "
@@ -94,7 +105,7 @@ _READS_OF_SCHEMA: tuple[LiteralString, ...] = (
     "WHERE parent.relnamespace = {schema}::regnamespace AND parent.relname = ANY ({names}) "
     "AND has_table_privilege(inhrelid, 'SELECT')",
     "SELECT pg_proc.oid::regprocedure::text FROM pg_proc WHERE pronamespace = {schema}::regnamespace AND prosecdef "
-    "AND has_function_privilege(pg_proc.oid, 'EXECUTE')",
+    "AND has_function_privilege(pg_proc.oid, 'EXECUTE') AND proname <> ALL ({lookups})",
 )
 _REFUSED_BY_SCHEMA: tuple[LiteralString, ...] = (
     "SELECT 1 FROM pg_statistic",
@@ -160,7 +171,8 @@ def _regclass(known: Facts) -> sql.Literal:
 def _tables(store: Store) -> Iterator[tuple[sql.Identifier, dict[str, sql.Composable]]]:
     """Yield the tables of a store, and what a row takes there."""
     of_key = sql.SQL(", ").join(map(sql.Identifier, key.COLUMNS))
-    yield store.table, {"table": store.table, "columns": of_key, "values": sql.SQL(""), "conflict": of_key}
+    of_store = {"table": store.table, "lookup": store.lookup, "columns": of_key, "values": sql.SQL("")}
+    yield store.table, {**of_store, "conflict": of_key}
     of_part = sql.SQL("{}, path, start, stop, digest").format(of_key)
     part = sql.SQL(", 'memorizz-probe', 0, 1, '00000000-0000-0000-0000-000000000000'::uuid")
     yield store.parts, {"table": store.parts, "columns": of_part, "values": part, "conflict": of_part}
@@ -176,6 +188,10 @@ def _attempts(table: sql.Identifier, names: Mapping[str, sql.Composable]) -> Ite
     for kind, statements in kinds.items():
         for each in statements:
             yield kind, sql.SQL(each).format(**names).as_bytes(None), True
+    if "lookup" in names:
+        for each in _LOOKUPS:
+            for as_own in (True, False):
+                yield "read", sql.SQL(each).format(**names).as_bytes(None), as_own
     yield "read", sql.SQL("SELECT 1 FROM {}").format(table).as_bytes(None), False
     yield "copy", sql.SQL("COPY {} TO STDOUT").format(table).as_bytes(None), False
 
@@ -185,6 +201,9 @@ def _of_schema(known: Facts, tables: Sequence[sql.Identifier], owner: str) -> It
     names: dict[str, sql.Composable] = {
         "schema": sql.Literal(sql.Identifier(schema).as_string(None)),
         "names": sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(sql.Literal(_name(table)) for table in tables)),
+        "lookups": sql.SQL("ARRAY[{}]").format(
+            sql.SQL(", ").join(sql.Literal(_name(store.lookup)) for store in known.stores.values())
+        ),
         "owner": sql.Identifier(owner),
         "settings": sql.Identifier(schema, "memorizz_settings"),
         "stores": sql.Identifier(schema, "memorizz_stores"),

@@ -36,7 +36,8 @@ from memorizz.memory_provider.postgresql.search.formula import (
     SCORED,
 )
 from memorizz.memory_provider.postgresql.search.plan import MAX_SCANNED, MAX_WORDS, MIN_FOUND, Route, Search
-from memorizz.memory_provider.postgresql.sql.key import COLUMNS, KEY, among, of, same
+from memorizz.memory_provider.postgresql.sql import lookup
+from memorizz.memory_provider.postgresql.sql.key import COLUMNS, IS_FOUND, KEY, among, of, same
 from memorizz.memory_provider.postgresql.sql.reads import selected, trusted_sql
 from memorizz.memory_provider.postgresql.sql.vectors import distance_of_long, is_embedded, least_distance, nearest_part
 from memorizz.memory_provider.postgresql.sql.visible import holding, rows_of
@@ -88,12 +89,16 @@ def statement(search: Search, store: Store, route: Route) -> Query:
         bool(parameters.get("session") or parameters.get("neighbours")),
         search.options.ended,
     )
-    statement = _statement(store, form, search.condition.sql)
+    # Few of what the vector index finds are looked at: it filters.
+    found = search.condition if route is Route.INDEX else lookup.indexed(store, search.condition)
+    statement = _statement(store, form, search.condition.sql, found.sql)
     return Query(statement, parameters, custom_plan=form.words and not form.reads_words)
 
 
 def _parameters(search: Search, store: Store) -> dict[str, Any]:
     parameters: dict[str, Any] = {**search.condition.parameters, **store.scope.parameters, "limit": search.limit}
+    if lookup.serves(store):
+        parameters |= lookup.parameters(store, search.condition)
     if search.vector is not None:
         parameters |= {
             "vector": search.vector,
@@ -122,13 +127,14 @@ def _parameters(search: Search, store: Store) -> dict[str, Any]:
 
 
 @composed_once
-def _statement(store: Store, form: _Form, where: str) -> bytes:
+def _statement(store: Store, form: _Form, where: str, indexed: str) -> bytes:
     pieces: dict[str, sql.Composable] = {
         "table": rows_of(store, form.route is Route.SCAN),
         "columns": _columns(store, form),
         # By name: somebody may have added a column of any name.
         "needed": sql.SQL(", ").join(sql.Identifier("d", name) for name in _needed(store, form)),
-        "where": sql.SQL("{} AND {}").format(holding(store, form.ended), trusted_sql(where)),
+        "where": sql.SQL("{} AND {}").format(holding(store, form.ended), trusted_sql(indexed)),
+        "matches": sql.SQL("{} AND {}").format(holding(store, form.ended), trusted_sql(where)),
         "key": KEY,
         "same": same("d", "near"),
         "max_scanned": sql.Literal(MAX_SCANNED),
@@ -150,6 +156,10 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
     question = sql.Identifier(store.layout.schema, "memorizz_question")
     pieces["question"] = _QUESTION.format(question=question, max_words=sql.Literal(MAX_WORDS))
     pieces["asked"] = _ASKED_ONCE if form.reads_words else pieces["question"]
+    # Of those that match the words alone, no more are wanted.
+    most = sql.SQL("%(depth)s" if where == "TRUE" else "NULL")
+    pieces["is_it"] = IS_FOUND
+    pieces["looked_up"] = lookup.ids(store, pieces["question"], most, sql.Literal(form.ended))
     pieces["rank"] = _RANK.format(**pieces) if form.words else sql.SQL("NULL::float8")
     pieces["seen"] = _SEEN[form.meaning, form.reads_words]
     pieces["in_sessions"] = IN_SESSIONS if form.in_sessions else IN_NONE
@@ -163,7 +173,7 @@ def _statement(store: Store, form: _Form, where: str) -> bytes:
     pieces["near"] = near.format(**pieces)
     pieces["asks"], pieces["says_when"] = ASKS, SAYS_WHEN
     pieces["is_found"] = among(store, _SOURCES[form.meaning, form.words])
-    parts = [part.format(**pieces) for part in _parts(form)]
+    parts = [part.format(**pieces) for part in _parts(store, form)]
     return sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), _RANKED_HITS.format(**pieces)).as_bytes(None)
 
 
@@ -174,16 +184,21 @@ def _near(store: Store, route: Route) -> sql.SQL:
     return _BITS_AND_PIECES if route is Route.BITS and store.pieces else _NEAR[route]
 
 
-def _parts(form: _Form) -> list[sql.SQL]:
+def _parts(store: Store, form: _Form) -> list[sql.SQL]:
     near = [_NEAR_OF_INDEX, _NEAR_BY_INDEX] if form.route is Route.INDEX else [_NEAR_PART]
     return [
         *([_ASKED] if form.reads_words else []),
         *(near if form.meaning else []),
-        *([_WITH_WORDS_READ if form.reads_words else _WITH_WORDS] if form.words else []),
+        *([_with_words(store, form)] if form.words else []),
         CANDIDATE,
         SCORED[form.fusion],
         RANKED,
     ]
+
+
+def _with_words(store: Store, form: _Form) -> sql.SQL:
+    """Return what gives the best by words."""
+    return _WITH_WORDS_READ if form.reads_words else _WITH_WORDS_LOOKED_UP if lookup.serves(store) else _WITH_WORDS
 
 
 def _needed(store: Store, form: _Form) -> tuple[str, ...]:
@@ -394,6 +409,11 @@ _RANK = sql.SQL("ts_rank(d.words, {asked}, 0)")
 _WITH_WORDS = sql.SQL("""with_words AS MATERIALIZED (
     SELECT {key} FROM {table} AS d WHERE {where} AND d.words @@ {asked} {not_too_many}
     ORDER BY {rank} DESC, d.seq LIMIT %(depth)s
+)""")
+# Behind the wall. They come in their order, so that no more are read than match.
+_WITH_WORDS_LOOKED_UP = sql.SQL("""with_words AS MATERIALIZED (
+    SELECT {key} FROM {looked_up} WITH ORDINALITY AS found (id, rank) JOIN {table} AS d ON {is_it}
+    WHERE {matches} {not_too_many} ORDER BY found.rank LIMIT %(depth)s
 )""")
 # Of a memory the planner would intersect the rows with those of the whole store that have the words, which the index
 # brings in a time that grows with the store. Read instead, nothing depends on how many have them.

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -33,6 +33,7 @@ from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import EMBEDDING, KEYS, Kind
 from memorizz.memory_provider._filters import ANY, All, Clause, Either, Field, Node, Not, Value, parsed
 from memorizz.memory_provider.postgresql.rows import GIVEN_ID
+from memorizz.memory_provider.scopes import MEMORY
 
 # The protocol counts parameters in 16 bits, and the statement around the condition has some of its own.
 _MAX_PARAMETERS = 32_000
@@ -47,6 +48,19 @@ class Condition:
 
     sql: str
     parameters: Mapping[str, Any]
+    held: Held = field(default_factory=lambda: _NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What every row that matches a condition has: a memory; in its JSON, one of some objects. None says nothing."""
+
+    memory: str | None = None
+    data: Sequence[str] | None = None
+    metadata: Sequence[str] | None = None
+
+
+_NOTHING = Held()
 
 
 def condition(filter: Mapping[str, Any] | None, vectors: str = 'd."embedding"') -> Condition:
@@ -74,8 +88,41 @@ def _of_texts(items: tuple[tuple[str, str], ...], vectors: str) -> Condition:
 
 
 def _condition(filter: Mapping[str, Any] | None, vectors: str) -> Condition:
-    bind = Bind()
-    return Condition(_sql(parsed(filter), bind, vectors), bind)
+    bind, node = Bind(), parsed(filter)
+    return Condition(_sql(node, bind, vectors), bind, _held(node))
+
+
+def _together(node: Node) -> Iterator[Clause]:
+    """Yield the clauses that all hold."""
+    if isinstance(node, Clause):
+        yield node
+    elif isinstance(node, All):
+        for part in node.parts:
+            yield from _together(part)
+
+
+def _held(node: Node) -> Held:
+    """Return what the clauses say that stand together at the top of a filter; nothing where an id says more."""
+    memory: str | None = None
+    objects: dict[str, list[str]] = {}
+    single: dict[str, list[str]] = {}
+    for clause in _together(node):
+        if clause.operator not in ("$eq", "$in"):
+            continue
+        at = place_of(clause.field, clause.operator)
+        if at is _ID:
+            return _NOTHING
+        if isinstance(at, JsonPlace):
+            contained = at.contained(clause.values)
+            if clause.operator == "$eq" and contained:
+                single.setdefault(at.column, []).extend(contained)
+            elif contained is not None:
+                objects[at.column] = contained
+        elif at.key == MEMORY and clause.operator == "$eq" and clause.values[0].json is not None:
+            memory = _as_text(clause.values[0].plain)
+    # One object with all keys; of a key that is there twice, the last counts, and says less than both.
+    objects |= {column: [f"{{{','.join(each[1:-1] for each in all)}}}"] for column, all in single.items()}
+    return Held(memory, objects.get(_DATA), objects.get(_METADATA)) if memory or objects else _NOTHING
 
 
 class Bind(dict[str, Any]):
@@ -237,6 +284,12 @@ class JsonPlace:
             return f"{self.column} @> ANY({bind([self._around(value) for value in values], 'jsonb[]')})"
         return f"{self.at(bind)} = ANY({bind([value.json for value in values], 'jsonb[]')})"
 
+    def contained(self, values: Sequence[Value]) -> list[str] | None:
+        """Return the objects one of which the column contains where the key has one of the values; None if unknown."""
+        if any(value.plain is None for value in values) or not self._is_containment(values):
+            return None
+        return [each for value in values if (each := self._around(value)) is not None]
+
     def compares(self, sign: str, value: Value, bind: Bind) -> str:
         at = self.at(bind)
         if isinstance(value.plain, str):
@@ -311,7 +364,7 @@ def _column_exists(key: str, column: str, bind: Bind) -> str:
     return f"({column} IS NOT NULL OR {_DATA} ? {bind(key, 'text')})"
 
 
-_DATA = _sql_column("data")
+_DATA, _METADATA = _sql_column("data"), _sql_column("metadata")
 _TYPES: Mapping[Kind, tuple[str, Callable[[Any], Any]]] = {
     Kind.TEXT: ("text", _as_text),
     Kind.NUMBER: ("float8", _as_double),

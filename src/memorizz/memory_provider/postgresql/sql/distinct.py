@@ -11,9 +11,9 @@ from memorizz.memory_provider._documents import KEYS, Kind
 from memorizz.memory_provider._filters import Field
 from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
-from memorizz.memory_provider.postgresql.sql.conditions import Bind, JsonPlace, condition, place_of
+from memorizz.memory_provider.postgresql.sql.conditions import Bind, JsonPlace, place_of
+from memorizz.memory_provider.postgresql.sql.lookup import filtered
 from memorizz.memory_provider.postgresql.sql.reads import bound, trusted_sql
-from memorizz.memory_provider.postgresql.sql.vectors import embedding_of
 from memorizz.memory_provider.postgresql.sql.visible import rows_of, visible
 
 # A list in whose place only the beginning of it counts.
@@ -63,7 +63,7 @@ def distinct(
     store: Store, field: Field, filter: Mapping[str, Any] | None, limit: int | None, offset: int, depth: int | None
 ) -> tuple[Query, bool]:
     """Return the values of a key, a time as UTC; and True where each is written as JSON, for it has no column."""
-    found, bind, place = condition(filter, embedding_of(store)), Bind(prefix="o"), place_of(field, "$gt")
+    found, bind, place = filtered(store, filter), Bind(prefix="o"), place_of(field, "$gt")
     cut = order = ""
     if isinstance(place, JsonPlace):
         at = place.at(bind)

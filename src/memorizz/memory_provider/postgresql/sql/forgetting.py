@@ -15,6 +15,7 @@ from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.conditions import condition
+from memorizz.memory_provider.postgresql.sql.lookup import filtered
 from memorizz.memory_provider.postgresql.sql.past import STATE
 from memorizz.memory_provider.postgresql.sql.reads import NAME, bound, trusted_sql
 from memorizz.memory_provider.postgresql.sql.vectors import embedding_of
@@ -46,7 +47,7 @@ def _forget(store: Store, where: str, dry_run: bool) -> bytes:
 
 def forget(store: Store, filter: Mapping[str, Any], dry_run: bool) -> Query:
     """Delete all that match, expired ones too, or only look at them; a row for each, its id."""
-    found = condition(filter, embedding_of(store))
+    found = filtered(store, filter)
     statement = _forget(store, found.sql, dry_run)
     return Query(statement, bound(store, **found.parameters), repeatable=dry_run, custom_plan=True)
 

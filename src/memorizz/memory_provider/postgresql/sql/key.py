@@ -26,6 +26,8 @@ OF_NOBODY = sql.SQL("d.tenant = ''")
 BEHIND = sql.SQL("(%(after)s::uuid IS NULL OR (d.tenant, d.id) > (%(after_tenant)s::text, %(after)s::uuid))")
 # The same in one tenant.
 AFTER = sql.SQL("(%(after)s::uuid IS NULL OR d.id > %(after)s::uuid)")
+# That `d` is the one whose id `found` has.
+IS_FOUND = sql.SQL("d.id = found.id")
 # Says whose rows the transaction is about, which the policies of the tables ask (migrations/wall.sql).
 SET_TENANT = b"SELECT set_config('memorizz.tenant', %(tenant)s, true)"
 # The first tenants of a table, each found by the key, however many rows it has.

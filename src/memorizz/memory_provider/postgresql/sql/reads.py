@@ -18,9 +18,9 @@ from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.rows import GIVEN_ID, SELECTED, TIMES
 from memorizz.memory_provider.postgresql.sql import key
-from memorizz.memory_provider.postgresql.sql.conditions import condition
+from memorizz.memory_provider.postgresql.sql.lookup import filtered
 from memorizz.memory_provider.postgresql.sql.order import order
-from memorizz.memory_provider.postgresql.sql.vectors import embedding_of, is_embedded, is_wholly_embedded, sent
+from memorizz.memory_provider.postgresql.sql.vectors import is_embedded, is_wholly_embedded, sent
 from memorizz.memory_provider.postgresql.sql.visible import holding, rows_of, visible
 
 NEWEST: LiteralString = "ORDER BY d.created_at DESC, d.seq DESC LIMIT 1"
@@ -85,7 +85,7 @@ def matching(
     ended: bool = True,
 ) -> Query:
     """Return documents that match, oldest first or in another order; `ended` ones too, or those alone that hold."""
-    found, ordered = condition(filter, embedding_of(store)), order(store.spec, order_by or "created_at")
+    found, ordered = filtered(store, filter), order(store.spec, order_by or "created_at")
     skipped = " OFFSET %(offset)s" if offset else ""
     last = f"ORDER BY {ordered.sql} LIMIT %(limit)s{skipped}"
     statement = _select(store, found.sql, last, include_embedding, ended)
@@ -103,7 +103,7 @@ def _keys(store: Store, where: str) -> bytes:
 
 def keys_of_matching(store: Store, filter: Mapping[str, Any]) -> Query:
     """Return which documents match, in the order of their keys: the primary key and the id of each."""
-    found = condition(filter, embedding_of(store))
+    found = filtered(store, filter)
     return Query(_keys(store, found.sql), bound(store, **found.parameters), custom_plan=True)
 
 
@@ -137,7 +137,7 @@ def page(
     newest_first: bool = False,
 ) -> Query:
     """Return the documents that match behind a position, oldest or newest first; each row ends with its position."""
-    found = condition(filter, embedding_of(store))
+    found = filtered(store, filter)
     parameters = bound(store, **found.parameters, created_at=after[0], seq=after[1], limit=limit)
     return Query(_page(store, found.sql, include_embedding, newest_first), parameters, custom_plan=True)
 
@@ -171,7 +171,7 @@ def _count(store: Store, where: str) -> bytes:
 
 
 def count(store: Store, filter: Mapping[str, Any] | None) -> Query:
-    found = condition(filter, embedding_of(store))
+    found = filtered(store, filter)
     return Query(
         _count(store, found.sql), bound(store, **found.parameters), custom_plan=bool(filter) or store.scope.is_narrow
     )
@@ -289,7 +289,7 @@ def speakers(store: Store, filter: Mapping[str, Any], names: Sequence[str]) -> Q
 
     A `name` is as a rule a title of its own; one that many documents share is whose they are.
     """
-    found = condition(filter, embedding_of(store))
+    found = filtered(store, filter)
     newest = 'd."timestamp" DESC, d.seq DESC' if "memory_id" in filter else "d.created_at DESC, d.seq DESC"
     least = 1 if store.spec.label == "role" else _SHARED
     parameters = bound(store, **found.parameters, names=list(names), least=least)

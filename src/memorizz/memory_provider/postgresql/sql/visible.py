@@ -16,6 +16,8 @@ _LIVE_THEN = sql.SQL(f"(d.expires_at IS NULL OR d.expires_at > {AS_OF})")
 _HOLDS: LiteralString = (
     "(d.valid_from IS NULL OR d.valid_from <= {now}) AND (d.valid_until IS NULL OR d.valid_until > {now})"
 )
+# That what it says holds now.
+HOLDS = sql.SQL(_HOLDS).format(now=sql.SQL("now()"))
 _EXPIRED = sql.SQL("d.expires_at <= now()")
 
 
@@ -42,8 +44,8 @@ def holding(store: Store, ended: bool) -> sql.Composed:
     """
     if ended:
         return visible(store)
-    now = sql.SQL("now()" if store.scope.as_of is None else AS_OF)
-    return sql.SQL("{} AND {}").format(visible(store), sql.SQL(_HOLDS).format(now=now))
+    holds = HOLDS if store.scope.as_of is None else sql.SQL(_HOLDS).format(now=sql.SQL(AS_OF))
+    return sql.SQL("{} AND {}").format(visible(store), holds)
 
 
 def expired(store: Store) -> sql.Composed:

@@ -18,7 +18,7 @@ from memorizz.memory_provider._documents import EXPIRES_AT, KEYS, LONGEST_TTL, T
 from memorizz.memory_provider.postgresql._steps import Copy, Query
 from memorizz.memory_provider.postgresql.facts import Facts, Store, composed_once
 from memorizz.memory_provider.postgresql.rows import PIECES, Row, Vector, bits_of
-from memorizz.memory_provider.postgresql.sql import key
+from memorizz.memory_provider.postgresql.sql import key, lookup
 from memorizz.memory_provider.postgresql.sql.conditions import condition
 from memorizz.memory_provider.postgresql.sql.reads import NEWEST, bound, trusted_sql
 from memorizz.memory_provider.postgresql.sql.vectors import embedding_of, is_wholly_embedded, text_is_seen, text_stays
@@ -254,7 +254,7 @@ def _update_matching(store: Store, merged: tuple[str, ...], where: str) -> bytes
 
 def update_matching(store: Store, row: Row, filter: Mapping[str, Any]) -> Query:
     """Merge a document into all that match; the row says how many. One that is changed meanwhile is looked at again."""
-    found = condition(filter, embedding_of(store))
+    found = lookup.filtered(store, filter)
     statement = _update_matching(store, row.merged, found.sql)
     return Query(statement, {**row.values, **found.parameters}, repeatable=False, custom_plan=True)
 
@@ -373,7 +373,7 @@ def _delete_matching(store: Store, where: str) -> bytes:
 
 def delete_matching(store: Store, filter: Mapping[str, Any]) -> Query:
     """Delete all that match; the row says how many."""
-    found = condition(filter, embedding_of(store))
+    found = lookup.filtered(store, filter)
     return Query(
         _delete_matching(store, found.sql), bound(store, **found.parameters), repeatable=False, custom_plan=True
     )
