@@ -765,6 +765,42 @@ class Try:
             owner.execute("ALTER TABLE toolbox ENABLE ROW LEVEL SECURITY")
             self.open(make_conninfo(self.dsn, options="-c role=pg_monitor")).store({}, "toolbox")
 
+    def wall_for(self, role: str = "memorizz_docs_app") -> None:
+        self.open().close()
+        with Maintenance(PostgreSQLConfig(dsn=self.dsn)) as maintenance:
+            maintenance.enable_tenants(role)
+
+    def behind_the_wall(self) -> PostgreSQLProvider:
+        self.wall_for()
+        return self.open(make_conninfo(self.dsn, user="memorizz_docs_app"))
+
+    def call_without_a_tenant_behind_the_wall(self) -> None:
+        self.behind_the_wall().list_all("toolbox")
+
+    def wall_for_a_role_that_nothing_is_kept_from(self) -> None:
+        self.wall_for("postgres")
+
+    def wall_that_is_for_another_role(self) -> None:
+        self.wall_for()
+        self.wall_for("another")
+
+    def wall_for_a_role_in_use(self) -> None:
+        with psycopg.connect(self.dsn, autocommit=True) as owner:
+            owner.execute(
+                "DO $$ BEGIN CREATE ROLE memorizz_docs_app LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+            )
+        with psycopg.connect(self.dsn, user="memorizz_docs_app"):
+            self.wall_for()
+
+    def provider_of_a_user_from_whom_nothing_is_kept(self) -> None:
+        self.wall_for()
+        self.open(require_tenant=True)
+
+    def proof_of_a_wall_that_is_not_there(self) -> None:
+        self.open().close()
+        with Maintenance(PostgreSQLConfig(dsn=self.dsn)) as maintenance:
+            maintenance.probe_tenants()
+
     def change_model(self) -> None:
         """Change the embedding model from the first to the second."""
         first, second = (SimpleNamespace(name=name, dimensions=1536, embed=_ones) for name in ("first", "second"))
@@ -876,7 +912,18 @@ def _public(kind: type) -> type:
 
 def test_each_way_to_go_wrong_is_documented() -> None:
     """No trial is without its row."""
-    helpers = {"open", "open_mongodb", "embed_with", "change_model", "store", "load", "copy_with", "dump_of"}
+    helpers = {
+        "open",
+        "open_mongodb",
+        "embed_with",
+        "change_model",
+        "store",
+        "load",
+        "copy_with",
+        "dump_of",
+        "wall_for",
+        "behind_the_wall",
+    }
     assert set(MESSAGES) == {name for name in vars(Try) if not name.startswith("_")} - helpers
 
 
