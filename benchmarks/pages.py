@@ -27,6 +27,7 @@ from benchmarks import (
     retrieval,
     sessions,
     throughput,
+    wall,
     words,
 )
 from benchmarks.lab import Lab
@@ -55,6 +56,7 @@ WORKLOADS: dict[str, Any] = {
     "drift": drift,
     "hybrid": hybrid,
     "words": words,
+    "wall": wall,
     "memory": memory,
     "footprint": footprint,
     "mcp": mcp,
