@@ -591,6 +591,13 @@ FROM store.history_retention)::float8,
     coalesce(index.kind, 'none'),
     model.id, model.name, model.dimensions, model.current_since, model.cosine_mean, model.cosine_deviation,
     standby.id, standby.name, standby.dimensions, standby.current_since,
+    EXISTS (
+SELECT
+FROM pg_class AS index
+        JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        JOIN pg_index ON indexrelid = index.oid AND indisvalid
+WHERE nspname = :'schema' AND relname = store.name || '_keys_idx'
+    ),
     settings.application_role, settings.text_search_config
 FROM "public"."memorizz_settings" AS settings
 CROSS JOIN "public"."memorizz_stores" AS store
@@ -1014,6 +1021,8 @@ LOCK TABLE "public"."memorizz_stores" IN SHARE ROW EXCLUSIVE MODE;
 SET LOCAL lock_timeout = 200;
 
 DROP TABLE "public"."memorizz_notes_history", "public"."memorizz_notes_parts", "public"."notes";
+
+DROP FUNCTION IF EXISTS "public"."memorizz_notes_ids";
 
 DELETE
 FROM "public"."memorizz_stores"

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 ALIKE = {
     "check", "store_memagent", "update_memagent", "retrieve_memagent", "list_memagents", "delete_memagent_memory_ids",
     "retrieve_memory_components_by_query",
-    "recall",
+    "recall", "duplicates", "scope",
     "remember",
     "tenant",
 }  # fmt: skip
