@@ -25,6 +25,7 @@ from psycopg import sql
 from memorizz.errors import MemorizzError
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.options import Call
+from memorizz.memory_provider.policies import Policy
 from memorizz.memory_provider.stores import StoreSpec
 from memorizz.moving import copy, export, load
 
@@ -415,6 +416,7 @@ _ARGUMENTS: dict[str, Callable[[Generated], Any]] = {
     "explain": lambda drawn: drawn.one_of(True, False, "plan"),
     "watch": _NOTHING, "rerank": _NOTHING, "count_tokens": _NOTHING, "ranking": _NOTHING, "options": _NOTHING,
     "retention": _NOTHING,
+    "policy": lambda drawn: drawn.one_of(None, Policy(keep_last=1)),
 }  # fmt: skip
 
 
