@@ -18,6 +18,7 @@ from bson import ObjectId
 from memorizz.errors import ConfigurationError, InvalidDocument, MemorizzError
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.mongodb import MongoDBProvider
+from memorizz.memory_provider.policies import Policy
 from memorizz.memory_provider.postgresql import PostgreSQLProvider
 from memorizz.memory_provider.stores import StoreSpec
 from naming import stable
@@ -43,8 +44,9 @@ GIVEN: dict[str, Any] = {
     "memory_ids": ["m"],
     "spec": StoreSpec("tickets"),
     "actor": "Ada",
+    "policy": Policy(keep_last=5),
     "time": datetime(2026, 1, 1, tzinfo=UTC),
-    "since": 1,
+    "since": datetime(2026, 1, 1, tzinfo=UTC),
     "to": 1,
 }
 # Parameters that take a dict or a list, a function, or an id, which finds nothing where it is none.
