@@ -56,10 +56,14 @@ def test_any_value_of_any_option_is_no_traceback(
     needed = ["tea"] * sum(each.param_type_name == "argument" and each.required for each in command.params)
     if path == ("export",):
         needed = ["memories.jsonl"]  # else they go to stdout, which a test has none of
-    for parameter in command.params:
+    if path == ("console",):
+        # It would serve until somebody ends it.
+        monkeypatch.setattr("memorizz.console.serve", lambda *_: None)
+    for place, parameter in enumerate(command.params):
         if parameter.name in LEFT_OUT or getattr(parameter, "is_flag", False):
             continue
-        for value in VALUES:
+        # A third of the values each, other ones for the next: all of them would take minutes.
+        for value in VALUES[place % 3 :: 3]:
             given = [*needed, f"{parameter.opts[-1]}={value}"]
             if parameter.param_type_name == "argument":
                 given = ["--", value, *needed[1:]]
