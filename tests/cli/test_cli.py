@@ -53,10 +53,10 @@ def test_version(memorizz: Callable[..., Any]) -> None:
 
 def test_a_wrong_command_is_a_usage_error(memorizz: Callable[..., Any]) -> None:
     """What does not exist is said, with exit code 2, on stderr."""
-    shown = memorizz("forget")
+    shown = memorizz("forgot")
     assert shown.code == 2
     assert shown.stdout == ""
-    assert "forget" in shown.stderr
+    assert "forgot" in shown.stderr
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])
