@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -60,6 +61,24 @@ def test_the_planner_knows_what_was_loaded(open_api: Callable[..., Any], config:
     (plan,) = hits.explanation["plan"]
     assert "_pkey" not in repr(plan)
     assert "long_term_memory_memory_id_idx" in repr(plan)
+
+
+def test_analyzing_takes_as_long_as_it_needs(provider: PostgreSQLProvider, config: PostgreSQLConfig) -> None:
+    """No timeout of operations ends it, which a store of a million rows takes longer than."""
+    provider.store_many(numbered(30), LONG)
+    with (
+        psycopg.connect(config.conninfo) as beside,
+        Maintenance(config.replace(operation_timeout=0.2)) as maintenance,
+        ThreadPoolExecutor(1) as aside,
+    ):
+        beside.execute("LOCK TABLE long_term_memory IN SHARE UPDATE EXCLUSIVE MODE")
+        analyzing = aside.submit(maintenance.analyze, "long_term_memory")
+        with pytest.raises(TimeoutError):
+            analyzing.result(0.6)
+        beside.rollback()
+        analyzing.result()
+        known = beside.execute("SELECT reltuples FROM pg_class WHERE oid = 'long_term_memory'::regclass").fetchone()
+    assert known == (30.0,)
 
 
 def test_a_block_that_fails_leaves_it_to_the_next(open_api: Callable[..., Any], config: PostgreSQLConfig) -> None:

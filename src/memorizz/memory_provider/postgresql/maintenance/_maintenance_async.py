@@ -331,8 +331,8 @@ class AsyncMaintenance:
 
     async def analyze(self, store: str) -> None:
         """Have the planner learn what a store holds, which autovacuum sees to within minutes only."""
-        found = await self._look()
-        await self.run(_indexing.analyze(found, store))
+        async with self._without_timeouts(None, 0):
+            await self.run(_indexing.analyze(found := await self._look(), store))
         await note_cosines(self.config, self._connection, found.known)
 
     async def plan_drop(self, name: str | None = None) -> list[IndexFacts]:

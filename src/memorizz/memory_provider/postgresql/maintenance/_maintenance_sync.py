@@ -326,8 +326,8 @@ class Maintenance:
 
     def analyze(self, store: str) -> None:
         """Have the planner learn what a store holds, which autovacuum sees to within minutes only."""
-        found = self._look()
-        self.run(_indexing.analyze(found, store))
+        with self._without_timeouts(None, 0):
+            self.run(_indexing.analyze(found := self._look(), store))
         note_cosines(self.config, self._connection, found.known)
 
     def plan_drop(self, name: str | None = None) -> list[IndexFacts]:
