@@ -15,6 +15,7 @@ from contract.conftest import MONGODB
 from memorizz.errors import ConfigurationError, InvalidDocument, ReadOnlyError
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.options import Call
+from memorizz.memory_provider.postgresql import PostgreSQLProvider
 from memorizz.memory_provider.stores import StoreSpec
 
 LONG, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
@@ -700,3 +701,25 @@ def test_a_view_takes_back_its_own(api: Any, store: str) -> None:
     assert whole.memory("m").undo(call="c") == {store: ["m"]}
     assert [each["n"] for each in whole.list_all(store)] == [1, 2]
     assert [each["n"] for each in api.tenant("another of views").list_all(store)] == [2]
+
+
+def test_a_history_that_another_program_begins_is_seen(api: Any, config: Any, server_name: str) -> None:
+    """By whoever was open before: its versions, what was at a time, and what is taken back, of every store."""
+    if server_name == MONGODB:
+        pytest.skip("MongoDB keeps no history")
+    with PostgreSQLProvider(config) as other:
+        id = api.store({"content": "tea"}, LONG)
+        try:
+            other.keep_history(LONG)
+            other.update_by_id(id, {"content": "coffee"}, LONG)
+            assert contents(api.versions(id, LONG)) == ["tea", "coffee"]
+            other.keep_history(TURNS)
+            turn = other.acting("Ada", "a call").store({"content": "hello"}, TURNS)
+            other.acting("Ada", "a call").update_by_id(id, {"content": "water"}, LONG)
+            assert set(api.undo(call="a call")) == {LONG.value, TURNS.value}
+            assert api.retrieve_by_id(id, LONG)["content"] == "coffee"
+            assert api.retrieve_by_id(turn, TURNS) is None
+            assert api.restore(id, LONG, 0)
+        finally:
+            for store in (LONG, TURNS):
+                other.drop_history(store, yes=True)

@@ -239,10 +239,14 @@ class Facts:
         return self.stores[CONVERSATIONS].model
 
 
+class UnknownHistory(ConfigurationError):
+    """A store of which no history is kept; another process may have begun one since."""
+
+
 def check_kept(store: Store) -> Kept:
-    """Return since when the history of a store is kept; raises ConfigurationError where none is."""
+    """Return since when the history of a store is kept; raises UnknownHistory where none is."""
     if store.kept is None:
-        raise ConfigurationError(
+        raise UnknownHistory(
             f"no history of {store.name} is kept: keep_history({store.name!r}) begins one, of what changes from then on"
         )
     return store.kept

@@ -38,7 +38,7 @@ from memorizz.memory_provider.postgresql.driver._async import (
     when_free,
 )
 from memorizz.memory_provider.postgresql.driver._shared import logger, orphan_socket
-from memorizz.memory_provider.postgresql.facts import Facts, StaleFacts
+from memorizz.memory_provider.postgresql.facts import Facts, StaleFacts, UnknownHistory
 from memorizz.memory_provider.postgresql.operations.embedding import Spool
 from memorizz.memory_provider.postgresql.reload import (
     MAX_RELOADS,
@@ -177,7 +177,7 @@ class AsyncTransaction(_Methods):
         for _ in range(MAX_RELOADS):
             try:
                 return await drive(begun(self._facts, operation, *args, **kwargs), self._perform)
-            except StaleFacts as error:
+            except (StaleFacts, UnknownHistory) as error:
                 reload = reloaded(self._config, self._facts, self._embedders, error)
                 self._facts = await drive(reload, self._perform)
         raise changes_too_often(self._facts)

@@ -24,7 +24,7 @@ from memorizz.memory_provider.postgresql import history, migrations, operations,
 from memorizz.memory_provider.postgresql._errors import names_what_is_gone
 from memorizz.memory_provider.postgresql._steps import Operation, T
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.facts import Facts, Maker, StaleFacts
+from memorizz.memory_provider.postgresql.facts import Facts, Maker, StaleFacts, UnknownHistory
 from memorizz.memory_provider.scopes import scope_of
 from memorizz.memory_provider.stores import StoreSpec, UnknownStore
 
@@ -68,7 +68,7 @@ def makers(embedders: Mapping[str, Embedder | AsyncEmbedder]) -> dict[str, Maker
 
 def may_be_stale(error: MemorizzError) -> bool:
     """Return True for what a call may raise because the facts that it was made by are not those of today."""
-    return isinstance(error, StaleFacts | UnknownStore) or (
+    return isinstance(error, StaleFacts | UnknownHistory | UnknownStore) or (
         isinstance(error, SchemaError) and names_what_is_gone(error)
     )
 

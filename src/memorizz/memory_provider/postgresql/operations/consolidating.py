@@ -20,7 +20,6 @@ from memorizz.memory_provider._duplicates import (
 )
 from memorizz.memory_provider.base import Consolidation, Duplicates, Filter, StoreName
 from memorizz.memory_provider.options import Document, checked_limit
-from memorizz.memory_provider.postgresql import facts
 from memorizz.memory_provider.postgresql._steps import Operation, Query, fetch, fetch_all
 from memorizz.memory_provider.postgresql.facts import Facts, Store, check_kept
 from memorizz.memory_provider.postgresql.rows import document_of, row_of
@@ -63,8 +62,6 @@ def consolidate(
         _filter(memory_id, where),
     )
     if not dry_run and store.kept is None:
-        # Another program may have begun one since the facts were read.
-        store = (yield from facts.read(known.layout)).within(known.scope).store(store.name)
         check_kept(store)
     groups = yield from _groups(store, filter, None, least)
     call: str | None = None
