@@ -93,7 +93,9 @@ FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d.memory_id IS NOT DISTINCT
 FROM (SELECT n.memory_id
 FROM "public"."long_term_memory" AS n
-WHERE (n.tenant = :'tenant'::text AND n.id = :'new'::uuid));
+WHERE (n.tenant = :'tenant'::text AND n.id = :'new'::uuid)) AND NOT EXISTS (SELECT
+FROM "public"."long_term_memory" AS n
+WHERE (n.tenant = :'tenant'::text AND n.id = :'new'::uuid) AND n.data ? 'superseded_by');
 
 INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "embedding", "embedding_bits")
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", :'embedding_bits'::bit(128))

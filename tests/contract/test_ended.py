@@ -130,6 +130,17 @@ def test_a_document_supersedes_another(api: Any) -> None:
     assert ids(api.retrieve_by_query("Ada", LONG, 9)) == [new]
 
 
+def test_what_is_superseded_supersedes_nothing(api: Any) -> None:
+    """Else each would end another one of a ring, and none of them would be found any more."""
+    for id, other in (("b", "a"), ("c", "b")):
+        api.store({"id": other, "memory_id": "m"}, LONG)
+        api.store({"id": id, "memory_id": "m"}, LONG, supersedes=other)
+    for id in ("a", "b"):
+        with pytest.raises(InvalidDocument, match="that none has superseded itself"):
+            api.store({"id": id, "memory_id": "m", "n": 1}, LONG, supersedes="c")
+    assert ids(api.retrieve_by_query({"memory_id": "m"}, LONG, 9)) == ["c"]
+
+
 def test_an_end_is_no_later_than_before(api: Any) -> None:
     """What had ended stays so, and what would begin after the new one never holds."""
     for stored, since, until in (
@@ -151,9 +162,9 @@ def test_nothing_is_stored_where_there_is_none_to_supersede(api: Any, server_nam
     views = [api, api.memory("mine"), *([] if server_name == MONGODB else [api.tenant("acme")])]
     for view in views:
         for supersedes in ("a", "none", "new", "x", 5, {"$ne": 1}):
-            with pytest.raises(InvalidDocument, match="long_term_memory has no document"):
+            with pytest.raises(InvalidDocument, match="long_term_memory: nothing supersedes"):
                 view.store({"id": "new", "memory_id": "mine"}, LONG, supersedes=supersedes)
-    with pytest.raises(InvalidDocument, match="no document"):
+    with pytest.raises(InvalidDocument, match="nothing supersedes"):
         api.store({"id": "mine", "n": 1}, LONG, supersedes="a")
     with pytest.raises(ConfigurationError, match="one of the two"):
         api.store({"id": "new"}, LONG, supersedes="a", if_absent=True)

@@ -157,11 +157,11 @@ def check_period(since: datetime | None, until: datetime | None) -> None:
 
 
 def no_superseded(id: object, place: str) -> InvalidDocument:
-    """Return the error for an id that no document has which another one can supersede."""
+    """Return the error for an id that no document has which this one can supersede."""
     return InvalidDocument(
         "supersedes",
-        f"{place} has no document {quoted(id)} of the same memory: nothing is stored; name one that retrieve_by_id "
-        "finds, or leave supersedes out",
+        f"{place}: nothing supersedes {quoted(id)}, and nothing is stored; expected the id of another document of the "
+        "same memory, one that retrieve_by_id finds, and a document to supersede it that none has superseded itself",
     )
 
 

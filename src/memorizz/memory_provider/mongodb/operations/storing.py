@@ -79,7 +79,8 @@ def supersede(
     name = _values.id_text(supersedes)
     ended = None if name in (None, row.name) else (yield from _document(target, id_keys(name)))
     # Nothing is written before, for a transaction of the caller's may go on.
-    if name is None or ended is None or ended.get("memory_id") != memory:
+    # What has been superseded itself supersedes nothing: a ring of such documents would be in no search.
+    if name is None or ended is None or ended.get("memory_id") != memory or SUPERSEDED_BY in (there or {}):
         raise no_superseded(supersedes, target.name)
     yield from change(target.collection, queries.stored(target, row, target.new_record(row)), writes=[row.name])
     yield from _check_own(target, [row])

@@ -18,7 +18,8 @@ from memorizz.memory_provider.postgresql.sql.visible import visible
 @composed_once
 def _found(store: Store, brings_memory: bool) -> bytes:
     template = sql.SQL(
-        "SELECT true FROM {table} AS d WHERE {is_it} AND {visible} AND d.memory_id IS NOT DISTINCT FROM {memory}"
+        "SELECT true FROM {table} AS d WHERE {is_it} AND {visible} AND d.memory_id IS NOT DISTINCT FROM {memory} "
+        "AND NOT EXISTS (SELECT FROM {table} AS n WHERE {new_is} AND n.data ? {by})"
     )
     stored = sql.SQL("(SELECT n.memory_id FROM {} AS n WHERE {})").format(store.table, key.NEW_IS)
     return template.format(
@@ -26,11 +27,16 @@ def _found(store: Store, brings_memory: bool) -> bytes:
         is_it=key.is_it(store),
         visible=visible(store),
         memory=sql.SQL("%(memory_id)s::text") if brings_memory else stored,
+        new_is=key.NEW_IS,
+        by=sql.Literal(SUPERSEDED_BY),
     ).as_bytes(None)
 
 
 def found(store: Store, id: UUID, row: Row) -> Query:
-    """Return a row where there is a document of this id and of the same memory as that of `row`, stored or not."""
+    """Return a row where there is a document of this id and of the same memory as that of `row`, stored or not.
+
+    What has been superseded itself supersedes nothing: a ring of such documents would be in no search.
+    """
     given = {name: row.values[name] for name in ("memory_id",) if name in row.values}
     return Query(_found(store, bool(given)), bound(store, id=id, new=row.values["id"], **given))
 
