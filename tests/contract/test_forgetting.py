@@ -109,6 +109,9 @@ def test_a_tenant_is_forgotten_whole(api: Any, config: Any, server_name: str) ->
     api.keep_history(LONG)
     try:
         acme, other = api.tenant("acme"), api.tenant("acme2")
+        # Other tests may have left tenants of theirs.
+        acme.forget(everything=True)
+        left = {*tenants_in(config), "", "acme2"}
         for view in (acme, other, api):
             part = {"path": "text", "embedding": [1.0, 0.0, 0.0, 0.0]}
             view.store({"id": "p", "text": "tea", "embedding": [part]}, "pages")
@@ -119,11 +122,11 @@ def test_a_tenant_is_forgotten_whole(api: Any, config: Any, server_name: str) ->
             view.store_memagent({"agent_id": "bot", "memory_ids": ["1"]})
         before = [others(view) for view in (other, api)]
         assert acme.forget(everything=True, dry_run=True).deleted == {"pages": 1, LONG.value: 3, AGENTS.value: 1}
-        assert set(tenants_in(config)) == {"", "acme", "acme2"}
+        assert set(tenants_in(config)) == left | {"acme"}
         receipt = acme.forget(everything=True, by="the customer")
         assert receipt.deleted == {"pages": 1, LONG.value: 3, AGENTS.value: 1}
         assert (receipt.versions, receipt.left) == ({LONG.value: 4}, 0)
-        assert set(tenants_in(config)) == {"", "acme2"}
+        assert set(tenants_in(config)) == left
         assert [others(view) for view in (other, api)] == before
         assert (acme.versions("1", LONG), acme.restore("1", LONG, 0)) == ([], False)
         for view in (api, acme.memory("1")):
@@ -149,7 +152,7 @@ def tenants_in(config: Any) -> list[str]:
             "JOIN pg_class ON pg_class.oid = attrelid "
             "WHERE attname = 'tenant' AND relkind = 'r' AND relnamespace = 'public'::regnamespace"
         ).fetchall()
-        assert len(tables) == 3 * (len(STORES) + 1)
+        assert len(tables) >= 3 * (len(STORES) + 1)
         return [tenant for (tenant,) in connection.execute(" UNION ".join(each for (each,) in tables)).fetchall()]
 
 
