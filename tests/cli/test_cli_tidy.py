@@ -22,7 +22,9 @@ def test_a_policy_is_set_shown_applied_and_taken_away(memorizz: Callable[..., An
         assert memorizz("policy", "set", LONG, "--keep-last", "1", "--dsn", dsn, "--json").json == {
             "policies": {LONG: {"keep_last": 1}}
         }
-        assert "needs a rule" in memorizz("policy", "set", LONG, "--dsn", dsn).stderr
+        refused = memorizz("policy", "set", LONG, "--half-life", "3", "--dsn", dsn)
+        assert refused.code == 1
+        assert "needs a rule: --expire-after" in refused.stderr
         assert "would be deleted" in memorizz("tidy", "--dry-run", "--dsn", dsn).stdout
         [done] = memorizz("tidy", "--tenant", "acme", "--by", "nightly", "--json", "--dsn", dsn).json["tidied"]
         assert (done["tenant"], done["expired"], done["deleted"], done["by"]) == ("acme", 1, {LONG: 1}, "nightly")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, Tenant, config, looking, memories
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, looking, memories
 
 policy = typer.Typer(help="Say what of a store `memorizz tidy` deletes.", no_args_is_help=True)
 
@@ -42,8 +42,14 @@ def set_(
     """Set the policy of a store, in the place of the one that it has; nothing is deleted by it alone."""
     from datetime import timedelta
 
+    from memorizz.errors import ConfigurationError
     from memorizz.memory_provider.policies import Policy
 
+    if (expire_after, least_importance, keep_last, max_documents) == (None, None, None, None):
+        raise ConfigurationError(
+            "a policy needs a rule: --expire-after, --least-importance, --keep-last or --max-documents; "
+            f"`memorizz policy off {store}` takes the policy away"
+        )
     made = Policy(
         expire_after=None if expire_after is None else timedelta(days=expire_after),
         least_importance=least_importance,
@@ -86,7 +92,10 @@ def list_(dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None,
 def tidy(
     by: Annotated[str | None, typer.Option(help="Who deletes, for the receipt.", metavar="NAME")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")] = False,
-    tenant: Tenant = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", envvar="MEMORIZZ_TENANT", help="One tenant's alone, and not of every tenant."),
+    ] = None,
     dsn: DSN = None,
     schema: SchemaName = None,
     embedded: Embedded = None,
