@@ -20,7 +20,7 @@ from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
-TAKES = "10 minutes, of which 8 store the documents and build the indexes, twice"
+TAKES = "3 minutes, of which 2 store the documents and build the indexes, twice"
 LONG = MemoryType.LONG_TERM_MEMORY
 ROWS, DIMENSIONS = 100_000, 64
 OWNER, ROLE = "memorizz_benchmark_owner", "memorizz_benchmark_app"
