@@ -78,6 +78,7 @@ MODULES = {
     "google-adk": "google.adk",
     "haystack-ai": "haystack",
     "openai-agents": "agents",
+    "opentelemetry-api": "opentelemetry",
     "pydantic-ai-slim": "pydantic_ai",
     "strands-agents": "strands",
 }

@@ -150,12 +150,13 @@ class MongoDBProvider(Lifetime, MemoryProvider):
 
     def run_in_transaction(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         database, _ = self._opened()
+        # Of the class: where those of the provider are observed, this call is one.
         if not database.transactional:
-            return self.run(operation, *args, **kwargs)
+            return MongoDBProvider.run(self, operation, *args, **kwargs)
         again = all(map(can_be_read_again, args))
 
         def attempt() -> Any:
-            with self.transaction() as transaction:
+            with MongoDBProvider.transaction(self) as transaction:
                 return transaction.run(operation, *args, **kwargs)
 
         return repeated(attempt, lambda error: again and was_rolled_back(error), logger)

@@ -149,12 +149,13 @@ class AsyncMongoDBProvider(AsyncLifetime, AsyncMemoryProvider):
 
     async def run_in_transaction(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         database, _ = await self._opened()
+        # Of the class: where those of the provider are observed, this call is one.
         if not database.transactional:
-            return await self.run(operation, *args, **kwargs)
+            return await AsyncMongoDBProvider.run(self, operation, *args, **kwargs)
         again = all(map(can_be_read_again, args))
 
         async def attempt() -> Any:
-            async with self.transaction() as transaction:
+            async with AsyncMongoDBProvider.transaction(self) as transaction:
                 return await transaction.run(operation, *args, **kwargs)
 
         return await repeated(attempt, lambda error: again and was_rolled_back(error), logger)
