@@ -80,6 +80,7 @@ MODULES = {
     "openai-agents": "agents",
     "opentelemetry-api": "opentelemetry",
     "pydantic-ai-slim": "pydantic_ai",
+    "pyyaml": "yaml",
     "strands-agents": "strands",
 }
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import STORE
 from memorizz import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.errors import InvalidFile
-from memorizz.mcp.graph import Entity, Relation, read
+from memorizz.moving.graph import Entity, Relation, read
 
 Run = Callable[..., tuple[int, str, str]]
 

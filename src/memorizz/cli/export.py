@@ -19,11 +19,16 @@ Store = Annotated[
 
 
 def export(
-    file: Annotated[str, typer.Argument(metavar="[FILE]", help="A file; - is stdout.")] = "-",
+    file: Annotated[
+        str, typer.Argument(metavar="[FILE]", help="A file, for Markdown a new folder; - is stdout.")
+    ] = "-",
     store: Store = None,
     format: Annotated[
         str | None,
-        typer.Option(help="jsonl, jsonl.gz, jsonl.zst or parquet; by default what the file's name ends with."),
+        typer.Option(
+            help="jsonl, jsonl.gz, jsonl.zst or parquet, by default what the file's name ends with; or for others to "
+            "read, without embeddings: markdown, mcp or mem0."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     tenant: Tenant = None,
@@ -33,7 +38,7 @@ def export(
     embedded: Embedded = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Write memories into a file, or into a pipe: ids, times and embeddings included.
+    """Write memories into a file, or into a pipe: ids, times and embeddings included, where the format has them.
 
     Programs may read and store meanwhile; what they store while it runs may be in the file or not. Exit code 1: some
     documents could not be exported, and are listed.
@@ -45,7 +50,7 @@ def export(
     to_stdout = file == "-"
     if to_stdout and as_json:
         raise ConfigurationError("--json reports on stdout, where the export goes: name a FILE")
-    if to_stdout and sys.stdout.isatty() and format not in (None, "jsonl"):
+    if to_stdout and sys.stdout.isatty() and format not in (None, "jsonl", "mcp", "mem0"):
         raise ConfigurationError(f"{format} is not for a terminal: name a FILE, or a program to pipe it to")
     settings = config(dsn, schema, embedded, auto_migrate=False)
     with memories(settings, tenant=tenant, memory=memory) as provider, _progress.of_documents() as watch:

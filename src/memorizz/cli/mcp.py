@@ -139,13 +139,13 @@ def import_(
     """
     _check_installed()
     from memorizz.cli import _show
-    from memorizz.mcp.graph import documents, read
+    from memorizz.moving.graph import documents, read
 
     graph = read(file)
     scope = _scope(memory, agent)
     with _memory(config(dsn, schema, embedded), tenant, store, model, name, dimensions, dry_run=dry_run) as kept:
         # What stands there twice is one memory.
-        made = {document["id"]: document for document in documents(graph, scope)}.values()
+        made = {document["id"]: document for document in documents(graph, scope.stable_id)}.values()
         for document in made:
             kept.check(scope, document)
         if not dry_run:

@@ -5,7 +5,6 @@
     _server.py   tools, resources and the prompt as a server of the SDK; stdio
     _http.py     the same over HTTP: who may reach it
     tokens.py    which bearer token opens which memory
-    graph.py     the JSON Lines of the reference memory server
 
 Needs the extra `mcp`.
 """

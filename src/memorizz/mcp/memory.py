@@ -15,7 +15,8 @@ from typing import Any, cast
 from uuid import UUID, uuid5
 
 from memorizz.errors import ConfigurationError, FilterError, quoted
-from memorizz.memory_provider._documents import CONTENT, EMBEDDING, is_parts, text_of_parts
+from memorizz.memory_provider import _documents
+from memorizz.memory_provider._documents import CONTENT, EMBEDDING
 from memorizz.memory_provider.base import Document, Hits, MemoryProvider
 from memorizz.memory_provider.options import StoreName
 
@@ -159,9 +160,7 @@ class Memory:
 
 def text_of(document: Mapping[str, Any]) -> str:
     """Return what a memory says."""
-    content = document.get(CONTENT)
-    said = text_of_parts(content) if is_parts(content) else content
-    return str(said or document.get("name") or "")
+    return str(_documents.text_of(document) or document.get("name") or "")
 
 
 def _moment(text: str, name: str) -> datetime:

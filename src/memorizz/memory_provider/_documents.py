@@ -201,6 +201,12 @@ def text_of_parts(parts: Iterable[Any]) -> str:
     return "\n".join(text for text in map(_text_of_part, parts) if text is not None)
 
 
+def text_of(document: Mapping[str, Any]) -> str:
+    """Return the text of a content, whatever it is made of; an empty one where there is none."""
+    content = document.get(CONTENT)
+    return (text_of_parts(content) if is_parts(content) else content) or ""
+
+
 def _text_of_part(part: Any) -> str | None:
     text: object = cast("Mapping[str, Any]", part).get("text") if isinstance(part, Mapping) else part
     if isinstance(text, Mapping):

@@ -15,6 +15,9 @@ _manifest.py   what a file says of itself
 _lines.py      a file of JSON Lines
 _parquet.py    a file of Parquet
 _pages.py      how much memory it would take
+_markdown.py   a folder with a file for each document
+_mem0.py       a list as mem0 has it
+graph.py       the memory file of the reference memory server of MCP
 """
 
 from memorizz.moving._copy import copy

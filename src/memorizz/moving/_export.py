@@ -11,8 +11,8 @@ from typing import Any
 from memorizz.errors import InvalidDocument
 from memorizz.memory_provider.base import MemoryProvider, StoreName
 from memorizz.memory_provider.stores import SEVEN
-from memorizz.moving import _lines, _parquet
-from memorizz.moving._files import File, Format, compressing, writing
+from memorizz.moving import _lines, _markdown, _mem0, _parquet, graph
+from memorizz.moving._files import File, Format, compressing, writing, writing_folder
 from memorizz.moving._manifest import Entry, Manifest
 from memorizz.moving._reading import read
 from memorizz.moving._report import Phase, Problem, Problems, Progress
@@ -36,6 +36,10 @@ class Exported(dict[str, int]):
         super().__init__(dict.fromkeys(stores, 0))
         self.not_exported = {store: Problems(_LISTED) for store in self}
         self.omissions = {store: Problems(_LISTED) for store in self}
+
+    def refuse(self, store: str, problem: Problem) -> None:
+        """Note of a document that it is not in the file."""
+        self.not_exported[store].extend([problem])
 
     @property
     def ok(self) -> bool:
@@ -74,29 +78,50 @@ def export(
     file: a path, or a binary stream to write to.
     stores: all by default.
     format: "jsonl", "jsonl.gz", "jsonl.zst" or "parquet"; by default what the file's name ends with, "jsonl" for a
-        stream.
-    force: replace a file that exists.
+        stream. Or one that others read, without the vectors: "markdown", a folder with a file for each document;
+        "mcp", the memory file of the reference memory server; "mem0", a list as mem0 has it.
+    force: replace a file that exists; a folder with something in it is never replaced.
     progress: is called after every 500 documents, and at the end of each store.
 
     Documents whose `expires_at` has passed are in no read, and so not in the file. Raises ConfigurationError for a file
     that exists or cannot be written, StorageFull where the disk has no room.
     """
-    stored = ProviderSource(source)
+    written_as = Format.of(format, file)
+    stored = ProviderSource(source, embeddings=written_as not in _OF_OTHERS)
     specs = {spec.name: spec for spec in stored.stores()}
     chosen = choose(stores, specs, stored.location)
-    written_as = Format.of(format, file)
     counts = {store: stored.count(store) for store in chosen}
     described = [specs[store] for store in chosen if specs[store] not in SEVEN]
     manifest = Manifest.now(counts, stored.embedding_dimensions, stored.embedding_model, described)
     exported = Exported(chosen)
-    with writing(file, force) as out, closing(_documents(source, stored, exported)) as documents:
+    with closing(_documents(source, stored, exported)) as documents:
         entries = watched(documents, "exporting", counts, progress)
-        if written_as is Format.PARQUET:
-            exported.update(_parquet.write(out, manifest, entries).counts)
-        else:
-            with compressing(out, written_as) as compressed:
-                exported.update(_lines.write(compressed, manifest, entries).counts)
+        exported.update(_write(file, force, written_as, manifest, entries, exported.refuse))
     return exported
+
+
+_OF_OTHERS = (Format.MARKDOWN, Format.MCP, Format.MEM0)
+
+
+def _write(
+    file: File,
+    force: bool,
+    format: Format,
+    manifest: Manifest,
+    entries: Iterable[Entry],
+    refuse: Callable[[str, Problem], None],
+) -> Mapping[str, int]:
+    """Write documents as a format has them; return how many of each store there were."""
+    if format is Format.MARKDOWN:
+        with writing_folder(file) as folder:
+            return _markdown.write(folder, manifest, entries, refuse)
+    with writing(file, force) as out:
+        if format is Format.PARQUET:
+            return _parquet.write(out, manifest, entries).counts
+        if format in _OF_OTHERS:
+            return (graph if format is Format.MCP else _mem0).write(out, entries, refuse)
+        with compressing(out, format) as compressed:
+            return _lines.write(compressed, manifest, entries).counts
 
 
 def _documents(provider: MemoryProvider, source: ProviderSource, exported: Exported) -> Generator[Entry]:

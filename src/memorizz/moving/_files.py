@@ -25,29 +25,38 @@ File = str | os.PathLike[str] | IO[bytes]
 
 
 class Format(StrEnum):
-    """How an export is written: its value is the end of a file's name."""
+    """How an export is written: where it is one that `load` reads, its value is the end of a file's name."""
 
     JSON_LINES = "jsonl"
     GZIP = "jsonl.gz"
     ZSTD = "jsonl.zst"
     PARQUET = "parquet"
+    # For people, and for other programs.
+    MARKDOWN = "markdown"
+    MCP = "mcp"
+    MEM0 = "mem0"
 
     @classmethod
     def of(cls, value: str | None, file: File) -> Format:
         """Return a format by its value, or else by a file's name, JSON Lines where it has none."""
-        known = ", ".join(cls)
         if value is not None:
             try:
                 return cls(value)
             except ValueError:
-                raise ConfigurationError(f"format={quoted(value)}: expected one of {known}") from None
+                raise ConfigurationError(f"format={quoted(value)}: expected one of {', '.join(cls)}") from None
         name = name_of(file)
-        for each in cls:
+        for each in _NAMED:
             if name.endswith(f".{each.value}"):
                 return each
         if isinstance(file, str | os.PathLike):
-            raise ConfigurationError(f"{name}: the name says no format: let it end with one of {known}, or give one")
+            known, others = ", ".join(_NAMED), ", ".join(each for each in cls if each not in _NAMED)
+            raise ConfigurationError(
+                f"{name}: the name says no format: let it end with one of {known}, or give one (also {others})"
+            )
         return cls.JSON_LINES
+
+
+_NAMED = (Format.JSON_LINES, Format.GZIP, Format.ZSTD, Format.PARQUET)
 
 
 def name_of(file: File) -> str:
@@ -87,6 +96,31 @@ def writing(file: File, force: bool) -> Generator[IO[bytes]]:
             os.replace(partial, path)
         except BaseException:
             os.unlink(partial)
+            raise
+
+
+@contextmanager
+def writing_folder(file: File) -> Generator[Path]:
+    """Open a folder that appears under its name once all of it is written; none that holds something is replaced.
+
+    Raises ConfigurationError where one does, or where it cannot be written, StorageFull where the disk has no room.
+    """
+    if not isinstance(file, str | os.PathLike):
+        raise ConfigurationError("Markdown is a folder of files, and no stream holds one: name a folder")
+    path = Path(file)
+    with translated(file, "written"):
+        if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
+            raise ConfigurationError(
+                f"{path} exists, and is not replaced: name a folder that is not there, or is empty"
+            )
+        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        try:
+            yield partial
+            if path.exists():
+                path.rmdir()
+            partial.rename(path)
+        except BaseException:
+            shutil.rmtree(partial)
             raise
 
 

@@ -94,11 +94,15 @@ def choose(stores: Iterable[StoreName] | None, held: Mapping[str, Any], source: 
 
 
 class ProviderSource:
-    """The documents that a provider keeps. Those that have expired are in no read, and so they are not moved."""
+    """The documents that a provider keeps. Those that have expired are in no read, and so they are not moved.
 
-    def __init__(self, provider: MemoryProvider, batch_size: int = 500) -> None:
+    embeddings: False leaves the vectors out.
+    """
+
+    def __init__(self, provider: MemoryProvider, batch_size: int = 500, *, embeddings: bool = True) -> None:
         self.provider = provider
         self._batch_size = batch_size
+        self._embeddings = embeddings
 
     @property
     def location(self) -> str:
@@ -126,7 +130,9 @@ class ProviderSource:
         return self.provider.count(store, {"expires_at": {"$gt": datetime.now(UTC)}})
 
     def documents(self, store: str, after: str | None = None) -> Iterator[Document | Problem]:
-        stored = self.provider.iterate(store, batch_size=self._batch_size, include_embedding=True, after=after)
+        stored = self.provider.iterate(
+            store, batch_size=self._batch_size, include_embedding=self._embeddings, after=after
+        )
         for document in stored:
             if EMBEDDING in without_parts(document):
                 document[EMBEDDING] = single(document[EMBEDDING])

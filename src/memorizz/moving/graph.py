@@ -5,21 +5,23 @@ One JSON object on each line: an entity with its observations, or a relation bet
     {"type": "entity", "name": "Ada", "entityType": "person", "observations": ["likes tea"]}
     {"type": "relation", "from": "Ada", "to": "Acme", "relationType": "works at"}
 
-The other dialects of it: a first line {"type": "_aim", ...} that marks a file of mcp-knowledge-graph; lines that leave
-out `type`; names with underscores (`entity_type`); and the whole graph as one object, {"entities": [...], "relations":
-[...]}, which is what the tool read_graph returns. Keys beside these are not read.
+That is what `write` writes. Of others `read` knows a first line {"type": "_aim", ...} that marks a file of
+mcp-knowledge-graph; lines that leave out `type`; names with underscores (`entity_type`); and the whole graph as one
+object, {"entities": [...], "relations": [...]}, which is what the tool read_graph returns. Keys beside are not read.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 from memorizz.errors import InvalidFile, quoted
-from memorizz.mcp.memory import Scope
+from memorizz.memory_provider._documents import text_of
+from memorizz.moving._manifest import Entry
+from memorizz.moving._report import Problem
 
 _MOST_SHOWN = 10
 _MARKER = "_aim"
@@ -78,21 +80,92 @@ def read(path: Path) -> Graph:
     return graph
 
 
-def documents(graph: Graph, scope: Scope) -> Iterator[dict[str, Any]]:
-    """Yield a memory for each observation and each relation; always under the same id."""
+def documents(graph: Graph, id_of: Callable[..., str]) -> Iterator[dict[str, Any]]:
+    """Yield a memory for each observation and each relation, under the id that `id_of` makes of what it says."""
     for entity in graph.entities:
         about = {"kind": entity.kind, "metadata": {"entity": entity.name, "entity_type": entity.kind}}
         said = [(f"{entity.name}: {known}", ("observation", entity.name, known)) for known in entity.observations]
         for text, parts in said or [(f"{entity.name}: {entity.kind}", ("entity", entity.name, entity.kind))]:
-            yield {"id": scope.stable_id(*parts), "content": text, **about}
+            yield {"id": id_of(*parts), "content": text, **about}
     for relation in graph.relations:
         parts = (relation.source, relation.kind, relation.target)
         yield {
-            "id": scope.stable_id("relation", *parts),
+            "id": id_of("relation", *parts),
             "content": " ".join(parts),
             "kind": "relation",
-            "metadata": dict(zip(("from", "relation_type", "to"), parts, strict=True)),
+            "metadata": dict(zip(_ENDS, parts, strict=True)),
         }
+
+
+# --- the way back -------------------------------------------------------------------------------------------------
+
+_ENDS = ("from", "relation_type", "to")
+
+
+def write(file: IO[bytes], entries: Iterable[Entry], refuse: Callable[[str, Problem], None]) -> dict[str, int]:
+    """Write memories as the reference server writes its file; return how many of each store are in it.
+
+    What `documents` has made of a file becomes that again. Any other memory is an observation about its name, or else
+    about its memory. What has no text is refused. All texts are held until the end, as the server itself does.
+    """
+    counts: dict[str, int] = {}
+    kinds: dict[str, str] = {}
+    said: dict[str, dict[str, None]] = {}
+    relations: dict[tuple[str, ...], None] = {}
+    for store, document in entries:
+        ends = _relation(document)
+        if ends is None:
+            about = _about(document, store)
+            if about is None:
+                refuse(store, Problem(document["id"], "it has no text, and an observation is one"))
+                continue
+            name, kind, observation = about
+            kinds.setdefault(name, kind)
+            known = said.setdefault(name, {})
+            if observation is not None:
+                known[observation] = None
+        else:
+            relations[ends] = None
+        counts[store] = counts.get(store, 0) + 1
+    for name, known in said.items():
+        _line(file, type="entity", name=name, entityType=kinds[name], observations=[*known])
+    for source, kind, target in relations:
+        _line(file, type="relation", **{"from": source}, to=target, relationType=kind)
+    return counts
+
+
+def _line(file: IO[bytes], **values: Any) -> None:
+    file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+
+
+def _relation(document: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the ends of a relation, and what it is, where a document is one."""
+    noted = _noted(document)
+    ends = tuple(noted[name] for name in _ENDS) if noted.keys() >= {*_ENDS} else ()
+    is_one = document.get("kind") == "relation" and ends and all(isinstance(each, str) and each for each in ends)
+    return ends if is_one else None
+
+
+def _about(document: Mapping[str, Any], store: str) -> tuple[str, str, str | None] | None:
+    """Return the entity that a document is about, what that is, and what is known of it; None where it has no text."""
+    text, noted = text_of(document), _noted(document)
+    name, kind = noted.get("entity"), noted.get("entity_type")
+    if isinstance(name, str) and isinstance(kind, str) and name and kind and text.startswith(f"{name}: "):
+        known = text.removeprefix(f"{name}: ")
+        # An entity of which nothing is known is a memory all the same.
+        return name, kind, None if known == kind else known
+    kind, role = document.get("kind"), document.get("role")
+    name = next((document[key] for key in ("name", "memory_id") if document.get(key)), store)
+    said = f"{role}: {text}" if isinstance(role, str) and role else text
+    return (name, kind if isinstance(kind, str) and kind else "memory", said) if text else None
+
+
+def _noted(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    noted = document.get("metadata")
+    return cast("dict[str, Any]", noted) if isinstance(noted, dict) else {}
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
 
 
 def _objects(text: str) -> Iterator[tuple[str, str]]:
