@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from psycopg_pool import ConnectionPool
 from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.mongodb import MongoDBConfig, MongoDBProvider
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from mongod import drop_database
 
 FACTS, DIMENSIONS = "long_term_memory", 32
 
@@ -34,8 +36,6 @@ def config(request: pytest.FixtureRequest) -> Iterator[Any]:
     if request.param == "PostgreSQL":
         yield PostgreSQLConfig(dsn=request.getfixturevalue("dsn"), embedding_dimensions=DIMENSIONS)
     else:
-        from mongod import drop_database
-
         uri = request.getfixturevalue("mongodb_uri")()
         name = "memorizz_cosines"
         drop_database(uri, name)
@@ -85,6 +85,27 @@ def test_what_lies_close_together_is_standardised(config: Any) -> None:
             assert searched(provider).explanation["cosines"] == measured
         with opened(config) as third:
             assert searched(third).explanation["cosines"] == measured
+
+
+def test_both_ends_measure_and_score_alike(dsn: str, mongodb_uri: Any) -> None:
+    """The same hundred vectors have one mean and one deviation, and the same hits the same meaning, at both ends."""
+    uri, name = mongodb_uri(), f"memorizz_cosines_alike_{os.getpid()}"
+    answers: list[Any] = []
+    try:
+        for config in (
+            PostgreSQLConfig(dsn=dsn, embedding_dimensions=DIMENSIONS),
+            MongoDBConfig(uri, name, embedding_dimensions=DIMENSIONS),
+        ):
+            with opened(config) as provider:
+                provider.store_many(documents(3.0, 100), FACTS)
+            with opened(config) as provider:
+                answers.append(searched(provider))
+    finally:
+        drop_database(uri, name)
+    assert answers[0].explanation["cosines"] == pytest.approx(answers[1].explanation["cosines"], rel=1e-4)
+    assert answers[0].explanation["cosines"]["stretched"] > 1
+    assert meanings(answers[0]) == pytest.approx(meanings(answers[1]), abs=1e-4)
+    assert answers[0][0]["id"] == answers[1][0]["id"] == "7"
 
 
 def test_what_is_far_apart_stays_as_it_is(config: Any) -> None:
