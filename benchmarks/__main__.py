@@ -66,7 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the embedded server's data, and use it again")
     parser.add_argument("--dsn", help="the server to use, in schemas of its own; else an embedded one")
     parser.add_argument("--locomo", type=Path, metavar="FILE", help="retrieval: locomo10.json")
-    parser.add_argument("--model", metavar="FOLDER", help="retrieval: a model of sentence-transformers")
+    parser.add_argument("--model", metavar="FOLDER", help="retrieval: a model of sentence-transformers, or local")
     parser.add_argument("--write", action="store_true", help="keep the figures in benchmarks/, with the tables")
     options = parser.parse_args()
     if wrong := set(options.workload) - set(names):

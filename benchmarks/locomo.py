@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,11 @@ class Set:
     questions: Sequence[Question]
 
 
-def load(path: Path) -> tuple[Set, Set]:
-    """Return the turns, and the observations about them as long-term memories, each with its questions."""
+def load(path: Path) -> tuple[Set, Set, Set]:
+    """Return the turns, the same without any conversation_id, and the observations about them as long-term memories.
+
+    Each has its questions.
+    """
     turns, facts = Set("turns", TURNS, [], []), Set("observations", FACTS, [], [])
     for sample in json.loads(path.read_text("utf-8")):
         memory_id = sample["sample_id"]
@@ -56,7 +59,23 @@ def load(path: Path) -> tuple[Set, Set]:
             for target, answers in ((turns, evidence), (facts, about)):
                 if answers:
                     target.questions.append(Question(memory_id, asked["question"], asked["category"], answers))
-    return turns, facts
+    return turns, _without_conversations(turns), facts
+
+
+def _without_conversations(turns: Set) -> Set:
+    """Return turns in memories of their own, as of one that knows no conversations."""
+    return Set(
+        "turns without conversation_id",
+        turns.store,
+        [
+            {key: f"plain/{value}" if key in ("id", "memory_id") else value for key, value in each.items()}
+            for each in ({key: turn[key] for key in turn if key != "conversation_id"} for turn in turns.documents)
+        ],
+        [
+            replace(each, memory_id=f"plain/{each.memory_id}", answers=frozenset(f"plain/{id}" for id in each.answers))
+            for each in turns.questions
+        ],
+    )
 
 
 def _turns(memory_id: str, conversation: dict[str, Any]) -> Generator[Document]:
