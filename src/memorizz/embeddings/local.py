@@ -83,8 +83,8 @@ class _Model:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # They keep pieces of every length that there was; the next texts are of others.
         options.enable_mem_pattern = False
-        # The weights are multiplied in full precision, where this takes its time. In 8 bits it is twice as fast, but the
-        # scale of what is multiplied is that of all texts read at once: a vector would depend on its neighbours.
+        # The weights are multiplied in full precision, which takes the time. In 8 bits it would be half, but with one
+        # scale for all texts that are read at once: a vector would depend on its neighbours.
         vocabulary = Path(__file__).parent / "minilm" / "vocab.txt"
         try:
             self._session: Any = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
