@@ -13,6 +13,7 @@ from typer.main import get_command
 
 import memorizz
 import memorizz.embeddings
+import memorizz.importers
 import memorizz.moving
 from memorizz import (
     AsyncMongoDBProvider,
@@ -62,7 +63,7 @@ Every public name. These are importable from `memorizz`, which loads what you us
 The same names and all others are where they belong: `memorizz.memory_provider.postgresql`,
 `memorizz.memory_provider.mongodb`, `memorizz.memory_provider.base` (`SearchOptions`, `Ranking`, `Hits`,
 `Receipt` and `Version`, too), `memorizz.memory_provider.memory_type`, `memorizz.embeddings`, `memorizz.moving`,
-`memorizz.errors`.
+`memorizz.importers`, `memorizz.errors`.
 Modules that begin with an underscore are no part of this.
 """
 
@@ -139,6 +140,10 @@ def page() -> Iterator[str]:
     yield "In `memorizz.moving`. [Move](how-to/move.md) shows it at work.\n"
     for name in memorizz.moving.__all__:
         yield from described(getattr(memorizz.moving, name), level=3, signed=name.islower())
+    yield "## Importing\n"
+    yield "In `memorizz.importers`. [Import from other programs](how-to/import.md) shows it at work.\n"
+    for name in ("import_file", "read", "opened", "Import", "Report", "Noted", "Progress", "Found", "LeftOut"):
+        yield from described(getattr(memorizz.importers, name), level=3, signed=name.islower())
     yield "## Maintenance\n"
     yield "In `memorizz.memory_provider.postgresql.maintenance`. [At work](how-to/change-model.md)."
     names = " and ".join(f"`{each.__name__}`" for each in (AsyncMaintenance, AsyncReembedding))

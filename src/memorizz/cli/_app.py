@@ -19,6 +19,7 @@ from memorizz.cli import (
     export,
     forget,
     history,
+    import_,
     index,
     language,
     mcp,
@@ -110,7 +111,7 @@ for command in (
 ):
     app.command()(command)
 app.command("list")(changing.list_)
-app.command("import")(export.import_)
+app.command("import")(import_.import_)
 app.add_typer(index.commands, name="index")
 app.add_typer(history.commands, name="history")
 app.add_typer(server.commands, name="server")

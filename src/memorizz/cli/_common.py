@@ -109,10 +109,12 @@ def memories(
             yield _within(provider, tenant, memory)
 
 
-def _within(provider: PostgreSQLProvider, tenant: str | None, memory: str | None) -> PostgreSQLProvider:
+def _within(
+    provider: PostgreSQLProvider, tenant: str | None, memory: str | None, agent: str | None = None
+) -> PostgreSQLProvider:
     """Return the view that is asked for, which has the methods of a provider."""
     view: Any = provider if tenant is None else provider.tenant(tenant)
-    return view if memory is None else view.memory(memory)
+    return view if memory is None else view.memory(memory, agent=agent)
 
 
 @contextmanager
@@ -124,6 +126,7 @@ def receiving(
     embedder: Embedder | None = None,
     tenant: str | None = None,
     memory: str | None = None,
+    agent: str | None = None,
 ) -> Generator[PostgreSQLProvider]:
     """Open a provider to store into, or a view of it.
 
@@ -145,7 +148,7 @@ def receiving(
             )
         config = config.replace(embedding_dimensions=length)
     with PostgreSQLProvider(config, embedder=embedder) as provider:
-        yield _within(provider, tenant, memory)
+        yield _within(provider, tenant, memory, agent)
 
 
 def existing(config: PostgreSQLConfig) -> PostgreSQLConfig:

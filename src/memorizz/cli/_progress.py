@@ -15,7 +15,7 @@ from rich.table import Column
 from memorizz.cli import _show
 
 if TYPE_CHECKING:
-    from memorizz import moving
+    from memorizz import importers, moving
     from memorizz.memory_provider.postgresql import maintenance
     from memorizz.memory_provider.postgresql.maintenance import Job
 
@@ -82,6 +82,22 @@ def of_documents() -> Generator[Callable[[moving.Progress], None] | None]:
             rate, left = pace.measure((progress.phase, progress.store), progress.done, progress.total)
             line = documents_line(progress, rate, left)
             watch(f"{progress.phase} {progress.store}", line, progress.done, progress.total)
+
+        yield watch and show
+
+
+@contextmanager
+def of_import() -> Generator[Callable[[importers.Progress], None] | None]:
+    """Show how much of a file is checked, then how many of its documents are stored."""
+    with bar() as watch:
+        pace = Pace()
+
+        def show(progress: importers.Progress) -> None:
+            assert watch is not None
+            rate, left = pace.measure((progress.phase, ""), progress.done, progress.total)
+            unit = _show.size if progress.phase == "checking" else "{:,.0f}".format
+            parts = [f"{unit(progress.done)} of {unit(progress.total)}", *([] if rate is None else [f"{unit(rate)}/s"])]
+            watch(progress.phase, ", ".join(_with_time_left(parts, left)), progress.done, progress.total)
 
         yield watch and show
 

@@ -203,7 +203,7 @@ def when(moment: datetime) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def size(count: int) -> str:
+def size(count: float) -> str:
     """Return a number of bytes in a unit that suits it."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB"):

@@ -1,14 +1,14 @@
-"""memorizz export and memorizz import: memories into a file, and out of it again."""
+"""memorizz export: memories into a file."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, memories, place, receiving
+from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, memories, place
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.postgresql import PostgreSQLConfig
@@ -63,73 +63,14 @@ def export(
     if as_json:
         _show.print_json({"file": file, **exported.to_dict()})
     elif not to_stdout:
-        _show_counts(settings, exported, file)
+        show_counts(settings, exported, file)
     if not exported.ok:
         _move_page.complain_of(exported)
         raise typer.Exit(1)
 
 
-def import_(
-    file: Annotated[
-        str, typer.Argument(metavar="[FILE]", help="What `memorizz export` has written; - is stdin.")
-    ] = "-",
-    store: Store = None,
-    merge: Annotated[
-        bool, typer.Option("--merge", help="Merge into what is there: the same id is the same memory.")
-    ] = False,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Delete what is there in the stores that are loaded.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --replace: do not ask.")] = False,
-    max_document_mb: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Refuse a file with a document of more than N MB.")
-    ] = 4,
-    without_embeddings: Annotated[bool, typer.Option("--without-embeddings", help="Leave the embeddings out.")] = False,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
-    as_json: AsJSON = False,
-) -> None:
-    """Load memories out of a file, or out of a pipe: all of them, or none if anything is wrong.
-
-    Refuses stores that hold memories, unless --merge or --replace is said.
-    """
-    from memorizz import moving
-    from memorizz.cli import _move_page, _progress, _show
-
-    _check_import(file, merge, replace)
-    existing: Any = "merge" if merge else "replace" if replace else "refuse"
-    source: str | IO[bytes] = sys.stdin.buffer if file == "-" else file
-    settings = config(dsn, schema, embedded)
-    with moving.opened(source, max_document_mb * 2**20) as found:
-        dimensions = None if without_embeddings else found.manifest.dimensions
-        with (
-            receiving(settings, lambda: dimensions, tenant=tenant, memory=memory) as provider,
-            _progress.of_documents() as watch,
-        ):
-            if replace:
-                _move_page.confirm_replacing(provider, found.chosen(store), place(settings), yes)
-            counts = found.load(
-                provider, stores=store, existing=existing, embeddings=not without_embeddings, progress=watch
-            )
-    if as_json:
-        _show.print_json({"file": file, "stores": counts})
-    else:
-        _show_counts(settings, counts, file)
-
-
-def _check_import(file: str, merge: bool, replace: bool) -> None:
-    from memorizz.errors import ConfigurationError
-
-    if merge and replace:
-        raise ConfigurationError("--merge and --replace are two ways: give one of them")
-    if file == "-" and sys.stdin.isatty():
-        raise ConfigurationError("import what? name a FILE, or pipe an export into it")
-
-
-def _show_counts(settings: PostgreSQLConfig, counts: Mapping[str, int], file: str) -> None:
+def show_counts(settings: PostgreSQLConfig, counts: Mapping[str, int], file: str) -> None:
+    """Print how many documents of each store were moved."""
     from memorizz.cli import _show
 
     _show.say(f"{file}, {place(settings)}", "dim")

@@ -23,6 +23,7 @@ graph.py       the memory file of the reference memory server of MCP
 from memorizz.moving._copy import copy
 from memorizz.moving._dump import Dump
 from memorizz.moving._export import Exported, export
+from memorizz.moving._files import is_export
 from memorizz.moving._load import ExportFile, load, opened
 from memorizz.moving._report import Problem, Progress, Report, StoreReport
 from memorizz.moving._streams import ProviderSource, Source, dimensions
@@ -40,6 +41,7 @@ __all__ = [
     "copy",
     "dimensions",
     "export",
+    "is_export",
     "load",
     "opened",
 ]

@@ -251,6 +251,11 @@ def reading(file: File, most: int) -> Generator[Opened]:
 _MAGIC = {"1f8b": Format.GZIP, "28b52ffd": Format.ZSTD, b"PAR1".hex(): Format.PARQUET}
 
 
+def is_export(begin: bytes) -> bool:
+    """Return True if a file that begins so was written by `export`; the other readers refuse what is empty, too."""
+    return not begin or begin.hex().startswith(tuple(_MAGIC)) or b'"memorizz export"' in begin
+
+
 @contextmanager
 def seekable(file: IO[bytes]) -> Generator[IO[bytes]]:
     """Give a file in which one can go back: itself, or else a temporary copy."""

@@ -1,0 +1,40 @@
+"""What the modules of the formats share: values out of JSON that may be of any kind, and words for what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+Object = Mapping[str, Any]
+
+WRONG = "it is not as this format has it"
+NO_TEXT = "a message without text: an image, a file, a call"
+
+# What is assumed of a document.
+_TIME_BEFORE = "it says no time: given that of what was said before it"
+_TIME_NOW = "neither it nor anything before it says a time: given that of the import"
+
+
+def mapping(value: Any) -> Object:
+    """Return an object, an empty one in the place of anything else."""
+    return cast("Object", value) if isinstance(value, dict) else {}
+
+
+def sequence(value: Any) -> Sequence[Any]:
+    """Return a list, an empty one in the place of anything else."""
+    return cast("Sequence[Any]", value) if isinstance(value, list) else []
+
+
+def text(value: Any) -> str | None:
+    """Return a text that is not empty, None in the place of anything else."""
+    return value if isinstance(value, str) and value else None
+
+
+def clocked(document: dict[str, Any], time: datetime | None, before: datetime | None) -> tuple[str, ...]:
+    """Give a document its time, or else that of what was before it; return what had to be assumed."""
+    known = time or before
+    if known is None:
+        return (_TIME_NOW,)
+    document["timestamp"] = known
+    return () if time is not None else (_TIME_BEFORE,)
