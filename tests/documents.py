@@ -56,6 +56,7 @@ NOT_KEYS = {
     "ttl",
     "_part",
     "_equal",
+    "_store",
     "created_at",
     "updated_at",
     "expires_at",

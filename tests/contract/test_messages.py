@@ -71,7 +71,7 @@ def calls(api: Any, value: Any) -> Iterator[Callable[[], Any]]:
     yield lambda: api.retrieve_conversation_history_ordered_by_timestamp("m", value)
     for name in ("query", "query_embedding", "memory_id", "memory_type", "limit"):
         yield lambda name=name: api.retrieve_memory_components_by_query(**{"query": "tea", name: value})
-    for name in ("text", "memory_id", "store", "name"):
+    for name in ("text", "memory_id", "store", "name", "recalled"):
         yield lambda name=name: api.remember(**{"text": "tea", name: value})
     for name in ("text", "memory_id", "limit", "where"):
         yield lambda name=name: api.recall(**{"text": "tea", name: value})

@@ -34,6 +34,59 @@ def test_keys_and_store(api: Any) -> None:
     assert api.count(FACTS) == 0
 
 
+def test_a_turn_says_what_was_recalled_for_it(api: Any) -> None:
+    """Where each hit is kept, and its score, stand in the turn; of a search in one store, with its name beside."""
+    tea = api.remember("Ada drinks tea.", "ada", store=SHORT)
+    api.remember("Ada drinks tea at five.", "ada")
+    hits = api.recall("What does Ada drink?", "ada")
+    assert {hit["_store"] for hit in hits} == {SHORT, FACTS}
+    turn = api.remember("What does Ada drink?", "ada", store=TURNS, role="user", recalled=hits)
+    kept = [{"store": hit["_store"], "id": hit["id"], "score": hit["score"]} for hit in hits]
+    assert api.retrieve_by_id(turn, TURNS)["recalled"] == kept
+    for recalled in (iter(hits), kept, api.retrieve_by_id(turn, TURNS)["recalled"]):
+        again = api.remember("And?", "ada", store=TURNS, recalled=recalled)
+        assert api.retrieve_by_id(again, TURNS)["recalled"] == kept
+    (found,) = api.retrieve_by_query({"$text": {"$search": "tea"}}, SHORT)
+    again = api.remember("And?", store=TURNS, recalled=[{**found, "store": SHORT}])
+    assert api.retrieve_by_id(again, TURNS)["recalled"] == [{"store": SHORT, "id": tea, "score": found["score"]}]
+    assert "recalled" not in api.retrieve_by_id(api.remember("none"), FACTS)
+    assert api.retrieve_by_id(api.remember("nothing", recalled=[]), FACTS)["recalled"] == []
+    # A hit that is stored back has no store of its own.
+    assert "_store" not in api.retrieve_by_id(api.store(hits[0], SHORT), SHORT)
+
+
+@pytest.mark.parametrize(
+    "recalled", [{}, "x", 5, [5], [{"id": "x"}], [{"store": "toolbox"}], [{"_store": 5, "id": "x"}]]
+)
+def test_what_are_no_hits_was_not_recalled(api: Any, recalled: Any) -> None:
+    """It is refused, and nothing is stored."""
+    with pytest.raises(InvalidDocument, match="recalled"):
+        api.remember("tea", recalled=recalled)
+    assert api.count(FACTS) == 0
+
+
+def test_what_is_recalled_says_why(api: Any) -> None:
+    """With explain=True each hit has the parts that its score is the sum of, whichever stores are searched."""
+    api.store_many(
+        [
+            {"content": f"tea at {n}", "memory_id": "ada", "conversation_id": "c", "role": "user"}
+            for n in ("noon", "one", "two")
+        ],
+        TURNS,
+    )
+    api.remember("tea and tea, with tea", "ada")
+    api.remember("A kettle for tea.", "ada", store=SHORT)
+    hits = api.recall("tea at noon", explain=True)
+    assert {hit["_store"] for hit in hits} == {FACTS, SHORT, TURNS}
+    assert {"words", "session"} <= {part for hit in hits for part in hit["_explanation"]}
+    for hit in hits:
+        assert sum(hit["_explanation"].values()) == pytest.approx(hit["score"])
+    assert [hit["id"] for hit in api.recall("tea at noon")] == [hit["id"] for hit in hits]
+    assert "_explanation" not in api.recall("tea")[0]
+    with pytest.raises(ConfigurationError, match="explain"):
+        api.recall("tea", explain="plan")
+
+
 def test_remembered_again_under_an_id(api: Any) -> None:
     """The same id twice is one memory, with the newer text."""
     for text in ("Ada likes tea.", "Ada likes coffee."):

@@ -111,7 +111,9 @@ def test_hostile_and_long_content_stays_text(
     provider.store({"id": SCRIPT, **hostile}, LONG)
     provider.store({"content": "<&>" * 70_000, "x": "\U0001f600" * 50_000, "y": ["<" * 50_000], "z": "w" * 9_000}, LONG)
     provider.store({"id": "wide", **{f"key {n} &": "<" * 99 for n in range(3000)}}, LONG)
-    provider.store_many([{"role": "user", "content": "\u8336" * 9_000, "memory_id": "zh"} for _ in range(50)], TURNS)
+    hits = [{"store": LONG, "id": SCRIPT, "score": 0.5}] * 9
+    turn = {"role": "user", "content": '"' * 9_000, "memory_id": "zh", "recalled": hits}
+    provider.store_many([turn] * 50, TURNS)
     provider.store_many(
         [{"content": "\u05e9\u05dc\u05d5\u05dd " * 200, "memory_id": "m" * 900} for _ in range(60)], LONG
     )

@@ -19,13 +19,59 @@ def test_a_conversation_reads_as_a_chat(looking: Looking, served: Served, provid
     expect(page.locator(".hits > li")).to_have_count(2)
     page.get_by_role("link", name=said[-1]).click()
     words = page.locator(".words")
-    expect(words).to_have_text(said[-40:])
+    expect(words).to_have_text(said[-30:])
     assert words.last.evaluate("e => getComputedStyle(e).direction") == "rtl"
     page.get_by_role("link", name="Earlier").click()
-    expect(words).to_have_text(said[:31])
+    expect(words).to_have_text(said[11:41])
     page.get_by_role("link", name="The newest").click()
     page.get_by_label("Show this turn whole").last.click()
     expect(page.locator(".content")).to_have_text(said[-1])
+
+
+def test_a_turn_shows_what_was_recalled_for_it(looking: Looking, served: Served, provider: PostgreSQLProvider) -> None:
+    """Under it, the best first, each linked to what it is now, of whatever memory; what is gone is said to be."""
+    provider.remember("tea without <i>milk</i>", "ada", id="tea")
+    provider.remember("a drink at four", "shared", id="drink")
+    provider.remember("another drink", "ada", id="gone")
+    hits = provider.recall("Which tea?")
+    turn = {"role": "user", "conversation_id": "c"}
+    provider.remember("Which tea?", "ada", store=TURNS, recalled=hits, **turn)
+    many = [{"store": LONG, "id": f"none {n}"} for n in range(9)]
+    provider.remember("And then?", "ada", store=TURNS, recalled=many, **turn)
+    strange = {"recalled": [5, {}, {"store": "nowhere", "id": "x"}, {"store": LONG, "id": 5}], "memory_id": "ada"}
+    provider.store({"content": "Strange", **turn, **strange}, TURNS)
+    provider.delete_by_id("gone", LONG)
+    looking.open(served())
+    page = looking.at("/conversation?memory=ada&conversation=c")
+    recalled = page.locator(".recalled")
+    expect(recalled).to_have_count(3)
+    recalled.first.locator("summary").click()
+    first = recalled.first.get_by_role("listitem")
+    expect(first).to_have_count(3)
+    expect(first.first).to_contain_text(f"{hits[0]['score']:.3f}")
+    expect(recalled.first.get_by_role("link")).to_have_count(2)
+    expect(recalled.first).to_contain_text("not here any more: gone")
+    expect(recalled.nth(1)).to_contain_text("And 4 more")
+    expect(recalled.last).to_contain_text("not here any more: x")
+    recalled.first.get_by_role("link", name="a drink at four").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("drink")
+    page.go_back()
+    recalled.first.locator("summary").click()
+    recalled.first.get_by_role("link", name="tea without <i>milk</i>").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("tea")
+    assert "memory=ada" in page.url
+
+
+def test_what_was_recalled_is_not_shown_to_another(
+    looking: Looking, served: Served, provider: PostgreSQLProvider
+) -> None:
+    """With --memory a turn does not lead to what other memories say."""
+    provider.remember("secret tea", "bob", id="bobs")
+    provider.remember("Tea?", "ada", store=TURNS, recalled=provider.recall("tea"))
+    looking.open(served("--memory", "ada"))
+    page = looking.at("/conversation")
+    expect(page.locator(".recalled")).to_contain_text("not here any more: bobs")
+    expect(page.locator("main")).not_to_contain_text("secret")
 
 
 def test_the_map_leads_to_a_document(looking: Looking, served: Served, provider: PostgreSQLProvider) -> None:

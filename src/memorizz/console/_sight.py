@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from urllib.parse import urlencode
 
 from memorizz.memory_provider.base import AsyncMemoryProvider
@@ -32,6 +32,10 @@ class Sight:
         view = provider.tenant(self.tenant) if self.tenant else provider
         view = view.memory(self.memory) if self.memory else view
         return view.at(self.at) if self.at else view
+
+    def anybodys(self) -> Sight:
+        """Return the same sight of every memory."""
+        return replace(self, memory="")
 
     def to(self, page: str, /, **wanted: object) -> str:
         """Return the address of a page with the same sight, save for what is wanted otherwise; "" leaves out."""

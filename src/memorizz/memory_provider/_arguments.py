@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, cast
 
 from memorizz.errors import ConfigurationError, FilterError, InvalidDocument, quoted
 from memorizz.memory_provider import _values
-from memorizz.memory_provider._documents import CONTENT, ID_KEYS, given_id
+from memorizz.memory_provider._documents import CONTENT, ID_KEYS, RECALLED, given_id
 from memorizz.memory_provider.options import SearchOptions, checked_limit
 from memorizz.memory_provider.stores import StoreSpec
 
@@ -30,14 +30,40 @@ def text_argument(value: Any, name: str) -> str | None:
     return _values.searched(value)
 
 
-def text_document(text: Any, memory_id: str | None, keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the document that a text to be remembered makes; raises InvalidDocument for what is no text, or blank."""
+def text_document(text: Any, memory_id: str | None, keys: Mapping[str, Any], recalled: Any = None) -> dict[str, Any]:
+    """Return the document that a text to be remembered makes, with what was recalled for it.
+
+    Raises InvalidDocument for what is no text, or blank, and for what are no hits.
+    """
     if not isinstance(text, str) or not text.strip():
         said = "a blank text" if isinstance(text, str) else f"a {type(text).__name__}"
         raise InvalidDocument(CONTENT, f"expected a text to remember, got {said}; store() takes a whole document")
     if CONTENT in keys:
         raise InvalidDocument(CONTENT, "the text to remember is the content: give one of them")
-    return {**keys, CONTENT: text} if memory_id is None else {**keys, CONTENT: text, "memory_id": memory_id}
+    whose = {} if memory_id is None else {"memory_id": memory_id}
+    found = {} if recalled is None else {RECALLED: _references(recalled)}
+    return {**keys, CONTENT: text, **whose, **found}
+
+
+def _references(hits: Any) -> list[dict[str, Any]]:
+    """Return where the hits of a search are kept, each with its score."""
+    if isinstance(hits, Mapping | str | bytes) or not isinstance(hits, Iterable):
+        raise InvalidDocument(
+            RECALLED, f"expected the hits that recall() returned, got {type(cast(object, hits)).__name__}"
+        )
+    return [_reference(hit, f"{RECALLED}[{place}]") for place, hit in enumerate(cast("Iterable[Any]", hits))]
+
+
+def _reference(hit: Any, path: str) -> dict[str, Any]:
+    if not isinstance(hit, Mapping):
+        raise InvalidDocument(path, f"expected a hit of recall(), got {type(hit).__name__}")
+    found = cast("Mapping[str, Any]", hit)
+    store, id = found.get("_store", found.get("store")), given_id(found)
+    if not isinstance(store, str) or id is None:
+        raise InvalidDocument(
+            path, 'expected a hit of recall(); one of another search gets its store beside it, {**hit, "store": name}'
+        )
+    return {"store": str(store), "id": id, "score": found.get("_score", found.get("score"))}
 
 
 def updated_id(id: Any, data: Mapping[str, Any]) -> str | None:

@@ -78,9 +78,11 @@ LONGEST_TTL = 1000 * 365.25 * 86400
 # From when on, and until before when, what a document says holds; and which document says what holds then.
 PERIOD = VALID_FROM, VALID_UNTIL = "valid_from", "valid_until"
 SUPERSEDED_BY = "superseded_by"
+# What was recalled for a turn: a list of objects with the store, the id and the score of each hit.
+RECALLED = "recalled"
 # What a search adds to its hits; dropped again when such a document is stored back.
 _COMPUTED = ("score", "distance")
-_ALWAYS_COMPUTED = ("_score", "_distance", "_explanation", "_context", "_part", "_equal")
+_ALWAYS_COMPUTED = ("_score", "_distance", "_explanation", "_context", "_part", "_equal", "_store")
 
 CLOCKS = ("created_at", "updated_at")
 

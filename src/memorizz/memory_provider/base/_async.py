@@ -162,17 +162,27 @@ class AsyncMemoryOperations(ABC):
     ) -> str:
         return await self.run_in_transaction(self.operations.supersede, documents, memory_store_type, supersedes)
 
-    async def remember(self, text: str, memory_id: str | None = None, *, store: StoreName = FACTS, **keys: Any) -> str:
+    async def remember(
+        self,
+        text: str,
+        memory_id: str | None = None,
+        *,
+        store: StoreName = FACTS,
+        recalled: Iterable[Mapping[str, Any]] | None = None,
+        **keys: Any,
+    ) -> str:
         """Store a text as a new memory and return its id; `recall` finds it.
 
         memory_id: whose memory it is.
         store: by default the long-term memories.
+        recalled: what was recalled for it, hits of `recall`: their store, id and score are kept in the key `recalled`.
+            A hit of one store gets its name beside it: `{**hit, "store": "toolbox"}`.
         keys: further keys of the document (`name="tea"`, `metadata={...}`), as `store` takes them. With an `id` that
             exists, they and the text are merged into that document.
 
-        Raises InvalidDocument for a text that is none or blank, and for a value that cannot be kept.
+        Raises InvalidDocument for a text that is none or blank, for what is no hit, for a value that cannot be kept.
         """
-        return await self.store(self.operations.text_document(text, memory_id, keys), store)
+        return await self.store(self.operations.text_document(text, memory_id, keys, recalled), store)
 
     async def recall(
         self,
@@ -187,20 +197,24 @@ class AsyncMemoryOperations(ABC):
         diverse: float = 0.0,
         unique: bool = False,
         ended: bool = False,
+        explain: bool = False,
     ) -> Hits:
         """Return the memories that answer a question, of every store but the agents, the best first, with `score`.
 
-        By meaning and words where the provider has an embedder, else by words.
+        By meaning and words where the provider has an embedder, else by words. The `_store` of a hit is the name of
+        its store.
 
         memory_id: look in this memory only; None looks in all of them.
         where: a filter that must hold too.
         rerank, rerank_limit, rerank_timeout, diverse, unique: what is chosen of the hits of all stores together, as in
             SearchOptions.
         ended: find also what has ended, or does not hold yet, as in SearchOptions.
+        explain: add to each hit the parts of its score, as `_explanation`.
 
         Raises ConfigurationError for a text that is no str and for an option out of range, FilterError for a malformed
         filter.
         """
+        check_flag(explain, "explain")
         options = SearchOptions(
             rerank=rerank,
             rerank_limit=rerank_limit,
@@ -208,6 +222,7 @@ class AsyncMemoryOperations(ABC):
             diverse=diverse,
             unique=unique,
             ended=ended,
+            explain=explain,
         )
         return await self.run(self.operations.recall, text, memory_id, limit, where, options)
 

@@ -189,7 +189,10 @@ def _best_of(stores: Sequence[Store], question: Question) -> Operation[Hits]:
         for each in stores:
             served = yield from run.run(limited, each)
             found.append((each, served.hits, served.best))
-        return [(store.spec, document) for store, document in score.merged(limited, found)[offset:]]
+        best = score.merged(limited, found)[offset:]
+        for store, document in best:
+            document["_store"] = store.name
+        return [(store.spec, document) for store, document in best]
 
     return (yield from chosen(question, find))
 

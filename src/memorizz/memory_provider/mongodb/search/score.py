@@ -241,4 +241,4 @@ def merged(search: Search, found: Sequence[tuple[Store, list[Candidate], float]]
                 each.parts = {part: value / support for part, value in each.parts.items()}
     ranked = [(store, each) for store, hits, _ in found for each in hits]
     ranked.sort(key=lambda pair: pair[1].score, reverse=True)
-    return [(store, hit(store, search, each, False)) for store, each in ranked[: search.limit]]
+    return [(store, hit(store, search, each, bool(search.options.explain))) for store, each in ranked[: search.limit]]

@@ -222,6 +222,8 @@ def _best_of(facts: Facts, stores: Sequence[Store], question: Question) -> Opera
         best = score.merged(limited, found)[offset:]
         if wanted and not light.options.include_embedding:
             yield from _add_embeddings(best)
+        for store, document in best:
+            document["_store"] = store.name
         return [(store.spec, document) for store, document in best]
 
     return (yield from chosen(question, find))

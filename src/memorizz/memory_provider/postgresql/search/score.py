@@ -47,7 +47,7 @@ def hits(store: Store, search: Search, rows: Sequence[Row], explain: bool = Fals
     return found
 
 
-_SESSION = PARTS.index("session")
+_WORDS, _SESSION = PARTS.index("words"), PARTS.index("session")
 
 
 def merged(search: Search, found: Sequence[tuple[Store, Sequence[Row]]]) -> list[tuple[Store, Document]]:
@@ -57,22 +57,27 @@ def merged(search: Search, found: Sequence[tuple[Store, Sequence[Row]]]) -> list
     the session, which only some stores have, is divided out: else no fact stands before the turns of a conversation.
     """
     best = max((row[BY_PART][-1] or 0.0 for _, rows in found for row in rows if row[BY_PART]), default=0.0)
-    scored: list[tuple[float, Store, Row]] = []
+    scored: list[tuple[float, float, float, Store, Row]] = []
     for store, rows in found:
         for row in rows:
-            score = row[SCORE] if row[SCORE] is not None else store.spec.score(row[DISTANCE])
-            if row[BY_PART] and best:
-                score -= row[BY_PART][1] * (1 - (row[BY_PART][-1] or 0.0) / best)
-            if row[BY_PART] and row[BY_PART][_SESSION] and len(found) > 1:
-                score /= supported(search.ranking, store.spec)
-            scored.append((score, store, row))
+            score, parts = row[SCORE], row[BY_PART]
+            if score is None:
+                score = store.spec.score(row[DISTANCE])
+            share = (parts[-1] or 0.0) / best if parts and best else 1.0
+            support = supported(search.ranking, store.spec) if parts and parts[_SESSION] and len(found) > 1 else 1.0
+            if share != 1.0:
+                score -= parts[_WORDS] * (1 - share)
+            scored.append((score / support, share, support, store, row))
     scored.sort(key=itemgetter(0), reverse=True)
     documents: list[tuple[Store, Document]] = []
     # Only of those that are returned a document is made.
-    for score, store, row in scored[: search.limit]:
-        for document in hits(store, search, [row]):
+    for score, share, support, store, row in scored[: search.limit]:
+        for document in hits(store, search, [row], bool(search.options.explain)):
             if document["score"] == document["_score"]:
                 document["score"] = score
             document["_score"] = score
+            if told := document.get("_explanation"):
+                of_all = {part: value * (share if part == "words" else 1.0) / support for part, value in told.items()}
+                document["_explanation"] = of_all
             documents.append((store, document))
     return documents
