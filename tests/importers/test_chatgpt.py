@@ -89,4 +89,4 @@ def test_trees_that_are_no_trees_come_to_an_end(tmp_path: Path) -> None:
     path = written(tmp_path / "conversations.json", [circle, endless, lost, *strange])
     assert [each["content"] for each in documents(path)] == ["A", "B", "A", "B", "C"]
     assert left_out(path)["it is not as this format has it"] == [f"conversation {number}" for number in (4, 5, 6)]
-    assert left_out(path)["a conversation without an id"] == ["conversation 7"]
+    assert left_out(path)["it has no id of its own"] == ["conversation 7"]

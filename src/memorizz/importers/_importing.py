@@ -196,8 +196,6 @@ class Import:
         began = time.monotonic()
         report = Report(self._source.name, self.format.name, target.location, dry_run)
         self._check(progress)
-        for name in self._source.nested:
-            _note(report.left_out, "a zip inside of the zip is not opened", name)
         done = 0
         for store, group in groupby(self._once(report), key=lambda each: each[0].store):
             for batch in _batches(group, target.scope):
@@ -205,6 +203,11 @@ class Import:
                 done += len(batch)
                 if progress is not None:
                     progress(Progress("storing", done, self._count))
+        for name in self._source.nested:
+            _note(report.left_out, "a zip inside of the zip is not opened", name)
+        for member in self._source.members:
+            if not member.is_read:
+                _note(report.left_out, "a file that holds nothing of what is read", member.name)
         report.seconds = time.monotonic() - began
         return report
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -10,6 +10,11 @@ Object = Mapping[str, Any]
 
 WRONG = "it is not as this format has it"
 NO_TEXT = "a message without text: an image, a file, a call"
+
+NO_ID = "it has no id of its own"
+OF_TOOLS = "a call of a tool, or its answer"
+THOUGHTS = "what a model thought before it answered"
+NOTICE = "a notice of the program: who came, who went, what was renamed"
 
 # What is assumed of a document.
 _TIME_BEFORE = "it says no time: given that of what was said before it"
@@ -38,3 +43,30 @@ def clocked(document: dict[str, Any], time: datetime | None, before: datetime | 
         return (_TIME_NOW,)
     document["timestamp"] = known
     return () if time is not None else (_TIME_BEFORE,)
+
+
+def blocks(content: Any, kinds: Collection[str] = ("text",)) -> tuple[str, set[str]]:
+    """Return the text of a message in blocks, as the APIs of models have it, and which other kinds of blocks it has."""
+    if isinstance(content, str):
+        return content.strip(), set()
+    texts: list[str] = []
+    others = set[str]()
+    for block in map(mapping, sequence(content)):
+        kind = text(block.get("type")) or ""
+        if kind in kinds:
+            texts.append(text(block.get("text")) or "")
+        else:
+            others.add(kind)
+    return "\n".join(texts).strip(), others
+
+
+def why_no_text(kinds: Collection[str]) -> str:
+    """Return why a message without text is left out, by the kinds of its blocks."""
+    if any("thinking" in kind for kind in kinds):
+        return THOUGHTS
+    return OF_TOOLS if any("tool" in kind for kind in kinds) else NO_TEXT
+
+
+def names(files: Any, key: str) -> list[str]:
+    """Return the names of the files that came with a message."""
+    return [name for file in sequence(files) if (name := text(mapping(file).get(key))) is not None]

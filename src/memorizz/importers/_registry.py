@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from memorizz.importers import chatgpt
+from memorizz.importers import chatgpt, claude, claude_code, codex, discord, slack, whatsapp
 from memorizz.importers._formats import Format
 from memorizz.importers._source import Source
 
 # What a source is asked one after the other; it is of one of them at most.
-FORMATS: tuple[Format, ...] = (chatgpt.FORMAT,)
+FORMATS: tuple[Format, ...] = (
+    chatgpt.FORMAT,
+    claude.FORMAT,
+    claude_code.FORMAT,
+    codex.FORMAT,
+    slack.FORMAT,
+    whatsapp.FORMAT,
+    discord.FORMAT,
+)
 
 
 def recognised(source: Source) -> Format | None:

@@ -11,19 +11,21 @@ import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, cast
 
 from memorizz.errors import ConfigurationError, InvalidFile, MemorizzError, quoted
 from memorizz.importers._json import NOT_UTF8, JSONReader, beginnings
 from memorizz.moving._files import File, name_of, seekable, translated
-from memorizz.moving._limits import MEGABYTE, check_json, too_large
+from memorizz.moving._limits import MEGABYTE, check_bytes, check_json
 
 # The most that one conversation, one message, one line may need in memory, unless the caller says otherwise.
 ELEMENT_BYTES = 64 * MEGABYTE
 # What is looked at to see what a file is.
 _HEAD = 2**16
+# Members that are looked at to see what a source is, and of which it is remembered what they begin with.
+LOOKED_AT = 50
+_KEPT = 4 * LOOKED_AT
 _MOST_MEMBERS = 1_000_000
 _ZIP = b"PK\x03\x04"
 _TEXTS = (".json", ".jsonl", ".txt", ".csv", ".md")
@@ -40,6 +42,7 @@ class Member:
     def __init__(self, source: Source, name: str, size: int, opener: Callable[[], IO[bytes]]) -> None:
         self.name = name
         self.size = size
+        self.is_read = False
         self._source = source
         self._open = opener
 
@@ -55,9 +58,19 @@ class Member:
         """Return the error for a place in this member that is not as it must be."""
         return InvalidFile(self._source.name, self.place(where), reason)
 
+    def check_size(self, size: int, where: str, what: str) -> None:
+        """Raise InvalidFile if something that is read in one piece is larger than it may be."""
+        check_bytes(size, self._source.most, self._source.name, self.place(where), what)
+
     @contextmanager
     def opened(self) -> Generator[IO[bytes]]:
         """Open it; whatever is wrong with the file while it is read is InvalidFile."""
+        self.is_read = True
+        with self._opened() as stream:
+            yield stream
+
+    @contextmanager
+    def _opened(self) -> Generator[IO[bytes]]:
         try:
             with self._open() as stream:
                 yield stream
@@ -68,19 +81,25 @@ class Member:
         except OSError as error:
             raise ConfigurationError(f"{self._source.name}, {self.name} cannot be read: {error.strerror}") from error
 
-    @cached_property
+    @property
     def head(self) -> str:
         """The beginning of its text; what is not UTF-8 is replaced, for whoever reads it to complain of."""
-        with self.opened() as stream:
+        with self._opened() as stream:
             return stream.read(_HEAD).decode("utf-8-sig", "replace")
 
-    @cached_property
+    @property
     def beginnings(self) -> tuple[bool, list[dict[str, Any]]]:
         """Whether its text is a JSON array, and the first objects in it, or else of JSON Lines or of one JSON object.
 
         A value that is not finished in `head` is `...`.
         """
-        return beginnings(self.head)
+        kept = self._source.kept
+        if self.name not in kept:
+            # All formats ask for the same few, one after the other.
+            while len(kept) >= _KEPT:
+                del kept[next(iter(kept))]
+            kept[self.name] = beginnings(self.head)
+        return kept[self.name]
 
     @contextmanager
     def json(self) -> Generator[JSONReader]:
@@ -102,8 +121,7 @@ class Member:
                 line = self._counted(stream.readline(most + 1))
                 if not line:
                     return
-                if len(line) > most:
-                    raise self.invalid(f"line {number:,}", too_large("the line", most))
+                self.check_size(len(line), f"line {number:,}", "the line")
                 try:
                     text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError as error:
@@ -142,6 +160,7 @@ class Source:
         self.members: list[Member] = []
         self.is_single = False
         self.bytes_read = 0
+        self.kept: dict[str, tuple[bool, list[dict[str, Any]]]] = {}
         # Zips inside of a zip, which are not opened.
         self.nested: list[str] = []
 
@@ -152,8 +171,13 @@ class Source:
         return texts or sum(member.size for member in self.members)
 
     def named(self, pattern: str) -> list[Member]:
-        """Return the members whose path matches a regular expression from beginning to end."""
-        return [member for member in self.members if re.fullmatch(pattern, member.name)]
+        """Return the members whose path matches a regular expression to its end, in any case of letters."""
+        wanted = re.compile(pattern, re.IGNORECASE)
+        return [member for member in self.members if wanted.fullmatch(member.name)]
+
+    def files(self, pattern: str) -> list[Member]:
+        """Return the member that is alone, whatever its name, else those of `named`."""
+        return self.members if self.is_single else self.named(pattern)
 
     def add(self, name: str, size: int, opener: Callable[[], IO[bytes]]) -> None:
         self.members.append(Member(self, name, size, opener))

@@ -6,12 +6,11 @@ and the assistant said to each other.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from memorizz.importers._formats import Format, Found, LeftOut, Options
-from memorizz.importers._reading import NO_TEXT, WRONG, Object, clocked, mapping, sequence, text
+from memorizz.importers._reading import NO_ID, NO_TEXT, THOUGHTS, WRONG, Object, clocked, mapping, sequence, text
 from memorizz.importers._source import Member, Source
 
 _NAME = "chatgpt"
@@ -19,15 +18,14 @@ _NAME = "chatgpt"
 
 def _members(source: Source) -> Iterator[Member]:
     """Yield the files with conversations: the one that is there alone, whatever its name, else those named so."""
-    for member in source.members:
-        if source.is_single or re.fullmatch(r"conversations(-\d+)?\.json", member.basename):
-            in_array, found = member.beginnings
-            if in_array and found and "mapping" in found[0]:
-                yield member
+    for member in source.files(r"(.*/)?conversations(-\d+)?\.json"):
+        in_array, found = member.beginnings
+        if in_array and found and "mapping" in found[0]:
+            yield member
 
 
 def _recognises(source: Source) -> bool:
-    return any(True for _ in _members(source))
+    return next(_members(source), None) is not None
 
 
 def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
@@ -44,7 +42,7 @@ def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
 def _conversation(conversation: Object, tree: Object, place: str, options: Options) -> Iterator[Found | LeftOut]:
     id = text(conversation.get("conversation_id")) or text(conversation.get("id"))
     if id is None:
-        yield LeftOut(place, "a conversation without an id")
+        yield LeftOut(place, NO_ID)
         return
     branch = _branch(conversation, tree)
     said = options.of_epoch(conversation.get("create_time"))
@@ -111,7 +109,7 @@ def _said(message: Object) -> tuple[str, str, str | None]:
     ):
         return role, "", "a message that ChatGPT does not show"
     if kind in ("thoughts", "reasoning_recap"):
-        return role, "", "what a model thought before it answered"
+        return role, "", THOUGHTS
     if role == "assistant" and message.get("recipient") not in (None, "all"):
         return role, "", "what an assistant said to a tool"
     words = "\n".join(_texts(content)).strip()

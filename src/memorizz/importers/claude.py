@@ -1,0 +1,101 @@
+"""Claude: the export of an account, a zip with conversations.json, in which each conversation has its chat_messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from memorizz.importers._formats import Format, Found, LeftOut, Options
+from memorizz.importers._reading import (
+    NO_ID,
+    WRONG,
+    Object,
+    blocks,
+    clocked,
+    mapping,
+    names,
+    sequence,
+    text,
+    why_no_text,
+)  # fmt: skip
+from memorizz.importers._source import Member, Source
+
+_NAME = "claude"
+_ROLES = {"human": "user", "assistant": "assistant"}
+
+
+def _members(source: Source) -> Iterator[Member]:
+    for member in source.files(r"(.*/)?conversations(-\d+)?\.json"):
+        in_array, found = member.beginnings
+        if in_array and found and "chat_messages" in found[0]:
+            yield member
+
+
+def _recognises(source: Source) -> bool:
+    return next(_members(source), None) is not None
+
+
+def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
+    for member in _members(source):
+        for number, each in enumerate(member.elements(), 1):
+            place = member.place(f"conversation {number:,}")
+            conversation = mapping(each)
+            id = text(conversation.get("uuid"))
+            if not isinstance(conversation.get("chat_messages"), list):
+                yield LeftOut(place, WRONG)
+            elif id is None:
+                yield LeftOut(place, NO_ID)
+            else:
+                yield from _conversation(conversation, id, place, options)
+
+
+def _conversation(conversation: Object, id: str, place: str, options: Options) -> Iterator[Found | LeftOut]:
+    said, _ = options.of_text(conversation.get("created_at"))
+    messages = [mapping(each) for each in sequence(conversation.get("chat_messages"))]
+    branch = _branch(messages, text(conversation.get("current_leaf_message_uuid")))
+    for number, message in enumerate(messages, 1):
+        where = f"{place}, message {number:,}"
+        native = text(message.get("uuid"))
+        content, others = blocks(message.get("content"))
+        # Where there are blocks, `text` also has lines in the place of what is no text.
+        content = content if content or others else (text(message.get("text")) or "").strip()
+        role = _ROLES.get(text(message.get("sender")) or "")
+        if native is None or role is None:
+            yield LeftOut(where, NO_ID if native is None else WRONG)
+        elif native not in branch:
+            yield LeftOut(where, "it is on another branch than the conversation ended with")
+        elif not content:
+            yield LeftOut(where, why_no_text(others))
+        else:
+            document: dict[str, Any] = {
+                "conversation_id": f"{_NAME}:{id}",
+                "role": role,
+                "content": content,
+                "source": {"format": _NAME, "id": native, "conversation": id, "title": text(conversation.get("name"))},
+            }
+            files = [*names(message.get("attachments"), "file_name"), *names(message.get("files"), "file_name")]
+            if files:
+                document["attachments"] = files
+            time, remarks = options.of_text(message.get("created_at"))
+            remarks += clocked(document, time, said)
+            said = time or said
+            yield Found(where, (id, native), document, remarks=remarks)
+
+
+def _branch(messages: Sequence[Object], leaf: str | None) -> set[str | None]:
+    """Return the ids of the messages up to the last one that was shown; of all, where the file does not say which."""
+    parents = {message.get("uuid"): message.get("parent_message_uuid") for message in messages if _has_id(message)}
+    if leaf not in parents:
+        return {*parents}
+    branch = set[str | None]()
+    while leaf in parents and leaf not in branch:
+        branch.add(leaf)
+        leaf = text(parents[leaf])
+    return branch
+
+
+def _has_id(message: Object) -> bool:
+    return text(message.get("uuid")) is not None
+
+
+FORMAT = Format(_NAME, "Claude: the export of an account", _recognises, _read)

@@ -1,0 +1,85 @@
+"""Claude Code: its logs, JSON Lines in a folder for each project, below ~/.claude/projects.
+
+A line is an event. Kept is what the user and the assistant said to each other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from memorizz.importers._formats import Format, Found, LeftOut, Options
+from memorizz.importers._reading import NO_ID, WRONG, Object, blocks, clocked, mapping, text, why_no_text
+from memorizz.importers._source import LOOKED_AT, Member, Source
+
+_NAME = "claude-code"
+_FILES = r".*\.jsonl"
+# What the program writes in the user's name: its own commands, what they print, what it is reminded of.
+_OF_PROGRAM = re.compile(
+    r"<(command-|local-command-|bash-|system-reminder|task-notification)|\[Request interrupted by user"
+)
+
+
+def _is_log(member: Member) -> bool:
+    in_array, found = member.beginnings
+    return not in_array and any(
+        ("sessionId" in each and "type" in each and ("uuid" in each or "parentUuid" in each))
+        or (each.get("type") == "summary" and "leafUuid" in each)
+        for each in found
+    )
+
+
+def _recognises(source: Source) -> bool:
+    return any(_is_log(member) for member in source.files(_FILES)[:LOOKED_AT])
+
+
+def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
+    for member in source.files(_FILES):
+        if source.is_single or _is_log(member):
+            yield from _log(member, options)
+
+
+def _log(member: Member, options: Options) -> Iterator[Found | LeftOut]:
+    said = None
+    for place, event in member.json_lines():
+        if isinstance(event, ValueError):
+            yield LeftOut(place, str(event))
+            continue
+        line = mapping(event)
+        message = mapping(line.get("message"))
+        if line.get("type") not in ("user", "assistant"):
+            yield LeftOut(place, "an event of the program, and no message")
+            continue
+        content, others = blocks(message.get("content"))
+        why_not = _why_not(line, content)
+        if why_not is None and not content:
+            why_not = why_no_text(others)
+        if why_not is not None:
+            yield LeftOut(place, why_not)
+            continue
+        id, session, role = text(line.get("uuid")), text(line.get("sessionId")), text(line.get("type"))
+        assert id is not None
+        document: dict[str, Any] = {"conversation_id": f"{_NAME}:{session}", "role": role, "content": content}
+        document["source"] = {"format": _NAME, "id": id, "conversation": session, "project": text(line.get("cwd"))}
+        if role == "assistant" and text(message.get("model")) is not None:
+            document["model"] = message["model"]
+        time, remarks = options.of_text(line.get("timestamp"))
+        remarks += clocked(document, time, said)
+        said = time or said
+        # A session that is gone on with may have the same messages in a file of its own.
+        yield Found(place, (id,), document, remarks=remarks)
+
+
+def _why_not(line: Object, content: str) -> str | None:
+    """Return why a message is left out, None where it is not."""
+    if line.get("isSidechain") is True:
+        return "what an agent was told, or said, that another one had started"
+    if line.get("isMeta") is True or line.get("isCompactSummary") is True or _OF_PROGRAM.match(content):
+        return "a command, or what the program says by itself"
+    if text(line.get("uuid")) is None:
+        return NO_ID
+    return WRONG if text(line.get("sessionId")) is None else None
+
+
+FORMAT = Format(_NAME, "Claude Code: its logs, ~/.claude/projects or a file in it", _recognises, _read)
