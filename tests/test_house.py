@@ -413,7 +413,7 @@ def test_every_module_says_what_it_is(module: str) -> None:
 
 
 # They need a framework, and are loaded where it is: in tests_integrations/.
-OF_FRAMEWORKS = within("memorizz.integrations", "memorizz.mcp")
+OF_FRAMEWORKS = within("memorizz.chat", "memorizz.integrations", "memorizz.mcp")
 PACKAGES = [name for name in IN_HOUSE if "__all__" in MODULES[name].read_text("utf-8") and name not in OF_FRAMEWORKS]
 
 

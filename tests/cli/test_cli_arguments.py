@@ -59,6 +59,8 @@ def test_any_value_of_any_option_is_no_traceback(
     if path == ("console",):
         # It would serve until somebody ends it.
         monkeypatch.setattr("memorizz.console.serve", lambda *_: None)
+    if path == ("chat",):
+        monkeypatch.setattr("memorizz.cli.chat._lines", lambda _: iter(["tea"]))
     for place, parameter in enumerate(command.params):
         if parameter.name in LEFT_OUT or getattr(parameter, "is_flag", False):
             continue

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from memorizz.cli import (
     changing,
+    chat,
     console,
     consolidate,
     demo,
@@ -89,6 +90,7 @@ def _memorizz(  # pyright: ignore[reportUnusedFunction] - typer calls it
 
 
 for command in (
+    chat.chat,
     console.console,
     demo.demo,
     doctor.doctor,

@@ -72,7 +72,7 @@ def add(
 
     keys = conditions(data, "--data")
     settings = config(dsn, schema, embedded, auto_migrate=False)
-    with _changing(settings, model, tenant, memory) as (seen, missing):
+    with with_embedder(settings, model, tenant, memory) as (seen, missing):
         id = seen.remember(_text(text), store=store, **keys)
     if as_json:
         _show.print_json({"id": id, "embedded": not missing})
@@ -104,7 +104,7 @@ def edit(
     if not keys:
         raise ConfigurationError('nothing to change: give a new text, or --data \'{"topic": "food"}\'')
     settings = config(dsn, schema, embedded, auto_migrate=False)
-    with _changing(settings, model, tenant, memory) as (seen, missing):
+    with with_embedder(settings, model, tenant, memory) as (seen, missing):
         place = _place(seen, id, store)
         changed = place is not None and seen.update_by_id(id, keys, place)
     if as_json:
@@ -150,7 +150,7 @@ def delete(
 
 
 @contextmanager
-def _changing(
+def with_embedder(
     settings: PostgreSQLConfig, model: str | None, tenant: str | None, memory: str | None
 ) -> Generator[tuple[MemoryProvider, str]]:
     """Open what changes memories, with the embedder of the schema's model or the word on why there is none."""

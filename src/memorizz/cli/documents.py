@@ -128,13 +128,19 @@ def _oldest(hit: tuple[str, Document]) -> Any:
 def print_hit(store: str, hit: Document) -> None:
     """Print what a memory says, and below where it is."""
     from memorizz.cli import _show
-    from memorizz.memory_provider._documents import CONTENT, is_parts, text_of_parts
 
-    content = hit.get(CONTENT)
-    said = text_of_parts(content) if is_parts(content) else content
-    _show.say(_show.shortened(str(said or hit.get("instruction") or hit.get("name") or "(no text)")))
+    _show.say(_show.shortened(text_of(hit)))
     about = (store, hit.get("memory_id"), hit.get("role") or hit.get("name"), hit["id"])
     _show.code("  ".join(str(part) for part in about if part), 2, "dim")
+
+
+def text_of(document: Document) -> str:
+    """Return what a memory says, or else what it is called."""
+    from memorizz.memory_provider._documents import CONTENT, is_parts, text_of_parts
+
+    content = document.get(CONTENT)
+    said = text_of_parts(content) if is_parts(content) else content
+    return str(said or document.get("instruction") or document.get("name") or "(no text)")
 
 
 def _print_document(store: str, document: Document, dimensions: int) -> None:
