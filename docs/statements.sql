@@ -1506,6 +1506,8 @@ FROM "public"."memorizz_stores"
 WHERE policy IS NOT NULL
 ORDER BY id;
 
+-- health: as above
+
 -- apply_policies
 
 WITH aged AS (

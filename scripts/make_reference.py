@@ -33,6 +33,7 @@ from memorizz.cli import app
 from memorizz.memory_provider.base import (
     Consolidation,
     Duplicates,
+    Health,
     Hits,
     MemoryOperations,
     Ranking,
@@ -62,8 +63,8 @@ Every public name. These are importable from `memorizz`, which loads what you us
 
 The same names and all others are where they belong: `memorizz.memory_provider.postgresql`,
 `memorizz.memory_provider.mongodb`, `memorizz.memory_provider.base` (`SearchOptions`, `Ranking`, `Hits`,
-`Receipt` and `Version`, too), `memorizz.memory_provider.memory_type`, `memorizz.embeddings`, `memorizz.moving`,
-`memorizz.importers`, `memorizz.errors`.
+`Health`, `Receipt` and `Version`, too), `memorizz.memory_provider.memory_type`, `memorizz.embeddings`,
+`memorizz.moving`, `memorizz.importers`, `memorizz.errors`.
 Modules that begin with an underscore are no part of this.
 """
 
@@ -96,6 +97,7 @@ def page() -> Iterator[str]:
     yield from described(Ranking, level=3)
     yield from described(Hits, level=3, signed=False)
     yield from described(Receipt, level=3, signed=False)
+    yield from described(Health, level=3, signed=False)
     yield from described(Version, level=3, signed=False)
     yield from described(Duplicates, level=3, signed=False)
     yield from described(Consolidation, level=3, signed=False)
@@ -117,6 +119,7 @@ def page() -> Iterator[str]:
     ):
         yield from described(getattr(MemoryProvider, name), level=3)
     yield from described(MemoryProvider.loading, level=3)
+    yield from described(MemoryProvider.health, level=3)
     yield from described(MemoryProvider.close, level=3)
     for name in ("location", "identity", "embedding_dimensions", "embedding_model", "has_embedder"):
         yield from described(getattr(MemoryProvider, name), level=3, name=name)

@@ -206,7 +206,7 @@ _VALUES = [None, True, 0, 1, 5.5, "tea", "c", "", "of_memory", *_IDS[:8], *_NAME
 # What leads out of a view or makes none of a document, so that it is no call by itself.
 _NO_CALLS = {
     "close", "config", "create_store", "drop_history", "embedding_dimensions", "embedding_model", "has_embedder",
-    "has_large_transactions", "identity", "keep_history", "location", "operations", "scope", "stores",
+    "has_large_transactions", "health", "identity", "keep_history", "location", "operations", "scope", "stores",
     "note_embedding_model", "run", "run_in_transaction",
 }  # fmt: skip
 # What gives a view or a transaction, on which a call is made.

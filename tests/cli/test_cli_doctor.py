@@ -533,3 +533,17 @@ def test_texts_in_another_language(
     if finding is not None:
         assert f"look {likely}" in finding["text"]
         assert f"memorizz language {likely}" in finding["advice"]
+
+
+def test_a_probe(memorizz: Callable[..., Any], migrated_dsn: str, dsn: str) -> None:
+    """`--health` says in a line whether calls can be made, and with the exit code; what is wrong, and nothing else."""
+    well = memorizz("doctor", "--health", "--dsn", migrated_dsn)
+    assert (well.code, well.stdout.split(",")[0].startswith("ok: PostgreSQL ")) == (0, True)
+    found = memorizz("doctor", "--health", "--json", "--dsn", migrated_dsn).json
+    assert (found["ok"], found["error"], found["pending"]) == (True, None, 0)
+    for wrong, error in ((dsn, "SchemaError"), ("host=localhost port=1 password=xyzzy", "ConnectionFailed")):
+        ran = memorizz("doctor", "--health", "--dsn", wrong)
+        assert (ran.code, ran.stdout.partition(":")[0]) == (1, error)
+        assert "xyzzy" not in ran.stdout
+    execute(migrated_dsn, "DELETE FROM memorizz_migrations")
+    assert memorizz("doctor", "--health", "--json", "--dsn", migrated_dsn).json["pending"] > 0

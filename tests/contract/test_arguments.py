@@ -48,6 +48,7 @@ GIVEN: dict[str, Any] = {
     "time": datetime(2026, 1, 1, tzinfo=UTC),
     "since": datetime(2026, 1, 1, tzinfo=UTC),
     "to": 1,
+    "timeout": 25.0,
 }
 # Parameters that take a dict or a list, a function, or an id, which finds nothing where it is none.
 OTHERS = {"data", "documents", "agent", "watch", "id"}

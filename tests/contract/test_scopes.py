@@ -228,7 +228,7 @@ def history(api: Any, server_name: str) -> Iterator[None]:
 # What has nothing to do with any document: names, numbers, and what all views share.
 OTHERS = {
     "close", "config", "create_store", "drop_history", "drop_store", "embedding_dimensions", "embedding_model",
-    "has_embedder", "has_large_transactions", "identity", "keep_history", "loading", "location", "memory",
+    "has_embedder", "has_large_transactions", "health", "identity", "keep_history", "loading", "location", "memory",
     "note_embedding_model", "operations", "policies", "run", "run_in_transaction", "scope", "set_policy",
     "stores", "tenant",
 }  # fmt: skip

@@ -126,8 +126,10 @@ def api(face: str, settings: Any, exported: Exported, loop: Loop) -> Iterator[An
 # --- every call has its span --------------------------------------------------------------------------------------
 
 # Methods that only say for whom, or call nothing of a database, or are what the others run by.
-WITHOUT = {"acting", "at", "close", "config", "loading", "memory", "operations", "run", "run_in_transaction", "scope",
-           "tenant"}  # fmt: skip
+WITHOUT = {
+    "acting", "at", "close", "config", "health", "loading", "memory", "operations", "run", "run_in_transaction",
+    "scope", "tenant",
+}  # fmt: skip
 # Methods that are another one with other arguments.
 AS = {
     "delete_memagent_memory_ids": "update_by_id",

@@ -57,7 +57,7 @@ def service(
         def answers() -> bool:
             assert service.poll() is None
             try:
-                return ask("GET", "/health") == (200, {"status": "ok"})
+                return ask("GET", "/healthz") == (200, {"status": "ok"})
             except OSError:
                 return False
 
@@ -105,3 +105,13 @@ def test_no_request_in_flight_is_lost_when_it_ends(
     assert {status for status, _ in answers} == {201}
     with PostgreSQLProvider(config.replace(embedding_dimensions=None)) as provider:
         assert {each["id"] for each in provider.list_all("long_term_memory")} == {made["id"] for _, made in answers}
+
+
+@pytest.mark.usefixtures("service")
+def test_a_service_without_its_database_is_not_ready(ask: Ask, dsn: str, until: Callable[..., None]) -> None:
+    """The probe is refused with the class of the error, while the service answers; and taken again afterwards."""
+    with psycopg.connect(dsn) as holding:
+        # What the probe reads, and no request: it is not to hang on anything.
+        holding.execute("LOCK TABLE memorizz_migrations IN ACCESS EXCLUSIVE MODE")
+        assert ask("GET", "/healthz") == (503, {"detail": "OperationTimeout"})
+    until(lambda: ask("GET", "/healthz") == (200, {"status": "ok"}))

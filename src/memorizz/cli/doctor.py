@@ -19,6 +19,9 @@ def doctor(
     tenants: Annotated[
         bool, typer.Option("--tenants", help="Try instead, as this user, to reach one tenant's rows as another.")
     ] = False,
+    health: Annotated[
+        bool, typer.Option("--health", help="Say instead in a line whether calls can be made now; for probes.")
+    ] = False,
     dsn: DSN = None,
     schema: SchemaName = None,
     embedded: Embedded = None,
@@ -28,6 +31,9 @@ def doctor(
 
     Changes nothing. The exit code is 1 when something endangers the memories or keeps them out of reach.
     """
+    if health:
+        _health(config(dsn, schema, embedded), as_json)
+        return
     from memorizz.cli import _show
     from memorizz.errors import MemorizzError
     from memorizz.memory_provider.postgresql.maintenance import Finding, Level, Maintenance
@@ -51,6 +57,43 @@ def doctor(
 
         _doctor_page.show(where, facts, findings)
     if not ok:
+        raise typer.Exit(1)
+
+
+# How long a probe waits for a connection, and then for each answer.
+_PROBE_SECONDS = 3.0
+
+
+def _health(settings: PostgreSQLConfig, as_json: bool) -> None:
+    """Say whether calls can be made, soon and without looking further."""
+    import time
+
+    from memorizz.cli import _show
+    from memorizz.errors import MemorizzError
+    from memorizz.memory_provider._drive import described
+    from memorizz.memory_provider.base import Health
+    from memorizz.memory_provider.postgresql import migrations
+    from memorizz.memory_provider.postgresql.maintenance import Maintenance
+    from memorizz.memory_provider.postgresql.migrations._state import check_none_pending, server_of
+
+    started = time.monotonic()
+    server = pending = error = None
+    soon = settings.replace(connect_timeout=_PROBE_SECONDS, operation_timeout=_PROBE_SECONDS)
+    try:
+        with Maintenance(existing(soon)) as maintenance:
+            found = maintenance.database()
+            server = server_of(found)
+            migrations.check_versions(found)
+            pending = len(maintenance.pending())
+            check_none_pending(found, pending)
+    except MemorizzError as failed:
+        error = described(failed)
+    well = Health(error, time.monotonic() - started, server, pending)
+    if as_json:
+        _show.print_json({"where": place(settings), **well.as_json()})
+    else:
+        _show.say(well.error or f"ok: {well.server}, {place(settings)}")
+    if not well.ok:
         raise typer.Exit(1)
 
 

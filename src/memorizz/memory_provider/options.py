@@ -278,6 +278,36 @@ NOT_REACHED = (
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a provider can be called now.
+
+    error: why it cannot: the class of an error, a colon, and its message, which names the server and no secret.
+    server: the product and its version; None where it did not answer.
+    pending: how many migrations the schema lacks; None where that is not known, and in MongoDB.
+    pool: the connections that are `open`, those of them that are `idle`, the `most` there may be, and how many calls
+        are `waiting` for one; None in MongoDB, and where the provider is not open.
+    seconds: how long it took to find out.
+    """
+
+    error: str | None
+    seconds: float
+    server: str | None = None
+    pending: int | None = None
+    pool: Mapping[str, int] | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it can."""
+        return self.error is None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        pool = None if self.pool is None else dict(self.pool)
+        return {"ok": self.ok, "error": self.error, "server": self.server, "pending": self.pending, "pool": pool,
+                "seconds": round(self.seconds, 6)}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What was forgotten, or in a dry run what would be.
 

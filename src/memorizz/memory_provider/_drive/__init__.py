@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Generic, TypeVar
 
-from memorizz.errors import ProviderClosed
+from memorizz.errors import ConfigurationError, ConnectionFailed, MemorizzError, ProviderClosed, quoted
+from memorizz.memory_provider.options import Health
+
+T = TypeVar("T")
 
 # So many ids of a transaction are named by an error that does not know what became of it.
 MAX_IDS = 1000
@@ -39,3 +42,36 @@ def can_be_read_again(argument: Any) -> bool:
     A list or a tuple is not. Any other iterable may drain a queue or a cursor, also one that is no iterator.
     """
     return isinstance(argument, str | list | tuple) or not isinstance(argument, Iterable)
+
+
+def check_seconds(timeout: object) -> None:
+    """Raise ConfigurationError for what is no number of seconds."""
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < float("inf"):
+        raise ConfigurationError(f"timeout={quoted(timeout)}: expected a number of seconds above 0")
+
+
+def unwell(error: MemorizzError, seconds: float) -> Health:
+    """Return that a provider cannot be called, for it is not open."""
+    return Health(described(error), seconds)
+
+
+def described(error: MemorizzError) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+class Opening(Generic[T]):
+    """What opens a provider of the async API for one who does not wait for it to the end."""
+
+    _task: asyncio.Task[T] | None = None
+
+    async def within(self, seconds: float, opened: Callable[[], Coroutine[Any, Any, T]], where: str) -> T:
+        """Return what is opened; raises ConnectionFailed where that takes longer, and lets it go on."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(opened())
+        task = self._task
+        await asyncio.wait((task,), timeout=seconds)
+        if not task.done():
+            # Told by whoever opens it next.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            raise ConnectionFailed(f"not open within {seconds:g} s: {where}")
+        return task.result()

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.base._async import AsyncMemoryOperations
-from memorizz.memory_provider.options import StoreName
+from memorizz.memory_provider.options import Health, StoreName
 from memorizz.memory_provider.policies import Policy
 from memorizz.memory_provider.scopes import EVERYTHING, Scope, no_history
 from memorizz.memory_provider.stores import SEVEN, StoreSpec
@@ -98,6 +98,17 @@ class AsyncMemoryProvider(AsyncMemoryOperations):
     async def policies(self) -> dict[str, Policy]:
         """Return the policies of the stores that have one. Raises ConfigurationError where there are none."""
         return await self.run(self.operations.policies)
+
+    async def health(self, timeout: float = 1.0) -> Health:
+        """Return whether calls can be made now: the server answers, the schema fits, a connection is free.
+
+        For a probe: it costs two small statements on a pooled connection, changes nothing, and waits `timeout` seconds
+        at most, also for a server that is frozen; what is wrong it returns and does not raise. An async provider that
+        is not open yet goes on opening by itself where that takes longer.
+
+        Raises ConfigurationError for a timeout that is no number above 0, and in a provider that cannot say.
+        """
+        raise ConfigurationError(f"{type(self).__name__} does not say how it is")
 
     async def note_embedding_model(self, name: str) -> None:
         """Note which model made the vectors, where nobody has said so and the provider remembers it."""

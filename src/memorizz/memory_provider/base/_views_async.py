@@ -10,7 +10,7 @@ from typing import Any
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.base._async import AsyncMemoryOperations
 from memorizz.memory_provider.base._provider_async import AsyncMemoryProvider
-from memorizz.memory_provider.options import StoreName
+from memorizz.memory_provider.options import Health, StoreName
 from memorizz.memory_provider.policies import Policy
 from memorizz.memory_provider.scopes import Scope, Scoped, check_supported
 from memorizz.memory_provider.stores import StoreSpec
@@ -100,6 +100,9 @@ class AsyncProviderView(AsyncView, AsyncMemoryProvider):
 
     async def policies(self) -> dict[str, Policy]:
         return await self._whole.policies()
+
+    async def health(self, timeout: float = 1.0) -> Health:
+        return await self._whole.health(timeout)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncMemoryOperations]:

@@ -11,7 +11,7 @@ from typing import Any
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.base._provider_sync import MemoryProvider
 from memorizz.memory_provider.base._sync import MemoryOperations
-from memorizz.memory_provider.options import StoreName
+from memorizz.memory_provider.options import Health, StoreName
 from memorizz.memory_provider.policies import Policy
 from memorizz.memory_provider.scopes import Scope, Scoped, check_supported
 from memorizz.memory_provider.stores import StoreSpec
@@ -101,6 +101,9 @@ class ProviderView(View, MemoryProvider):
 
     def policies(self) -> dict[str, Policy]:
         return self._whole.policies()
+
+    def health(self, timeout: float = 1.0) -> Health:
+        return self._whole.health(timeout)
 
     @contextmanager
     def transaction(self) -> Generator[MemoryOperations]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from typing import TYPE_CHECKING, Self
 
-from memorizz.errors import ProviderClosed
-from memorizz.memory_provider._drive import check_loop, check_process
+from memorizz.errors import MemorizzError, ProviderClosed
+from memorizz.memory_provider._drive import Opening, check_loop, check_process, check_seconds, described
 from memorizz.memory_provider._drive._async import drive
 from memorizz.memory_provider.mongodb._lifetime_shared import needs_extra
 from memorizz.memory_provider.mongodb._opening import opened
 from memorizz.memory_provider.mongodb._stores import Database
 from memorizz.memory_provider.mongodb.config import MongoDBConfig
+from memorizz.memory_provider.options import Health
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.mongodb.driver._async import AsyncConnection
@@ -26,6 +28,7 @@ class AsyncLifetime:
         self._connection: AsyncConnection | None = None
         self._database: Database | None = None
         self._opening = asyncio.Lock()
+        self._opening_aside: Opening[tuple[Database, AsyncConnection]] = Opening()
         self._opener = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -62,6 +65,18 @@ class AsyncLifetime:
     @property
     def identity(self) -> str | None:
         return None if self._database is None else self._database.identity
+
+    async def health(self, timeout: float = 1.0) -> Health:
+        check_seconds(timeout)
+        started = time.monotonic()
+        version: str | None = None
+        error: str | None = None
+        try:
+            _, connection = await self._opening_aside.within(timeout, self._opened, self.config.where)
+            version = await connection.version(max(timeout - (time.monotonic() - started), 0.001))
+        except MemorizzError as failed:
+            error = described(failed)
+        return Health(error, time.monotonic() - started, None if version is None else f"MongoDB {version}")
 
     async def close(self) -> None:
         async with self._opening:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from typing import TYPE_CHECKING, Self
 
-from memorizz.errors import ProviderClosed
-from memorizz.memory_provider._drive import check_process
+from memorizz.errors import MemorizzError, ProviderClosed
+from memorizz.memory_provider._drive import check_process, check_seconds, described
 from memorizz.memory_provider._drive._sync import drive
 from memorizz.memory_provider.mongodb._lifetime_shared import needs_extra
 from memorizz.memory_provider.mongodb._opening import identity, opened
 from memorizz.memory_provider.mongodb._stores import Database
 from memorizz.memory_provider.mongodb.config import MongoDBConfig
+from memorizz.memory_provider.options import Health
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.mongodb.driver._sync import Connection
@@ -50,6 +52,18 @@ class Lifetime:
         database, connection = self._opened()
         # Another program may have made it since.
         return database.identity or drive(identity(make=False), connection.perform)
+
+    def health(self, timeout: float = 1.0) -> Health:
+        check_seconds(timeout)
+        started = time.monotonic()
+        version: str | None = None
+        error: str | None = None
+        try:
+            _, connection = self._opened()
+            version = connection.version(max(timeout - (time.monotonic() - started), 0.001))
+        except MemorizzError as failed:
+            error = described(failed)
+        return Health(error, time.monotonic() - started, None if version is None else f"MongoDB {version}")
 
     def close(self) -> None:
         self._closing()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -11,11 +12,13 @@ from typing import Any, Self
 from psycopg_pool import AsyncConnectionPool
 
 from memorizz.embeddings.base import AsyncEmbedder, Embedder
-from memorizz.errors import ProviderClosed
-from memorizz.memory_provider._drive import check_loop, check_process
+from memorizz.errors import MemorizzError, ProviderClosed
+from memorizz.memory_provider._drive import Opening, check_loop, check_process, check_seconds, unwell
+from memorizz.memory_provider.options import Health
 from memorizz.memory_provider.postgresql._errors import translating
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._async import AsyncPool, checkout_given, connect, open_facts
+from memorizz.memory_provider.postgresql.driver._health_async import look
 from memorizz.memory_provider.postgresql.driver._shared import config_for
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.facts import Facts
@@ -42,6 +45,7 @@ class AsyncLifetime:
         self._server: EmbeddedServer | None = None
         self._release_server: Callable[[], Any] | None = None
         self._opening = asyncio.Lock()
+        self._opening_aside: Opening[tuple[Facts, AsyncPool | AsyncConnectionPool[Any]]] = Opening()
         self._reloading = asyncio.Lock()
         self._opener = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -93,6 +97,15 @@ class AsyncLifetime:
         # Before, for a cancelled task leaves the thread at work; also where the provider is dropped without close().
         self._release_server = weakref.finalize(self, server.release)
         return self.config.complete(await asyncio.to_thread(server.acquire))
+
+    async def health(self, timeout: float = 1.0) -> Health:
+        check_seconds(timeout)
+        started = time.monotonic()
+        try:
+            _, pool = await self._opening_aside.within(timeout, self._opened, self.config.where)
+        except MemorizzError as error:
+            return unwell(error, time.monotonic() - started)
+        return await look(pool, self.config, timeout, started)
 
     async def close(self) -> None:
         async with self._opening:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from typing import Any, Self
@@ -12,9 +13,11 @@ from psycopg_pool import ConnectionPool
 
 from memorizz.embeddings.base import Embedder, check_blocking
 from memorizz.errors import ProviderClosed
-from memorizz.memory_provider._drive import check_process
+from memorizz.memory_provider._drive import check_process, check_seconds, unwell
+from memorizz.memory_provider.options import Health
 from memorizz.memory_provider.postgresql._errors import translating
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.driver._health_sync import look
 from memorizz.memory_provider.postgresql.driver._shared import config_for
 from memorizz.memory_provider.postgresql.driver._sync import Pool, checkout_given, connect, open_facts
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
@@ -81,6 +84,14 @@ class Lifetime:
             raise ProviderClosed("the provider is closed: open a new one")
         check_process(self._opener)
         return self._facts, pool
+
+    def health(self, timeout: float = 1.0) -> Health:
+        check_seconds(timeout)
+        try:
+            _, pool = self._opened()
+        except ProviderClosed as error:
+            return unwell(error, 0.0)
+        return look(pool, self.config, timeout, time.monotonic())
 
     def close(self) -> None:
         # What is under way asks for a connection no more, also where the pool is the caller's and stays open.

@@ -70,6 +70,11 @@ class AsyncConnection:
         log(step, started, result)
         return result
 
+    async def version(self, seconds: float) -> str:
+        """Return the server's version, within so many seconds."""
+        with translating(self._where), timeout(seconds):
+            return (await self._client.admin.command("buildInfo"))["version"]
+
     async def _find_server(self) -> None:
         """Wait for a server where none is known: the driver would do so for as long as an operation may take."""
         if not self._client.topology_description.has_readable_server(Nearest()):

@@ -117,6 +117,17 @@ def log(step: Statement, started: float, result: Any) -> None:
     logger.debug("%.2f ms, %d rows: %s", took, 0 if result is None else len(result), one_line(" ".join(text.split())))
 
 
+def state_of(pool: Any) -> dict[str, int]:
+    """Return how many connections of a pool there are, are idle, may be, and how many calls wait for one."""
+    stats = pool.get_stats()
+    return {
+        "open": stats.get("pool_size", 0),
+        "idle": stats.get("pool_available", 0),
+        "most": stats.get("pool_max", 0),
+        "waiting": stats.get("requests_waiting", 0),
+    }
+
+
 def is_alive(connection: psycopg.BaseConnection[Any]) -> bool:
     """Return True unless an idle connection's socket has data or its end: unasked, a server says that it hangs up.
 

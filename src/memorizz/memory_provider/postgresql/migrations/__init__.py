@@ -19,6 +19,7 @@ from memorizz.memory_provider.postgresql._steps import Operation, Query, Script,
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Facts, Maker, Model, Store
 from memorizz.memory_provider.postgresql.layout import Layout
+from memorizz.memory_provider.postgresql.migrations._state import check_none_pending
 from memorizz.memory_provider.postgresql.sql import cosines
 from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
 from memorizz.memory_provider.stores import DEFAULT_DIMENSIONS, DEFAULT_EF_CONSTRUCTION, DEFAULT_M, SEVEN
@@ -139,10 +140,7 @@ def opened(config: PostgreSQLConfig, models: Mapping[str, Maker] | None = None) 
     missing = yield from pending(found)
     if missing:
         if not config.auto_migrate:
-            raise SchemaError(
-                f"schema {found.schema!r} of database {found.name!r} lacks {len(missing)} migration(s): run "
-                "`memorizz migrate`, or open the provider with auto_migrate=True"
-            )
+            check_none_pending(found, len(missing))
         return None
     made = yield from known(config, (yield from _layout(config, found)), models or {})
     if made.application_role is not None:
