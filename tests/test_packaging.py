@@ -75,6 +75,7 @@ def requirements(*, besides: tuple[str, ...] = ()) -> set[str]:
 
 # What is imported under another name than it is installed by.
 MODULES = {
+    "agent-framework-core": "agent_framework",
     "google-adk": "google.adk",
     "haystack-ai": "haystack",
     "openai-agents": "agents",
