@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import samples_of_stores  # noqa: F401 it adds its own to them
 from samples import SAMPLES
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -25,6 +28,7 @@ from letters import DIMENSIONS, embed
 
 from memorizz import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.errors import ConfigurationError, DimensionMismatch, FilterError, InvalidDocument
+from memorizz.importers import import_file
 from memorizz.integrations.langgraph import MemorizzStore
 
 Opened = Callable[..., MemorizzStore]
@@ -54,6 +58,27 @@ def test_an_item_comes_back_as_it_went_in(store: MemorizzStore) -> None:
     seven = store.get(("users", "1"), "7")
     assert seven is not None
     assert seven.value == {"n": 7}
+
+
+def test_items_that_were_imported_are_read(store: MemorizzStore, tmp_path: Path) -> None:
+    """Those of a SqliteStore, by namespace and key, with their times; a put replaces one."""
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        connection.execute("CREATE TABLE store (prefix text, key text, value text, created_at text, updated_at text)")
+        value = '{"text": "tea", "a.b": {"c": [1, 2.5, null]}}'
+        row = ("users.ada", "prefs", value, "2026-01-30 03:14:27", "2026-01-31 03:14:27")
+        connection.execute("INSERT INTO store VALUES (?, ?, ?, ?, ?)", row)
+        connection.commit()
+    assert import_file(tmp_path / "store.db", store.provider).ok
+    item = store.get(("users", "ada"), "prefs")
+    assert item is not None
+    assert item.value == {"text": "tea", "a.b": {"c": [1, 2.5, None]}}
+    assert item.created_at.isoformat() == "2026-01-30T03:14:27+00:00"
+    assert keys(store.search(("users",))) == ["prefs"]
+    assert store.list_namespaces() == [("users", "ada")]
+    store.put(("users", "ada"), "prefs", {"text": "coffee"})
+    changed = store.get(("users", "ada"), "prefs")
+    assert changed is not None
+    assert (changed.value, changed.created_at) == ({"text": "coffee"}, item.created_at)
 
 
 def test_a_put_replaces_the_value_and_keeps_when_it_was_made(store: MemorizzStore) -> None:

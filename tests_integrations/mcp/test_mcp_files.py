@@ -14,6 +14,7 @@ import pytest
 from conftest import STORE
 from memorizz import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.errors import InvalidFile
+from memorizz.importers import import_file
 from memorizz.moving.graph import Entity, Relation, read
 
 Run = Callable[..., tuple[int, str, str]]
@@ -80,6 +81,8 @@ def test_import_stores_each_fact_once(memorizz: Run, config: PostgreSQLConfig, f
         longer = file({**ADA, "observations": ["likes tea", "likes trains"]}, WORKS, WORKS)
         memorizz("mcp", "import", longer, "--memory", "ada", "--agent", "desk")
         assert provider.count(STORE) == 5
+        # `memorizz import` gives them the same ids.
+        assert import_file(longer, provider.memory("ada", agent="desk")).stored == {STORE: 0}
         _, out, _ = memorizz("mcp", "import", longer, "--memory", "eve", "--json")
         assert json.loads(out)["memories"] == 3
         assert provider.count(STORE) == 8

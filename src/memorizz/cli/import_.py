@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _OURS, _OTHERS = "A file of memorizz export", "A file of another program"
 
 _OF_OURS = ("store", "merge", "replace", "yes", "without_embeddings")
-_OF_OTHERS = ("timezone", "date_order", "agent", "dry_run")
+_OF_OTHERS = ("timezone", "date_order", "agent", "dry_run", "with_embeddings")
 
 
 def _list_formats(wanted: bool) -> None:
@@ -45,7 +45,11 @@ def _others(name: str, metavar: str | None, help: str) -> Any:
 
 
 File = Annotated[
-    str, typer.Argument(metavar="[FILE]", help="A file of `memorizz export`, or of another program; - is stdin.")
+    str,
+    typer.Argument(
+        metavar="[FILE]",
+        help="Of `memorizz export`, or of another program: a file, a folder, a postgresql:// URL; - is stdin.",
+    ),
 ]
 FormatName = Annotated[str | None, _others("--format", "NAME", "What it is; by default that is seen.")]
 Formats = Annotated[bool, typer.Option("--formats", callback=_list_formats, is_eager=True, help="List the formats.")]
@@ -56,6 +60,9 @@ WithoutEmbeddings = Annotated[bool, _ours("--without-embeddings", "Leave the emb
 Timezone = Annotated[str | None, _others("--timezone", "ZONE", "Of clocks that say none, Europe/Rome; else UTC.")]
 DateOrder = Annotated[str | None, _others("--date-order", "dmy|mdy|ymd", "Of dates that do not show it.")]
 AgentID = Annotated[str | None, _others("--agent", "ID", "Whose they are, within --memory.")]
+WithEmbeddings = Annotated[
+    bool, _others("--with-embeddings", None, "Take vectors along, which the model of this schema has made.")
+]
 DryRun = Annotated[bool, _others("--dry-run", None, "Store nothing, and say what would be.")]
 MaxDocument = Annotated[
     int | None,
@@ -74,6 +81,7 @@ def import_(
     without_embeddings: WithoutEmbeddings = False,
     timezone: Timezone = None,
     date_order: DateOrder = None,
+    with_embeddings: WithEmbeddings = False,
     dry_run: DryRun = False,
     agent: AgentID = None,
     max_document_mb: MaxDocument = None,
@@ -182,7 +190,7 @@ def _take_over(source: str | IO[bytes], settings: PostgreSQLConfig, given: Mappi
     if given["agent"] is not None and given["memory"] is None:
         raise ConfigurationError("--agent is one within a memory: say which with --memory")
     options: dict[str, Any] = {name: given[name] for name in ("format", "date_order")}
-    options["timezone"] = _zone(given["timezone"])
+    options |= {"timezone": _zone(given["timezone"]), "embeddings": given["with_embeddings"]}
     if given["max_document_mb"] is not None:
         options["max_document_bytes"] = given["max_document_mb"] * 2**20
     scope = {name: given[name] for name in ("tenant", "memory", "agent")}

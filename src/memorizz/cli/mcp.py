@@ -139,13 +139,19 @@ def import_(
     """
     _check_installed()
     from memorizz.cli import _show
+    from memorizz.importers import stable_id
     from memorizz.moving.graph import documents, read
 
     graph = read(file)
     scope = _scope(memory, agent)
+
+    def id_of(*parts: str) -> str:
+        # As `memorizz import` has it: whichever of the two comes second adds nothing.
+        return stable_id("mcp", store, parts, scope.memory_id, scope.agent_id)
+
     with _memory(config(dsn, schema, embedded), tenant, store, model, name, dimensions, dry_run=dry_run) as kept:
         # What stands there twice is one memory.
-        made = {document["id"]: document for document in documents(graph, scope.stable_id)}.values()
+        made = {document["id"]: document for document in documents(graph, id_of)}.values()
         for document in made:
             kept.check(scope, document)
         if not dry_run:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal, cast, get_args
 
 from memorizz.errors import ConfigurationError, quoted
 from memorizz.importers._source import Source
-from memorizz.memory_provider.stores import CONVERSATIONS
+from memorizz.memory_provider.stores import CONVERSATIONS, StoreSpec
 
 DateOrder = Literal["dmy", "mdy", "ymd"]
 
@@ -21,7 +21,7 @@ class Found:
     place: where in the file, for messages.
     key: what tells it from all others of the format, its own id as a rule; its id is made of it. Never a number that
         moves when the file grows.
-    document: what is stored, without `id`.
+    document: what is stored; without `id`, but where a document comes back that was exported from here.
     store: where it is stored.
     remarks: what had to be assumed for it, "the clock says no zone: read as UTC".
     """
@@ -46,10 +46,14 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a file may not say of itself: the zone of its clocks, and the order of day, month and year in its dates."""
+    """What a file may not say of itself: the zone of its clocks, and the order of day, month and year in its dates.
+
+    embeddings: whether its vectors are taken along, which are then of the model that the target has.
+    """
 
     timezone: tzinfo = UTC
     date_order: DateOrder | None = None
+    embeddings: bool = False
 
     def __post_init__(self) -> None:
         if self.date_order not in (None, *get_args(DateOrder)):
@@ -93,9 +97,11 @@ class Format:
     read: yields what the source holds, in the order of the file or of time. It is called twice, and nothing is stored
         before it has come to its end once, so it raises InvalidFile wherever the file is not as it must be. It holds
         one conversation at most in memory.
+    stores: returns what those of its stores are that are not among the seven; they are made where they are missing.
     """
 
     name: str
     title: str
     recognises: Callable[[Source], bool]
     read: Callable[[Source, Options], Iterator[Found | LeftOut]]
+    stores: Callable[[Source], Sequence[StoreSpec]] = lambda source: ()

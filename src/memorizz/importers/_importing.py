@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, tzinfo
@@ -15,13 +15,16 @@ from uuid import UUID, uuid5
 import numpy as np
 
 from memorizz.errors import ConfigurationError, InvalidDocument, quoted
+from memorizz.importers._database import Database
 from memorizz.importers._formats import DateOrder, Format, Found, LeftOut, Options
 from memorizz.importers._registry import FORMATS, recognised
 from memorizz.importers._source import ELEMENT_BYTES, Source, open_source
+from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import Document, MemoryProvider
-from memorizz.memory_provider.scopes import Scope
+from memorizz.memory_provider.scopes import AGENT, MEMORY, Scope
 from memorizz.moving._files import File
 from memorizz.moving._limits import BATCH_BYTES, size
+from memorizz.moving._streams import make_stores
 
 # What ids are made from: never to be changed, or a second import of a file adds it once more.
 _NAMESPACE = UUID("0d0d2c1f-53ea-5a44-9b1e-6d3e5b7f4c20")
@@ -85,6 +88,7 @@ def import_file(
     format: str | None = None,
     timezone: tzinfo = UTC,
     date_order: DateOrder | None = None,
+    embeddings: bool = False,
     dry_run: bool = False,
     progress: Callable[[Progress], None] | None = None,
     max_document_bytes: int = ELEMENT_BYTES,
@@ -96,18 +100,25 @@ def import_file(
     import adds what is new, and one that was interrupted is completed by doing it again. Ids are made of the file's
     own and of the memory and agent of the target, which may be a view.
 
-    file: a path to a file, a folder or a zip, or a binary stream.
+    file: a path to a file, a folder or a zip, a binary stream, or the postgresql:// URL of a database.
     format: the name of one; by default it is recognised by what is in the file.
     timezone: of clocks in the file that say none.
     date_order: "dmy", "mdy" or "ymd", for dates in words that do not show it.
+    embeddings: take vectors along, where the format has them; say so only where the target's model has made them.
     dry_run: store nothing, and report what would be.
     progress: is called after every few hundred documents.
     max_document_bytes: nothing in the file that is read in one piece, a conversation or a line, may need more memory.
 
-    Raises InvalidFile, with the place in the file; ConfigurationError for a format that is unknown or not recognised.
+    Raises InvalidFile, with the place in the file; ConfigurationError for a format that is unknown or not recognised,
+    and for vectors of another length than the target's.
     """
     with opened(
-        file, format=format, timezone=timezone, date_order=date_order, max_document_bytes=max_document_bytes
+        file,
+        format=format,
+        timezone=timezone,
+        date_order=date_order,
+        embeddings=embeddings,
+        max_document_bytes=max_document_bytes,
     ) as found:
         return found.store_into(target, dry_run=dry_run, progress=progress)
 
@@ -118,6 +129,7 @@ def read(
     format: str | None = None,
     timezone: tzinfo = UTC,
     date_order: DateOrder | None = None,
+    embeddings: bool = False,
     max_document_bytes: int = ELEMENT_BYTES,
 ) -> Iterator[Found | LeftOut]:
     """Yield what another program has exported, one document at a time, without a provider; `import_file` has the rest.
@@ -125,7 +137,12 @@ def read(
     Raises InvalidFile at the place where the file is not as it must be, which may be after others were yielded.
     """
     with opened(
-        file, format=format, timezone=timezone, date_order=date_order, max_document_bytes=max_document_bytes
+        file,
+        format=format,
+        timezone=timezone,
+        date_order=date_order,
+        embeddings=embeddings,
+        max_document_bytes=max_document_bytes,
     ) as found:
         yield from found.documents()
 
@@ -137,10 +154,11 @@ def opened(
     format: str | None = None,
     timezone: tzinfo = UTC,
     date_order: DateOrder | None = None,
+    embeddings: bool = False,
     max_document_bytes: int = ELEMENT_BYTES,
 ) -> Generator[Import]:
     """Open what another program has exported, to see what it is before it is read; `import_file` has the options."""
-    options = Options(timezone, date_order)
+    options = Options(timezone, date_order, embeddings)
     if max_document_bytes < 1:
         raise ConfigurationError(f"max_document_bytes={max_document_bytes}: expected a number of bytes above 0")
     chosen = None if format is None else _named(format)
@@ -148,6 +166,8 @@ def opened(
         chosen = chosen or recognised(source)
         if chosen is None:
             raise _not_recognised(source)
+        if source.database is not None and not chosen.recognises(source):
+            raise ConfigurationError(f"{source.name} holds no memories of {chosen.name}{_tables(source.database)}")
         yield Import(source, chosen, options)
 
 
@@ -162,13 +182,20 @@ def _named(name: str) -> Format:
 def _not_recognised(source: Source) -> ConfigurationError:
     """Return the error for a source that is of no format."""
     hint = f" (it holds another zip, {quoted(source.nested[0])}: unpack it)" if source.nested else ""
-    if source.is_single and "\0" in source.members[0].head:
+    if source.database is not None:
+        hint = _tables(source.database)
+    elif source.is_single and "\0" in source.members[0].head:
         hint = " (it holds NUL bytes: where it is a text, it is in UTF-16, and is to be saved as UTF-8)"
     known = ", ".join(each.name for each in FORMATS)
     return ConfigurationError(
         f"{source.name} is of no format that is known here{hint}: expected an export of memorizz, or one of {known}; "
         "where it is one of these, say which with --format"
     )
+
+
+def _tables(database: Database) -> str:
+    """Return what a database holds, for a message."""
+    return f" (its tables: {quoted(', '.join(database.tables()), 300)})"
 
 
 class Import:
@@ -195,11 +222,28 @@ class Import:
         """Do what the function `import_file` does."""
         began = time.monotonic()
         report = Report(self._source.name, self.format.name, target.location, dry_run)
-        self._check(progress)
+        self._check(target, progress)
+        there = {spec.name for spec in target.stores()}
+        missing = {spec.name: spec for spec in self.format.stores(self._source) if spec.name not in there}
+        if not dry_run:
+            make_stores(target, missing.values())
+            there |= missing.keys()
         done = 0
         for store, group in groupby(self._once(report), key=lambda each: each[0].store):
             for batch in _batches(group, target.scope):
-                _store(batch, store, target, report)
+                if store in there:
+                    _store(batch, store, target, report)
+                elif store in missing:
+                    # A dry run makes no store.
+                    report.stored[store] = report.stored.get(store, 0) + len(batch)
+                    report.there.setdefault(store, 0)
+                else:
+                    for found, _ in batch:
+                        _note(
+                            report.refused,
+                            f"there is no store {store}, and the file does not say what it is",
+                            found.place,
+                        )
                 done += len(batch)
                 if progress is not None:
                     progress(Progress("storing", done, self._count))
@@ -211,13 +255,14 @@ class Import:
         report.seconds = time.monotonic() - began
         return report
 
-    def _check(self, progress: Callable[[Progress], None] | None) -> None:
+    def _check(self, target: MemoryProvider, progress: Callable[[Progress], None] | None) -> None:
         """Read all of it once; learn how many documents there are, and which of them are there twice."""
         keys = bytearray()
         self._source.bytes_read = 0
         for found in self.documents():
             if isinstance(found, Found):
                 keys += self._key(found).bytes
+                _check_vector(found.document.get(EMBEDDING), target)
                 if progress is not None and len(keys) % (16 * _BATCH) == 0:
                     progress(Progress("checking", self._source.bytes_read, self._source.size))
         values, counts = np.unique(np.frombuffer(keys, "V16"), return_counts=True)
@@ -242,7 +287,16 @@ class Import:
             yield found, key
 
     def _key(self, found: Found) -> UUID:
-        return uuid5(_NAMESPACE, json.dumps([self.format.name, found.store, *found.key]))
+        return _key(self.format.name, found.store, found.key)
+
+
+def stable_id(format: str, store: str, key: Iterable[str], memory: str | None = None, agent: str | None = None) -> str:
+    """Return the id that an import gives to a document of a format, a store and a key, in a memory or in none."""
+    return _id(_key(format, store, key), Scope(memory=memory, agent=agent))
+
+
+def _key(format: str, store: str, key: Iterable[str]) -> UUID:
+    return uuid5(_NAMESPACE, json.dumps([format, store, *key]))
 
 
 def _note(notes: dict[str, Noted], reason: str, place: str) -> None:
@@ -261,7 +315,7 @@ def _batches(found: Iterable[tuple[Found, UUID]], scope: Scope) -> Iterator[list
     batch: list[tuple[Found, Document]] = []
     held = 0
     for each, key in found:
-        document = {"id": _id(key, scope), **each.document}
+        document = {"id": _id(key, scope), **_of_view(each.document, scope)}
         more = size(document)
         if batch and (len(batch) == most or held + more > BATCH_BYTES):
             yield batch
@@ -270,6 +324,21 @@ def _batches(found: Iterable[tuple[Found, UUID]], scope: Scope) -> Iterator[list
         held += more
     if batch:
         yield batch
+
+
+def _check_vector(vector: Any, target: MemoryProvider) -> None:
+    """Raise ConfigurationError for a vector that is none of the target's model."""
+    if vector is not None and target.embedding_dimensions not in (None, len(vector)):
+        raise ConfigurationError(
+            f"vector dimension mismatch: the vectors of the source have {len(vector)} dimensions, those of the target "
+            f"{target.embedding_dimensions}: leave them out, and have the texts embedded anew"
+        )
+
+
+def _of_view(document: Mapping[str, Any], scope: Scope) -> Document:
+    """Return a document without whose it is, where the view that it is stored into says that."""
+    said = {MEMORY: scope.memory, AGENT: scope.agent}
+    return {key: value for key, value in document.items() if said.get(key) is None}
 
 
 def _id(key: UUID, scope: Scope) -> str:

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from memorizz.importers import chatgpt, claude, claude_code, codex, discord, slack, whatsapp
+from memorizz.errors import ConfigurationError
+from memorizz.importers import (
+    chatgpt,
+    claude,
+    claude_code,
+    codex,
+    discord,
+    langgraph,
+    letta,
+    markdown,
+    mcp,
+    mem0,
+    slack,
+    whatsapp,
+)
 from memorizz.importers._formats import Format
 from memorizz.importers._source import Source
 
@@ -15,9 +29,21 @@ FORMATS: tuple[Format, ...] = (
     slack.FORMAT,
     whatsapp.FORMAT,
     discord.FORMAT,
+    letta.FORMAT,
+    mem0.FORMAT,
+    langgraph.FORMAT,
+    markdown.FORMAT,
+    mcp.FORMAT,
 )
 
 
 def recognised(source: Source) -> Format | None:
-    """Return the format of a source, None where it is of none."""
-    return next((each for each in FORMATS if each.recognises(source)), None)
+    """Return the format of a source, None where it is of none.
+
+    Raises ConfigurationError for a database in which several programs keep memories.
+    """
+    found = [each for each in FORMATS if each.recognises(source)]
+    if len(found) > 1:
+        names = ", ".join(each.name for each in found)
+        raise ConfigurationError(f"{source.name} holds memories of {names}: say with --format which are meant")
+    return found[0] if found else None

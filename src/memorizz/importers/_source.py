@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from memorizz.errors import ConfigurationError, InvalidFile, MemorizzError, quoted
+from memorizz.importers._database import Database, open_postgresql, open_sqlite
 from memorizz.importers._json import NOT_UTF8, JSONReader, beginnings
 from memorizz.moving._files import File, name_of, seekable, translated
 from memorizz.moving._limits import MEGABYTE, check_bytes, check_json
@@ -28,6 +29,8 @@ LOOKED_AT = 50
 _KEPT = 4 * LOOKED_AT
 _MOST_MEMBERS = 1_000_000
 _ZIP = b"PK\x03\x04"
+_SQLITE = b"SQLite format 3\0"
+_URLS = ("postgresql://", "postgres://")
 _TEXTS = (".json", ".jsonl", ".txt", ".csv", ".md")
 # What zipfile and zlib say of a file that is damaged.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
@@ -150,13 +153,14 @@ class Source:
     """What is read: `members`, in the order of their names.
 
     name: what messages call it. path: where it is on the disk, None for a stream. most: no value in it may need more
-    bytes of memory than this.
+    bytes of memory than this. database: what is read, where it is one; a file of SQLite is a member, too.
     """
 
     def __init__(self, name: str, path: Path | None, most: int) -> None:
         self.name = name
         self.path = path
         self.most = most
+        self.database: Database | None = None
         self.members: list[Member] = []
         self.is_single = False
         self.bytes_read = 0
@@ -185,12 +189,18 @@ class Source:
 
 @contextmanager
 def open_source(file: File, most: int) -> Generator[Source]:
-    """Open what memories are to be read from: a path to a file, a folder or a zip, or a binary stream.
+    """Open what memories are to be read from: a path to a file, a folder or a zip, a binary stream, or a URL.
 
     Raises InvalidFile for a zip that is damaged, encrypted or names a file outside of itself, ConfigurationError for
     what cannot be read.
     """
     with ExitStack() as stack:
+        if isinstance(file, str) and file.startswith(_URLS):
+            database = stack.enter_context(open_postgresql(file, most))
+            source = Source(database.name, None, most)
+            source.database = database
+            yield source
+            return
         path = Path(file) if isinstance(file, str | os.PathLike) else None
         source = Source(name_of(file), path, most)
         with translated(file, "read"):
@@ -199,6 +209,9 @@ def open_source(file: File, most: int) -> Generator[Source]:
             elif path is not None and stat.S_ISREG(path.stat().st_mode):
                 stream = stack.enter_context(path.open("rb"))
                 _add_file(source, stack, stream, path.stat().st_size, lambda: path.open("rb"))
+                stream.seek(0)
+                if stream.read(len(_SQLITE)) == _SQLITE:
+                    source.database = stack.enter_context(open_sqlite(path, most))
             else:
                 stream = stack.enter_context(path.open("rb")) if path is not None else cast("IO[bytes]", file)
                 held = stack.enter_context(seekable(stream))

@@ -25,6 +25,11 @@ _SCALARS: Mapping[re.Pattern[str], Callable[[str], Any]] = {
 }
 
 
+def begins(text: str) -> bool:
+    """Return True for a text that begins with front matter, whether it ends or not."""
+    return _BEGIN.match(text) is not None
+
+
 def split(text: str) -> tuple[str | None, str]:
     """Return the front matter of a file, None where it has none, and what stands below it.
 

@@ -53,7 +53,7 @@ class Graph:
     relations: list[Relation] = field(default_factory=list[Relation])
 
 
-class _WrongError(ValueError):
+class WrongError(ValueError):
     """What is wrong with an object."""
 
 
@@ -68,8 +68,8 @@ def read(path: Path) -> Graph:
     graph, wrong = Graph(), list[tuple[str, str]]()
     for where, line in _objects(text):
         try:
-            _add(graph, _parsed(line))
-        except _WrongError as error:
+            add(graph, _parsed(line))
+        except WrongError as error:
             wrong.append((where, str(error)))
     if wrong:
         (where, reason), others = wrong[0], wrong[1:]
@@ -195,15 +195,16 @@ def _parsed(line: str) -> Mapping[str, Any]:
     try:
         found: Any = json.loads(line)
     except ValueError as error:
-        raise _WrongError(f"no JSON: {error}") from None
+        raise WrongError(f"no JSON: {error}") from None
     except RecursionError:
-        raise _WrongError("no JSON: nested too deeply") from None
+        raise WrongError("no JSON: nested too deeply") from None
     if not isinstance(found, dict):
-        raise _WrongError(f"expected an object, got {quoted(found)}")
+        raise WrongError(f"expected an object, got {quoted(found)}")
     return cast("dict[str, Any]", found)
 
 
-def _add(graph: Graph, found: Mapping[str, Any]) -> None:
+def add(graph: Graph, found: Mapping[str, Any]) -> None:
+    """Add an object of a file to a graph; raises WrongError, which says what is wrong with it."""
     kind = found.get("type", "entity" if "observations" in found else "relation")
     if kind == _MARKER:
         return
@@ -214,18 +215,18 @@ def _add(graph: Graph, found: Mapping[str, Any]) -> None:
         source, target = _text(found, "from"), _text(found, "to")
         graph.relations.append(Relation(source, _text(found, "relationType", "relation_type"), target))
     else:
-        raise _WrongError(f"type={quoted(kind)}: expected entity or relation")
+        raise WrongError(f"type={quoted(kind)}: expected entity or relation")
 
 
 def _text(found: Mapping[str, Any], *names: str) -> str:
     name = next((each for each in names if each in found), names[0])
     if not isinstance(found.get(name), str) or not found[name]:
-        raise _WrongError(f"{name}={quoted(found.get(name))}: expected a text")
+        raise WrongError(f"{name}={quoted(found.get(name))}: expected a text")
     return found[name]
 
 
 def _texts(found: Mapping[str, Any]) -> tuple[str, ...]:
     given: Any = found.get("observations", [])
     if not isinstance(given, list) or not all(isinstance(each, str) for each in cast("list[Any]", given)):
-        raise _WrongError(f"observations={quoted(cast(object, given))}: expected a list of texts")
+        raise WrongError(f"observations={quoted(cast(object, given))}: expected a list of texts")
     return tuple(cast("list[str]", given))

@@ -1,35 +1,26 @@
-"""How an item of a store becomes a document, and a document an item.
-
-`namespace` is its labels, and `conversation_id` one text of them, each with its end behind it: by that what is in a
-namespace or below it is found on an index, and in its order namespaces are sorted. The keys of a value stand under
-`value`, where a dot in one is written as %2E, for a filter takes a dot for a step.
-
-Of a value with several texts `content` has them all, one behind the other: they are its pieces, each with a vector.
+"""How an item of a store becomes a document, and a document an item; ../_layout.py has the keys of one.
 
 One document more says what the vectors are of; it is in no namespace.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from langgraph.store.base import InvalidNamespaceError, Item, PutOp, SearchItem
 
 from memorizz.errors import FilterError, quoted
-from memorizz.integrations._providers import escaped, key_of, unescaped
+from memorizz.integrations._layout import Namespace, item, path_of
+from memorizz.integrations._layout import id_of as id_of
+from memorizz.integrations._layout import namespace_of as namespace_of
+from memorizz.integrations._providers import escaped, unescaped
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.options import Document
 
-Namespace = tuple[str, ...]
 # The id of the document about the vectors, which is no item's: those are JSON, or a digest.
 NOTE = "index"
 
-
-# The end of a label sorts before whatever else may stand there; where a label has it, another character is put before.
-_END, _BEFORE = "\1", "\2"
-_LABEL = re.compile("((?:\2.|[^\1\2])*)\1", re.DOTALL)
 # What an index takes, in bytes.
 _LONGEST_PATH = 1024
 
@@ -54,39 +45,13 @@ def check_namespace(namespace: Namespace) -> None:
         )
 
 
-def path_of(namespace: Namespace) -> str:
-    """Return the text of labels: that of a namespace begins with that of each one above it, and with no other's."""
-    labels = _END.join(namespace)
-    if _BEFORE in labels or labels.count(_END) >= len(namespace) > 0:
-        labels = _END.join(label.replace(_BEFORE, _BEFORE * 2).replace(_END, _BEFORE + _END) for label in namespace)
-    return labels + _END if namespace else ""
-
-
-def namespace_of(path: str) -> Namespace:
-    """Return the labels of a path."""
-    if _BEFORE in path:
-        return tuple(re.sub("\2(.)", r"\1", label, flags=re.DOTALL) for label in _LABEL.findall(path))
-    return tuple(path[:-1].split(_END))
-
-
-def id_of(namespace: Namespace, key: str) -> str:
-    return key_of(*namespace, key)
-
-
 def document_of(id: str, op: PutOp, texts: Sequence[str], vectors: Sequence[Sequence[float]] | None) -> Document:
     """Return the document of an item; each of its keys replaces that of one that is there already.
 
     vectors: those of the texts; None where the store has none.
     """
     assert op.value is not None
-    document: Document = {
-        "id": id,
-        "conversation_id": path_of(op.namespace),
-        "namespace": [*op.namespace],
-        "key": op.key,
-        "value": {escaped(name): each for name, each in op.value.items()},
-        "ttl": None if op.ttl is None else op.ttl * 60,
-    }
+    document = {"id": id, **item(op.namespace, op.key, op.value, op.ttl)}
     if vectors is not None:
         document |= {"content": None, EMBEDDING: vectors[0] if vectors else None}
         if len(texts) > 1:

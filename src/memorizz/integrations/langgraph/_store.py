@@ -18,6 +18,7 @@ from langgraph.store.base import (
 )
 
 from memorizz.errors import ConfigurationError, quoted
+from memorizz.integrations._layout import ITEMS
 from memorizz.integrations._providers import in_thread
 from memorizz.integrations.langgraph import _items
 from memorizz.integrations.langgraph._index import Index, MemorizzIndexConfig, Vectors, spec_of
@@ -61,7 +62,7 @@ class MemorizzStore(Opened, BaseStore):
         *,
         index: MemorizzIndexConfig | None = None,
         ttl: TTLConfig | None = None,
-        name: str = "langgraph_items",
+        name: str = ITEMS,
     ) -> None:
         self.ttl_config = ttl
         self.index_config = index

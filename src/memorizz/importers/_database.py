@@ -1,0 +1,168 @@
+"""The database of another program: read in one snapshot, row by row, and never written to."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from memorizz.errors import ConfigurationError, InvalidFile
+
+if TYPE_CHECKING:
+    import psycopg
+
+# Rows that are fetched at once.
+_ROWS = 500
+
+
+class Database(Protocol):
+    """What an import reads: always the same rows, whatever the program that they are of does meanwhile."""
+
+    name: str
+
+    def tables(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the tables, of each its columns, and of each column its type."""
+        ...
+
+    def rows(self, table: str, columns: Sequence[str], order: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        """Yield columns of a table, all as texts or None, in an order."""
+        ...
+
+
+# --- PostgreSQL ---------------------------------------------------------------------------------------------------
+
+
+class _PostgreSQL:
+    def __init__(self, connection: psycopg.Connection[Any], name: str, most: int) -> None:
+        self.name = name
+        self._connection = connection
+        self._most = most
+        self._tables: dict[str, dict[str, str]] | None = None
+
+    def tables(self) -> Mapping[str, Mapping[str, str]]:
+        if self._tables is None:
+            self._tables = {}
+            with _translated(self.name):
+                found = self._connection.execute(
+                    "SELECT c.relname, a.attname, pg_catalog.format_type(a.atttypid, NULL) "
+                    "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid "
+                    "WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped "
+                    "AND c.relnamespace <> 'pg_catalog'::regnamespace AND pg_catalog.pg_table_is_visible(c.oid) "
+                    "ORDER BY 1, 2"
+                ).fetchall()
+            for table, column, kind in found:
+                self._tables.setdefault(table, {})[column] = kind
+        return self._tables
+
+    def rows(self, table: str, columns: Sequence[str], order: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        from psycopg import sql
+
+        statement = sql.SQL("SELECT {} FROM {} t ORDER BY {}").format(
+            sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier("t", column)) for column in columns),
+            sql.Identifier(table),
+            sql.SQL(", ").join(sql.Identifier("t", column) for column in order),
+        )
+        # A cursor of the server's: no more than some rows are here at once.
+        with _translated(self.name), closing(self._connection.cursor("memorizz_import")) as cursor:
+            cursor.itersize = _ROWS
+            for row in cursor.execute(statement):
+                yield _checked(row, self._most, self.name, table)
+
+
+@contextmanager
+def open_postgresql(url: str, most: int) -> Generator[Database]:
+    """Open a database by its URL; raises ConfigurationError for a URL that is none, ConnectionFailed."""
+    import psycopg
+
+    from memorizz.memory_provider.postgresql import PostgreSQLConfig
+
+    # Says where it is without the password, and refuses what is no URL of a database.
+    name = PostgreSQLConfig(dsn=url).where
+    with _translated(name):
+        connection = psycopg.connect(url, autocommit=False, application_name="memorizz import")
+    with closing(connection):
+        connection.read_only = True
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        with _translated(name):
+            connection.execute("SET LOCAL TIME ZONE 'UTC'")
+            connection.execute("SET LOCAL datestyle TO 'ISO'")
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout TO 0")
+        yield _PostgreSQL(connection, name, most)
+
+
+@contextmanager
+def _translated(name: str) -> Generator[None]:
+    from memorizz.memory_provider.postgresql._errors import DriverError, translated
+
+    try:
+        yield
+    except DriverError as error:
+        raise translated(error, name) from error
+
+
+# --- SQLite -------------------------------------------------------------------------------------------------------
+
+
+class _SQLite:
+    def __init__(self, connection: sqlite3.Connection, name: str, most: int) -> None:
+        self.name = name
+        self._connection = connection
+        self._most = most
+        self._tables: dict[str, dict[str, str]] | None = None
+
+    def tables(self) -> Mapping[str, Mapping[str, str]]:
+        if self._tables is None:
+            with self._damage():
+                names = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1")
+                self._tables = {name: self._columns(name) for (name,) in names.fetchall()}
+        return self._tables
+
+    def _columns(self, table: str) -> dict[str, str]:
+        found = self._connection.execute("SELECT name, type FROM pragma_table_info(?)", (table,))
+        return dict(found.fetchall())
+
+    def rows(self, table: str, columns: Sequence[str], order: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        wanted = ", ".join(f"CAST({_quoted(column)} AS TEXT)" for column in columns)
+        statement = f"SELECT {wanted} FROM {_quoted(table)} ORDER BY {', '.join(map(_quoted, order))}"  # noqa: S608
+        with self._damage(table), closing(self._connection.cursor()) as cursor:
+            cursor.arraysize = _ROWS
+            for row in cursor.execute(statement):
+                yield _checked(row, self._most, self.name, table)
+
+    @contextmanager
+    def _damage(self, table: str = "the database") -> Generator[None]:
+        try:
+            yield
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise InvalidFile(self.name, table, f"it cannot be read on ({error})") from error
+
+
+@contextmanager
+def open_sqlite(path: Path, most: int) -> Generator[Database]:
+    """Open a file of SQLite; raises ConfigurationError where it cannot be opened."""
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    except sqlite3.Error as error:
+        raise ConfigurationError(f"{path} cannot be opened by SQLite: {error}") from error
+    with closing(connection):
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, most)
+        database = _SQLite(connection, str(path), most)
+        with database._damage():  # pyright: ignore[reportPrivateUsage]
+            # What stands in the file runs nothing.
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        yield database
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _checked(row: Sequence[Any], most: int, name: str, table: str) -> tuple[Any, ...]:
+    """Return a row; raises InvalidFile where it is larger than one may be."""
+    if sum(len(value) for value in row if value is not None) > most:
+        raise InvalidFile(name, table, f"a row has more than {most:,} characters (--max-document-mb raises that)")
+    return tuple(row)

@@ -1,0 +1,141 @@
+"""mem0: a list of memories, as get_all() returns it and `memorizz export --format mem0` writes it, and its pgvector.
+
+mem0 says with user_id, agent_id and run_id whose a memory is: our memory, agent and conversation.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from memorizz.importers._database import Database
+from memorizz.importers._formats import Format, Found, LeftOut, Options
+from memorizz.importers._reading import WRONG, Object, mapping, text
+from memorizz.importers._source import Member, Source
+from memorizz.memory_provider._documents import EMBEDDING
+from memorizz.memory_provider.stores import FACTS
+from memorizz.moving._mem0 import WHOSE
+
+_NAME = "mem0"
+# What makes an object with a memory one of mem0's.
+_MARKS = {"user_id", "agent_id", "run_id", "hash", "metadata", "created_at"}
+_IN_RESULTS = re.compile(r'\s*\{\s*"(results|memories)"\s*:\s*\[\s*\{[^{}]*"memory"\s*:')
+# The columns of a collection, and what of a row of one is no key of the caller's.
+_COLUMNS = {"id": "uuid", "vector": "vector", "payload": "jsonb"}
+_OWN = {"id", "memory", "data", "hash", "score", "created_at", "updated_at", "expiration_date", "metadata", "role",
+        "categories", "text_lemmatized", *WHOSE}  # fmt: skip
+
+
+# --- what it is ---------------------------------------------------------------------------------------------------
+
+
+def _recognises(source: Source) -> bool:
+    if source.database is not None:
+        return bool(_collections(source.database))
+    if not source.is_single:
+        return False
+    _, found = source.members[0].beginnings
+    is_list = bool(found) and "memory" in found[0] and bool(_MARKS & found[0].keys())
+    return is_list or _IN_RESULTS.match(source.members[0].head) is not None
+
+
+def _collections(database: Database) -> list[str]:
+    """Return the tables with memories; those beside them hold the entities that mem0 has found, and its settings."""
+    tables = database.tables()
+    found = [name for name, columns in tables.items() if columns.items() >= _COLUMNS.items()]
+    return [name for name in found if not name.endswith(("migrations", "_entities"))]
+
+
+def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
+    if source.database is not None:
+        yield from _of_database(source.database, options)
+        return
+    for member in source.members:
+        for place, item in _items(member):
+            if isinstance(item, ValueError):
+                yield LeftOut(place, str(item))
+            elif text(mapping(item).get("memory")) is None:
+                yield LeftOut(place, WRONG)
+            else:
+                yield _memory(mapping(item), item["memory"], place, options)
+
+
+# --- a file -------------------------------------------------------------------------------------------------------
+
+
+def _items(member: Member) -> Iterator[tuple[str, Any]]:
+    in_array, found = member.beginnings
+    if in_array:
+        for number, each in enumerate(member.elements(), 1):
+            yield member.place(f"memory {number:,}"), each
+    elif found and "memory" in found[0]:
+        yield from member.json_lines()
+    else:
+        with member.json() as reader:
+            for name in reader.keys():  # noqa: SIM118 it is no dict
+                if name in ("results", "memories") and reader.is_at("["):
+                    for number, each in enumerate(reader.elements(), 1):
+                        yield member.place(f"memory {number:,}"), each
+                else:
+                    reader.value()
+            reader.end()
+
+
+def _memory(item: Object, words: str, place: str, options: Options) -> Found:
+    whose = {ours: item[theirs] for theirs, ours in WHOSE.items() if text(item.get(theirs))}
+    native = text(item.get("id"))
+    key = ("id", native) if native else ("text", *map(str, whose.values()), sha256(words.encode()).hexdigest())
+    more = {name: value for name, value in item.items() if name not in _OWN and value is not None}
+    made, remarks = options.of_text(item.get("created_at"))
+    changed, _ = options.of_text(item.get("updated_at"))
+    expires = _end_of_day(item.get("expiration_date"), options)
+    document: dict[str, Any] = {
+        "content": words,
+        **whose,
+        "role": text(item.get("role")),
+        "categories": item.get("categories") or None,
+        "metadata": {**more, **mapping(item.get("metadata"))} or None,
+        "created_at": made,
+        "updated_at": changed or made,
+        "expires_at": expires,
+        "source": {"format": _NAME, "id": native or key[-1]},
+    }
+    kept = {name: value for name, value in document.items() if value is not None}
+    return Found(place, key, kept, FACTS, remarks)
+
+
+def _end_of_day(value: Any, options: Options) -> datetime | None:
+    """Return when a memory expires, which is seen until the end of a day."""
+    time, _ = options.of_text(value)
+    is_day = time is not None and isinstance(value, str) and len(value) <= len("2026-01-31")
+    return time + timedelta(days=1) if time is not None and is_day else time
+
+
+# --- a database ---------------------------------------------------------------------------------------------------
+
+
+def _of_database(database: Database, options: Options) -> Iterator[Found | LeftOut]:
+    for table in _collections(database):
+        columns = [*_COLUMNS] if options.embeddings else ["id", "payload"]
+        for row in database.rows(table, columns, ["id"]):
+            found: Mapping[str, str | None] = dict(zip(columns, row, strict=True))
+            place = f"{table}, {found['id']}"
+            payload = mapping(json.loads(found["payload"] or "null"))
+            words = text(payload.get("data"))
+            if words is None:
+                yield LeftOut(place, "a row without a memory")
+                continue
+            memory = _memory({**payload, "id": found["id"]}, words, place, options)
+            vector = found.get("vector")
+            if vector is None:
+                yield memory
+            else:
+                document = {**memory.document, EMBEDDING: json.loads(vector)}
+                yield Found(place, memory.key, document, memory.store, memory.remarks)
+
+
+FORMAT = Format(_NAME, "mem0: a list of memories, or its tables in PostgreSQL", _recognises, _read)

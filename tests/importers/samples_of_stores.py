@@ -1,0 +1,192 @@
+"""Small files of memory stores, laid out as the real programs lay them out: the persons are invented."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from samples import lines, sample, written
+
+# --- Letta --------------------------------------------------------------------------------------------------------
+
+
+def letta_message(number: int, role: str, text: str, **more: Any) -> dict[str, Any]:
+    """Return a message of an agent file."""
+    return {
+        "type": "message",
+        "role": role,
+        "content": [{"type": "text", "text": text, "signature": None}],
+        "id": f"message-{number}",
+        "agent_id": "agent-0",
+        "tool_calls": None,
+        "created_at": f"2025-10-31T22:56:{number:02}.459100Z",
+    } | more
+
+
+def letta_call(name: str, **arguments: Any) -> list[dict[str, Any]]:
+    """Return the calls of one tool."""
+    return [{"id": "call-1", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}]
+
+
+def letta_agent() -> dict[str, Any]:
+    """Return an agent file of one agent, of Letta 0.16."""
+    said = json.dumps({"type": "user_message", "message": "Which tea?", "time": "2025-10-31 10:56:56 PM UTC+0000"})
+    messages = [
+        letta_message(0, "system", "You are a helpful agent."),
+        letta_message(1, "user", said),
+        letta_message(2, "assistant", "They ask for tea.", tool_calls=letta_call("send_message", message="Green tea.")),
+        letta_message(3, "tool", '{"status": "OK"}', tool_call_id="call-1"),
+        letta_message(4, "user", json.dumps({"type": "heartbeat", "reason": "timer"})),
+        letta_message(5, "assistant", "You are welcome."),
+        letta_message(6, "assistant", "", tool_calls=letta_call("web_search", query="tea")),
+    ]
+    messages[5]["content"].insert(0, {"type": "reasoning", "is_native": True, "reasoning": "They thank."})
+    agent = {"name": "Desk", "agent_type": "letta_v1_agent", "block_ids": ["block-0", "block-1"], "id": "agent-0"}
+    human = {"value": "Ada likes tea.", "label": "human", "description": "About the user", "id": "block-0"}
+    return {
+        "agents": [{**agent, "system": "You are a helpful agent.", "messages": messages}],
+        "groups": [],
+        "blocks": [human, {"value": "", "label": "persona", "id": "block-1"}],
+        "files": [],
+        "sources": [],
+        "tools": [{"id": "tool-0", "name": "web_search"}],
+        "mcp_servers": [],
+        "metadata": {},
+    }
+
+
+@sample
+def letta(folder: Path) -> list[Path]:
+    """Make an agent file, and one as they were before the middle of 2025."""
+    new = letta_agent()
+    [agent] = new["agents"]
+    old = {
+        "agent_type": "memgpt_agent",
+        "core_memory": [{**block, "limit": 5000} for block in new["blocks"]],
+        "messages": [{key: each[key] for key in each if key != "id"} for each in agent["messages"]],
+        "name": "Desk",
+        "version": "0.7.0",
+    }
+    return [written(folder / "desk.af", new), written(folder / "old.af", old)]
+
+
+# --- mem0 ---------------------------------------------------------------------------------------------------------
+
+
+def mem0_memories() -> list[dict[str, Any]]:
+    """Return what mem0 2.2 lists."""
+    times = {"created_at": "2026-01-30T03:14:44.479243+00:00", "updated_at": "2026-01-31T03:14:44.479243+00:00"}
+    return [
+        {"id": "981dd7bb-a450-47a0-8c9d-301eb68f218a", "memory": "Ada likes tea", "hash": "1bc6", "role": "user",
+         "metadata": {"n": 1, "kind": "fact"}, **times, "user_id": "ada", "agent_id": "desk"},
+        {"id": "d8ef8b19-1ada-46c9-88bc-4d6d75a2cd17", "memory": "Ada lives in Turin", "hash": "21a1", "metadata": None,
+         **times, "user_id": "ada", "run_id": "r1", "expiration_date": "2999-01-01", "categories": ["home"]},
+    ]  # fmt: skip
+
+
+@sample
+def mem0(folder: Path) -> list[Path]:
+    """Make what get_all() returns, of both versions, JSON Lines, and what `memorizz export --format mem0` writes."""
+    memories = mem0_memories()
+    return [
+        written(folder / "all.json", {"results": memories}),
+        written(folder / "old.json", memories),
+        written(folder / "memories.jsonl", lines(*memories)),
+        written(folder / "large.json", '{"results": [' + ", ".join(json.dumps(each) for each in many(memories)) + "]}"),
+    ]
+
+
+def many(memories: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    """Yield more of them than what is looked at to see what a file is."""
+    for number in range(400):
+        yield {**memories[number % 2], "id": f"m-{number}"}
+
+
+# --- LangGraph ----------------------------------------------------------------------------------------------------
+
+LANGGRAPH_TABLES = """
+CREATE TABLE store (
+    prefix text NOT NULL, key text NOT NULL, value {json} NOT NULL, created_at {time}, updated_at {time},
+    expires_at {time}, ttl_minutes {number}, PRIMARY KEY (prefix, key)
+);
+CREATE TABLE store_vectors (prefix text, key text, field_name text, embedding {vector});
+CREATE TABLE checkpoints (thread_id text, checkpoint_id text)
+"""
+LANGGRAPH_ITEMS = [
+    ("users.ada", "prefs", '{"likes": "tea", "a.b": {"c": [1, 2.5, null]}}', "2026-01-30 03:14:27", None, None),
+    ("users.ada", "short", '{"text": "soon"}', "2026-01-30 03:14:27", "2999-01-30 03:14:27", 60),
+    ("users.bob", "x/y", '{"text": "日本"}', "2026-01-30 03:14:27", None, None),
+    ("users.bob", "over", '{"text": "gone"}', "2025-01-30 03:14:27", "2025-01-30 03:15:27", 1),
+]
+
+
+@sample
+def langgraph(folder: Path) -> list[Path]:
+    """Make the file of a SqliteStore."""
+    with closing(sqlite3.connect(folder / "store.db")) as connection:
+        connection.executescript(LANGGRAPH_TABLES.format(json="text", time="TIMESTAMP", number="REAL", vector="BLOB"))
+        items = [(prefix, key, value, made, made, *rest) for prefix, key, value, made, *rest in LANGGRAPH_ITEMS]
+        connection.executemany("INSERT INTO store VALUES (?, ?, ?, ?, ?, ?, ?)", items)
+        connection.commit()
+    return [folder / "store.db"]
+
+
+# --- Markdown -----------------------------------------------------------------------------------------------------
+
+TEA = """---
+title: Tea
+aliases: [teas]
+tags: drinks, hot
+created: 2026-01-30
+updated: 2026-01-31T10:00:00+01:00
+at: 12:30
+code: 007
+---
+
+# Tea
+
+Ada likes [[Green tea|it]]. ![[cup.png]]
+"""
+
+
+@sample
+def markdown(folder: Path) -> list[Path]:
+    """Make a folder of notes as Obsidian has it, and one note."""
+    written(folder / "vault" / "Tea.md", TEA)
+    written(folder / "vault" / "People" / "Ada.md", "Ada lives in Turin.\n")
+    written(folder / "vault" / ".obsidian" / "app.json", {})
+    (folder / "vault" / "cup.png").write_bytes(b"\x89PNG")
+    return [folder / "vault", written(folder / "note.md", TEA)]
+
+
+# --- MCP ----------------------------------------------------------------------------------------------------------
+
+ADA = {"type": "entity", "name": "Ada", "entityType": "person", "observations": ["likes tea", "works on Mondays"]}
+ACME = {"type": "entity", "name": "Acme", "entityType": "company", "observations": []}
+WORKS = {"type": "relation", "from": "Ada", "to": "Acme", "relationType": "works at"}
+
+
+def untyped(line: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if key != "type"}
+
+
+@sample
+def mcp(folder: Path) -> list[Path]:
+    """Make the memory file of the reference server in every dialect."""
+    graph = {"entities": [untyped(ADA), untyped(ACME)], "relations": [untyped(WORKS)]}
+    snake = {"type": "entity", "name": "Acme", "entity_type": "company"}
+    works = {"type": "relation", "from": "Ada", "to": "Acme", "relation_type": "works at"}
+    dialects = [
+        lines(ADA, ACME, WORKS),
+        lines({"type": "_aim", "source": "mcp-knowledge-graph"}, ADA, ACME, WORKS),
+        lines(untyped(ADA), untyped(ACME), untyped(WORKS)),
+        lines(ADA, snake, works),
+        json.dumps(graph),
+        json.dumps(graph, indent=2),
+        "\ufeff" + lines(ADA, ACME, WORKS).replace("\n", "\r\n"),
+    ]
+    return [written(folder / f"{number}.jsonl", text) for number, text in enumerate(dialects)]
