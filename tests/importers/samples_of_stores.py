@@ -135,6 +135,42 @@ def langgraph(folder: Path) -> list[Path]:
     return [folder / "store.db"]
 
 
+# --- Graphiti -----------------------------------------------------------------------------------------------------
+
+_ADA, _ACME = "a0323732-405c-40b6-b8b9-d9564d77457d", "ebad90a4-5ce5-49a7-bfad-0bc7ba1763b8"
+GRAPH: dict[str, list[dict[str, Any]]] = {
+    "episodes": [
+        {"uuid": "2de1ac62-c4a1-4769-bef4-1e9ac7d4e82c", "name": "m1", "group_id": "ada", "labels": [],
+         "created_at": "2024-01-02T00:00:00Z", "source": "message", "source_description": "chat",
+         "content": "Ada: I work at Acme", "valid_at": "2024-01-01T00:00:00Z", "entity_edges": []},
+    ],
+    "nodes": [
+        {"uuid": _ADA, "name": "Ada", "group_id": "ada", "labels": ["Entity", "Person"],
+         "created_at": "2024-01-01T00:00:00Z", "summary": "Likes tea.", "attributes": {"age": 36}},
+        {"uuid": _ACME, "name": "Acme", "group_id": "ada", "labels": ["Entity"],
+         "created_at": "2024-01-01T00:00:00Z", "summary": "", "attributes": {}},
+    ],
+    "edges": [
+        {"uuid": "734bcd10-1028-4e31-a30c-28a41829513e", "group_id": "ada", "source_node_uuid": _ADA,
+         "target_node_uuid": _ACME, "created_at": "2024-01-01T00:00:00Z", "name": "WORKS_AT",
+         "fact": "Ada works at Acme", "episodes": [], "expired_at": None, "valid_at": "2023-01-01T00:00:00Z",
+         "invalid_at": "2025-01-01T00:00:00Z", "attributes": {}},
+    ],
+}  # fmt: skip
+
+
+@sample
+def graphiti(folder: Path) -> list[Path]:
+    """Make a graph as one object, as JSON Lines in either order, and as a list."""
+    objects = [each for some in GRAPH.values() for each in some]
+    return [
+        written(folder / "graph.json", GRAPH),
+        written(folder / "graph.jsonl", lines(*objects)),
+        written(folder / "edges-first.jsonl", lines(*reversed(objects))),
+        written(folder / "nodes.json", GRAPH["nodes"]),
+    ]
+
+
 # --- Markdown -----------------------------------------------------------------------------------------------------
 
 TEA = """---

@@ -20,6 +20,7 @@ from samples import documents, left_out, lines, written
 from samples_of_stores import (
     ACME,
     ADA,
+    GRAPH,
     LANGGRAPH_ITEMS,
     LANGGRAPH_TABLES,
     TEA,
@@ -123,6 +124,31 @@ def test_a_view_says_whose_memories_are(provider: PostgreSQLProvider, tmp_path: 
     assert import_file(path, provider.memory("bob")).stored == {FACTS: 2}
     assert {document["memory_id"] for document in provider.list_all(FACTS)} == {"bob"}
     assert {document.get("agent_id") for document in provider.list_all(FACTS)} == {"desk", None}
+
+
+# --- Graphiti -----------------------------------------------------------------------------------------------------
+
+
+def test_a_graph(tmp_path: Path) -> None:
+    """A fact holds while it did; an entity is what is said of it, an episode what was said."""
+    said, ada, works = documents(written(tmp_path / "graph.json", GRAPH))
+    assert (works["content"], works["kind"], works["memory_id"]) == ("Ada works at Acme", "WORKS_AT", "ada")
+    assert (works["valid_from"].year, works["valid_until"].year) == (2023, 2025)
+    assert (ada["content"], ada["name"], ada["kind"]) == ("Ada: Likes tea.", "Ada", "Person")
+    assert ada["metadata"] == {"age": 36}
+    assert (said["content"], said["conversation_id"]) == ("Ada: I work at Acme", "graphiti:ada")
+    assert said["timestamp"] == datetime(2024, 1, 1, tzinfo=UTC)
+    assert left_out(tmp_path / "graph.json") == {
+        "an entity or an episode of which nothing is said": ["nodes[2]"],
+    }
+
+
+def test_facts_of_the_past_are_found_as_such(provider: PostgreSQLProvider, tmp_path: Path) -> None:
+    """Not by a search of today, unless it asks for them."""
+    import_file(written(tmp_path / "edges.json", GRAPH["edges"]), provider)
+    asked = {"$text": {"$search": "Acme"}}
+    assert provider.retrieve_by_query(asked, FACTS) == []
+    assert [hit["content"] for hit in provider.retrieve_by_query(asked, FACTS, ended=True)] == ["Ada works at Acme"]
 
 
 # --- LangGraph ----------------------------------------------------------------------------------------------------

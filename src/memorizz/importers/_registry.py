@@ -9,6 +9,7 @@ from memorizz.importers import (
     claude_code,
     codex,
     discord,
+    graphiti,
     langgraph,
     letta,
     markdown,
@@ -32,6 +33,7 @@ FORMATS: tuple[Format, ...] = (
     letta.FORMAT,
     mem0.FORMAT,
     langgraph.FORMAT,
+    graphiti.FORMAT,
     markdown.FORMAT,
     mcp.FORMAT,
 )

@@ -1,0 +1,114 @@
+"""Graphiti and Zep: the episodes, entities and facts of a graph, as their models are in JSON.
+
+Graphiti keeps them in a database of several kinds; its own models read each of them, and `model_dump_json()` writes
+them. A fact holds from `valid_at` until before `invalid_at`, as our documents do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from memorizz.importers._formats import Format, Found, LeftOut, Options
+from memorizz.importers._reading import WRONG, Object, mapping, sequence, text
+from memorizz.importers._source import Member, Source
+from memorizz.memory_provider.stores import CONVERSATIONS, FACTS
+
+_NAME = "graphiti"
+_LISTS = ("episodes", "messages", "nodes", "edges", "communities")
+_IN_LISTS = re.compile(rf'\s*\{{\s*"({"|".join(_LISTS)})"\s*:\s*\[\s*\{{[^{{}}]*"uuid_?"\s*:')
+# What an episode has beside its content, here and there.
+_OF_EPISODES = {"source_description", "entity_edges", "graph_uuid", "thread_uuid", "session_id"}
+
+
+def _recognises(source: Source) -> bool:
+    if not source.is_single:
+        return False
+    _, found = source.members[0].beginnings
+    return (bool(found) and _kind(found[0]) is not None) or _IN_LISTS.match(source.members[0].head) is not None
+
+
+def _kind(found: Object) -> str | None:
+    """Return what an object is, None where it is nothing of a graph's."""
+    keys = found.keys()
+    if not {"uuid", "uuid_"} & keys:
+        return None
+    if {"fact", "source_node_uuid"} <= keys:
+        return "fact"
+    if {"name", "summary", "labels"} <= keys:
+        return "entity"
+    return "episode" if "content" in keys and _OF_EPISODES & keys else None
+
+
+def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
+    for member in source.members:
+        for place, value in _objects(member):
+            if isinstance(value, ValueError):
+                yield LeftOut(place, str(value))
+                continue
+            found = mapping(value)
+            id, kind = text(found.get("uuid")) or text(found.get("uuid_")), _kind(found)
+            if id is None or kind is None:
+                yield LeftOut(place, WRONG)
+            else:
+                yield _memory(found, kind, id, place, options)
+
+
+def _objects(member: Member) -> Iterator[tuple[str, Any]]:
+    in_array, found = member.beginnings
+    if in_array:
+        for number, each in enumerate(member.elements(), 1):
+            yield member.place(f"object {number:,}"), each
+    elif found and _kind(found[0]) is not None:
+        yield from member.json_lines()
+    else:
+        with member.json() as reader:
+            for name in reader.keys():  # noqa: SIM118 it is no dict
+                if name in _LISTS and reader.is_at("["):
+                    for number, each in enumerate(reader.elements(), 1):
+                        yield member.place(f"{name}[{number:,}]"), each
+                else:
+                    reader.value()
+            reader.end()
+
+
+def _memory(found: Object, kind: str, id: str, place: str, options: Options) -> Found | LeftOut:
+    words = _words(found, kind)
+    if words is None:
+        return LeftOut(place, "an entity or an episode of which nothing is said")
+    of = text(found.get("group_id")) or text(found.get("graph_uuid"))
+    times = {name: options.of_text(found.get(name)) for name in ("created_at", "valid_at", "invalid_at", "expired_at")}
+    made, since, until, ended = (time for time, _ in times.values())
+    remarks = tuple(dict.fromkeys(remark for _, some in times.values() for remark in some))
+    document: dict[str, Any] = {
+        "content": words,
+        "memory_id": of,
+        "metadata": dict(mapping(found.get("attributes"))) or mapping(found.get("metadata")) or None,
+        "created_at": made,
+        "source": {"format": _NAME, "id": id},
+    }
+    if kind == "episode":
+        talk = text(found.get("thread_uuid")) or text(found.get("session_id")) or of or text(found.get("name"))
+        document |= {
+            "conversation_id": f"{_NAME}:{talk}" if talk else None,
+            "role": text(found.get("role")),
+            "timestamp": since or options.of_text(found.get("reference_time"))[0] or made,
+        }
+    elif kind == "fact":
+        document |= {"kind": text(found.get("name")) or kind, "valid_from": since, "valid_until": until or ended}
+    else:
+        labels = [each for each in sequence(found.get("labels")) if text(each) and each != "Entity"]
+        document |= {"name": text(found.get("name")), "kind": labels[0] if labels else kind}
+    kept = {name: value for name, value in document.items() if value is not None}
+    return Found(place, (kind, id), kept, CONVERSATIONS if kind == "episode" else FACTS, remarks)
+
+
+def _words(found: Object, kind: str) -> str | None:
+    if kind == "entity":
+        name, summary = text(found.get("name")), text(found.get("summary"))
+        return summary and (f"{name}: {summary}" if name and not summary.startswith(name) else summary)
+    return text(found.get("fact" if kind == "fact" else "content"))
+
+
+FORMAT = Format(_NAME, "Graphiti and Zep: episodes, entities and facts as JSON", _recognises, _read)
