@@ -250,7 +250,7 @@ class Import:
         for name in self._source.nested:
             _note(report.left_out, "a zip inside of the zip is not opened", name)
         for member in self._source.members:
-            if not member.is_read:
+            if not member.is_read and self._source.database is None:
                 _note(report.left_out, "a file that holds nothing of what is read", member.name)
         report.seconds = time.monotonic() - began
         return report
@@ -371,4 +371,6 @@ def _there(documents: Sequence[Document], store: str, target: MemoryProvider) ->
     if not documents:
         return set()
     asked = {"id": {"$in": [document["id"] for document in documents]}}
-    return {hit["id"] for hit in target.retrieve_by_query(asked, store, limit=len(documents))}
+    # What has ended is there, too.
+    hits = target.retrieve_by_query(asked, store, limit=len(documents), ended=True)
+    return {hit["id"] for hit in hits}

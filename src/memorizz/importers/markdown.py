@@ -41,10 +41,7 @@ def _recognises(source: Source) -> bool:
 
 def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
     for member in source.members:
-        if member.name == _markdown.ABOUT:
-            continue
         if not _is_note(member):
-            yield LeftOut(member.name, "a file that is no Markdown")
             continue
         whole = _text(member, source.most)
         try:
