@@ -568,3 +568,25 @@ def test_nothing_is_logged_above_info_in_good_times(
     with open_api(PostgreSQLConfig(dsn=dsn, embedding_dimensions=4)) as api:
         use(api)
     assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+def test_records_have_fields(
+    open_api: Callable[..., Any], config: PostgreSQLConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A formatter that writes JSON finds numbers under stable names; in none of it is what was stored or asked, or the
+    way in."""
+    caplog.set_level(logging.DEBUG, "memorizz")
+    with open_api(config.replace(password="s3cret")) as api:
+        api.store_many([{"content": "xyzzy tea", "embedding": [0.123456, 0, 0, 0]} for _ in range(3)], LONG)
+        api.retrieve_by_query({"$text": {"$search": "xyzzy"}}, LONG)
+        api.purge_expired()
+        with pytest.raises(MemorizzError):
+            api.retrieve_by_query({"xyzzy": {"$nothing": 1}}, LONG)
+    usual = vars(logging.makeLogRecord({})).keys() | {"message", "asctime", "taskName"}
+    told = [{key: each for key, each in vars(record).items() if key not in usual} for record in caplog.records]
+    lines = json.dumps([told, [record.getMessage() for record in caplog.records]])
+    assert [secret for secret in ("xyzzy", "s3cret", "0.123456") if secret in lines] == []
+    statements = [each for each in told if "seconds" in each]
+    assert all(each.keys() == {"seconds", "rows", "statements"} for each in statements)
+    assert all(type(each["seconds"]) is float and type(each["rows"]) is int for each in statements)
+    assert max(each["statements"] for each in statements) > 1

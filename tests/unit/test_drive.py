@@ -84,8 +84,9 @@ def test_any_other_exception_ends_the_operation(drive: Callable[..., Any], error
 
 
 @pytest.mark.parametrize("api", ["sync", "async"])
-def test_a_failed_attempt_is_repeated_where_it_may_be(api: str) -> None:
-    """Until one succeeds, or fails with what is not to be repeated."""
+def test_a_failed_attempt_is_repeated_where_it_may_be(api: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Until one succeeds, or fails with what is not to be repeated; the log has how often, and after what."""
+    caplog.set_level(logging.DEBUG, "memorizz")
 
     def run(failures: list[Exception]) -> tuple[Any, int]:
         made: list[int] = []
@@ -109,6 +110,8 @@ def test_a_failed_attempt_is_repeated_where_it_may_be(api: str) -> None:
 
     assert run([]) == ("done", 1)
     assert run([DatabaseError("one"), DatabaseError("two")]) == ("done", 3)
+    told = [(record.__dict__["attempts"], record.__dict__["error"]) for record in caplog.records]
+    assert told == [(1, "DatabaseError"), (2, "DatabaseError")]
     with pytest.raises(FilterError):
         run([DatabaseError("one"), FilterError("two")])
 

@@ -52,12 +52,15 @@ def repeated(
 ) -> T:
     """Make an attempt, and again after each failure that `may_repeat` accepts, for so many seconds."""
     give_up = time.monotonic() + seconds
+    attempts = 0
     while True:
+        attempts += 1
         try:
             return attempt()
         except Exception as error:
             if not may_repeat(error) or time.monotonic() + pause > give_up:
                 raise
-            logger.debug("trying again in %.2f s after: %s", pause, one_line(str(error)))
+            told = {"attempts": attempts, "error": type(error).__name__, "pause": pause}
+            logger.debug("trying again in %.2f s after: %s", pause, one_line(str(error)), extra=told)
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)

@@ -76,7 +76,7 @@ def log(step: Step, started: float, result: Any) -> None:
     """Log what a step was and how long it took; what is bound is never logged, for it may be a secret."""
     if not logger.isEnabledFor(logging.DEBUG):
         return
-    took = (time.perf_counter() - started) * 1000
+    seconds = time.perf_counter() - started
     if isinstance(step, Command):
         what = next(iter(step.command))
     elif isinstance(step, Read):
@@ -86,4 +86,6 @@ def log(step: Step, started: float, result: Any) -> None:
     else:
         what = f"{step.collection}: delete one"
     count = len(result) if isinstance(result, list) else 0  # pyright: ignore[reportUnknownArgumentType]
-    logger.debug("%.2f ms, %d records: %s", took, count, one_line(what))
+    store = {} if isinstance(step, Command) else {"store": step.collection}
+    told = {"seconds": seconds, "rows": count, "statements": 1, **store}
+    logger.debug("%.2f ms, %d records: %s", seconds * 1000, count, one_line(what), extra=told)

@@ -215,7 +215,7 @@ async def open_facts(config: PostgreSQLConfig, connection: AnyConnection, models
     facts = await drive(migrations.opened(config, models), perform_here)
     while facts is None:
         for each in await when_free(upgrade):
-            logger.info("applied migration %d (%s)", each.version, each.name)
+            logger.info("applied migration %d (%s)", each.version, each.name, extra={"migration": each.version})
         facts = await drive(migrations.opened(config, models), perform_here)
     if await note_cosines(config, connection, facts):
         facts = await drive(migrations.known(config, facts.layout, models), perform_here)

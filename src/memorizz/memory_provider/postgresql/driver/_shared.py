@@ -109,12 +109,15 @@ def orphan_socket(connection: psycopg.BaseConnection[Any], opener: int) -> None:
 
 def log(step: Statement, started: float, result: Any) -> None:
     """Log what a step was and how long it took; what is bound is never logged, for it may be a secret."""
-    took = (time.perf_counter() - started) * 1000
+    seconds = time.perf_counter() - started
     if isinstance(step, Batch):
         text = f"{len(step.queries)} statements, the last: {step.queries[-1].sql.decode()}"
     else:
         text = step.sql.decode()
-    logger.debug("%.2f ms, %d rows: %s", took, 0 if result is None else len(result), one_line(" ".join(text.split())))
+    rows = 0 if result is None else len(result)
+    statements = len(step.queries) if isinstance(step, Batch) else 1
+    told = {"seconds": seconds, "rows": rows, "statements": statements}
+    logger.debug("%.2f ms, %d rows: %s", seconds * 1000, rows, one_line(" ".join(text.split())), extra=told)
 
 
 def state_of(pool: Any) -> dict[str, int]:

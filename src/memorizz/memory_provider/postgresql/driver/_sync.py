@@ -211,7 +211,7 @@ def open_facts(config: PostgreSQLConfig, connection: AnyConnection, models: Mapp
     facts = drive(migrations.opened(config, models), perform_here)
     while facts is None:
         for each in when_free(upgrade):
-            logger.info("applied migration %d (%s)", each.version, each.name)
+            logger.info("applied migration %d (%s)", each.version, each.name, extra={"migration": each.version})
         facts = drive(migrations.opened(config, models), perform_here)
     if note_cosines(config, connection, facts):
         facts = drive(migrations.known(config, facts.layout, models), perform_here)
