@@ -30,6 +30,7 @@ TWINS = {
     "memory_provider/mongodb/provider_async.py": "memory_provider/mongodb/provider.py",
     f"{POSTGRESQL}/driver/_async.py": f"{POSTGRESQL}/driver/_sync.py",
     f"{POSTGRESQL}/driver/_health_async.py": f"{POSTGRESQL}/driver/_health_sync.py",
+    f"{POSTGRESQL}/driver/_replicas_async.py": f"{POSTGRESQL}/driver/_replicas_sync.py",
     f"{POSTGRESQL}/provider_async.py": f"{POSTGRESQL}/provider.py",
     f"{MAINTENANCE}/_loading_async.py": f"{MAINTENANCE}/_loading_sync.py",
     f"{MAINTENANCE}/_maintenance_async.py": f"{MAINTENANCE}/_maintenance_sync.py",

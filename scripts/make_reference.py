@@ -114,6 +114,7 @@ def page() -> Iterator[str]:
         "drop_history",
         "set_policy",
         "policies",
+        "position",
         "note_embedding_model",
         "embedded",
     ):

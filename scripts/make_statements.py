@@ -140,6 +140,7 @@ def calls(provider: PostgreSQLProvider) -> Iterator[tuple[str, Any]]:
     yield "set_policy", lambda: provider.set_policy(LONG, Policy(expire_after=timedelta(days=90), keep_last=1))
     yield "policies", provider.policies
     yield "health", provider.health
+    yield "position", provider.position
     yield "apply_policies", provider.apply_policies
     yield "keep_history", lambda: provider.keep_history(LONG)
     yield "acting(...).store(document)", lambda: provider.acting("Ada").store(document, LONG)

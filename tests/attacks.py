@@ -207,10 +207,10 @@ _VALUES = [None, True, 0, 1, 5.5, "tea", "c", "", "of_memory", *_IDS[:8], *_NAME
 _NO_CALLS = {
     "close", "config", "create_store", "drop_history", "embedding_dimensions", "embedding_model", "has_embedder",
     "has_large_transactions", "health", "identity", "keep_history", "location", "operations", "scope", "stores",
-    "note_embedding_model", "run", "run_in_transaction",
+    "note_embedding_model", "position", "run", "run_in_transaction",
 }  # fmt: skip
 # What gives a view or a transaction, on which a call is made.
-_VIEWS = {"acting", "at", "memory", "tenant", "transaction"}
+_VIEWS = {"acting", "after", "at", "memory", "tenant", "transaction"}
 # Those that delete everything that is there are made seldom, or there would be nothing to find.
 _SELDOM = {
     "delete_all",

@@ -12,6 +12,7 @@ import pytest
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "guarantees.md"
 FAULTS, RACES, LOST = "postgresql/test_faults.py", "postgresql/test_races.py", "postgresql/test_lost_answers.py"
+REPLICAS = "postgresql/test_replicas.py"
 STRANGERS = "moving/test_rows_of_others.py"
 FACTS, RECALL, APIS = "postgresql/test_facts.py", "postgresql/test_search_recall.py", "postgresql/test_apis.py"
 
@@ -67,6 +68,28 @@ HELD: dict[str, dict[str, list[str]]] = {
             "test_the_servers_own_timeout_is_an_operation_timeout",
             "test_the_servers_transaction_timeout_is_an_operation_timeout",
             "test_a_session_that_is_ended_on_purpose_is_not_gone_on_with",
+        ]
+    },
+    "What a provider has written it reads": {
+        REPLICAS: [
+            "test_what_a_provider_has_written_it_reads",
+            "test_a_position_lets_another_program_read_what_was_written",
+            "test_a_replica_that_lags_is_left_out",
+        ]
+    },
+    "A replica that is killed, hangs": {
+        REPLICAS: [
+            "test_a_replica_that_dies_is_not_noticed",
+            "test_a_replica_that_hangs_is_left_out",
+            "test_vacuum_on_the_primary_is_not_noticed",
+            "test_a_promoted_replica_is_none_any_more",
+            "test_facts_that_a_replica_has_not_replayed",
+        ]
+    },
+    "Writes, transactions and views of a time": {
+        REPLICAS: [
+            "test_reads_go_to_the_replica_and_writes_to_the_primary",
+            "test_a_view_of_a_time_reads_the_primary",
         ]
     },
     "What SQL has put into a table is read": {

@@ -137,6 +137,10 @@ ATTACKS: dict[str, Callable[[Any, str], Any]] = {
         view.acting("me").retrieve_by_id(id, LONG),
         view.acting("me").update(LONG, {}, {"n": 2}),
     ],
+    "after": lambda view, id: [
+        view.after("0/0").retrieve_by_id(id, LONG),
+        view.after("0/0").update(LONG, {}, {"n": 2}),
+    ],
     "apply_policies": lambda view, id: [
         _without_time(view.apply_policies(dry_run=dry_run)) for dry_run in (True, False)
     ],
@@ -229,7 +233,7 @@ def history(api: Any, server_name: str) -> Iterator[None]:
 OTHERS = {
     "close", "config", "create_store", "drop_history", "drop_store", "embedding_dimensions", "embedding_model",
     "has_embedder", "has_large_transactions", "health", "identity", "keep_history", "loading", "location", "memory",
-    "note_embedding_model", "operations", "policies", "run", "run_in_transaction", "scope", "set_policy",
+    "note_embedding_model", "operations", "policies", "position", "run", "run_in_transaction", "scope", "set_policy",
     "stores", "tenant",
 }  # fmt: skip
 
@@ -286,7 +290,7 @@ def test_calls_in_a_view_find_its_own(api: Any, of: Callable[[Any, str], Any], s
     mine = of(api, "mine")
     changing = {"delete", "store", "update", "remember", "transaction", "run", "touch"}
     reading = {"distinct", "iterate", "list", "recall", "retrieve", "run", "transaction"}
-    reads_history = () if server_name == MONGODB else ("acting", "at", "versions")
+    reads_history = () if server_name == MONGODB else ("acting", "after", "at", "versions")
     before = None
     for name, attack in _attacks(server_name).items():
         if before is None or state(mine) != before:
@@ -622,7 +626,7 @@ def test_what_is_required_is_required_of_every_method(
     attacks = _attacks(server_name)
     if server_name == MONGODB:
         # It returns what it is given; and of what it has no view, it says so at once.
-        for name in ("embedded", "acting", "at"):
+        for name in ("embedded", "acting", "after", "at"):
             del attacks[name]
     with open_api(replace(config, **options) if server_name == MONGODB else config.replace(**options)) as api:
         partly = [api] if len(options) == 1 else [api, api.tenant("acme"), api.memory("ada")]

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -127,33 +128,96 @@ def sql(own_database: OwnDatabase) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-@pytest.fixture
-def standby(own_server: EmbeddedServer, folder: Path) -> Iterator[Callable[[str], str]]:
-    """Start a hot standby of that server, which streams from it; give the connection string of a database there."""
-    data, programs = folder / "standby", _programs.installation(18) / "bin"
-    primary = Path(conninfo_to_dict(_conninfo(own_server))["host"])
-    account = _folder_of.account_of(primary)
-    if not account.ours:
-        os.chown(folder, account.uid, account.gid)
+class Standby:
+    """A hot standby of the server that may be killed, which streams from it; its queries give way at once."""
 
-    def run(*command: str | Path) -> None:
-        # Its output must not be the pipe of pg_ctl, which would never end.
-        done = account.run([*command], stderr=subprocess.DEVNULL)
-        assert done.returncode == 0, command
-
-    def start(dsn: str) -> str:
-        run(programs / "pg_basebackup", "-D", data, "-R", "-X", "stream", "-c", "fast", "-d", _conninfo(own_server))
-        files = own_server.path / ".memorizz"
-        options = (
+    def __init__(self, primary: EmbeddedServer, folder: Path) -> None:
+        self._folder, self._data, self._programs = folder, folder / "data", _programs.installation(18) / "bin"
+        self._account = _folder_of.account_of(Path(conninfo_to_dict(_conninfo(primary))["host"]))
+        if not self._account.ours:
+            os.chown(folder, self._account.uid, self._account.gid)
+        files = primary.path / ".memorizz"
+        self._options = (
             f"-c listen_addresses='' -c port=5432 -c unix_socket_directories='{folder}' -c fsync=off "
-            f"-c hba_file='{files / 'pg_hba.conf'}' -c ident_file='{files / 'pg_ident.conf'}'"
+            f"-c hba_file='{files / 'pg_hba.conf'}' -c ident_file='{files / 'pg_ident.conf'}' "
+            "-c max_standby_streaming_delay=0 -c wal_retrieve_retry_interval=100ms"
         )
-        run(programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
-        return make_conninfo(dsn, host=str(folder))
+        source = _conninfo(primary)
+        self._run("pg_basebackup", "-D", self._data, "-R", "-X", "stream", "-c", "fast", "-d", source)
+        self.start()
 
-    yield start
-    if (data / "postmaster.pid").exists():
-        run(programs / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+    def dsn(self, of_primary: str) -> str:
+        """Return the connection string of a database here."""
+        return make_conninfo(of_primary, host=str(self._folder))
+
+    def start(self) -> None:
+        """Start it, or start it again."""
+        log = self._folder / "log"
+        # What was killed may hold its memory for a moment.
+        wait_for(
+            lambda: self._ran("pg_ctl", "-D", self._data, "-w", "-l", log, "-o", self._options, "start"), "a start"
+        )
+
+    def catch_up(self, dsn_of_primary: str) -> None:
+        """Return when it has replayed what is written on the primary by now."""
+        with psycopg.connect(dsn_of_primary) as primary:
+            position = primary.execute("SELECT pg_current_wal_flush_lsn()").fetchone()
+        question = "SELECT pg_last_wal_replay_lsn() >= %s"
+        with psycopg.connect(self.dsn(dsn_of_primary), dbname="postgres", autocommit=True) as replica:
+            wait_for(lambda: replica.execute(question, position).fetchone() == (True,), "the replay")
+
+    def kill(self) -> None:
+        """End it with kill -9, all of its processes."""
+        killed = self.signal(signal.SIGKILL)
+        wait_for(lambda: not any(map(_lives, killed)), "the end of the standby")
+
+    def signal(self, number: signal.Signals) -> list[int]:
+        """Send a signal to all of its processes, and return their pids."""
+        pid = int((self._data / "postmaster.pid").read_text().split()[0])
+        pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+        for each in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, number)
+        return pids
+
+    def stop(self) -> None:
+        if (self._data / "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", self._data, "-w", "-m", "immediate", "stop")
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        assert self._ran(program, *arguments), (program, arguments)
+
+    def _ran(self, program: str, *arguments: str | Path) -> bool:
+        # Its output must not be the pipe of pg_ctl, which would never end.
+        return self._account.run([self._programs / program, *arguments], stderr=subprocess.DEVNULL).returncode == 0
+
+
+def _lives(pid: int) -> bool:
+    """Return True for a process that is there and no zombie."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@pytest.fixture
+def fresh_standby(own_server: EmbeddedServer) -> Iterator[Standby]:
+    """A hot standby that a test may promote."""
+    yield from _standby(own_server)
+
+
+@pytest.fixture(scope="session")
+def standby(own_server: EmbeddedServer) -> Iterator[Standby]:
+    """A hot standby that follows the server from test to test."""
+    yield from _standby(own_server)
+
+
+def _standby(primary: EmbeddedServer) -> Iterator[Standby]:
+    for path in _folder():
+        found = Standby(primary, path)
+        try:
+            yield found
+        finally:
+            found.stop()
 
 
 # --- a plain PostgreSQL -------------------------------------------------------------------------------------------

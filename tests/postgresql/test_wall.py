@@ -430,7 +430,7 @@ def test_a_tenant_that_connections_bring_along_counts_for_nothing(
             assert connection.execute("SELECT current_setting('memorizz.tenant')").fetchone() == ("theirs",)
 
 
-def test_the_wall_stands_on_a_standby(own_database: Any, standby: Callable[[str], str]) -> None:
+def test_the_wall_stands_on_a_standby(own_database: Any, standby: Any) -> None:
     """A replica that follows the server reads as one tenant or as none, by every kind of search, and writes nothing."""
     role = f"memorizz_app_{uuid.uuid4().hex[:12]}"
     with Maintenance(own_database.config()) as maintenance:
@@ -438,7 +438,8 @@ def test_the_wall_stands_on_a_standby(own_database: Any, standby: Callable[[str]
     with PostgreSQLProvider(own_database.config().replace(user=role)) as application:
         for tenant in ("theirs", "mine"):
             application.tenant(tenant).store(_document("a", of=tenant), LONG)
-    dsn = standby(own_database.dsn)
+    standby.catch_up(own_database.dsn)
+    dsn = standby.dsn(own_database.dsn)
     with PostgreSQLProvider(own_database.config(dsn).replace(user=role)) as application:
         for tenant in ("theirs", "mine"):
             view = application.tenant(tenant)

@@ -81,6 +81,55 @@ def test_a_dsn_may_name_several_hosts() -> None:
         assert (said["host"], said["port"], said["target_session_attrs"]) == ("a,b", "1,2", "read-write")
 
 
+def test_a_replica_is_the_same_server_elsewhere() -> None:
+    """It has its own host and port, and everything else of the primary; nothing of the primary's several hosts."""
+    config = PostgreSQLConfig(
+        dsn="postgresql://u:secret@a:1,b:2/d?target_session_attrs=read-write&sslmode=require&hostaddr=10.0.0.1,10.0.0.2",
+        replicas=["host=r1", "postgresql://u:secret@r2:5433/d?sslmode=require"],
+    )
+    assert config.replicas == ("host=r1", "host=r2 port=5433")
+    assert "secret" not in repr(config)
+    for replica, host, port in zip(config.of_replicas, ("r1", "r2"), ("1", "5433"), strict=True):
+        said = conninfo_to_dict(replica.conninfo)
+        assert (said["host"], said["port"], said["dbname"], said["user"]) == (host, port, "d", "u")
+        assert (said["password"], said["sslmode"]) == ("secret", "require")
+        assert {"target_session_attrs", "hostaddr"}.isdisjoint(said)
+        assert replica.replicas == ()
+    assert config.replace(replicas=[]).replicas == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        ({"replicas": "host=r"}, "expected a list"),
+        ({"replicas": 5}, "expected a list"),
+        ({"replicas": [5]}, "dsn is of type int"),
+        ({"replicas": ["port=1"]}, "without one host"),
+        ({"replicas": ["host=a,b"]}, "without one host"),
+        ({"replicas": ["host=r user=other"]}, "user of a replica is not the primary's"),
+        ({"replicas": ["postgresql://u:other@r/d"]}, "password of a replica is not the primary's"),
+        ({"replicas": ["host=r sslmode=disable"]}, "sslmode of a replica is not the primary's"),
+        ({"replicas": ["host=r port=70000"]}, "the port of a replica"),
+        ({"replica_lag": 0}, "replica_lag=0: expected seconds above 0, or None"),
+        ({"replica_lag": True}, "replica_lag=True"),
+        ({"replica_lag": "1"}, "replica_lag='1'"),
+    ],
+)
+def test_what_is_no_replica(options: Any, wrong: str) -> None:
+    """It is said which option it is and what was expected; no password is."""
+    with pytest.raises(ConfigurationError, match=wrong) as raised:
+        PostgreSQLConfig(dsn="postgresql://u:secret@a/d", **options)
+    assert "secret" not in str(raised.value)
+    assert "other" not in str(raised.value)
+
+
+def test_an_embedded_server_has_no_replicas() -> None:
+    """It is one server, whether it was asked for or is there because no other was named."""
+    for make in (PostgreSQLConfig.embedded, PostgreSQLConfig, PostgreSQLConfig.embedded().replace):
+        with pytest.raises(ConfigurationError, match="the embedded server has none"):
+            make(replicas=["host=r"])
+
+
 def test_any_libpq_keyword_is_passed_on() -> None:
     """sslmode and the like reach the connection string, from an argument and from a dsn."""
     config = PostgreSQLConfig(

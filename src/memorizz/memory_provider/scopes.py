@@ -8,6 +8,7 @@ arguments and documents of a call would reach beyond one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,14 +19,17 @@ from typing import Any, cast
 from memorizz.errors import ConfigurationError, InvalidDocument, ReadOnlyError, quoted
 
 TENANT, MEMORY, AGENT = "tenant", "memory_id", "agent_id"
-# That a provider keeps the history of what it stores.
-HISTORY = "history"
-# What can be asked as of a time.
+# That a provider keeps the history of what it stores, and that what it has written has a position.
+HISTORY, POSITION = "history", "position"
+# What only reads, whatever it is given but `touch`.
 _READS = {
-    "count", "distinct", "embedded", "list_all", "page", "place_of", "recall", "retrieve_by_id", "retrieve_by_name",
+    "count", "distinct", "list_all", "page", "place_of", "recall", "retrieve_by_id", "retrieve_by_name",
     "retrieve_by_query", "retrieve_conversation_history_ordered_by_timestamp", "retrieve_from_all_stores",
-    "retrieve_memory_components_by_query", "run_at_once", "run_many",
+    "retrieve_memory_components_by_query",
 }  # fmt: skip
+# What can be asked as of a time: also what reads if its calls do.
+_READS_OF_TIME = _READS | {"embedded", "run_at_once", "run_many"}
+_WAL_POSITION = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 # In bytes, as of every key that is indexed.
 _MAX_NAME = 1024
 
@@ -47,6 +51,8 @@ class Scope:
     # In whose name, and for which call of theirs; no condition of a statement.
     actor: str | None = field(default=None, compare=False)
     call_id: str | None = field(default=None, compare=False)
+    # What a replica must have replayed of the log to be read; no condition of a statement either.
+    after: int | None = field(default=None, compare=False)
     parameters: Mapping[str, Any] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -84,6 +90,10 @@ class Scope:
     def of_actor(self, name: Any, call: Any) -> Scope:
         """Return the same scope in the name of somebody; raises ConfigurationError for what is no name."""
         return replace(self, actor=_name(name, "actor"), call_id=None if call is None else _name(call, "call"))
+
+    def of_position(self, position: Any) -> Scope:
+        """Return the same scope for reads after a position of the log; raises ConfigurationError for what is none."""
+        return replace(self, after=max(self.after or 0, wal_position(position)))
 
     def of_tenant(self, name: Any, max_limit: int | None = None) -> Scope:
         """Return the scope of a tenant; raises ConfigurationError where this one is another's, or a memory's."""
@@ -145,9 +155,8 @@ class Scope:
 
     def _check_reads(self, operation: Callable[..., Any], kwargs: Mapping[str, Any], args: tuple[Any, ...]) -> None:
         """Raise ReadOnlyError for what is no read."""
-        name = operation.__name__
-        touches = kwargs.get("touch") or any(getattr(each, "touch", False) for each in (*args, *kwargs.values()))
-        if name not in _READS or touches:
+        name, touches = operation.__name__, _touches(kwargs, args)
+        if name not in _READS_OF_TIME or touches:
             assert self.as_of is not None
             raise ReadOnlyError(
                 f"{name}({'touch=True' if touches else ''}): this is a view as of {self.as_of.isoformat()}, of what is "
@@ -201,6 +210,8 @@ def check_supported(scope: Scope, supported: Sequence[str], what: str) -> None:
     """Raise ConfigurationError where a provider cannot keep to a scope."""
     if scope.is_accompanied and HISTORY not in supported:
         raise no_history(what)
+    if scope.after is not None and POSITION not in supported:
+        raise no_position(what)
     for key, named in ((TENANT, scope.tenant), (MEMORY, scope.memory)):
         if named and key not in supported:
             raise ConfigurationError(
@@ -211,6 +222,37 @@ def check_supported(scope: Scope, supported: Sequence[str], what: str) -> None:
 def no_history(what: str) -> ConfigurationError:
     """Return the error of a provider that keeps no history."""
     return ConfigurationError(f"{what} keeps no history of its documents: PostgreSQL does")
+
+
+def no_position(what: str) -> ConfigurationError:
+    """Return the error of a provider whose writes have no position."""
+    return ConfigurationError(f"{what} has no positions of what was written, and needs none: it has no replicas here")
+
+
+def wal_position(position: Any) -> int:
+    """Return a position in the write-ahead log as a number; raises ConfigurationError for what is none."""
+    found = _WAL_POSITION.fullmatch(position) if isinstance(position, str) else None
+    if found is None:
+        raise ConfigurationError(
+            f"position={quoted(position)}: expected what position() returned, such as '0/1A2B3C4D'"
+        )
+    return (int(found[1], 16) << 32) + int(found[2], 16)
+
+
+def may_be_of_replica(operation: Callable[..., Any], kwargs: Mapping[str, Any], args: tuple[Any, ...]) -> bool:
+    """Return True for an operation that only reads what there is today.
+
+    What was at a time is read from the primary: a replica might still lack some of it, and have it later.
+    """
+    if isinstance(operation, Scoped):
+        if operation.scope.as_of is not None:
+            return False
+        operation = operation.operation
+    return operation.__name__ in _READS and not _touches(kwargs, args)
+
+
+def _touches(kwargs: Mapping[str, Any], args: tuple[Any, ...]) -> bool:
+    return bool(kwargs.get("touch")) or any(getattr(each, "touch", False) for each in (*args, *kwargs.values()))
 
 
 def check_required(scope: Scope, *, tenant: bool = False, memory: bool) -> None:

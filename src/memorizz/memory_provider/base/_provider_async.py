@@ -13,7 +13,7 @@ from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.base._async import AsyncMemoryOperations
 from memorizz.memory_provider.options import Health, StoreName
 from memorizz.memory_provider.policies import Policy
-from memorizz.memory_provider.scopes import EVERYTHING, Scope, no_history
+from memorizz.memory_provider.scopes import EVERYTHING, Scope, no_history, no_position
 from memorizz.memory_provider.stores import SEVEN, StoreSpec
 
 
@@ -88,6 +88,13 @@ class AsyncMemoryProvider(AsyncMemoryOperations):
         """
         raise no_history(type(self).__name__)
 
+    async def position(self) -> str:
+        """Return a position behind all that was written before this call, for `after` in this program or another one.
+
+        It is one of the write-ahead log, as a text. Raises ConfigurationError where there are none.
+        """
+        raise no_position(type(self).__name__)
+
     async def set_policy(self, memory_store_type: StoreName, policy: Policy | None) -> None:
         """Say what of a store's documents `apply_policies` deletes, in every tenant; None takes the policy away.
 
@@ -139,6 +146,9 @@ class AsyncMemoryProvider(AsyncMemoryOperations):
 
     def at(self, time: datetime | str) -> AsyncMemoryProvider:
         return self._view(EVERYTHING.of_time(time))
+
+    def after(self, position: str) -> AsyncMemoryProvider:
+        return self._view(EVERYTHING.of_position(position))
 
     def _view(self, scope: Scope) -> AsyncMemoryProvider:
         from memorizz.memory_provider.base._views_async import AsyncProviderView

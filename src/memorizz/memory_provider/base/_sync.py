@@ -104,6 +104,17 @@ class MemoryOperations(ABC):
         """
         return self._view(EVERYTHING.of_time(time))
 
+    def after(self, position: str) -> MemoryOperations:
+        """Return a view with the same methods, whose reads miss nothing that was written before a position.
+
+        position: what `position()` of a provider returned, in this program or another one.
+
+        With `replicas` in the configuration, a read goes to one that has replayed the log up to there, else to the
+        primary, where there is nothing to be missed. Raises ConfigurationError for what is no position, and where the
+        provider has none.
+        """
+        return self._view(EVERYTHING.of_position(position))
+
     def _view(self, scope: Scope) -> MemoryOperations:
         """Return a view of what is in a scope."""
         from memorizz.memory_provider.base._views_sync import View

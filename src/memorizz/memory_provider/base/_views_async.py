@@ -46,6 +46,9 @@ class AsyncView(AsyncMemoryOperations):
     def at(self, time: datetime | str) -> Any:
         return self._whole._view(self.scope.of_time(time))
 
+    def after(self, position: str) -> Any:
+        return self._whole._view(self.scope.of_position(position))
+
 
 class AsyncProviderView(AsyncView, AsyncMemoryProvider):
     """What a provider does, within a scope, on the connections of the provider, which alone opens and closes them."""
@@ -82,6 +85,9 @@ class AsyncProviderView(AsyncView, AsyncMemoryProvider):
 
     async def stores(self) -> list[StoreSpec]:
         return await self._whole.stores()
+
+    async def position(self) -> str:
+        return await self._whole.position()
 
     async def drop_store(self, name: str, *, yes: bool = False) -> None:
         raise ConfigurationError(

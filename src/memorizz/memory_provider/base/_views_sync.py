@@ -47,6 +47,9 @@ class View(MemoryOperations):
     def at(self, time: datetime | str) -> Any:
         return self._whole._view(self.scope.of_time(time))
 
+    def after(self, position: str) -> Any:
+        return self._whole._view(self.scope.of_position(position))
+
 
 class ProviderView(View, MemoryProvider):
     """What a provider does, within a scope, on the connections of the provider, which alone opens and closes them."""
@@ -83,6 +86,9 @@ class ProviderView(View, MemoryProvider):
 
     def stores(self) -> list[StoreSpec]:
         return self._whole.stores()
+
+    def position(self) -> str:
+        return self._whole.position()
 
     def drop_store(self, name: str, *, yes: bool = False) -> None:
         raise ConfigurationError(

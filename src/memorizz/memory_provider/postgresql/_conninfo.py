@@ -213,6 +213,25 @@ def named_server(given: Mapping[str, Any], dsn: str | None, libpq: Mapping[str, 
     return server | {"libpq": rest, "secrets": Secrets(secrets).replaced(password)}
 
 
+def replica_server(dsn: object, own: Mapping[str, Any]) -> tuple[str, int | None]:
+    """Return the host of a replica and its port, None where that is not said; `own` is what the primary's say.
+
+    A replica is a copy of the primary, with its databases, users and passwords: whatever else is said must be the same.
+    """
+    said = _parsed(dsn)
+    host, port = said.pop("host", ""), said.pop("port", None)
+    others = sorted(name for name, value in said.items() if value != str(own.get(name)))
+    if not host or "," in f"{host}{port}" or others:
+        wrong = f"{', '.join(others)} of a replica is not the primary's" if others else "a replica without one host"
+        raise ConfigurationError(
+            f"replicas: {wrong}: say 'host=... port=...' of each, and the rest once, for all servers, beside them"
+        )
+    check_place("host", host, "the host of a replica")
+    if port is not None:
+        check_place("port", port, "the port of a replica")
+    return host, None if port is None else int(port)
+
+
 def unknown_keywords(libpq: Mapping[str, Any]) -> list[str]:
     """Return the names that libpq does not know."""
     return sorted(set(libpq) - set(_OPTIONS))

@@ -7,6 +7,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Self
 
 from psycopg_pool import AsyncConnectionPool
@@ -17,8 +18,16 @@ from memorizz.memory_provider._drive import Opening, check_loop, check_process, 
 from memorizz.memory_provider.options import Health
 from memorizz.memory_provider.postgresql._errors import translating
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.driver._async import AsyncPool, checkout_given, connect, open_facts
+from memorizz.memory_provider.postgresql.driver._async import (
+    AnyConnection,
+    AsyncPool,
+    checkout,
+    checkout_given,
+    connect,
+    open_facts,
+)
 from memorizz.memory_provider.postgresql.driver._health_async import look
+from memorizz.memory_provider.postgresql.driver._replicas_async import AsyncReplicas
 from memorizz.memory_provider.postgresql.driver._shared import config_for
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.facts import Facts
@@ -41,6 +50,8 @@ class AsyncLifetime:
         self._embedders, self._own_embedders = by_name(embedder)
         self._given_pool = pool
         self._pool: AsyncPool | AsyncConnectionPool[Any] | None = None
+        # None where there are none.
+        self._replicas: AsyncReplicas | None = None
         self._facts: Facts | None = None
         self._server: EmbeddedServer | None = None
         self._release_server: Callable[[], Any] | None = None
@@ -88,7 +99,19 @@ class AsyncLifetime:
             facts = await open_facts(self.config, connection, models)
         self._pool = pool = AsyncPool(self.config, self._server)
         await pool.open()
+        if self.config.replicas:
+            self._replicas = replicas = AsyncReplicas(self.config)
+            for each in replicas.pools:
+                await each.open()
         self._facts = facts
+
+    async def _connection(self) -> AbstractAsyncContextManager[AnyConnection]:
+        """Return a connection of the pool, lent for a block."""
+        # None where it was closed meanwhile: then this says so.
+        pool = self._pool or (await self._opened())[1]
+        if isinstance(pool, AsyncPool):
+            return checkout(pool, self.config, self._server)
+        return checkout_given(pool, self.config)
 
     async def _conninfo(self) -> str:
         if self.config.embedded_server is None:
@@ -120,6 +143,9 @@ class AsyncLifetime:
     async def _release(self) -> None:
         """Close the pool that was made here and leave the server."""
         pool, self._pool, self._loop = self._pool, None, None
+        replicas, self._replicas = self._replicas, None
+        for each in [] if replicas is None else replicas.pools:
+            await each.close()
         if pool is not None and pool is not self._given_pool:
             await pool.close()
         if self._release_server is not None:

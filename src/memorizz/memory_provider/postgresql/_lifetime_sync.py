@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Self
 
 from psycopg_pool import ConnectionPool
@@ -18,8 +19,16 @@ from memorizz.memory_provider.options import Health
 from memorizz.memory_provider.postgresql._errors import translating
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._health_sync import look
+from memorizz.memory_provider.postgresql.driver._replicas_sync import Replicas
 from memorizz.memory_provider.postgresql.driver._shared import config_for
-from memorizz.memory_provider.postgresql.driver._sync import Pool, checkout_given, connect, open_facts
+from memorizz.memory_provider.postgresql.driver._sync import (
+    AnyConnection,
+    Pool,
+    checkout,
+    checkout_given,
+    connect,
+    open_facts,
+)
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.facts import Facts
 from memorizz.memory_provider.postgresql.reload import by_name, close_all, makers
@@ -56,6 +65,11 @@ class Lifetime:
                 pool = Pool(self.config, self._server)
                 pools.append(pool)
                 pool.open()
+            # None where there are none.
+            self._replicas = Replicas(self.config) if self.config.replicas else None
+            for each in [] if self._replicas is None else self._replicas.pools:
+                pools.append(each)
+                each.open()
         except BaseException:
             self._closing()
             raise
@@ -92,6 +106,14 @@ class Lifetime:
         except ProviderClosed as error:
             return unwell(error, 0.0)
         return look(pool, self.config, timeout, time.monotonic())
+
+    def _connection(self) -> AbstractContextManager[AnyConnection]:
+        """Return a connection of the pool, lent for a block."""
+        # None where it was closed meanwhile: then this says so.
+        pool = self._pool or self._opened()[1]
+        if isinstance(pool, Pool):
+            return checkout(pool, self.config, self._server)
+        return checkout_given(pool, self.config)
 
     def close(self) -> None:
         # What is under way asks for a connection no more, also where the pool is the caller's and stays open.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -23,6 +23,7 @@ from memorizz.memory_provider.postgresql._conninfo import (
     environment,
     named_server,
     names_a_server,
+    replica_server,
     unknown_keywords,
 )
 from memorizz.memory_provider.stores import IndexKind
@@ -40,6 +41,9 @@ _DEAD_PEER = {
     "tcp_user_timeout": 60_000,  # milliseconds; where the system knows it
 }
 
+
+# What a connection string of several hosts has, and one of their address.
+_OF_PRIMARY = ("port", "hostaddr", "target_session_attrs", "load_balance_hosts")
 
 # What the log has been told of.
 _announced: set[str] = set()
@@ -82,6 +86,9 @@ class PostgreSQLConfig:
     pool_timeout: seconds to wait for a pooled connection; 30.
     connect_timeout: seconds to wait for the server to accept a connection; 10.
     operation_timeout: seconds to wait for the answer to one statement; 60. None waits for ever.
+    replicas: hot standbys of this server to read from, each a libpq string or a URL with its host and port; the rest,
+        the password too, is as here. What this provider has written it also reads (docs/how-to/replicas.md).
+    replica_lag: seconds that a replica may be behind, by its own account, to be read; 10. None is any time.
     prepare_threshold: after how many executions a statement is prepared; None never, for poolers that cannot.
     on_invalid_text: what to do with NUL characters and lone surrogates, "error" or "replace" (by U+FFFD).
     require_tenant, require_memory: refuse every call that is not made through `provider.tenant(...)`, and through
@@ -108,6 +115,8 @@ class PostgreSQLConfig:
     pool_timeout: float
     connect_timeout: float
     operation_timeout: float | None
+    replicas: tuple[str, ...]
+    replica_lag: float | None
     prepare_threshold: int | None
     on_invalid_text: InvalidText
     require_tenant: bool
@@ -137,6 +146,8 @@ class PostgreSQLConfig:
         pool_timeout: float = 30.0,
         connect_timeout: float = 10.0,
         operation_timeout: float | None = 60.0,
+        replicas: Sequence[str] = (),
+        replica_lag: float | None = 10.0,
         prepare_threshold: int | None = 5,
         on_invalid_text: InvalidText = "error",
         require_tenant: bool = False,
@@ -161,6 +172,8 @@ class PostgreSQLConfig:
             pool_timeout=pool_timeout,
             connect_timeout=connect_timeout,
             operation_timeout=operation_timeout,
+            replicas=replicas,
+            replica_lag=replica_lag,
             prepare_threshold=prepare_threshold,
             on_invalid_text=on_invalid_text,
             require_tenant=require_tenant,
@@ -176,6 +189,7 @@ class PostgreSQLConfig:
                 "no server is configured: set POSTGRES_HOST (and POSTGRES_PORT, POSTGRES_DB, POSTGRES_USER, "
                 "POSTGRES_PASSWORD), pass a PostgreSQLConfig, or unset MEMORIZZ_EMBEDDED to use the embedded server"
             )
+        _check_embedded({"replicas": self.replicas})
         self._set(host="embedded", embedded_server=EmbeddedPath(by_default=True))
 
     def _embed(self, path: Path | None) -> None:
@@ -237,6 +251,14 @@ class PostgreSQLConfig:
     def password(self) -> Password | None:
         """What was given as password, a text or a function; neither is shown, copied by asdict() or pickled."""
         return self.secrets.password
+
+    @property
+    def of_replicas(self) -> list[Self]:
+        """The configurations of the replicas: this one, with another host and port."""
+        # The first of several hosts that may be written to is the primary.
+        libpq = {name: value for name, value in self.libpq.items() if name not in _OF_PRIMARY}
+        servers = (replica_server(each, {}) for each in self.replicas)
+        return [self.replace(host=host, port=port or self.port, libpq=libpq, replicas=()) for host, port in servers]
 
     @property
     def conninfo(self) -> str:
@@ -303,6 +325,16 @@ class PostgreSQLConfig:
             return "none"
         return "halfvec" if dimensions > 2000 else self.index
 
+    def _check_replicas(self) -> None:
+        given = cast(object, self.replicas)
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise ConfigurationError("replicas: expected a list of connection strings, one for each")
+        own = {"dbname": self.database, "user": self.user, **self.libpq}
+        if isinstance(self.password, str):
+            own["password"] = self.password
+        servers = (replica_server(each, own) for each in cast("Sequence[object]", given))
+        self._set(replicas=tuple(make_conninfo(host=host, port=port) for host, port in servers))
+
     def _check(self) -> None:
         _check_choice("index", self.index, get_args(IndexKind))
         _check_choice("on_invalid_text", self.on_invalid_text, get_args(InvalidText))
@@ -316,6 +348,9 @@ class PostgreSQLConfig:
             seconds = getattr(self, name)
             if not (isinstance(seconds, int | float) and seconds > 0) and (seconds is not None or name[0] != "o"):
                 raise ConfigurationError(f"{name}={quoted(seconds)}: expected a number of seconds above 0")
+        if self.replica_lag is not None and not (_is_number(self.replica_lag) and self.replica_lag > 0):
+            raise ConfigurationError(f"replica_lag={quoted(self.replica_lag)}: expected seconds above 0, or None")
+        self._check_replicas()
         if self.prepare_threshold is not None:
             _check_range("prepare_threshold", self.prepare_threshold, 0, 1_000_000)
         if not isinstance(cast(object, self.text_search_config), str):
@@ -327,6 +362,10 @@ class PostgreSQLConfig:
             raise ConfigurationError(
                 f"schema={quoted(self.schema)}: expected a name of 1 to 63 bytes without NUL and %, and not $user"
             )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _own_options() -> list[str]:
@@ -348,6 +387,8 @@ def _check_embedded(options: Mapping[str, Any]) -> None:
         raise ConfigurationError(
             f"the embedded server has its own {', '.join(misplaced)}: leave it out, or use PostgreSQLConfig(...)"
         )
+    if options.get("replicas"):
+        raise ConfigurationError("replicas: the embedded server has none: leave them out, or name the primary")
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from psycopg.pq import TransactionStatus
@@ -31,14 +32,7 @@ from memorizz.memory_provider.postgresql._lifetime_sync import AnyEmbedder, Life
 from memorizz.memory_provider.postgresql._steps import Batch, Embed, Operation, Step
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._shared import logger, orphan_socket
-from memorizz.memory_provider.postgresql.driver._sync import (
-    AnyConnection,
-    Pool,
-    checkout,
-    checkout_given,
-    perform,
-    when_free,
-)
+from memorizz.memory_provider.postgresql.driver._sync import AnyConnection, perform, when_free
 from memorizz.memory_provider.postgresql.facts import Facts, StaleFacts, UnknownHistory
 from memorizz.memory_provider.postgresql.operations.embedding import Spool
 from memorizz.memory_provider.postgresql.reload import (
@@ -53,7 +47,7 @@ from memorizz.memory_provider.postgresql.reload import (
     reloaded,
 )
 from memorizz.memory_provider.postgresql.search import recall
-from memorizz.memory_provider.scopes import HISTORY, MEMORY, TENANT, Scope
+from memorizz.memory_provider.scopes import HISTORY, MEMORY, POSITION, TENANT, Scope, may_be_of_replica, scope_of
 from memorizz.memory_provider.stores import StoreSpec, check_history_yes, check_yes, checked_retention
 
 P = ParamSpec("P")
@@ -69,7 +63,7 @@ class _Methods(MemoryOperations):
     """What the methods of the provider, of its transaction and of their views have in common: they embed."""
 
     operations = operations
-    _scoped_by = (TENANT, MEMORY, HISTORY)
+    _scoped_by = (TENANT, MEMORY, HISTORY, POSITION)
 
     def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
         return self._embedded_first(operations.store_many, documents, memory_store_type)
@@ -259,6 +253,9 @@ class PostgreSQLProvider(Lifetime, _MethodsOfProvider, MemoryProvider):
         self.run_in_transaction(tables.create_store, spec, makers(self._embedders))
         self._facts = self.run(migrations.facts_now, self.config, makers(self._embedders))
 
+    def position(self) -> str:
+        return self.run(operations.position)
+
     def stores(self) -> list[StoreSpec]:
         return self.run(tables.specs)
 
@@ -343,21 +340,20 @@ class PostgreSQLProvider(Lifetime, _MethodsOfProvider, MemoryProvider):
             if error is of_caller:
                 raise
             raise translated(error, self.config.where, committed) from error
-
-    def _connection(self) -> AbstractContextManager[AnyConnection]:
-        """Return a connection of the pool, lent for a block."""
-        # None where it was closed meanwhile: then this says so.
-        pool = self._pool or (self._opened())[1]
-        if isinstance(pool, Pool):
-            return checkout(pool, self.config, self._server)
-        return checkout_given(pool, self.config)
+        finally:
+            if self._replicas is not None:
+                self._replicas.note_write()
 
     def run(self, operation: Callable[Concatenate[Facts, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         check_required(self.config, operation)
         facts, _ = self._opened()
         for _ in range(MAX_RELOADS):
+            begin = partial(begun, facts, operation, *args, **kwargs)
             try:
-                return drive(begun(facts, operation, *args, **kwargs), self._perform)
+                if self._replicas is None:
+                    return drive(begin(), self._perform)
+                after = scope_of(operation).after or 0 if may_be_of_replica(operation, kwargs, args) else None
+                return self._replicas.run(begin, facts, after, self._perform)
             except MemorizzError as error:
                 facts = self._reload(facts, [*args, *kwargs.values()], error)
         raise changes_too_often(facts)

@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from psycopg.pq import TransactionStatus
@@ -29,14 +30,7 @@ from memorizz.memory_provider.postgresql._errors import (
 from memorizz.memory_provider.postgresql._lifetime_async import AnyEmbedder, AsyncLifetime
 from memorizz.memory_provider.postgresql._steps import Batch, Embed, Operation, Step
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.driver._async import (
-    AnyConnection,
-    AsyncPool,
-    checkout,
-    checkout_given,
-    perform,
-    when_free,
-)
+from memorizz.memory_provider.postgresql.driver._async import AnyConnection, perform, when_free
 from memorizz.memory_provider.postgresql.driver._shared import logger, orphan_socket
 from memorizz.memory_provider.postgresql.facts import Facts, StaleFacts, UnknownHistory
 from memorizz.memory_provider.postgresql.operations.embedding import Spool
@@ -52,7 +46,7 @@ from memorizz.memory_provider.postgresql.reload import (
     reloaded,
 )
 from memorizz.memory_provider.postgresql.search import recall
-from memorizz.memory_provider.scopes import HISTORY, MEMORY, TENANT, Scope
+from memorizz.memory_provider.scopes import HISTORY, MEMORY, POSITION, TENANT, Scope, may_be_of_replica, scope_of
 from memorizz.memory_provider.stores import StoreSpec, check_history_yes, check_yes, checked_retention
 
 P = ParamSpec("P")
@@ -68,7 +62,7 @@ class _Methods(AsyncMemoryOperations):
     """What the methods of the provider, of its transaction and of their views have in common: they embed."""
 
     operations = operations
-    _scoped_by = (TENANT, MEMORY, HISTORY)
+    _scoped_by = (TENANT, MEMORY, HISTORY, POSITION)
 
     async def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
         return await self._embedded_first(operations.store_many, documents, memory_store_type)
@@ -265,6 +259,9 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _MethodsOfProvider, AsyncMemoryProv
         await self.run_in_transaction(tables.create_store, spec, makers(self._embedders))
         self._facts = await self.run(migrations.facts_now, self.config, makers(self._embedders))
 
+    async def position(self) -> str:
+        return await self.run(operations.position)
+
     async def stores(self) -> list[StoreSpec]:
         return await self.run(tables.specs)
 
@@ -351,14 +348,9 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _MethodsOfProvider, AsyncMemoryProv
             if error is of_caller:
                 raise
             raise translated(error, self.config.where, committed) from error
-
-    async def _connection(self) -> AbstractAsyncContextManager[AnyConnection]:
-        """Return a connection of the pool, lent for a block."""
-        # None where it was closed meanwhile: then this says so.
-        pool = self._pool or (await self._opened())[1]
-        if isinstance(pool, AsyncPool):
-            return checkout(pool, self.config, self._server)
-        return checkout_given(pool, self.config)
+        finally:
+            if self._replicas is not None:
+                self._replicas.note_write()
 
     async def run(
         self, operation: Callable[Concatenate[Facts, P], Operation[T]], /, *args: P.args, **kwargs: P.kwargs
@@ -366,8 +358,12 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _MethodsOfProvider, AsyncMemoryProv
         check_required(self.config, operation)
         facts, _ = await self._opened()
         for _ in range(MAX_RELOADS):
+            begin = partial(begun, facts, operation, *args, **kwargs)
             try:
-                return await drive(begun(facts, operation, *args, **kwargs), self._perform)
+                if self._replicas is None:
+                    return await drive(begin(), self._perform)
+                after = scope_of(operation).after or 0 if may_be_of_replica(operation, kwargs, args) else None
+                return await self._replicas.run(begin, facts, after, self._perform)
             except MemorizzError as error:
                 facts = await self._reload(facts, [*args, *kwargs.values()], error)
         raise changes_too_often(facts)

@@ -114,6 +114,7 @@ _OF_SCHEMA = frozenset(
         history.keep,
         operations.set_policy,
         operations.policies,
+        operations.position,
     }
 )
 

@@ -59,6 +59,9 @@ class AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
     """A connection that gives up, and closes, when the server does not answer in time."""
 
     operation_timeout: float | None = None
+    # To a replica: until when that is taken to be fit, and how far it has replayed the log.
+    fit_until: float = 0.0
+    replayed: int = 0
 
     async def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
         try:
@@ -288,19 +291,33 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection]):
         )
 
 
+async def take(pool: AsyncPool, seconds: float | None = None) -> AsyncConnection:
+    """Take a connection out of a pool of ours, within so many seconds, by default the pool's own.
+
+    One on which the server has hung up makes way for the next.
+    """
+    while True:
+        connection = await pool.getconn(seconds)
+        if is_alive(connection):
+            return connection
+        try:
+            hang_up(connection)
+        finally:
+            await pool.putconn(connection)
+
+
 @asynccontextmanager
 async def checkout(
     pool: AsyncPool, config: PostgreSQLConfig, server: EmbeddedServer | None
 ) -> AsyncGenerator[AnyConnection]:
     """Lend a connection of our own pool: one that commits by itself, so that nothing is left to be done at the end.
 
-    One on which the server has hung up makes way for the next. Raises ConnectionFailed where none is free because the
-    server cannot be reached.
+    Raises ConnectionFailed where none is free because the server cannot be reached.
     """
     asked_again = False
     while True:
         try:
-            connection = await pool.getconn()
+            connection = await take(pool)
         except NoneFree:
             if not pool.attempts.unanswered or asked_again:
                 raise
@@ -311,10 +328,8 @@ async def checkout(
             asked_again = True
             continue
         try:
-            if is_alive(connection):
-                yield connection
-                return
-            hang_up(connection)
+            yield connection
+            return
         finally:
             await pool.putconn(connection)
 

@@ -17,6 +17,8 @@ from memorizz.errors import ConfigurationError, one_line
 from memorizz.memory_provider.postgresql._errors import DriverError
 from memorizz.memory_provider.postgresql._steps import Batch, Statement
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.facts import Facts
+from memorizz.memory_provider.postgresql.sql.replay import Replayed
 
 logger = logging.getLogger("memorizz.postgresql")
 
@@ -70,6 +72,20 @@ def check_encoding(connection: psycopg.BaseConnection[Any]) -> None:
         )
 
 
+def unfit(found: Replayed, facts: Facts, max_lag: float | None) -> str | None:
+    """Return why a server serves no reads as a replica, by what it says of itself; None where it does."""
+    if not found.in_recovery or found.position is None:
+        return "it follows no primary: it was promoted, or never was a replica"
+    if found.identity != facts.layout.identity:
+        return f"it holds other memories in schema {facts.layout.schema!r}: it is no replica of this primary"
+    if max_lag is not None and (found.behind is None or found.behind > max_lag):
+        behind = "an unknown time" if found.behind is None else f"{found.behind:.1f} s"
+        return f"it is {behind} behind, and replica_lag is {max_lag} s"
+    if found.version < facts.version:
+        return "it has not replayed the last change of the stores or their indexes"
+    return None
+
+
 def last_words(error: DriverError, cursors: Sequence[Cursor]) -> DriverError:
     """Return what the server ended a connection with; of a pipeline the driver tells only that it is broken."""
     return next((each.failure for each in cursors if each.failure is not None and error.sqlstate is None), error)
@@ -78,7 +94,13 @@ def last_words(error: DriverError, cursors: Sequence[Cursor]) -> DriverError:
 def config_for(config: PostgreSQLConfig | str | None, pool: Any) -> PostgreSQLConfig:
     """Return the configuration that is meant; where none is given, that of the server of the pool, if there is one."""
     if config is not None or pool is None:
-        return PostgreSQLConfig.of(config)
+        found = PostgreSQLConfig.of(config)
+        if pool is not None and found.replicas:
+            raise ConfigurationError(
+                "replicas: a pool of your own connects to the primary alone, and may do so as somebody else: leave one "
+                "of the two out"
+            )
+        return found
     # Computed anew for each connection, it may hold a token; then no server is named in messages.
     conninfo = pool.conninfo if isinstance(pool.conninfo, str) else ""
     return PostgreSQLConfig(dsn=conninfo, embedding_dimensions=None)

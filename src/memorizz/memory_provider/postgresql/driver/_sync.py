@@ -59,6 +59,9 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that gives up, and closes, when the server does not answer in time."""
 
     operation_timeout: float | None = None
+    # To a replica: until when that is taken to be fit, and how far it has replayed the log.
+    fit_until: float = 0.0
+    replayed: int = 0
 
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
         try:
@@ -283,17 +286,31 @@ class Pool(ConnectionPool[Connection]):
         )
 
 
+def take(pool: Pool, seconds: float | None = None) -> Connection:
+    """Take a connection out of a pool of ours, within so many seconds, by default the pool's own.
+
+    One on which the server has hung up makes way for the next.
+    """
+    while True:
+        connection = pool.getconn(seconds)
+        if is_alive(connection):
+            return connection
+        try:
+            hang_up(connection)
+        finally:
+            pool.putconn(connection)
+
+
 @contextmanager
 def checkout(pool: Pool, config: PostgreSQLConfig, server: EmbeddedServer | None) -> Generator[AnyConnection]:
     """Lend a connection of our own pool: one that commits by itself, so that nothing is left to be done at the end.
 
-    One on which the server has hung up makes way for the next. Raises ConnectionFailed where none is free because the
-    server cannot be reached.
+    Raises ConnectionFailed where none is free because the server cannot be reached.
     """
     asked_again = False
     while True:
         try:
-            connection = pool.getconn()
+            connection = take(pool)
         except NoneFree:
             if not pool.attempts.unanswered or asked_again:
                 raise
@@ -304,10 +321,8 @@ def checkout(pool: Pool, config: PostgreSQLConfig, server: EmbeddedServer | None
             asked_again = True
             continue
         try:
-            if is_alive(connection):
-                yield connection
-                return
-            hang_up(connection)
+            yield connection
+            return
         finally:
             pool.putconn(connection)
 

@@ -39,7 +39,15 @@ from memorizz.memory_provider.postgresql.search.plan import Route
 from memorizz.memory_provider.postgresql.search.run import Served
 from memorizz.memory_provider.postgresql.sql import reads, writes
 from memorizz.memory_provider.postgresql.sql.distinct import distinct as sql_distinct
+from memorizz.memory_provider.postgresql.sql.replay import POSITION
 from memorizz.memory_provider.stores import CONVERSATIONS, StoreSpec
+
+
+def position(facts: Facts) -> Operation[str]:
+    """Return a position behind all that was written before."""
+    [(found,)] = yield from fetch(POSITION)
+    return found
+
 
 # --- one document -------------------------------------------------------------------------------------------------
 
