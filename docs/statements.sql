@@ -1511,6 +1511,8 @@ ORDER BY id;
 
 SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text;
 
+-- after(...).retrieve_by_id: as above
+
 -- apply_policies
 
 WITH aged AS (
