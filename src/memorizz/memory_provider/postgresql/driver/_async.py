@@ -291,33 +291,19 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection]):
         )
 
 
-async def take(pool: AsyncPool, seconds: float | None = None) -> AsyncConnection:
-    """Take a connection out of a pool of ours, within so many seconds, by default the pool's own.
-
-    One on which the server has hung up makes way for the next.
-    """
-    while True:
-        connection = await pool.getconn(seconds)
-        if is_alive(connection):
-            return connection
-        try:
-            hang_up(connection)
-        finally:
-            await pool.putconn(connection)
-
-
 @asynccontextmanager
 async def checkout(
     pool: AsyncPool, config: PostgreSQLConfig, server: EmbeddedServer | None
 ) -> AsyncGenerator[AnyConnection]:
     """Lend a connection of our own pool: one that commits by itself, so that nothing is left to be done at the end.
 
-    Raises ConnectionFailed where none is free because the server cannot be reached.
+    One on which the server has hung up makes way for the next. Raises ConnectionFailed where none is free because the
+    server cannot be reached.
     """
     asked_again = False
     while True:
         try:
-            connection = await take(pool)
+            connection = await pool.getconn()
         except NoneFree:
             if not pool.attempts.unanswered or asked_again:
                 raise
@@ -328,8 +314,10 @@ async def checkout(
             asked_again = True
             continue
         try:
-            yield connection
-            return
+            if is_alive(connection):
+                yield connection
+                return
+            hang_up(connection)
         finally:
             await pool.putconn(connection)
 

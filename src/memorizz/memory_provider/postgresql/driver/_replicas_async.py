@@ -12,8 +12,8 @@ from memorizz.memory_provider._drive._async import drive
 from memorizz.memory_provider.postgresql._errors import DriverError, NoneFree, Unreadable, translated
 from memorizz.memory_provider.postgresql._steps import Embed, Operation, Statement, Step, T
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.driver._async import AsyncConnection, AsyncPool, perform, take
-from memorizz.memory_provider.postgresql.driver._shared import logger, unfit
+from memorizz.memory_provider.postgresql.driver._async import AsyncConnection, AsyncPool, perform
+from memorizz.memory_provider.postgresql.driver._shared import hang_up, is_alive, logger, unfit
 from memorizz.memory_provider.postgresql.facts import Facts
 from memorizz.memory_provider.postgresql.reload import may_be_stale
 from memorizz.memory_provider.postgresql.sql.replay import POSITION, Replayed, replayed
@@ -68,12 +68,15 @@ class AsyncReplica:
     async def perform(self, step: Statement, facts: Facts, position: int) -> Any:
         """Perform a step here; raises _Elsewhere where another server has to."""
         try:
-            connection = await take(self.pool, _WAIT_SECONDS)
-            try:
-                await self._check(connection, facts, position)
-                return await perform(connection, step)
-            finally:
-                await self.pool.putconn(connection)
+            while True:
+                connection = await self.pool.getconn(_WAIT_SECONDS)
+                try:
+                    if is_alive(connection):
+                        await self._check(connection, facts, position)
+                        return await perform(connection, step)
+                    hang_up(connection)
+                finally:
+                    await self.pool.putconn(connection)
         except NoneFree as error:
             # One whose connections are all in use is fit.
             if self.pool.attempts.unanswered:

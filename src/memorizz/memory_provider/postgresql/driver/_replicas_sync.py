@@ -13,8 +13,8 @@ from memorizz.memory_provider._drive._sync import drive
 from memorizz.memory_provider.postgresql._errors import DriverError, NoneFree, Unreadable, translated
 from memorizz.memory_provider.postgresql._steps import Embed, Operation, Statement, Step, T
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.driver._shared import logger, unfit
-from memorizz.memory_provider.postgresql.driver._sync import Connection, Pool, perform, take
+from memorizz.memory_provider.postgresql.driver._shared import hang_up, is_alive, logger, unfit
+from memorizz.memory_provider.postgresql.driver._sync import Connection, Pool, perform
 from memorizz.memory_provider.postgresql.facts import Facts
 from memorizz.memory_provider.postgresql.reload import may_be_stale
 from memorizz.memory_provider.postgresql.sql.replay import POSITION, Replayed, replayed
@@ -69,12 +69,15 @@ class Replica:
     def perform(self, step: Statement, facts: Facts, position: int) -> Any:
         """Perform a step here; raises _Elsewhere where another server has to."""
         try:
-            connection = take(self.pool, _WAIT_SECONDS)
-            try:
-                self._check(connection, facts, position)
-                return perform(connection, step)
-            finally:
-                self.pool.putconn(connection)
+            while True:
+                connection = self.pool.getconn(_WAIT_SECONDS)
+                try:
+                    if is_alive(connection):
+                        self._check(connection, facts, position)
+                        return perform(connection, step)
+                    hang_up(connection)
+                finally:
+                    self.pool.putconn(connection)
         except NoneFree as error:
             # One whose connections are all in use is fit.
             if self.pool.attempts.unanswered:

@@ -286,31 +286,17 @@ class Pool(ConnectionPool[Connection]):
         )
 
 
-def take(pool: Pool, seconds: float | None = None) -> Connection:
-    """Take a connection out of a pool of ours, within so many seconds, by default the pool's own.
-
-    One on which the server has hung up makes way for the next.
-    """
-    while True:
-        connection = pool.getconn(seconds)
-        if is_alive(connection):
-            return connection
-        try:
-            hang_up(connection)
-        finally:
-            pool.putconn(connection)
-
-
 @contextmanager
 def checkout(pool: Pool, config: PostgreSQLConfig, server: EmbeddedServer | None) -> Generator[AnyConnection]:
     """Lend a connection of our own pool: one that commits by itself, so that nothing is left to be done at the end.
 
-    Raises ConnectionFailed where none is free because the server cannot be reached.
+    One on which the server has hung up makes way for the next. Raises ConnectionFailed where none is free because the
+    server cannot be reached.
     """
     asked_again = False
     while True:
         try:
-            connection = take(pool)
+            connection = pool.getconn()
         except NoneFree:
             if not pool.attempts.unanswered or asked_again:
                 raise
@@ -321,8 +307,10 @@ def checkout(pool: Pool, config: PostgreSQLConfig, server: EmbeddedServer | None
             asked_again = True
             continue
         try:
-            yield connection
-            return
+            if is_alive(connection):
+                yield connection
+                return
+            hang_up(connection)
         finally:
             pool.putconn(connection)
 
