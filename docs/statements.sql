@@ -1507,6 +1507,7 @@ WHERE policy IS NOT NULL
 ORDER BY id;
 
 -- health: as above
+
 -- position
 
 SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text;
