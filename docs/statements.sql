@@ -708,7 +708,28 @@ FROM "public"."personas" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
-RETURNING found.seq)
+RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
+FROM "public"."memorizz_personas_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_personas_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_personas_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_personas_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_personas_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_personas_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_toolbox_history" AS d
@@ -722,7 +743,28 @@ FROM "public"."toolbox" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
-RETURNING found.seq)
+RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
+FROM "public"."memorizz_toolbox_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_toolbox_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_toolbox_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_toolbox_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_toolbox_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_toolbox_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_short_term_memory_history" AS d
@@ -736,7 +778,28 @@ FROM "public"."short_term_memory" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
-RETURNING found.seq)
+RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
+FROM "public"."memorizz_short_term_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_short_term_memory_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_short_term_memory_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_short_term_memory_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_short_term_memory_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_short_term_memory_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_long_term_memory_history" AS d
@@ -750,7 +813,28 @@ FROM "public"."long_term_memory" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
-RETURNING found.seq)
+RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
+FROM "public"."memorizz_long_term_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_long_term_memory_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_long_term_memory_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_long_term_memory_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_long_term_memory_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_long_term_memory_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_conversation_memory_history" AS d
@@ -764,7 +848,28 @@ FROM "public"."conversation_memory" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
-RETURNING found.seq)
+RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
+FROM "public"."memorizz_conversation_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_conversation_memory_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_conversation_memory_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_conversation_memory_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_conversation_memory_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_conversation_memory_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_workflow_memory_history" AS d
@@ -778,7 +883,28 @@ FROM "public"."workflow_memory" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
-RETURNING found.seq)
+RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
+FROM "public"."memorizz_workflow_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_workflow_memory_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_workflow_memory_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_workflow_memory_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_workflow_memory_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_workflow_memory_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_agents_history" AS d
@@ -792,7 +918,28 @@ FROM "public"."agents" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
-RETURNING found.seq)
+RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
+FROM "public"."memorizz_agents_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_agents_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_agents_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_agents_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_agents_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_agents_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 
@@ -912,6 +1059,7 @@ CREATE TABLE "public"."memorizz_notes_history" (
     operation text NOT NULL,
     actor text,
     call text NOT NULL,
+    transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
     seq bigint,
     name text,
     memory_id text,
@@ -941,7 +1089,27 @@ SET STORAGE EXTERNAL;
 -- What a memory held at a time, and what of a tenant has changed since one, or is older than is kept.
 CREATE INDEX "memorizz_notes_history_idx" ON "public"."memorizz_notes_history" (tenant, memory_id, changed_at);
 -- What a call has changed.
-CREATE INDEX "memorizz_notes_call_idx" ON "public"."memorizz_notes_history" (tenant, call);;
+CREATE INDEX "memorizz_notes_call_idx" ON "public"."memorizz_notes_history" (tenant, call);
+-- The changes of its documents' parts, each with the vector that it ended, or none where there was no part before (`was`) or it
+-- had none. It belongs to the first change of the document behind the version `after`, so that a document of any
+-- version had, of each part, what the first change of that which belongs to its end or is later has ended; without one it
+-- has what stands in the table of the parts.
+CREATE TABLE "public"."memorizz_notes_parts_history" (
+    tenant text NOT NULL,
+    id uuid NOT NULL,
+    after bigint NOT NULL,
+    number bigint GENERATED ALWAYS AS IDENTITY,
+    changed_at timestamptz NOT NULL,
+    path text NOT NULL,
+    start integer NOT NULL,
+    stop integer NOT NULL,
+    digest uuid NOT NULL,
+    was boolean NOT NULL,
+    "embedding" "public"."vector"(128),
+    CONSTRAINT "memorizz_notes_parts_history_pkey" PRIMARY KEY (tenant, id, after, number)
+);
+ALTER TABLE "public"."memorizz_notes_parts_history" ALTER COLUMN "embedding"
+SET STORAGE EXTERNAL;;
 
 CREATE INDEX "notes_name_idx" ON "public"."notes" ("tenant", name, created_at, seq)
 WHERE name IS NOT NULL;
@@ -1022,7 +1190,7 @@ LIMIT :'limit';
 LOCK TABLE "public"."memorizz_stores" IN SHARE ROW EXCLUSIVE MODE;
 SET LOCAL lock_timeout = 200;
 
-DROP TABLE "public"."memorizz_notes_history", "public"."memorizz_notes_parts", "public"."notes";
+DROP TABLE "public"."memorizz_notes_parts_history", "public"."memorizz_notes_history", "public"."memorizz_notes_parts", "public"."notes";
 
 DROP FUNCTION IF EXISTS "public"."memorizz_notes_ids";
 
@@ -1100,6 +1268,7 @@ CREATE TABLE "public"."memorizz_pages_history" (
     operation text NOT NULL,
     actor text,
     call text NOT NULL,
+    transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
     seq bigint,
     name text,
     memory_id text,
@@ -1129,7 +1298,27 @@ SET STORAGE EXTERNAL;
 -- What a memory held at a time, and what of a tenant has changed since one, or is older than is kept.
 CREATE INDEX "memorizz_pages_history_idx" ON "public"."memorizz_pages_history" (tenant, memory_id, changed_at);
 -- What a call has changed.
-CREATE INDEX "memorizz_pages_call_idx" ON "public"."memorizz_pages_history" (tenant, call);;
+CREATE INDEX "memorizz_pages_call_idx" ON "public"."memorizz_pages_history" (tenant, call);
+-- The changes of its documents' parts, each with the vector that it ended, or none where there was no part before (`was`) or it
+-- had none. It belongs to the first change of the document behind the version `after`, so that a document of any
+-- version had, of each part, what the first change of that which belongs to its end or is later has ended; without one it
+-- has what stands in the table of the parts.
+CREATE TABLE "public"."memorizz_pages_parts_history" (
+    tenant text NOT NULL,
+    id uuid NOT NULL,
+    after bigint NOT NULL,
+    number bigint GENERATED ALWAYS AS IDENTITY,
+    changed_at timestamptz NOT NULL,
+    path text NOT NULL,
+    start integer NOT NULL,
+    stop integer NOT NULL,
+    digest uuid NOT NULL,
+    was boolean NOT NULL,
+    "embedding" "public"."vector"(128),
+    CONSTRAINT "memorizz_pages_parts_history_pkey" PRIMARY KEY (tenant, id, after, number)
+);
+ALTER TABLE "public"."memorizz_pages_parts_history" ALTER COLUMN "embedding"
+SET STORAGE EXTERNAL;;
 
 CREATE INDEX "pages_name_idx" ON "public"."pages" ("tenant", name, created_at, seq)
 WHERE name IS NOT NULL;
@@ -1592,6 +1781,175 @@ FROM "public"."long_term_memory";
 END;
 $function$;;
 
+-- Keep the history of the parts of a store's documents, in the transaction that changes them. What the database does by
+-- itself when a document goes or gets another text comes before that change is written down. All else belongs to a change of
+-- the document by the same transaction; where there was none, as when a part gets the vector that it waits for, it is one.
+CREATE OR REPLACE FUNCTION "public"."memorizz_long_term_memory_record_parts"() RETURNS trigger LANGUAGE plpgsql AS $function$
+DECLARE
+    at CONSTANT timestamptz := statement_timestamp();
+    named CONSTANT text := nullif(current_setting('memorizz.operation', true), '');
+    who CONSTANT text := nullif(current_setting('memorizz.actor', true), '');
+    of_call CONSTANT text := coalesce(
+        nullif(current_setting('memorizz.call', true), ''),
+        pg_current_xact_id()::text || '/' || extract(epoch
+FROM now())::text
+    );
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        WITH changed AS (
+SELECT "tenant", "id", "path", "start", "stop", "digest", false AS was, NULL::"public"."vector" AS "embedding"
+FROM new_rows
+WHERE "embedding" IS NOT NULL
+        ), found AS (
+SELECT c.*, d.id IS NOT NULL AS stays
+FROM changed AS c
+LEFT JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "c"."tenant" AND "d"."id" = "c"."id" AND d.pieces = c.digest
+        ), documents AS (
+SELECT f.tenant, f.id, f.stays, last.version, last.changed_at,
+                last.transaction IS NOT DISTINCT
+FROM pg_current_xact_id() AS is_ours
+FROM (SELECT DISTINCT tenant, id, stays
+FROM found) AS f
+LEFT JOIN LATERAL (
+SELECT h.version, h.changed_at, h.transaction
+FROM "public"."memorizz_long_term_memory_history" AS h
+WHERE "h"."tenant" = "f"."tenant" AND "h"."id" = "f"."id"
+ORDER BY h.version DESC
+LIMIT 1
+            ) AS last ON true
+        ), begun AS (
+            INSERT INTO "public"."memorizz_long_term_memory_history" (tenant, id, changed_at, operation, actor, call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "valid_from", "valid_until", "pieces", has_vector)
+SELECT d.tenant, d.id, at, coalesce(named, 'update'), who, of_call, "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."pieces", false
+FROM documents AS f JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "f"."tenant" AND "d"."id" = "f"."id"
+WHERE f.stays AND NOT f.is_ours
+            FOR NO KEY UPDATE OF d
+RETURNING tenant, id, version
+        )
+        INSERT INTO "public"."memorizz_long_term_memory_parts_history" ("tenant", "id", "path", "start", "stop", "digest", was, "embedding", after, changed_at)
+SELECT "tenant", "id", "path", "start", "stop", "digest", f.was, f."embedding",
+            CASE WHEN stays THEN coalesce(begun.version, d.version) - 1 ELSE coalesce(d.version, 0) END,
+            CASE WHEN stays AND d.is_ours THEN d.changed_at ELSE at END
+FROM found AS f JOIN documents AS d USING (tenant, id, stays)
+LEFT JOIN begun USING (tenant, id)
+;
+    ELSIF TG_OP = 'UPDATE' THEN
+        WITH changed AS (
+SELECT "tenant", "id", "path", "start", "stop", "digest", o.was IS TRUE AS was, o."embedding"
+FROM (SELECT "tenant", "id", "path", "start", "stop", "digest", true AS was, "embedding"
+FROM old_rows) AS o
+            FULL JOIN (SELECT "tenant", "id", "path", "start", "stop", "digest", true AS stands, "embedding"
+FROM new_rows) AS n USING ("tenant", "id", "path", "start", "stop", "digest")
+WHERE (o.was AND n.stands) IS NOT TRUE
+                OR NOT coalesce(o."embedding" OPERATOR("public".=) n."embedding", o."embedding" IS NULL AND n."embedding" IS NULL)
+        ), found AS (
+SELECT c.*, d.id IS NOT NULL AS stays
+FROM changed AS c
+LEFT JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "c"."tenant" AND "d"."id" = "c"."id" AND d.pieces = c.digest
+        ), documents AS (
+SELECT f.tenant, f.id, f.stays, last.version, last.changed_at,
+                last.transaction IS NOT DISTINCT
+FROM pg_current_xact_id() AS is_ours
+FROM (SELECT DISTINCT tenant, id, stays
+FROM found) AS f
+LEFT JOIN LATERAL (
+SELECT h.version, h.changed_at, h.transaction
+FROM "public"."memorizz_long_term_memory_history" AS h
+WHERE "h"."tenant" = "f"."tenant" AND "h"."id" = "f"."id"
+ORDER BY h.version DESC
+LIMIT 1
+            ) AS last ON true
+        ), begun AS (
+            INSERT INTO "public"."memorizz_long_term_memory_history" (tenant, id, changed_at, operation, actor, call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "valid_from", "valid_until", "pieces", has_vector)
+SELECT d.tenant, d.id, at, coalesce(named, 'update'), who, of_call, "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."pieces", false
+FROM documents AS f JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "f"."tenant" AND "d"."id" = "f"."id"
+WHERE f.stays AND NOT f.is_ours
+            FOR NO KEY UPDATE OF d
+RETURNING tenant, id, version
+        )
+        INSERT INTO "public"."memorizz_long_term_memory_parts_history" ("tenant", "id", "path", "start", "stop", "digest", was, "embedding", after, changed_at)
+SELECT "tenant", "id", "path", "start", "stop", "digest", f.was, f."embedding",
+            CASE WHEN stays THEN coalesce(begun.version, d.version) - 1 ELSE coalesce(d.version, 0) END,
+            CASE WHEN stays AND d.is_ours THEN d.changed_at ELSE at END
+FROM found AS f JOIN documents AS d USING (tenant, id, stays)
+LEFT JOIN begun USING (tenant, id)
+;
+    -- What is forgotten leaves no vector.
+    ELSIF TG_OP = 'DELETE' AND named IS DISTINCT
+FROM 'forget' THEN
+        WITH changed AS (SELECT "tenant", "id", "path", "start", "stop", "digest", true AS was, "embedding"
+FROM old_rows
+WHERE "embedding" IS NOT NULL), found AS (
+SELECT c.*, d.id IS NOT NULL AS stays
+FROM changed AS c
+LEFT JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "c"."tenant" AND "d"."id" = "c"."id" AND d.pieces = c.digest
+        ), documents AS (
+SELECT f.tenant, f.id, f.stays, last.version, last.changed_at,
+                last.transaction IS NOT DISTINCT
+FROM pg_current_xact_id() AS is_ours
+FROM (SELECT DISTINCT tenant, id, stays
+FROM found) AS f
+LEFT JOIN LATERAL (
+SELECT h.version, h.changed_at, h.transaction
+FROM "public"."memorizz_long_term_memory_history" AS h
+WHERE "h"."tenant" = "f"."tenant" AND "h"."id" = "f"."id"
+ORDER BY h.version DESC
+LIMIT 1
+            ) AS last ON true
+        ), begun AS (
+            INSERT INTO "public"."memorizz_long_term_memory_history" (tenant, id, changed_at, operation, actor, call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "valid_from", "valid_until", "pieces", has_vector)
+SELECT d.tenant, d.id, at, coalesce(named, 'update'), who, of_call, "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."pieces", false
+FROM documents AS f JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "f"."tenant" AND "d"."id" = "f"."id"
+WHERE f.stays AND NOT f.is_ours
+            FOR NO KEY UPDATE OF d
+RETURNING tenant, id, version
+        )
+        INSERT INTO "public"."memorizz_long_term_memory_parts_history" ("tenant", "id", "path", "start", "stop", "digest", was, "embedding", after, changed_at)
+SELECT "tenant", "id", "path", "start", "stop", "digest", f.was, f."embedding",
+            CASE WHEN stays THEN coalesce(begun.version, d.version) - 1 ELSE coalesce(d.version, 0) END,
+            CASE WHEN stays AND d.is_ours THEN d.changed_at ELSE at END
+FROM found AS f JOIN documents AS d USING (tenant, id, stays)
+LEFT JOIN begun USING (tenant, id)
+;
+    ELSIF TG_OP = 'TRUNCATE' THEN
+        WITH changed AS (SELECT "tenant", "id", "path", "start", "stop", "digest", true AS was, "embedding"
+FROM "public"."memorizz_long_term_memory_parts"
+WHERE "embedding" IS NOT NULL), found AS (
+SELECT c.*, d.id IS NOT NULL AS stays
+FROM changed AS c
+LEFT JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "c"."tenant" AND "d"."id" = "c"."id" AND d.pieces = c.digest
+        ), documents AS (
+SELECT f.tenant, f.id, f.stays, last.version, last.changed_at,
+                last.transaction IS NOT DISTINCT
+FROM pg_current_xact_id() AS is_ours
+FROM (SELECT DISTINCT tenant, id, stays
+FROM found) AS f
+LEFT JOIN LATERAL (
+SELECT h.version, h.changed_at, h.transaction
+FROM "public"."memorizz_long_term_memory_history" AS h
+WHERE "h"."tenant" = "f"."tenant" AND "h"."id" = "f"."id"
+ORDER BY h.version DESC
+LIMIT 1
+            ) AS last ON true
+        ), begun AS (
+            INSERT INTO "public"."memorizz_long_term_memory_history" (tenant, id, changed_at, operation, actor, call, "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "updated_at", "last_accessed", "expires_at", "valid_from", "valid_until", "pieces", has_vector)
+SELECT d.tenant, d.id, at, coalesce(named, 'update'), who, of_call, "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."pieces", false
+FROM documents AS f JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "f"."tenant" AND "d"."id" = "f"."id"
+WHERE f.stays AND NOT f.is_ours
+            FOR NO KEY UPDATE OF d
+RETURNING tenant, id, version
+        )
+        INSERT INTO "public"."memorizz_long_term_memory_parts_history" ("tenant", "id", "path", "start", "stop", "digest", was, "embedding", after, changed_at)
+SELECT "tenant", "id", "path", "start", "stop", "digest", f.was, f."embedding",
+            CASE WHEN stays THEN coalesce(begun.version, d.version) - 1 ELSE coalesce(d.version, 0) END,
+            CASE WHEN stays AND d.is_ours THEN d.changed_at ELSE at END
+FROM found AS f JOIN documents AS d USING (tenant, id, stays)
+LEFT JOIN begun USING (tenant, id)
+;
+    END IF;
+    RETURN NULL;
+END;
+$function$;;
+
 CREATE TRIGGER memorizz_inserted_history AFTER INSERT ON "public"."long_term_memory" REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION "public"."memorizz_long_term_memory_record"();
 CREATE TRIGGER memorizz_updated_history AFTER UPDATE ON "public"."long_term_memory" REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
@@ -1600,6 +1958,15 @@ CREATE TRIGGER memorizz_deleted_history AFTER DELETE ON "public"."long_term_memo
     FOR EACH STATEMENT EXECUTE FUNCTION "public"."memorizz_long_term_memory_record"();
 CREATE TRIGGER memorizz_truncated_history BEFORE TRUNCATE ON "public"."long_term_memory"
     FOR EACH STATEMENT EXECUTE FUNCTION "public"."memorizz_long_term_memory_record"();;
+
+CREATE TRIGGER memorizz_inserted_history AFTER INSERT ON "public"."memorizz_long_term_memory_parts" REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION "public"."memorizz_long_term_memory_record_parts"();
+CREATE TRIGGER memorizz_updated_history AFTER UPDATE ON "public"."memorizz_long_term_memory_parts" REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION "public"."memorizz_long_term_memory_record_parts"();
+CREATE TRIGGER memorizz_deleted_history AFTER DELETE ON "public"."memorizz_long_term_memory_parts" REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION "public"."memorizz_long_term_memory_record_parts"();
+CREATE TRIGGER memorizz_truncated_history BEFORE TRUNCATE ON "public"."memorizz_long_term_memory_parts"
+    FOR EACH STATEMENT EXECUTE FUNCTION "public"."memorizz_long_term_memory_record_parts"();;
 
 UPDATE "public"."memorizz_stores"
 SET history_retention = make_interval(secs => :'seconds'::float8), history_since = clock_timestamp()
@@ -1775,9 +2142,9 @@ ORDER BY d.tenant, d.id, d.version;
 
 SELECT set_config('memorizz.operation', :'operation', true);
 
-INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "last_accessed", "valid_from", "valid_until", expires_at, updated_at, "embedding", "embedding_bits") OVERRIDING SYSTEM VALUE
-SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."last_accessed", "h"."valid_from", "h"."valid_until", CASE WHEN h.expires_at > now() THEN h.expires_at END, clock_timestamp(), h.vector, "public"."binary_quantize"(h.vector)::bit(128)
-FROM (SELECT h.*, CASE WHEN h.pieces IS NULL THEN CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
+INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "last_accessed", "valid_from", "valid_until", expires_at, updated_at, "embedding", "embedding_bits", pieces) OVERRIDING SYSTEM VALUE
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."last_accessed", "h"."valid_from", "h"."valid_until", CASE WHEN h.expires_at > now() THEN h.expires_at END, clock_timestamp(), h.vector, "public"."binary_quantize"(h.vector)::bit(128), CASE WHEN h.vector IS NOT NULL THEN h.pieces END
+FROM (SELECT h.*, CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
 FROM "public"."memorizz_embedding_models"
 WHERE id = 1) THEN (SELECT next."embedding"
 FROM (SELECT n.version, n."embedding"
@@ -1788,7 +2155,7 @@ SELECT NULL, p."embedding"
 FROM "public"."long_term_memory" AS p
 WHERE "p"."tenant" = "h"."tenant" AND "p"."id" = "h"."id") AS next
 ORDER BY next.version
-LIMIT 1) END END AS vector
+LIMIT 1) END AS vector
 FROM (SELECT d.*
 FROM "public"."memorizz_long_term_memory_history" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) AND d.version = ANY (:'versions'::bigint[]) AND d.seq IS NOT NULL AND d.tenant = :'tenant'::text) AS h) AS h
@@ -1928,7 +2295,28 @@ FROM "public"."personas" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
-RETURNING found.seq)
+RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
+FROM "public"."memorizz_personas_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_personas_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_personas_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_personas_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_personas_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_personas_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_toolbox_history" AS d
@@ -1942,7 +2330,28 @@ FROM "public"."toolbox" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
-RETURNING found.seq)
+RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
+FROM "public"."memorizz_toolbox_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_toolbox_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_toolbox_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_toolbox_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_toolbox_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_toolbox_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_short_term_memory_history" AS d
@@ -1956,7 +2365,28 @@ FROM "public"."short_term_memory" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
-RETURNING found.seq)
+RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
+FROM "public"."memorizz_short_term_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_short_term_memory_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_short_term_memory_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_short_term_memory_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_short_term_memory_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_short_term_memory_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_long_term_memory_history" AS d
@@ -1970,7 +2400,28 @@ FROM "public"."long_term_memory" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
-RETURNING found.seq)
+RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
+FROM "public"."memorizz_long_term_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_long_term_memory_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_long_term_memory_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_long_term_memory_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_long_term_memory_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_long_term_memory_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_conversation_memory_history" AS d
@@ -1984,7 +2435,28 @@ FROM "public"."conversation_memory" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
-RETURNING found.seq)
+RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
+FROM "public"."memorizz_conversation_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_conversation_memory_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_conversation_memory_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_conversation_memory_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_conversation_memory_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_conversation_memory_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_workflow_memory_history" AS d
@@ -1998,7 +2470,28 @@ FROM "public"."workflow_memory" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
-RETURNING found.seq)
+RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
+FROM "public"."memorizz_workflow_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_workflow_memory_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_workflow_memory_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_workflow_memory_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_workflow_memory_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_workflow_memory_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_agents_history" AS d
@@ -2012,7 +2505,28 @@ FROM "public"."agents" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
-RETURNING found.seq)
+RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
+FROM "public"."memorizz_agents_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_agents_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_agents_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_agents_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_agents_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_agents_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (UPDATE "public"."memorizz_pages_history" AS d
@@ -2026,7 +2540,28 @@ FROM "public"."pages" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
-RETURNING found.seq)
+RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
+FROM "public"."memorizz_pages_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_pages_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_pages_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_pages_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_pages_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 
@@ -2057,11 +2592,11 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 
 -- drop_history
 
-DROP TRIGGER IF EXISTS "memorizz_inserted_history" ON "public"."long_term_memory"; DROP TRIGGER IF EXISTS "memorizz_updated_history" ON "public"."long_term_memory"; DROP TRIGGER IF EXISTS "memorizz_deleted_history" ON "public"."long_term_memory"; DROP TRIGGER IF EXISTS "memorizz_truncated_history" ON "public"."long_term_memory";
+DROP TRIGGER IF EXISTS "memorizz_inserted_history" ON "public"."long_term_memory"; DROP TRIGGER IF EXISTS "memorizz_updated_history" ON "public"."long_term_memory"; DROP TRIGGER IF EXISTS "memorizz_deleted_history" ON "public"."long_term_memory"; DROP TRIGGER IF EXISTS "memorizz_truncated_history" ON "public"."long_term_memory"; DROP TRIGGER IF EXISTS "memorizz_inserted_history" ON "public"."memorizz_long_term_memory_parts"; DROP TRIGGER IF EXISTS "memorizz_updated_history" ON "public"."memorizz_long_term_memory_parts"; DROP TRIGGER IF EXISTS "memorizz_deleted_history" ON "public"."memorizz_long_term_memory_parts"; DROP TRIGGER IF EXISTS "memorizz_truncated_history" ON "public"."memorizz_long_term_memory_parts";
 
-DROP FUNCTION IF EXISTS "public"."memorizz_long_term_memory_record"();
+DROP FUNCTION IF EXISTS "public"."memorizz_long_term_memory_record"(), "public"."memorizz_long_term_memory_record_parts"();
 
-TRUNCATE "public"."memorizz_long_term_memory_history";
+TRUNCATE "public"."memorizz_long_term_memory_history", "public"."memorizz_long_term_memory_parts_history";
 
 UPDATE "public"."memorizz_stores"
 SET history_since = NULL, history_retention = NULL
@@ -2147,49 +2682,217 @@ SELECT set_config('memorizz.operation', :'operation', true);
 WITH gone AS (DELETE
 FROM "public"."memorizz_personas_history" AS d
 WHERE d.tenant = :'tenant'::text
-RETURNING d.seq)
+RETURNING d.tenant, d.id, d.version, d.seq), parts AS (DELETE
+FROM "public"."memorizz_personas_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_personas_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_personas_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_personas_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_personas_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_personas_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (DELETE
 FROM "public"."memorizz_toolbox_history" AS d
 WHERE d.tenant = :'tenant'::text
-RETURNING d.seq)
+RETURNING d.tenant, d.id, d.version, d.seq), parts AS (DELETE
+FROM "public"."memorizz_toolbox_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_toolbox_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_toolbox_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_toolbox_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_toolbox_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_toolbox_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (DELETE
 FROM "public"."memorizz_short_term_memory_history" AS d
 WHERE d.tenant = :'tenant'::text
-RETURNING d.seq)
+RETURNING d.tenant, d.id, d.version, d.seq), parts AS (DELETE
+FROM "public"."memorizz_short_term_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_short_term_memory_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_short_term_memory_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_short_term_memory_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_short_term_memory_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_short_term_memory_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (DELETE
 FROM "public"."memorizz_long_term_memory_history" AS d
 WHERE d.tenant = :'tenant'::text
-RETURNING d.seq)
+RETURNING d.tenant, d.id, d.version, d.seq), parts AS (DELETE
+FROM "public"."memorizz_long_term_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_long_term_memory_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_long_term_memory_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_long_term_memory_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_long_term_memory_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_long_term_memory_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (DELETE
 FROM "public"."memorizz_conversation_memory_history" AS d
 WHERE d.tenant = :'tenant'::text
-RETURNING d.seq)
+RETURNING d.tenant, d.id, d.version, d.seq), parts AS (DELETE
+FROM "public"."memorizz_conversation_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_conversation_memory_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_conversation_memory_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_conversation_memory_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_conversation_memory_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_conversation_memory_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (DELETE
 FROM "public"."memorizz_workflow_memory_history" AS d
 WHERE d.tenant = :'tenant'::text
-RETURNING d.seq)
+RETURNING d.tenant, d.id, d.version, d.seq), parts AS (DELETE
+FROM "public"."memorizz_workflow_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_workflow_memory_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_workflow_memory_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_workflow_memory_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_workflow_memory_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_workflow_memory_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (DELETE
 FROM "public"."memorizz_agents_history" AS d
 WHERE d.tenant = :'tenant'::text
-RETURNING d.seq)
+RETURNING d.tenant, d.id, d.version, d.seq), parts AS (DELETE
+FROM "public"."memorizz_agents_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_agents_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_agents_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_agents_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_agents_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_agents_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 WITH gone AS (DELETE
 FROM "public"."memorizz_pages_history" AS d
 WHERE d.tenant = :'tenant'::text
-RETURNING d.seq)
+RETURNING d.tenant, d.id, d.version, d.seq), parts AS (DELETE
+FROM "public"."memorizz_pages_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
+FROM gone) AS d
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+FROM "public"."memorizz_pages_parts" AS p
+WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
+FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
+FROM "public"."memorizz_pages_history" AS b
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+FROM "public"."memorizz_pages_history" AS h
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+FROM gone)) AS d
+CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
+FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+UNION ALL
+SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
+FROM "public"."memorizz_pages_parts_history" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
+WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
 FROM gone;
 

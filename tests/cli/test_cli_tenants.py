@@ -25,7 +25,7 @@ def test_a_wall_is_put_up_and_taken_down(memorizz: Callable[..., Any], dsn: str)
     assert (refused.code, "postgres is a superuser" in refused.stderr) == (1, True)
     try:
         shown = memorizz("tenants", "enable", "--role", role, "--dsn", dsn).stdout
-        assert f"21 tables keep tenants apart for role {role}" in shown
+        assert f"28 tables keep tenants apart for role {role}" in shown
         assert "no password yet" in shown
         assert "1 documents are of no tenant" in shown
         again = memorizz("tenants", "enable", "--role", role, "--json", "--dsn", dsn).json
@@ -35,7 +35,7 @@ def test_a_wall_is_put_up_and_taken_down(memorizz: Callable[..., Any], dsn: str)
             True,
         )
         proved = memorizz("doctor", "--tenants", "--dsn", make_conninfo(dsn, user=role))
-        assert (proved.code, f"21 tables as role {role}: none reached" in proved.stdout) == (0, True)
+        assert (proved.code, f"28 tables as role {role}: none reached" in proved.stdout) == (0, True)
         assert (again["made"], again["out_of_reach"]) == (False, 1)
         assert memorizz("tenants", "disable", "--json", "--dsn", dsn).json == {"role": role}
         assert "there is no wall" in memorizz("tenants", "disable", "--dsn", dsn).stdout

@@ -232,7 +232,7 @@ def test_the_probe_says_what_can_be_reached(
     ]
     with Maintenance(walled) as application:
         probe = application.probe_tenants()
-        assert (probe.ok, probe.role, probe.tables, probe.reached) == (True, role, 21, [])
+        assert (probe.ok, probe.role, probe.tables, probe.reached) == (True, role, 28, [])
         assert probe.tried > 14 * 25
         with psycopg.connect(migrated_dsn, autocommit=True) as owner:
             for hole in holes:

@@ -27,6 +27,7 @@ from memorizz.memory_provider.postgresql.layout import (
     Layout,
     history_table,
     lookup_function,
+    parts_history_table,
     parts_table,
     tables_of,
     vector_column,
@@ -102,6 +103,8 @@ class Store:
     parts: sql.Identifier = field(init=False)
     # Where their changes are.
     history: sql.Identifier = field(init=False)
+    # Where the changes of their parts are.
+    parts_history: sql.Identifier = field(init=False)
     # What asks its indexes behind the wall.
     lookup: sql.Identifier = field(init=False)
     embedding: sql.Identifier = field(init=False)
@@ -118,6 +121,7 @@ class Store:
         self.embedding = sql.Identifier(self.vector_column)
         self.parts = sql.Identifier(self.layout.schema, parts_table(self.name))
         self.history = sql.Identifier(self.layout.schema, history_table(self.name))
+        self.parts_history = sql.Identifier(self.layout.schema, parts_history_table(self.name))
         self.lookup = sql.Identifier(self.layout.schema, lookup_function(self.name))
 
     def within(self, scope: Scope) -> Store:
@@ -266,21 +270,11 @@ def check_compared(store: Store) -> None:
     time, since = store.scope.as_of, store.model.current_since
     if time is None:
         return
-    if store.has_parts:
-        raise several_vectors(store)
     if since is not None and time < since:
         raise ConfigurationError(
             f"the vectors of {store.name} are of another model since {since.isoformat()}: search what was before that "
             "by words or by a filter"
         )
-
-
-def several_vectors(store: Store) -> ConfigurationError:
-    """Return the error for vectors of a time in a store whose documents may have several."""
-    return ConfigurationError(
-        f"{store.name} has documents with several vectors each, of which no history is kept: search the time by words "
-        "or by a filter"
-    )
 
 
 class StaleFacts(MemorizzError):

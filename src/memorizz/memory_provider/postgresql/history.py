@@ -12,8 +12,9 @@ from psycopg import sql
 from memorizz.memory_provider.postgresql import facts
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Store
-from memorizz.memory_provider.postgresql.layout import history_table
+from memorizz.memory_provider.postgresql.layout import history_table, parts_history_table, parts_table
 from memorizz.memory_provider.postgresql.rows import PIECES
+from memorizz.memory_provider.postgresql.sql.key import PART, same
 from memorizz.memory_provider.postgresql.sql.past import STATE
 from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
 
@@ -31,6 +32,10 @@ def _record(store: Store) -> sql.Identifier:
     return sql.Identifier(store.layout.schema, f"memorizz_{store.name}_record")
 
 
+def _record_parts(store: Store) -> sql.Identifier:
+    return sql.Identifier(store.layout.schema, f"memorizz_{store.name}_record_parts")
+
+
 def _columns(names: Sequence[str], of: str | None = None) -> sql.Composed:
     each = [sql.Identifier(name) if of is None else sql.Identifier(of, name) for name in names]
     return sql.SQL(", ").join(each)
@@ -46,25 +51,47 @@ def _compared(of: str) -> sql.Composed:
     return sql.SQL("{}, {}").format(_columns(_COMPARED, of), _EXPIRY.format(sql.Identifier(of)))
 
 
-def recording(store: Store, vector: sql.Identifier | None = None) -> Script:
-    """Return what makes the function that keeps a store's history, or makes it again for another column of vectors."""
-    function = _template("recording.sql").format(
-        record=_record(store),
-        table=store.table,
-        history=store.history,
-        columns=_columns(STATE),
-        old_columns=_columns(STATE, "o"),
-        old_compared=_compared("o"),
-        new_compared=_compared("n"),
-        vector=vector or store.embedding,
-        space=sql.Identifier(store.layout.vector_schema),
-    )
-    return Script(function.as_bytes(None))
+def recording(store: Store, vector: sql.Identifier | None = None) -> list[Script]:
+    """Return what makes the functions that keep a store's history, by default for the vectors that are searched."""
+    fields, space = bool(store.spec.fields), store.layout.vector_schema
+    names: dict[str, sql.Composable] = {
+        "table": store.table,
+        "history": store.history,
+        "parts": store.parts,
+        "parts_history": store.parts_history,
+        "columns": _columns(STATE),
+        "vector": vector or store.embedding,
+        "space": sql.Identifier(space),
+    }
+    of_documents = {
+        "old_columns": _columns(STATE, "o"),
+        "old_compared": _compared("o"),
+        "new_compared": _compared("n"),
+    }
+    of_parts = {
+        **names,
+        "part": _columns(PART),
+        "vector_type": sql.Identifier(space, "vector"),
+        # Of a long text those of another model, on standby, are none.
+        "is_one": sql.SQL("true") if fields else sql.SQL("{vector} IS NOT NULL").format(**names),
+        "of_today": sql.SQL("" if fields else " AND d.pieces = c.digest"),
+        "columns_of_document": _columns(STATE, "d"),
+        "same_document": same("d", "c"),
+        "same_history": same("h", "f"),
+        "same_found": same("d", "f"),
+    }
+    of_parts["noted"] = _template("recorded_parts.sql").format(**of_parts)
+    functions = [
+        _template("recording.sql").format(record=_record(store), **names, **of_documents),
+        _template("recording_parts.sql").format(record=_record_parts(store), **of_parts),
+    ]
+    return [Script(function.as_bytes(None)) for function in functions]
 
 
 def forget_recording(store: Store) -> Operation[None]:
-    """Drop that function, once nothing calls it."""
-    yield Script(sql.SQL("DROP FUNCTION IF EXISTS {}()").format(_record(store)).as_bytes(None))
+    """Drop those functions, once nothing calls them."""
+    both = sql.SQL("DROP FUNCTION IF EXISTS {}(), {}()").format(_record(store), _record_parts(store))
+    yield Script(both.as_bytes(None))
 
 
 def _locked(known: Facts) -> Operation[Facts]:
@@ -90,10 +117,11 @@ def keep(known: Facts, name: str, retention: timedelta | None) -> Operation[None
     store = (yield from _locked(known)).store(name)
     values = "history_retention = make_interval(secs => %(seconds)s::float8)"
     if store.kept is None:
-        yield recording(store)
+        yield from recording(store)
         # From here on nobody else writes until the transaction ends, and then with the triggers.
-        triggers = _template("recording_triggers.sql").format(record=_record(store), table=store.table)
-        yield Script(triggers.as_bytes(None))
+        for table, record in ((store.table, _record(store)), (store.parts, _record_parts(store))):
+            triggers = _template("recording_triggers.sql").format(record=record, table=table)
+            yield Script(triggers.as_bytes(None))
         values += ", history_since = clock_timestamp()"
     seconds = None if retention is None else retention.total_seconds()
     yield from fetch(Query(_note(store, values).as_bytes(None), {"name": store.name, "seconds": seconds}))
@@ -101,14 +129,17 @@ def keep(known: Facts, name: str, retention: timedelta | None) -> Operation[None
 
 
 _LOST = b"""
-SELECT store.name, to_regclass(format('%%I.%%I', %(schema)s::text, store.history)) IS NULL
-FROM unnest(%(stores)s::text[], %(histories)s::text[]) AS store (name, history)
-WHERE to_regclass(format('%%I.%%I', %(schema)s::text, store.history)) IS NULL OR (
-    SELECT count(*) FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
-    WHERE tgrelid = to_regclass(format('%%I.%%I', %(schema)s::text, store.name)) AND tgname = ANY (%(triggers)s::text[])
-        AND tgenabled IN ('O', 'A') AND proname = 'memorizz_' || store.name || '_record'
-) < cardinality(%(triggers)s::text[])
-ORDER BY 1
+SELECT name, bool_or(is_gone) FROM (
+    SELECT store.name, to_regclass(format('%%I.%%I', %(schema)s::text, store.history)) IS NULL AS is_gone, (
+        SELECT count(*) FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+        WHERE tgrelid = to_regclass(format('%%I.%%I', %(schema)s::text, store.of))
+            AND tgname = ANY (%(triggers)s::text[]) AND tgenabled IN ('O', 'A') AND proname = store.record
+    ) AS triggers
+    FROM unnest(%(stores)s::text[], %(tables)s::text[], %(histories)s::text[], %(records)s::text[])
+        AS store (name, of, history, record)
+) AS store
+WHERE is_gone OR triggers < cardinality(%(triggers)s::text[])
+GROUP BY name ORDER BY name
 """
 
 
@@ -117,8 +148,10 @@ def lost(known: Facts) -> Operation[list[tuple[str, bool]]]:
     kept = [store.name for store in known.stores.values() if store.kept is not None]
     wanted = {
         "schema": known.layout.schema,
-        "stores": kept,
-        "histories": [history_table(name) for name in kept],
+        "stores": kept * 2,
+        "tables": [*kept, *map(parts_table, kept)],
+        "histories": [*map(history_table, kept), *map(parts_history_table, kept)],
+        "records": [f"memorizz_{name}_record{of}" for of in ("", "_parts") for name in kept],
         "triggers": [f"memorizz_{what}_history" for what in _TRIGGERS],
     }
     return [(name, is_gone) for name, is_gone in (yield from fetch(Query(_LOST, wanted)))]
@@ -133,12 +166,13 @@ def drop(known: Facts, name: str) -> Operation[None]:
     if store.kept is None:
         return
     triggers = [
-        sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(f"memorizz_{what}_history"), store.table)
+        sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(f"memorizz_{what}_history"), table)
+        for table in (store.table, store.parts)
         for what in _TRIGGERS
     ]
     yield Script(sql.SQL("; ").join(triggers).as_bytes(None))
     yield from forget_recording(store)
-    yield Script(sql.SQL("TRUNCATE {}").format(store.history).as_bytes(None))
+    yield Script(sql.SQL("TRUNCATE {}, {}").format(store.history, store.parts_history).as_bytes(None))
     none = _note(store, "history_since = NULL, history_retention = NULL")
     yield from fetch(Query(none.as_bytes(None), {"name": store.name}))
     yield from fetch(facts.moved_on(known.layout))

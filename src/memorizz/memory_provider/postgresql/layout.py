@@ -41,6 +41,11 @@ def history_table(store: str) -> str:
     return f"memorizz_{store}_history"
 
 
+def parts_history_table(store: str) -> str:
+    """Return the name of the table that holds the changes of its documents' parts; no store can have it."""
+    return f"memorizz_{store}_parts_history"
+
+
 def lookup_function(store: str) -> str:
     """Return the name of the function that asks the indexes of a store behind the wall (sql/lookup.py)."""
     return f"memorizz_{store}_ids"
@@ -48,4 +53,4 @@ def lookup_function(store: str) -> str:
 
 def tables_of(store: str) -> tuple[str, ...]:
     """Return the names of all tables with documents of a store, or what was made of them: each has their tenant."""
-    return store, parts_table(store), history_table(store)
+    return store, parts_table(store), history_table(store), parts_history_table(store)

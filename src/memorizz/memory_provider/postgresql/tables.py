@@ -13,7 +13,7 @@ from memorizz.memory_provider.postgresql import facts, history, indexes, wall
 from memorizz.memory_provider.postgresql._errors import VALIDITY_CHECK
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Maker, Model, Store
-from memorizz.memory_provider.postgresql.layout import Layout, history_table, parts_table
+from memorizz.memory_provider.postgresql.layout import Layout, history_table, parts_history_table, parts_table
 from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
 from memorizz.memory_provider.stores import SEVEN, StoreSpec, VectorField, check_droppable, check_same, checked_spec
 
@@ -26,16 +26,13 @@ def _template(name: str) -> sql.SQL:
 _CONSTRAINTS = {"primary_key": "pkey", "objects_check": "objects_check", "validity_check": VALIDITY_CHECK}
 
 
-def create(store: Store, role: str | None = None) -> Operation[None]:
-    """Make the table of a store with all its indexes, and note it; the caller runs this in one transaction.
-
-    `role` is the one that row-level security keeps tenants apart for.
-    """
+def _pieces(store: Store) -> dict[str, sql.Composable]:
+    """Return what stands in the templates of a store's tables."""
     schema, space = store.layout.schema, store.layout.vector_schema
     names: Mapping[str, sql.Composable] = {
         name: sql.Identifier(f"{store.name}_{ending}") for name, ending in _CONSTRAINTS.items()
     }
-    pieces: dict[str, sql.Composable] = dict(
+    return dict(
         table=store.table,
         # A document with a place in time always has one.
         timestamp=sql.SQL("NOT NULL DEFAULT statement_timestamp()" if store.spec.timeline else ""),
@@ -51,11 +48,21 @@ def create(store: Store, role: str | None = None) -> Operation[None]:
         parts_document=sql.Identifier(f"{parts_table(store.name)}_fkey"),
         history=store.history,
         history_key=sql.Identifier(f"{history_table(store.name)}_pkey"),
+        parts_history=store.parts_history,
+        parts_history_key=sql.Identifier(f"{parts_history_table(store.name)}_pkey"),
         history_memory=sql.Identifier(f"{history_table(store.name)}_idx"),
         history_call=sql.Identifier(f"memorizz_{store.name}_call_idx"),
         forget_pieces=sql.Identifier(schema, "memorizz_forget_pieces"),
         **names,
     )
+
+
+def create(store: Store, role: str | None = None) -> Operation[None]:
+    """Make the table of a store with all its indexes, and note it; the caller runs this in one transaction.
+
+    `role` is the one that row-level security keeps tenants apart for.
+    """
+    pieces = _pieces(store)
     of = "parts_of_fields.sql" if store.spec.fields else "parts_of_long_texts.sql"
     for template in ("store.sql", "parts.sql", of, "history.sql"):
         yield Script(_template(template).format(**pieces).as_bytes(None))

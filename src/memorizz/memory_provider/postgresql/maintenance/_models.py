@@ -396,7 +396,7 @@ def exchange(now: Models) -> Operation[None]:
     yield Script(sql.SQL("; ").join(statements).as_bytes(None))
     for store, standby in now.pairs:
         if store.kept is not None:
-            yield history.recording(store, sql.Identifier(standby.vector_column.removesuffix(STANDBY)))
+            yield from history.recording(store, sql.Identifier(standby.vector_column.removesuffix(STANDBY)))
     for statement in (
         sql.SQL("UPDATE {} SET current_since = now() WHERE id = %(standby)s").format(
             _table(now.layout, "embedding_models")
@@ -413,13 +413,18 @@ def exchange(now: Models) -> Operation[None]:
 def _other_vectors(store: Store, standby: Store) -> sql.Composed:
     """Return what lets versions have vectors of the other model; no question is compared with those that they had."""
     vector = sql.Identifier(standby.vector_column.removesuffix(STANDBY))
-    return sql.SQL(
+    template = sql.SQL(
         "ALTER TABLE {history} DROP COLUMN {gone}, ADD COLUMN {vector} {type}({dimensions}), "
         "ALTER COLUMN {vector} SET STORAGE EXTERNAL"
-    ).format(
-        history=store.history,
-        gone=store.embedding,
-        vector=vector,
-        type=sql.Identifier(store.layout.vector_schema, "vector"),
-        dimensions=sql.Literal(standby.model.dimensions),
     )
+    changed = [
+        template.format(
+            history=history,
+            gone=store.embedding,
+            vector=vector,
+            type=sql.Identifier(store.layout.vector_schema, "vector"),
+            dimensions=sql.Literal(standby.model.dimensions),
+        )
+        for history in (store.history, store.parts_history)
+    ]
+    return sql.SQL("; ").join(changed)

@@ -180,6 +180,10 @@ def _tables(store: Store) -> Iterator[tuple[sql.Identifier, dict[str, sql.Compos
     change = sql.SQL(", now(), 'insert', 'memorizz-probe', false")
     names = {"table": store.history, "columns": of_change, "values": change}
     yield store.history, {**names, "conflict": sql.SQL("{}, version").format(of_key)}
+    of_change = sql.SQL("{}, after, changed_at, was").format(of_part)
+    change = sql.SQL("{}, 0, now(), false").format(part)
+    names = {"table": store.parts_history, "columns": of_change, "values": change}
+    yield store.parts_history, {**names, "conflict": sql.SQL("{}, after, number").format(of_key)}
 
 
 def _attempts(table: sql.Identifier, names: Mapping[str, sql.Composable]) -> Iterator[_Attempt]:

@@ -11,6 +11,7 @@ CREATE TABLE {history} (
     operation text NOT NULL,
     actor text,
     call text NOT NULL,
+    transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
     seq bigint,
     name text,
     memory_id text,
@@ -40,3 +41,23 @@ ALTER TABLE {history} ALTER COLUMN {vector} SET STORAGE EXTERNAL;
 CREATE INDEX {history_memory} ON {history} (tenant, memory_id, changed_at);
 -- What a call has changed.
 CREATE INDEX {history_call} ON {history} (tenant, call);
+
+-- The changes of its documents' parts, each with the vector that it ended, or none where there was no part before (`was`) or it
+-- had none. It belongs to the first change of the document behind the version `after`, so that a document of any
+-- version had, of each part, what the first change of that which belongs to its end or is later has ended; without one it
+-- has what stands in the table of the parts.
+CREATE TABLE {parts_history} (
+    tenant text NOT NULL,
+    id uuid NOT NULL,
+    after bigint NOT NULL,
+    number bigint GENERATED ALWAYS AS IDENTITY,
+    changed_at timestamptz NOT NULL,
+    path text NOT NULL,
+    start integer NOT NULL,
+    stop integer NOT NULL,
+    digest uuid NOT NULL,
+    was boolean NOT NULL,
+    {vector} {vector_type}({dimensions}),
+    CONSTRAINT {parts_history_key} PRIMARY KEY (tenant, id, after, number)
+);
+ALTER TABLE {parts_history} ALTER COLUMN {vector} SET STORAGE EXTERNAL;

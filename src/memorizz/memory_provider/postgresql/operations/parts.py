@@ -330,14 +330,13 @@ def waiting_parts(store: Store, row: Sequence[Any]) -> list[WaitingPart]:
 
 
 def _add(store: Store, id: UUID, waiting: Sequence[WaitingPart], vectors: Iterable[Any]) -> Operation[int]:
-    added = yield from fetch_all(
-        [
-            sql.add_vector(store, id, path, start, digest, store.vector_of(vector))
-            for (path, start, digest, _), vector in zip(waiting, vectors, strict=True)
-            if not isinstance(vector, EmbeddingFailed)
-        ]
-    )
-    return sum(map(len, added))
+    adds = [
+        sql.add_vector(store, id, path, start, digest, store.vector_of(vector))
+        for (path, start, digest, _), vector in zip(waiting, vectors, strict=True)
+        if not isinstance(vector, EmbeddingFailed)
+    ]
+    # The document first, as every writer does: where its history is kept, this is a change of it.
+    return sum(map(len, (yield from fetch_all([*sql.locked(store, [id]), *adds]))[2:])) if adds else 0
 
 
 def embed_missing(

@@ -17,10 +17,9 @@ from memorizz.memory_provider._versions import difference, moment, version_of
 from memorizz.memory_provider.base import StoreName, Version
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, fetch, fetch_all
 from memorizz.memory_provider.postgresql.facts import Facts, Store, check_kept, check_known, read
-from memorizz.memory_provider.postgresql.operations import parts
 from memorizz.memory_provider.postgresql.operations.embedding import embed_texts
 from memorizz.memory_provider.postgresql.rows import SELECTED, document_of
-from memorizz.memory_provider.postgresql.sql import forgetting, history, reads, writes
+from memorizz.memory_provider.postgresql.sql import forgetting, history, writes
 
 # Where a row of changes has what comes behind the version that the change ended.
 _SEQ, _IN_SCOPE, _FORGOTTEN, _NUMBER, _AT, _CHANGE = (len(SELECTED) + place for place in range(6))
@@ -204,27 +203,22 @@ def _take_back(
     ended: Mapping[Store, Sequence[tuple[UUID, int]]], begun: Mapping[Store, Sequence[UUID]], operation: str
 ) -> Operation[dict[str, list[str]]]:
     """Restore what some changes ended and delete what they began; return the ids of each store."""
-    steps = [
-        (store, history.restore(store, versions[start : start + _AT_ONCE]))
-        for store, versions in ended.items()
-        for start in range(0, len(versions), _AT_ONCE)
-    ]
-    steps += [(store, history.delete(store, ids)) for store, ids in begun.items() if ids]
     done: dict[str, list[str]] = {}
     yield from fetch(forgetting.operation(operation))
-    for store, query in steps:
-        done.setdefault(store.name, []).extend(name for _, name in (yield from fetch(query)))
-    yield from fetch(forgetting.operation())
     for store, versions in ended.items():
-        if store.spec.fields:
-            yield from _replace_parts(store, [id for id, _ in versions])
+        for start in range(0, len(versions), _AT_ONCE):
+            some = versions[start : start + _AT_ONCE]
+            found = yield from fetch(history.restore(store, some))
+            done.setdefault(store.name, []).extend(name for _, name in found)
+            if store.has_parts:
+                restored = {id for id, _ in found}
+                yield from fetch(history.restore_parts(store, [each for each in some if each[0] in restored]))
+    for store, ids in begun.items():
+        if ids:
+            found = yield from fetch(history.delete(store, ids))
+            done.setdefault(store.name, []).extend(name for _, name in found)
+    yield from fetch(forgetting.operation())
     return {name: sorted(ids) for name, ids in done.items() if ids}
-
-
-def _replace_parts(store: Store, ids: Sequence[UUID]) -> Operation[None]:
-    for id in ids:
-        for row in (yield from fetch(reads.by_id(store, id, False))):
-            yield from fetch_all(parts.replaced(store, [parts.row_with_parts(store, document_of(row))]))
 
 
 def embed_restored(facts: Facts, restored: Mapping[str, Sequence[str]]) -> Operation[None]:

@@ -16,7 +16,7 @@ from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.conditions import condition
 from memorizz.memory_provider.postgresql.sql.lookup import filtered
-from memorizz.memory_provider.postgresql.sql.past import STATE
+from memorizz.memory_provider.postgresql.sql.past import STATE, began, columns, parts_at
 from memorizz.memory_provider.postgresql.sql.reads import NAME, bound, trusted_sql
 from memorizz.memory_provider.postgresql.sql.vectors import embedding_of
 from memorizz.memory_provider.postgresql.sql.visible import expired, visible
@@ -70,6 +70,33 @@ _VERSIONS = sql.SQL(
 )
 
 
+# Of what is forgotten wholly every change of its parts goes; else of the parts that no version has that is left.
+_FORGET_PARTS = sql.SQL(
+    "DELETE FROM {parts_history} AS e USING (SELECT DISTINCT {of_gone} FROM gone) AS d WHERE {same_gone} "
+    "AND NOT EXISTS (SELECT FROM {parts} AS p WHERE ({left_part}) = ({part})) AND NOT EXISTS (SELECT FROM ("
+    "SELECT {of_left}, {began} AS before FROM {history} AS h WHERE {same_history} "
+    "AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version FROM gone)"
+    ") AS d CROSS JOIN LATERAL {parts_at} AS p WHERE p.was AND ({left_part}) = ({part}))"
+)
+
+
+def _forget_parts(store: Store) -> sql.Composed:
+    """Return the statement that forgets the changes of parts of those whose changes are `gone`."""
+    return _FORGET_PARTS.format(
+        parts_history=store.parts_history,
+        of_gone=key.of("gone"),
+        of_left=key.of("h"),
+        same_gone=key.same("e", "d"),
+        parts=store.parts,
+        part=columns("e", key.PART),
+        left_part=columns("p", key.PART),
+        began=began(store, sql.Identifier("h", "version")),
+        history=store.history,
+        same_history=key.same("h", "d"),
+        parts_at=parts_at(store, sql.Identifier("d", "before")),
+    )
+
+
 @composed_once
 def _forget_versions(store: Store, where: str, dry_run: bool) -> bytes:
     versions = _VERSIONS.format(
@@ -86,7 +113,8 @@ def _forget_versions(store: Store, where: str, dry_run: bool) -> bytes:
         if dry_run
         else "WITH gone AS (UPDATE {history} AS d SET forgotten = true, {emptied} "
         "FROM (SELECT {key}, d.version, d.seq FROM {history} AS d WHERE {versions} ORDER BY {key}, version FOR UPDATE) "
-        "AS found WHERE {same} AND d.version = found.version RETURNING found.seq) SELECT count(seq) FROM gone"
+        "AS found WHERE {same} AND d.version = found.version RETURNING {key}, d.version, found.seq), "
+        "parts AS ({forget_parts}) SELECT count(seq) FROM gone"
     )
     empty = sql.SQL("{} = NULL")
     return template.format(
@@ -95,6 +123,7 @@ def _forget_versions(store: Store, where: str, dry_run: bool) -> bytes:
         emptied=sql.SQL(", ").join(empty.format(sql.Identifier(name)) for name in (*STATE, store.vector_column)),
         key=key.KEY,
         same=key.same("d", "found"),
+        forget_parts=_forget_parts(store),
     ).as_bytes(None)
 
 
@@ -110,9 +139,12 @@ def _forget_history(store: Store, dry_run: bool) -> bytes:
     template = sql.SQL(
         "SELECT count(d.seq) FROM {history} AS d WHERE {in_scope}"
         if dry_run
-        else "WITH gone AS (DELETE FROM {history} AS d WHERE {in_scope} RETURNING d.seq) SELECT count(seq) FROM gone"
+        else "WITH gone AS (DELETE FROM {history} AS d WHERE {in_scope} RETURNING {key}, d.version, d.seq), "
+        "parts AS ({forget_parts}) SELECT count(seq) FROM gone"
     )
-    return template.format(history=store.history, in_scope=key.in_scope(store)).as_bytes(None)
+    return template.format(
+        history=store.history, in_scope=key.in_scope(store), key=key.KEY, forget_parts=_forget_parts(store)
+    ).as_bytes(None)
 
 
 def forget_history(store: Store, dry_run: bool) -> Query:
@@ -130,11 +162,24 @@ def _forget_old(store: Store) -> bytes:
     return template.format(history=store.history, in_scope=key.in_scope(store)).as_bytes(None)
 
 
+@composed_once
+def _forget_old_parts(store: Store) -> bytes:
+    template = sql.SQL(
+        "DELETE FROM {parts_history} AS d WHERE {of_tenant} "
+        "AND d.changed_at < now() - make_interval(secs => %(seconds)s::float8, hours => 1) AND NOT EXISTS ("
+        "SELECT FROM {history} AS h WHERE {same} AND h.version > d.after AND h.changed_at = d.changed_at)"
+    )
+    return template.format(
+        parts_history=store.parts_history, of_tenant=key.OF_TENANT, history=store.history, same=key.same("h", "d")
+    ).as_bytes(None)
+
+
 def forget_old(store: Store) -> list[Query]:
     """Delete the changes that a store's history need not reach back to. Sent twice, it deletes no more."""
     if store.kept is None or store.kept.retention is None:
         return []
-    return [Query(_forget_old(store), bound(store, seconds=store.kept.retention.total_seconds()))]
+    old = Query(_forget_old(store), bound(store, seconds=store.kept.retention.total_seconds()))
+    return [old, Query(_forget_old_parts(store), old.parameters)]
 
 
 @composed_once

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from psycopg import sql
@@ -19,13 +20,14 @@ from memorizz.memory_provider.postgresql.sql.key import (
     COLUMNS,
     KEY,
     OF_TENANT,
+    PART,
     PART_IS,
     PARTS_AMONG,
     among,
     in_scope,
     same,
 )
-from memorizz.memory_provider.postgresql.sql.past import STATE, columns, vector_of_version
+from memorizz.memory_provider.postgresql.sql.past import STATE, began, columns, parts_at, vector_of_version
 from memorizz.memory_provider.postgresql.sql.reads import NAME, bound, selected
 from memorizz.memory_provider.postgresql.sql.visible import LIVE, rows_of, visible
 
@@ -88,11 +90,14 @@ def changed(store: Store, since: datetime, *memory_id: str | None) -> Query:
 
 # What follows from the state, or is of the change that restores it.
 _KEPT = [name for name in STATE if name not in ("updated_at", "expires_at", PIECES)]
+# The changes that ended what is restored.
+_THOSE = sql.SQL("{} AND d.version = ANY (%(versions)s::bigint[])").format(PARTS_AMONG)
 _RESTORE = sql.SQL(
-    "INSERT INTO {table} AS d ({key}, {kept}, expires_at, updated_at, {vector}, {bits}) OVERRIDING SYSTEM VALUE "
+    "INSERT INTO {table} AS d ({key}, {kept}, expires_at, updated_at, {vector}, {bits}, pieces) "
+    "OVERRIDING SYSTEM VALUE "
     "SELECT {of_version}, CASE WHEN h.expires_at > now() THEN h.expires_at END, clock_timestamp(), h.vector, "
-    "{quantize}(h.vector)::bit({dimensions}) FROM (SELECT h.*, CASE WHEN h.pieces IS NULL THEN {vector_of_version} END "
-    "AS vector FROM (SELECT d.* FROM {history} AS d WHERE {among} AND d.version = ANY (%(versions)s::bigint[]) "
+    "{quantize}(h.vector)::bit({dimensions}), CASE WHEN h.vector IS NOT NULL THEN h.pieces END "
+    "FROM (SELECT h.*, {vector_of_version} AS vector FROM (SELECT d.* FROM {history} AS d WHERE {those} "
     "AND d.seq IS NOT NULL AND {in_scope}) AS h) AS h ORDER BY {ordered} "
     "ON CONFLICT ({key}) DO UPDATE SET {replaced} WHERE {in_scope} RETURNING d.id, {name}"
 )
@@ -115,7 +120,7 @@ def _restore(store: Store) -> bytes:
         quantize=sql.Identifier(store.layout.vector_schema, "binary_quantize"),
         dimensions=sql.Literal(store.model.dimensions),
         vector_of_version=vector_of_version(store),
-        among=PARTS_AMONG,
+        those=_THOSE,
         in_scope=in_scope(store),
         replaced=sql.SQL(", ").join(is_new.format(column=sql.Identifier(name)) for name in replaced),
         name=NAME,
@@ -129,10 +134,55 @@ def _names(of: Sequence[str]) -> sql.Composed:
 def restore(store: Store, versions: Sequence[tuple[UUID, int]]) -> Query:
     """Put the versions that some changes ended in the place of what stands in the store; return their keys and ids.
 
-    What would have expired since lives on. A long text has no vector then, for its pieces are gone.
+    What would have expired since lives on.
     """
-    ids, numbers = [id for id, _ in versions], [number for _, number in versions]
-    return Query(_restore(store), bound(store, ids=ids, versions=numbers), repeatable=False)
+    return Query(_restore(store), _bound(store, versions), repeatable=False)
+
+
+def _bound(store: Store, versions: Sequence[tuple[UUID, int]]) -> dict[str, Any]:
+    return bound(store, ids=[id for id, _ in versions], versions=[number for _, number in versions])
+
+
+# A vector of today stays where that of the version is gone, with the model that made it.
+_RESTORE_PARTS = sql.SQL(
+    "WITH documents AS MATERIALIZED (SELECT {key}, d.pieces, {began} AS before "
+    "FROM {table} AS d JOIN (SELECT {key}, d.version FROM {history} AS d WHERE {those}) AS ended ON {same_ended}), "
+    "parts AS MATERIALIZED (SELECT p.* FROM documents AS d CROSS JOIN LATERAL {parts_at} AS p WHERE p.was{of_today}), "
+    "gone AS (DELETE FROM {parts} AS p USING documents AS d WHERE {same}{of_fields} AND NOT EXISTS ("
+    "SELECT FROM parts AS found WHERE ({part}) = ({found_part})) RETURNING 1) "
+    "INSERT INTO {parts} AS p ({names}, {vector}) SELECT {names}, {vector} FROM parts "
+    "WHERE (SELECT count(*) FROM gone) >= 0 ON CONFLICT ({names}) DO UPDATE SET {vector} = excluded.{vector} "
+    "WHERE excluded.{vector} IS NOT NULL AND NOT coalesce(p.{vector} OPERATOR({space}.=) excluded.{vector}, false)"
+)
+
+
+@composed_once
+def _restore_parts(store: Store) -> bytes:
+    fields = bool(store.spec.fields)
+    return _RESTORE_PARTS.format(
+        began=began(store, sql.Identifier("ended", "version")),
+        table=store.table,
+        key=KEY,
+        history=store.history,
+        those=_THOSE,
+        same_ended=same("ended", "d"),
+        parts_at=parts_at(store, sql.Identifier("d", "before")),
+        of_today=sql.SQL("" if fields else " AND p.digest = d.pieces"),
+        parts=store.parts,
+        same=same("p", "d"),
+        # Pieces of another text are gone with it.
+        of_fields=sql.SQL("" if fields else " AND false"),
+        part=columns("p", PART),
+        found_part=columns("found", PART),
+        names=_names(PART),
+        vector=store.embedding,
+        space=sql.Identifier(store.layout.vector_schema),
+    ).as_bytes(None)
+
+
+def restore_parts(store: Store, versions: Sequence[tuple[UUID, int]]) -> Query:
+    """Put the parts of versions that were restored in the place of what stands in the store."""
+    return Query(_restore_parts(store), _bound(store, versions), repeatable=False)
 
 
 @composed_once

@@ -39,6 +39,8 @@ TENANTS = sql.SQL(
 )
 # The columns, as CREATE TABLE and INSERT name them.
 COLUMNS = ("tenant", "id")
+# The key of a document's part.
+PART = (*COLUMNS, "path", "start", "stop", "digest")
 # What the b-trees begin with.
 WHOSE = sql.Identifier("tenant")
 

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.rows import PIECES, SELECTED
-from memorizz.memory_provider.postgresql.sql.key import COLUMNS, same
+from memorizz.memory_provider.postgresql.sql.key import COLUMNS, PART, same
 
 # The columns of a version, beside its key, its vector and what follows from those.
 STATE = ("seq", *(name for name in SELECTED if name not in COLUMNS), PIECES)
@@ -86,3 +86,54 @@ def vector_of_version(store: Store) -> sql.Composed:
         next_same=same("n", "h"),
         present_same=same("p", "h"),
     )
+
+
+# Of each part the first of its changes that belongs to the end of a version of `d` or comes later, or what it is today.
+_PARTS_AT = sql.SQL(
+    "(SELECT DISTINCT ON ({part}) {part}, p.was, p.{vector} FROM ("
+    "SELECT {part}, true AS was, p.{vector}, NULL::bigint AS number FROM {parts} AS p WHERE {same} "
+    "UNION ALL SELECT {part}, p.was, p.{vector}, p.number FROM {parts_history} AS p WHERE {same} "
+    "AND p.after >= {before}) AS p ORDER BY {part}, p.number)"
+)
+
+
+def parts_at(store: Store, before: sql.Composable) -> sql.Composed:
+    """Return what has the columns of a store's parts, with those of a version of `d`; `was`: whether it was.
+
+    `before` is the number of the change that began the version, 0 for none; NULL for what stands in the store.
+    """
+    return _PARTS_AT.format(
+        part=columns("p", PART),
+        vector=store.embedding,
+        parts=store.parts,
+        parts_history=store.parts_history,
+        same=same("p", "d"),
+        before=before,
+    )
+
+
+_BEGAN = sql.SQL("(SELECT coalesce(max(b.version), 0) FROM {history} AS b WHERE {same} AND b.version < {ended})")
+
+
+def began(store: Store, ended: sql.Composable) -> sql.Composed:
+    """Return the number of the change before the one that `ended` a version of `d`; 0 where there is none."""
+    return _BEGAN.format(history=store.history, same=same("b", "d"), ended=ended)
+
+
+_ENDED_SINCE = sql.SQL(
+    "(SELECT {began} FROM (SELECT min(h.version) AS version FROM {history} AS h "
+    "WHERE {same} AND h.changed_at > {as_of}) AS f WHERE f.version IS NOT NULL)"
+)
+
+
+def parts_of(store: Store) -> sql.Composable:
+    """Return where the parts of the row `d` are read from, for the scope of a store: a table, or what was at a time."""
+    if store.scope.as_of is None:
+        return store.parts
+    since = _ENDED_SINCE.format(
+        began=began(store, sql.Identifier("f", "version")),
+        history=store.history,
+        same=same("h", "d"),
+        as_of=sql.SQL(AS_OF),
+    )
+    return sql.SQL("(SELECT * FROM {} AS p WHERE p.was)").format(parts_at(store, since))

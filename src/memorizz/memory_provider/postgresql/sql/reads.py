@@ -33,8 +33,6 @@ def trusted_sql(text: str) -> sql.SQL:
 
 def selected(store: Store, include_embedding: bool) -> sql.Composed:
     """Return the columns that rows.document_of reads, or rows.document_with_embedding."""
-    if include_embedding and store.spec.fields and store.scope.as_of is not None:
-        raise facts.several_vectors(store)
     columns: list[sql.Composable] = [
         _SENT.get(name, _AS_IT_IS).format(sql.Identifier("d", name), sql.Identifier(name)) for name in SELECTED
     ]

@@ -9,6 +9,7 @@ from psycopg import sql
 from memorizz.memory_provider._documents import CONTENT
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.sql.key import same
+from memorizz.memory_provider.postgresql.sql.past import parts_of
 
 # Of the row `d`; `p` is one of its parts.
 _PARTS = sql.SQL("FROM {parts} AS p WHERE {same} AND p.{embedding} IS NOT NULL{of_today}")
@@ -16,7 +17,7 @@ _PARTS = sql.SQL("FROM {parts} AS p WHERE {same} AND p.{embedding} IS NOT NULL{o
 
 def _of_parts(store: Store) -> sql.Composed:
     of_today = sql.SQL("" if store.spec.fields else " AND p.digest = d.pieces")
-    return _PARTS.format(parts=store.parts, same=same("p", "d"), embedding=store.embedding, of_today=of_today)
+    return _PARTS.format(parts=parts_of(store), same=same("p", "d"), embedding=store.embedding, of_today=of_today)
 
 
 @composed_once
