@@ -78,6 +78,7 @@ MODULES = {
     "agent-framework-core": "agent_framework",
     "google-adk": "google.adk",
     "haystack-ai": "haystack",
+    "llama-index-core": "llama_index",
     "openai-agents": "agents",
     "opentelemetry-api": "opentelemetry",
     "pydantic-ai-slim": "pydantic_ai",
