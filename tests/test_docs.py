@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,7 +24,16 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from memorizz import MemoryType, MongoDBConfig, MongoDBProvider, PostgreSQLConfig, PostgreSQLProvider, errors, moving
+from memorizz import (
+    MemoryType,
+    MongoDBConfig,
+    MongoDBProvider,
+    PostgreSQLConfig,
+    PostgreSQLProvider,
+    errors,
+    importers,
+    moving,
+)
 from memorizz.embeddings import OpenAIEmbedder
 from memorizz.errors import ReadOnlyError
 from memorizz.memory_provider.base import Ranking
@@ -593,6 +603,29 @@ class Try:
 
     def file_that_is_no_export(self) -> None:
         self.load(lambda whole: b"{}\n")
+
+    def take_over(self, name: str, content: bytes) -> None:
+        """Import a file of another program."""
+        (self.folder / name).write_bytes(content)
+        self.monkeypatch.chdir(self.folder)
+        importers.import_file(name, self.open())
+
+    def file_of_no_program_that_is_known(self) -> None:
+        self.take_over("tea.txt", b"tea")
+
+    def file_of_another_program_that_is_cut_off(self) -> None:
+        self.take_over("conversations.json", b'[{"mapping": {"a": 1}')
+
+    def file_of_another_program_in_another_encoding(self) -> None:
+        self.take_over("conversations.json", b'[{"mapping": {}, "\xe9": 1}]')
+
+    def zip_that_leads_out_of_itself(self) -> None:
+        with zipfile.ZipFile(file := io.BytesIO(), "w") as archive:
+            archive.writestr("../tea.json", "[]")
+        self.take_over("export.zip", file.getvalue())
+
+    def dates_whose_order_is_not_known(self) -> None:
+        self.take_over("chat.txt", b"1/2/2024, 10:00 - Ada: tea\n")
 
     def file_that_is_there_already(self) -> None:
         moving.export(self.open(), __file__, format="jsonl")

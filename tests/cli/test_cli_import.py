@@ -46,6 +46,16 @@ def test_a_dry_run_says_what_an_import_would_do(
     assert provider.count(TALK) == 0
 
 
+def test_a_dry_run_needs_no_server(memorizz: Callable[..., Any], migrated_dsn: str, export: Path) -> None:
+    """Neither one that runs nor tables, and makes neither."""
+    folder = export.parent / "embedded"
+    for where in (("--embedded", folder), ("--dsn", migrated_dsn, "--schema", "none")):
+        shown = memorizz("import", export, *where, "--dry-run", "--json")
+        assert (shown.code, shown.json["stored"], shown.json["target"]) == (0, {TALK: 1}, None)
+    assert not folder.exists()
+    assert memorizz("stats", "--dsn", migrated_dsn, "--schema", "none").code == 1
+
+
 def test_an_import_is_within_a_tenant_a_memory_and_an_agent(
     memorizz: Callable[..., Any], provider: PostgreSQLProvider, migrated_dsn: str, export: Path
 ) -> None:
@@ -108,6 +118,25 @@ def test_the_formats_are_listed(memorizz: Callable[..., Any]) -> None:
     assert [line.split()[0] for line in shown.stdout.splitlines()[2:] if line.strip()] == [
         each.name for each in FORMATS
     ]
+
+
+def test_an_import_that_is_interrupted_says_how_to_go_on(
+    memorizz: Callable[..., Any],
+    provider: PostgreSQLProvider,
+    migrated_dsn: str,
+    export: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the exit code of Ctrl+C."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PostgreSQLProvider, "store_many", interrupt)
+    shown = memorizz("import", export, "--dsn", migrated_dsn)
+    assert (shown.code, shown.stderr) == (
+        130, "memorizz: interrupted; what was stored until then stays, the same command again stores the rest\n",
+    )  # fmt: skip
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")

@@ -7,12 +7,13 @@ import json
 import multiprocessing
 import os
 import signal
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from samples import SAMPLES, chatgpt_conversations, written, zipped
+from samples import SAMPLES, chatgpt_conversation, chatgpt_conversations, chatgpt_message, written, zipped
 
 from memorizz.errors import ConfigurationError, InvalidFile
 from memorizz.importers import Found, Progress, import_file, read
@@ -228,6 +229,17 @@ def test_a_file_of_no_format_is_refused(tmp_path: Path, text: str) -> None:
         [*read(written(tmp_path / "conversations.json", text))]
 
 
+def test_a_format_that_is_said_is_the_one_that_it_is(sample_files: list[Path], request: Any) -> None:
+    """Each file is read as its own, and refused as any other, before anything else is said of it."""
+    for path in sample_files:
+        for each in FORMATS:
+            if each.name == request.node.callspec.id:
+                assert [*read(path, format=each.name)]
+            else:
+                with pytest.raises(ConfigurationError, match=f"holds no memories of {each.name}"):
+                    [*read(path, format=each.name)]
+
+
 def test_utf16_is_named(tmp_path: Path) -> None:
     """It looks like no format, and the message says why."""
     path = tmp_path / "conversations.json"
@@ -285,6 +297,54 @@ def test_an_import_that_is_killed_is_completed_by_another(
     report = import_file(path, provider)
     assert report.stored == {TALK: 3000 - held}
     assert provider.count(TALK) == 3000
+
+
+def test_a_file_that_changes_while_it_is_stored_says_what_is_stored(
+    provider: PostgreSQLProvider, tmp_path: Path
+) -> None:
+    """It was whole when it was checked: the error says what was stored before the place."""
+    path = written(tmp_path / "conversations.json", chatgpt_conversations(1500))
+    whole = path.read_bytes()
+
+    def cut(progress: Progress) -> None:
+        if progress.phase == "storing":
+            path.write_bytes(whole[:-1000])
+
+    with pytest.raises(InvalidFile, match=r"cut off here; it has changed since it was checked, and 2,500 documents"):
+        import_file(path, provider, progress=cut)
+    assert provider.count(TALK) == 2500
+    path.write_bytes(whole)
+    assert import_file(path, provider).stored == {TALK: 500}
+
+
+def test_a_large_file_does_not_fill_the_memory(tmp_path: Path) -> None:
+    """Of 8 MB less than 2 are in memory at any time: one conversation, and what is read ahead."""
+    node = chatgpt_message("asked", "user", "Which tea does Ada like? " * 200, "root", 1)
+    path = tmp_path / "conversations.json"
+    with path.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for number in range(1500):
+            file.write(json.dumps(chatgpt_conversation(f"c{number}", node)) + ("," if number < 1499 else "]"))
+    assert path.stat().st_size > 8_000_000
+    tracemalloc.start()
+    count = sum(isinstance(each, Found) for each in read(path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 1500
+    assert peak < 2_000_000
+
+
+def test_an_id_is_always_the_same(provider: PostgreSQLProvider, tmp_path: Path) -> None:
+    """Another version of this library finds what this one has stored."""
+    path = written(tmp_path / "conversations.json", chatgpt_conversations(1))
+    import_file(path, provider)
+    import_file(path, provider.memory("ada"))
+    import_file(path, provider.memory("ada", agent="guide"))
+    assert [each["id"] for each in provider.list_all(TALK)[::2]] == [
+        "2aa74565-fd3d-5349-aafc-75a7191cd479",
+        "b79b3219-a9ac-5309-8267-38ac7adfcad7",
+        "0827aa74-85a6-55d2-8393-bf0b01e6de70",
+    ]
 
 
 def test_progress_is_told(provider: PostgreSQLProvider, tmp_path: Path) -> None:

@@ -151,6 +151,17 @@ def receiving(
         yield _within(provider, tenant, memory, agent)
 
 
+def has_tables(config: PostgreSQLConfig) -> bool:
+    """Return True if there are tables for memories; makes neither a server nor tables."""
+    from memorizz.memory_provider.postgresql.maintenance import Maintenance
+
+    path = embedded_path(config)
+    if path is not None and not os.path.exists(path):
+        return False
+    with Maintenance(config) as maintenance:
+        return maintenance.database().has_migrations
+
+
 def existing(config: PostgreSQLConfig) -> PostgreSQLConfig:
     """Return the configuration of a server to look at; raises where looking would have to make it first."""
     from memorizz.errors import ConfigurationError

@@ -11,7 +11,18 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, place, receiving
+from memorizz.cli._common import (
+    DSN,
+    AsJSON,
+    Embedded,
+    MemoryID,
+    SchemaName,
+    Tenant,
+    config,
+    has_tables,
+    place,
+    receiving,
+)
 from memorizz.cli.export import Store, show_counts
 
 if TYPE_CHECKING:
@@ -195,18 +206,31 @@ def _take_over(source: str | IO[bytes], settings: PostgreSQLConfig, given: Mappi
         options["max_document_bytes"] = given["max_document_mb"] * 2**20
     scope = {name: given[name] for name in ("tenant", "memory", "agent")}
     dry_run = given["dry_run"]
-    with (
-        importers.opened(source, **options) as found,
-        receiving(settings, lambda: None, dry_run=dry_run, **scope) as provider,
-        _progress.of_import() as watch,
-    ):
-        report = found.store_into(provider, dry_run=dry_run, progress=watch)
+    with importers.opened(source, **options) as found, _going_on(), _progress.of_import() as watch:
+        if dry_run and not has_tables(settings):
+            # What would be stored can be said without them, save what they cannot hold.
+            report = found.store_into(None, dry_run=True, progress=watch)
+        else:
+            with receiving(settings, lambda: None, dry_run=dry_run, **scope) as provider:
+                report = found.store_into(provider, dry_run=dry_run, progress=watch)
     if given["as_json"]:
         _show.print_json(report.to_dict())
     else:
         _show_report(report, settings)
     if not report.ok:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _going_on() -> Generator[None]:
+    """Say of what interrupts an import that it can be gone on with."""
+    from memorizz.cli import _show
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        _show.complain("interrupted; what was stored until then stays, the same command again stores the rest")
+        raise typer.Exit(130) from None
 
 
 def _zone(name: str | None) -> tzinfo:

@@ -14,14 +14,15 @@ from uuid import UUID, uuid5
 
 import numpy as np
 
-from memorizz.errors import ConfigurationError, InvalidDocument, quoted
+from memorizz.errors import ConfigurationError, InvalidDocument, InvalidFile, quoted
 from memorizz.importers._database import Database
 from memorizz.importers._formats import DateOrder, Format, Found, LeftOut, Options
 from memorizz.importers._registry import FORMATS, recognised
 from memorizz.importers._source import ELEMENT_BYTES, Source, open_source
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import Document, MemoryProvider
-from memorizz.memory_provider.scopes import AGENT, MEMORY, Scope
+from memorizz.memory_provider.scopes import AGENT, EVERYTHING, MEMORY, Scope
+from memorizz.memory_provider.stores import SEVEN
 from memorizz.moving._files import File
 from memorizz.moving._limits import BATCH_BYTES, size
 from memorizz.moving._streams import make_stores
@@ -29,8 +30,8 @@ from memorizz.moving._streams import make_stores
 # What ids are made from: never to be changed, or a second import of a file adds it once more.
 _NAMESPACE = UUID("0d0d2c1f-53ea-5a44-9b1e-6d3e5b7f4c20")
 _BATCH = 500
-# Places that a report names for each reason.
-_LISTED = 5
+# Places that a report names for each reason, of reasons, and of the characters of each.
+_LISTED, _REASONS, _LONGEST = 5, 50, 300
 _SAME_ID = "another one before it in the file has the same id"
 
 
@@ -62,7 +63,7 @@ class Report:
 
     source: str
     format: str
-    target: str
+    target: str | None
     dry_run: bool
     stored: dict[str, int] = field(default_factory=dict[str, int])
     there: dict[str, int] = field(default_factory=dict[str, int])
@@ -83,7 +84,7 @@ class Report:
 
 def import_file(
     file: File,
-    target: MemoryProvider,
+    target: MemoryProvider | None,
     *,
     format: str | None = None,
     timezone: tzinfo = UTC,
@@ -101,6 +102,7 @@ def import_file(
     own and of the memory and agent of the target, which may be a view.
 
     file: a path to a file, a folder or a zip, a binary stream, or the postgresql:// URL of a database.
+    target: None in a dry run that is to look into no store.
     format: the name of one; by default it is recognised by what is in the file.
     timezone: of clocks in the file that say none.
     date_order: "dmy", "mdy" or "ymd", for dates in words that do not show it.
@@ -166,8 +168,9 @@ def opened(
         chosen = chosen or recognised(source)
         if chosen is None:
             raise _not_recognised(source)
-        if source.database is not None and not chosen.recognises(source):
-            raise ConfigurationError(f"{source.name} holds no memories of {chosen.name}{_tables(source.database)}")
+        if format is not None and not chosen.recognises(source):
+            held = "" if source.database is None else _tables(source.database)
+            raise ConfigurationError(f"{source.name} holds no memories of {chosen.name}{held}")
         yield Import(source, chosen, options)
 
 
@@ -188,8 +191,8 @@ def _not_recognised(source: Source) -> ConfigurationError:
         hint = " (it holds NUL bytes: where it is a text, it is in UTF-16, and is to be saved as UTF-8)"
     known = ", ".join(each.name for each in FORMATS)
     return ConfigurationError(
-        f"{source.name} is of no format that is known here{hint}: expected an export of memorizz, or one of {known}; "
-        "where it is one of these, say which with --format"
+        f"{source.name} is of no format that is known here{hint}: expected an export of memorizz, or one of {known} "
+        "(`memorizz import --formats` says what each is)"
     )
 
 
@@ -214,39 +217,37 @@ class Import:
 
     def store_into(
         self,
-        target: MemoryProvider,
+        target: MemoryProvider | None,
         *,
         dry_run: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> Report:
         """Do what the function `import_file` does."""
+        if target is None and not dry_run:
+            raise ConfigurationError("target=None: expected a provider, or dry_run=True")
         began = time.monotonic()
-        report = Report(self._source.name, self.format.name, target.location, dry_run)
+        report = Report(self._source.name, self.format.name, target.location if target else None, dry_run)
         self._check(target, progress)
-        there = {spec.name for spec in target.stores()}
-        missing = {spec.name: spec for spec in self.format.stores(self._source) if spec.name not in there}
-        if not dry_run:
+        there = {spec.name for spec in target.stores()} if target else set[str]()
+        specs = self.format.stores(self._source) if target else (*SEVEN, *self.format.stores(self._source))
+        missing = {spec.name: spec for spec in specs if spec.name not in there}
+        if target is not None and not dry_run:
             make_stores(target, missing.values())
             there |= missing.keys()
         done = 0
-        for store, group in groupby(self._once(report), key=lambda each: each[0].store):
-            for batch in _batches(group, target.scope):
-                if store in there:
-                    _store(batch, store, target, report)
-                elif store in missing:
-                    # A dry run makes no store.
-                    report.stored[store] = report.stored.get(store, 0) + len(batch)
-                    report.there.setdefault(store, 0)
-                else:
-                    for found, _ in batch:
-                        _note(
-                            report.refused,
-                            f"there is no store {store}, and the file does not say what it is",
-                            found.place,
-                        )
-                done += len(batch)
-                if progress is not None:
-                    progress(Progress("storing", done, self._count))
+        try:
+            for store, group in groupby(self._once(report), key=lambda each: each[0].store):
+                for batch in _batches(group, target.scope if target else EVERYTHING):
+                    if target is not None and store in there:
+                        _store(batch, store, target, report)
+                    else:
+                        _plan(batch, store, store in missing, report)
+                    done += len(batch)
+                    if progress is not None:
+                        progress(Progress("storing", done, self._count))
+        except InvalidFile as error:
+            changed = f"{error.reason}; it has changed since it was checked, and {done:,} documents before are stored"
+            raise InvalidFile(error.file, error.where, changed) from error
         for name in self._source.nested:
             _note(report.left_out, "a zip inside of the zip is not opened", name)
         for member in self._source.members:
@@ -255,14 +256,15 @@ class Import:
         report.seconds = time.monotonic() - began
         return report
 
-    def _check(self, target: MemoryProvider, progress: Callable[[Progress], None] | None) -> None:
+    def _check(self, target: MemoryProvider | None, progress: Callable[[Progress], None] | None) -> None:
         """Read all of it once; learn how many documents there are, and which of them are there twice."""
         keys = bytearray()
         self._source.bytes_read = 0
         for found in self.documents():
             if isinstance(found, Found):
                 keys += self._key(found).bytes
-                _check_vector(found.document.get(EMBEDDING), target)
+                if target is not None:
+                    _check_vector(found.document.get(EMBEDDING), target)
                 if progress is not None and len(keys) % (16 * _BATCH) == 0:
                     progress(Progress("checking", self._source.bytes_read, self._source.size))
         values, counts = np.unique(np.frombuffer(keys, "V16"), return_counts=True)
@@ -300,10 +302,12 @@ def _key(format: str, store: str, key: Iterable[str]) -> UUID:
 
 
 def _note(notes: dict[str, Noted], reason: str, place: str) -> None:
+    if reason not in notes and len(notes) >= _REASONS:
+        reason = "other reasons"
     noted = notes.setdefault(reason, Noted())
     noted.count += 1
     if len(noted.places) < _LISTED:
-        noted.places.append(place)
+        noted.places.append(place[:_LONGEST])
 
 
 # --- storing ------------------------------------------------------------------------------------------------------
@@ -355,6 +359,16 @@ def _store(batch: Sequence[tuple[Found, Document]], store: str, target: MemoryPr
         target.store_many(new, store)
     report.stored[store] = report.stored.get(store, 0) + len(new)
     report.there[store] = report.there.get(store, 0) + len(there)
+
+
+def _plan(batch: Sequence[tuple[Found, Document]], store: str, is_made: bool, report: Report) -> None:
+    """Report a batch for a store that is not there: in a dry run it may be one that an import makes."""
+    if is_made:
+        report.stored[store] = report.stored.get(store, 0) + len(batch)
+        report.there.setdefault(store, 0)
+        return
+    for found, _ in batch:
+        _note(report.refused, f"there is no store {store}, and the file does not say what it is", found.place)
 
 
 def _fits(document: Document, found: Found, target: MemoryProvider, report: Report) -> bool:

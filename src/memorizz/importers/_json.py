@@ -15,6 +15,7 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _CHUNK = 2**16
 # What follows a place where the decoder gives up for want of more: a surrogate pair, written as two escapes.
 _MARGIN = 16
+_BEHIND_NUMBER = (",", "]", "}", " ", "\t", "\n", "\r")
 
 
 class JSONReader:
@@ -50,8 +51,7 @@ class JSONReader:
                 if self._ended or not self._may_go_on(error):
                     raise self._wrong(error) from None
             else:
-                # A number may go on.
-                if self._ended or end < len(self._text) or isinstance(value, dict | list | str):
+                if isinstance(value, dict | list | str) or self._is_over(end):
                     self._at = end
                     return cast(Any, value)
             rest = self._text[self._at :].encode("utf-8", "surrogatepass")
@@ -136,6 +136,14 @@ class JSONReader:
         if not isinstance(error, json.JSONDecodeError):
             return False
         return error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - _MARGIN
+
+    def _is_over(self, end: int) -> bool:
+        """Return True if a number that ends here does not go on, as 0 does in 0.5."""
+        behind = self._text[end : end + 1]
+        if self._ended and not behind:
+            # Nothing that is read here is a number alone.
+            raise self._invalid(self._place(end), _CUT_OFF)
+        return self._ended or behind in _BEHIND_NUMBER or end < len(self._text) - _MARGIN
 
     def _wrong(self, error: Exception) -> InvalidFile:
         if isinstance(error, json.JSONDecodeError):

@@ -79,11 +79,11 @@ def _branch(conversation: Object, tree: Object) -> dict[str, None]:
     name = text(conversation.get("current_node"))
     if name not in tree:
         # Where none is named, the newest answer: of each node the last child.
-        name = next((each for each, node in tree.items() if mapping(node).get("parent") not in tree), None)
+        name = next((each for each, node in tree.items() if text(mapping(node).get("parent")) not in tree), None)
         passed = set[str]()
         while name is not None and name not in passed:
             passed.add(name)
-            children = [each for each in sequence(mapping(tree[name]).get("children")) if each in tree]
+            children = [each for each in sequence(mapping(tree[name]).get("children")) if text(each) in tree]
             if not children:
                 break
             name = cast(str, children[-1])

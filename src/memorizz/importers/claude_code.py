@@ -36,7 +36,7 @@ def _recognises(source: Source) -> bool:
 
 def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
     for member in source.files(_FILES):
-        if source.is_single or _is_log(member):
+        if _is_log(member):
             yield from _log(member, options)
 
 

@@ -7,6 +7,7 @@ have the same ids in both.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -166,7 +167,7 @@ def _title(guild: Object, channel: Object) -> str | None:
 def _at_its_time(document: dict[str, Any], native: str, clock: Any, place: str, options: Options) -> Found | LeftOut:
     """Give a message its time: where the clock says no zone, the one that its id says, which is in UTC."""
     time, remarks = options.of_text(clock)
-    if (time is None or remarks) and native.isdecimal() and int(native) >> 22:
+    if (time is None or remarks) and re.fullmatch(r"[0-9]{8,20}", native):
         time, remarks = options.of_epoch(_EPOCH + (int(native) >> 22) / 1000), ()
     if time is None:
         return LeftOut(place, "it says no time")
