@@ -424,9 +424,11 @@ ORDER BY d.place;
 
 -- count(filter)
 
-SELECT count(*)
+SELECT count(*) - (SELECT count(*)
 FROM "public"."long_term_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d."name" = ANY(:'f0'::text[]) OR d."name" IS NULL);
+WHERE d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now() AND (d."name" = ANY(:'f0'::text[]) OR d."name" IS NULL))
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND (d."name" = ANY(:'f0'::text[]) OR d."name" IS NULL);
 
 -- distinct
 
@@ -519,27 +521,27 @@ FROM jsonb_array_elements(CASE jsonb_typeof(d.data -> 'memory_ids') WHEN 'array'
 WHERE jsonb_typeof(item) = 'string') AS other (memory_id)
 WHERE NOT (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())), "of_personas" AS (DELETE
 FROM "public"."personas" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d.memory_id = ANY (ARRAY(SELECT memory_id
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d.memory_id = ANY (ARRAY(SELECT memory_id
 FROM own))
 RETURNING 1), "of_toolbox" AS (DELETE
 FROM "public"."toolbox" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d.memory_id = ANY (ARRAY(SELECT memory_id
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d.memory_id = ANY (ARRAY(SELECT memory_id
 FROM own))
 RETURNING 1), "of_short_term_memory" AS (DELETE
 FROM "public"."short_term_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d.memory_id = ANY (ARRAY(SELECT memory_id
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d.memory_id = ANY (ARRAY(SELECT memory_id
 FROM own))
 RETURNING 1), "of_long_term_memory" AS (DELETE
 FROM "public"."long_term_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d.memory_id = ANY (ARRAY(SELECT memory_id
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d.memory_id = ANY (ARRAY(SELECT memory_id
 FROM own))
 RETURNING 1), "of_conversation_memory" AS (DELETE
 FROM "public"."conversation_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d.memory_id = ANY (ARRAY(SELECT memory_id
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d.memory_id = ANY (ARRAY(SELECT memory_id
 FROM own))
 RETURNING 1), "of_workflow_memory" AS (DELETE
 FROM "public"."workflow_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d.memory_id = ANY (ARRAY(SELECT memory_id
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d.memory_id = ANY (ARRAY(SELECT memory_id
 FROM own))
 RETURNING 1)
 SELECT d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()), (SELECT count(*)
@@ -620,7 +622,7 @@ SELECT set_config('memorizz.operation', :'operation', true);
 DELETE
 FROM "public"."personas" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."personas" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -629,7 +631,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."toolbox" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."toolbox" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -638,7 +640,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."short_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."short_term_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -647,7 +649,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."long_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."long_term_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -656,7 +658,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."conversation_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."conversation_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -665,7 +667,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."workflow_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."workflow_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -674,7 +676,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."agents" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."agents" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -686,7 +688,7 @@ UPDATE "public"."agents" AS d
 SET updated_at = statement_timestamp(), data = jsonb_set(d.data, '{memory_ids}', (d.data -> 'memory_ids') - :'memory_id'::text)
 FROM (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."agents" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND jsonb_typeof(d.data -> 'memory_ids') = 'array' AND d.data -> 'memory_ids' ? :'memory_id'::text AND true
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND jsonb_typeof(d.data -> 'memory_ids') = 'array' AND d.data -> 'memory_ids' ? :'memory_id'::text AND true
 ORDER BY d.tenant, d.id FOR NO KEY UPDATE)
 SELECT *
 FROM found) AS found
@@ -945,31 +947,31 @@ FROM gone;
 
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."personas" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."toolbox" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."short_term_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."long_term_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."conversation_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."workflow_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."agents" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
 
 -- purge_expired
 
 WITH gone AS (DELETE
 FROM "public"."long_term_memory" AS d
-WHERE d.tenant = :'tenant'::text AND d.expires_at <= now() AND true
+WHERE d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now() AND true
 RETURNING 1)
 SELECT count(*)
 FROM gone;
@@ -978,7 +980,7 @@ FROM gone;
 
 WITH gone AS (DELETE
 FROM "public"."long_term_memory" AS d
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()
 RETURNING 1)
 SELECT count(*)
 FROM gone;
@@ -1005,6 +1007,8 @@ CREATE TABLE "public"."notes" (
     updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     last_accessed timestamptz,
     expires_at timestamptz,
+    -- Whether it expires at all. An index may go by it: a read that prolongs a lifetime leaves it as it is.
+    expires boolean NOT NULL GENERATED ALWAYS AS (expires_at IS NOT NULL) STORED,
     valid_from timestamptz,
     valid_until timestamptz,
     metadata jsonb,
@@ -1122,6 +1126,9 @@ WHERE conversation_id IS NOT NULL;
 
 CREATE INDEX "notes_created_at_idx" ON "public"."notes" ("tenant", created_at, seq);
 
+CREATE INDEX "notes_expires_idx" ON "public"."notes" ("tenant", memory_id)
+WHERE expires;
+
 CREATE INDEX "notes_expires_at_idx" ON "public"."notes" USING brin (expires_at)
 WHERE expires_at IS NOT NULL;
 
@@ -1218,6 +1225,8 @@ CREATE TABLE "public"."pages" (
     updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     last_accessed timestamptz,
     expires_at timestamptz,
+    -- Whether it expires at all. An index may go by it: a read that prolongs a lifetime leaves it as it is.
+    expires boolean NOT NULL GENERATED ALWAYS AS (expires_at IS NOT NULL) STORED,
     valid_from timestamptz,
     valid_until timestamptz,
     metadata jsonb,
@@ -1330,6 +1339,9 @@ CREATE INDEX "pages_conversation_id_idx" ON "public"."pages" ("tenant", conversa
 WHERE conversation_id IS NOT NULL;
 
 CREATE INDEX "pages_created_at_idx" ON "public"."pages" ("tenant", created_at, seq);
+
+CREATE INDEX "pages_expires_idx" ON "public"."pages" ("tenant", memory_id)
+WHERE expires;
 
 CREATE INDEX "pages_expires_at_idx" ON "public"."pages" USING brin (expires_at)
 WHERE expires_at IS NOT NULL;
@@ -2213,7 +2225,7 @@ SELECT set_config('memorizz.operation', :'operation', true);
 DELETE
 FROM "public"."personas" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."personas" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -2222,7 +2234,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."toolbox" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."toolbox" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -2231,7 +2243,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."short_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."short_term_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -2240,7 +2252,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."long_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."long_term_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -2249,7 +2261,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."conversation_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."conversation_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -2258,7 +2270,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."workflow_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."workflow_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -2267,7 +2279,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."agents" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."agents" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -2276,7 +2288,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."pages" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."pages" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -2567,28 +2579,28 @@ FROM gone;
 
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."personas" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."toolbox" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."short_term_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."long_term_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."conversation_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."workflow_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."agents" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."pages" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND d."memory_id" = :'f0'::text;
 
 -- drop_history
 
@@ -2608,7 +2620,7 @@ SELECT set_config('memorizz.operation', :'operation', true);
 DELETE
 FROM "public"."personas" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."personas" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND TRUE
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -2617,7 +2629,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."toolbox" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."toolbox" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND TRUE
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -2626,7 +2638,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."short_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."short_term_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND TRUE
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -2635,7 +2647,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."long_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."long_term_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND TRUE
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -2644,7 +2656,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."conversation_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."conversation_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND TRUE
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -2653,7 +2665,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."workflow_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."workflow_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND TRUE
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -2662,7 +2674,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."agents" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."agents" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND TRUE
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -2671,7 +2683,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."pages" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."pages" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND TRUE
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
@@ -2898,28 +2910,28 @@ FROM gone;
 
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."personas" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND TRUE;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."toolbox" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND TRUE;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."short_term_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND TRUE;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."long_term_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND TRUE;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."conversation_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND TRUE;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."workflow_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND TRUE;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."agents" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND TRUE;
 SELECT coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."pages" AS d
-WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires_at <= now()) AND TRUE;
+WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND TRUE;
 
 -- memory(...).store(document with id)
 

@@ -96,6 +96,7 @@ def named(store: Store, *, concurrently: bool = False) -> dict[str, sql.Composed
         ),
         "created_at": _leading("created_at, seq"),
         # A read that prolongs a lifetime stays out of all indexes; one of another kind than this would have it in each.
+        "expires": _leading("memory_id", "WHERE expires"),
         "expires_at": sql.SQL("USING brin (expires_at) WHERE expires_at IS NOT NULL"),
         "words": sql.SQL("USING gin (words) WHERE words IS NOT NULL"),
     }

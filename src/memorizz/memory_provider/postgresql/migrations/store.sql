@@ -17,6 +17,8 @@ CREATE TABLE {table} (
     updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     last_accessed timestamptz,
     expires_at timestamptz,
+    -- Whether it expires at all. An index may go by it: a read that prolongs a lifetime leaves it as it is.
+    expires boolean NOT NULL GENERATED ALWAYS AS (expires_at IS NOT NULL) STORED,
     valid_from timestamptz,
     valid_until timestamptz,
     metadata jsonb,

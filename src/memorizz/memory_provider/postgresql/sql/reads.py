@@ -21,7 +21,7 @@ from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.lookup import filtered
 from memorizz.memory_provider.postgresql.sql.order import order
 from memorizz.memory_provider.postgresql.sql.vectors import is_embedded, is_wholly_embedded, sent
-from memorizz.memory_provider.postgresql.sql.visible import holding, rows_of, visible
+from memorizz.memory_provider.postgresql.sql.visible import expired, holding, rows_of, visible
 
 NEWEST: LiteralString = "ORDER BY d.created_at DESC, d.seq DESC LIMIT 1"
 
@@ -164,8 +164,17 @@ def position(store: Store, id: UUID) -> Query:
 
 @composed_once
 def _count(store: Store, where: str) -> bytes:
-    template = sql.SQL("SELECT count(*) FROM {table} AS d WHERE {visible} AND {where}")
-    return template.format(table=rows_of(store), visible=visible(store), where=trusted_sql(where)).as_bytes(None)
+    if store.scope.as_of is not None:
+        template = sql.SQL("SELECT count(*) FROM {table} AS d WHERE {visible} AND {where}")
+        return template.format(table=rows_of(store), visible=visible(store), where=trusted_sql(where)).as_bytes(None)
+    # When a document expires, no index has that counts them: all are counted, and those that have expired taken away.
+    template = sql.SQL(
+        "SELECT count(*) - (SELECT count(*) FROM {table} AS d WHERE {expired} AND {where}) "
+        "FROM {table} AS d WHERE {in_scope} AND {where}"
+    )
+    return template.format(
+        table=store.table, expired=expired(store), in_scope=key.in_scope(store), where=trusted_sql(where)
+    ).as_bytes(None)
 
 
 def count(store: Store, filter: Mapping[str, Any] | None) -> Query:
