@@ -5,7 +5,7 @@
 -- store(document)
 
 INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "embedding", "embedding_bits", "name")
-VALUES (:'tenant', :'id', :'data'::jsonb, :'embedding'::"public"."vector", :'embedding_bits'::bit(128), :'name'::text)
+VALUES (:'tenant', :'id', :'data'::jsonb, :'embedding'::"public"."vector", "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128), :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
 SET "data" = d.data || "excluded"."data", "updated_at" = clock_timestamp()
@@ -19,7 +19,7 @@ FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now());
 
 INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "embedding", "embedding_bits", "memory_id", "name")
-VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", :'embedding_bits'::bit(128), :'memory_id'::text, :'name'::text)
+VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128), :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
 SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
@@ -28,12 +28,10 @@ RETURNING true;
 
 -- store_many(new documents)
 
-SAVEPOINT memorizz_copy;
-
-COPY "public"."long_term_memory" ("tenant", "id", "data", "embedding", "embedding_bits", "memory_id")
-FROM STDIN (FORMAT BINARY);
-
-RELEASE SAVEPOINT memorizz_copy;
+INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "embedding", "embedding_bits", "memory_id")
+SELECT :'tenant'::text, n.id, n.data, "v"."vector", "public"."binary_quantize"("v"."vector")::bit(128), "n"."memory_id"
+FROM unnest(:'id'::uuid[], :'data'::jsonb[], :'memory_id'::text[], :'place'::integer[]) AS n ("id", "data", "memory_id", "place")
+CROSS JOIN LATERAL (SELECT CASE WHEN n.place > 0 THEN (:'vectors'::real[])[(n.place - 1) * 128 + 1 : n.place * 128]::"public"."vector" END AS vector OFFSET 0) AS v;
 
 -- store_many(documents with ids)
 
@@ -43,6 +41,11 @@ FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
 ORDER BY d.tenant, d.id FOR NO KEY UPDATE;
 
+INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data)
+SELECT :'tenant'::text, n.id, n.data
+FROM unnest(:'id'::uuid[], :'data'::jsonb[]) AS n ("id", "data")
+ON CONFLICT ("tenant", "id") DO NOTHING
+RETURNING d.id;
 INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "memory_id", "name")
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
@@ -50,13 +53,6 @@ DO UPDATE
 SET "content" = "excluded"."content", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING d."embedding" IS NOT NULL;
-INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data)
-VALUES (:'tenant', :'id', :'data'::jsonb)
-ON CONFLICT ("tenant", "id")
-DO UPDATE
-SET "data" = d.data || "excluded"."data", "updated_at" = clock_timestamp()
-WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
-RETURNING true;
 
 -- retrieve_by_id
 
@@ -75,7 +71,7 @@ LIMIT 1;
 -- update_by_id
 
 UPDATE "public"."long_term_memory" AS d
-SET "content" = :'content'::text, "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding'::"public"."vector" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding_bits'::bit(128) END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'pieces'::uuid END, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
+SET "content" = :'content'::text, "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding'::"public"."vector" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128) END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'pieces'::uuid END, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
 RETURNING d."embedding" IS NOT NULL;
 
@@ -98,7 +94,7 @@ FROM "public"."long_term_memory" AS n
 WHERE (n.tenant = :'tenant'::text AND n.id = :'new'::uuid) AND n.data ? 'superseded_by');
 
 INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "embedding", "embedding_bits")
-VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", :'embedding_bits'::bit(128))
+VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128))
 ON CONFLICT ("tenant", "id")
 DO UPDATE
 SET "data" = d.data || "excluded"."data", "updated_at" = clock_timestamp()
@@ -137,7 +133,7 @@ SET "name" = :'name'::text, "embedding" = CASE WHEN coalesce(d."name", '') = :'s
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."data" @> :'f0'::jsonb
 RETURNING d."embedding" IS NOT NULL;
 UPDATE "public"."long_term_memory" AS d
-SET "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding'::"public"."vector" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding_bits'::bit(128) END, "name" = :'name'::text, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'pieces'::uuid END, "data" = (d.data - '{name}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
+SET "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding'::"public"."vector" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128) END, "name" = :'name'::text, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'pieces'::uuid END, "data" = (d.data - '{name}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."data" @> :'f0'::jsonb
 RETURNING d."embedding" IS NOT NULL;
 
@@ -1993,7 +1989,7 @@ WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) AND d.tenant 
 
 SELECT set_config('memorizz.actor', :'actor', true), set_config('memorizz.call', :'call', true);
 INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "embedding", "embedding_bits", "memory_id", "name")
-VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", :'embedding_bits'::bit(128), :'memory_id'::text, :'name'::text)
+VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128), :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
 SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
@@ -2940,7 +2936,7 @@ FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.id = ANY (:'ids'::uuid[])) AND d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now());
 
 INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "embedding", "embedding_bits", "memory_id", "name")
-VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", :'embedding_bits'::bit(128), :'memory_id'::text, :'name'::text)
+VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128), :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
 SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
@@ -2955,6 +2951,11 @@ FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.id = ANY (:'ids'::uuid[]))
 ORDER BY d.tenant, d.id FOR NO KEY UPDATE;
 
+INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "memory_id")
+SELECT :'tenant'::text, n.id, n.data, "n"."memory_id"
+FROM unnest(:'id'::uuid[], :'data'::jsonb[], :'memory_id'::text[]) AS n ("id", "data", "memory_id")
+ON CONFLICT ("tenant", "id") DO NOTHING
+RETURNING d.id;
 INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "memory_id", "name")
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
@@ -2962,13 +2963,6 @@ DO UPDATE
 SET "content" = "excluded"."content", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
 WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING d."embedding" IS NOT NULL;
-INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "memory_id")
-VALUES (:'tenant', :'id', :'data'::jsonb, :'memory_id'::text)
-ON CONFLICT ("tenant", "id")
-DO UPDATE
-SET "memory_id" = "excluded"."memory_id", "data" = (d.data - '{memory_id}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
-WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now())
-RETURNING true;
 
 -- memory(...).retrieve_by_id
 

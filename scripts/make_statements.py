@@ -18,7 +18,7 @@ import numpy as np
 from memorizz import MemoryType, Policy, PostgreSQLConfig, PostgreSQLProvider, StoreSpec
 from memorizz.memory_provider.base import Call
 from memorizz.memory_provider.postgresql import provider as sent_by
-from memorizz.memory_provider.postgresql._steps import Batch, Copy, Query, Script
+from memorizz.memory_provider.postgresql._steps import Batch, Query, Script
 
 TARGET = Path(__file__).parent.parent / "docs" / "statements.sql"
 HEAD = """\
@@ -195,7 +195,7 @@ def page(config: PostgreSQLConfig) -> str:
     return "\n".join(parts)
 
 
-def _text(step: Query | Batch | Copy | Script) -> str:
+def _text(step: Query | Batch | Script) -> str:
     if isinstance(step, Batch):
         return "".join(_text(query) for query in step.queries)
     sql = re.sub(r"%\(([\w.]+)\)[sb]", lambda found: f":'{found[1].rpartition('.')[2]}'", step.sql.decode())

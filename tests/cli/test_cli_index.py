@@ -56,7 +56,7 @@ def listed(run: Callable[..., Any]) -> dict[str, Any]:
 def test_list(run: Callable[..., Any]) -> None:
     """Every index of every store, or of one: what it is, what it covers, and whether it is valid."""
     indexes = listed(run)
-    assert len(indexes) == 7 * 10
+    assert len(indexes) == 7 * 11
     vectors = indexes[NAME]
     assert vectors["bytes"] > 0
     expected = {"store": "toolbox", "method": "hnsw", "m": 24, "ef_construction": 128, "rows": 30, "valid": True,

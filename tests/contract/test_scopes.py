@@ -331,7 +331,7 @@ STORING: dict[str, Callable[[Any, str], Any]] = {
     "store, if absent": lambda view, id: view.store({"id": id, "content": "mine"}, LONG, if_absent=True),
     "store a turn": lambda view, id: view.store({"id": id, "content": "mine", "embedding": NORTH}, TURNS),
     "store_many": lambda view, id: view.store_many([{"n": 1}, {"id": id, "n": 1}], LONG),
-    "store_many by COPY": lambda view, id: view.store_many([*({"n": n} for n in range(20)), {"id": id}], LONG),
+    "store_many of many": lambda view, id: view.store_many([*({"n": n} for n in range(20)), {"id": id}], LONG),
     "remember": lambda view, id: view.remember("mine", id=id),
     "store_memagent": lambda view, id: view.store_memagent({"id": id, "memory_ids": []}),
     "run_many": lambda view, id: view.run_many([Call("store", {"n": 1}, LONG), Call("store", {"id": id}, LONG)]),

@@ -120,7 +120,7 @@ def test_what_expires_is_kept_as_a_version(api: Any, store: str) -> None:
 
 
 def test_many_at_once_are_kept(api: Any, store: str) -> None:
-    """Documents that come by COPY have a version each, of one time and one call."""
+    """Documents that come together have a version each, of one time and one call."""
     ids = api.store_many([{"content": str(n), "embedding": EAST} for n in range(20)], store)
     found = [api.versions(id, store) for id in ids]
     assert [contents(each) for each in found] == [[str(n)] for n in range(20)]

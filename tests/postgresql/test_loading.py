@@ -152,7 +152,7 @@ def test_a_user_who_may_not_drop_it_loads_with_the_index(guest: PostgreSQLConfig
 
 
 def test_under_row_level_security_documents_are_inserted(guest: PostgreSQLConfig, config: PostgreSQLConfig) -> None:
-    """PostgreSQL refuses COPY there; new documents, with and without ids, go in as they would one by one."""
+    """Documents that come together, with and without ids, go in as they would one by one."""
     with psycopg.connect(config.conninfo, autocommit=True) as connection:
         connection.execute("ALTER TABLE long_term_memory ENABLE ROW LEVEL SECURITY")
         connection.execute("CREATE POLICY own ON long_term_memory USING (memory_id = 'mine')")

@@ -58,7 +58,7 @@ WRITES: dict[str, tuple[Call, bytes, list[str], Sequence[str]]] = {
     "store many": (
         lambda api: api.store_many([{"id": "c"}, {"id": "a", "n": 1}], LONG), b"COMMIT", ["c", "a"], "abc"
     ),
-    "copy": (
+    "store many new": (
         lambda api: api.store_many([{"id": id} for id in MANY], LONG), b"COMMIT", MANY, ["a", "b", *MANY]
     ),
     "transaction": (in_a_block, b"COMMIT", ["c", "a"], "bc"),
@@ -88,11 +88,11 @@ def test_a_write_whose_answer_is_lost_is_not_sent_again(beyond: Any, proxy: Post
         assert ids_of(beyond) == sorted(stored)
 
 
-@pytest.mark.parametrize("call", ["store many", "copy", "transaction"])
+@pytest.mark.parametrize("call", ["store many", "store many new", "transaction"])
 def test_a_transaction_that_is_lost_before_its_end_was_not_done(beyond: Any, proxy: PostgreSQLProxy, call: str) -> None:
     """That is known: nothing of it is kept, and the error does not say otherwise."""
-    for at in CUTS[:1] if call == "copy" else CUTS:
-        proxy.cut(b"COPY" if call == "copy" else b"INSERT INTO", at)
+    for at in CUTS:
+        proxy.cut(b"INSERT INTO", at)
         with pytest.raises(ConnectionFailed) as raised:
             WRITES[call][0](beyond)
         assert "unknown" not in str(raised.value)

@@ -58,7 +58,7 @@ def test_sixteen_threads_storing_one_id_make_one_document(wide: Any, call: str) 
 
 
 def test_an_id_that_another_transaction_stores_meanwhile_is_merged(wide: Any, config: PostgreSQLConfig) -> None:
-    """Many documents go by COPY, which knows no conflict: they wait for the other, and are then stored all the same."""
+    """Many new documents go in together: they wait for the other, and are then stored all the same."""
     with psycopg.connect(config.conninfo) as other, ThreadPoolExecutor(1) as thread:
         key = _values.id_key("d7")
         other.execute("INSERT INTO long_term_memory (id, data) VALUES (%s, %s)", (key, '{"_id": "d7", "theirs": 1}'))

@@ -38,11 +38,13 @@ class Query:
 class Batch:
     """Several statements, sent as one pipeline: all or nothing. Brings back the rows of each, in order.
 
-    `undo` returns the statement that takes back what the batch has set, where its transaction goes on after it.
+    `undo` returns the statement that takes back what the batch has set, where its transaction goes on after it;
+    `meanwhile` is called while the server works on them.
     """
 
     queries: Sequence[Query]
     undo: Callable[[], Query] | None = None
+    meanwhile: Callable[[], None] | None = None
 
     @property
     def repeatable(self) -> bool:
@@ -51,20 +53,6 @@ class Batch:
     @property
     def writes(self) -> tuple[str, ...]:
         return tuple(id for query in self.queries for id in query.writes)
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """Rows for COPY ... FROM STDIN (FORMAT BINARY), of the types named. Brings back nothing."""
-
-    sql: bytes
-    types: Sequence[str]
-    rows: Sequence[Row]
-    writes: tuple[str, ...] = ()
-
-    @property
-    def repeatable(self) -> bool:
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +91,7 @@ class Embed:
     model: str
 
 
-Statement = Query | Batch | Copy | CopyOut | Script
+Statement = Query | Batch | CopyOut | Script
 Step = Statement | Embed
 
 T = TypeVar("T")
@@ -160,15 +148,13 @@ def led_by(
 def _led(
     step: Step, first: Query, undo: Callable[[], Query] | None, check: Callable[[Row], None] | None
 ) -> Operation[Any]:
-    if isinstance(step, Copy):
-        yield first
-        yield step
-        return None if undo is None else (yield undo())
     if not isinstance(step, Query | Batch) or (undo is not None and isinstance(step, Batch) and step.undo is not None):
         return (yield step)
     single = isinstance(step, Query)
     queries = [step] if single else step.queries
-    rows, *results = yield Batch([first, *queries], undo if single else undo or step.undo)
+    rows, *results = yield (
+        Batch([first, step], undo) if single else Batch([first, *queries], undo or step.undo, step.meanwhile)
+    )
     if check is not None:
         check(rows[0])
     return results[0] if single else results

@@ -32,7 +32,7 @@ from memorizz.memory_provider.postgresql.layout import (
     tables_of,
     vector_column,
 )
-from memorizz.memory_provider.postgresql.rows import Vector, vector_and_bits
+from memorizz.memory_provider.postgresql.rows import Vector, to_binary
 from memorizz.memory_provider.scopes import EVERYTHING, Scope
 from memorizz.memory_provider.stores import CONVERSATIONS, StoreSpec, VectorField, unknown_store
 
@@ -147,7 +147,7 @@ class Store:
 
     def vector_of(self, value: Any) -> Vector:
         """Return a vector as a parameter; raises InvalidDocument or DimensionMismatch."""
-        return vector_and_bits(_values.vector(value, dimensions=self.model.dimensions, store=self.name))[0]
+        return to_binary(_values.vector(value, dimensions=self.model.dimensions, store=self.name))
 
 
 class Maker(NamedTuple):

@@ -147,10 +147,9 @@ def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None, p
             # Its parts have the vectors: operations/parts.py.
             continue
         if path == EMBEDDING:
-            made = (None, None)
-            if value is not None:
-                made = vector_and_bits(_values.vector(value, dimensions=store.model.dimensions, store=store.name))
-            values[store.vector_column], values[store.bits_column] = made
+            made = None if value is None else store.vector_of(value)
+            # The server makes the bits of it.
+            values[store.vector_column] = values[store.bits_column] = made
             values[PIECES] = None if pieces is None else pieces.id
         elif column is None:
             data[path] = value
@@ -252,12 +251,6 @@ class Vector(bytes):
     __slots__ = ()
 
 
-class Bits(bytes):
-    """The signs of a vector in the binary form of PostgreSQL's bit(n), as Vector is in that of a vector."""
-
-    __slots__ = ()
-
-
 class Floats(bytes):
     """Numbers in the binary form of PostgreSQL's real[]."""
 
@@ -271,6 +264,11 @@ class Floats(bytes):
         head = (1, 0, _FLOAT4_OID, len(numbers), 1) if len(numbers) else (0, 0, _FLOAT4_OID)
         return cls(np.array(head, ">i4").tobytes() + items.tobytes())
 
+    @classmethod
+    def of_vectors(cls, vectors: Sequence[Vector]) -> Floats:
+        """Return the numbers of vectors, one behind the other."""
+        return cls.of(np.frombuffer(b"".join([vector[4:] for vector in vectors]), _FLOAT4))
+
 
 _FLOAT4_OID = 700
 
@@ -278,17 +276,9 @@ _FLOAT4_OID = 700
 _FLOAT4 = np.dtype(">f4")
 
 
-def vector_and_bits(single: Any) -> tuple[Vector, Bits]:
-    """Return an array in single precision in pgvector's binary form (vector_send), and its signs (binary_quantize)."""
-    length = len(single)
-    vector = Vector(length.to_bytes(2) + b"\0\0" + single.astype(_FLOAT4).tobytes())
-    return vector, Bits(length.to_bytes(4) + np.packbits(single > 0).tobytes())
-
-
-def bits_of(vector: Vector) -> Bits:
-    """Return a bit for each number of a vector, 1 where it is above 0: pgvector's binary_quantize."""
-    numbers = np.frombuffer(vector, dtype=_FLOAT4, offset=4)
-    return Bits(len(numbers).to_bytes(4) + np.packbits(numbers > 0).tobytes())
+def to_binary(single: np.ndarray[Any, Any]) -> Vector:
+    """Return an array in single precision in pgvector's binary form (vector_send)."""
+    return Vector(len(single).to_bytes(2) + b"\0\0" + single.astype(_FLOAT4).tobytes())
 
 
 def from_binary(vector: bytes) -> list[float]:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import psycopg
+from psycopg.abc import PQGen
+from psycopg.waiting import Ready, Wait
 
 from memorizz.errors import ConfigurationError, one_line
 from memorizz.memory_provider.postgresql._errors import DriverError
@@ -89,6 +91,13 @@ def unfit(found: Replayed, facts: Facts, max_lag: float | None) -> str | None:
 def last_words(error: DriverError, cursors: Sequence[Cursor]) -> DriverError:
     """Return what the server ended a connection with; of a pipeline the driver tells only that it is broken."""
     return next((each.failure for each in cursors if each.failure is not None and error.sqlstate is None), error)
+
+
+def sent(connection: psycopg.BaseConnection[Any]) -> PQGen[None]:
+    """Wait until the server has all that was said to it; of a large statement the rest would wait for its answer."""
+    while connection.pgconn.flush():
+        if (yield Wait.RW) & Ready.R:
+            connection.pgconn.consume_input()
 
 
 def config_for(config: PostgreSQLConfig | str | None, pool: Any) -> PostgreSQLConfig:

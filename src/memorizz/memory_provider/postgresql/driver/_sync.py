@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -30,7 +30,7 @@ from memorizz.memory_provider.postgresql._errors import (
     is_starting_up,
     translating,
 )
-from memorizz.memory_provider.postgresql._steps import Batch, Copy, CopyOut, Query, Statement, Step, T
+from memorizz.memory_provider.postgresql._steps import Batch, CopyOut, Query, Statement, Step, T
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._pooling_sync import find_server, find_server_for_pool, pooled
 from memorizz.memory_provider.postgresql.driver._shared import (
@@ -46,6 +46,7 @@ from memorizz.memory_provider.postgresql.driver._shared import (
     last_words,
     log,
     logger,
+    sent,
     without_timeout,
 )
 from memorizz.memory_provider.postgresql.driver._wire import ADAPTERS, read_again
@@ -130,12 +131,7 @@ def perform(connection: AnyConnection, step: Statement) -> Any:
     if isinstance(step, Query):
         result = _rows(_execute(connection, step))
     elif isinstance(step, Batch):
-        result = [_rows(cursor) for cursor in _execute_together(connection, step.queries)]
-    elif isinstance(step, Copy):
-        with Cursor(connection).copy(step.sql) as copy:
-            copy.set_types(step.types)
-            for row in step.rows:
-                copy.write_row(row)
+        result = [_rows(cursor) for cursor in _execute_together(connection, step)]
     elif isinstance(step, CopyOut):
         with Cursor(connection).copy(step.sql) as copy:
             result = b"".join([bytes(each) for each in copy])
@@ -153,13 +149,16 @@ def _execute(connection: AnyConnection, query: Query) -> Cursor:
     return Cursor(connection).execute(query.sql, query.parameters, prepare=prepare, binary=True)
 
 
-def _execute_together(connection: AnyConnection, queries: Sequence[Query]) -> list[Cursor]:
+def _execute_together(connection: AnyConnection, batch: Batch) -> list[Cursor]:
     """Execute queries in one round trip, and in one transaction of its own where none is open."""
     cursors: list[Cursor] = []
     try:
         with connection.pipeline():
-            for query in queries:
+            for query in batch.queries:
                 cursors.append(_execute(connection, query))
+            if batch.meanwhile is not None:
+                connection.wait(sent(connection))
+                batch.meanwhile()
     except DriverError as error:
         # The driver takes statements behind the one that failed for prepared, which the server has passed over, until
         # a rollback; where a transaction is open, that is to come.

@@ -14,7 +14,7 @@ from psycopg.pq.abc import PGresult
 from psycopg.types.array import register_all_arrays
 
 from memorizz.memory_provider._values import decode_any
-from memorizz.memory_provider.postgresql.rows import Bits, Floats, Vector
+from memorizz.memory_provider.postgresql.rows import Floats, Vector
 
 
 class BinaryDumper(Dumper):
@@ -79,7 +79,6 @@ ADAPTERS = AdaptersMap(types=postgres.types)
 postgres.register_default_adapters(ADAPTERS)
 register_all_arrays(ADAPTERS)
 ADAPTERS.register_dumper(Vector, BinaryDumper)
-ADAPTERS.register_dumper(Bits, BinaryDumper)
 ADAPTERS.register_dumper(Floats, BinaryDumper)
 ADAPTERS.register_loader("jsonb", JsonbLoader)
 

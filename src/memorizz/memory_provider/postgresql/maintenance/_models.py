@@ -26,8 +26,8 @@ from memorizz.memory_provider.postgresql._steps import Operation, Query, Script,
 from memorizz.memory_provider.postgresql.facts import Facts, Model, Store
 from memorizz.memory_provider.postgresql.layout import STANDBY, Layout, vector_column
 from memorizz.memory_provider.postgresql.operations.parts import WaitingPart, waiting_parts
-from memorizz.memory_provider.postgresql.rows import GIVEN_ID, PIECES, Floats, Pieces, Vector, bits_of, moment
-from memorizz.memory_provider.postgresql.sql import key
+from memorizz.memory_provider.postgresql.rows import GIVEN_ID, PIECES, Floats, Pieces, Vector, moment
+from memorizz.memory_provider.postgresql.sql import key, writes
 from memorizz.memory_provider.postgresql.sql.parts import with_parts
 from memorizz.memory_provider.postgresql.sql.vectors import is_embedded
 from memorizz.memory_provider.postgresql.sql.visible import LIVE
@@ -216,18 +216,19 @@ class Made:
 
 def fill(standby: Store, done: Sequence[tuple[Waiting, Made]]) -> Operation[None]:
     """Write standby vectors, save those of documents that were changed meanwhile or are being changed."""
+    vector = sql.SQL("%(vector)s::{}").format(sql.Identifier(standby.layout.vector_schema, "vector"))
     # Nobody is waited for while rows of others are held, so that no two wait for each other.
     statement = sql.SQL(
-        "UPDATE {table} AS d SET {vector} = %(vector)s::{type}, {bits} = %(bits)s::bit({dimensions}), "
+        "UPDATE {table} AS d SET {vector} = {made}, {bits} = {signs}, "
         "pieces = coalesce(d.pieces, %(pieces)s::uuid), {of} = d.updated_at FROM (SELECT {key} FROM {table} AS d "
         "WHERE {is_it} AND d.seq = %(seq)s AND d.updated_at = %(updated_at)s::timestamptz "
         "FOR NO KEY UPDATE SKIP LOCKED) AS free WHERE {same}"
     ).format(
         table=standby.table,
         vector=standby.embedding,
-        type=sql.Identifier(standby.layout.vector_schema, "vector"),
+        made=vector,
         bits=sql.Identifier(standby.bits_column),
-        dimensions=sql.Literal(standby.model.dimensions),
+        signs=writes.signs(standby, vector),
         of=_OF,
         key=key.KEY,
         is_it=key.is_it(standby),
@@ -243,9 +244,8 @@ def fill(standby: Store, done: Sequence[tuple[Waiting, Made]]) -> Operation[None
             yield from fetch_all(steps)
             steps = []
         written = {**row.scope.parameters, "id": row.id, "seq": row.seq, "updated_at": row.updated_at}
-        vector, pieces = made.vector, made.pieces
-        bits = None if vector is None else bits_of(vector)
-        steps.append(Query(text, {**written, "vector": vector, "bits": bits, PIECES: pieces and pieces.id}))
+        pieces = made.pieces
+        steps.append(Query(text, {**written, "vector": made.vector, PIECES: pieces and pieces.id}))
         if pieces is not None:
             steps.append(Query(_of_pieces(standby), {**written, **pieces.parameters()}))
         if row.parts:

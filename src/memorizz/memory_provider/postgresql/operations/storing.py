@@ -68,10 +68,18 @@ def store_many(
     # Another thread may have read newer facts since: then the columns of these rows are gone, and the server says so.
     target = documents.store if isinstance(documents, Spool) else facts.store(memory_store_type)
     names: list[str] = []
-    for batch in batches(documents):
-        rows = [each if isinstance(each, Row) else parts.row_with_parts(target, each) for each in batch]
-        yield from write(target, rows)
+    remaining = batches(documents)
+
+    def rows_of(batch: Iterable[Any]) -> list[Row]:
+        return [each if isinstance(each, Row) else parts.row_with_parts(target, each) for each in batch]
+
+    rows = rows_of(next(remaining, ()))
+    while rows:
+        # Read before, for to read them may need the connection; made into rows while the server writes those before.
+        coming, ahead = next(remaining, ()), list[Row]()
+        yield from write(target, rows, lambda coming=coming, ahead=ahead: ahead.extend(rows_of(coming)))
         names += [row.name for row in rows]
+        rows = ahead
     return names
 
 

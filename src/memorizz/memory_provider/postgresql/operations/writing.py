@@ -1,39 +1,75 @@
-"""How documents get into a store: by COPY where they are many and new, else by an INSERT that merges."""
+"""How many documents get into a store: together, those that are new by one statement, the others merged by a few."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from memorizz.errors import DatabaseError
-from memorizz.memory_provider._documents import TTL, is_clock
-from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch, fetch_all
+from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, fetch, fetch_all
 from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.operations import parts
 from memorizz.memory_provider.postgresql.rows import Row
+from memorizz.memory_provider.postgresql.sql import many, writes
 from memorizz.memory_provider.postgresql.sql import parts as sql
-from memorizz.memory_provider.postgresql.sql import writes
-
-# With fewer, one pipeline is faster than what COPY takes around it.
-_WORTH_COPYING = 10
 
 
-def write(target: Store, rows: Sequence[Row]) -> Operation[None]:
+def write(target: Store, rows: Sequence[Row], meanwhile: Callable[[], None] | None = None) -> Operation[None]:
     """Insert documents, or merge them into those with their ids, in order; the caller runs this in one transaction.
 
     Those that exist are locked first, in one order: two callers with the same ids do not wait for each other.
+    `meanwhile` is called while the server works.
     """
-    given = [row.values["id"] for row in rows if not row.is_new]
-    if not given or len(rows) == 1:
-        stored: set[UUID] = set()
-    else:
-        [*_, rows_of_ids] = yield from fetch_all(writes.locked(target, given))
-        stored = {id for (id,) in rows_of_ids}
-    yield from _insert(target, rows, stored)
+    stored = yield from _locked(target, rows)
+    new: list[Row] = []
+    known: dict[object, list[Row]] = {}
+    others: list[Row] = []
+    seen: set[UUID] = set()
+    for row in rows:
+        id = row.values["id"]
+        if id in seen or row.seen is not None or len(rows) == 1:
+            others.append(row)
+        elif id in stored:
+            known.setdefault((row.inserted, row.merged), []).append(row)
+        else:
+            new.append(row)
+        seen.add(id)
+    together = [*(many.insert(target, new) if new else ())]
+    together += [each for group in known.values() for each in many.merge(target, group)]
+    together += [([row], writes.upsert(target, row)) for row in others]
+    results = yield Batch([query for _, query in together], meanwhile=meanwhile)
+    yield from _write_again(target, rows, _left_out(together, results))
     if target.spec.fields:
         yield from fetch_all(parts.replaced(target, rows))
     yield from _add_pieces(target, rows)
+
+
+def _locked(target: Store, rows: Sequence[Row]) -> Operation[set[UUID]]:
+    given = [row.values["id"] for row in rows if not row.is_new]
+    if not given or len(rows) == 1:
+        return set()
+    [*_, found] = yield from fetch_all(writes.locked(target, given))
+    return {id for (id,) in found}
+
+
+def _left_out(
+    together: Sequence[tuple[Sequence[Row], Query]], results: Sequence[list[tuple[object, ...]]]
+) -> set[UUID]:
+    """Return the ids of documents that were not stored: they have expired, or another transaction has stored them."""
+    left: set[UUID] = set()
+    for (group, _), found in zip(together, results, strict=True):
+        if len(group) == 1 and found:
+            continue
+        there = {each for (each,) in found}
+        left.update(id for row in group if not row.is_new and (id := row.values["id"]) not in there)
+    return left
+
+
+def _write_again(target: Store, rows: Sequence[Row], ids: set[UUID]) -> Operation[None]:
+    again = [row for row in rows if row.values["id"] in ids]
+    results = yield from fetch_all([writes.upsert(target, row) for row in again])
+    expired = [row for row, stored in zip(again, results, strict=True) if not stored]
+    if expired:
+        yield from store_again(target, expired)
 
 
 def _add_pieces(target: Store, rows: Sequence[Row]) -> Operation[None]:
@@ -43,54 +79,6 @@ def _add_pieces(target: Store, rows: Sequence[Row]) -> Operation[None]:
         yield from fetch_all(parts.noted(target))
     for id, pieces in long:
         yield from fetch(sql.add_pieces(target, id, pieces))
-
-
-def _insert(target: Store, rows: Sequence[Row], stored: set[UUID]) -> Operation[None]:
-    if len(rows) < _WORTH_COPYING:
-        yield from _upsert(target, rows)
-        return
-    new: list[Row] = []
-    others: list[Row] = []
-    for row in rows:
-        (others if row.values["id"] in stored else new).append(row)
-        stored.add(row.values["id"])
-    # A time that is missing becomes the server's own, which COPY does only for a column that it leaves out.
-    for (lives, _), group in groupby(new, key=lambda row: _columns_of_time(target, row)):
-        run = list(group)
-        # COPY computes nothing, as the end of a lifetime is, and is refused under row-level security.
-        if lives or target.walled or not (yield from _copy(target, run)):
-            yield from _upsert(target, run)
-    yield from _upsert(target, others)
-
-
-def _columns_of_time(target: Store, row: Row) -> tuple[bool, list[str]]:
-    """Return whether the end of a document's lifetime is to be computed, and which times it brings."""
-    return row.values.get(TTL) is not None, [name for name in row.inserted if is_clock(name, target.spec)]
-
-
-def _copy(target: Store, rows: Sequence[Row]) -> Operation[bool]:
-    """Insert documents by COPY; False where they are to be inserted in another way.
-
-    Another transaction may have stored one of their ids meanwhile, and under row-level security there is no COPY.
-    """
-    yield Script(writes.SAVEPOINT)
-    try:
-        yield writes.copy(target, rows)
-    except DatabaseError:
-        yield Script(writes.ROLLBACK_TO_SAVEPOINT)
-        return False
-    yield Script(writes.RELEASE_SAVEPOINT)
-    return True
-
-
-def _upsert(target: Store, rows: Sequence[Row]) -> Operation[None]:
-    """Insert documents, or merge them into those with their ids."""
-    if not rows:
-        return
-    results = yield from fetch_all([writes.upsert(target, row) for row in rows])
-    expired = [row for row, stored in zip(rows, results, strict=True) if not stored]
-    if expired:
-        yield from store_again(target, expired)
 
 
 def store_again(target: Store, rows: Sequence[Row]) -> Operation[None]:

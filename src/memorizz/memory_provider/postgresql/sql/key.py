@@ -50,6 +50,8 @@ _AMONG = sql.SQL("({} AND d.id = ANY ({}))")
 _IDS = sql.SQL("%(ids)s::uuid[]")
 # That `n` is the new document beside the one that a statement names.
 NEW_IS = sql.SQL("(n.tenant = %(tenant)s::text AND n.id = %(new)s::uuid)")
+# The key of the new row `n`.
+OF_NEW = sql.SQL("%(tenant)s::text, n.id")
 PART_IS = _IS.format(OF_TENANT)
 PARTS_AMONG = _AMONG.format(OF_TENANT, _IDS)
 

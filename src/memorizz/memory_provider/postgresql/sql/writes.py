@@ -1,4 +1,4 @@
-"""Every INSERT, UPDATE, DELETE and COPY of documents.
+"""Every INSERT, UPDATE and DELETE of documents; those of many at once are in `many`.
 
 As in `reads`, a statement is composed once for each shape, and what differs from call to call is bound. Rows that are
 not new are locked in the order of their keys, so that two writers of the same documents never wait for each other.
@@ -15,9 +15,9 @@ from uuid import UUID
 from psycopg import sql
 
 from memorizz.memory_provider._documents import EXPIRES_AT, KEYS, LONGEST_TTL, TTL, Kind
-from memorizz.memory_provider.postgresql._steps import Copy, Query
+from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Facts, Store, composed_once
-from memorizz.memory_provider.postgresql.rows import PIECES, Row, Vector, bits_of
+from memorizz.memory_provider.postgresql.rows import PIECES, Row, Vector
 from memorizz.memory_provider.postgresql.sql import key, lookup
 from memorizz.memory_provider.postgresql.sql.conditions import condition
 from memorizz.memory_provider.postgresql.sql.reads import NEWEST, bound, trusted_sql
@@ -25,12 +25,12 @@ from memorizz.memory_provider.postgresql.sql.vectors import embedding_of, is_who
 from memorizz.memory_provider.postgresql.sql.visible import expired, visible
 from memorizz.memory_provider.stores import AGENTS
 
-_CASTS = {
-    Kind.TEXT: sql.SQL("::text"),
-    Kind.NUMBER: sql.SQL("::float8"),
-    Kind.INTEGER: sql.SQL("::bigint"),
-    Kind.TIME: sql.SQL("::timestamptz"),
-    Kind.OBJECT: sql.SQL("::jsonb"),
+TYPES = {
+    Kind.TEXT: sql.SQL("text"),
+    Kind.NUMBER: sql.SQL("float8"),
+    Kind.INTEGER: sql.SQL("bigint"),
+    Kind.TIME: sql.SQL("timestamptz"),
+    Kind.OBJECT: sql.SQL("jsonb"),
 }
 
 # --- storing ------------------------------------------------------------------------------------------------------
@@ -38,17 +38,26 @@ _CASTS = {
 
 def _value(store: Store, column: str) -> sql.Composable:
     """Return the placeholder of a column, with its type, so that a statement means the same whatever is bound."""
+    vector = sql.SQL("{}::{}").format(
+        sql.Placeholder(store.vector_column), sql.Identifier(store.layout.vector_schema, "vector")
+    )
     if column == store.vector_column:
-        return sql.SQL("{}::{}").format(sql.Placeholder(column), sql.Identifier(store.layout.vector_schema, "vector"))
+        return vector
     if column == store.bits_column:
-        return sql.SQL("{}::bit({})").format(sql.Placeholder(column), sql.Literal(store.model.dimensions))
+        return signs(store, vector)
     if column == PIECES:
         return sql.SQL("{}::uuid").format(sql.Placeholder(column))
-    value = sql.Placeholder(column) + _CASTS[KEYS[column].kind]
-    return sql.SQL("coalesce({}, {})").format(value, _expiry(sql.Placeholder(TTL))) if column == EXPIRES_AT else value
+    value = sql.SQL("{}::{}").format(sql.Placeholder(column), TYPES[KEYS[column].kind])
+    return sql.SQL("coalesce({}, {})").format(value, expiry(sql.Placeholder(TTL))) if column == EXPIRES_AT else value
 
 
-def _expiry(seconds: sql.Composable) -> sql.Composed:
+def signs(store: Store, vector: sql.Composable) -> sql.Composed:
+    """Return the bits of a vector, one for each of its numbers."""
+    quantize = sql.Identifier(store.layout.vector_schema, "binary_quantize")
+    return sql.SQL("{}({})::bit({})").format(quantize, vector, sql.Literal(store.model.dimensions))
+
+
+def expiry(seconds: sql.Composable) -> sql.Composed:
     """Return when what lives so many seconds from now on expires; NULL for NULL."""
     return sql.SQL("clock_timestamp() + make_interval(secs => {}::float8)").format(seconds)
 
@@ -74,13 +83,13 @@ def merge(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composab
     return sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in values.items())
 
 
-_KEY_COLUMNS = sql.SQL(", ").join(map(sql.Identifier, key.COLUMNS))
+KEY_COLUMNS = sql.SQL(", ").join(map(sql.Identifier, key.COLUMNS))
 
 
 def new(store: Store, inserted: Sequence[str]) -> sql.Composed:
     """Return the columns of a new document, and their values."""
     return sql.SQL("({key}, data{names}) VALUES ({values}, %(data)s::jsonb{others})").format(
-        key=_KEY_COLUMNS,
+        key=KEY_COLUMNS,
         names=sql.Composed([sql.SQL(", {}").format(sql.Identifier(name)) for name in inserted]),
         values=sql.SQL(", ").join(map(sql.Placeholder, key.COLUMNS)),
         others=sql.Composed([sql.SQL(", {}").format(_value(store, name)) for name in inserted]),
@@ -96,7 +105,7 @@ def _upsert(store: Store, inserted: tuple[str, ...], merged: tuple[str, ...], gu
     return template.format(
         table=store.table,
         new=new(store, inserted),
-        key=_KEY_COLUMNS,
+        key=KEY_COLUMNS,
         merge=merge(store, merged, {name: sql.Identifier("excluded", name) for name in (*merged, "data")}, guarded),
         visible=visible(store),
         is_embedded=_is_embedded(store, guarded),
@@ -124,7 +133,7 @@ def upsert(store: Store, row: Row) -> Query:
 @composed_once
 def _insert(store: Store, inserted: tuple[str, ...]) -> bytes:
     template = sql.SQL("INSERT INTO {table} AS d {new} ON CONFLICT ({key}) DO NOTHING RETURNING true")
-    return template.format(table=store.table, new=new(store, inserted), key=_KEY_COLUMNS).as_bytes(None)
+    return template.format(table=store.table, new=new(store, inserted), key=KEY_COLUMNS).as_bytes(None)
 
 
 def insert(store: Store, row: Row) -> Query:
@@ -135,50 +144,6 @@ def insert(store: Store, row: Row) -> Query:
 def _guarded(row: Row) -> dict[str, Any]:
     assert row.seen is not None
     return {**row.values, "seen_label": row.seen.label, "seen_content": row.seen.content}
-
-
-# How a column's value travels in COPY, whose binary form takes what the type's own input takes.
-_COPIED = {
-    Kind.TEXT: "text",
-    Kind.NUMBER: "float8",
-    Kind.INTEGER: "int8",
-    Kind.TIME: "timestamptz",
-    Kind.OBJECT: "bytea",
-}
-
-
-@composed_once
-def _copy(store: Store, inserted: tuple[str, ...]) -> bytes:
-    names = sql.SQL(", ").join(map(sql.Identifier, (*key.COLUMNS, "data", *inserted)))
-    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(store.table, names).as_bytes(None)
-
-
-def copy(store: Store, rows: Sequence[Row]) -> Copy:
-    """Insert new documents; a column that only some of them set is NULL in the others."""
-    inserted = tuple(sorted({name for row in rows for name in row.inserted}))
-    # Vectors and bits are in the form that they have in COPY.
-    kinds = [KEYS[name].kind if name in KEYS else Kind.OBJECT for name in inserted]
-    json = {"data", *(name for name in inserted if name in KEYS and KEYS[name].kind is Kind.OBJECT)}
-
-    def copied(name: str, value: Any) -> Any:
-        if name == PIECES and value is not None:
-            return value.bytes
-        return _JSONB_VERSION + value.encode() if name in json and value is not None else value
-
-    return Copy(
-        _copy(store, inserted),
-        ["text", "uuid", "bytea", *(_COPIED[kind] for kind in kinds)],
-        [tuple(copied(name, row.values.get(name)) for name in (*key.COLUMNS, "data", *inserted)) for row in rows],
-        tuple(row.name for row in rows),
-    )
-
-
-_JSONB_VERSION = b"\x01"
-
-# Around a COPY that may fail where an INSERT does not.
-SAVEPOINT = b"SAVEPOINT memorizz_copy"
-RELEASE_SAVEPOINT = b"RELEASE SAVEPOINT memorizz_copy"
-ROLLBACK_TO_SAVEPOINT = b"ROLLBACK TO SAVEPOINT memorizz_copy"
 
 
 @composed_once
@@ -286,7 +251,7 @@ def add_vector(store: Store, id: UUID, label: str | None, content: str, vector: 
 
     Sent twice, it changes nothing more.
     """
-    made = {store.vector_column: vector, store.bits_column: bits_of(vector), PIECES: pieces}
+    made = {store.vector_column: vector, PIECES: pieces}
     return Query(_add_vector(store), bound(store, id=id, label=label, content=content, **made))
 
 
@@ -304,7 +269,7 @@ def _touch(store: Store) -> bytes:
         table=store.table,
         ttl=sql.Literal(TTL),
         # Another program may have put any number there.
-        expiry=_expiry(
+        expiry=expiry(
             sql.SQL("least((d.data ->> {})::numeric, {})").format(sql.Literal(TTL), sql.Literal(LONGEST_TTL))
         ),
         key=key.KEY,
