@@ -30,4 +30,14 @@ def test_what_says_the_same_is_shown_merged_and_taken_back(memorizz: Callable[..
         assert undone == {"undone": {LONG: ["0", "1", "2"]}}
         assert provider.count(LONG) == 3
         assert "nothing" in memorizz("history", "undo", "other", "--dsn", dsn).stdout
+        refused = memorizz("history", "off", LONG, "--dsn", dsn)
+        assert (refused.code, "pass --yes" in refused.stderr) == (1, True)
+        # Where there is none, nothing is asked.
+        for _ in range(2):
+            ended = memorizz("history", "off", LONG, "--dsn", dsn, "--yes")
+            assert (ended.code, f"{LONG}: none" in ended.stdout) == (0, True)
+        assert memorizz("history", "off", LONG, "--dsn", dsn).code == 0
+        unkept = memorizz("history", "undo", "other", "--dsn", dsn)
+        assert (unkept.code, "memorizz history on" in unkept.stderr) == (1, True)
+        provider.keep_history(LONG)
         assert "merged 2 documents" in memorizz("consolidate", *of_ada, "--yes").stdout

@@ -58,6 +58,15 @@ def test_mongodb_has_none(open_provider: Any, kind: str) -> None:
             call()
 
 
+def test_a_policy_that_leaves_few_agents_is_warned_of(api: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """They belong to no memory, so that all of them count as one."""
+    api.set_policy(MemoryType.MEMAGENT, Policy(max_documents=5))
+    assert "keep_last" not in caplog.text
+    api.set_policy(MemoryType.MEMAGENT, Policy(keep_last=5))
+    assert "agents: its documents belong to no memory" in caplog.text
+    api.set_policy(MemoryType.MEMAGENT, None)
+
+
 def test_a_policy_is_data(api: Any) -> None:
     """It is noted with the store, for every program; a new one takes its place, and None takes it away."""
     policy = Policy(expire_after=90 * DAY, least_importance=0.1, half_life=30 * DAY, keep_last=7, max_documents=99)

@@ -366,6 +366,18 @@ def test_what_is_no_time_is_refused(api: Any, store: str) -> None:
             api.diff("a", store, wrong)
 
 
+def test_nothing_has_changed_since_a_time_to_come(api: Any, store: str) -> None:
+    """It is an error, and not the answer that nothing was changed."""
+    api.store({"id": "a"}, store)
+    for call in (
+        lambda: api.diff("a", store, datetime.now(UTC) + DAY),
+        lambda: api.diff_memory(None, store, datetime.now(UTC) + DAY),
+        lambda: api.undo(since=datetime.now(UTC) + DAY),
+    ):
+        with pytest.raises(ConfigurationError, match="this is to come"):
+            call()
+
+
 def test_a_naive_time_is_utc(api: Any, store: str) -> None:
     """In each call that takes a time."""
     api.store({"id": "a", "n": 1}, store)

@@ -56,9 +56,13 @@ def off(
     as_json: AsJSON = False,
 ) -> None:
     """Delete the history of a store, and keep none from now on."""
-    with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
+    settings = config(dsn, schema, embedded, auto_migrate=False)
+    with looking(settings) as maintenance:
+        kept = maintenance.facts().store(store).kept
+    if kept is not None:
         confirm(f"Delete every version of the documents of {store} that has ended?", yes)
-        provider.drop_history(store, yes=True)
+        with memories(settings) as provider:
+            provider.drop_history(store, yes=True)
     list_(dsn, schema, embedded, as_json)
 
 

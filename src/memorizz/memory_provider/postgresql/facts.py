@@ -251,7 +251,8 @@ def check_kept(store: Store) -> Kept:
     """Return since when the history of a store is kept; raises UnknownHistory where none is."""
     if store.kept is None:
         raise UnknownHistory(
-            f"no history of {store.name} is kept: keep_history({store.name!r}) begins one, of what changes from then on"
+            f"no history of {store.name} is kept: keep_history({store.name!r}), or `memorizz history on {store.name}`, "
+            "begins one, of what changes from then on"
         )
     return store.kept
 

@@ -130,8 +130,10 @@ def begun(facts: Facts, operation: Callable[..., Operation[T]], *args: Any, **kw
 
     Raises ConfigurationError there without one.
     """
-    if facts.application_role is None or operation in _OF_SCHEMA:
+    if facts.application_role is None:
         return operation(facts, *args, **kwargs)
+    if operation in _OF_SCHEMA:
+        return wall.of_owner(facts, operation(facts, *args, **kwargs))
     scope = scope_of(operation)
     scopes.check_walled(scope)
     return wall.telling(scope, operation(facts, *args, **kwargs))

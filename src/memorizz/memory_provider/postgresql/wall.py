@@ -13,9 +13,10 @@ from importlib.resources import files
 
 from psycopg import sql
 
-from memorizz.errors import ConfigurationError, quoted
+from memorizz.errors import ConfigurationError, DatabaseError, quoted
 from memorizz.memory_provider._arguments import text_argument
 from memorizz.memory_provider.postgresql import facts
+from memorizz.memory_provider.postgresql._errors import lacks_right
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, T, fetch, led_by
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import Layout
@@ -30,6 +31,19 @@ from memorizz.memory_provider.scopes import Scope
 def telling(scope: Scope, operation: Operation[T]) -> Operation[T]:
     """Run an operation whose every statement tells the server whose rows it is about."""
     return led_by(operation, Query(key.SET_TENANT, scope.parameters))
+
+
+def of_owner(known: Facts, operation: Operation[T]) -> Operation[T]:
+    """Run an operation on the tables themselves, which behind the wall are their owner's alone."""
+    try:
+        return (yield from operation)
+    except DatabaseError as error:
+        if not lacks_right(error):
+            raise
+        raise DatabaseError(
+            "row-level security keeps the tenants apart here, and the tables are their owner's to make and to change, "
+            f"not the application's: do this as the owner, and then connect as {known.application_role!r} again"
+        ) from error.__cause__
 
 
 # --- for whom it does not stand -----------------------------------------------------------------------------------

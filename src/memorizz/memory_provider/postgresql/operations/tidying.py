@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 from memorizz.memory_provider._forgetting import checked_by, receipt
@@ -15,12 +16,20 @@ from memorizz.memory_provider.postgresql.operations.deleting import advise
 from memorizz.memory_provider.postgresql.sql import forgetting
 from memorizz.memory_provider.postgresql.sql import policies as sql
 
+logger = logging.getLogger("memorizz.postgresql")
+
 # Looked at anew after so many, and deleted so many at once, each time in a transaction of its own.
 _LOOKED_AT, _AT_ONCE = 100_000, 500
 
 
 def set_policy(known: Facts, memory_store_type: StoreName, policy: Any) -> Operation[None]:
     store, checked = known.store(memory_store_type), checked_policy(policy)
+    if checked is not None and checked.keep_last is not None and not store.spec.memories:
+        logger.warning(
+            "%s: its documents belong to no memory, which counts as one: keep_last leaves the newest %d of each tenant",
+            store.name,
+            checked.keep_last,
+        )
     yield from fetch(sql.note(known.layout, store.name, None if checked is None else json.dumps(checked.as_json())))
 
 

@@ -6,8 +6,8 @@ Nothing is rewritten: what is restored is another change.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from memorizz.errors import ConfigurationError, InvalidDocument, quoted
@@ -20,6 +20,8 @@ from memorizz.memory_provider.postgresql.facts import Facts, Store, check_kept, 
 from memorizz.memory_provider.postgresql.operations.embedding import embed_texts
 from memorizz.memory_provider.postgresql.rows import SELECTED, document_of
 from memorizz.memory_provider.postgresql.sql import forgetting, history, writes
+
+Since = TypeVar("Since", datetime, datetime | int)
 
 # Where a row of changes has what comes behind the version that the change ended.
 _SEQ, _IN_SCOPE, _FORGOTTEN, _NUMBER, _AT, _CHANGE = (len(SELECTED) + place for place in range(6))
@@ -75,7 +77,7 @@ def diff(
     facts: Facts, id: Any, memory_store_type: StoreName, since: Any, until: Any = None
 ) -> Operation[dict[str, dict[str, Any]]]:
     store = facts.store(memory_store_type)
-    before, after = moment(since, "since"), None if until is None else moment(until, "until")
+    before, after = _past(moment(since, "since")), None if until is None else moment(until, "until")
     for each in (before, after):
         if isinstance(each, datetime):
             check_known(store, each)
@@ -90,7 +92,7 @@ def diff_memory(
     facts: Facts, memory_id: str | None, memory_store_type: StoreName, since: Any, until: Any = None
 ) -> Operation[dict[str, dict[str, Any]]]:
     store, memory = facts.store(memory_store_type), text_argument(memory_id, "memory_id")
-    before, after = _time(since, "since"), None if until is None else _time(until, "until")
+    before, after = _past(_time(since, "since")), None if until is None else _time(until, "until")
     times = [time for time in (before, after) if time is not None]
     for time in times:
         check_known(store, time)
@@ -104,6 +106,17 @@ def diff_memory(
         "changed": {id: keys for id, keys in changed.items() if keys},
         "gone": {id: was[id] for id in sorted(was.keys() - there.keys())},
     }
+
+
+# What was a moment ago for a server may be to come by the clock of a program.
+_CLOCKS_DIFFER = timedelta(hours=1)
+
+
+def _past(since: Since) -> Since:
+    """Return a time, or the number of a version; raises ConfigurationError for a time that is to come."""
+    if isinstance(since, datetime) and since > datetime.now(UTC) + _CLOCKS_DIFFER:
+        raise ConfigurationError(f"since={since.isoformat()}: expected a time that is past, and this is to come")
+    return since
 
 
 def _time(given: Any, name: str) -> datetime:
@@ -173,8 +186,8 @@ def undo(facts: Facts, *, call: Any = None, since: Any = None) -> Operation[dict
         changed = [row[_FIRST_NAME] for row in rows if row[_FIRST_CHANGED]]
         if changed:
             raise ConfigurationError(
-                f"nothing is undone: others have changed {_listed(changed)} of {store.name} since; restore() takes "
-                "back one of them"
+                f"nothing is undone: others have changed {_listed(changed)} of {store.name} since; restore() in "
+                "Python takes back one of them"
             )
         ended[store] = [(row[0], row[1]) for row in rows if row[2]]
         begun[store] = [row[0] for row in rows if not row[2]]
@@ -192,7 +205,7 @@ def _undone(call: Any, since: Any) -> tuple[str | None, datetime | None]:
         if not isinstance(call, str):
             raise ConfigurationError(f"call={quoted(call)}: expected what a version has as its call, a text")
         return call, None
-    return None, _time(since, "since")
+    return None, _past(_time(since, "since"))
 
 
 # How many documents a statement restores: each enters the vector index again, and an answer is waited for so long.
