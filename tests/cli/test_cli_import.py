@@ -9,8 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from memorizz.importers._registry import FORMATS
 from memorizz.memory_provider.postgresql import PostgreSQLProvider
@@ -150,3 +153,63 @@ def test_progress_of_an_import_is_shown_on_a_terminal(
     os.close(terminal)
     assert b"storing" in os.read(main, 100_000)
     os.close(main)
+
+
+# --- memory stores ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("format", "name"), [("markdown", "notes"), ("mcp", "memory.jsonl"), ("mem0", "memories.json")]
+)
+def test_what_is_exported_for_others_is_imported(
+    memorizz: Callable[..., Any],
+    provider: PostgreSQLProvider,
+    migrated_dsn: str,
+    tmp_path: Path,
+    format: str,
+    name: str,
+) -> None:
+    """One memory of one tenant, into a folder or a file, and into another tenant's."""
+    of = provider.tenant("acme")
+    of.store({"id": "tea", "content": "Ada likes tea", "memory_id": "ada"}, "long_term_memory")
+    of.store({"id": "no", "content": "Bob likes coffee", "memory_id": "bob"}, "long_term_memory")
+    path = tmp_path / name
+    whose = ("--tenant", "acme", "--memory", "ada")
+    shown = memorizz("export", path, "--format", format, "--dsn", migrated_dsn, *whose, "--json")
+    assert shown.code == 0, shown.stderr
+    assert shown.json["stores"]["long_term_memory"] == 1
+    for stored in (1, 0):
+        shown = memorizz("import", path, "--dsn", migrated_dsn, "--tenant", "other", "--json")
+        assert shown.code == 0, shown.stderr
+        assert (shown.json["format"], shown.json["stored"]) == (format, {"long_term_memory": stored})
+    [tea] = provider.tenant("other").list_all("long_term_memory")
+    assert tea["content"].endswith("Ada likes tea")
+    assert (tea["id"] == "tea") == (format == "markdown")
+
+
+def test_a_database_is_imported_by_its_url(
+    memorizz: Callable[..., Any], provider: PostgreSQLProvider, migrated_dsn: str
+) -> None:
+    """With its vectors where that is said; its password is never printed."""
+    with psycopg.connect(migrated_dsn, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA of_mem0")
+        connection.execute("CREATE TABLE of_mem0.mem0 (id uuid PRIMARY KEY, vector public.vector(4), payload jsonb)")
+        row = json.dumps({"data": "Ada likes tea", "user_id": "ada"})
+        connection.execute("INSERT INTO of_mem0.mem0 VALUES (gen_random_uuid(), '[1,2,3,4]', %s)", (row,))
+        named = conninfo_to_dict(migrated_dsn) | {
+            "options": "-csearch_path=of_mem0,public",
+            "password": "hunter2secret",
+        }
+        url = f"postgresql://?{urlencode(named)}"
+        for more, stored in (["--dry-run"], 0), ([], 1):
+            shown = memorizz("import", url, "--with-embeddings", *more, "--dsn", migrated_dsn, "--json")
+            assert shown.code == 0, shown.stderr
+            assert (shown.json["format"], shown.json["stored"]) == ("mem0", {"long_term_memory": 1})
+            assert "hunter2secret" not in shown.stdout + shown.stderr
+            assert provider.count("long_term_memory") == stored
+        assert provider.list_all("long_term_memory", include_embedding=True)[0]["embedding"] == [1, 2, 3, 4]
+        connection.execute("DROP SCHEMA of_mem0 CASCADE")
+    refused = memorizz("import", url.replace("of_mem0", "nowhere"), "--dsn", migrated_dsn)
+    assert refused.code == 1
+    assert "is of no format that is known here (its tables: " in refused.stderr
+    assert "hunter2secret" not in refused.stdout + refused.stderr

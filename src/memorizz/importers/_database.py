@@ -13,8 +13,8 @@ from memorizz.errors import ConfigurationError, InvalidFile
 if TYPE_CHECKING:
     import psycopg
 
-# Rows that are fetched at once.
-_ROWS = 500
+# Rows that are fetched at once: some of them may be large.
+_ROWS = 100
 
 
 class Database(Protocol):
@@ -127,7 +127,6 @@ class _SQLite:
         wanted = ", ".join(f"CAST({_quoted(column)} AS TEXT)" for column in columns)
         statement = f"SELECT {wanted} FROM {_quoted(table)} ORDER BY {', '.join(map(_quoted, order))}"  # noqa: S608
         with self._damage(table), closing(self._connection.cursor()) as cursor:
-            cursor.arraysize = _ROWS
             for row in cursor.execute(statement):
                 yield _checked(row, self._most, self.name, table)
 

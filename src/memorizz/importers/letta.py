@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from hashlib import sha256
@@ -14,6 +15,8 @@ from memorizz.importers._source import Source
 from memorizz.memory_provider.stores import FACTS
 
 _NAME = "letta"
+# Keys of an agent, before its prompt and behind it.
+_AGENT = re.compile(r'"(block_ids|agent_type)"\s*:')
 # What a message is packed in that a person has sent, and what an agent sends to one.
 _PACKED, _SENDS = "user_message", "send_message"
 
@@ -26,7 +29,9 @@ def _recognises(source: Source) -> bool:
         return False
     # One agent alone is how files of before the middle of 2025 begin.
     keys = found[0].keys()
-    return {"agent_type", "core_memory"} <= keys or ("agents" in keys and '"agent_type"' in source.members[0].head)
+    return {"agent_type", "core_memory"} <= keys or (
+        "agents" in keys and _AGENT.search(source.members[0].head) is not None
+    )
 
 
 def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
