@@ -116,6 +116,10 @@ def writing_folder(file: File) -> Generator[Path]:
         partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
         try:
             yield partial
+            # Afterwards: most of them are on disk by then.
+            for file in filter(Path.is_file, partial.rglob("*")):
+                with file.open("rb") as written:
+                    os.fsync(written.fileno())
             if path.exists():
                 path.rmdir()
             partial.rename(path)

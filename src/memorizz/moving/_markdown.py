@@ -15,7 +15,6 @@ feed. A content that is no text, or an empty one, is a key of the front matter, 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -64,10 +63,9 @@ def write(
 
 
 def _create(path: Path, text: str) -> None:
+    # Another id of the same name would be written over it.
     with path.open("xb") as file:
         file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def text(store: str, document: Mapping[str, Any]) -> str:
