@@ -306,6 +306,7 @@ HOLDS_SQL = within(
             "maintenance._findings",
             "maintenance._language",
             "maintenance._models",
+            "maintenance._noting",
             "maintenance._probe",
         )
     )

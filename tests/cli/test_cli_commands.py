@@ -15,6 +15,7 @@ import pytest
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+from memorizz.memory_provider.postgresql.maintenance import Maintenance, Noted
 
 # --- migrate ------------------------------------------------------------------------------------------------------
 
@@ -86,6 +87,47 @@ def test_stats(memorizz: Callable[..., Any], migrated_dsn: str, provider: Postgr
     assert all(len(line) <= 80 for line in page.splitlines())
     assert "2020-02-03" in page
     assert page.splitlines()[-1].split()[:2] == ["all", "2"]
+
+
+def test_what_is_measured_is_noted(
+    memorizz: Callable[..., Any], migrated_dsn: str, provider: PostgreSQLProvider, config: PostgreSQLConfig
+) -> None:
+    """With --note sizes, shares and times stand in the schema; without it nothing does, nor of a view."""
+    provider.store_many([{"n": n, "embedding": [1.0, n, 0.0, 0.0]} for n in range(20)], "toolbox")
+    memorizz("stats", "--dsn", migrated_dsn)
+    assert memorizz("recall", "--dsn", migrated_dsn, "--note", "--memory", "m").code == 1
+    with Maintenance(config) as maintenance:
+        assert maintenance.noted() == []
+        assert memorizz("stats", "--note", "--dsn", migrated_dsn).code == 0
+        stores = {each.name: each for each in maintenance.measure()[0]}
+        found = {each.store: each for each in maintenance.noted()}
+        assert {*found} == {*stores}
+        assert (found["toolbox"].documents, found["agents"].documents, found["toolbox"].recall) == (20, 0, None)
+        assert found["toolbox"].bytes == stores["toolbox"].table_bytes + stores["toolbox"].index_bytes
+        assert memorizz("recall", "--note", "--sample", 5, "--dsn", migrated_dsn).code == 0
+        last = maintenance.noted()[-1]
+        assert (last.store, last.recall, last.documents) == ("toolbox", 1, None)
+        assert last.median_ms is not None
+        assert last.median_ms > 0
+
+
+def test_what_was_noted_goes_after_two_years(
+    memorizz: Callable[..., Any], migrated_dsn: str, config: PostgreSQLConfig
+) -> None:
+    """The next that is noted takes its place."""
+    with Maintenance(config) as maintenance:
+        maintenance.note([Noted("toolbox", documents=1), Noted("agents", documents=2)])
+        with psycopg.connect(migrated_dsn, autocommit=True) as connection:
+            connection.execute(
+                "UPDATE memorizz_measurements SET noted_at = now() - CASE store "
+                "WHEN 'agents' THEN interval '2 years 1 s' "
+                "ELSE interval '2 years' - interval '1 hour' END"
+            )
+        maintenance.note([Noted("personas", recall=0.5)])
+        assert [(each.store, each.documents, each.recall) for each in maintenance.noted()] == [
+            ("toolbox", 1, None),
+            ("personas", None, 0.5),
+        ]
 
 
 # --- search -------------------------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from conftest import LONG, TURNS, Looking, Served
-from memorizz import PostgreSQLProvider
+from memorizz import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql.maintenance import Maintenance, Noted
 
 
 def test_a_conversation_reads_as_a_chat(looking: Looking, served: Served, provider: PostgreSQLProvider) -> None:
@@ -127,6 +128,34 @@ def test_health_says_what_to_do(looking: Looking, served: Served, provider: Post
     expect(page.get_by_role("row").filter(has_text="long term memory").first).to_contain_text("3")
     expect(page.locator(".weeks tr").last).to_contain_text("3")
     expect(page.locator("main")).to_contain_text("long_term_memory_embedding_idx")
+
+
+def test_what_was_noted_is_drawn(
+    looking: Looking, served: Served, provider: PostgreSQLProvider, config: PostgreSQLConfig
+) -> None:
+    """Each measure of each store as a line with its last value; the same as numbers; what was not measured is said."""
+    looking.open(served())
+    page = looking.at("/health")
+    course = page.get_by_role("region", name="What was noted").first
+    expect(course).to_contain_text("memorizz stats --note")
+    with Maintenance(config) as maintenance:
+        for count in (10, 2000, 30000):
+            maintenance.note([Noted(LONG, documents=count, bytes=count * 1000), Noted("toolbox", documents=0)])
+        maintenance.note([Noted(LONG, recall=0.9996, median_ms=4.25)])
+        maintenance.note([Noted("old", recall=1)] * 99)
+    page = looking.at("/health")
+    course = page.get_by_role("region", name="What was noted").first
+    row = course.get_by_role("row").filter(has_text="long term memory").first
+    for text in ("30,000", "29 MB", "99.96 %", "4.2"):
+        expect(row).to_contain_text(text)
+    expect(row.locator("polyline")).to_have_count(4)
+    expect(row).to_contain_text("10, then")
+    points = [pair.split(",") for pair in (row.locator("polyline").first.get_attribute("points") or "").split()]
+    assert [float(x) for x, _ in points] == sorted(float(x) for x, _ in points)
+    assert [float(y) for _, y in points] == sorted((float(y) for _, y in points), reverse=True)
+    expect(course.get_by_role("row").filter(has_text="toolbox").first).to_contain_text("not noted")
+    page.locator("summary").filter(has_text="as numbers").click()
+    expect(page.get_by_role("region", name="As numbers").get_by_role("row")).to_have_count(41)
 
 
 def test_a_view_is_not_told_how_the_database_is(looking: Looking, served: Served) -> None:

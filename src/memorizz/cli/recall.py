@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, memories, place
+from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, looking, memories, place
+from memorizz.cli.stats import Note
+
+if TYPE_CHECKING:
+    from memorizz.cli import _recall_page
+    from memorizz.memory_provider.postgresql.maintenance import Noted
 
 
 def recall(
@@ -15,6 +20,7 @@ def recall(
     ] = None,
     sample: Annotated[int, typer.Option(help="How many memories to search for, taken at random.", min=1)] = 50,
     limit: Annotated[int, typer.Option(help="How many hits each search is to find.", min=1, max=1000)] = 10,
+    note: Note = False,
     tenant: Tenant = None,
     memory: MemoryID = None,
     dsn: DSN = None,
@@ -24,9 +30,13 @@ def recall(
 ) -> None:
     """Compare what searches find with what is there, on your own memories, and say what to change.
 
-    Takes as long as that many exact searches. Changes nothing.
+    Takes as long as that many exact searches. Changes nothing, save with --note.
     """
     from memorizz.cli import _recall_page, _show
+    from memorizz.errors import ConfigurationError
+
+    if note and (tenant is not None or memory is not None):
+        raise ConfigurationError("--note notes what is found in whole stores: leave out --tenant and --memory")
 
     settings = config(dsn, schema, embedded, auto_migrate=False)
     reports: list[_recall_page.Report] = []
@@ -36,8 +46,19 @@ def recall(
                 continue
             with _show.waiting(f"searching for {sample} memories of {each}"):
                 reports.append(provider.measure_recall(each, sample=sample, limit=limit))
+    if note:
+        with looking(settings) as maintenance:
+            maintenance.note([_noted(report) for report in reports])
     if as_json:
         _show.print_json({"stores": reports})
         return
     _show.say(place(settings), "dim")
     _recall_page.show(reports)
+
+
+def _noted(report: _recall_page.Report) -> Noted:
+    """Return what is noted of a report: how searches in the whole store went."""
+    from memorizz.memory_provider.postgresql.maintenance import Noted
+
+    of_all = next((way for way in report["ways"] if way["search"] == "all"), {"recall": None, "median_ms": None})
+    return Noted(report["store"], recall=of_all["recall"], median_ms=of_all["median_ms"])

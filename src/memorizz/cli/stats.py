@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, looking, place
 
@@ -16,14 +18,27 @@ if TYPE_CHECKING:
     from memorizz.memory_provider.postgresql.maintenance import IndexFacts, StoreFacts
 
 
-def stats(dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None, as_json: AsJSON = False) -> None:
+Note = Annotated[bool, typer.Option("--note", help="Note it, too: the console shows what was noted over time.")]
+
+
+def stats(
+    note: Note = False,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
     """Show the rows, sizes and ages of each store, and the sizes of its indexes."""
     from memorizz.cli import _show
+    from memorizz.memory_provider.postgresql.maintenance import Noted
 
     settings = config(dsn, schema, embedded)
     with looking(settings) as maintenance:
         stores, indexes = maintenance.measure()
         found = maintenance.database()
+        if note:
+            measured = [Noted(each.name, each.rows, each.table_bytes + each.index_bytes) for each in stores]
+            maintenance.note(measured)
     if as_json:
         _show.print_json({"schema": found.schema, "stores": stores, "indexes": indexes})
         return

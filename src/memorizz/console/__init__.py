@@ -12,6 +12,7 @@
     _map.py         vectors as points
     _changes.py     what changes something, with --write
     _health.py      sizes, indexes, growth, the doctor
+    _course.py      what was noted of the stores, as lines
     templates/, assets/   what browsers get; nothing is fetched from elsewhere
 
 Pages are made on the server, by the contract alone, and work without scripts. Needs the extra `console`.

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from starlette.responses import Response
 
+from memorizz.console._course import HIGH, MEASURES, WIDE, Course
 from memorizz.console._overview import COUNTED
 from memorizz.console._page import NotFound, Page
 from memorizz.memory_provider.base import AsyncMemoryProvider
@@ -22,12 +23,18 @@ async def health(page: Page) -> Response:
         raise NotFound("how the whole database is, is shown without --tenant and --memory")
     async with page.console.database() as database:
         facts, findings = await database.examine()
+        # Where the tables are not all there, the findings say so.
+        noted = [] if facts.facts is None else await database.noted()
     small = [each.name for each in facts.stores if each.rows is not None and 0 < each.rows <= COUNTED]
     return page.show(
         "health.html",
         facts=facts,
         findings=findings,
         weeks=await _weeks(page.view, small),
+        course=Course.of(noted),
+        measures=MEASURES,
+        wide=WIDE,
+        high=HIGH,
         left_out=[each.name for each in facts.stores if each.rows is not None and each.rows > COUNTED],
     )
 

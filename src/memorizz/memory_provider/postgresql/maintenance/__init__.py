@@ -10,6 +10,7 @@ _reembedding_async.py   AsyncReembedding: another embedding model, while the sto
 _changing.py            its parts
 _models.py              the columns that it adds, fills, exchanges and drops
 _language.py            the language of the words, while the stores are in use
+_noting.py              what the stores held, noted from time to time
 _tidying.py             what has expired or is due by policies, of every tenant
 _probe.py               what one tenant's rows can be reached by as another
 _apart_async.py         what differs between the two APIs; all else of the sync one is generated
@@ -24,6 +25,7 @@ from memorizz.memory_provider.postgresql.maintenance._indexing import Job, Made
 from memorizz.memory_provider.postgresql.maintenance._maintenance_async import AsyncMaintenance
 from memorizz.memory_provider.postgresql.maintenance._maintenance_sync import Maintenance
 from memorizz.memory_provider.postgresql.maintenance._models import Count
+from memorizz.memory_provider.postgresql.maintenance._noting import Noted
 from memorizz.memory_provider.postgresql.maintenance._probe import Probe, Reached
 from memorizz.memory_provider.postgresql.maintenance._reembedding_async import AsyncReembedding
 from memorizz.memory_provider.postgresql.maintenance._reembedding_sync import Reembedding
@@ -46,6 +48,7 @@ __all__ = [
     "Maintenance",
     "Migration",
     "Model",
+    "Noted",
     "Probe",
     "Progress",
     "Reached",

@@ -418,7 +418,7 @@ SELECT bool_and(has_schema_privilege(relnamespace, 'USAGE') AND has_table_privil
 FROM pg_class
 JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE nspname = %(schema)s AND relkind IN ('r', 'p')
-    AND (relname = ANY (%(stores)s::text[]) OR starts_with(relname, 'memorizz_'))
+    AND (relname = ANY (%(stores)s::text[]) OR starts_with(relname, 'memorizz_') AND relname <> 'memorizz_measurements')
 """
 
 _INDEXES = b"""

@@ -21,13 +21,14 @@ from memorizz.memory_provider.postgresql.driver._shared import without_timeout
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.indexes import HNSW
-from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing, _language, _probe, _tidying
+from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing, _language, _noting, _probe, _tidying
 from memorizz.memory_provider.postgresql.maintenance._apart_async import End, beside
 from memorizz.memory_provider.postgresql.maintenance._changing import LOCK_SECONDS
 from memorizz.memory_provider.postgresql.maintenance._doctor import Examination, IndexFacts, StoreFacts
 from memorizz.memory_provider.postgresql.maintenance._finding import Finding
 from memorizz.memory_provider.postgresql.maintenance._findings import diagnose
 from memorizz.memory_provider.postgresql.maintenance._indexing import Busy, Job, Made, Wanted, Watch
+from memorizz.memory_provider.postgresql.maintenance._noting import Noted
 from memorizz.memory_provider.postgresql.maintenance._probe import Probe
 from memorizz.memory_provider.postgresql.maintenance._tidying import Tidied
 from memorizz.memory_provider.postgresql.migrations import Database, Migration
@@ -195,6 +196,14 @@ class AsyncMaintenance:
     async def measure(self) -> tuple[list[StoreFacts], list[IndexFacts]]:
         """Return how much each store and each of its indexes holds."""
         return await self.run(_doctor.measure(await self.facts()))
+
+    async def note(self, measured: Sequence[Noted]) -> None:
+        """Note what was measured of stores, by the server's clock; what was noted two years ago goes."""
+        await self.run(_noting.note(await self.facts(), measured))
+
+    async def noted(self) -> list[Noted]:
+        """Return all that was noted, the oldest first."""
+        return await self.run(_noting.noted(await self.facts()))
 
     async def glance(self, tenants: int = 100) -> tuple[dict[str, int], list[str]]:
         """Return how many rows each store has, as the server guesses without counting, and the first tenants."""
@@ -369,12 +378,12 @@ class AsyncMaintenance:
         """Let statements take as long as they need."""
         timeout, self._connection.operation_timeout = self._connection.operation_timeout, None
         try:
-            await self.run(_script(indexes.without_timeouts(memory, lock_seconds).as_bytes(None)))
+            await self.perform(Script(indexes.without_timeouts(memory, lock_seconds).as_bytes(None)))
             yield
         finally:
             # A connection that was lost has nothing to be reset.
             with suppress(MemorizzError):
-                await self.run(_script(indexes.WITH_TIMEOUTS))
+                await self.perform(Script(indexes.WITH_TIMEOUTS))
             self._connection.operation_timeout = timeout
 
     async def _make(self, found: _indexing.Found, job: Job, watch: Watch | None) -> list[str]:
@@ -417,13 +426,8 @@ class AsyncMaintenance:
 
     async def _swap_index(self, found: _indexing.Found, job: Job) -> None:
         """Put a replacement in its place, as soon as nobody uses the store for a moment."""
-
-        async def swap() -> None:
-            async with self.transaction():
-                await self.run(_indexing.swap_index(found, job, _SWAP_LOCK_SECONDS))
-
         try:
-            await when_free(swap)
+            await self._in_one(lambda: _indexing.swap_index(found, job, _SWAP_LOCK_SECONDS))
         except OperationTimeout as error:
             raise Busy(
                 f"{indexes.replacement(job.name)} is finished and could not take its place, for {job.store} was in use "
@@ -433,7 +437,7 @@ class AsyncMaintenance:
     async def _clean(self, found: _indexing.Found, job: Job, error: BaseException) -> None:
         """Remove what is left of a job that was given up, or say that it is left."""
         try:
-            await self.run(_script(indexes.without_timeouts(None, _CLEAN_SECONDS).as_bytes(None)))
+            await self.perform(Script(indexes.without_timeouts(None, _CLEAN_SECONDS).as_bytes(None)))
             await self.run(_indexing.clean(found, job))
         except BaseException as failure:
             left = f"what was built of {job.name} is left, invalid: `memorizz index drop --invalid` removes it"
@@ -444,7 +448,3 @@ class AsyncMaintenance:
             if isinstance(error, MemorizzError):
                 raise type(error)(f"{error}; {left}") from error
             error.add_note(left)
-
-
-def _script(statements: bytes) -> Operation[None]:
-    yield Script(statements)

@@ -54,6 +54,18 @@ CREATE TABLE memorizz_stores (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- What a store held, and how well it was searched, at the times when `memorizz stats --note` and `memorizz recall --note` noted
+-- it; what one of them does not measure is NULL.
+CREATE TABLE memorizz_measurements (
+    id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT memorizz_measurements_pkey PRIMARY KEY,
+    store text NOT NULL,
+    noted_at timestamptz NOT NULL DEFAULT now(),
+    documents bigint,
+    bytes bigint,
+    recall double precision,
+    median_ms double precision
+);
+
 -- Delete the pieces of a text that has been replaced or deleted; the table of a store calls it.
 CREATE FUNCTION memorizz_forget_pieces() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
