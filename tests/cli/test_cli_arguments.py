@@ -30,12 +30,12 @@ VALUES = (
 LEFT_OUT = {"embedded", "help", "install_completion", "show_completion"}
 
 
-def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield each command below a group with the words that call it."""
+def commands(group: Any, path: tuple[str, ...] = (), whole: bool = False) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield each command below a group with the words that call it; without `whole`, those that start no server."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
-            yield from commands(command, (*path, name))
-        elif (*path, name)[0] not in ("demo", "server"):
+            yield from commands(command, (*path, name), whole)
+        elif whole or (*path, name)[0] not in ("demo", "server"):
             yield (*path, name), command
 
 

@@ -103,12 +103,17 @@ def of_import() -> Generator[Callable[[importers.Progress], None] | None]:
 
 
 @contextmanager
-def of_embedding() -> Generator[Callable[[str, int, int], None] | None]:
-    """Show how many documents are embedded, told of what, of how many, and how many."""
-    from memorizz.moving import Progress as Moved
+def of_work(phase: str) -> Generator[Callable[[str, int, int], None] | None]:
+    """Show how many documents are done, told of what, of how many, and how many."""
+    with bar() as watch:
+        pace = Pace()
 
-    with of_documents() as watch:
-        yield watch and (lambda what, total, done: watch(Moved("embedding", what, done, total)))
+        def show(what: str, total: int, done: int) -> None:
+            assert watch is not None
+            rate, left = pace.measure((phase, what), done, total)
+            watch(f"{phase} {what}", counted_line(done, total, rate, left), done, total)
+
+        yield watch and show
 
 
 class Pace:
@@ -144,9 +149,12 @@ def documents_line(progress: moving.Progress, rate: float | None, left: float | 
     """Return how many documents are done, how many in a second, and how long the others will take."""
     if progress.phase == "indexing":
         return ", ".join(_with_time_left([f"{progress.done:.0%}"], left))
-    parts = [f"{progress.done:,.0f} of {progress.total:,.0f}"]
-    if rate is not None:
-        parts.append(f"{rate:,.0f}/s")
+    return counted_line(progress.done, progress.total, rate, left)
+
+
+def counted_line(done: float, total: float, rate: float | None, left: float | None) -> str:
+    """Return how many of how many are done, how many in a second, and how long the others will take."""
+    parts = [f"{done:,.0f} of {total:,.0f}", *([] if rate is None else [f"{rate:,.0f}/s"])]
     return ", ".join(_with_time_left(parts, left))
 
 

@@ -34,7 +34,8 @@ def duplicates(
     from memorizz.cli import _show
 
     with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
-        found = seen.duplicates(store, similarity=similarity, limit=limit)
+        with _show.waiting(f"comparing the documents of {store}"):
+            found = seen.duplicates(store, similarity=similarity, limit=limit)
         if as_json:
             _show.print_json({"groups": [asdict(group) for group in found]})
         else:
@@ -58,7 +59,8 @@ def consolidate(
     from memorizz.cli import _show
 
     with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
-        done = seen.consolidate(store, similarity=similarity, dry_run=True)
+        with _show.waiting(f"comparing the documents of {store}"):
+            done = seen.consolidate(store, similarity=similarity, dry_run=True)
         if not as_json:
             _print(done.groups, seen, store)
         if not dry_run and done.groups:

@@ -46,7 +46,7 @@ def embed(
     with memories(settings, embedder(model, name, dimensions), tenant=tenant, memory=memory) as provider:
         for each in provider.run(_embedded) if store is None else [store]:
             waiting = provider.count(each, {"embedding": {"$exists": False}, "content": {"$exists": True}})
-            with _progress.of_embedding() as watch:
+            with _progress.of_work("embedding") as watch:
                 try:
                     made[each] = provider.embed_missing(each, watch and partial(watch, each, waiting))
                 except KeyboardInterrupt:

@@ -1,8 +1,9 @@
-"""memorizz history: keep what documents were, store by store, take changes back, or keep it no longer."""
+"""memorizz history: keep what documents were, store by store, show it, take changes back, or keep it no longer."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,8 +21,14 @@ from memorizz.cli._common import (
     place,
 )
 
+if TYPE_CHECKING:
+    from memorizz.memory_provider.base import Version
+    from memorizz.memory_provider.postgresql._steps import Operation
+    from memorizz.memory_provider.postgresql.facts import Facts
+
 commands = typer.Typer(
-    help="Keep the history of a store, take changes back, or keep it no longer.", no_args_is_help=True
+    help="Keep the history of a store, show what a memory was, take changes back, or keep it no longer.",
+    no_args_is_help=True,
 )
 
 Store = Annotated[str, typer.Argument(help="The store.", metavar="STORE")]
@@ -64,6 +71,87 @@ def off(
         with memories(settings) as provider:
             provider.drop_history(store, yes=True)
     list_(dsn, schema, embedded, as_json)
+
+
+@commands.command()
+def show(
+    id: Annotated[str, typer.Argument(help="The id of a memory, also of one that is deleted.")],
+    store: Annotated[
+        str | None,
+        typer.Option(help="Look in one store only; in all whose history is kept by default.", metavar="NAME"),
+    ] = None,
+    tenant: Tenant = None,
+    memory: MemoryID = None,
+    dsn: DSN = None,
+    schema: SchemaName = None,
+    embedded: Embedded = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Print the versions of a memory, the newest first: who changed what, and from what into what."""
+    from memorizz.cli import _show
+    from memorizz.errors import ConfigurationError
+
+    with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
+        kept = seen.run(_kept) if store is None else [store]
+        if not kept:
+            raise ConfigurationError(
+                "the history of no store is kept: `memorizz history on STORE` keeps it from now on"
+            )
+        found = {each: versions for each in kept if (versions := seen.versions(id, each))}
+    told = {each: _told(versions) for each, versions in found.items()}
+    if as_json:
+        _show.print_json({"stores": [{"store": each, "versions": versions} for each, versions in told.items()]})
+    else:
+        for each, versions in told.items():
+            _show.heading(f"{each}  {id}")
+            for version in versions:
+                _print(version)
+        if not told:
+            _show.complain(f"no history has a memory with the id {id}: there was none, or not since it is kept")
+    if not told:
+        raise typer.Exit(1)
+
+
+def _kept(facts: Facts) -> Operation[list[str]]:
+    """Return the stores whose history is kept."""
+    yield from ()
+    return [store.name for store in facts.stores.values() if store.kept is not None]
+
+
+def _told(versions: Sequence[Version]) -> list[dict[str, Any]]:
+    """Return versions, the newest first, each with how it differs from the one before."""
+    from dataclasses import asdict
+
+    from memorizz.memory_provider._versions import difference
+
+    before = [None, *(each.document for each in versions)]
+    told = [
+        {**asdict(each), "changes": difference(one, each.document) if one and each.document else {}}
+        for one, each in zip(before, versions, strict=False)
+    ]
+    return told[::-1]
+
+
+def _print(version: dict[str, Any]) -> None:
+    from memorizz.cli import _show
+
+    said = [
+        str(version["number"]),
+        version["operation"] or "before the history",
+        *([f"by {version['actor']}"] if version["actor"] else []),
+        *([_show.when(version["since"])] if version["since"] else []),
+        *([version["call"]] if version["call"] else []),
+    ]
+    _show.code("  ".join(said), style="bold")
+    changes = [(name, _sides(sides)) for name, sides in version["changes"].items()]
+    _show.show(_show.pairs(changes), 2)
+
+
+def _sides(sides: dict[str, Any]) -> str:
+    from memorizz.cli import _show
+
+    one, other = (_show.shortened(_show.value(sides[side])) if side in sides else "nothing" for side in ("from", "to"))
+    return f"{one} -> {other}"
 
 
 @commands.command()

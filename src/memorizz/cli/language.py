@@ -20,13 +20,20 @@ def language(
 
     Interrupted, even killed, the same command again goes on.
     """
-    from memorizz.cli import _show
+    from memorizz.cli import _progress, _show
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
     settings = existing(config(dsn, schema, embedded))
-    with Maintenance(settings) as maintenance:
+    with Maintenance(settings) as maintenance, _progress.of_work("words of") as watch:
+        # Only where somebody looks is it worth counting.
+        rows = {} if watch is None else {each.name: each.rows or 0 for each in maintenance.measure()[0]}
+
+        def tell(store: str, done: int) -> None:
+            assert watch is not None
+            watch(store, rows.get(store, 0), done)
+
         try:
-            changed = maintenance.change_language(name)
+            changed = maintenance.change_language(name, watch and tell)
         except KeyboardInterrupt:
             _show.complain("interrupted; questions look for words of both languages: the same command again goes on")
             raise typer.Exit(130) from None

@@ -153,7 +153,7 @@ def _change(
 def _embedding() -> Generator[Callable[[Filled], None] | None]:
     from memorizz.cli import _progress
 
-    with _progress.of_embedding() as watch:
+    with _progress.of_work("embedding") as watch:
         yield watch and (lambda filled: watch("documents", filled.total, filled.done))
 
 

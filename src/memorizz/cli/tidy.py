@@ -107,7 +107,7 @@ def tidy(
 
     settings = config(dsn, schema, embedded, auto_migrate=False)
     if tenant is None:
-        with looking(settings) as maintenance:
+        with looking(settings) as maintenance, _show.waiting("deleting what is due, of every tenant"):
             done = maintenance.tidy(by=by, dry_run=dry_run)
     else:
         with memories(settings, tenant=tenant) as view:
