@@ -288,6 +288,41 @@ def test_items_of_a_postgres_store(provider: PostgreSQLProvider, other: Callable
     provider.drop_store("langgraph_items", yes=True)
 
 
+def test_values_that_are_none_of_ours_end_no_import(provider: PostgreSQLProvider, other: Callable[..., str]) -> None:
+    """A time without end, before our era, a value nested without end, half a character: named, or left out."""
+    deep = "(repeat('[', 3000) || repeat(']', 3000))"
+    insert = "INSERT INTO store VALUES ('a', '{}', {}, {}, now(), {}, NULL)"
+    made = "'2026-01-30'"
+    url = other(
+        *of_langgraph(),
+        insert.format("endless", "'{\"n\": 1}'", made, "'infinity'"),
+        insert.format("old", "'{\"n\": 1}'", "'0044-03-15 BC'", "NULL"),
+        insert.format("deep", f"('{{\"n\": ' || {deep} || '}}')::jsonb", made, "NULL"),
+        insert.format("list", "'[1]'", made, "NULL"),
+        *MEM0_TABLES,
+        f'INSERT INTO mem0 VALUES (gen_random_uuid(), NULL, (\'{{"data": "a", "n": \' || {deep} || \'}}\')::jsonb)',
+    )
+    report = import_file(url, provider, format="langgraph")
+    assert report.stored == {"langgraph_items": 2}
+    assert sorted(report.left_out["it is not as this format has it"].places) == ["store, a, deep", "store, a, list"]
+    endless = provider.retrieve_by_id('["a", "endless"]', "langgraph_items")
+    assert endless is not None
+    assert endless["expires_at"] is None
+    report = import_file(url, provider, format="mem0")
+    assert report.stored == {FACTS: 1}
+    assert report.left_out["it is not as this format has it"].count == 1
+    provider.drop_store("langgraph_items", yes=True)
+
+
+def test_half_a_character_is_named(provider: PostgreSQLProvider, tmp_path: Path) -> None:
+    """JSON can write one, and nothing can store it; the other memories are taken."""
+    path = tmp_path / "memories.json"
+    path.write_text('[{"memory": "\\ud800", "user_id": "ada"}, {"memory": "tea", "user_id": "ada"}]')
+    report = import_file(path, provider)
+    assert report.stored == {FACTS: 1}
+    assert [noted.places for noted in report.refused.values()] == [["memory 1"]]
+
+
 def test_a_database_of_two_programs_is_asked_about(other: Callable[..., str]) -> None:
     """The message says which they are, and `format` which is meant."""
     url = other(*MEM0_TABLES, *of_langgraph())

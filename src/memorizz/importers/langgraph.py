@@ -70,10 +70,11 @@ def _item(row: dict[str, str | None]) -> Found | LeftOut:
 
 
 def _time(text: str | None) -> datetime | None:
-    """Return a time of a database, whose clock is UTC."""
-    if text is None:
+    """Return a time of a database, whose clock is UTC; None for what is none, as PostgreSQL's infinity."""
+    try:
+        time = datetime.fromisoformat(text or "")
+    except ValueError:
         return None
-    time = datetime.fromisoformat(text)
     return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 

@@ -92,7 +92,7 @@ def _messages(agent: Object, options: Options) -> Iterator[Found | LeftOut]:
             continue
         time, zone = options.of_text(message.get("created_at"))
         document: dict[str, Any] = {
-            "conversation_id": f"{_NAME}:{name}"[:500],
+            "conversation_id": f"{_NAME}:{name}"[:200],
             "role": role,
             "content": words,
             "source": {"format": _NAME, "id": text(message.get("id")) or f"{number}", "agent": name},

@@ -88,7 +88,11 @@ def _items(member: Member) -> Iterator[tuple[str, Any]]:
 def _memory(item: Object, words: str, place: str, options: Options) -> Found:
     whose = {ours: item[theirs] for theirs, ours in WHOSE.items() if text(item.get(theirs))}
     native = text(item.get("id"))
-    key = ("id", native) if native else ("text", *map(str, whose.values()), sha256(words.encode()).hexdigest())
+    key = (
+        ("id", native)
+        if native
+        else ("text", *map(str, whose.values()), sha256(words.encode("utf-8", "surrogatepass")).hexdigest())
+    )
     more = {name: value for name, value in item.items() if name not in _OWN and value is not None}
     made, remarks = options.of_text(item.get("created_at"))
     changed, _ = options.of_text(item.get("updated_at"))
@@ -124,7 +128,11 @@ def _of_database(database: Database, options: Options) -> Iterator[Found | LeftO
         for row in database.rows(table, columns, ["id"]):
             found: Mapping[str, str | None] = dict(zip(columns, row, strict=True))
             place = f"{table}, {found['id']}"
-            payload = mapping(json.loads(found["payload"] or "null"))
+            try:
+                payload = mapping(json.loads(found["payload"] or "null"))
+            except (ValueError, RecursionError):
+                yield LeftOut(place, WRONG)
+                continue
             words = text(payload.get("data"))
             if words is None:
                 yield LeftOut(place, "a row without a memory")
