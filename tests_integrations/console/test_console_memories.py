@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, ViewportSize, expect
 
 from conftest import LONG, TURNS, Looking, Served
 from memorizz import PostgreSQLProvider
@@ -191,3 +191,39 @@ def test_only_the_tenant_that_was_named_is_shown(
         )
         expect(page.locator("main")).not_to_contain_text("of bob")
     looking.complaints.clear()  # the 400s themselves
+
+
+def test_light_or_dark_is_chosen_once(looking: Looking, served: Served) -> None:
+    """The button changes what the system asks for, on every page from then on."""
+    page = looking.open(served())
+    ground = "getComputedStyle(document.body).backgroundColor"
+    page.emulate_media(color_scheme="light")
+    light = page.evaluate(ground)
+    page.get_by_role("button", name="Dark or light").click()
+    dark = page.evaluate(ground)
+    assert dark != light
+    looking.at("/memories")
+    assert page.evaluate(ground) == dark
+    page.get_by_role("button", name="Dark or light").click()
+    assert page.evaluate(ground) == light
+
+
+def test_it_works_without_scripts(browser: Browser, served: Served, provider: PostgreSQLProvider) -> None:
+    """Where a browser runs none, one searches, edits and forgets all the same, at the width of a telephone too."""
+    provider.store_many([{"id": "x", "content": "tea", "memory_id": "ada"}, {"content": "a train"}], LONG)
+    viewport: ViewportSize = {"width": 360, "height": 800}
+    with browser.new_context(java_script_enabled=False, viewport=viewport) as context:
+        page = context.new_page()
+        page.goto(served("--write"))
+        page.get_by_role("searchbox").fill("tea")
+        page.get_by_role("button", name="Search").click()
+        page.get_by_role("link", name="tea").first.click()
+        page.get_by_text("Edit", exact=True).click()
+        page.get_by_label("Text").fill("green tea")
+        page.get_by_role("button", name="Save").click()
+        expect(page.locator(".content")).to_have_text("green tea")
+        page.get_by_role("link", name="ada").first.click()
+        page.get_by_role("link", name="Forget this memory").click()
+        page.get_by_role("button", name="Forget 1 document").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Forgotten")
+    assert [each["content"] for each in provider.list_all(LONG)] == ["a train"]
