@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from benchmarks import (
     cells,
+    console,
     drift,
     footprint,
     hops,
@@ -60,6 +61,7 @@ WORKLOADS: dict[str, Any] = {
     "memory": memory,
     "footprint": footprint,
     "mcp": mcp,
+    "console": console,
     "sessions": sessions,
     "moving": moving,
     "retrieval": retrieval,
