@@ -12,7 +12,7 @@ from memorizz.console import _show
 # So many stores, and so many points of a line and lines of the table: the page stays below 300 kB.
 _STORES, _POINTS, _NUMBERS = 24, 60, 40
 # Of a picture, in pixels; a margin keeps the line whole at its edges.
-WIDE, HIGH = 150, 32
+WIDE, HIGH = 90, 32
 _MARGIN = 3
 
 
@@ -90,14 +90,15 @@ def _line(noted: Sequence[Any], measure: Measure, since: datetime, until: dateti
     # The last is always among them.
     step = -(-len(known) // _POINTS)
     values = known[::-1][::step][::-1]
-    most = max(value for _, value in values) or 1
-    # A share is drawn from 0 to 1, where it stands still near the top.
-    most = 1 if measure.key == "recall" else most
+    least, most = 0.0, max(value for _, value in values) or 1
+    if measure.key == "recall":
+        # What is lost of a share stands out near 1, and not from 0 on.
+        least, most = min(0.9, *(value for _, value in values)), 1.0
     whole = max(until - since, timedelta(seconds=1))
     points = [
         (
             _MARGIN + (WIDE - 2 * _MARGIN) * ((at - since) / whole),
-            HIGH - _MARGIN - (HIGH - 2 * _MARGIN) * float(value / most),
+            HIGH - _MARGIN - (HIGH - 2 * _MARGIN) * (value - least) / (most - least),
         )
         for at, value in values
     ]
