@@ -9,16 +9,19 @@ import os
 import signal
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 from samples import SAMPLES, chatgpt_conversation, chatgpt_conversations, chatgpt_message, written, zipped
 
 from memorizz.errors import ConfigurationError, InvalidFile
 from memorizz.importers import Found, Progress, import_file, read
 from memorizz.importers._registry import FORMATS
 from memorizz.importers._source import open_source
+from memorizz.memory_provider.mongodb import MongoDBConfig, MongoDBProvider
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 
 TALK = "conversation_memory"
@@ -104,6 +107,22 @@ def test_documents_that_are_changed_or_expired_stay_as_they_are(provider: Postgr
     provider.update_by_id(first["id"], {"content": "changed"}, TALK)
     import_file(path, provider)
     assert provider.retrieve_by_id(first["id"], TALK)["content"] == "changed"  # type: ignore[index]
+
+
+def test_an_import_into_mongodb(mongodb_uri: Callable[[], str], tmp_path: Path) -> None:
+    """As into PostgreSQL: once, with the same ids, within a memory too."""
+    path = written(tmp_path / "conversations.json", chatgpt_conversations(2))
+    uri, name = mongodb_uri(), f"memorizz_importers_{os.getpid()}"
+    try:
+        with MongoDBProvider(MongoDBConfig(uri, name, create_indexes=False)) as provider:
+            assert import_file(path, provider).stored == {TALK: 4}
+            assert import_file(path, provider).there == {TALK: 4}
+            assert "2aa74565-fd3d-5349-aafc-75a7191cd479" in {each["id"] for each in provider.list_all(TALK)}
+            assert import_file(path, provider.memory("ada")).stored == {TALK: 4}
+            assert provider.memory("ada").count(TALK) == 4
+    finally:
+        with MongoClient[dict[str, Any]](uri) as client:
+            client.drop_database(name)
 
 
 def test_the_same_id_twice_in_a_file_is_reported(provider: PostgreSQLProvider, tmp_path: Path) -> None:
