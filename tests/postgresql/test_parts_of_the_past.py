@@ -313,3 +313,37 @@ def test_parts_of_another_model_are_no_vectors_of_this_one(config: PostgreSQLCon
             hit = memory.retrieve_by_query({"embedding": vector("tea")}, store)[0]
             assert (hit["id"], hit["_part"] is not None) == ("a", True)
         assert seen(memory.at(after)) == state
+
+
+def test_the_past_of_parts_behind_the_wall(config: PostgreSQLConfig, open_api: Any) -> None:
+    """The application's role keeps, searches and takes back the vectors of its tenant, and forgets no other's."""
+    role, config = f"memorizz_past_{os.getpid()}", config.replace(schema=f"walled_{next(_numbers)}")
+    with open_api(config, embedder=Words()) as owner:
+        owner.create_store(SPEC)
+        owner.keep_history(NOTES)
+    with Maintenance(config) as maintenance:
+        maintenance.enable_tenants(role)
+    try:
+        with open_api(config.replace(user=role), embedder=Words()) as application:
+            views = [application.tenant(name) for name in ("acme", "globex")]
+            for view in views:
+                view.store({"id": "a", **note(["tea"])}, NOTES)
+                first = view.retrieve_by_id("a", NOTES)["updated_at"]
+                view.update_by_id("a", note(["owl"]), NOTES)
+                view.delete_by_id("a", NOTES)
+                past = view.at(first).retrieve_by_query({"embedding": vector("tea")}, NOTES, 9)
+                assert [(hit["text"], round(hit["distance"], 6)) for hit in past] == [("tea", 0)]
+                assert view.restore("a", NOTES, first)
+                hit = view.retrieve_by_query({"embedding": vector("tea")}, NOTES)[0]
+                assert (hit["text"], round(hit["distance"], 6)) == ("tea", 0)
+            views[0].forget(filter={"id": "a"})
+        with psycopg.connect(config.conninfo) as connection:
+            left = connection.execute(
+                f"SELECT DISTINCT tenant FROM {config.schema}.memorizz_notebook_parts_history".encode()
+            )
+            assert left.fetchall() == [("globex",)]
+    finally:
+        with Maintenance(config) as maintenance:
+            maintenance.disable_tenants()
+        with psycopg.connect(config.conninfo, autocommit=True) as connection:
+            connection.execute(f"DROP ROLE {role}".encode())
