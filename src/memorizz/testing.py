@@ -10,7 +10,8 @@ and in a test:
         memorizz_provider.remember("Ada drinks tea.", memory_id="ada")
 
 The server is that of MEMORIZZ_TEST_DSN, whose user may make databases, else an embedded one in a temporary folder,
-started for the session. Each test has a database, copied from one that has the tables, and dropped after it.
+started for the session. Each test has a database, copied from one that has the tables, while the test before it runs,
+and dropped after it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,20 +76,66 @@ def memorizz_template(memorizz_server: str, memorizz_options: Mapping[str, Any])
         _administer(memorizz_server, "DROP DATABASE {} WITH (FORCE)", name)
 
 
+class _Databases:
+    """Databases for tests, of which the next is made while a test runs, and the last dropped."""
+
+    def __init__(self, server: str, template: str) -> None:
+        self._server, self._template = server, template
+        self._aside = ThreadPoolExecutor(1, "memorizz-testing")
+        self._dropped: Future[None] | None = None
+        self._next = self._aside.submit(self._make)
+
+    def _make(self) -> str:
+        name = _new_name()
+        # By its files: through the log takes longer.
+        _administer(self._server, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, self._template)
+        return name
+
+    def _drop(self, name: str) -> None:
+        _administer(self._server, "DROP DATABASE {} WITH (FORCE)", name)
+
+    def take(self) -> str:
+        name = self._next.result()
+        self._next = self._aside.submit(self._make)
+        return name
+
+    def give_back(self, name: str) -> None:
+        """Drop a database; raises what the drop before it has."""
+        before, self._dropped = self._dropped, self._aside.submit(self._drop, name)
+        if before is not None:
+            before.result()
+
+    def close(self) -> None:
+        try:
+            self._drop(self._next.result())
+            if self._dropped is not None:
+                self._dropped.result()
+        finally:
+            self._aside.shutdown()
+
+
+@pytest.fixture(scope="session")
+def memorizz_databases(memorizz_server: str, memorizz_template: str) -> Generator[_Databases]:
+    """Give the databases of the tests."""
+    databases = _Databases(memorizz_server, memorizz_template)
+    try:
+        yield databases
+    finally:
+        databases.close()
+
+
 @pytest.fixture
 def memorizz_config(
-    memorizz_server: str, memorizz_template: str, memorizz_options: Mapping[str, Any]
+    memorizz_server: str, memorizz_databases: _Databases, memorizz_options: Mapping[str, Any]
 ) -> Generator[PostgreSQLConfig]:
     """Give what opens this test's memories, for a provider of the async API, or one with an embedder."""
     from memorizz.memory_provider.postgresql import PostgreSQLConfig
 
-    name = _new_name()
-    # By its files: through the log takes longer.
-    _administer(memorizz_server, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, memorizz_template)
+    name = memorizz_databases.take()
     try:
         yield PostgreSQLConfig(dsn=_in(memorizz_server, name), **memorizz_options)
     finally:
-        _administer(memorizz_server, "DROP DATABASE {} WITH (FORCE)", name)
+        memorizz_databases.give_back(name)
 
 
 @pytest.fixture
