@@ -21,6 +21,7 @@ from psycopg.types.json import Jsonb
 
 from benchmarks.data import Document
 from benchmarks.lab import Lab
+from memorizz.memory_provider.stores import DEFAULT_EF_CONSTRUCTION, DEFAULT_M
 
 MINIMAL, OWN = "minimal table", "own table"
 _BIT = 1560  # the type's oid, the same everywhere
@@ -65,7 +66,8 @@ CREATE TABLE {table} (
 )
 """
 _INDEXED = (
-    "CREATE INDEX ON {table} USING hnsw (embedding {vectors}.vector_cosine_ops) WITH (m = 24, ef_construction = 128)"
+    "CREATE INDEX ON {table} USING hnsw (embedding {vectors}.vector_cosine_ops) "
+    "WITH (m = {m}, ef_construction = {ef_construction})"
 )
 # A turn's timestamp is the time at which it was created.
 _IN_COLUMNS = frozenset(
@@ -95,7 +97,8 @@ def make_minimal(lab: Lab, table: RawTable, dimensions: int, documents: Iterable
         connection.execute(made)
         copy_in(connection, table, documents)
         connection.execute(sql.SQL("CREATE INDEX ON {} (memory_id)").format(name))
-        connection.execute(sql.SQL(_INDEXED).format(table=name, vectors=vectors))
+        built = {"m": sql.Literal(DEFAULT_M), "ef_construction": sql.Literal(DEFAULT_EF_CONSTRUCTION)}
+        connection.execute(sql.SQL(_INDEXED).format(table=name, vectors=vectors, **built))
         # It would come in the turn of one or the other.
         connection.execute(sql.SQL("ALTER TABLE {} SET (autovacuum_enabled = off)").format(name))
         connection.execute(sql.SQL("VACUUM ANALYZE {}").format(name))

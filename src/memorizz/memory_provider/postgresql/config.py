@@ -26,7 +26,7 @@ from memorizz.memory_provider.postgresql._conninfo import (
     replica_server,
     unknown_keywords,
 )
-from memorizz.memory_provider.stores import IndexKind
+from memorizz.memory_provider.stores import DEFAULT_EF_CONSTRUCTION, DEFAULT_M, IndexKind
 
 logger = logging.getLogger("memorizz.config")
 
@@ -78,7 +78,7 @@ class PostgreSQLConfig:
         length of a schema that exists.
     index: "hnsw", "halfvec" (half the size, the vectors stay exact) or "none". Above 2,000 dimensions hnsw becomes
         halfvec, above 4,000 none, which are pgvector's limits.
-    hnsw_m, hnsw_ef_construction: how the index is built; 24 and 128.
+    hnsw_m, hnsw_ef_construction: how the index is built; 16 and 128.
     text_search_config: the language of the words, one of PostgreSQL's text search configurations, fixed when the
         schema is made.
     auto_migrate: create and upgrade the tables when the provider opens; else `memorizz migrate` does it.
@@ -137,8 +137,8 @@ class PostgreSQLConfig:
         schema: str | None = None,
         embedding_dimensions: int | None = 1536,
         index: IndexKind = "hnsw",
-        hnsw_m: int = 24,
-        hnsw_ef_construction: int = 128,
+        hnsw_m: int = DEFAULT_M,
+        hnsw_ef_construction: int = DEFAULT_EF_CONSTRUCTION,
         text_search_config: str = "english",
         auto_migrate: bool = True,
         min_size: int = 1,
