@@ -127,8 +127,8 @@ def api(face: str, settings: Any, exported: Exported, loop: Loop) -> Iterator[An
 
 # Methods that only say for whom, or call nothing of a database, or are what the others run by.
 WITHOUT = {
-    "acting", "at", "close", "config", "health", "loading", "memory", "operations", "run", "run_in_transaction",
-    "scope", "tenant",
+    "acting", "after", "at", "close", "config", "health", "loading", "memory", "operations", "run",
+    "run_in_transaction", "scope", "tenant",
 }  # fmt: skip
 # Methods that are another one with other arguments.
 AS = {
@@ -147,6 +147,7 @@ OF_STORES: dict[str, Callable[[Any], Any]] = {
     "drop_history": lambda api: api.drop_history(LONG, yes=True),
     "set_policy": lambda api: api.set_policy(LONG, Policy(max_documents=1)),
     "policies": lambda api: api.policies(),
+    "position": lambda api: api.position(),
     "stores": lambda api: api.stores(),
     "note_embedding_model": lambda api: api.note_embedding_model("a-model"),
 }
@@ -200,7 +201,7 @@ def test_every_public_method_makes_a_span(api: Any, face: str, settings: Any, ex
         for span in spans:
             check_closed(span, settings)
         # Where a provider has none of it, nothing is asked of a database.
-        asks = name not in ("keep_history", "drop_history", "note_embedding_model") or not of_mongodb
+        asks = name not in ("keep_history", "drop_history", "note_embedding_model", "position") or not of_mongodb
         assert (name in operations_of(spans)) == asks, name
     views = [api, api.memory(f"{SECRET}-memory")] + ([] if of_mongodb else [api.tenant(f"{SECRET}-tenant")])
     for view in views:
@@ -415,7 +416,7 @@ def test_it_can_be_said_again_and_taken_back(config: PostgreSQLConfig, exported:
 def test_a_view_is_not_instrumented_by_itself(config: PostgreSQLConfig) -> None:
     """It goes with its provider; and nothing else can be instrumented."""
     with PostgreSQLProvider(config) as provider:
-        for other in (provider.memory("m"), None, "a provider", operations):
+        for other in (provider.memory("m"), provider.acting("me"), None, "a provider", operations):
             with pytest.raises(ConfigurationError, match="takes a provider"):
                 instrument(other)  # type: ignore[arg-type]
 

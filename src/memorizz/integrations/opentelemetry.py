@@ -17,8 +17,10 @@ from typing import Any, cast
 from memorizz.errors import ConfigurationError, MemorizzError
 from memorizz.integrations._providers import missing
 from memorizz.memory_provider.base import AsyncMemoryOperations, AsyncMemoryProvider, MemoryOperations, MemoryProvider
+from memorizz.memory_provider.base._views_async import AsyncProviderView
+from memorizz.memory_provider.base._views_sync import ProviderView
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.scopes import EVERYTHING, Scope, Scoped, scope_of
+from memorizz.memory_provider.scopes import Scope, Scoped, scope_of
 
 try:
     from opentelemetry.metrics import MeterProvider, get_meter
@@ -68,8 +70,9 @@ def instrument(
     which goes with its provider.
     """
     whole = cast(object, provider)
-    if not isinstance(whole, MemoryProvider | AsyncMemoryProvider) or whole.scope != EVERYTHING:
-        kind = "a view" if isinstance(whole, MemoryProvider | AsyncMemoryProvider) else type(whole).__name__
+    is_view = isinstance(whole, ProviderView | AsyncProviderView)
+    if is_view or not isinstance(whole, MemoryProvider | AsyncMemoryProvider):
+        kind = "a view" if is_view else type(whole).__name__
         raise ConfigurationError(f"instrument() takes a provider, and this is {kind}; its views go with a provider")
     uninstrument(provider)
     _Instruments(_server(provider), tracer_provider, meter_provider, scopes, queries).watch(provider)
