@@ -116,7 +116,7 @@ WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now
 ORDER BY d.tenant, d.id FOR NO KEY UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING 1)
 SELECT count(*)
 FROM done;
@@ -175,7 +175,7 @@ FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE AND "d"."embedding" IS NOT NULL OFFSET 0) AS d
 ORDER BY distance, seq
 LIMIT :'depth'
-) AS near JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
+) AS near JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
 ORDER BY near.distance, near.seq
 LIMIT :'limit';
 
@@ -399,7 +399,7 @@ WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) AND d.tenant 
 ORDER BY d.tenant, d.id FOR NO KEY UPDATE SKIP LOCKED)
 SELECT *
 FROM free) AS free
-WHERE "d"."tenant" = "free"."tenant" AND "d"."id" = "free"."id"
+WHERE "d"."tenant" = "free"."tenant" AND "d"."id" = "free"."id" AND "d".tenant = :'tenant'::text
 RETURNING d.tenant, d.id;
 
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", hit.id AS of, d.place
@@ -479,7 +479,7 @@ WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now
 ORDER BY d.tenant, d.id FOR NO KEY UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING 1)
 SELECT count(*)
 FROM done;
@@ -565,7 +565,7 @@ WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING 1)
 SELECT count(*)
 FROM gone;
@@ -580,7 +580,7 @@ ORDER BY d.created_at DESC, d.seq DESC
 LIMIT 1 FOR UPDATE)
 SELECT *
 FROM newest) AS newest
-WHERE "d"."tenant" = "newest"."tenant" AND "d"."id" = "newest"."id"
+WHERE "d"."tenant" = "newest"."tenant" AND "d"."id" = "newest"."id" AND "d".tenant = :'tenant'::text
 RETURNING true;
 
 -- forget(memory_id)
@@ -622,7 +622,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."toolbox" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -631,7 +631,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."short_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -640,7 +640,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."long_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -649,7 +649,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."conversation_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -658,7 +658,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."workflow_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -667,7 +667,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."agents" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -676,7 +676,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 SELECT set_config('memorizz.operation', :'operation', true);
 
@@ -688,7 +688,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR NO KEY UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 
 UPDATE "public"."memorizz_agents_history" AS d
@@ -699,33 +699,33 @@ WITH gone AS (UPDATE "public"."memorizz_personas_history" AS d
 SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_personas_history" AS d
-WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+WHERE d.tenant = :'tenant'::text AND NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
 FROM "public"."memorizz_personas_history" AS d
 WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
 FROM "public"."personas" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text)))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text AND d.version = found.version
 RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
 FROM "public"."memorizz_personas_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_personas_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_personas_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_personas_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_personas_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_personas_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -734,33 +734,33 @@ WITH gone AS (UPDATE "public"."memorizz_toolbox_history" AS d
 SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_toolbox_history" AS d
-WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+WHERE d.tenant = :'tenant'::text AND NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
 FROM "public"."memorizz_toolbox_history" AS d
 WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
 FROM "public"."toolbox" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text)))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text AND d.version = found.version
 RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
 FROM "public"."memorizz_toolbox_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_toolbox_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_toolbox_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_toolbox_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_toolbox_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_toolbox_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -769,33 +769,33 @@ WITH gone AS (UPDATE "public"."memorizz_short_term_memory_history" AS d
 SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_short_term_memory_history" AS d
-WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+WHERE d.tenant = :'tenant'::text AND NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
 FROM "public"."memorizz_short_term_memory_history" AS d
 WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
 FROM "public"."short_term_memory" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text)))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text AND d.version = found.version
 RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
 FROM "public"."memorizz_short_term_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_short_term_memory_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_short_term_memory_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_short_term_memory_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_short_term_memory_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_short_term_memory_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -804,33 +804,33 @@ WITH gone AS (UPDATE "public"."memorizz_long_term_memory_history" AS d
 SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_long_term_memory_history" AS d
-WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+WHERE d.tenant = :'tenant'::text AND NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
 FROM "public"."memorizz_long_term_memory_history" AS d
 WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
 FROM "public"."long_term_memory" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text)))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text AND d.version = found.version
 RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
 FROM "public"."memorizz_long_term_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_long_term_memory_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_long_term_memory_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_long_term_memory_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_long_term_memory_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -839,33 +839,33 @@ WITH gone AS (UPDATE "public"."memorizz_conversation_memory_history" AS d
 SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_conversation_memory_history" AS d
-WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+WHERE d.tenant = :'tenant'::text AND NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
 FROM "public"."memorizz_conversation_memory_history" AS d
 WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
 FROM "public"."conversation_memory" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text)))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text AND d.version = found.version
 RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
 FROM "public"."memorizz_conversation_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_conversation_memory_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_conversation_memory_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_conversation_memory_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_conversation_memory_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_conversation_memory_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -874,33 +874,33 @@ WITH gone AS (UPDATE "public"."memorizz_workflow_memory_history" AS d
 SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_workflow_memory_history" AS d
-WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+WHERE d.tenant = :'tenant'::text AND NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
 FROM "public"."memorizz_workflow_memory_history" AS d
 WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
 FROM "public"."workflow_memory" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text)))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text AND d.version = found.version
 RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
 FROM "public"."memorizz_workflow_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_workflow_memory_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_workflow_memory_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_workflow_memory_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_workflow_memory_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_workflow_memory_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -909,33 +909,33 @@ WITH gone AS (UPDATE "public"."memorizz_agents_history" AS d
 SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_agents_history" AS d
-WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+WHERE d.tenant = :'tenant'::text AND NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
 FROM "public"."memorizz_agents_history" AS d
 WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
 FROM "public"."agents" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text)))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text AND d.version = found.version
 RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
 FROM "public"."memorizz_agents_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_agents_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_agents_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_agents_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_agents_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_agents_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -1170,7 +1170,7 @@ LIMIT greatest(:'depth', 12)
     ) AS d
 ORDER BY distance, seq
 LIMIT :'depth'
-) AS near JOIN "public"."notes" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
+) AS near JOIN "public"."notes" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
 ORDER BY near.distance, near.seq
 LIMIT :'limit';
 
@@ -1184,7 +1184,7 @@ FROM "public"."notes" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL OFFSET 0) AS d
 ORDER BY distance, seq
 LIMIT :'depth'
-) AS near JOIN "public"."notes" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
+) AS near JOIN "public"."notes" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
 ORDER BY near.distance, near.seq
 LIMIT :'limit';
 
@@ -1365,7 +1365,7 @@ FROM "public"."pages" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
 FROM unnest(:'paths'::text[], :'starts'::integer[], :'stops'::integer[], :'digests'::uuid[], :'places'::integer[]) AS given (path, start, stop, digest, place)), gone AS (DELETE
 FROM "public"."memorizz_pages_parts" AS p USING stored
-WHERE "p"."tenant" = "stored"."tenant" AND "p"."id" = "stored"."id" AND substring(p.path
+WHERE "p"."tenant" = "stored"."tenant" AND "p"."id" = "stored"."id" AND "p".tenant = :'tenant'::text AND substring(p.path
 FROM '^[^.[]+') = ANY (:'roots'::text[]) AND NOT EXISTS (SELECT
 FROM given
 WHERE given.embedding IS NULL AND (given.path, given.start, given.digest) = (p.path, p.start, p.digest))
@@ -1397,7 +1397,7 @@ WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenan
 RETURNING "d"."tenant", "d"."id"), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
 FROM unnest(:'paths'::text[], :'starts'::integer[], :'stops'::integer[], :'digests'::uuid[], :'places'::integer[]) AS given (path, start, stop, digest, place)), gone AS (DELETE
 FROM "public"."memorizz_pages_parts" AS p USING stored
-WHERE "p"."tenant" = "stored"."tenant" AND "p"."id" = "stored"."id" AND substring(p.path
+WHERE "p"."tenant" = "stored"."tenant" AND "p"."id" = "stored"."id" AND "p".tenant = :'tenant'::text AND substring(p.path
 FROM '^[^.[]+') = ANY (:'roots'::text[]) AND NOT EXISTS (SELECT
 FROM given
 WHERE given.embedding IS NULL AND (given.path, given.start, given.digest) = (p.path, p.start, p.digest))
@@ -1434,7 +1434,7 @@ WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenan
 RETURNING "d"."tenant", "d"."id"), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
 FROM unnest(:'paths'::text[], :'starts'::integer[], :'stops'::integer[], :'digests'::uuid[], :'places'::integer[]) AS given (path, start, stop, digest, place)), gone AS (DELETE
 FROM "public"."memorizz_pages_parts" AS p USING stored
-WHERE "p"."tenant" = "stored"."tenant" AND "p"."id" = "stored"."id" AND substring(p.path
+WHERE "p"."tenant" = "stored"."tenant" AND "p"."id" = "stored"."id" AND "p".tenant = :'tenant'::text AND substring(p.path
 FROM '^[^.[]+') = ANY (:'roots'::text[]) AND NOT EXISTS (SELECT
 FROM given
 WHERE given.embedding IS NULL AND (given.path, given.start, given.digest) = (p.path, p.start, p.digest))
@@ -1459,7 +1459,7 @@ ON CONFLICT ("tenant", "id") DO NOTHING
 RETURNING "d"."tenant", "d"."id"), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
 FROM unnest(:'paths'::text[], :'starts'::integer[], :'stops'::integer[], :'digests'::uuid[], :'places'::integer[]) AS given (path, start, stop, digest, place)), gone AS (DELETE
 FROM "public"."memorizz_pages_parts" AS p USING stored
-WHERE "p"."tenant" = "stored"."tenant" AND "p"."id" = "stored"."id" AND substring(p.path
+WHERE "p"."tenant" = "stored"."tenant" AND "p"."id" = "stored"."id" AND "p".tenant = :'tenant'::text AND substring(p.path
 FROM '^[^.[]+') = ANY (:'roots'::text[]) AND NOT EXISTS (SELECT
 FROM given
 WHERE given.embedding IS NULL AND (given.path, given.start, given.digest) = (p.path, p.start, p.digest))
@@ -1493,12 +1493,12 @@ SELECT "p"."tenant", "p"."id", ("p"."embedding" OPERATOR("public".<=>) :'vector'
 FROM "public"."memorizz_pages_parts" AS p
 ORDER BY ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector")
 LIMIT 1000
-    ) AS p JOIN "public"."pages" AS d ON "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+    ) AS p JOIN "public"."pages" AS d ON "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE
     GROUP BY d.tenant, d.id, d.seq
 ORDER BY distance, d.seq
 LIMIT :'wide'
-) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
+) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
 ORDER BY near.distance, near.seq;
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
@@ -1520,7 +1520,7 @@ FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) OFFSET 0) AS d
 ORDER BY distance, seq
 LIMIT :'depth'
-) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
+) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
 ORDER BY near.distance, near.seq
 LIMIT :'limit';
 
@@ -1562,12 +1562,12 @@ SELECT "p"."tenant", "p"."id", ("p"."embedding" OPERATOR("public".<=>) :'vector'
 FROM "public"."memorizz_pages_parts" AS p
 ORDER BY ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector")
 LIMIT 1000
-    ) AS p JOIN "public"."pages" AS d ON "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+    ) AS p JOIN "public"."pages" AS d ON "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text
     GROUP BY d.tenant, d.id, d.seq
 ORDER BY distance, d.seq
 LIMIT :'wide'
-) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
+) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
 ORDER BY near.distance, near.seq;
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
@@ -1589,7 +1589,7 @@ FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) OFFSET 0) AS d
 ORDER BY distance, seq
 LIMIT :'depth'
-) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id"
+) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
 ORDER BY near.distance, near.seq
 LIMIT :'limit';
 
@@ -1612,7 +1612,7 @@ SELECT "p"."tenant", "p"."id", ("p"."embedding" OPERATOR("public".<=>) :'vector'
 FROM "public"."memorizz_pages_parts" AS p
 ORDER BY ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector")
 LIMIT 1000
-    ) AS p JOIN "public"."pages" AS d ON "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+    ) AS p JOIN "public"."pages" AS d ON "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE
     GROUP BY d.tenant, d.id, d.seq
 ORDER BY distance, d.seq
@@ -1681,12 +1681,12 @@ ORDER BY d.score DESC, d.seq;
 
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", coalesce(d.data ->> '_id', d.id::text), ARRAY(SELECT jsonb_build_array(p.path, p.start, p.stop, p.digest)
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NULL
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NULL
 ORDER BY p.path, p.start), d.id
 FROM "public"."pages" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND EXISTS (SELECT
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NULL) AND (:'after'::uuid IS NULL OR d.id > :'after'::uuid)
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NULL) AND (:'after'::uuid IS NULL OR d.id > :'after'::uuid)
 ORDER BY d.tenant, d.id
 LIMIT :'limit';
 
@@ -1728,7 +1728,7 @@ FROM aged AS d),
 ranked AS (SELECT d.*, too_old OR false AS too_many
 FROM counted AS d)
 SELECT d.id, coalesce(d.data ->> '_id', d.id::text), going.version
-FROM ranked AS going JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "going"."tenant" AND "d"."id" = "going"."id"
+FROM ranked AS going JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "going"."tenant" AND "d"."id" = "going"."id" AND "d".tenant = :'tenant'::text
 WHERE going.too_many
 ORDER BY d.tenant, d.id
 LIMIT :'limit';
@@ -2015,24 +2015,24 @@ FROM (SELECT "p"."tenant", "p"."id", "p"."seq", "p"."data", "p"."name", "p"."mem
 FROM "public"."long_term_memory" AS p
 WHERE NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS later
-WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz)
+WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND "later".tenant = :'tenant'::text AND later.changed_at > :'as_of'::timestamptz)
 UNION ALL
 SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."valid_from", "h"."valid_until", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
 FROM "public"."memorizz_embedding_models"
 WHERE id = 1) THEN (SELECT next."embedding"
 FROM (SELECT n.version, n."embedding"
 FROM "public"."memorizz_long_term_memory_history" AS n
-WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector
+WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND "n".tenant = :'tenant'::text AND n.version > h.version AND n.has_vector
 UNION ALL
 SELECT NULL, p."embedding"
 FROM "public"."long_term_memory" AS p
-WHERE "p"."tenant" = "h"."tenant" AND "p"."id" = "h"."id") AS next
+WHERE "p"."tenant" = "h"."tenant" AND "p"."id" = "h"."id" AND "p".tenant = :'tenant'::text) AS next
 ORDER BY next.version
 LIMIT 1) END, NULL::bit(128), "public"."memorizz_words"(h.name, h.role, h.content)
 FROM "public"."memorizz_long_term_memory_history" AS h
 WHERE h.changed_at > :'as_of'::timestamptz AND h.seq IS NOT NULL AND NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS earlier
-WHERE "earlier"."tenant" = "h"."tenant" AND "earlier"."id" = "h"."id" AND earlier.version < h.version AND earlier.changed_at > :'as_of'::timestamptz)) AS d
+WHERE "earlier"."tenant" = "h"."tenant" AND "earlier"."id" = "h"."id" AND "earlier".tenant = :'tenant'::text AND earlier.version < h.version AND earlier.changed_at > :'as_of'::timestamptz)) AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > :'as_of'::timestamptz) AND d.memory_id = :'memory_id'::text AND (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT d.id
 FROM "public"."memorizz_long_term_memory_history" AS d
 WHERE d.tenant = :'tenant'::text AND d.changed_at > :'since'::timestamptz)));
@@ -2053,24 +2053,24 @@ FROM (SELECT "p"."tenant", "p"."id", "p"."seq", "p"."data", "p"."name", "p"."mem
 FROM "public"."long_term_memory" AS p
 WHERE NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS later
-WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz)
+WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND "later".tenant = :'tenant'::text AND later.changed_at > :'as_of'::timestamptz)
 UNION ALL
 SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."valid_from", "h"."valid_until", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
 FROM "public"."memorizz_embedding_models"
 WHERE id = 1) THEN (SELECT next."embedding"
 FROM (SELECT n.version, n."embedding"
 FROM "public"."memorizz_long_term_memory_history" AS n
-WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector
+WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND "n".tenant = :'tenant'::text AND n.version > h.version AND n.has_vector
 UNION ALL
 SELECT NULL, p."embedding"
 FROM "public"."long_term_memory" AS p
-WHERE "p"."tenant" = "h"."tenant" AND "p"."id" = "h"."id") AS next
+WHERE "p"."tenant" = "h"."tenant" AND "p"."id" = "h"."id" AND "p".tenant = :'tenant'::text) AS next
 ORDER BY next.version
 LIMIT 1) END, NULL::bit(128), "public"."memorizz_words"(h.name, h.role, h.content)
 FROM "public"."memorizz_long_term_memory_history" AS h
 WHERE h.changed_at > :'as_of'::timestamptz AND h.seq IS NOT NULL AND NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS earlier
-WHERE "earlier"."tenant" = "h"."tenant" AND "earlier"."id" = "h"."id" AND earlier.version < h.version AND earlier.changed_at > :'as_of'::timestamptz)) AS d
+WHERE "earlier"."tenant" = "h"."tenant" AND "earlier"."id" = "h"."id" AND "earlier".tenant = :'tenant'::text AND earlier.version < h.version AND earlier.changed_at > :'as_of'::timestamptz)) AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > :'as_of'::timestamptz) AND (d.tenant = :'tenant'::text AND d.id = :'id'::uuid);
 
 -- at(...).retrieve_by_query(embedding)
@@ -2086,24 +2086,24 @@ FROM (SELECT "p"."tenant", "p"."id", "p"."seq", "p"."data", "p"."name", "p"."mem
 FROM "public"."long_term_memory" AS p
 WHERE NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS later
-WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND later.changed_at > :'as_of'::timestamptz OFFSET 0)
+WHERE "later"."tenant" = "p"."tenant" AND "later"."id" = "p"."id" AND "later".tenant = :'tenant'::text AND later.changed_at > :'as_of'::timestamptz OFFSET 0)
 UNION ALL
 SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."updated_at", "h"."last_accessed", "h"."expires_at", "h"."valid_from", "h"."valid_until", "h"."pieces", CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
 FROM "public"."memorizz_embedding_models"
 WHERE id = 1) THEN (SELECT next."embedding"
 FROM (SELECT n.version, n."embedding"
 FROM "public"."memorizz_long_term_memory_history" AS n
-WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector
+WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND "n".tenant = :'tenant'::text AND n.version > h.version AND n.has_vector
 UNION ALL
 SELECT NULL, p."embedding"
 FROM "public"."long_term_memory" AS p
-WHERE "p"."tenant" = "h"."tenant" AND "p"."id" = "h"."id") AS next
+WHERE "p"."tenant" = "h"."tenant" AND "p"."id" = "h"."id" AND "p".tenant = :'tenant'::text) AS next
 ORDER BY next.version
 LIMIT 1) END, NULL::bit(128), "public"."memorizz_words"(h.name, h.role, h.content)
 FROM "public"."memorizz_long_term_memory_history" AS h
 WHERE h.changed_at > :'as_of'::timestamptz AND h.seq IS NOT NULL AND NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS earlier
-WHERE "earlier"."tenant" = "h"."tenant" AND "earlier"."id" = "h"."id" AND earlier.version < h.version AND earlier.changed_at > :'as_of'::timestamptz OFFSET 0)) AS d
+WHERE "earlier"."tenant" = "h"."tenant" AND "earlier"."id" = "h"."id" AND "earlier".tenant = :'tenant'::text AND earlier.version < h.version AND earlier.changed_at > :'as_of'::timestamptz OFFSET 0)) AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > :'as_of'::timestamptz) AND (d.valid_from IS NULL OR d.valid_from <= :'as_of'::timestamptz) AND (d.valid_until IS NULL OR d.valid_until > :'as_of'::timestamptz) AND TRUE AND "d"."embedding" IS NOT NULL
 LIMIT 1000 + 1) AS d
 ) AS d
@@ -2131,7 +2131,7 @@ ORDER BY d.version NULLS LAST;
 
 SELECT DISTINCT ON (d.tenant, d.id) d.id, d.version, d.seq IS NOT NULL, d.forgotten, coalesce(d.data ->> '_id', d.id::text), EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS later
-WHERE "later"."tenant" = "d"."tenant" AND "later"."id" = "d"."id" AND later.version > d.version AND later.call <> :'call'::text)
+WHERE "later"."tenant" = "d"."tenant" AND "later"."id" = "d"."id" AND "later".tenant = :'tenant'::text AND later.version > d.version AND later.call <> :'call'::text)
 FROM "public"."memorizz_long_term_memory_history" AS d
 WHERE d.tenant = :'tenant'::text AND d.call = :'call'::text
 ORDER BY d.tenant, d.id, d.version;
@@ -2143,7 +2143,7 @@ WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
 ORDER BY d.tenant, d.id FOR NO KEY UPDATE;
 SELECT DISTINCT ON (d.tenant, d.id) d.id, d.version, d.seq IS NOT NULL, d.forgotten, coalesce(d.data ->> '_id', d.id::text), EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_history" AS later
-WHERE "later"."tenant" = "d"."tenant" AND "later"."id" = "d"."id" AND later.version > d.version AND later.call <> :'call'::text)
+WHERE "later"."tenant" = "d"."tenant" AND "later"."id" = "d"."id" AND "later".tenant = :'tenant'::text AND later.version > d.version AND later.call <> :'call'::text)
 FROM "public"."memorizz_long_term_memory_history" AS d
 WHERE d.tenant = :'tenant'::text AND d.call = :'call'::text
 ORDER BY d.tenant, d.id, d.version;
@@ -2157,11 +2157,11 @@ FROM "public"."memorizz_embedding_models"
 WHERE id = 1) THEN (SELECT next."embedding"
 FROM (SELECT n.version, n."embedding"
 FROM "public"."memorizz_long_term_memory_history" AS n
-WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND n.version > h.version AND n.has_vector
+WHERE "n"."tenant" = "h"."tenant" AND "n"."id" = "h"."id" AND "n".tenant = :'tenant'::text AND n.version > h.version AND n.has_vector
 UNION ALL
 SELECT NULL, p."embedding"
 FROM "public"."long_term_memory" AS p
-WHERE "p"."tenant" = "h"."tenant" AND "p"."id" = "h"."id") AS next
+WHERE "p"."tenant" = "h"."tenant" AND "p"."id" = "h"."id" AND "p".tenant = :'tenant'::text) AS next
 ORDER BY next.version
 LIMIT 1) END AS vector
 FROM (SELECT d.*
@@ -2207,7 +2207,7 @@ FROM "public"."long_term_memory" AS d USING (SELECT d.tenant, d.id
 FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
 ORDER BY d.tenant, d.id FOR UPDATE) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING d.id, coalesce(d.data ->> '_id', d.id::text);
 SELECT d.call
 FROM "public"."memorizz_long_term_memory_history" AS d
@@ -2225,7 +2225,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."toolbox" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -2234,7 +2234,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."short_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -2243,7 +2243,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."long_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -2252,7 +2252,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."conversation_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -2261,7 +2261,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."workflow_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -2270,7 +2270,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."agents" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -2279,7 +2279,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."pages" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -2288,7 +2288,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 SELECT set_config('memorizz.operation', :'operation', true);
 
@@ -2296,33 +2296,33 @@ WITH gone AS (UPDATE "public"."memorizz_personas_history" AS d
 SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_personas_history" AS d
-WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+WHERE d.tenant = :'tenant'::text AND NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
 FROM "public"."memorizz_personas_history" AS d
 WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
 FROM "public"."personas" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text)))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text AND d.version = found.version
 RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
 FROM "public"."memorizz_personas_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_personas_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_personas_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_personas_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_personas_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_personas_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -2331,33 +2331,33 @@ WITH gone AS (UPDATE "public"."memorizz_toolbox_history" AS d
 SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_toolbox_history" AS d
-WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+WHERE d.tenant = :'tenant'::text AND NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
 FROM "public"."memorizz_toolbox_history" AS d
 WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
 FROM "public"."toolbox" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text)))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text AND d.version = found.version
 RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
 FROM "public"."memorizz_toolbox_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_toolbox_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_toolbox_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_toolbox_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_toolbox_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_toolbox_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -2366,33 +2366,33 @@ WITH gone AS (UPDATE "public"."memorizz_short_term_memory_history" AS d
 SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_short_term_memory_history" AS d
-WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+WHERE d.tenant = :'tenant'::text AND NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
 FROM "public"."memorizz_short_term_memory_history" AS d
 WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
 FROM "public"."short_term_memory" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text)))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text AND d.version = found.version
 RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
 FROM "public"."memorizz_short_term_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_short_term_memory_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_short_term_memory_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_short_term_memory_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_short_term_memory_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_short_term_memory_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -2401,33 +2401,33 @@ WITH gone AS (UPDATE "public"."memorizz_long_term_memory_history" AS d
 SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_long_term_memory_history" AS d
-WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+WHERE d.tenant = :'tenant'::text AND NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
 FROM "public"."memorizz_long_term_memory_history" AS d
 WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
 FROM "public"."long_term_memory" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text)))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text AND d.version = found.version
 RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
 FROM "public"."memorizz_long_term_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_long_term_memory_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_long_term_memory_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_long_term_memory_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_long_term_memory_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -2436,33 +2436,33 @@ WITH gone AS (UPDATE "public"."memorizz_conversation_memory_history" AS d
 SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_conversation_memory_history" AS d
-WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+WHERE d.tenant = :'tenant'::text AND NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
 FROM "public"."memorizz_conversation_memory_history" AS d
 WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
 FROM "public"."conversation_memory" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text)))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text AND d.version = found.version
 RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
 FROM "public"."memorizz_conversation_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_conversation_memory_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_conversation_memory_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_conversation_memory_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_conversation_memory_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_conversation_memory_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -2471,33 +2471,33 @@ WITH gone AS (UPDATE "public"."memorizz_workflow_memory_history" AS d
 SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_workflow_memory_history" AS d
-WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+WHERE d.tenant = :'tenant'::text AND NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
 FROM "public"."memorizz_workflow_memory_history" AS d
 WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
 FROM "public"."workflow_memory" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text)))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text AND d.version = found.version
 RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
 FROM "public"."memorizz_workflow_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_workflow_memory_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_workflow_memory_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_workflow_memory_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_workflow_memory_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_workflow_memory_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -2506,33 +2506,33 @@ WITH gone AS (UPDATE "public"."memorizz_agents_history" AS d
 SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_agents_history" AS d
-WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+WHERE d.tenant = :'tenant'::text AND NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
 FROM "public"."memorizz_agents_history" AS d
 WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
 FROM "public"."agents" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text)))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text AND d.version = found.version
 RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
 FROM "public"."memorizz_agents_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_agents_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_agents_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_agents_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_agents_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_agents_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -2541,33 +2541,33 @@ WITH gone AS (UPDATE "public"."memorizz_pages_history" AS d
 SET forgotten = true, "seq" = NULL, "data" = NULL, "name" = NULL, "memory_id" = NULL, "conversation_id" = NULL, "role" = NULL, "content" = NULL, "importance_score" = NULL, "access_count" = NULL, "metadata" = NULL, "timestamp" = NULL, "created_at" = NULL, "updated_at" = NULL, "last_accessed" = NULL, "expires_at" = NULL, "valid_from" = NULL, "valid_until" = NULL, "pieces" = NULL, "embedding" = NULL
 FROM (SELECT d.tenant, d.id, d.version, d.seq
 FROM "public"."memorizz_pages_history" AS d
-WHERE NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
+WHERE d.tenant = :'tenant'::text AND NOT d.forgotten AND ((d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) OR d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text OR (d.tenant, d.id) IN (SELECT d.tenant, d.id
 FROM "public"."memorizz_pages_history" AS d
 WHERE d.tenant = :'tenant'::text AND d."memory_id" = :'f0'::text AND NOT EXISTS (SELECT
 FROM "public"."pages" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id")))
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text)))
 ORDER BY d.tenant, d.id, version FOR UPDATE) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND d.version = found.version
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text AND d.version = found.version
 RETURNING d.tenant, d.id, d.version, found.seq), parts AS (DELETE
 FROM "public"."memorizz_pages_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_pages_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_pages_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_pages_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_pages_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -2620,7 +2620,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."toolbox" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -2629,7 +2629,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."short_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -2638,7 +2638,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."long_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -2647,7 +2647,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."conversation_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -2656,7 +2656,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."workflow_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -2665,7 +2665,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."agents" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -2674,7 +2674,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 DELETE
 FROM "public"."pages" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
@@ -2683,7 +2683,7 @@ WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > no
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING coalesce(d.data ->> '_id', d.id::text);
 SELECT set_config('memorizz.operation', :'operation', true);
 
@@ -2693,23 +2693,23 @@ WHERE d.tenant = :'tenant'::text
 RETURNING d.tenant, d.id, d.version, d.seq), parts AS (DELETE
 FROM "public"."memorizz_personas_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_personas_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_personas_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_personas_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_personas_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_personas_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -2720,23 +2720,23 @@ WHERE d.tenant = :'tenant'::text
 RETURNING d.tenant, d.id, d.version, d.seq), parts AS (DELETE
 FROM "public"."memorizz_toolbox_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_toolbox_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_toolbox_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_toolbox_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_toolbox_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_toolbox_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -2747,23 +2747,23 @@ WHERE d.tenant = :'tenant'::text
 RETURNING d.tenant, d.id, d.version, d.seq), parts AS (DELETE
 FROM "public"."memorizz_short_term_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_short_term_memory_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_short_term_memory_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_short_term_memory_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_short_term_memory_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_short_term_memory_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -2774,23 +2774,23 @@ WHERE d.tenant = :'tenant'::text
 RETURNING d.tenant, d.id, d.version, d.seq), parts AS (DELETE
 FROM "public"."memorizz_long_term_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_long_term_memory_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_long_term_memory_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_long_term_memory_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_long_term_memory_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -2801,23 +2801,23 @@ WHERE d.tenant = :'tenant'::text
 RETURNING d.tenant, d.id, d.version, d.seq), parts AS (DELETE
 FROM "public"."memorizz_conversation_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_conversation_memory_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_conversation_memory_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_conversation_memory_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_conversation_memory_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_conversation_memory_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -2828,23 +2828,23 @@ WHERE d.tenant = :'tenant'::text
 RETURNING d.tenant, d.id, d.version, d.seq), parts AS (DELETE
 FROM "public"."memorizz_workflow_memory_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_workflow_memory_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_workflow_memory_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_workflow_memory_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_workflow_memory_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_workflow_memory_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -2855,23 +2855,23 @@ WHERE d.tenant = :'tenant'::text
 RETURNING d.tenant, d.id, d.version, d.seq), parts AS (DELETE
 FROM "public"."memorizz_agents_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_agents_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_agents_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_agents_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_agents_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_agents_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -2882,23 +2882,23 @@ WHERE d.tenant = :'tenant'::text
 RETURNING d.tenant, d.id, d.version, d.seq), parts AS (DELETE
 FROM "public"."memorizz_pages_parts_history" AS e USING (SELECT DISTINCT "gone"."tenant", "gone"."id"
 FROM gone) AS d
-WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND NOT EXISTS (SELECT
+WHERE "e"."tenant" = "d"."tenant" AND "e"."id" = "d"."id" AND "e".tenant = :'tenant'::text AND NOT EXISTS (SELECT
 FROM "public"."memorizz_pages_parts" AS p
 WHERE ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")) AND NOT EXISTS (SELECT
 FROM (SELECT "h"."tenant", "h"."id", (SELECT coalesce(max(b.version), 0)
 FROM "public"."memorizz_pages_history" AS b
-WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND b.version < "h"."version") AS before
+WHERE "b"."tenant" = "d"."tenant" AND "b"."id" = "d"."id" AND "b".tenant = :'tenant'::text AND b.version < "h"."version") AS before
 FROM "public"."memorizz_pages_history" AS h
-WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
+WHERE "h"."tenant" = "d"."tenant" AND "h"."id" = "d"."id" AND "h".tenant = :'tenant'::text AND h.seq IS NOT NULL AND NOT h.forgotten AND h.version NOT IN (SELECT version
 FROM gone)) AS d
 CROSS JOIN LATERAL (SELECT DISTINCT ON ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding"
 FROM (SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", true AS was, p."embedding", NULL::bigint AS number
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id"
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
 UNION ALL
 SELECT "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.was, p."embedding", p.number
 FROM "public"."memorizz_pages_parts_history" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.after >= "d"."before") AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.after >= "d"."before") AS p
 ORDER BY "p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest", p.number) AS p
 WHERE p.was AND ("p"."tenant", "p"."id", "p"."path", "p"."start", "p"."stop", "p"."digest") = ("e"."tenant", "e"."id", "e"."path", "e"."start", "e"."stop", "e"."digest")))
 SELECT count(seq)
@@ -2999,7 +2999,7 @@ WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.exp
 ORDER BY d.tenant, d.id FOR UPDATE)
 SELECT *
 FROM found) AS found
-WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id"
+WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING 1)
 SELECT count(*)
 FROM gone;

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -170,10 +170,10 @@ def calls(provider: PostgreSQLProvider) -> Iterator[tuple[str, Any]]:
     yield "memory(...).delete_by_id", lambda: ada.delete_by_id("a", LONG)
 
 
-def page(config: PostgreSQLConfig) -> str:
-    """Return the page; the schema of the config is empty."""
-    parts: list[str] = [HEAD]
-    written: set[str] = set()
+def sent(
+    config: PostgreSQLConfig, seen: Callable[[PostgreSQLProvider], Any] = lambda provider: provider
+) -> Iterator[tuple[str, list[Any]]]:
+    """Yield each call and what it sends; the schema of the config is empty, `seen` gives what is called."""
     steps: list[Any] = []
     perform = sent_by.perform
 
@@ -184,14 +184,22 @@ def page(config: PostgreSQLConfig) -> str:
     sent_by.perform = noted
     try:
         with PostgreSQLProvider(config, embedder=Embedder()) as provider:
-            for name, call in calls(provider):
+            for name, call in calls(seen(provider)):
                 steps.clear()
                 call()
-                new = [text for text in dict.fromkeys(map(_text, steps)) if text not in written]
-                written.update(new)
-                parts.append("\n".join((f"-- {name}\n", *new)) if new else f"-- {name}: as above\n")
+                yield name, list(steps)
     finally:
         sent_by.perform = perform
+
+
+def page(config: PostgreSQLConfig) -> str:
+    """Return the page; the schema of the config is empty."""
+    parts: list[str] = [HEAD]
+    written: set[str] = set()
+    for name, steps in sent(config):
+        new = [text for text in dict.fromkeys(map(_text, steps)) if text not in written]
+        written.update(new)
+        parts.append("\n".join((f"-- {name}\n", *new)) if new else f"-- {name}: as above\n")
     return "\n".join(parts)
 
 

@@ -14,7 +14,7 @@ from memorizz.memory_provider.postgresql._steps import Operation, Query, Script,
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import history_table, parts_history_table, parts_table
 from memorizz.memory_provider.postgresql.rows import PIECES
-from memorizz.memory_provider.postgresql.sql.key import PART, same
+from memorizz.memory_provider.postgresql.sql.key import PART, same_of_all
 from memorizz.memory_provider.postgresql.sql.past import STATE
 from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
 
@@ -76,9 +76,9 @@ def recording(store: Store, vector: sql.Identifier | None = None) -> list[Script
         "is_one": sql.SQL("true") if fields else sql.SQL("{vector} IS NOT NULL").format(**names),
         "of_today": sql.SQL("" if fields else " AND d.pieces = c.digest"),
         "columns_of_document": _columns(STATE, "d"),
-        "same_document": same("d", "c"),
-        "same_history": same("h", "f"),
-        "same_found": same("d", "f"),
+        "same_document": same_of_all("d", "c"),
+        "same_history": same_of_all("h", "f"),
+        "same_found": same_of_all("d", "f"),
     }
     of_parts["noted"] = _template("recorded_parts.sql").format(**of_parts)
     functions = [

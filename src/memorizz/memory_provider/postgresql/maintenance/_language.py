@@ -93,7 +93,7 @@ def again(store: Store, after: tuple[str, UUID] | None) -> Operation[Batch]:
         table=store.table,
         key=key.KEY,
         behind=key.BEHIND,
-        same=key.same("d", "batch"),
+        same=key.same_of_all("d", "batch"),
         limit=sql.Literal(BATCH),
         words=sql.Identifier(store.layout.schema, "memorizz_words"),
     )

@@ -232,7 +232,7 @@ def fill(standby: Store, done: Sequence[tuple[Waiting, Made]]) -> Operation[None
         of=_OF,
         key=key.KEY,
         is_it=key.is_it(standby),
-        same=key.same("d", "free"),
+        same=key.same_of_all("d", "free"),
     )
     text = statement.as_bytes(None)
     if not standby.pieces and any(made.pieces is not None for _, made in done):
@@ -307,7 +307,7 @@ def _of_parts(standby: Store) -> bytes:
         given=_given(standby),
         table=standby.table,
         is_done=_IS_DONE.format(is_it=key.is_it(standby), of=_OF),
-        same=key.same("p", "d"),
+        same=key.same_of_all("p", "d"),
     ).as_bytes(None)
 
 
@@ -339,7 +339,7 @@ def _has_both(store: Store, standby: Store) -> sql.Composed:
     if not store.spec.fields:
         return is_embedded(standby)
     return sql.SQL("NOT EXISTS (SELECT FROM {} AS p WHERE {} AND p.{} IS NOT NULL AND p.{} IS NULL)").format(
-        store.parts, key.same("p", "d"), store.embedding, standby.embedding
+        store.parts, key.same_of_all("p", "d"), store.embedding, standby.embedding
     )
 
 

@@ -64,7 +64,7 @@ def operation(name: str = "") -> Query:
 
 # Those of documents that are forgotten, or are gone and were once what is forgotten; of others only what was that.
 _VERSIONS = sql.SQL(
-    "NOT d.forgotten AND ({among} OR {in_scope} AND {where} "
+    "{of_tenant} AND NOT d.forgotten AND ({among} OR {in_scope} AND {where} "
     "OR ({key}) IN (SELECT {key} FROM {history} AS d WHERE {in_scope} AND {where} "
     "AND NOT EXISTS (SELECT FROM {table} AS p WHERE {same})))"
 )
@@ -100,6 +100,7 @@ def _forget_parts(store: Store) -> sql.Composed:
 @composed_once
 def _forget_versions(store: Store, where: str, dry_run: bool) -> bytes:
     versions = _VERSIONS.format(
+        of_tenant=key.OF_TENANT,
         among=key.PARTS_AMONG,
         key=key.KEY,
         in_scope=key.in_scope(store),

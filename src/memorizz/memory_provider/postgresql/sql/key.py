@@ -91,7 +91,15 @@ def of(alias: str) -> sql.Composed:
 
 
 def same(left: str, right: str) -> sql.Composed:
-    """Return the condition that two aliases are the same row."""
+    """Return the condition that two aliases are the same row, in a statement that is of one tenant.
+
+    It says which tenant, too: so it is known before anything is read where the rows of both are.
+    """
+    return sql.SQL("{} AND {}.tenant = %(tenant)s::text").format(same_of_all(left, right), sql.Identifier(left))
+
+
+def same_of_all(left: str, right: str) -> sql.Composed:
+    """Return the condition that two aliases are the same row, of whichever tenant."""
     equal = sql.SQL("{} = {}")
     return sql.SQL(" AND ").join(
         equal.format(sql.Identifier(left, column), sql.Identifier(right, column)) for column in COLUMNS

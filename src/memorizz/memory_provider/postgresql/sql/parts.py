@@ -204,7 +204,7 @@ def _waiting(store: Store, of_one: bool) -> bytes:
 
 def with_parts(store: Store) -> sql.Composed:
     """Return the columns of a document with the list of all its parts, as a document that waits has those that wait."""
-    listed = _LISTED.format(parts=store.parts, same=key.same("p", "d"), which=sql.SQL(""))
+    listed = _LISTED.format(parts=store.parts, same=key.same_of_all("p", "d"), which=sql.SQL(""))
     return sql.SQL("{}, {}, {}").format(selected(store, False), NAME, listed)
 
 

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from memorizz.memory_provider._documents import CONTENT
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
-from memorizz.memory_provider.postgresql.sql.key import same
+from memorizz.memory_provider.postgresql.sql.key import same_of_all
 from memorizz.memory_provider.postgresql.sql.past import parts_of
 
 # Of the row `d`; `p` is one of its parts.
@@ -17,7 +17,9 @@ _PARTS = sql.SQL("FROM {parts} AS p WHERE {same} AND p.{embedding} IS NOT NULL{o
 
 def _of_parts(store: Store) -> sql.Composed:
     of_today = sql.SQL("" if store.spec.fields else " AND p.digest = d.pieces")
-    return _PARTS.format(parts=parts_of(store), same=same("p", "d"), embedding=store.embedding, of_today=of_today)
+    return _PARTS.format(
+        parts=parts_of(store), same=same_of_all("p", "d"), embedding=store.embedding, of_today=of_today
+    )
 
 
 @composed_once
@@ -44,7 +46,7 @@ def is_wholly_embedded(store: Store) -> sql.Composed:
     if store.spec.fields:
         return is_embedded(store)
     template = sql.SQL("({} AND (d.pieces IS NULL OR EXISTS (SELECT FROM {} AS p WHERE {} AND p.digest = d.pieces)))")
-    return template.format(is_embedded(store), store.parts, same("p", "d"))
+    return template.format(is_embedded(store), store.parts, same_of_all("p", "d"))
 
 
 def least_distance(store: Store, distance: sql.Composable) -> sql.Composed:
