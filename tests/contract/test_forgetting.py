@@ -153,7 +153,7 @@ def tenants_in(config: Any) -> list[str]:
             "WHERE attname = 'tenant' AND relkind = 'r' AND relnamespace = 'public'::regnamespace"
         ).fetchall()
         (stores,) = connection.execute("SELECT count(*) FROM memorizz_stores").fetchone() or (0,)
-        assert len(tables) == 3 * stores
+        assert len(tables) == 4 * stores
         return [tenant for (tenant,) in connection.execute(" UNION ".join(each for (each,) in tables)).fetchall()]
 
 
