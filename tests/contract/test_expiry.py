@@ -165,6 +165,17 @@ def test_a_ttl_says_when_a_document_expires(api: Any, call: str, ttl: Any) -> No
     assert api.count(LONG, {"ttl": {"$lte": 3600}, "expires_at": {"$gt": since}}) == api.count(LONG, {"ttl": 3600})
 
 
+def test_lifetimes_of_different_kinds_are_stored_together(api: Any) -> None:
+    """Whole seconds, parts of them, a timedelta and none beside each other; whole numbers come back whole."""
+    since, lifetimes = datetime.now(UTC), [60, 0.5 + 60, timedelta(minutes=1), None, 61]
+    for _ in range(2):
+        api.store_many([{"id": f"x{n}", "ttl": ttl} for n, ttl in enumerate(lifetimes)] * 5, LONG)
+        stored = [api.retrieve_by_id(f"x{n}", LONG) for n in range(len(lifetimes))]
+        assert [each["ttl"] for each in stored] == [60, 60.5, 60, None, 61]
+        assert isinstance(stored[0]["ttl"], int)
+        assert all(lives_on(each, each["ttl"], since) for each in stored if each["ttl"])
+
+
 def test_a_ttl_ends_a_document(api: Any) -> None:
     """When its time is over it is in no read, and a touch does not bring it back."""
     api.store({"id": "a", "ttl": 1e-6}, LONG)

@@ -126,7 +126,7 @@ def with_lifetime(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], float
         return (document if EXPIRES_AT in document else {**document, EXPIRES_AT: None}), None
     seconds = _seconds(document[TTL])
     if EXPIRES_AT not in document:
-        return {**document, TTL: seconds}, seconds
+        return {**document, TTL: seconds}, float(seconds)
     if document.get("created_at") is None:
         raise InvalidDocument(
             EXPIRES_AT,
