@@ -288,6 +288,29 @@ def test_links_and_hidden_files_of_a_folder_are_left_alone(tmp_path: Path) -> No
         [*read(folder)]
 
 
+def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path) -> None:
+    """What is in it would be left out in silence; here its path is too long for the system."""
+    written(tmp_path / "conversations.json", chatgpt_conversations(1))
+    at = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("x" * 250, dir_fd=at)
+        below = os.open("x" * 250, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    with pytest.raises(ConfigurationError, match="x cannot be read: File name too long"):
+        [*read(tmp_path)]
+
+
+@pytest.mark.parametrize("file", ["", "a\0b", 5, None, b"conversations.json", io.StringIO("[]")])
+def test_what_is_no_file_is_refused(file: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty path among it, such as a variable of a shell that is not set: it is not the folder that one is in."""
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "conversations.json", chatgpt_conversations(1))
+    with pytest.raises(ConfigurationError, match=r"^file.*expected a path"):
+        [*read(file)]
+
+
 # --- large files, and interruptions -------------------------------------------------------------------------------
 
 

@@ -222,13 +222,17 @@ def open_source(file: File, most: int) -> Generator[Source]:
 
 def _add_folder(source: Source, folder: Path) -> None:
     """Add the files of a folder and of those in it; no link is followed, and what is hidden is left alone."""
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(place, name)
             found = path.lstat()
             if stat.S_ISREG(found.st_mode) and not name.startswith("."):
                 source.add(path.relative_to(folder).as_posix(), found.st_size, lambda path=path: path.open("rb"))
+
+
+def _refuse(error: OSError) -> None:
+    raise ConfigurationError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def _add_file(source: Source, stack: ExitStack, stream: IO[bytes], size: int, opener: Callable[[], IO[bytes]]) -> None:

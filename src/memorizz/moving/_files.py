@@ -130,7 +130,18 @@ def writing_folder(file: File) -> Generator[Path]:
 
 @contextmanager
 def translated(file: File, what: str) -> Generator[None]:
-    """Raise the errors of files as errors of ours; those of ours that are OSErrors too stay what they are."""
+    """Raise the errors of files as errors of ours; those of ours that are OSErrors too stay what they are.
+
+    Raises ConfigurationError for what is no file at all, too: an empty path would be the folder that one is in.
+    """
+    if isinstance(file, str | os.PathLike):
+        path = os.fspath(file)
+        if not path or "\0" in path:
+            raise ConfigurationError(f"file={quoted(path)}: expected a path, or a binary stream")
+    elif isinstance(file, io.TextIOBase) or not hasattr(file, "read" if what == "read" else "write"):
+        raise ConfigurationError(
+            f"file: expected a path, or a stream that is opened as binary; got a {type(file).__name__}"
+        )
     try:
         yield
     except MemorizzError:
