@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memorizz.errors import ConfigurationError
+from memorizz.importers import import_file
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql import PostgreSQLProvider
+from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLProvider
 from memorizz.moving import copy, export, load
 
 LONG, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
@@ -105,3 +106,43 @@ def test_views_that_have_documents_in_common_are_refused(provider: PostgreSQLPro
             with pytest.raises(ConfigurationError, match="in common"):
                 copy(source, target, existing=existing)
     assert inner.count(LONG) == 3
+
+
+def test_what_is_no_provider_is_refused(source: PostgreSQLProvider, target: PostgreSQLProvider) -> None:
+    """Nor is an address one, which is not printed: there may be a password in it."""
+    file, address = exported(source), "postgresql://ada:secret@localhost/memories"
+    with source.transaction() as transaction:
+        others: list[Any] = [transaction, AsyncPostgreSQLProvider(source.config), source.config, address, None]
+        for given in others:
+            file.seek(0)
+            for call in (
+                lambda given=given: export(given, io.BytesIO()),
+                lambda given=given: load(file, given),
+                lambda given=given: copy(given, target),
+                lambda given=given: copy(source, given),
+            ):
+                with pytest.raises(ConfigurationError, match="expected a provider of the blocking API") as raised:
+                    call()
+                assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("file", ["", "a\0b", 5, None, io.StringIO()])
+def test_what_is_no_file_is_refused(source: PostgreSQLProvider, file: Any) -> None:
+    """A stream of text among it: an export is bytes."""
+    for call in (lambda: export(source, file, format="jsonl"), lambda: load(file, source)):
+        with pytest.raises(ConfigurationError, match=r"^file.*expected a path"):
+            call()
+
+
+def test_an_address_in_the_place_of_a_file_is_not_printed(source: PostgreSQLProvider) -> None:
+    """There may be a password in it."""
+    url = "mongodb://ada:sec/r@et@localhost/memories"
+    for call in (
+        lambda: export(source, url),
+        lambda: export(source, url, format="jsonl"),
+        lambda: load(url, source),
+        lambda: import_file(url, source),
+    ):
+        with pytest.raises(ConfigurationError, match="mongodb://localhost/memories") as raised:
+            call()
+        assert "ada" not in str(raised.value)

@@ -25,7 +25,7 @@ from memorizz.memory_provider.scopes import AGENT, EVERYTHING, MEMORY, Scope
 from memorizz.memory_provider.stores import SEVEN
 from memorizz.moving._files import File
 from memorizz.moving._limits import BATCH_BYTES, size
-from memorizz.moving._streams import make_stores
+from memorizz.moving._streams import check_provider, make_stores
 
 # What ids are made from: never to be changed, or a second import of a file adds it once more.
 _NAMESPACE = UUID("0d0d2c1f-53ea-5a44-9b1e-6d3e5b7f4c20")
@@ -223,8 +223,8 @@ class Import:
         progress: Callable[[Progress], None] | None = None,
     ) -> Report:
         """Do what the function `import_file` does."""
-        if target is None and not dry_run:
-            raise ConfigurationError("target=None: expected a provider, or dry_run=True")
+        if target is not None or not dry_run:
+            check_provider(target, "target")
         began = time.monotonic()
         report = Report(self._source.name, self.format.name, target.location if target else None, dry_run)
         self._check(target, progress)

@@ -16,7 +16,7 @@ from memorizz.moving._compare import Comparison
 from memorizz.moving._journal import Journal, Stage
 from memorizz.moving._reading import Batch, read
 from memorizz.moving._report import Contents, Existing, Phase, Problems, Progress, Report, StoreReport
-from memorizz.moving._streams import ProviderSource, Source, choose, make_stores
+from memorizz.moving._streams import ProviderSource, Source, check_provider, choose, make_stores
 
 _EXISTING = ("refuse", "merge", "replace")
 
@@ -81,7 +81,7 @@ def copy(
     vectors of two models, and whatever the providers raise where a server cannot be reached or has no room left; what
     was copied until then stays.
     """
-    _check_options(existing, batch_size, listed)
+    _check(source, target, existing, batch_size, listed)
     origin = ProviderSource(source, batch_size) if isinstance(source, MemoryProvider) else source
     job = _Job(origin, target, existing, batch_size, listed, progress or (lambda _: None), confirm or (lambda _: None))
     _check_pair(origin, target, existing)
@@ -97,7 +97,10 @@ def copy(
     return report
 
 
-def _check_options(existing: Existing, batch_size: int, listed: int) -> None:
+def _check(source: object, target: object, existing: Existing, batch_size: int, listed: int) -> None:
+    check_provider(target, "target")
+    if not hasattr(source, "documents"):
+        check_provider(source, "source")
     if existing not in _EXISTING:
         raise ConfigurationError(f"existing={quoted(existing)}: expected one of {', '.join(_EXISTING)}")
     if batch_size < 1 or listed < 0:

@@ -6,6 +6,7 @@ import errno
 import gzip
 import io
 import os
+import re
 import shutil
 import stat
 import sys
@@ -60,9 +61,9 @@ _NAMED = (Format.JSON_LINES, Format.GZIP, Format.ZSTD, Format.PARQUET)
 
 
 def name_of(file: File) -> str:
-    """Return what messages call a file."""
+    """Return what messages call a file: where it is a URL, which no file is, without what may be a password."""
     name = file if isinstance(file, str | os.PathLike) else getattr(file, "name", None)
-    return os.fspath(name) if isinstance(name, str | os.PathLike) else "the stream"
+    return re.sub("://.*@", "://", os.fspath(name)) if isinstance(name, str | os.PathLike) else "the stream"
 
 
 # --- writing ------------------------------------------------------------------------------------------------------

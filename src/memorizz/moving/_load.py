@@ -19,7 +19,7 @@ from memorizz.moving._files import File, Format, reading, temporary
 from memorizz.moving._limits import BATCH_BYTES, DOCUMENT_BYTES, size
 from memorizz.moving._manifest import Entry, Manifest
 from memorizz.moving._report import Existing, Progress
-from memorizz.moving._streams import choose, make_stores
+from memorizz.moving._streams import check_provider, choose, make_stores
 
 # Fewer documents enter a vector index sooner than it is rebuilt.
 _MANY = 1000
@@ -96,6 +96,7 @@ class ExportFile:
         """Do what the function `load` does."""
         if existing not in ("refuse", "merge", "replace"):
             raise ConfigurationError(f"existing={quoted(existing)}: expected 'refuse', 'merge' or 'replace'")
+        check_provider(target, "target")
         chosen = self.chosen(stores)
         if embeddings:
             _check_embeddings(self.manifest, self.name, target)

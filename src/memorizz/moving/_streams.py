@@ -14,7 +14,7 @@ import numpy as np
 from memorizz.errors import ConfigurationError, InvalidDocument
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import CLOCKS, EMBEDDING, KEYS, Kind, fitted, given_id, own_items
-from memorizz.memory_provider.base import Document, MemoryProvider, StoreName
+from memorizz.memory_provider.base import AsyncMemoryProvider, Document, MemoryProvider, StoreName
 from memorizz.memory_provider.stores import SEVEN, StoreSpec
 from memorizz.moving._report import Problem
 
@@ -93,6 +93,16 @@ def choose(stores: Iterable[StoreName] | None, held: Mapping[str, Any], source: 
     return [name for name in held if wanted is None or name in wanted.values()]
 
 
+def check_provider(given: object, name: str) -> None:
+    """Raise ConfigurationError for what is no provider, a transaction and an async provider among it."""
+    # What stands before a provider and hands its calls on is as good as one.
+    if isinstance(given, AsyncMemoryProvider) or not hasattr(given, "location"):
+        raise ConfigurationError(
+            f"{name}: expected a provider of the blocking API, or a view of one, no transaction; got a "
+            f"{type(given).__name__}"
+        )
+
+
 class ProviderSource:
     """The documents that a provider keeps. Those that have expired are in no read, and so they are not moved.
 
@@ -100,6 +110,7 @@ class ProviderSource:
     """
 
     def __init__(self, provider: MemoryProvider, batch_size: int = 500, *, embeddings: bool = True) -> None:
+        check_provider(provider, "source")
         self.provider = provider
         self._batch_size = batch_size
         self._embeddings = embeddings
