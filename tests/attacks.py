@@ -33,7 +33,7 @@ SECRET = "xyzzy"
 PAGES = StoreSpec("attacked_pages", fields=("content", "notes[*].body"))
 STORES = [*map(str, MemoryType), PAGES.name]
 LONG, TURNS, AGENTS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY, MemoryType.MEMAGENT
-WITH_HISTORY = (LONG, AGENTS)
+WITH_HISTORY = (LONG, AGENTS, PAGES.name)
 # The tenant that what is taken in comes from.
 _FILE = "file"
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
@@ -166,6 +166,7 @@ def _digests() -> sql.Composed:
     tables = [(name, name) for name in STORES]
     tables += [(f"memorizz_{name}_history", name) for name in map(str, WITH_HISTORY)]
     tables += [(f"memorizz_{name}_parts", name) for name in STORES]
+    tables += [(f"memorizz_{name}_parts_history", name) for name in map(str, WITH_HISTORY)]
     of_rows = sql.SQL(
         "SELECT {name}, count(*), md5(string_agg(d::text, '|' ORDER BY d::text)) FROM {table} AS d WHERE {others}"
     )
@@ -176,7 +177,7 @@ def _digests() -> sql.Composed:
         of_rows.format(
             name=sql.Literal(table),
             table=sql.Identifier(table),
-            others=of_part.format(sql.Identifier(store), others) if table.endswith("_parts")
+            others=of_part.format(sql.Identifier(store), others) if table.endswith(("_parts", "_parts_history"))
             else of_version if table.endswith("_history") else others,
         )
         for table, store in tables
@@ -403,6 +404,8 @@ _ARGUMENTS: dict[str, Callable[[Generated], Any]] = {
     "since": Generated.moment,
     "until": lambda drawn: drawn.one_of(drawn.moment(), 1, 2),
     "to": lambda drawn: drawn.one_of(drawn.moment(), 0, 1),
+    "position": lambda drawn: drawn.one_of("0/0", "0/1", "tea"),
+    "recalled": lambda drawn: drawn.some(lambda: {"store": drawn.store(), "id": drawn.id(), "score": 0.5}, 2),
     "before": lambda drawn: drawn.one_of(drawn.id(), drawn.moment()),
     "after": lambda drawn: drawn.one_of(drawn.id(), drawn.id(), None),
     "limit": _number(100), "offset": _number(3), "depth": _number(2), "batch_size": _number(3), "sample": _number(5),

@@ -954,6 +954,7 @@ def test_each_way_to_go_wrong_is_documented() -> None:
         "load",
         "copy_with",
         "dump_of",
+        "take_over",
         "wall_for",
         "behind_the_wall",
     }
