@@ -209,6 +209,18 @@ def test_statements_behind_one_that_failed_can_be_sent_again(
             assert [api.purge_expired() for _ in range(calls)] == [0] * calls
 
 
+def test_what_the_server_refuses_is_said_once(
+    open_api: Callable[..., Any], own_database: Any, sql: Sql, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the error: no log of the driver has it too, where answers come while there is more to send."""
+    with open_api(own_database.config()) as api:
+        sql.execute("ALTER TABLE long_term_memory ADD CONSTRAINT agreed CHECK (content <> 'refused')")
+        with pytest.raises(DatabaseError, match="agreed"):
+            api.store_many([{"id": "a", "content": "refused"}, *({"id": "a", "n": n} for n in range(400))], LONG)
+        assert api.count(LONG) == 0
+    assert [each.getMessage() for each in caplog.records if each.name.startswith("psycopg")] == []
+
+
 def test_a_frozen_server_is_not_called_a_full_pool(
     open_api: Callable[..., Any], own_database: Any, own_server: EmbeddedServer, sql: Sql
 ) -> None:

@@ -152,21 +152,28 @@ def _execute(connection: AnyConnection, query: Query) -> Cursor:
 def _execute_together(connection: AnyConnection, batch: Batch) -> list[Cursor]:
     """Execute queries in one round trip, and in one transaction of its own where none is open."""
     cursors: list[Cursor] = []
+    failure: DriverError | None = None
     try:
         with connection.pipeline():
-            for query in batch.queries:
-                cursors.append(_execute(connection, query))
-            if batch.meanwhile is not None:
-                connection.wait(sent(connection))
-                batch.meanwhile()
+            try:
+                for query in batch.queries:
+                    cursors.append(_execute(connection, query))
+                if batch.meanwhile is not None:
+                    connection.wait(sent(connection))
+                    batch.meanwhile()
+            except DriverError as error:
+                # The driver would warn in its log that the pipeline has ended with an error, too.
+                failure = error
     except DriverError as error:
-        # The driver takes statements behind the one that failed for prepared, which the server has passed over, until
-        # a rollback; where a transaction is open, that is to come.
-        if connection.info.transaction_status == TransactionStatus.IDLE:
-            with suppress(DriverError), connection.transaction(force_rollback=True):
-                pass
-        raise last_words(error, cursors) from None
-    return cursors
+        failure = failure or error
+    if failure is None:
+        return cursors
+    # The driver takes statements behind the one that failed for prepared, which the server has passed over, until
+    # a rollback; where a transaction is open, that is to come.
+    if connection.info.transaction_status == TransactionStatus.IDLE:
+        with suppress(DriverError), connection.transaction(force_rollback=True):
+            pass
+    raise last_words(failure, cursors) from None
 
 
 def _rows(cursor: Cursor) -> Rows:
