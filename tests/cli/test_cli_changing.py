@@ -48,6 +48,17 @@ def test_a_memory_is_added_edited_and_deleted(memorizz: Callable[..., Any], dsn:
     assert memorizz("edit", id, "x", "--dsn", dsn).code == 1
 
 
+def test_what_is_added_without_a_vector_is_said_beside_the_id(memorizz: Callable[..., Any], dsn: str) -> None:
+    """The id alone is on stdout, for a program to take; what the memory lacks is on stderr."""
+    at = ("--dsn", dsn, "--schema", "models_unknown")
+    with PostgreSQLProvider(PostgreSQLConfig(dsn=dsn, schema="models_unknown")) as provider:
+        added = memorizz("add", "Ada drinks tea.", *at)
+        assert provider.retrieve_by_id(added.stdout.removesuffix("\n"), LONG)["content"] == "Ada drinks tea."
+        assert "without a vector" in added.stderr
+        edited = memorizz("edit", added.stdout.strip(), "Ada drinks coffee.", *at)
+        assert (edited.stdout, "without a vector" in edited.stderr) == (f"changed in {LONG}\n", True)
+
+
 def test_what_is_asked_wrongly_changes_nothing(memorizz: Callable[..., Any], dsn: str) -> None:
     """An edit without a change, data that is no object, a blank text and an id of two stores are errors that say so."""
     with PostgreSQLProvider(PostgreSQLConfig(dsn=dsn, embedding_dimensions=None)) as provider:

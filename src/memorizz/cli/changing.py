@@ -186,7 +186,8 @@ def _say_missing(missing: str) -> None:
     from memorizz.cli import _show
 
     if missing:
-        _show.say(f"without a vector: {missing}; `memorizz embed --model NAME` makes it", "dim")
+        # The id alone is on stdout, for a program to take.
+        _show.complain(f"without a vector: {missing}; `memorizz embed --model NAME` makes it")
 
 
 def _complain(id: str, store: str | None) -> None:
