@@ -36,6 +36,10 @@ def test_a_wall_is_put_up_and_taken_down(memorizz: Callable[..., Any], dsn: str)
         )
         proved = memorizz("doctor", "--tenants", "--dsn", make_conninfo(dsn, user=role))
         assert (proved.code, f"28 tables as role {role}: none reached" in proved.stdout) == (0, True)
+        as_role = memorizz("stats", "--json", "--dsn", make_conninfo(dsn, user=role)).json
+        assert {store["rows"] for store in as_role["stores"]} == {None}, "what is kept from a role is not 0"
+        assert "?" in memorizz("stats", "--dsn", make_conninfo(dsn, user=role)).stdout
+        assert memorizz("stats", "--json", "--dsn", dsn).json["stores"][3]["rows"] == 1
         assert (again["made"], again["out_of_reach"]) == (False, 1)
         assert memorizz("tenants", "disable", "--json", "--dsn", dsn).json == {"role": role}
         assert "there is no wall" in memorizz("tenants", "disable", "--dsn", dsn).stdout

@@ -67,7 +67,8 @@ def _table(stores: Sequence[StoreFacts], indexes: Sequence[IndexFacts]) -> Table
         for store in stores
     ]
     sizes = [sum(column) for column in zip(*(_sizes(each, vectors[each.name]) for each in stores), strict=True)]
-    total = ["all", f"{sum(store.rows or 0 for store in stores):,}", *map(_show.size, sizes)]
+    counts = [store.rows for store in stores if store.rows is not None]
+    total = ["all", f"{sum(counts):,}" if counts else "?", *map(_show.size, sizes)]
     return _show.table(columns, rows, total)
 
 

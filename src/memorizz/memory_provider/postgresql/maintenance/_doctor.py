@@ -238,6 +238,7 @@ def _measure(
         counted = heap_bytes <= _COUNTED_BYTES or estimate < 0
         statement = (_COUNT if counted else _GLANCE).format(
             table=sql.Identifier(schema, name),
+            name=sql.Literal(sql.Identifier(schema, name).as_string()),
             embedded=is_wholly_embedded(known[name])
             if name in known
             else sql.SQL("d.{} IS NOT NULL").format(sql.Identifier(columns[name])),
@@ -383,13 +384,15 @@ WHERE nspname = %(schema)s AND pg_class.relname = ANY (%(stores)s::text[]) AND p
 ORDER BY array_position(%(stores)s::text[], pg_class.relname::text)
 """
 
+# A role that row-level security keeps rows from would count none.
 _COUNT = sql.SQL(
     "SELECT count(*), count(*) FILTER (WHERE {embedded}), count(*) FILTER (WHERE expires_at <= now()), "
-    "min(created_at), max(created_at) FROM {table} AS d"
+    "min(created_at), max(created_at) FROM {table} AS d HAVING NOT row_security_active({name})"
 )
 _GLANCE = sql.SQL(
     "SELECT NULL, NULL, (SELECT count(*) FROM {table} WHERE expires_at <= now()), "
-    "(SELECT min(created_at) FROM {table}), (SELECT max(created_at) FROM {table})"
+    "(SELECT min(created_at) FROM {table}), (SELECT max(created_at) FROM {table}) "
+    "WHERE NOT row_security_active({name})"
 )
 
 NOT_STORABLE = (
