@@ -188,12 +188,12 @@ def test_a_document_cannot_command_the_terminal(
     memorizz: Callable[..., Any], provider: PostgreSQLProvider, migrated_dsn: str
 ) -> None:
     """Control characters of a stored text are shown, not obeyed; square brackets and colons are left alone."""
-    content = "tea \x1b]0;owned\x07 \x9b31m [bold]not bold[/bold] :smile:"
+    content = "tea \x1b]0;owned\x07 \x9b31m [bold]not bold[/bold] :smile: \u202eaet\u2066"
     name = provider.store({"content": content, "\x1b[2J": 1}, "long_term_memory")
     for call in (["search", "tea"], ["show", name]):
         for json in ([], ["--json"]):
             shown = memorizz(*call, *json, "--dsn", migrated_dsn, columns=200).stdout
-            assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", shown)
+            assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)
             assert "[bold]not bold[/bold] :smile:" in shown
 
 

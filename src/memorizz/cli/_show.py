@@ -27,8 +27,13 @@ from memorizz.errors import one_line
 # Wider lines are hard to read, however wide the terminal.
 _WIDEST = 120
 
-# What a terminal would obey and not show: a document must not move the cursor or change the title.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+# What a terminal would obey and not show: a document must not move the cursor, change the title, or turn the order of a
+# line round, what stands beside it included.
+_ORDER = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_CONTROLS = {
+    **{code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"},
+    **{code: f"\\u{code:04x}" for code in _ORDER},
+}
 
 
 def console() -> Console:
@@ -178,7 +183,7 @@ def plain(text: str) -> str:
 
 def print_json(value: Any) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False, default=_jsonable)
-    print(text.translate({code: f"\\u{code:04x}" for code in range(127, 160)}))
+    print(text.translate({code: f"\\u{code:04x}" for code in (*range(127, 160), *_ORDER)}))
 
 
 def _jsonable(value: Any) -> Any:
