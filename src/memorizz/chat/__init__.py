@@ -13,6 +13,7 @@ try:
     from prompt_toolkit.application import get_app
     from prompt_toolkit.buffer import Buffer
     from prompt_toolkit.history import InMemoryHistory
+    from prompt_toolkit.patch_stdout import patch_stdout
     from prompt_toolkit.styles import Style
 except ImportError as error:
     from memorizz.integrations._providers import missing
@@ -65,7 +66,9 @@ class _Typing:
     def line(self) -> str:
         """Return a line that was typed; raises EOFError and KeyboardInterrupt for the keys of these names."""
         self._found, self._changed = (), asyncio.Event()
-        return self._session.prompt("> ", pre_run=lambda: _in_background(self._search_as_it_changes()))
+        # What a log says meanwhile stands above the line.
+        with patch_stdout():
+            return self._session.prompt("> ", pre_run=lambda: _in_background(self._search_as_it_changes()))
 
     def _tell(self, buffer: Buffer) -> None:
         self._changed.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -170,6 +171,8 @@ def _typed(held: _Conversation, missing: str) -> Iterator[str]:
     _show.say(f"--conversation {held.name} goes on with this; Ctrl+D ends it", "dim")
     if missing:
         _show.say(f"by words alone: {missing}", "dim")
+        # The log would say it again.
+        logging.getLogger("memorizz.embeddings").setLevel(logging.ERROR)
     before = held.before()
     for turn in before[-_SHOWN:]:
         _show.say(f"{turn.get('role')}: {_show.shortened(_line(turn))}", "dim")
