@@ -24,23 +24,9 @@ class Terminal:
     def __init__(self, folder: Path, command: str, environment: dict[str, str]) -> None:
         self._tmux = ["tmux", "-S", str(folder / "socket"), "-f", os.devnull]
         self._environment = {**environment, "TERM": "screen-256color", "LC_ALL": "C.UTF-8"}
-        # Its screen stays when the command has ended.
-        self._run(
-            "new-session",
-            "-d",
-            "-x",
-            "100",
-            "-y",
-            "24",
-            "-c",
-            str(folder),
-            command,
-            ";",
-            "set",
-            "-g",
-            "remain-on-exit",
-            "on",
-        )
+        # Its screen stays when the command has ended, and says how.
+        command = f"{command}; echo ended with $?; exec sleep 600"
+        self._run("new-session", "-d", "-x", "100", "-y", "24", "-c", str(folder), command)
 
     def _run(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -69,11 +55,11 @@ class Terminal:
     def ends(self) -> str:
         """Type Ctrl+D until the command has ended without an error; return the screen."""
         give_up = time.monotonic() + 60
-        while "Pane is dead" not in (shown := self.screen()) and time.monotonic() < give_up:
+        while "ended with" not in (shown := self.screen()) and time.monotonic() < give_up:
             # Again, for a key that comes between two lines is nobody's.
             self.type("C-d")
             time.sleep(0.5)
-        assert "Pane is dead (status 0" in shown, shown
+        assert "ended with 0" in shown, shown
         return shown
 
     def close(self) -> None:
