@@ -252,6 +252,14 @@ def test_parts_of_a_text_in_one_store_many(api: Any) -> None:
 # --- batches ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("many", [3, 30])
+def test_new_documents_stand_in_the_order_of_the_call(api: Any, many: int) -> None:
+    """Whether they bring an id or not, and whatever of a text they bring."""
+    turns = [{"content": f"turn {n}"} | ({"id": f"t{n}"} if n % 2 else {}) for n in range(many)]
+    api.store_many(turns, TURNS)
+    assert [each["content"] for each in api.list_all(TURNS)] == [each["content"] for each in turns]
+
+
 def test_many_documents_are_embedded_in_batches(api: Any, embedder: Hashes) -> None:
     """Far fewer calls than documents, in order; those that have a vector, or no text, are left out."""
     documents = [

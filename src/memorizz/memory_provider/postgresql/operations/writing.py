@@ -26,12 +26,14 @@ def write(target: Store, rows: Sequence[Row], meanwhile: Callable[[], None] | No
     seen: set[UUID] = set()
     for row in rows:
         id = row.values["id"]
-        if id in seen or row.seen is not None or len(rows) == 1:
+        if id in seen or len(rows) == 1:
             others.append(row)
-        elif id in stored:
+        elif id not in stored:
+            new.append(row)
+        elif row.seen is None:
             known.setdefault((row.inserted, row.merged), []).append(row)
         else:
-            new.append(row)
+            others.append(row)
         seen.add(id)
     together = [*(many.insert(target, new) if new else ())]
     together += [each for group in known.values() for each in many.merge(target, group)]
