@@ -69,11 +69,13 @@ def test_json_is_read_piece_by_piece(values: list[Any], chunk: int, indent: int 
     text.end()
 
 
-@given(st.lists(JSON, min_size=1, max_size=4), st.integers(1, 40), st.data())
-def test_json_that_is_cut_off_is_refused_where_it_ends(values: list[Any], chunk: int, data: st.DataObject) -> None:
-    """At whatever byte; elements before it are as they were."""
+@given(st.lists(JSON, min_size=1, max_size=4), st.integers(1, 40), st.floats(0, 1, exclude_max=True))
+@example([1e16], 1, 3 / 7)
+@example([-2.5e-300], 1, 6 / 11)
+def test_json_that_is_cut_off_is_refused_where_it_ends(values: list[Any], chunk: int, share: float) -> None:
+    """At whatever byte, within a number too; elements before it are as they were."""
     whole = json.dumps(values, ensure_ascii=False).encode()
-    length = data.draw(st.integers(0, len(whole) - 1))
+    length = min(int(len(whole) * share), len(whole) - 1)
     found: list[Any] = []
     with pytest.raises(InvalidFile) as refused:  # noqa: PT012
         for value in reader(whole[:length], chunk).elements():

@@ -16,6 +16,8 @@ _CHUNK = 2**16
 # What follows a place where the decoder gives up for want of more: a surrogate pair, written as two escapes.
 _MARGIN = 16
 _BEHIND_NUMBER = (",", "]", "}", " ", "\t", "\n", "\r")
+# What may stand behind the number that the decoder finds in a text that ends within a number.
+_UNFINISHED_NUMBER = re.compile(r"(\.|[eE][+-]?)?")
 
 
 class JSONReader:
@@ -139,11 +141,12 @@ class JSONReader:
 
     def _is_over(self, end: int) -> bool:
         """Return True if a number that ends here does not go on, as 0 does in 0.5."""
-        behind = self._text[end : end + 1]
-        if self._ended and not behind:
+        if self._text[end : end + 1] in _BEHIND_NUMBER:
+            return True
+        if self._ended and _UNFINISHED_NUMBER.fullmatch(self._text, end):
             # Nothing that is read here is a number alone.
-            raise self._invalid(self._place(end), _CUT_OFF)
-        return self._ended or behind in _BEHIND_NUMBER or end < len(self._text) - _MARGIN
+            raise self._invalid(self._place(len(self._text)), _CUT_OFF)
+        return self._ended or end < len(self._text) - _MARGIN
 
     def _wrong(self, error: Exception) -> InvalidFile:
         if isinstance(error, json.JSONDecodeError):
