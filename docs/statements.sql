@@ -1727,7 +1727,7 @@ ORDER BY at DESC, seq DESC) > :'keep_last'::bigint AS too_old
 FROM aged AS d),
 ranked AS (SELECT d.*, too_old OR false AS too_many
 FROM counted AS d)
-SELECT d.id, coalesce(d.data ->> '_id', d.id::text), going.version
+SELECT d.id, coalesce(d.data ->> '_id', d.id::text), going.version, count(*) OVER ()
 FROM ranked AS going JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "going"."tenant" AND "d"."id" = "going"."id" AND "d".tenant = :'tenant'::text
 WHERE going.too_many
 ORDER BY d.tenant, d.id

@@ -35,6 +35,7 @@ TWINS = {
     f"{MAINTENANCE}/_loading_async.py": f"{MAINTENANCE}/_loading_sync.py",
     f"{MAINTENANCE}/_maintenance_async.py": f"{MAINTENANCE}/_maintenance_sync.py",
     f"{MAINTENANCE}/_reembedding_async.py": f"{MAINTENANCE}/_reembedding_sync.py",
+    f"{MAINTENANCE}/_watching_async.py": f"{MAINTENANCE}/_watching_sync.py",
 }
 
 # Names that differ by more than Async in front.

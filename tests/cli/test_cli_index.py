@@ -16,6 +16,7 @@ import pytest
 from memorizz.cli import _common, _index_page, _recall_page
 from memorizz.memory_provider.postgresql import PostgreSQLProvider
 from memorizz.memory_provider.postgresql.maintenance import _maintenance_sync as _maintenance
+from memorizz.memory_provider.postgresql.maintenance import _watching_sync
 
 NAME = "toolbox_embedding_idx"
 
@@ -251,7 +252,7 @@ def test_a_terminal_sees_progress(run: Callable[..., Any], monkeypatch: pytest.M
     """On a terminal a bar moves, on stderr; what was done stays on stdout alone."""
     assert run("rebuild", NAME).stderr == ""
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setattr(_maintenance, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(_watching_sync, "_POLL_SECONDS", 0.01)
     with psycopg.connect(migrated_dsn) as writer:
         writer.execute("UPDATE toolbox SET role = 'nobody' WHERE false")
         said = f"waits for process {writer.info.backend_pid}"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
-from memorizz import moving
+from memorizz import PostgreSQLProvider, moving
 from memorizz.cli import _progress
+from memorizz.memory_provider.policies import Policy
 from memorizz.memory_provider.postgresql.maintenance import Progress
 
 
@@ -59,3 +64,46 @@ def test_the_time_that_is_left() -> None:
 def test_durations(seconds: float, expected: str) -> None:
     """A time is as precise as anybody wants it."""
     assert _progress.duration(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("due", "share", "rate", "left", "expected"),
+    [(0, 0, None, None, "0%, 0 due"), (1234, 0.25, 456.7, 90, "25%, 1,234 due, 457/s, 1 min 30 s left")],
+)
+def test_the_line_of_tidying(due: int, share: float, rate: float | None, left: float | None, expected: str) -> None:
+    """The part of the work, for how much is due shows only as it is gone through; what was due so far, and the pace."""
+    assert _progress.tidying_line(due, share, rate, left) == expected
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (("tidy",), ("tidying", "100%, 3 due")),
+        (("tidy", "--tenant", "acme", "--dry-run"), ("tidying", "100%, 1 due")),
+        (("duplicates", "long_term_memory"), ("comparing long_term_memory", "4 of 4")),
+        (("consolidate", "long_term_memory", "--yes"), ("comparing long_term_memory", "4 of 4")),
+        (("recall", "--sample", "3"), ("searching long_term_memory", "3 of 3")),
+    ],
+)
+def test_long_work_has_a_bar(
+    provider: PostgreSQLProvider, migrated_dsn: str, command: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    """On a terminal, on stderr: how far it is, and of how much; nothing of it is among what it prints."""
+    provider.keep_history("long_term_memory")
+    provider.set_policy("toolbox", Policy(keep_last=1))
+    for view, count in ((provider, 3), (provider.tenant("acme"), 2)):
+        view.store_many([{"content": f"tool {n}"} for n in range(count)], "toolbox")
+    memories = [{"content": f"memory {n // 2}", "embedding": [1.0, float(n // 2), 0.0, 0.0]} for n in range(4)]
+    provider.store_many(memories, "long_term_memory")
+    main, terminal = os.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "memorizz", *command, "--dsn", migrated_dsn],
+        stdout=subprocess.PIPE, stderr=terminal, check=True, text=True, env=os.environ | {"TERM": "xterm"},
+    )  # fmt: skip
+    os.close(terminal)
+    shown = os.read(main, 100_000).decode()
+    os.close(main)
+    for each in expected:
+        assert each in shown
+    assert expected[0] not in done.stdout

@@ -196,3 +196,12 @@ def test_afterwards_no_two_are_near(kept: Any, angles: list[int], width: int) ->
         assert all(int(other) < int(group.kept) for other in group.others)
     assert sorted([*stay, *(int(other) for group in done.groups for other in group.others)]) == [*range(len(angles))]
     assert not any(near(one, other) for one in stay for other in stay if one < other)
+
+
+def test_it_says_how_far_it_is(kept: Any) -> None:
+    """How many are compared, of how many, up to all of them; merging them says so too."""
+    kept.store_many([doc(f"{n}", n, content=f"memory {n // 2}") for n in range(250)], LONG)
+    for call in (kept.duplicates, kept.consolidate):
+        told: list[tuple[int, int]] = []
+        call(LONG, "m", watch=lambda *so_far: told.append(so_far))  # noqa: B023 - called in this round
+        assert told == [(0, 250), (200, 250), (250, 250)]

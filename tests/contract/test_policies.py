@@ -172,7 +172,11 @@ def test_maintenance_goes_through_all_tenants(api: Any, config: Any) -> None:
     # Other tests may have left tenants of their own.
     with Maintenance(config) as maintenance:
         shown = {each.tenant: each for each in maintenance.tidy(dry_run=True)}
-        done = {each.tenant: each for each in maintenance.tidy(by="nightly")}
+        told: list[tuple[int, float]] = []
+        tidied = maintenance.tidy(by="nightly", watch=lambda *so_far: told.append(so_far))
+        done = {each.tenant: each for each in tidied}
+    assert told == sorted(told)
+    assert told[-1] == (sum((each.expired or 0) + each.receipt.documents for each in tidied), 1)
     for tenant in tenants:
         assert (shown[tenant].expired, shown[tenant].receipt.documents) == (None, 1)
         assert (done[tenant].expired, done[tenant].receipt.documents, done[tenant].receipt.by) == (1, 1, "nightly")
@@ -243,3 +247,18 @@ def test_what_was_broken_off_goes_on(api: Any, connection: Any) -> None:
     finally:
         connection.execute("DROP FUNCTION refuse() CASCADE")
     assert api.apply_policies().documents == 700
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_it_says_how_far_it_is(api: Any, dry_run: bool) -> None:
+    """How many are deleted, or would be, and the part of the work that is done, up to all of it."""
+    for store in (LONG, TURNS):
+        api.set_policy(store, Policy(keep_last=100))
+        api.store_many([aged(f"{n}", 1) for n in range(1_200)], store)
+    told: list[tuple[int, float]] = []
+    done = api.apply_policies(dry_run=dry_run, watch=lambda *so_far: told.append(so_far))
+    assert told == sorted(told)
+    assert (told[0], told[-1]) == ((0, 0), (2_200, 1))
+    assert done.documents == 2_200
+    if not dry_run:
+        assert [due for due, _ in told] == [0, 500, 1_000, 1_100, 1_100, 1_600, 2_100, 2_200, 2_200]

@@ -28,6 +28,8 @@ from memorizz.memory_provider.postgresql.maintenance import (
     Progress,
     _maintenance_async,
     _maintenance_sync,
+    _watching_async,
+    _watching_sync,
 )
 
 STORE = "toolbox"
@@ -51,10 +53,12 @@ def maintain(open_maintenance: Callable[..., Any], config: PostgreSQLConfig) -> 
 @pytest.fixture
 def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], None]:
     """Set how long is waited for something, on both APIs."""
+    modules = (_sync, _async, _maintenance_sync, _maintenance_async, _watching_sync, _watching_async)
 
     def set_it(what: str, seconds: float) -> None:
-        for module in (_sync, _async) if what.startswith("IN_USE") else (_maintenance_sync, _maintenance_async):
-            monkeypatch.setattr(module, what, seconds)
+        for module in modules:
+            if hasattr(module, what):
+                monkeypatch.setattr(module, what, seconds)
 
     return set_it
 

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 # A title, what is known of it in words, how much is done, of how much; 0 where that is not known.
 Watch = Callable[[str, str, float, float], None]
+
+
+class Counted(Protocol):
+    """What is told how many documents of something are done, and how many there are."""
+
+    def __call__(self, what: str, done: int, total: int) -> None: ...
 
 
 @contextmanager
@@ -103,15 +109,30 @@ def of_import() -> Generator[Callable[[importers.Progress], None] | None]:
 
 
 @contextmanager
-def of_work(phase: str) -> Generator[Callable[[str, int, int], None] | None]:
-    """Show how many documents are done, told of what, of how many, and how many."""
+def of_work(phase: str) -> Generator[Counted | None]:
+    """Show how many documents are done, and of how many."""
     with bar() as watch:
         pace = Pace()
 
-        def show(what: str, total: int, done: int) -> None:
+        def show(what: str, done: int, total: int) -> None:
             assert watch is not None
             rate, left = pace.measure((phase, what), done, total)
             watch(f"{phase} {what}", counted_line(done, total, rate, left), done, total)
+
+        yield watch and show
+
+
+@contextmanager
+def of_tidying() -> Generator[Callable[[int, float], None] | None]:
+    """Show how many documents were due so far, told that and the part of the work that is done."""
+    with bar() as watch:
+        work, documents = Pace(), Pace()
+
+        def show(due: int, share: float) -> None:
+            assert watch is not None
+            _, left = work.measure(("", ""), share, 1)
+            rate, _ = documents.measure(("", ""), due, 0)
+            watch("tidying", tidying_line(due, share, rate, left), share, 1)
 
         yield watch and show
 
@@ -155,6 +176,12 @@ def documents_line(progress: moving.Progress, rate: float | None, left: float | 
 def counted_line(done: float, total: float, rate: float | None, left: float | None) -> str:
     """Return how many of how many are done, how many in a second, and how long the others will take."""
     parts = [f"{done:,.0f} of {total:,.0f}", *([] if rate is None else [f"{rate:,.0f}/s"])]
+    return ", ".join(_with_time_left(parts, left))
+
+
+def tidying_line(due: int, share: float, rate: float | None, left: float | None) -> str:
+    """Return how far it is, how many documents were due, how many in a second, and how long the rest will take."""
+    parts = [f"{share:.0%}", f"{due:,} due", *([] if rate is None else [f"{rate:,.0f}/s"])]
     return ", ".join(_with_time_left(parts, left))
 
 

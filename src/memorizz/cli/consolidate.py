@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,11 +32,13 @@ def duplicates(
     as_json: AsJSON = False,
 ) -> None:
     """Show what says the same in a memory, by vectors and equal texts; without one, in what is of no memory."""
-    from memorizz.cli import _show
+    from memorizz.cli import _progress, _show
 
     with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
-        with _show.waiting(f"comparing the documents of {store}"):
-            found = seen.duplicates(store, similarity=similarity, limit=limit)
+        with _progress.of_work("comparing") as watch:
+            found = seen.duplicates(
+                store, similarity=similarity, limit=limit, watch=None if watch is None else partial(watch, store)
+            )
         if as_json:
             _show.print_json({"groups": [asdict(group) for group in found]})
         else:
@@ -56,17 +59,21 @@ def consolidate(
     as_json: AsJSON = False,
 ) -> None:
     """Merge what says the same in a memory into the newest of it; `memorizz history undo` takes it back."""
-    from memorizz.cli import _show
+    from memorizz.cli import _progress, _show
 
     with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
-        with _show.waiting(f"comparing the documents of {store}"):
-            done = seen.consolidate(store, similarity=similarity, dry_run=True)
+        with _progress.of_work("comparing") as watch:
+            tell = None if watch is None else partial(watch, store)
+            done = seen.consolidate(store, similarity=similarity, dry_run=True, watch=tell)
         if not as_json:
             _print(done.groups, seen, store)
         if not dry_run and done.groups:
             confirm(f"Merge {done.merged} documents into {len(done.groups)} others?", yes)
             acting = seen if by is None else seen.acting(by)
-            done = acting.consolidate(store, similarity=similarity)
+            with _progress.of_work("comparing") as watch:
+                done = acting.consolidate(
+                    store, similarity=similarity, watch=None if watch is None else partial(watch, store)
+                )
     if as_json:
         _show.print_json(done.as_json())
     elif done.call is not None:

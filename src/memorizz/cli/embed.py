@@ -48,7 +48,9 @@ def embed(
             waiting = provider.count(each, {"embedding": {"$exists": False}, "content": {"$exists": True}})
             with _progress.of_work("embedding") as watch:
                 try:
-                    made[each] = provider.embed_missing(each, watch and partial(watch, each, waiting))
+                    made[each] = provider.embed_missing(
+                        each, None if watch is None else partial(watch, each, total=waiting)
+                    )
                 except KeyboardInterrupt:
                     _show.complain("interrupted; what is embedded is kept: the same command again goes on")
                     raise typer.Exit(130) from None

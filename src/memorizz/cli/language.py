@@ -30,10 +30,10 @@ def language(
 
         def tell(store: str, done: int) -> None:
             assert watch is not None
-            watch(store, rows.get(store, 0), done)
+            watch(store, done, rows.get(store, 0))
 
         try:
-            changed = maintenance.change_language(name, watch and tell)
+            changed = maintenance.change_language(name, None if watch is None else tell)
         except KeyboardInterrupt:
             _show.complain("interrupted; questions look for words of both languages: the same command again goes on")
             raise typer.Exit(130) from None

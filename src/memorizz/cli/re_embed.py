@@ -154,7 +154,7 @@ def _embedding() -> Generator[Callable[[Filled], None] | None]:
     from memorizz.cli import _progress
 
     with _progress.of_work("embedding") as watch:
-        yield watch and (lambda filled: watch("documents", filled.total, filled.done))
+        yield None if watch is None else lambda filled: watch("documents", filled.done, filled.total)
 
 
 def _drop(change: Reembedding, finish: bool, yes: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,7 +33,7 @@ def recall(
 
     Takes as long as that many exact searches. Changes nothing, save with --note.
     """
-    from memorizz.cli import _recall_page, _show
+    from memorizz.cli import _progress, _recall_page, _show
     from memorizz.errors import ConfigurationError
 
     if note and (tenant is not None or memory is not None):
@@ -44,8 +45,9 @@ def recall(
         for each in [spec.name for spec in provider.stores()] if store is None else [store]:
             if store is None and not provider.count(each, {"embedding": {"$exists": True}}):
                 continue
-            with _show.waiting(f"searching for {sample} memories of {each}"):
-                reports.append(provider.measure_recall(each, sample=sample, limit=limit))
+            with _progress.of_work("searching") as watch:
+                tell = None if watch is None else partial(watch, each)
+                reports.append(provider.measure_recall(each, sample=sample, limit=limit, watch=tell))
     if note:
         with looking(settings) as maintenance:
             maintenance.note([_noted(report) for report in reports])

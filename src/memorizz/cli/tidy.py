@@ -102,17 +102,17 @@ def tidy(
     as_json: AsJSON = False,
 ) -> None:
     """Delete what has expired and what is due by the policies, of every tenant, or of one; for a nightly job."""
-    from memorizz.cli import _show
+    from memorizz.cli import _progress, _show
     from memorizz.memory_provider.postgresql.maintenance import Tidied
 
     settings = config(dsn, schema, embedded, auto_migrate=False)
     if tenant is None:
-        with looking(settings) as maintenance, _show.waiting("deleting what is due, of every tenant"):
-            done = maintenance.tidy(by=by, dry_run=dry_run)
+        with looking(settings) as maintenance, _progress.of_tidying() as watch:
+            done = maintenance.tidy(by=by, dry_run=dry_run, watch=watch)
     else:
-        with memories(settings, tenant=tenant) as view:
+        with memories(settings, tenant=tenant) as view, _progress.of_tidying() as watch:
             expired = None if dry_run else view.purge_expired()
-            done = [Tidied(tenant, expired, view.apply_policies(by=by, dry_run=dry_run))]
+            done = [Tidied(tenant, expired, view.apply_policies(by=by, dry_run=dry_run, watch=watch))]
     if as_json:
         tidied = [{"tenant": each.tenant, "expired": each.expired, **each.receipt.as_json()} for each in done]
         _show.print_json({"tidied": tidied})

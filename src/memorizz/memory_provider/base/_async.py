@@ -592,6 +592,7 @@ class AsyncMemoryOperations(ABC):
         similarity: float = 0.97,
         where: Filter | None = None,
         limit: int = 100,
+        watch: Callable[[int, int], None] | None = None,
     ) -> list[Duplicates]:
         """Return the documents of a memory that say the same as a newer one of it, in groups, the newest first.
 
@@ -605,12 +606,19 @@ class AsyncMemoryOperations(ABC):
         similarity: the least cosine similarity, above 0, up to 1.
         where: compare only the documents that match a filter.
         limit: how many groups are returned.
+        watch: is told, after each batch, how many documents are compared, and how many there are.
 
         Raises ConfigurationError for a store with a timeline, for one whose documents are not embedded or have several
         vectors each, and for a memory of more than 50,000 documents, of which `where` has to choose; FilterError.
         """
         return await self.run(
-            self.operations.duplicates, memory_store_type, memory_id, similarity=similarity, where=where, limit=limit
+            self.operations.duplicates,
+            memory_store_type,
+            memory_id,
+            similarity=similarity,
+            where=where,
+            limit=limit,
+            watch=watch,
         )
 
     async def consolidate(
@@ -621,6 +629,7 @@ class AsyncMemoryOperations(ABC):
         similarity: float = 0.97,
         where: Filter | None = None,
         dry_run: bool = False,
+        watch: Callable[[int, int], None] | None = None,
     ) -> Consolidation:
         """Merge the documents of a memory that say the same as a newer one of it; return what was merged into what.
 
@@ -643,6 +652,7 @@ class AsyncMemoryOperations(ABC):
             similarity=similarity,
             where=where,
             dry_run=dry_run,
+            watch=watch,
         )
 
     async def run_many(self, calls: Sequence[Call]) -> list[Any]:
@@ -656,7 +666,9 @@ class AsyncMemoryOperations(ABC):
         """Remove the documents whose `expires_at` has passed from one store, or from all; return how many."""
         return await self.run(self.operations.purge_expired, memory_store_type)
 
-    async def apply_policies(self, *, by: str | None = None, dry_run: bool = False) -> Receipt:
+    async def apply_policies(
+        self, *, by: str | None = None, dry_run: bool = False, watch: Callable[[int, float], None] | None = None
+    ) -> Receipt:
         """Delete what is due by the policies of the stores, and return a receipt; in a dry run what would be deleted.
 
         In batches, each a transaction of its own, which wait for nobody: what others have locked, or have changed or
@@ -667,11 +679,12 @@ class AsyncMemoryOperations(ABC):
         those of no tenant: `Maintenance.tidy` goes through all tenants.
 
         by: who deletes, for the receipt.
+        watch: is told, after each batch, how many are deleted, and the part of the work that is done, from 0 to 1.
 
         Raises ConfigurationError where the provider has no policies.
         """
         check_flag(dry_run, "dry_run")
-        return await self.run(self.operations.apply_policies, by=by, dry_run=dry_run)
+        return await self.run(self.operations.apply_policies, by=by, dry_run=dry_run, watch=watch)
 
     async def iterate(
         self,

@@ -587,6 +587,7 @@ class MemoryOperations(ABC):
         similarity: float = 0.97,
         where: Filter | None = None,
         limit: int = 100,
+        watch: Callable[[int, int], None] | None = None,
     ) -> list[Duplicates]:
         """Return the documents of a memory that say the same as a newer one of it, in groups, the newest first.
 
@@ -600,12 +601,19 @@ class MemoryOperations(ABC):
         similarity: the least cosine similarity, above 0, up to 1.
         where: compare only the documents that match a filter.
         limit: how many groups are returned.
+        watch: is told, after each batch, how many documents are compared, and how many there are.
 
         Raises ConfigurationError for a store with a timeline, for one whose documents are not embedded or have several
         vectors each, and for a memory of more than 50,000 documents, of which `where` has to choose; FilterError.
         """
         return self.run(
-            self.operations.duplicates, memory_store_type, memory_id, similarity=similarity, where=where, limit=limit
+            self.operations.duplicates,
+            memory_store_type,
+            memory_id,
+            similarity=similarity,
+            where=where,
+            limit=limit,
+            watch=watch,
         )
 
     def consolidate(
@@ -616,6 +624,7 @@ class MemoryOperations(ABC):
         similarity: float = 0.97,
         where: Filter | None = None,
         dry_run: bool = False,
+        watch: Callable[[int, int], None] | None = None,
     ) -> Consolidation:
         """Merge the documents of a memory that say the same as a newer one of it; return what was merged into what.
 
@@ -638,6 +647,7 @@ class MemoryOperations(ABC):
             similarity=similarity,
             where=where,
             dry_run=dry_run,
+            watch=watch,
         )
 
     def run_many(self, calls: Sequence[Call]) -> list[Any]:
@@ -651,7 +661,9 @@ class MemoryOperations(ABC):
         """Remove the documents whose `expires_at` has passed from one store, or from all; return how many."""
         return self.run(self.operations.purge_expired, memory_store_type)
 
-    def apply_policies(self, *, by: str | None = None, dry_run: bool = False) -> Receipt:
+    def apply_policies(
+        self, *, by: str | None = None, dry_run: bool = False, watch: Callable[[int, float], None] | None = None
+    ) -> Receipt:
         """Delete what is due by the policies of the stores, and return a receipt; in a dry run what would be deleted.
 
         In batches, each a transaction of its own, which wait for nobody: what others have locked, or have changed or
@@ -662,11 +674,12 @@ class MemoryOperations(ABC):
         those of no tenant: `Maintenance.tidy` goes through all tenants.
 
         by: who deletes, for the receipt.
+        watch: is told, after each batch, how many are deleted, and the part of the work that is done, from 0 to 1.
 
         Raises ConfigurationError where the provider has no policies.
         """
         check_flag(dry_run, "dry_run")
-        return self.run(self.operations.apply_policies, by=by, dry_run=dry_run)
+        return self.run(self.operations.apply_policies, by=by, dry_run=dry_run, watch=watch)
 
     def iterate(
         self,

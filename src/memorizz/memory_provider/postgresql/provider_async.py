@@ -100,15 +100,21 @@ class _MethodsOfProvider(_Methods):
         """
         return await self.run(operations.embed_missing, memory_store_type, watch)
 
-    async def measure_recall(self, memory_store_type: StoreName, sample: int = 50, limit: int = 10) -> dict[str, Any]:
+    async def measure_recall(
+        self,
+        memory_store_type: StoreName,
+        sample: int = 50,
+        limit: int = 10,
+        watch: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Any]:
         """Compare served answers with exact ones on a store's own vectors, and say what to change.
 
         `sample` documents are taken at random; each one's vector is searched for in the whole store, and in the memory
         of another one. The report holds, for either, the recall (the share of the true `limit` nearest that was found),
         the routes taken and the median times in ms; and advice. Each document takes up to two exact searches. Nothing
-        is changed by it.
+        is changed by it. `watch` is told, before each, how many are done and how many there are.
         """
-        return await self.run(recall.measure_recall, memory_store_type, sample, limit)
+        return await self.run(recall.measure_recall, memory_store_type, sample, limit, watch)
 
     async def _embedded_first(self, operation: Any, documents: Any, memory_store_type: Any, *others: Any) -> Any:
         async def attempt() -> Any:

@@ -47,6 +47,7 @@ def duplicates(
     similarity: float = 0.97,
     where: Any = None,
     limit: int = 100,
+    watch: Any = None,
 ) -> Operation[Any]:
     raise ConfigurationError("MongoDB compares no documents with each other: PostgreSQL does")
     yield
@@ -60,6 +61,7 @@ def consolidate(
     similarity: float = 0.97,
     where: Any = None,
     dry_run: bool = False,
+    watch: Any = None,
 ) -> Operation[Any]:
     raise no_history("MongoDB")
     yield
@@ -75,7 +77,7 @@ def policies(database: Database) -> Operation[Any]:
     yield
 
 
-def apply_policies(database: Database, *, by: Any = None, dry_run: bool = False) -> Operation[Any]:
+def apply_policies(database: Database, *, by: Any = None, dry_run: bool = False, watch: Any = None) -> Operation[Any]:
     raise no_policies("MongoDB")
     yield
 

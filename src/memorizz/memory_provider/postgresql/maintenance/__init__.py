@@ -5,6 +5,7 @@ _doctor.py              what is looked at
 _findings.py            what is wrong, and what to do
 _finding.py             one of these
 _indexing.py            indexes that are wanted, built, replaced, dropped
+_watching_async.py      how far one is
 _loading_async.py       the vector index deferred while a store is loaded
 _reembedding_async.py   AsyncReembedding: another embedding model, while the stores are in use
 _changing.py            its parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -22,7 +22,6 @@ from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.indexes import HNSW
 from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing, _language, _noting, _probe, _tidying
-from memorizz.memory_provider.postgresql.maintenance._apart_async import End, beside
 from memorizz.memory_provider.postgresql.maintenance._changing import LOCK_SECONDS
 from memorizz.memory_provider.postgresql.maintenance._doctor import Examination, IndexFacts, StoreFacts
 from memorizz.memory_provider.postgresql.maintenance._finding import Finding
@@ -31,6 +30,7 @@ from memorizz.memory_provider.postgresql.maintenance._indexing import Busy, Job,
 from memorizz.memory_provider.postgresql.maintenance._noting import Noted
 from memorizz.memory_provider.postgresql.maintenance._probe import Probe
 from memorizz.memory_provider.postgresql.maintenance._tidying import Tidied
+from memorizz.memory_provider.postgresql.maintenance._watching_async import watched
 from memorizz.memory_provider.postgresql.migrations import Database, Migration
 from memorizz.memory_provider.postgresql.wall import Wall
 from memorizz.memory_provider.stores import IndexKind
@@ -41,7 +41,6 @@ _LOCK_MILLISECONDS = 200
 _SWAP_LOCK_SECONDS = 2.0
 # How long what is left of a build is tried to be removed: whoever was in its way may be in this one's.
 _CLEAN_SECONDS = 5.0
-_POLL_SECONDS = 0.25
 
 
 class AsyncMaintenance:
@@ -112,11 +111,16 @@ class AsyncMaintenance:
         await self.run(migrations.opened(self.config))
         return done
 
-    async def tidy(self, *, by: str | None = None, dry_run: bool = False) -> list[Tidied]:
-        """Do what `purge_expired` and `apply_policies` do, for every tenant, as owner; a dry run removes nothing."""
+    async def tidy(
+        self, *, by: str | None = None, dry_run: bool = False, watch: Callable[[int, float], None] | None = None
+    ) -> list[Tidied]:
+        """Do what `purge_expired` and `apply_policies` do, for every tenant, as owner; a dry run removes nothing.
+
+        `watch` is told as that of `apply_policies`.
+        """
         known = await self.facts()
         async with self._without_timeouts(None, LOCK_SECONDS):
-            return await self.run(_tidying.tidied(known, by, dry_run))
+            return await self.run(_tidying.tidied(known, by, dry_run, watch))
 
     async def change_language(self, name: str, watch: Callable[[str, int], None] | None = None) -> int:
         """Change the language of the words while the stores are in use; return how many documents got other words.
@@ -395,34 +399,15 @@ class AsyncMaintenance:
 
         self._connection.add_notice_handler(note)
         try:
-            async with self._watched(job, watch):
+            async with nullcontext() if watch is None else await self._watched(job, watch):
                 await self.run(_indexing.make(found, job))
         finally:
             self._connection.remove_notice_handler(note)
         return notices
 
-    @asynccontextmanager
-    async def _watched(self, job: Job, watch: Watch | None) -> AsyncGenerator[None]:
-        """Look at the progress of this session from a second connection."""
-        if watch is None:
-            yield
-            return
+    async def _watched(self, job: Job, watch: Watch) -> AbstractAsyncContextManager[None]:
         pid = (await self.run(_indexing.memory_and_process()))[1]
-
-        async def poll(end: End) -> None:
-            # Without a second connection the build goes on unseen.
-            with suppress(MemorizzError), translating(self.config.where):
-                await self._poll(pid, job, watch, end)
-
-        async with beside(poll):
-            yield
-
-    async def _poll(self, pid: int, job: Job, watch: Watch, end: End) -> None:
-        async with await connect(self.config, self._conninfo) as connection:
-            while not await end.wait(_POLL_SECONDS):
-                progress = await drive(_indexing.progress(pid), lambda step: perform(connection, cast(Statement, step)))
-                if progress is not None and not end.is_set():
-                    watch(job, progress)
+        return watched(self.config, self._conninfo, pid, job, watch)
 
     async def _swap_index(self, found: _indexing.Found, job: Job) -> None:
         """Put a replacement in its place, as soon as nobody uses the store for a moment."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -22,7 +22,6 @@ from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.indexes import HNSW
 from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing, _language, _noting, _probe, _tidying
-from memorizz.memory_provider.postgresql.maintenance._apart_sync import End, beside
 from memorizz.memory_provider.postgresql.maintenance._changing import LOCK_SECONDS
 from memorizz.memory_provider.postgresql.maintenance._doctor import Examination, IndexFacts, StoreFacts
 from memorizz.memory_provider.postgresql.maintenance._finding import Finding
@@ -31,6 +30,7 @@ from memorizz.memory_provider.postgresql.maintenance._indexing import Busy, Job,
 from memorizz.memory_provider.postgresql.maintenance._noting import Noted
 from memorizz.memory_provider.postgresql.maintenance._probe import Probe
 from memorizz.memory_provider.postgresql.maintenance._tidying import Tidied
+from memorizz.memory_provider.postgresql.maintenance._watching_sync import watched
 from memorizz.memory_provider.postgresql.migrations import Database, Migration
 from memorizz.memory_provider.postgresql.wall import Wall
 from memorizz.memory_provider.stores import IndexKind
@@ -41,7 +41,6 @@ _LOCK_MILLISECONDS = 200
 _SWAP_LOCK_SECONDS = 2.0
 # How long what is left of a build is tried to be removed: whoever was in its way may be in this one's.
 _CLEAN_SECONDS = 5.0
-_POLL_SECONDS = 0.25
 
 
 class Maintenance:
@@ -111,11 +110,16 @@ class Maintenance:
         self.run(migrations.opened(self.config))
         return done
 
-    def tidy(self, *, by: str | None = None, dry_run: bool = False) -> list[Tidied]:
-        """Do what `purge_expired` and `apply_policies` do, for every tenant, as owner; a dry run removes nothing."""
+    def tidy(
+        self, *, by: str | None = None, dry_run: bool = False, watch: Callable[[int, float], None] | None = None
+    ) -> list[Tidied]:
+        """Do what `purge_expired` and `apply_policies` do, for every tenant, as owner; a dry run removes nothing.
+
+        `watch` is told as that of `apply_policies`.
+        """
         known = self.facts()
         with self._without_timeouts(None, LOCK_SECONDS):
-            return self.run(_tidying.tidied(known, by, dry_run))
+            return self.run(_tidying.tidied(known, by, dry_run, watch))
 
     def change_language(self, name: str, watch: Callable[[str, int], None] | None = None) -> int:
         """Change the language of the words while the stores are in use; return how many documents got other words.
@@ -390,34 +394,15 @@ class Maintenance:
 
         self._connection.add_notice_handler(note)
         try:
-            with self._watched(job, watch):
+            with nullcontext() if watch is None else self._watched(job, watch):
                 self.run(_indexing.make(found, job))
         finally:
             self._connection.remove_notice_handler(note)
         return notices
 
-    @contextmanager
-    def _watched(self, job: Job, watch: Watch | None) -> Generator[None]:
-        """Look at the progress of this session from a second connection."""
-        if watch is None:
-            yield
-            return
+    def _watched(self, job: Job, watch: Watch) -> AbstractContextManager[None]:
         pid = self.run(_indexing.memory_and_process())[1]
-
-        def poll(end: End) -> None:
-            # Without a second connection the build goes on unseen.
-            with suppress(MemorizzError), translating(self.config.where):
-                self._poll(pid, job, watch, end)
-
-        with beside(poll):
-            yield
-
-    def _poll(self, pid: int, job: Job, watch: Watch, end: End) -> None:
-        with connect(self.config, self._conninfo) as connection:
-            while not end.wait(_POLL_SECONDS):
-                progress = drive(_indexing.progress(pid), lambda step: perform(connection, cast(Statement, step)))
-                if progress is not None and not end.is_set():
-                    watch(job, progress)
+        return watched(self.config, self._conninfo, pid, job, watch)
 
     def _swap_index(self, found: _indexing.Found, job: Job) -> None:
         """Put a replacement in its place, as soon as nobody uses the store for a moment."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from memorizz.errors import ConfigurationError
@@ -26,7 +27,9 @@ class Tidied:
     receipt: Receipt
 
 
-def tidied(known: Facts, by: str | None, dry_run: bool) -> Operation[list[Tidied]]:
+def tidied(
+    known: Facts, by: str | None, dry_run: bool, watch: Callable[[int, float], None] | None
+) -> Operation[list[Tidied]]:
     """Remove what is due, tenant by tenant; raises ConfigurationError for a role that does not see them."""
     if known.application_role is not None and (yield from wall.exempt(known.layout)) is None:
         raise ConfigurationError(
@@ -34,9 +37,20 @@ def tidied(known: Facts, by: str | None, dry_run: bool) -> Operation[list[Tidied
             "tenant that you name"
         )
     found = yield from fetch_all([Query(key.tenants(store).as_bytes(None)) for store in known.stores.values()])
+    tenants = sorted({tenant for rows in found for (tenant,) in rows})
     done: list[Tidied] = []
-    for tenant in sorted({tenant for rows in found for (tenant,) in rows}):
+    before = 0
+
+    def tell(deleted: int, share: float) -> None:
+        if watch is not None:
+            watch(before + deleted, (len(done) + share) / len(tenants))
+
+    for tenant in tenants:
         seen = known.within(EVERYTHING.of_tenant(tenant) if tenant else EVERYTHING)
+        tell(0, 0)
         expired = None if dry_run else (yield from operations.purge_expired(seen))
-        done.append(Tidied(tenant, expired, (yield from operations.apply_policies(seen, by=by, dry_run=dry_run))))
+        before += expired or 0
+        receipt = yield from operations.apply_policies(seen, by=by, dry_run=dry_run, watch=tell)
+        before += receipt.documents
+        done.append(Tidied(tenant, expired, receipt))
     return done

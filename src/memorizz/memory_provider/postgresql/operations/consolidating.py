@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -32,6 +32,8 @@ _AT_ONCE = 200
 # Of each its key, its id, and how near it is to the first of its group.
 Group = list[tuple[tuple[UUID, str], float]]
 
+Watch = Callable[[int, int], None]
+
 
 def duplicates(
     known: Facts,
@@ -41,9 +43,10 @@ def duplicates(
     similarity: float = 0.97,
     where: Filter | None = None,
     limit: int = 100,
+    watch: Watch | None = None,
 ) -> Operation[list[Duplicates]]:
     store, least, most = _comparable(known, memory_store_type), checked_similarity(similarity), checked_limit(limit)
-    found = yield from _groups(store, _filter(memory_id, where), None, least)
+    found = yield from _groups(store, _filter(memory_id, where), None, least, watch)
     return [_named(group) for group in found[:most]]
 
 
@@ -55,6 +58,7 @@ def consolidate(
     similarity: float = 0.97,
     where: Filter | None = None,
     dry_run: bool = False,
+    watch: Watch | None = None,
 ) -> Operation[Consolidation]:
     store, least, filter = (
         _comparable(known, memory_store_type),
@@ -63,13 +67,13 @@ def consolidate(
     )
     if not dry_run and store.kept is None:
         check_kept(store)
-    groups = yield from _groups(store, filter, None, least)
+    groups = yield from _groups(store, filter, None, least, watch)
     call: str | None = None
     if groups and not dry_run:
         keys = [key for group in groups for (key, _), _ in group]
         yield from fetch_all(writes.locked(store, keys))
         # Once more, when nobody else changes them any more. Those that are in no group change none.
-        groups = yield from _groups(store, filter, keys, least)
+        groups = yield from _groups(store, filter, keys, least, None)
         call = yield from _merge(store, groups)
     return Consolidation([_named(group) for group in groups], call, dry_run)
 
@@ -91,16 +95,20 @@ def _named(group: Group) -> Duplicates:
 
 
 def _groups(
-    store: Store, filter: Mapping[str, Any], among: Sequence[UUID] | None, similarity: float
+    store: Store, filter: Mapping[str, Any], among: Sequence[UUID] | None, similarity: float, watch: Watch | None
 ) -> Operation[list[Group]]:
     keys = [id for (id,) in (yield from fetch(sql.compared(store, filter, among, MOST + 1)))]
     if len(keys) > MOST:
         raise too_many(store.spec)
     groups = Groups[tuple[UUID, str]](similarity)
     for start in range(0, len(keys), _AT_ONCE):
+        if watch is not None:
+            watch(start, len(keys))
         some = keys[start : start + _AT_ONCE]
         rows = {row[0]: row for row in (yield from fetch(sql.texts_and_vectors(store, some)))}
         groups.add([((key, rows[key][1]), *_compared(*rows[key][2:])) for key in some if key in rows])
+    if watch is not None:
+        watch(len(keys), len(keys))
     return groups.several()
 
 

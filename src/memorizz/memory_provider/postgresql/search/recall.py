@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import mean, median
 from time import perf_counter
@@ -55,7 +55,11 @@ class _Kind:
 
 
 def measure_recall(
-    facts: Facts, memory_store_type: StoreName, sample: int = 50, limit: int = 10
+    facts: Facts,
+    memory_store_type: StoreName,
+    sample: int = 50,
+    limit: int = 10,
+    watch: Callable[[int, int], None] | None = None,
 ) -> Operation[dict[str, Any]]:
     store = facts.store(memory_store_type)
     if not checked_limit(sample, "sample") or not checked_limit(limit):
@@ -65,6 +69,8 @@ def measure_recall(
     everywhere, elsewhere = _Kind("all"), _Kind("one memory")
     memories = list(dict.fromkeys(memory for _, memory in taken if memory is not None))
     for place, (binary, own) in enumerate(taken):
+        if watch is not None:
+            watch(place, len(taken))
         vector: Any = from_sent(binary)
         if isinstance(vector[0], dict):
             vector = vector[place % len(vector)][EMBEDDING]
@@ -74,6 +80,8 @@ def measure_recall(
             others = [each for each in memories if each != own] or memories
             query = {"embedding": vector, "memory_id": others[place % len(others)]}
             yield from _compare(facts, store, query, limit, elsewhere)
+    if watch is not None:
+        watch(len(taken), len(taken))
     return {
         "store": store.name,
         "rows": rows,

@@ -44,7 +44,7 @@ WITH aged AS (
     FROM {table} AS d WHERE {visible}
 ), counted AS (SELECT d.*, goes OR {beyond_last} AS too_old FROM aged AS d),
 ranked AS (SELECT d.*, too_old OR {beyond_most} AS too_many FROM counted AS d)
-SELECT d.id, {name}, going.version FROM ranked AS going JOIN {table} AS d ON {same}
+SELECT d.id, {name}, going.version, count(*) OVER () FROM ranked AS going JOIN {table} AS d ON {same}
 WHERE going.too_many ORDER BY {key} LIMIT %(limit)s
 """)
 # Halved so often there is nothing left of it, and what is too small for a number in double precision is an error.
@@ -77,7 +77,8 @@ def _due(store: Store, keeps_last: bool, has_most: bool) -> bytes:
 
 
 def due(store: Store, policy: Policy, limit: int | None) -> Query:
-    """Return what a policy deletes, in the order of the keys: of each its key, its id, and which version was seen.
+    """Return what a policy deletes, in the order of the keys: of each its key, its id, which version was seen, and how
+    many there are, those beyond the limit too.
 
     In a view of a memory nothing is too many for the tenant.
     """
