@@ -29,8 +29,8 @@ ERRORS = f"{POSTGRESQL}._errors"
 EMBEDDED = f"{POSTGRESQL}.embedded._server"
 # Its fixtures make the databases of tests.
 TESTING = "memorizz.testing"
-# Reads the databases of other programs.
-OTHERS = "memorizz.importers._database"
+# They read the databases of other programs.
+OTHERS = {"memorizz.importers._database", "memorizz.importers._kuzu_reader"}
 
 MODULES = {
     ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"): path
@@ -271,7 +271,7 @@ def test_only_one_module_names_the_errors_of_mongodbs_driver(module: str) -> Non
 # --- each in its place --------------------------------------------------------------------------------------------
 
 
-@in_each(sorted({*IN_HOUSE} - {*DRIVERS, *PROVIDER_CLASSES, EMBEDDED, ERRORS, TESTING, OTHERS}))
+@in_each(sorted({*IN_HOUSE} - {*DRIVERS, *PROVIDER_CLASSES, EMBEDDED, ERRORS, TESTING, *OTHERS}))
 def test_only_drivers_and_providers_touch_a_connection(module: str) -> None:
     """Connections and pools are named by the drivers, and by what opens and closes them."""
     driver = {name for name in imports(module) if name.split(".")[0] in ("psycopg", "psycopg_pool")}
@@ -313,7 +313,7 @@ HOLDS_SQL = within(
 )
 
 
-@in_each(sorted({*IN_HOUSE} - {*HOLDS_SQL, EMBEDDED, OTHERS}))
+@in_each(sorted({*IN_HOUSE} - {*HOLDS_SQL, EMBEDDED, *OTHERS}))
 def test_sql_stands_in_few_modules(module: str) -> None:
     """SQL text stands with the statements, the searches, the facts, the tables, the migrations and the doctor."""
     assert [(line, text) for line, text in texts(module) if _STATEMENT.search(text)] == []

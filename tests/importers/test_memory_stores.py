@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -34,7 +35,7 @@ from samples_of_stores import (
 )
 
 from memorizz.errors import ConfigurationError, ConnectionFailed, InvalidFile
-from memorizz.importers import Found, import_file, opened, read
+from memorizz.importers import Found, _database, import_file, opened, read
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.stores import StoreSpec
 from memorizz.moving import export
@@ -149,6 +150,29 @@ def test_facts_of_the_past_are_found_as_such(provider: PostgreSQLProvider, tmp_p
     asked = {"$text": {"$search": "Acme"}}
     assert provider.retrieve_by_query(asked, FACTS) == []
     assert [hit["content"] for hit in provider.retrieve_by_query(asked, FACTS, ended=True)] == ["Ada works at Acme"]
+
+
+KUZU = b"KUZU" + b"\0" * 100
+
+
+def test_a_database_of_kuzu_names_the_extra_that_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is not installed."""
+    monkeypatch.setitem(sys.modules, "kuzu", None)
+    (tmp_path / "graph.kuzu").write_bytes(KUZU)
+    with pytest.raises(ConfigurationError, match=r"is of Kuzu: .*memorizz-postgresql\[graphiti\]"):
+        [*read(tmp_path / "graph.kuzu")]
+
+
+def test_what_ends_the_reader_of_kuzu_does_not_end_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says how it was ended."""
+    reader = written(tmp_path / "reader.py", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    monkeypatch.setattr(_database, "_KUZU_READER", reader)
+    monkeypatch.setattr(_database, "find_spec", lambda name: name)
+    (tmp_path / "graph.kuzu").write_bytes(KUZU)
+    with pytest.raises(InvalidFile, match=r"graph\.kuzu, the database: .*Kuzu was ended by signal 9"):
+        [*read(tmp_path / "graph.kuzu")]
 
 
 # --- LangGraph ----------------------------------------------------------------------------------------------------

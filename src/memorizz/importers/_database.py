@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Protocol
 
-from memorizz.errors import ConfigurationError, InvalidFile
+from memorizz.errors import ConfigurationError, InvalidFile, quoted
 
 if TYPE_CHECKING:
     import psycopg
@@ -124,8 +130,11 @@ class _SQLite:
         return dict(found.fetchall())
 
     def rows(self, table: str, columns: Sequence[str], order: Iterable[str]) -> Iterator[tuple[Any, ...]]:
-        wanted = ", ".join(f"CAST({_quoted(column)} AS TEXT)" for column in columns)
-        statement = f"SELECT {wanted} FROM {_quoted(table)} ORDER BY {', '.join(map(_quoted, order))}"  # noqa: S608
+        source, *names = (f'"{_checked_name(self.name, name)}"' for name in (table, *columns))
+        wanted = ", ".join(f"CAST({name} AS TEXT)" for name in names)
+        sorted_by = ", ".join(f'"{_checked_name(self.name, name)}"' for name in order)
+        # The names have been checked.
+        statement = f"SELECT {wanted} FROM {source} ORDER BY {sorted_by}"  # noqa: S608
         with self._damage(table), closing(self._connection.cursor()) as cursor:
             for row in cursor.execute(statement):
                 yield _checked(row, self._most, self.name, table)
@@ -156,8 +165,77 @@ def open_sqlite(path: Path, most: int) -> Generator[Database]:
         yield database
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+# --- Kuzu ---------------------------------------------------------------------------------------------------------
+
+
+class _Kuzu:
+    """The nodes of each label as a table. Kuzu has all rows of a query in its memory, which is another process's."""
+
+    def __init__(self, path: Path, most: int) -> None:
+        self.name = str(path)
+        self._path = path
+        self._most = most
+        self._tables: dict[str, dict[str, str]] | None = None
+
+    def tables(self) -> Mapping[str, Mapping[str, str]]:
+        if self._tables is None:
+            found = self._asked("the database", "CALL show_tables() RETURN name, type")
+            self._tables = {name: {} for name, kind in found if kind == "NODE"}
+            for name in self._tables:
+                asked = f"CALL table_info('{_checked_name(self.name, name)}') RETURN name, type"
+                self._tables[name].update(self._asked(name, asked))
+        return self._tables
+
+    def rows(self, table: str, columns: Sequence[str], order: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        label, *names = (_checked_name(self.name, name) for name in (table, *columns))
+        wanted = ", ".join(f"t.`{name}`" for name in names)
+        sorted_by = ", ".join(f"t.`{_checked_name(self.name, name)}`" for name in order)
+        for row in self._asked(table, f"MATCH (t:`{label}`) RETURN {wanted} ORDER BY {sorted_by}"):
+            yield _checked(row, self._most, self.name, table)
+
+    def _asked(self, where: str, query: str) -> Iterator[Any]:
+        """Yield the rows that a query returns."""
+        with (
+            TemporaryFile() as errors,
+            subprocess.Popen(  # noqa: S603 a program of ours, and no shell reads the arguments
+                [sys.executable, "-P", str(_KUZU_READER), str(self._path.absolute()), query],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+            ) as process,
+        ):  # fmt: skip
+            try:
+                assert process.stdout is not None
+                yield from map(json.loads, process.stdout)
+            except GeneratorExit:
+                process.kill()
+                raise
+            code = process.wait()
+            errors.seek(0)
+            said = errors.read().decode("utf-8", "replace").partition("\n")[0]
+        if "Could not set lock" in said:
+            raise ConfigurationError(f"{self.name} is open in another program: expected it to be closed there")
+        if code:
+            reason = said or f"Kuzu was ended by signal {-code}, as damage may do"
+            raise InvalidFile(self.name, where, f"it cannot be read on ({reason})")
+
+
+_KUZU_READER = Path(__file__).with_name("_kuzu_reader.py")
+
+
+def open_kuzu(path: Path, most: int) -> Database:
+    """Open a file of Kuzu; raises ConfigurationError where the package that reads one is missing."""
+    if find_spec("kuzu") is None:
+        raise ConfigurationError(f"{path} is of Kuzu: this needs pip install 'memorizz-postgresql[graphiti]'")
+    return _Kuzu(path, most)
+
+
+# --- both files ---------------------------------------------------------------------------------------------------
+
+
+def _checked_name(database: str, name: str) -> str:
+    """Return the name of a table or column; raises InvalidFile for one that could be more than that in a statement."""
+    if re.fullmatch(r"\w+", name) is None:
+        raise InvalidFile(database, quoted(name), "expected a name of letters, digits and underscores")
+    return name
 
 
 def _checked(row: Sequence[Any], most: int, name: str, table: str) -> tuple[Any, ...]:

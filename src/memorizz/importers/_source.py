@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from memorizz.errors import ConfigurationError, InvalidFile, MemorizzError, quoted
-from memorizz.importers._database import Database, open_postgresql, open_sqlite
+from memorizz.importers._database import Database, open_kuzu, open_postgresql, open_sqlite
 from memorizz.importers._json import NOT_UTF8, JSONReader, beginnings
 from memorizz.moving._files import File, name_of, seekable, translated
 from memorizz.moving._limits import MEGABYTE, check_bytes, check_json
@@ -30,6 +30,7 @@ _KEPT = 4 * LOOKED_AT
 _MOST_MEMBERS = 1_000_000
 _ZIP = b"PK\x03\x04"
 _SQLITE = b"SQLite format 3\0"
+_KUZU = b"KUZU"
 _URLS = ("postgresql://", "postgres://")
 _TEXTS = (".json", ".jsonl", ".txt", ".csv", ".md")
 # What zipfile and zlib say of a file that is damaged.
@@ -153,7 +154,7 @@ class Source:
     """What is read: `members`, in the order of their names.
 
     name: what messages call it. path: where it is on the disk, None for a stream. most: no value in it may need more
-    bytes of memory than this. database: what is read, where it is one; a file of SQLite is a member, too.
+    bytes of memory than this. database: what is read, where it is one; a file of SQLite or Kuzu is a member, too.
     """
 
     def __init__(self, name: str, path: Path | None, most: int) -> None:
@@ -210,8 +211,11 @@ def open_source(file: File, most: int) -> Generator[Source]:
                 stream = stack.enter_context(path.open("rb"))
                 _add_file(source, stack, stream, path.stat().st_size, lambda: path.open("rb"))
                 stream.seek(0)
-                if stream.read(len(_SQLITE)) == _SQLITE:
+                begins = stream.read(len(_SQLITE))
+                if begins == _SQLITE:
                     source.database = stack.enter_context(open_sqlite(path, most))
+                elif begins.startswith(_KUZU):
+                    source.database = open_kuzu(path, most)
             else:
                 stream = stack.enter_context(path.open("rb")) if path is not None else cast("IO[bytes]", file)
                 held = stack.enter_context(seekable(stream))

@@ -1,15 +1,18 @@
-"""Graphiti and Zep: the episodes, entities and facts of a graph, as their models are in JSON.
+"""Graphiti and Zep: the episodes, entities and facts of a graph, as their models are in JSON, and as Kuzu has them.
 
 Graphiti keeps them in a database of several kinds; its own models read each of them, and `model_dump_json()` writes
-them. A fact holds from `valid_at` until before `invalid_at`, as our documents do.
+them. One of them, Kuzu, is a file, which is read here. A fact holds from `valid_at` until before `invalid_at`, as our
+documents do.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from memorizz.importers._database import Database
 from memorizz.importers._formats import Format, Found, LeftOut, Options
 from memorizz.importers._reading import WRONG, Object, mapping, sequence, text
 from memorizz.importers._source import Member, Source
@@ -20,9 +23,19 @@ _LISTS = ("episodes", "messages", "nodes", "edges", "communities")
 _IN_LISTS = re.compile(rf'\s*\{{\s*"({"|".join(_LISTS)})"\s*:\s*\[\s*\{{[^{{}}]*"uuid_?"\s*:')
 # What an episode has beside its content, here and there.
 _OF_EPISODES = {"source_description", "entity_edges", "graph_uuid", "thread_uuid", "session_id"}
+# What Kuzu has a table for, and of each the columns beside those that all have; a fact is a node there, between two.
+_COLUMNS = ("uuid", "name", "group_id", "created_at")
+_TABLES = {
+    "Episodic": ("episode", ("content", "valid_at")),
+    "Entity": ("entity", ("summary", "labels", "attributes")),
+    "RelatesToNode_": ("fact", ("fact", "valid_at", "invalid_at", "expired_at", "attributes")),
+    "Community": ("entity", ("summary",)),
+}
 
 
 def _recognises(source: Source) -> bool:
+    if source.database is not None:
+        return {*_COLUMNS, "fact"} <= source.database.tables().get("RelatesToNode_", {}).keys()
     if not source.is_single:
         return False
     _, found = source.members[0].beginnings
@@ -42,6 +55,9 @@ def _kind(found: Object) -> str | None:
 
 
 def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
+    if source.database is not None:
+        yield from _of_database(source.database, options)
+        return
     for member in source.members:
         for place, value in _objects(member):
             if isinstance(value, ValueError):
@@ -71,6 +87,24 @@ def _objects(member: Member) -> Iterator[tuple[str, Any]]:
                 else:
                     reader.value()
             reader.end()
+
+
+def _of_database(database: Database, options: Options) -> Iterator[Found | LeftOut]:
+    tables = database.tables()
+    for table, (kind, more) in _TABLES.items():
+        columns = [name for name in (*_COLUMNS, *more) if name in tables.get(table, {})]
+        if "uuid" not in columns:
+            continue
+        for row in database.rows(table, columns, ["uuid"]):
+            found: dict[str, Any] = dict(zip(columns, row, strict=True))
+            id = str(found["uuid"])
+            place = f"{table}, {id}"
+            try:
+                held = {name: json.loads(found.get(name) or "null") for name in ("labels", "attributes")}
+            except (ValueError, RecursionError):
+                yield LeftOut(place, WRONG)
+            else:
+                yield _memory({**found, **held}, kind, id, place, options)
 
 
 def _memory(found: Object, kind: str, id: str, place: str, options: Options) -> Found | LeftOut:
@@ -111,4 +145,4 @@ def _words(found: Object, kind: str) -> str | None:
     return text(found.get("fact" if kind == "fact" else "content"))
 
 
-FORMAT = Format(_NAME, "Graphiti and Zep: episodes, entities and facts as JSON", _recognises, _read)
+FORMAT = Format(_NAME, "Graphiti and Zep: a graph as JSON, or a database of Kuzu", _recognises, _read)
