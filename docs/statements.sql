@@ -428,7 +428,7 @@ WHERE d.tenant = :'tenant'::text AND (d."name" = ANY(:'f0'::text[]) OR d."name" 
 
 -- distinct
 
-SELECT "written"
+SELECT written
 FROM (SELECT value, value::text AS written
 FROM (SELECT DISTINCT CASE jsonb_typeof(value) WHEN 'array' THEN jsonb_path_query_array(value, '$[0 to $last]', jsonb_build_object('last', :'depth'::int - 1)) ELSE value END AS value
 FROM (SELECT DISTINCT CASE WHEN jsonb_typeof((d."metadata" -> :'o0'::text)) IN ('number', 'string', 'boolean', 'array') THEN (d."metadata" -> :'o0'::text) END AS value

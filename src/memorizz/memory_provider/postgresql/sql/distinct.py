@@ -41,22 +41,38 @@ _KEY = (
     f"ELSE {_ELEMENTS} END END"
     ' COLLATE "C"'
 )
+# Of texts: by their bytes, as the index of a conversation_id has them.
+_BYTEWISE = "USING OPERATOR(pg_catalog.~<~)"
 _ORDER = f"{_KEY}, CASE WHEN jsonb_typeof(value) = 'number' THEN value::numeric END, value"
 
 
 @composed_once
-def _distinct(store: Store, value: str, where: str, cut: str, order: str) -> bytes:
-    values = sql.SQL(
-        "SELECT DISTINCT {value} AS value FROM {table} AS d WHERE {visible} AND {where} AND {value} IS NOT NULL"
-    ).format(value=trusted_sql(value), table=rows_of(store), visible=visible(store), where=trusted_sql(where))
+def _of_column(store: Store, value: str, where: str, order: str) -> bytes:
+    """Return what PostgreSQL reads in the order of an index where there is one, and no further than it is asked to."""
+    template = sql.SQL("{values} ORDER BY value {order} LIMIT %(limit)s OFFSET %(offset)s")
+    return template.format(values=_values(store, value, where), order=trusted_sql(order)).as_bytes(None)
+
+
+@composed_once
+def _of_json(store: Store, value: str, where: str, cut: str) -> bytes:
+    values = _values(store, value, where)
     if cut:
         values = sql.SQL("SELECT DISTINCT {} AS value FROM ({}) AS whole").format(trusted_sql(cut), values)
-    if not order:
-        # Written once each, which OFFSET makes sure of.
-        values = sql.SQL("SELECT value, value::text AS written FROM ({}) AS each OFFSET 0").format(values)
-    template = sql.SQL("SELECT {} FROM ({}) AS listed ORDER BY {} LIMIT %(limit)s OFFSET %(offset)s")
-    listed = sql.Identifier("value" if order else "written")
-    return template.format(listed, values, trusted_sql(order or _ORDER)).as_bytes(None)
+    # Written once each, which OFFSET makes sure of.
+    template = sql.SQL(
+        "SELECT written FROM (SELECT value, value::text AS written FROM ({}) AS each OFFSET 0) AS listed "
+        "ORDER BY {} LIMIT %(limit)s OFFSET %(offset)s"
+    )
+    return template.format(values, trusted_sql(_ORDER)).as_bytes(None)
+
+
+def _values(store: Store, value: str, where: str) -> sql.Composed:
+    template = sql.SQL(
+        "SELECT DISTINCT {value} AS value FROM {table} AS d WHERE {visible} AND {where} AND {value} IS NOT NULL"
+    )
+    return template.format(
+        value=trusted_sql(value), table=rows_of(store), visible=visible(store), where=trusted_sql(where)
+    )
 
 
 def distinct(
@@ -64,15 +80,15 @@ def distinct(
 ) -> tuple[Query, bool]:
     """Return the values of a key, a time as UTC; and True where each is written as JSON, for it has no column."""
     found, bind, place = filtered(store, filter), Bind(prefix="o"), place_of(field, "$gt")
-    cut = order = ""
-    if isinstance(place, JsonPlace):
-        at = place.at(bind)
-        value = f"CASE WHEN jsonb_typeof({at}) IN ('number', 'string', 'boolean', 'array') THEN {at} END"
-        cut = "" if depth is None else _CUT
-    else:
+    in_column = not isinstance(place, JsonPlace)
+    if in_column:
         key = KEYS.get(field.name)
         is_time = key is not None and key.kind is Kind.TIME
         value = f"({place.sql} AT TIME ZONE INTERVAL '0')" if is_time else place.sql
-        order = 'value COLLATE "C"' if place.type == "text" else "value"
+        statement = _of_column(store, value, found.sql, _BYTEWISE if place.type == "text" else "")
+    else:
+        at = place.at(bind)
+        value = f"CASE WHEN jsonb_typeof({at}) IN ('number', 'string', 'boolean', 'array') THEN {at} END"
+        statement = _of_json(store, value, found.sql, "" if depth is None else _CUT)
     parameters = bound(store, **found.parameters, **bind, limit=limit, offset=offset, depth=depth)
-    return Query(_distinct(store, value, found.sql, cut, order), parameters, custom_plan=True), not order
+    return Query(statement, parameters, custom_plan=True), not in_column
