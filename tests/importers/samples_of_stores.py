@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sqlite3
-from collections.abc import Iterable
-from contextlib import closing
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from samples import lines, sample, written
@@ -90,9 +93,10 @@ def mem0_memories() -> list[dict[str, Any]]:
 
 @sample
 def mem0(folder: Path) -> list[Path]:
-    """Make what get_all() returns, of both versions, JSON Lines, and what `memorizz export --format mem0` writes."""
+    """Make what get_all() returns, of both versions, JSON Lines, a long one, and the folder of Qdrant's client."""
     memories = mem0_memories()
     return [
+        qdrant(folder / "qdrant", *(mem0_point(memory) for memory in memories)),
         written(folder / "all.json", {"results": memories}),
         written(folder / "old.json", memories),
         written(folder / "memories.jsonl", lines(*memories)),
@@ -104,6 +108,74 @@ def many(memories: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
     """Yield more of them than what is looked at to see what a file is."""
     for number in range(400):
         yield {**memories[number % 2], "id": f"m-{number}"}
+
+
+def mem0_point(memory: dict[str, Any]) -> tuple[str, Any, dict[str, Any]]:
+    """Return the id, the vectors and the payload of the point that mem0 makes of a memory."""
+    payload = {key: value for key, value in memory.items() if key not in ("id", "memory", "metadata")}
+    words = model("SparseVector", indices=[1, 70_000], values=[0.5, 0.5])
+    more = memory["metadata"] or {}
+    return memory["id"], {"": [1.0, 2.0, 3.0, 4.0], "bm25": words}, {**payload, "data": memory["memory"], **more}
+
+
+def model(name: str, **attributes: Any) -> Any:
+    """Return what pickles as a model of Qdrant's client does, which pydantic makes."""
+    state = {
+        "__dict__": attributes,
+        "__pydantic_extra__": None,
+        "__pydantic_fields_set__": {*attributes},
+        "__pydantic_private__": None,
+    }
+    methods = {"__module__": "qdrant_client.http.models.models", "__getstate__": lambda self: state}
+    return type(name, (), methods)()
+
+
+def pickled(point: Any, *others: Any) -> bytes:
+    """Return the pickle of an object of a model, which may hold others."""
+    with _models(*(type(each) for each in (point, *others))):
+        return pickle.dumps(point, protocol=4)
+
+
+@contextmanager
+def _models(*kinds: type) -> Iterator[None]:
+    """Let the models be found where Qdrant's client has them, as pickle asks for."""
+    made = {name: ModuleType(name) for name in ("qdrant_client", "qdrant_client.http", "qdrant_client.http.models")}
+    made |= {kind.__module__: ModuleType(kind.__module__) for kind in kinds if kind.__module__.startswith("qdrant")}
+    for kind in kinds:
+        if kind.__module__ in made:
+            setattr(made[kind.__module__], kind.__name__, kind)
+    before = {name: sys.modules.get(name) for name in made}
+    sys.modules.update(made)
+    try:
+        yield
+    finally:
+        for name, module in before.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
+
+
+def qdrant(folder: Path, *points: tuple[Any, Any, dict[str, Any]], collection: str = "mem0") -> Path:
+    """Make the folder of Qdrant's client, with points in a collection."""
+    blobs = []
+    for id, vector, payload in points:
+        beside = vector.values() if isinstance(vector, dict) else ()
+        others = [each for each in beside if type(each).__name__ == "SparseVector"]
+        blobs.append(pickled(model("PointStruct", id=id, vector=vector, payload=payload), *others))
+    return qdrant_of(folder, *blobs, collection=collection)
+
+
+def qdrant_of(folder: Path, *blobs: bytes, collection: str = "mem0") -> Path:
+    """Make the folder of Qdrant's client, with pickles in a collection."""
+    written(folder / "meta.json", {"collections": {collection: {}}, "aliases": {}})
+    path = folder / "collection" / collection / "storage.sqlite"
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE points (id TEXT PRIMARY KEY, point BLOB)")
+        connection.executemany("INSERT INTO points VALUES (?, ?)", [(str(n), blob) for n, blob in enumerate(blobs)])
+        connection.commit()
+    return folder
 
 
 # --- LangGraph ----------------------------------------------------------------------------------------------------

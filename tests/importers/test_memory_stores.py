@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from datetime import UTC, datetime
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 from samples import documents, left_out, lines, written
 from samples_of_stores import (
@@ -31,11 +34,18 @@ from samples_of_stores import (
     letta_call,
     letta_message,
     mcp,
+    mem0,
     mem0_memories,
+    mem0_point,
+    model,
+    pickled,
+    qdrant,
+    qdrant_of,
 )
 
 from memorizz.errors import ConfigurationError, ConnectionFailed, InvalidFile
 from memorizz.importers import Found, _database, import_file, opened, read
+from memorizz.importers._qdrant import attributes
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.stores import StoreSpec
 from memorizz.moving import export
@@ -125,6 +135,79 @@ def test_a_view_says_whose_memories_are(provider: PostgreSQLProvider, tmp_path: 
     assert import_file(path, provider.memory("bob")).stored == {FACTS: 2}
     assert {document["memory_id"] for document in provider.list_all(FACTS)} == {"bob"}
     assert {document.get("agent_id") for document in provider.list_all(FACTS)} == {"desk", None}
+
+
+def test_the_folder_of_qdrant_holds_what_get_all_returns(provider: PostgreSQLProvider, tmp_path: Path) -> None:
+    """Whichever is read first, the other adds nothing; vectors come only where they are asked for."""
+    folder, path = mem0(tmp_path)[:2]
+    by_text = [{each["content"]: each for each in documents(source)} for source in (folder, path)]
+    assert by_text[0] == by_text[1]
+    report = import_file(folder, provider, embeddings=True)
+    assert (report.format, report.stored) == ("mem0", {FACTS: 2})
+    assert [each["embedding"] for each in provider.list_all(FACTS, include_embedding=True)] == [[1, 2, 3, 4]] * 2
+    assert import_file(path, provider).there == {FACTS: 2}
+
+
+def test_of_a_point_that_stands_there_twice_the_newest_is_read(tmp_path: Path) -> None:
+    """As Qdrant's client does, which another version of Python makes write another key for the same point."""
+    memory = mem0_memories()[0]
+    points = [mem0_point({**memory, "memory": text}) for text in ("Ada likes tea", "Ada likes coffee")]
+    report = import_file(qdrant(tmp_path / "qdrant", *points), None, dry_run=True)
+    assert report.stored == {FACTS: 1}
+    [first, _] = documents(tmp_path / "qdrant")
+    assert first["content"] == "Ada likes coffee"
+
+
+SHARED = ["tea"]
+REFUSED_POINTS = {
+    "an object of datetime.timedelta, and only points of Qdrant are read": timedelta(days=1),
+    "an object of test_memory_stores.Bread, and only points of Qdrant are read": "Bread",
+    "a value stands in it twice": [SHARED, SHARED],
+    "the step TUPLE1, which no point of Qdrant needs": ("tea",),
+    "the step BINBYTES, which no point of Qdrant needs": b"x" * 300,
+}
+
+
+class Bread:
+    """An object that no point has."""
+
+
+@pytest.mark.parametrize("reason", REFUSED_POINTS)
+def test_a_point_is_not_run(tmp_path: Path, reason: str) -> None:
+    """Whatever makes an object but a point is refused by name, and left out; the other points are read."""
+    value = Bread() if REFUSED_POINTS[reason] == "Bread" else REFUSED_POINTS[reason]
+    tea, turin = map(mem0_point, mem0_memories())
+    tea[2]["kind"] = value
+    folder = qdrant(tmp_path / "qdrant", tea, turin)
+    assert [each["content"] for each in documents(folder)] == ["Ada lives in Turin"]
+    [(_, [place])] = left_out(folder).items()
+    assert place == f"collection/mem0/storage.sqlite, point 2: {reason}"
+
+
+def test_a_point_that_is_cut_off_is_left_out(tmp_path: Path) -> None:
+    """Wherever that is, and named; a pickle of another thing, too."""
+    id, vector, payload = mem0_point(mem0_memories()[0])
+    whole = pickled(model("PointStruct", id=id, vector=vector[""], payload=payload))
+    cut = [whole[:length] for length in range(0, len(whole), 7)]
+    folder = qdrant_of(tmp_path / "qdrant", *cut, pickle.dumps(7), pickle.dumps({"data": "tea"}), whole)
+    assert [each["content"] for each in documents(folder)] == ["Ada likes tea"]
+    [places] = left_out(folder).values()
+    assert len(places) == len(cut) + 2
+
+
+@given(st.binary(max_size=60), st.integers(0, 300))
+def test_any_bytes_are_a_point_or_refused(noise: bytes, at: int) -> None:
+    """Wherever they stand in one."""
+    whole = pickled(model("PointStruct", id=1, vector=[1.0], payload={"data": "tea", "n": {"a": [1, "b"]}}))
+    with suppress(ValueError):
+        assert isinstance(attributes(whole[:at] + noise + whole[at + len(noise) :]), dict)
+
+
+def test_a_collection_of_another_program_is_of_no_format(tmp_path: Path) -> None:
+    """What has no memories of mem0's in it."""
+    folder = qdrant(tmp_path / "qdrant", (1, [1.0], {"page_content": "tea"}))
+    with pytest.raises(ConfigurationError, match="of no format that is known here"):
+        [*read(folder)]
 
 
 # --- Graphiti -----------------------------------------------------------------------------------------------------
@@ -268,7 +351,9 @@ def test_the_tables_of_mem0(provider: PostgreSQLProvider, other: Callable[..., s
     [tea] = documents(url)  # type: ignore[arg-type]
     assert (tea["content"], tea["memory_id"], tea["metadata"]) == ("Ada likes tea", "ada", {"kind": "fact"})
     assert "embedding" not in tea
-    assert import_file(url, provider, embeddings=True).stored == {FACTS: 1}
+    report = import_file(url, provider, embeddings=True)
+    assert report.stored == {FACTS: 1}
+    assert [(noted.count, "which model made it" in remark) for remark, noted in report.remarks.items()] == [(1, True)]
     assert provider.list_all(FACTS, include_embedding=True)[0]["embedding"] == [1, 2, 3, 4]
     assert import_file(url, provider).there == {FACTS: 1}
 

@@ -14,6 +14,7 @@ from topics import Topics
 
 from memorizz import PostgreSQLProvider
 from memorizz.errors import FilterError
+from memorizz.importers import Found, import_file, read
 from memorizz.integrations.langchain import MemorizzVectorStore
 
 # mem0 imports langchain-community, which says that nobody looks after it any more.
@@ -96,3 +97,30 @@ def test_mem0s_vectors_are_kept(provider: PostgreSQLProvider) -> None:
     assert embedding.given == ["train"]
     assert [document.id for document in store.similarity_search_by_vector([0.0, 0.0, 1.0], k=1)] == ["1"]
     assert [document.page_content for document in store.get_by_ids(["1", "2"])] == ["tea", "train"]
+
+
+def test_the_folder_that_mem0_makes_is_imported(
+    memory: Any, provider: PostgreSQLProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is told of no vector store, it keeps points with Qdrant's client; they are what get_all() returns."""
+    from mem0.vector_stores.qdrant import Qdrant
+
+    folder = tmp_path / "qdrant"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        memory.vector_store = Qdrant("mem0", len(Topics().embed_query("")), path=str(folder), on_disk=True)
+        for user, text, more in (("ada", "tea", {"kind": ["a", {"n": 1.5}]}), ("bob", "snow", None)):
+            memory.add(text, user_id=user, infer=False, metadata=more)
+        changed = memory.add("the train", user_id="bob", infer=False)["results"][0]["id"]
+        memory.update(changed, "the train to oxford")
+        lists = [memory.get_all(filters={"user_id": user}) for user in ("ada", "bob")]
+        memory.vector_store.client.close()
+    report = import_file(folder, provider)
+    assert (report.format, report.stored) == ("mem0", {"long_term_memory": 3})
+    for number, found in enumerate(lists):
+        path = tmp_path / f"{number}.json"
+        path.write_text(json.dumps(found))
+        assert import_file(path, provider).there == {"long_term_memory": len(found["results"])}
+    found = [each.document for each in read(folder, embeddings=True) if isinstance(each, Found)]
+    assert {each["content"] for each in found} == {"tea", "snow", "the train to oxford"}
+    assert {each["content"]: each["embedding"] for each in found}["tea"] == Topics().embed_query("tea")

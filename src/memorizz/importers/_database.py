@@ -33,7 +33,7 @@ class Database(Protocol):
         ...
 
     def rows(self, table: str, columns: Sequence[str], order: Iterable[str]) -> Iterator[tuple[Any, ...]]:
-        """Yield columns of a table, all as texts or None, in an order."""
+        """Yield columns of a table, all as texts or None, in an order; bytes as hexadecimal digits."""
         ...
 
 
@@ -111,7 +111,9 @@ def _translated(name: str) -> Generator[None]:
 # --- SQLite -------------------------------------------------------------------------------------------------------
 
 
-class _SQLite:
+class SQLite:
+    """A file of SQLite."""
+
     def __init__(self, connection: sqlite3.Connection, name: str, most: int) -> None:
         self.name = name
         self._connection = connection
@@ -129,10 +131,17 @@ class _SQLite:
         found = self._connection.execute("SELECT name, type FROM pragma_table_info(?)", (table,))
         return dict(found.fetchall())
 
-    def rows(self, table: str, columns: Sequence[str], order: Iterable[str]) -> Iterator[tuple[Any, ...]]:
-        source, *names = (f'"{_checked_name(self.name, name)}"' for name in (table, *columns))
-        wanted = ", ".join(f"CAST({name} AS TEXT)" for name in names)
-        sorted_by = ", ".join(f'"{_checked_name(self.name, name)}"' for name in order)
+    def rows(
+        self, table: str, columns: Sequence[str], order: Iterable[str], *, descending: bool = False
+    ) -> Iterator[tuple[Any, ...]]:
+        kinds = self.tables().get(table, {})
+        wanted = ", ".join(
+            f'hex("{name}")' if kinds.get(name) == "BLOB" else f'CAST("{name}" AS TEXT)'
+            for name in (_checked_name(self.name, column) for column in columns)
+        )
+        source = f'"{_checked_name(self.name, table)}"'
+        way = "DESC" if descending else "ASC"
+        sorted_by = ", ".join(f'"{_checked_name(self.name, name)}" {way}' for name in order)
         # The names have been checked.
         statement = f"SELECT {wanted} FROM {source} ORDER BY {sorted_by}"  # noqa: S608
         with self._damage(table), closing(self._connection.cursor()) as cursor:
@@ -148,7 +157,7 @@ class _SQLite:
 
 
 @contextmanager
-def open_sqlite(path: Path, most: int) -> Generator[Database]:
+def open_sqlite(path: Path, most: int) -> Generator[SQLite]:
     """Open a file of SQLite; raises ConfigurationError where it cannot be opened."""
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
@@ -156,7 +165,7 @@ def open_sqlite(path: Path, most: int) -> Generator[Database]:
         raise ConfigurationError(f"{path} cannot be opened by SQLite: {error}") from error
     with closing(connection):
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, most)
-        database = _SQLite(connection, str(path), most)
+        database = SQLite(connection, str(path), most)
         with database._damage():  # pyright: ignore[reportPrivateUsage]
             # What stands in the file runs nothing.
             connection.execute("PRAGMA trusted_schema = OFF")
@@ -228,7 +237,7 @@ def open_kuzu(path: Path, most: int) -> Database:
     return _Kuzu(path, most)
 
 
-# --- both files ---------------------------------------------------------------------------------------------------
+# --- the files ----------------------------------------------------------------------------------------------------
 
 
 def _checked_name(database: str, name: str) -> str:
