@@ -7,9 +7,11 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -277,7 +279,7 @@ def test_options_that_are_none_are_refused(tmp_path: Path) -> None:
 
 
 def test_links_and_hidden_files_of_a_folder_are_left_alone(tmp_path: Path) -> None:
-    """Nothing outside of the folder is read, and nothing for ever."""
+    """Nothing outside of the folder is read, and nothing for ever; the report names what is not looked into."""
     outside = written(tmp_path / "conversations.json", chatgpt_conversations(1))
     folder = tmp_path / "folder"
     written(folder / ".hidden" / "conversations.json", chatgpt_conversations(1))
@@ -286,6 +288,26 @@ def test_links_and_hidden_files_of_a_folder_are_left_alone(tmp_path: Path) -> No
     os.mkfifo(folder / "conversations-001.json")
     with pytest.raises(ConfigurationError, match="of no format"):
         [*read(folder)]
+    written(folder / "below" / "conversations-002.json", chatgpt_conversations(1))
+    written(folder / "below" / ".DS_Store", "x")
+    with closing(socket.socket(socket.AF_UNIX)) as listening:
+        listening.bind(os.path.relpath(folder / "socket"))
+        report = import_file(folder, None, dry_run=True)
+    assert report.stored == {TALK: 2}
+    passed = {reason: sorted(noted.places) for reason, noted in report.left_out.items() if "branch" not in reason}
+    assert passed == {
+        "a file or a folder that is hidden": [".hidden", "below/.DS_Store"],
+        "a link, which is not followed": ["conversations.json", "up"],
+        "no file and no folder: a pipe, a socket, a device": ["conversations-001.json", "socket"],
+    }
+
+
+def test_what_holds_no_file_is_said_to(tmp_path: Path) -> None:
+    """An empty zip, and an empty folder."""
+    (tmp_path / "empty").mkdir()
+    for path in (zipped(tmp_path / "empty.zip", {}), tmp_path / "empty"):
+        with pytest.raises(ConfigurationError, match=r"of no format that is known here \(it holds no file\)"):
+            [*read(path)]
 
 
 def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path) -> None:

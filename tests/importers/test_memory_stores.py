@@ -568,6 +568,27 @@ def test_stores_of_ones_own_come_back(provider: PostgreSQLProvider, target: Any,
         each.drop_store("notes", yes=True)
 
 
+def test_an_id_of_another_memory_is_found_before_anything_is_stored(
+    provider: PostgreSQLProvider, tmp_path: Path
+) -> None:
+    """Wherever in the export it stands; into the memory that it is of, and into none, the export can be imported."""
+    ada = provider.memory("ada")
+    export(provider, tmp_path / "empty", format="markdown")
+    ada.store_many([{"id": f"n{number:04}", "content": f"tea {number}"} for number in range(1200)], FACTS)
+    export(ada, tmp_path / "notes", format="markdown")
+    ada.delete_all(FACTS)
+    provider.memory("bob").store({"id": "n1199", "content": "coffee"}, FACTS)
+    for dry_run in (True, False):
+        with pytest.raises(InvalidFile, match=r"n1199\.md: its id, 'n1199', is one of a document of another memory"):
+            import_file(tmp_path / "notes", ada, dry_run=dry_run)
+        assert ada.count(FACTS) == 0
+    report = import_file(tmp_path / "notes", provider)
+    assert (report.stored, report.there) == ({FACTS: 1199}, {FACTS: 1})
+    with pytest.raises(InvalidFile, match="is one of a document of another memory or agent"):
+        import_file(tmp_path / "notes", provider.memory("ada", agent="desk"))
+    assert import_file(tmp_path / "notes", provider.tenant("acme").memory("ada")).stored == {FACTS: 1200}
+
+
 def test_an_export_of_another_version_is_refused(provider: PostgreSQLProvider, tmp_path: Path) -> None:
     """As one whose store nobody knows is not stored, and named."""
     provider.store({"id": "a", "content": "text"}, FACTS)

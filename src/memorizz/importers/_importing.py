@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, tzinfo
 from itertools import groupby
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from memorizz.importers._registry import FORMATS, recognised
 from memorizz.importers._source import ELEMENT_BYTES, Source, open_source
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import Document, MemoryProvider
+from memorizz.memory_provider.base._views_sync import ProviderView
 from memorizz.memory_provider.scopes import AGENT, EVERYTHING, MEMORY, Scope
 from memorizz.memory_provider.stores import SEVEN
 from memorizz.moving._files import File
@@ -187,6 +188,8 @@ def _not_recognised(source: Source) -> ConfigurationError:
     hint = f" (it holds another zip, {quoted(source.nested[0])}: unpack it)" if source.nested else ""
     if source.database is not None:
         hint = _tables(source.database)
+    elif not (source.members or source.nested or source.passed):
+        hint = " (it holds no file)"
     elif source.is_single and "\0" in source.members[0].head:
         hint = " (it holds NUL bytes: where it is a text, it is in UTF-16, and is to be saved as UTF-8)"
     known = ", ".join(each.name for each in FORMATS)
@@ -250,6 +253,8 @@ class Import:
             raise InvalidFile(error.file, error.where, changed) from error
         for name in self._source.nested:
             _note(report.left_out, "a zip inside of the zip is not opened", name)
+        for reason, name in self._source.passed:
+            _note(report.left_out, reason, name)
         for member in self._source.members:
             if not member.is_read and self._source.database is None:
                 _note(report.left_out, "a file that holds nothing of what is read", member.name)
@@ -259,14 +264,17 @@ class Import:
     def _check(self, target: MemoryProvider | None, progress: Callable[[Progress], None] | None) -> None:
         """Read all of it once; learn how many documents there are, and which of them are there twice."""
         keys = bytearray()
+        ids = _OwnIds(self._source.name, target)
         self._source.bytes_read = 0
         for found in self.documents():
             if isinstance(found, Found):
                 keys += self._key(found).bytes
                 if target is not None:
                     _check_vector(found.document.get(EMBEDDING), target)
+                    ids.add(found)
                 if progress is not None and len(keys) % (16 * _BATCH) == 0:
                     progress(Progress("checking", self._source.bytes_read, self._source.size))
+        ids.check()
         values, counts = np.unique(np.frombuffer(keys, "V16"), return_counts=True)
         self._count = len(values)
         self._twice = {UUID(bytes=value.tobytes()) for value in values[counts > 1]}
@@ -337,6 +345,47 @@ def _check_vector(vector: Any, target: MemoryProvider) -> None:
             f"vector dimension mismatch: the vectors of the source have {len(vector)} dimensions, those of the target "
             f"{target.embedding_dimensions}: leave them out, and have the texts embedded anew"
         )
+
+
+class _OwnIds:
+    """The ids of documents that keep their own: none may be one of another memory, where the target is a view of one.
+
+    An id is one document's in all memories of a tenant, so that one would end the import where it is stored, behind
+    what is stored by then.
+    """
+
+    def __init__(self, source: str, target: MemoryProvider | None) -> None:
+        self._source = source
+        self._whole: MemoryProvider | None = None
+        self._places: dict[str, dict[str, str]] = {}
+        if isinstance(target, ProviderView) and target.scope.memory is not None:
+            self._scope = target.scope
+            # What no caller of a view is given: of what is there it is asked nothing but whose an id is.
+            every = replace(target.scope, memory=None, agent=None, max_limit=None)
+            self._whole = target._whole._view(every)  # pyright: ignore[reportPrivateUsage]
+            self._stores = {spec.name for spec in target.stores()}
+
+    def add(self, found: Found) -> None:
+        """Note the id of a document; raises InvalidFile as `check` does."""
+        if self._whole is None or "id" not in found.document or found.store not in self._stores:
+            return
+        places = self._places.setdefault(found.store, {})
+        places[found.document["id"]] = found.place
+        if len(places) >= _BATCH:
+            self.check()
+
+    def check(self) -> None:
+        """Raise InvalidFile for an id of those noted that another memory, or agent, has."""
+        for store, places in self._places.items():
+            assert self._whole is not None
+            for hit in self._whole.retrieve_by_query({"id": {"$in": [*places]}}, store, limit=len(places), ended=True):
+                if hit.get(MEMORY) != self._scope.memory or self._scope.agent not in (None, hit.get(AGENT)):
+                    reason = (
+                        f"its id, {quoted(hit['id'])}, is one of a document of another memory or agent in {store}, and "
+                        "nothing was stored: import it without a memory, or delete that document"
+                    )
+                    raise InvalidFile(self._source, places[hit["id"]], reason)
+        self._places.clear()
 
 
 def _of_view(document: Mapping[str, Any], scope: Scope) -> Document:

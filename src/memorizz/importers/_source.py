@@ -28,7 +28,8 @@ _HEAD = 2**16
 LOOKED_AT = 50
 _KEPT = 4 * LOOKED_AT
 _MOST_MEMBERS = 1_000_000
-_ZIP = b"PK\x03\x04"
+# Of files, and the end that one without any is.
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _SQLITE = b"SQLite format 3\0"
 _KUZU = b"KUZU"
 _URLS = ("postgresql://", "postgres://")
@@ -168,6 +169,8 @@ class Source:
         self.kept: dict[str, tuple[bool, list[dict[str, Any]]]] = {}
         # Zips inside of a zip, which are not opened.
         self.nested: list[str] = []
+        # What of a folder is not looked into, each with the reason before its path.
+        self.passed: list[tuple[str, str]] = []
 
     @property
     def size(self) -> int:
@@ -227,12 +230,20 @@ def open_source(file: File, most: int) -> Generator[Source]:
 def _add_folder(source: Source, folder: Path) -> None:
     """Add the files of a folder and of those in it; no link is followed, and what is hidden is left alone."""
     for place, folders, names in os.walk(folder, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
+        for name, is_folder in (*((name, True) for name in folders), *((name, False) for name in names)):
             path = Path(place, name)
-            found = path.lstat()
-            if stat.S_ISREG(found.st_mode) and not name.startswith("."):
-                source.add(path.relative_to(folder).as_posix(), found.st_size, lambda path=path: path.open("rb"))
+            where = path.relative_to(folder).as_posix()
+            if name.startswith("."):
+                source.passed.append(("a file or a folder that is hidden", where))
+            elif os.path.islink(path):
+                source.passed.append(("a link, which is not followed", where))
+            elif not is_folder:
+                found = path.lstat()
+                if stat.S_ISREG(found.st_mode):
+                    source.add(where, found.st_size, lambda path=path: path.open("rb"))
+                else:
+                    source.passed.append(("no file and no folder: a pipe, a socket, a device", where))
+        folders[:] = [name for name in folders if not name.startswith(".")]
 
 
 def _refuse(error: OSError) -> None:
@@ -241,7 +252,7 @@ def _refuse(error: OSError) -> None:
 
 def _add_file(source: Source, stack: ExitStack, stream: IO[bytes], size: int, opener: Callable[[], IO[bytes]]) -> None:
     stream.seek(0)
-    if stream.read(4) != _ZIP:
+    if stream.read(4) not in _ZIP:
         source.is_single = True
         source.add(Path(source.name).name, size, opener)
         return
