@@ -294,12 +294,15 @@ def test_links_and_hidden_files_of_a_folder_are_left_alone(tmp_path: Path) -> No
         listening.bind(os.path.relpath(folder / "socket"))
         report = import_file(folder, None, dry_run=True)
     assert report.stored == {TALK: 2}
-    passed = {reason: sorted(noted.places) for reason, noted in report.left_out.items() if "branch" not in reason}
-    assert passed == {
-        "a file or a folder that is hidden": [".hidden", "below/.DS_Store"],
-        "a link, which is not followed": ["conversations.json", "up"],
-        "no file and no folder: a pipe, a socket, a device": ["conversations-001.json", "socket"],
-    }
+    passed = {reason: sorted(noted.places) for reason, noted in report.left_out.items()}
+    assert (
+        passed.items()
+        >= {
+            "a file or a folder that is hidden": [".hidden", "below/.DS_Store"],
+            "a link, which is not followed": ["conversations.json", "up"],
+            "no file and no folder: a pipe, a socket, a device": ["conversations-001.json", "socket"],
+        }.items()
+    )
 
 
 def test_what_holds_no_file_is_said_to(tmp_path: Path) -> None:
