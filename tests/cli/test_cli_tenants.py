@@ -39,7 +39,20 @@ def test_a_wall_is_put_up_and_taken_down(memorizz: Callable[..., Any], dsn: str)
         as_role = memorizz("stats", "--json", "--dsn", make_conninfo(dsn, user=role)).json
         assert {store["rows"] for store in as_role["stores"]} == {None}, "what is kept from a role is not 0"
         assert "?" in memorizz("stats", "--dsn", make_conninfo(dsn, user=role)).stdout
+        looked = memorizz("doctor", "--dsn", make_conninfo(dsn, user=role)).stdout
+        assert "was not looked at" in looked
+        assert "Nothing endangers it" not in looked
         assert memorizz("stats", "--json", "--dsn", dsn).json["stores"][3]["rows"] == 1
+        for command in (
+            ("stats", "--note"), ("language", "german"), ("tenants", "disable"),
+            ("index", "rebuild", "long_term_memory_embedding_idx"),
+        ):  # fmt: skip
+            refused = memorizz(*command, "--dsn", make_conninfo(dsn, user=role))
+            assert (refused.code, "do this as the owner" in refused.stderr, "GRANT" in refused.stderr) == (
+                1,
+                True,
+                False,
+            ), (command, refused.stderr)
         assert (again["made"], again["out_of_reach"]) == (False, 1)
         assert memorizz("tenants", "disable", "--json", "--dsn", dsn).json == {"role": role}
         assert "there is no wall" in memorizz("tenants", "disable", "--dsn", dsn).stdout

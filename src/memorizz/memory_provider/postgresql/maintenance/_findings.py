@@ -12,6 +12,7 @@ from memorizz.memory_provider.postgresql.indexes import VECTOR_INDEXES, embeddin
 from memorizz.memory_provider.postgresql.maintenance._doctor import NOT_STORABLE, Examination
 from memorizz.memory_provider.postgresql.maintenance._finding import Finding, Level, command
 from memorizz.memory_provider.postgresql.maintenance._findings_of_history import histories
+from memorizz.memory_provider.postgresql.maintenance._findings_of_wall import unseen
 from memorizz.memory_provider.postgresql.migrations import check_versions
 from memorizz.memory_provider.stores import MAX_INDEXED, SEVEN
 
@@ -28,7 +29,7 @@ def diagnose(facts: Examination, config: PostgreSQLConfig) -> list[Finding]:
     """Return what was found, the worst first."""
     checks = (_versions, _extension, _schema, _tables, _rights, _durability)
     found = [finding for check in checks for finding in check(facts)]
-    advising = (histories, _memory, _rows, _language, _model, _vectors, _indexes)
+    advising = (histories, unseen, _memory, _rows, _language, _model, _vectors, _indexes)
     found += [finding for check in advising for finding in check(facts, config)]
     if config.embedded_server is None:
         found += _connection(facts, config)

@@ -55,6 +55,8 @@ class AsyncMaintenance:
         self._conninfo = ""
         self._opened: AsyncConnection | None = None
         self._server: EmbeddedServer | None = None
+        # As they were read last.
+        self._facts: Facts | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -92,7 +94,8 @@ class AsyncMaintenance:
         found = await self.database()
         if not found.has_migrations or await self.run(migrations.pending(found)):
             raise SchemaError(f"there are no tables in schema {found.schema!r}: make them with `memorizz migrate`")
-        return await self.run(migrations.facts_of(self.config, found))
+        self._facts = await self.run(migrations.facts_of(self.config, found))
+        return self._facts
 
     async def pending(self) -> Sequence[Migration]:
         """Return the migrations that the schema lacks, oldest first."""
@@ -215,6 +218,8 @@ class AsyncMaintenance:
 
     async def run(self, operation: Operation[T]) -> T:
         """Run an operation on the connection; each of its statements is a transaction of its own unless one is open."""
+        if self._facts is not None and self._facts.application_role is not None:
+            operation = wall.of_owner(self._facts, operation)
         return await drive(operation, self.perform)
 
     async def perform(self, step: Step) -> Any:
