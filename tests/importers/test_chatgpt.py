@@ -71,6 +71,35 @@ def test_what_is_no_text_of_the_two_is_left_out(tmp_path: Path) -> None:
     ]
 
 
+def test_a_text_is_as_a_page_shows_it(tmp_path: Path) -> None:
+    """With names, links and what the message says of its sources in the place of the marks; without them, nothing."""
+    source = "\ue200cite\ue202turn0search1\ue201"
+    entity, link = "\ue200entity\ue202{}\ue201".format, "\ue200url\ue202Tea\ue202https://tea.example\ue201"
+    named = entity('["people","Ada","a person"]')
+    words = (
+        f"{named} likes tea. {source} Really {source.replace('1', '2')}. "
+        f"See {link}, {entity('Green tea')}, {entity('[')}.\ue200"
+    )
+    said = {"matched_text": source, "alt": "([Tea](https://tea.example))"}
+    metadata = {"content_references": [said, None, {"matched_text": None}]}
+    node = chatgpt_message("a", "assistant", words, "root", 1, metadata=metadata)
+    [found] = documents(written(tmp_path / "conversations.json", [chatgpt_conversation("one", node)]))
+    assert found["content"] == (
+        "Ada likes tea. ([Tea](https://tea.example)) Really. See Tea (https://tea.example), Green tea, [.\ue200"
+    )
+
+
+def test_files_and_the_gpt_are_named_and_conversations_may_have_a_key(tmp_path: Path) -> None:
+    """As some exports have it: an object with `conversations` in it."""
+    metadata = {"attachments": [{"name": "tea.pdf", "id": "file-1"}, None]}
+    node = chatgpt_message("a", "user", "Read this.", "root", 1, metadata=metadata)
+    conversation = chatgpt_conversation("one", node, gizmo_id="g-tea")
+    path = written(tmp_path / "a.json", {"more": [1], "conversations": [conversation]})
+    [found] = documents(path)
+    assert (found["attachments"], found["source"]["gpt"]) == (["tea.pdf"], "g-tea")
+    assert [found] == documents(written(tmp_path / "b.json", [conversation]))
+
+
 def test_trees_that_are_no_trees_come_to_an_end(tmp_path: Path) -> None:
     """Circles, missing nodes, other kinds of values: what can be read is, and what cannot is named."""
     circle = chatgpt_conversation(

@@ -83,6 +83,34 @@ def test_what_else_slack_writes(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def rich(*elements: dict[str, Any]) -> dict[str, Any]:
+    """Return a block of a message that was typed."""
+    return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [*elements]}]}
+
+
+def test_a_message_of_slack_without_a_text_of_its_own(tmp_path: Path) -> None:
+    """What programs write stands in blocks, what was passed on in attachments; a text of its own goes before them."""
+    deep: Any = {"type": "section", "text": {"text": "too deep"}}
+    for _ in range(40):
+        deep = {"type": "context", "elements": [deep]}
+    typed = [{"type": "user", "user_id": "U2"}, {"type": "text", "text": " likes "}, {"type": "emoji", "name": "tea"},
+             {"type": "link", "url": "https://tea.example", "text": "Green"}, {"type": "channel", "channel_id": "C1"},
+             {"type": "broadcast", "range": "here"}, {"type": "user"}]  # fmt: skip
+    section = {"type": "section", "text": {"type": "mrkdwn", "text": "*Boiled*"}, "fields": [{"text": "95"}, None]}
+    messages = [
+        slack_message("1.000100", "", blocks=[rich(*typed)]),
+        slack_message("2.000100", "", blocks=[{"type": "header", "text": {"text": "Kettle"}}, section, deep, None]),
+        slack_message("3.000100", " ", attachments=[{"is_share": True, "text": "Passed on.", "fallback": "x"}]),
+        slack_message("4.000100", "", attachments=[{"fallback": "An alarm."}, {"blocks": [section]}, None]),
+        slack_message("5.000100", "My words.", blocks=[rich(*typed)], attachments=[{"text": "theirs"}]),
+    ]
+    path = zipped(tmp_path / "a.zip", slack_members() | {"tea/2024-02-01.json": messages})
+    assert [each["content"] for each in documents(path)][2:] == [
+        "@Bob likes :tea:Green (https://tea.example)#tea@here", "Kettle\n*Boiled*\n95", "Passed on.",
+        "An alarm.\n*Boiled*\n95", "My words.",
+    ]  # fmt: skip
+
+
 def test_a_day_of_slack_that_is_cut_off_stores_nothing(provider: PostgreSQLProvider, tmp_path: Path) -> None:
     """The error names the day and the byte."""
     members = slack_members()
@@ -136,6 +164,10 @@ def test_a_chat_of_an_iphone(tmp_path: Path) -> None:
         "12/31/23, 11:59 PM - ", "12/31/23, 11:59\u202fPM - ", "31/12/23, 11:59 p. m. - ",
         "31/12/2023, 11:59 pm \u2013 ",
         "2023-12-31 23:59 - ", "2023/12/31, 23:59 - ", "[31.12.2023 klo 23.59.00] ", "[2023-12-31, 23:59:00] ",
+        "2023/12/31 \u4e0b\u534811:59 - ", "[2023/12/31 \u5348\u5f8c11:59:00] ", "2023. 12. 31. \uc624\ud6c4 11:59 - ",
+        "2023\u5e7412\u670831\u65e5 \u665a\u4e0a11:59 - ", "\u200f31/12/2023\u060c 11:59 \u0645 - ",
+        "31/12/23, 11:59 \u03bc.\u03bc. - ", "31/12/2566 23:59 - ",
+        "\u200f\u0663\u0661/\u0661\u0662/\u0662\u0660\u0662\u0663\u060c \u0662\u0663:\u0665\u0669 - ",
         "[31/12/2023, 23:59:00] ", "[12/31/23, 11:59:00 PM] ", "\u200e[31/12/23 23:59] ", "31.12.2023, 23:59 - ",
     ],
 )  # fmt: skip
@@ -143,6 +175,26 @@ def test_every_way_of_writing_a_date(tmp_path: Path, beginning: str) -> None:
     """Of whatever phone and language."""
     [found] = documents(written(tmp_path / "a.txt", f"{beginning}Ada: tea\n"))
     assert (found["timestamp"], found["name"]) == (datetime(2023, 12, 31, 23, 59, tzinfo=UTC), "Ada")
+
+
+@pytest.mark.parametrize(
+    ("beginning", "hour"),
+    [
+        ("2023/12/31 \u4e0a\u534812:30 - ", 0), ("2023/12/31 \u4e2d\u534812:30 - ", 12),
+        ("2023. 12. 31. \uc624\uc804 9:30 - ", 9), ("31/12/2023, 9:30 \u0635 - ", 9),
+        ("31/12/23, 9:30 \u03c0.\u03bc. - ", 9), ("12/31/23, 12:30 AM - ", 0),
+    ],
+)  # fmt: skip
+def test_the_morning_in_every_language(tmp_path: Path, beginning: str, hour: int) -> None:
+    """Twelve is the first hour of a half, not the last."""
+    [found] = documents(written(tmp_path / "a.txt", f"{beginning}Ada: tea\n"))
+    assert found["timestamp"] == datetime(2023, 12, 31, hour, 30, tzinfo=UTC)
+
+
+def test_a_calendar_that_is_not_read_is_refused(tmp_path: Path) -> None:
+    """A year before WhatsApp is of another one, and is not stored as that of ours."""
+    with pytest.raises(InvalidFile, match="line 1: the date is none in the order"):
+        documents(written(tmp_path / "a.txt", "1402/10/25, 09:30 - Ada: tea\n"))
 
 
 def test_an_order_of_dates_that_is_not_known_is_asked_for(provider: PostgreSQLProvider, tmp_path: Path) -> None:
@@ -242,6 +294,21 @@ def test_what_else_discord_writes(tmp_path: Path) -> None:
     assert {reason: [place[-1] for place in places] for reason, places in left_out(path).items()} == {
         NOTICE: ["2"], NO_TEXT: ["3"], "it says no time": ["5"], "it has no id of its own": ["6", "7"],
     }  # fmt: skip
+
+
+def test_a_package_in_another_language_and_a_message_that_was_passed_on(tmp_path: Path) -> None:
+    """Folders are called as the language of Discord says; what was passed on is what its message says."""
+    rows = [{"ID": 1064114220695552000, "Timestamp": "2023-01-15 09:30:00", "Contents": "Tee?", "Attachments": ""}]
+    user = {"id": "7", "username": "ada", "global_name": "Ada"}
+    members = {"Nachrichten/c123/messages.json": rows, "Nachrichten/c123/channel.json": {"id": "123", "name": "tee"},
+               "Konto/user.json": user, "Server/1/user.json": {"id": "9"}}  # fmt: skip
+    [found] = documents(zipped(tmp_path / "package.zip", members))
+    assert (found["name"], found["content"], found["conversation_id"]) == ("Ada", "Tee?", "discord:123")
+    passed_on = {"content": "Green tea.", "attachments": [{"fileName": "tea.png"}]}
+    message = discord_message("1", "", reference={"messageId": "0"}, forwardedMessage=passed_on)
+    [found] = documents(written(tmp_path / "a.json", discord_channel(message)))
+    assert (found["content"], found["attachments"]) == ("Green tea.", ["tea.png"])
+    assert found["source"]["forwarded"] == "0"
 
 
 def test_discord_files_that_are_cut_off_store_nothing(provider: PostgreSQLProvider, tmp_path: Path) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from samples import claude, claude_conversation, claude_message, documents, left_out, written
+from samples import claude, claude_conversation, claude_message, documents, left_out, written, zipped
+
+from memorizz.importers import import_file
+from memorizz.memory_provider.postgresql import PostgreSQLProvider
 
 
 def test_a_conversation_is_what_was_said(tmp_path: Path) -> None:
@@ -71,3 +74,29 @@ def test_only_the_branch_that_was_shown_last_is_kept(tmp_path: Path) -> None:
         "it is not as this format has it": ["conversation 4", "conversation 6"],
         "it has no id of its own": ["conversation 5"],
     }
+
+
+def test_what_claude_has_noted_is_a_memory(provider: PostgreSQLProvider, tmp_path: Path) -> None:
+    """Of all conversations, and of each project; one that has changed since is another."""
+    noted = {"conversations_memory": "Ada likes tea.", "project_memories": {"p1": "A tea house.", "p2": ""},
+             "account_uuid": "a1"}  # fmt: skip
+    talk = claude_conversation("one", claude_message("m", "human", "Tea?"))
+    path = zipped(tmp_path / "a.zip", {"conversations.json": [talk], "memories.json": [noted]})
+    first, second, said = documents(path)
+    assert first == {
+        "name": "conversations",
+        "content": "Ada likes tea.",
+        "kind": "memory",
+        "source": {"format": "claude", "id": "conversations", "account": "a1"},
+    }
+    assert (second["name"], second["content"], said["content"]) == ("p1", "A tea house.", "Tea?")
+    assert left_out(path) == {"a note without text": ["memories.json, account 1, p2"]}
+    assert import_file(path, provider).stored == {"long_term_memory": 2, "conversation_memory": 1}
+    changed = noted | {"conversations_memory": "Ada likes coffee.", "memory_files": [{}]}
+    for path in (
+        written(tmp_path / "memories.json", changed),
+        zipped(tmp_path / "b.zip", {"memories/a1.json": changed}),
+    ):
+        report = import_file(path, provider, dry_run=True)
+        assert (report.stored, report.there) == ({"long_term_memory": 1}, {"long_term_memory": 1})
+        assert "files of Claude's memory, whose layout is not known here" in report.left_out

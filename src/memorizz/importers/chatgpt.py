@@ -6,11 +6,13 @@ and the assistant said to each other.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from memorizz.importers._formats import Format, Found, LeftOut, Options
-from memorizz.importers._reading import NO_ID, NO_TEXT, THOUGHTS, WRONG, Object, clocked, mapping, sequence, text
+from memorizz.importers._reading import NO_ID, NO_TEXT, THOUGHTS, WRONG, Object, clocked, mapping, names, sequence, text
 from memorizz.importers._source import Member, Source
 
 _NAME = "chatgpt"
@@ -20,7 +22,8 @@ def _members(source: Source) -> Iterator[Member]:
     """Yield the files with conversations: the one that is there alone, whatever its name, else those named so."""
     for member in source.files(r"(.*/)?conversations(-\d+)?\.json"):
         in_array, found = member.beginnings
-        if in_array and found and "mapping" in found[0]:
+        first = found[0] if found else {}
+        if "mapping" in first if in_array else "conversations" in first and '"mapping"' in member.head:
             yield member
 
 
@@ -30,13 +33,27 @@ def _recognises(source: Source) -> bool:
 
 def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
     for member in _members(source):
-        for number, conversation in enumerate(member.elements(), 1):
+        for number, conversation in enumerate(_conversations(member), 1):
             place = member.place(f"conversation {number:,}")
             tree = mapping(conversation).get("mapping")
             if not isinstance(tree, dict):
                 yield LeftOut(place, WRONG)
                 continue
             yield from _conversation(mapping(conversation), cast("Object", tree), place, options)
+
+
+def _conversations(member: Member) -> Iterator[Any]:
+    """Yield the conversations of a file, which is a list of them, or has one under `conversations`."""
+    if member.beginnings[0]:
+        yield from member.elements()
+        return
+    with member.json() as reader:
+        for name in reader.keys():  # noqa: SIM118 it is no dict
+            if name == "conversations" and reader.is_at("["):
+                yield from reader.elements()
+            else:
+                reader.value()
+        reader.end()
 
 
 def _conversation(conversation: Object, tree: Object, place: str, options: Options) -> Iterator[Found | LeftOut]:
@@ -66,9 +83,15 @@ def _conversation(conversation: Object, tree: Object, place: str, options: Optio
             "content": content,
             "source": {"format": _NAME, "id": native, "conversation": id, "title": text(conversation.get("title"))},
         }
-        model = text(mapping(message.get("metadata")).get("model_slug"))
+        if text(conversation.get("gizmo_id")) is not None:
+            document["source"]["gpt"] = conversation["gizmo_id"]
+        metadata = mapping(message.get("metadata"))
+        model = text(metadata.get("model_slug"))
         if model is not None and role == "assistant":
             document["model"] = model
+        files = names(metadata.get("attachments"), "name")
+        if files:
+            document["attachments"] = files
         remarks = clocked(document, time, said)
         said = time or said
         yield Found(where, (id, native), document, remarks=remarks)
@@ -112,7 +135,7 @@ def _said(message: Object) -> tuple[str, str, str | None]:
         return role, "", THOUGHTS
     if role == "assistant" and message.get("recipient") not in (None, "all"):
         return role, "", "what an assistant said to a tool"
-    words = "\n".join(_texts(content)).strip()
+    words = _without_marks("\n".join(_texts(content)), metadata).strip()
     return role, words, None if words else NO_TEXT
 
 
@@ -123,6 +146,36 @@ def _texts(content: Mapping[str, Any]) -> Iterator[str]:
         words = text(part) or text(mapping(part).get("text"))
         if words is not None:
             yield words
+
+
+# What a page shows in another way than as a text: a source, an entity, a link; its parts have a mark between them.
+_MARKED = re.compile("( ?)\ue200([^\ue200\ue201]*)\ue201")
+
+
+def _without_marks(words: str, metadata: Object) -> str:
+    """Return a text with what was shown in the place of the marks: a name, a link, what the message itself says."""
+    if "\ue200" not in words:
+        return words
+    references = map(mapping, sequence(metadata.get("content_references")))
+    shown = {text(each.get("matched_text")): text(each.get("alt")) for each in references}
+
+    def seen(found: re.Match[str]) -> str:
+        said = shown.get(found[0].lstrip(" ")) or _seen(*found[2].split("\ue202"))
+        return f"{found[1]}{said}" if said else ""
+
+    return _MARKED.sub(seen, words)
+
+
+def _seen(kind: str, *parts: str) -> str:
+    if kind == "url" and len(parts) > 1:
+        return f"{parts[0]} ({parts[1]})"
+    if kind != "entity" or not parts:
+        return ""
+    try:
+        named = sequence(json.loads(parts[0]))
+    except (ValueError, RecursionError):
+        return parts[0]
+    return (text(named[1]) if len(named) > 1 else None) or ""
 
 
 FORMAT = Format(_NAME, "ChatGPT: the export of an account", _recognises, _read)

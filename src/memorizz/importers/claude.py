@@ -1,8 +1,12 @@
-"""Claude: the export of an account, a zip with conversations.json, in which each conversation has its chat_messages."""
+"""Claude: the export of an account, a zip with conversations.json, in which each conversation has its chat_messages.
+
+Beside it stands what Claude has noted of its user, of all conversations and of each project: memories.json.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from typing import Any
 
 from memorizz.importers._formats import Format, Found, LeftOut, Options
@@ -19,6 +23,7 @@ from memorizz.importers._reading import (
     why_no_text,
 )  # fmt: skip
 from memorizz.importers._source import Member, Source
+from memorizz.memory_provider.stores import FACTS
 
 _NAME = "claude"
 _ROLES = {"human": "user", "assistant": "assistant"}
@@ -32,10 +37,19 @@ def _members(source: Source) -> Iterator[Member]:
 
 
 def _recognises(source: Source) -> bool:
-    return next(_members(source), None) is not None
+    return next(_members(source), None) is not None or next(_noted(source), None) is not None
+
+
+def _noted(source: Source) -> Iterator[Member]:
+    for member in source.files(r"(.*/)?memories(/[^/]+)?\.json"):
+        _, found = member.beginnings
+        if found and "conversations_memory" in found[0]:
+            yield member
 
 
 def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
+    for member in _noted(source):
+        yield from _memories(member)
     for member in _members(source):
         for number, each in enumerate(member.elements(), 1):
             place = member.place(f"conversation {number:,}")
@@ -47,6 +61,31 @@ def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
                 yield LeftOut(place, NO_ID)
             else:
                 yield from _conversation(conversation, id, place, options)
+
+
+def _memories(member: Member) -> Iterator[Found | LeftOut]:
+    if member.beginnings[0]:
+        accounts = [*member.elements()]
+    else:
+        with member.json() as reader:
+            accounts = [reader.value()]
+            reader.end()
+    for number, account in enumerate(map(mapping, accounts), 1):
+        place = member.place(f"account {number:,}")
+        projects = mapping(account.get("project_memories"))
+        notes = {"conversations": account.get("conversations_memory"), **projects}
+        for name, note in notes.items():
+            words = (text(note) or "").strip()
+            if not words:
+                yield LeftOut(f"{place}, {name}", "a note without text")
+                continue
+            source = {"format": _NAME, "id": name, "account": text(account.get("account_uuid"))}
+            document = {"name": name, "content": words, "kind": "memory", "source": source}
+            # A note that has changed since is another memory.
+            digest = sha256(words.encode("utf-8", "surrogatepass")).hexdigest()
+            yield Found(f"{place}, {name}", ("memory", name, digest), document, FACTS)
+        if account.get("memory_files"):
+            yield LeftOut(f"{place}, memory_files", "files of Claude's memory, whose layout is not known here")
 
 
 def _conversation(conversation: Object, id: str, place: str, options: Options) -> Iterator[Found | LeftOut]:

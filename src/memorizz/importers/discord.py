@@ -1,7 +1,7 @@
 """Discord: what DiscordChatExporter writes as JSON, and the data package that Discord sends to whoever asks for it.
 
-The package has the messages of its owner alone, in a folder for each channel, as JSON or, until 2023, as CSV. Messages
-have the same ids in both.
+The package has the messages of its owner alone, in a folder for each channel, as JSON or, until 2023, as CSV; its
+folders are called as the language of Discord says. Messages have the same ids in both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from memorizz.importers._source import LOOKED_AT, Member, Source
 
 _NAME = "discord"
 _EXPORTED = r".*\.json"
-_PACKAGE = r"(?:.*/)?messages/c?\d+/messages\.(json|csv)"
+_PACKAGE = r"(?:.*/)?[^/]+/c?\d+/messages\.(json|csv)"
 # Kinds of messages that people or programs have written, by name, or by number where the exporter has no name for one.
 _WRITTEN = ("Default", "Reply", "20", "23")
 # The beginning of 2015, from which ids count milliseconds.
@@ -80,7 +80,8 @@ def _message(message: Object, about: Object, place: str, options: Options) -> Fo
         return LeftOut(place, NO_ID)
     if str(message.get("type")) not in _WRITTEN:
         return LeftOut(place, NOTICE)
-    content = (text(message.get("content")) or "").strip()
+    passed_on = mapping(message.get("forwardedMessage"))
+    content = (text(message.get("content")) or text(passed_on.get("content")) or "").strip()
     if not content:
         return LeftOut(place, NO_TEXT)
     channel = mapping(about.get("channel"))
@@ -89,8 +90,8 @@ def _message(message: Object, about: Object, place: str, options: Options) -> Fo
     document = _document(native, content, text(channel.get("id")) or "", title, who)
     answered = text(mapping(message.get("reference")).get("messageId"))
     if answered is not None:
-        document["source"]["reply_to"] = answered
-    files = names(message.get("attachments"), "fileName")
+        document["source"]["forwarded" if passed_on else "reply_to"] = answered
+    files = [*names(message.get("attachments"), "fileName"), *names(passed_on.get("attachments"), "fileName")]
     if files:
         document["attachments"] = files
     return _at_its_time(document, native, message.get("timestamp"), place, options)
@@ -129,8 +130,10 @@ def _channel(source: Source, member: Member) -> Object:
 
 def _owner(source: Source) -> dict[str, Any]:
     """Return who the package is of."""
-    for member in source.named(r"(.*/)?account/user\.json"):
+    for member in source.named(r"(.*/)?user\.json"):
         user = _only(source, member.name)
+        if not {"id", "username"} <= user.keys():
+            continue
         return {"id": text(user.get("id")), "name": text(user.get("global_name")) or text(user.get("username"))}
     return {}
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memorizz.importers._formats import Format, Found, LeftOut, Options
-from memorizz.importers._reading import NO_ID, NO_TEXT, NOTICE, Object, mapping, names, text
+from memorizz.importers._reading import NO_ID, NO_TEXT, NOTICE, Object, mapping, names, sequence, text
 from memorizz.importers._source import LOOKED_AT, Source
 
 _NAME = "slack"
@@ -74,7 +74,7 @@ def _message(
         return LeftOut(place, NO_ID)
     if message.get("type") != "message" or message.get("subtype") not in _WRITTEN:
         return LeftOut(place, NOTICE)
-    content = _plain(text(message.get("text")) or "", known).strip()
+    content = _plain(_words(message), known).strip()
     if not content:
         return LeftOut(place, NO_TEXT)
     author = text(message.get("user")) or text(message.get("bot_id"))
@@ -100,6 +100,42 @@ def _message(
     if time is None:
         return LeftOut(place, "its id, ts, is not the time that it is to be")
     return Found(place, (channel, native), document | {"timestamp": time})
+
+
+def _words(message: Object) -> str:
+    """Return the text of a message; of one that has none, of a program or passed on, that of its blocks and quotes."""
+    said = text(message.get("text")) or ""
+    if said.strip():
+        return said
+    shown = [_in_block(mapping(block)) for block in sequence(message.get("blocks"))]
+    for quote in map(mapping, sequence(message.get("attachments"))):
+        parts = [text(quote.get(name)) for name in ("pretext", "title", "text")]
+        blocks = [] if any(parts) else [_in_block(mapping(block)) for block in sequence(quote.get("blocks"))]
+        shown.append("\n".join(filter(None, [*parts, *blocks])) or text(quote.get("fallback")) or "")
+    return "\n".join(filter(None, shown))
+
+
+def _in_block(block: Object, depth: int = 0) -> str:
+    """Return the words of a block, those of people and channels as Slack writes them in a text."""
+    kind, inside = block.get("type"), block.get("text")
+    if kind in _REFERENCES and text(block.get(_REFERENCES[kind][1])) is not None:
+        mark, name = _REFERENCES[kind]
+        return f"<{mark}{block[name]}>"
+    if kind == "emoji":
+        return f":{block.get('name')}:"
+    if kind == "link" and text(block.get("url")) is not None:
+        return f"<{block['url']}|{inside}>" if text(inside) else f"<{block['url']}>"
+    if isinstance(inside, str):
+        return inside
+    children = [inside, *sequence(block.get("fields")), *sequence(block.get("elements"))]
+    words = [] if depth > _DEEPEST else [_in_block(mapping(child), depth + 1) for child in children]
+    return ("" if kind in _IN_LINE else "\n").join(filter(None, words))
+
+
+# What names somebody or something in a block, with the mark that it has in a text, and the key of its id.
+_REFERENCES = {"user": ("@", "user_id"), "channel": ("#", "channel_id"), "broadcast": ("!", "range")}
+_IN_LINE = ("rich_text_section", "rich_text_preformatted", "rich_text_quote")
+_DEEPEST = 20
 
 
 def _time(ts: str, options: Options) -> Any:

@@ -24,14 +24,22 @@ from memorizz.importers._source import LOOKED_AT, Member, Source
 
 _NAME = "whatsapp"
 _FILES = r".*\.txt"
-_DATE = r"(\d{1,4})([./-])(\d{1,2})\2(\d{1,4})\.?(?:,| klo)?"
-_AM_PM = r"(?:\s*([AaPp])\.?\s?[Mm]\.?)?"
-# What an iPhone sets before whatever is no text of a person.
+_DATE = r"(\d{1,4})\s?[./\u5e74-]\s?(\d{1,2})\s?[./\u6708-]\s?(\d{1,4})[.\u65e5]?(?:[,\u060c]| klo)?"
+# The halves of a day, which stand before a time in the languages of East Asia, and behind it elsewhere.
+_MORNING = "\u4e0a\u5348|\u51cc\u6668|\u6e05\u6668|\u65e9\u4e0a|\u5348\u524d|\uc624\uc804"
+_EVENING = "\u4e0b\u5348|\u4e2d\u5348|\u665a\u4e0a|\u5348\u5f8c|\uc624\ud6c4"
+_BEFORE = rf"\s(?:({_MORNING}|{_EVENING})\s?)?"
+_BEHIND = r"(?:\s*(?:([AaPp])\.?\s?[Mm]\.?|([\u03c0\u03bc])\.?\s?\u03bc\.?|([\u0635\u0645])))?"
+_EVENINGS = {"p", "P", "\u03bc", "\u0645", *_EVENING.split("|")}
+# What an iPhone sets before whatever is no text of a person, and what turns a line from right to left.
 _MARK = "\u200e"
+_TURNS = "[\u200e\u200f]*"
 _BEGINNINGS = (
-    re.compile(rf"{_MARK}?\[{_DATE}\s(\d{{1,2}})[:.](\d\d)(?:[:.](\d\d))?{_AM_PM}\]\s(.*)"),
-    re.compile(rf"{_DATE}\s(\d{{1,2}})[:.](\d\d)()(?:{_AM_PM})\s[-\u2013]\s(.*)"),
+    re.compile(rf"{_TURNS}\[{_DATE}{_BEFORE}(\d{{1,2}})[:.](\d\d)(?:[:.](\d\d))?{_BEHIND}\]\s(.*)"),
+    re.compile(rf"{_TURNS}{_DATE}{_BEFORE}(\d{{1,2}})[:.](\d\d)()(?:{_BEHIND})\s[-\u2013]\s(.*)"),
 )
+# The first year that WhatsApp was there, and by how much Thailand's calendar is ahead.
+_FIRST_YEAR, _BUDDHIST = 2009, 543
 # The place of a file in an export without files, in whatever language: a few words in brackets, and nothing else.
 _PLACEHOLDER = re.compile(r"<[^<>\n]{1,60}>")
 
@@ -50,8 +58,14 @@ class _Begun:
         year, month, day = (self.date[order.index(part)] for part in "ymd")
         if len(year) not in (2, 4) or len(month) > 2 or len(day) > 2:
             return None
+        since = int(year) + (2000 if len(year) == 2 else 0)
+        if since >= _FIRST_YEAR + _BUDDHIST:
+            since -= _BUDDHIST
+        if since < _FIRST_YEAR:
+            # Of another calendar, or no year at all.
+            return None
         try:
-            return datetime(int(year) + (2000 if len(year) == 2 else 0), int(month), int(day), *self.clock)
+            return datetime(since, int(month), int(day), *self.clock)
         except ValueError:
             return None
 
@@ -93,8 +107,9 @@ def _messages(member: Member, beginning: re.Pattern[str]) -> Iterator[_Begun | s
         if found is None:
             yield line
             continue
-        first, _, second, third, hour, minute, seconds, half, rest = found.groups()
-        hours = int(hour) if half is None else int(hour) % 12 + 12 * (half in "Pp")
+        first, second, third, early, hour, minute, seconds, *halves, rest = found.groups()
+        half = next((each for each in (early, *halves) if each is not None), None)
+        hours = int(hour) if half is None else int(hour) % 12 + 12 * (half in _EVENINGS)
         clock = hours, int(minute), int(seconds or 0)
         yield _Begun(number, (first, second, third), clock, rest)
 
