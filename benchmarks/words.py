@@ -1,7 +1,8 @@
 """Search by words inside a memory of 1 % of the rows, alone and with a vector, and in all stores, against SQL by hand.
 
 By hand it is the best that was found: the rows of the memory are read, not the index of the words, which brings those
-of all memories that have them; with a vector the two scores are added. All stores are one pipeline of such statements.
+of all memories that have them; with a vector the two scores are added. All stores are one pipeline of such
+statements, which bring the vectors of the hits, as the provider does there.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ RATIO = 1.3
 # Every other document has one of them.
 WORDS = ("tea", "garden")
 # Up to so many rows every store has them, and up to so many they have vectors: an index is built of these.
-_IN_ALL, _WITH_VECTORS = 10_000, 100_000
+_IN_ALL, _WITH_VECTORS = 10_000, 500_000
 
 _MADE = """
 CREATE TABLE {table} AS SELECT id, memory_id, name, content,
@@ -54,7 +55,7 @@ FROM (SELECT * FROM {table} AS d WHERE d.memory_id = %(memory_id)s OFFSET 0) AS 
 WHERE d.words @@ to_tsquery('english', %(words)s) ORDER BY score DESC LIMIT %(limit)s
 """
 _BY_BOTH = """
-SELECT {columns}, 0.7 * (1 - d.distance) + 0.6 * coalesce(d.rank / nullif(max(d.rank) OVER (), 0), 0) AS score
+SELECT {columns}{vector}, 0.7 * (1 - d.distance) + 0.6 * coalesce(d.rank / nullif(max(d.rank) OVER (), 0), 0) AS score
 FROM (
     SELECT *, embedding <=> %(vector)b AS distance, CASE WHEN words @@ to_tsquery('english', %(words)s)
         THEN ts_rank(words, to_tsquery('english', %(words)s)) END AS rank
@@ -112,7 +113,8 @@ def _searches(
 ) -> dict[str, dict[str, Way]]:
     """Return the ways of each search; each takes the number of a turn."""
     by_words = [table.statement(_BY_WORDS) for table in tables]
-    by_both = [table.statement(_BY_BOTH) for table in tables]
+    by_both = [table.statement(_BY_BOTH, vector=sql.SQL("")) for table in tables]
+    with_vectors = [table.statement(_BY_BOTH, vector=sql.SQL(", d.embedding")) for table in tables]
 
     def asked(turn: int) -> tuple[np.ndarray, str]:
         return data.questions[turn % len(data.questions)], memory_id(turn % MEMORIES)
@@ -136,7 +138,12 @@ def _searches(
                     cursor.execute(statement, values, prepare=True)
             rows = [row for cursor in cursors for row in cursor.fetchall()]
         rows.sort(key=itemgetter(-1), reverse=True)
-        return [tables[0].document(row[:-1]) | {"score": row[-1]} for row in rows[:LIMIT]]
+        if len(statements) == 1:
+            return [tables[0].document(row[:-1]) | {"score": row[-1]} for row in rows[:LIMIT]]
+        return [
+            tables[0].document(row[:-2]) | {"embedding": np.frombuffer(row[-2], ">f4", offset=4), "score": row[-1]}
+            for row in rows[:LIMIT]
+        ]
 
     searches: dict[str, dict[str, Way]] = {
         "words": {
@@ -151,7 +158,7 @@ def _searches(
     if len(tables) > 1:
         searches[f"words and a vector, in {len(tables)} stores"] = {
             PROVIDER: in_all,
-            BY_HAND: partial(by_hand, statements=by_both),
+            BY_HAND: partial(by_hand, statements=with_vectors),
         }
     return searches
 

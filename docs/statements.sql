@@ -212,13 +212,13 @@ WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now
 ORDER BY ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0) DESC, d.seq
 LIMIT :'depth'
 ), candidate AS MATERIALIZED (
-SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."seq", coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
+SELECT d.tenant, d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score, coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR strpos(right(d.content, 200), ';') > 0 AND right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
         NULL::float8 AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
 FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
 FROM with_words)))
-), scored AS MATERIALIZED (
-SELECT d.*, max(rank) OVER () AS best,
+), scored AS (
+SELECT d.*, max(rank) OVER () AS best_rank,
         :'meaning'::float8 * coalesce(1 - distance - :'center'::float8, 0) AS meaning,
         :'words'::float8 * coalesce(rank / nullif(max(rank) OVER (), 0), 0) AS words,
         CASE WHEN :'speaker'::float8 <> 0 AND regexp_split_to_array(lower(role), '[^[:alnum:]_]+') && :'names'::text[]
@@ -233,21 +233,23 @@ FROM moment), 0) / 86400
         CASE WHEN says_when THEN :'time'::float8 ELSE 0 END AS time,
         CASE WHEN asks THEN -:'asking'::float8 ELSE 0 END AS asking
 FROM candidate AS d
-), ranked AS MATERIALIZED (
-SELECT d.*, base + session + neighbours + time + asking AS score,
-        ARRAY[meaning, words, speaker, session, recency, importance, neighbours, time, asking, best] AS parts
+), ranked AS (
+SELECT d.*, base + session + neighbours + time + asking AS score
 FROM (
 SELECT *, 0::float8 AS session, 0::float8 AS neighbours
 FROM (SELECT *, meaning + words + speaker + recency + importance AS base
 FROM scored) AS summed
     ) AS d
-)
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", d.distance, d.score, d.parts, d.seq, 0::bigint AS seen, NULL::float8[] AS distances
-FROM (SELECT *
+), best AS MATERIALIZED (SELECT *
 FROM ranked
 ORDER BY score DESC, seq
-LIMIT :'limit') AS d
-ORDER BY d.score DESC, d.seq;
+LIMIT :'limit')
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", best.distance, best.score, ARRAY["best"."meaning", "best"."words", "best"."speaker", "best"."session", "best"."recency", "best"."importance", "best"."neighbours", "best"."time", "best"."asking", "best"."best_rank"] AS parts, best.seq, 0::bigint AS seen,
+    NULL::float8[] AS distances
+FROM best JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "best"."tenant" AND "d"."id" = "best"."id" AND "d".tenant = :'tenant'::text
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
+FROM best)))
+ORDER BY best.score DESC, best.seq;
 
 -- retrieve_by_query(question, touch=True, context=1)
 
@@ -277,7 +279,7 @@ WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now
 ORDER BY ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0) DESC, d.seq
 LIMIT :'depth'
 ), candidate AS MATERIALIZED (
-SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."seq", "d"."pieces", coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
+SELECT d.tenant, d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score, coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR strpos(right(d.content, 200), ';') > 0 AND right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
         ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
 FROM "public"."conversation_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
@@ -285,8 +287,8 @@ FROM near
 UNION
 SELECT id
 FROM with_words)))
-), scored AS MATERIALIZED (
-SELECT d.*, max(rank) OVER () AS best,
+), scored AS (
+SELECT d.*, max(rank) OVER () AS best_rank,
         :'meaning'::float8 * coalesce(1 - distance - :'center'::float8, 0) AS meaning,
         :'words'::float8 * coalesce(rank / nullif(max(rank) OVER (), 0), 0) AS words,
         CASE WHEN :'speaker'::float8 <> 0 AND regexp_split_to_array(lower(role), '[^[:alnum:]_]+') && :'names'::text[]
@@ -301,9 +303,8 @@ FROM moment), 0) / 86400
         CASE WHEN says_when THEN :'time'::float8 ELSE 0 END AS time,
         CASE WHEN asks THEN -:'asking'::float8 ELSE 0 END AS asking
 FROM candidate AS d
-), ranked AS MATERIALIZED (
-SELECT d.*, base + session + neighbours + time + asking AS score,
-        ARRAY[meaning, words, speaker, session, recency, importance, neighbours, time, asking, best] AS parts
+), ranked AS (
+SELECT d.*, base + session + neighbours + time + asking AS score
 FROM (
 SELECT *, CASE WHEN conversation_id IS NULL THEN 0
             ELSE :'session'::float8 * max(base) OVER (PARTITION BY memory_id, conversation_id) END AS session,
@@ -316,16 +317,19 @@ ORDER BY moment, seq)
 FROM (SELECT *, meaning + words + speaker + recency + importance AS base
 FROM scored) AS summed
     ) AS d
-)
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", d.distance, d.score, d.parts, d.seq, (SELECT max(seen)
-FROM near) AS seen, ARRAY(SELECT distance
-FROM near_all
-ORDER BY distance) AS distances
-FROM (SELECT *
+), best AS MATERIALIZED (SELECT *
 FROM ranked
 ORDER BY score DESC, seq
-LIMIT :'limit') AS d
-ORDER BY d.score DESC, d.seq;
+LIMIT :'limit')
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", best.distance, best.score, ARRAY["best"."meaning", "best"."words", "best"."speaker", "best"."session", "best"."recency", "best"."importance", "best"."neighbours", "best"."time", "best"."asking", "best"."best_rank"] AS parts, best.seq, (SELECT max(seen)
+FROM near) AS seen,
+    ARRAY(SELECT distance
+FROM near_all
+ORDER BY distance) AS distances
+FROM best JOIN "public"."conversation_memory" AS d ON "d"."tenant" = "best"."tenant" AND "d"."id" = "best"."id" AND "d".tenant = :'tenant'::text
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
+FROM best)))
+ORDER BY best.score DESC, best.seq;
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
 FROM "public"."memorizz_settings");
@@ -343,7 +347,7 @@ WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now
 ORDER BY ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0) DESC, d.seq
 LIMIT :'depth'
 ), candidate AS MATERIALIZED (
-SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."seq", "d"."pieces", coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
+SELECT d.tenant, d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score, coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR strpos(right(d.content, 200), ';') > 0 AND right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
         ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
 FROM "public"."conversation_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
@@ -351,8 +355,8 @@ FROM near
 UNION
 SELECT id
 FROM with_words)))
-), scored AS MATERIALIZED (
-SELECT d.*, max(rank) OVER () AS best,
+), scored AS (
+SELECT d.*, max(rank) OVER () AS best_rank,
         :'meaning'::float8 * coalesce(1 - distance - :'center'::float8, 0) AS meaning,
         :'words'::float8 * coalesce(rank / nullif(max(rank) OVER (), 0), 0) AS words,
         CASE WHEN :'speaker'::float8 <> 0 AND regexp_split_to_array(lower(role), '[^[:alnum:]_]+') && :'names'::text[]
@@ -367,9 +371,8 @@ FROM moment), 0) / 86400
         CASE WHEN says_when THEN :'time'::float8 ELSE 0 END AS time,
         CASE WHEN asks THEN -:'asking'::float8 ELSE 0 END AS asking
 FROM candidate AS d
-), ranked AS MATERIALIZED (
-SELECT d.*, base + session + neighbours + time + asking AS score,
-        ARRAY[meaning, words, speaker, session, recency, importance, neighbours, time, asking, best] AS parts
+), ranked AS (
+SELECT d.*, base + session + neighbours + time + asking AS score
 FROM (
 SELECT *, CASE WHEN conversation_id IS NULL THEN 0
             ELSE :'session'::float8 * max(base) OVER (PARTITION BY memory_id, conversation_id) END AS session,
@@ -382,14 +385,17 @@ ORDER BY moment, seq)
 FROM (SELECT *, meaning + words + speaker + recency + importance AS base
 FROM scored) AS summed
     ) AS d
-)
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", d.distance, d.score, d.parts, d.seq, (SELECT max(seen)
-FROM near) AS seen, NULL::float8[] AS distances
-FROM (SELECT *
+), best AS MATERIALIZED (SELECT *
 FROM ranked
 ORDER BY score DESC, seq
-LIMIT :'limit') AS d
-ORDER BY d.score DESC, d.seq;
+LIMIT :'limit')
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", best.distance, best.score, ARRAY["best"."meaning", "best"."words", "best"."speaker", "best"."session", "best"."recency", "best"."importance", "best"."neighbours", "best"."time", "best"."asking", "best"."best_rank"] AS parts, best.seq, (SELECT max(seen)
+FROM near) AS seen,
+    NULL::float8[] AS distances
+FROM best JOIN "public"."conversation_memory" AS d ON "d"."tenant" = "best"."tenant" AND "d"."id" = "best"."id" AND "d".tenant = :'tenant'::text
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
+FROM best)))
+ORDER BY best.score DESC, best.seq;
 
 UPDATE "public"."conversation_memory" AS d
 SET access_count = coalesce(d.access_count, 0) + 1, last_accessed = clock_timestamp(), expires_at = CASE WHEN d.expires_at IS NOT NULL AND jsonb_typeof(d.data -> 'ttl') = 'number' THEN clock_timestamp() + make_interval(secs => least((d.data ->> 'ttl')::numeric, 31557600000.0)::float8) ELSE d.expires_at END
@@ -1627,7 +1633,7 @@ WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now
 ORDER BY ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0) DESC, d.seq
 LIMIT :'depth'
 ), candidate AS MATERIALIZED (
-SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."seq", "d"."tenant", coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
+SELECT d.tenant, d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score, coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR strpos(right(d.content, 200), ';') > 0 AND right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
         (SELECT min(("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector"))
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
@@ -1637,8 +1643,8 @@ FROM near
 UNION
 SELECT id
 FROM with_words)))
-), scored AS MATERIALIZED (
-SELECT d.*, max(rank) OVER () AS best,
+), scored AS (
+SELECT d.*, max(rank) OVER () AS best_rank,
         :'meaning'::float8 * coalesce(1 - distance - :'center'::float8, 0) AS meaning,
         :'words'::float8 * coalesce(rank / nullif(max(rank) OVER (), 0), 0) AS words,
         CASE WHEN :'speaker'::float8 <> 0 AND regexp_split_to_array(lower(role), '[^[:alnum:]_]+') && :'names'::text[]
@@ -1653,29 +1659,31 @@ FROM moment), 0) / 86400
         CASE WHEN says_when THEN :'time'::float8 ELSE 0 END AS time,
         CASE WHEN asks THEN -:'asking'::float8 ELSE 0 END AS asking
 FROM candidate AS d
-), ranked AS MATERIALIZED (
-SELECT d.*, base + session + neighbours + time + asking AS score,
-        ARRAY[meaning, words, speaker, session, recency, importance, neighbours, time, asking, best] AS parts
+), ranked AS (
+SELECT d.*, base + session + neighbours + time + asking AS score
 FROM (
 SELECT *, 0::float8 AS session, 0::float8 AS neighbours
 FROM (SELECT *, meaning + words + speaker + recency + importance AS base
 FROM scored) AS summed
     ) AS d
-)
+), best AS MATERIALIZED (SELECT *
+FROM ranked
+ORDER BY score DESC, seq
+LIMIT :'limit')
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
 FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
 ORDER BY p.distance, p.path, p.start
-LIMIT 1) AS part, d.distance, d.score, d.parts, d.seq, (SELECT max(seen)
-FROM near) AS seen, ARRAY(SELECT distance
+LIMIT 1) AS part, best.distance, best.score, ARRAY["best"."meaning", "best"."words", "best"."speaker", "best"."session", "best"."recency", "best"."importance", "best"."neighbours", "best"."time", "best"."asking", "best"."best_rank"] AS parts, best.seq, (SELECT max(seen)
+FROM near) AS seen,
+    ARRAY(SELECT distance
 FROM near_all
 ORDER BY distance) AS distances
-FROM (SELECT *
-FROM ranked
-ORDER BY score DESC, seq
-LIMIT :'limit') AS d
-ORDER BY d.score DESC, d.seq;
+FROM best JOIN "public"."pages" AS d ON "d"."tenant" = "best"."tenant" AND "d"."id" = "best"."id" AND "d".tenant = :'tenant'::text
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
+FROM best)))
+ORDER BY best.score DESC, best.seq;
 
 -- embed_missing, parts
 

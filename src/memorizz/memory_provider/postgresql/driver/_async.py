@@ -46,6 +46,7 @@ from memorizz.memory_provider.postgresql.driver._shared import (
     last_words,
     log,
     logger,
+    numbered,
     sent,
     without_timeout,
 )
@@ -124,6 +125,10 @@ class AsyncCursor(psycopg.AsyncCursor[tuple[Any, ...]]):
         return ADAPTERS
 
 
+class AsyncNumberedCursor(AsyncCursor, psycopg.AsyncRawCursor[tuple[Any, ...]]):
+    """The same for a statement whose placeholders are numbers."""
+
+
 async def perform(connection: AnyConnection, step: Statement) -> Any:
     """Perform one step on a connection; raises the driver's errors."""
     started = time.perf_counter()
@@ -146,7 +151,11 @@ async def perform(connection: AnyConnection, step: Statement) -> Any:
 async def _execute(connection: AnyConnection, query: Query) -> AsyncCursor:
     # Not prepared is planned for its values; None leaves it to the connection's prepare_threshold.
     prepare = False if query.custom_plan else None
-    return await AsyncCursor(connection).execute(query.sql, query.parameters, prepare=prepare, binary=True)
+    if (known := numbered(query.sql)) is None:
+        return await AsyncCursor(connection).execute(query.sql, query.parameters, prepare=prepare, binary=True)
+    statement, names = known
+    values = [query.parameters[name] for name in names]
+    return await AsyncNumberedCursor(connection).execute(statement, values, prepare=prepare, binary=True)
 
 
 async def _execute_together(connection: AnyConnection, batch: Batch) -> list[AsyncCursor]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import select
 import socket
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Protocol
 
 import psycopg
@@ -57,6 +59,26 @@ class Cursor(Protocol):
     """A cursor that keeps what went wrong."""
 
     failure: DriverError | None
+
+
+_PLACEHOLDER = re.compile(rb"%(?:%|\(([^)]+)\)([sb]))")
+
+
+@lru_cache(maxsize=500)
+def numbered(statement: bytes) -> tuple[bytes, tuple[str, ...]] | None:
+    """Return a statement with numbers in the place of its placeholders, and the names of these in that order.
+
+    The driver looks for the placeholders of more than 4 kB anew each time, which took 0.13 of the 1 ms of a search.
+    None where one says how its value travels, for which numbers have no word.
+    """
+    names: dict[bytes, int] = {}
+
+    def number(found: re.Match[bytes]) -> bytes:
+        return b"%" if found[1] is None else b"$%d" % names.setdefault(found[1], len(names) + 1)
+
+    if any(found[2] == b"b" for found in _PLACEHOLDER.finditer(statement)):
+        return None
+    return _PLACEHOLDER.sub(number, statement), tuple(name.decode() for name in names)
 
 
 class Attempts:

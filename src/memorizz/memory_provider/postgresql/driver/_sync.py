@@ -46,6 +46,7 @@ from memorizz.memory_provider.postgresql.driver._shared import (
     last_words,
     log,
     logger,
+    numbered,
     sent,
     without_timeout,
 )
@@ -124,6 +125,10 @@ class Cursor(psycopg.Cursor[tuple[Any, ...]]):
         return ADAPTERS
 
 
+class NumberedCursor(Cursor, psycopg.RawCursor[tuple[Any, ...]]):
+    """The same for a statement whose placeholders are numbers."""
+
+
 def perform(connection: AnyConnection, step: Statement) -> Any:
     """Perform one step on a connection; raises the driver's errors."""
     started = time.perf_counter()
@@ -146,7 +151,11 @@ def perform(connection: AnyConnection, step: Statement) -> Any:
 def _execute(connection: AnyConnection, query: Query) -> Cursor:
     # Not prepared is planned for its values; None leaves it to the connection's prepare_threshold.
     prepare = False if query.custom_plan else None
-    return Cursor(connection).execute(query.sql, query.parameters, prepare=prepare, binary=True)
+    if (known := numbered(query.sql)) is None:
+        return Cursor(connection).execute(query.sql, query.parameters, prepare=prepare, binary=True)
+    statement, names = known
+    values = [query.parameters[name] for name in names]
+    return NumberedCursor(connection).execute(statement, values, prepare=prepare, binary=True)
 
 
 def _execute_together(connection: AnyConnection, batch: Batch) -> list[Cursor]:

@@ -11,19 +11,51 @@ from typing import LiteralString
 from psycopg import sql
 
 from memorizz.memory_provider._wording import BEGINNING, END, GREEK_QUESTION, QUESTION
+from memorizz.memory_provider.options import PARTS
+from memorizz.memory_provider.postgresql.sql.key import KEY
 
-# What weighs nothing is not read: a content may be long.
-ASKS = sql.SQL(
-    "CASE WHEN %(asking)s::float8 > 0 "
-    "THEN right(d.content, {end}) ~ {question} OR right(d.content, {end}) ~ {greek} END"
-).format(end=sql.Literal(END), question=sql.Literal(QUESTION), greek=sql.Literal(GREEK_QUESTION))
-SAYS_WHEN = sql.SQL("CASE WHEN %(time)s::float8 > 0 THEN left(d.content, {beginning}) ~* %(time_words)s END").format(
-    beginning=sql.Literal(BEGINNING)
-)
+# What the templates say of the row `d`, and of the `best`.
+PIECES_OF_SCORE: Mapping[str, sql.Composable] = {
+    "scored_by": sql.SQL(
+        "{key}, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score, "
+        'coalesce(d."timestamp", d.created_at) AS moment'
+    ).format(key=KEY),
+    # What weighs nothing is not read: a content may be long.
+    "asks": sql.SQL(
+        "CASE WHEN %(asking)s::float8 > 0 "
+        "THEN right(d.content, {end}) ~ {question} "
+        "OR strpos(right(d.content, {end}), ';') > 0 AND right(d.content, {end}) ~ {greek} END"
+    ).format(end=sql.Literal(END), question=sql.Literal(QUESTION), greek=sql.Literal(GREEK_QUESTION)),
+    "says_when": sql.SQL(
+        "CASE WHEN %(time)s::float8 > 0 THEN left(d.content, {beginning}) ~* %(time_words)s END"
+    ).format(beginning=sql.Literal(BEGINNING)),
+    "parts_of_score": sql.SQL("ARRAY[{}]").format(
+        sql.SQL(", ").join(sql.Identifier("best", name) for name in (*PARTS, "best_rank"))
+    ),
+}
+# The documents themselves are read of the best alone: to carry those of all candidates along takes longer.
 CANDIDATE = sql.SQL("""candidate AS MATERIALIZED (
-    SELECT {needed}, coalesce(d."timestamp", d.created_at) AS moment, {asks} AS asks, {says_when} AS says_when,
+    SELECT {scored_by}, {asks} AS asks, {says_when} AS says_when,
         {found_distance} AS distance, {rank}::float8 AS rank
     FROM {table} AS d WHERE {is_found}
+)""")
+# The rows of a memory, read once: the nearest of them, and the best by words. Where there are too many no distance is
+# computed, and one is a candidate all the same, which says so. A row with none of the words ranks 0.
+CANDIDATE_READ = sql.SQL("""candidate AS MATERIALIZED (
+    SELECT *, {asks} AS asks, {says_when} AS says_when FROM (
+        SELECT *, {place} AS by_distance, row_number() OVER (ORDER BY rank DESC NULLS LAST, seq) AS by_rank FROM (
+            SELECT {key}, seq, memory_id, conversation_id, role, importance_score, moment, content, rank, seen,
+                {found_distance} AS distance
+            FROM (
+                SELECT *, {counted} AS seen FROM (
+                    SELECT {scored_by}{compared}, nullif({rank}, 0)::float8 AS rank,
+                        CASE WHEN %(asking)s::float8 > 0 OR %(time)s::float8 > 0 THEN d.content END AS content
+                    FROM {table} AS d WHERE {where} LIMIT {max_scanned} + 1
+                ) AS d
+            ) AS d
+        ) AS d
+    ) AS d WHERE distance IS NOT NULL AND by_distance <= %(depth)s OR rank IS NOT NULL AND by_rank <= %(depth)s
+        OR seen > {max_scanned} AND by_rank = 1
 )""")
 # The exponent is bounded, for PostgreSQL takes an underflow for an error.
 _OTHER_PARTS: LiteralString = """
@@ -40,15 +72,15 @@ _OTHER_PARTS: LiteralString = """
 )"""
 SCORED: Mapping[str, sql.SQL] = {
     "score": sql.SQL(
-        """scored AS MATERIALIZED (
-    SELECT d.*, max(rank) OVER () AS best,
+        """scored AS (
+    SELECT d.*, max(rank) OVER () AS best_rank,
         %(meaning)s::float8 * coalesce({similarity} - %(center)s::float8, 0) AS meaning,
         %(words)s::float8 * coalesce(rank / nullif(max(rank) OVER (), 0), 0) AS words,"""
         + _OTHER_PARTS
     ),
     "rrf": sql.SQL(
-        """scored AS MATERIALIZED (
-    SELECT d.*, NULL::float8 AS best,
+        """scored AS (
+    SELECT d.*, NULL::float8 AS best_rank,
         CASE WHEN distance IS NULL THEN 0
             ELSE %(meaning)s::float8 / (10 + row_number() OVER (ORDER BY distance, seq)) END AS meaning,
         CASE WHEN coalesce(rank, 0) = 0 THEN 0
@@ -63,11 +95,10 @@ IN_SESSIONS = sql.SQL("""CASE WHEN conversation_id IS NULL THEN 0
                 lead(base) OVER (PARTITION BY memory_id, conversation_id ORDER BY moment, seq)
             ), 0) END AS neighbours""")
 IN_NONE = sql.SQL("0::float8 AS session, 0::float8 AS neighbours")
-RANKED = sql.SQL("""ranked AS MATERIALIZED (
-    SELECT d.*, base + session + neighbours + time + asking AS score,
-        ARRAY[meaning, words, speaker, session, recency, importance, neighbours, time, asking, best] AS parts
+RANKED = sql.SQL("""ranked AS (
+    SELECT d.*, base + session + neighbours + time + asking AS score
     FROM (
         SELECT *, {in_sessions}
         FROM (SELECT *, meaning + words + speaker + recency + importance AS base FROM scored) AS summed
     ) AS d
-)""")
+), best AS MATERIALIZED (SELECT * FROM ranked ORDER BY score DESC, seq LIMIT %(limit)s)""")

@@ -5,11 +5,13 @@ made of parts (WITH):
 
     near            the nearest `depth` rows, with their exact distance
     with_words      the best `depth` rows by words
-    candidate       near and with_words together
+    candidate       near and with_words together; where the words of a few rows are read, so are these, once
     scored, ranked  the candidates with the parts of their score: formula.py
+    best            the first of them, whose documents are read
 
 Every row has a document's columns, then distance, score, the parts of the score, seq, and what the route says of its
-answer: `seen`, and `distances` (plan.Answer). Parts are MATERIALIZED, or the planner computes them again for each row.
+answer: `seen`, and `distances` (plan.Answer). Parts that are used twice are MATERIALIZED, and what the planner would
+compute again for each row.
 """
 
 from __future__ import annotations
@@ -27,12 +29,12 @@ from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, check_compared, composed_once
 from memorizz.memory_provider.postgresql.rows import PIECES, SELECTED
 from memorizz.memory_provider.postgresql.search.formula import (
-    ASKS,
     CANDIDATE,
+    CANDIDATE_READ,
     IN_NONE,
     IN_SESSIONS,
+    PIECES_OF_SCORE,
     RANKED,
-    SAYS_WHEN,
     SCORED,
 )
 from memorizz.memory_provider.postgresql.search.plan import MAX_SCANNED, MAX_WORDS, MIN_FOUND, Route, Search
@@ -129,6 +131,7 @@ def _parameters(search: Search, store: Store) -> dict[str, Any]:
 @composed_once
 def _statement(store: Store, form: _Form, where: str, indexed: str) -> bytes:
     pieces: dict[str, sql.Composable] = {
+        **PIECES_OF_SCORE,
         "table": rows_of(store, form.route is Route.SCAN),
         "columns": _columns(store, form),
         # By name: somebody may have added a column of any name.
@@ -161,7 +164,7 @@ def _statement(store: Store, form: _Form, where: str, indexed: str) -> bytes:
     pieces["is_it"] = IS_FOUND
     pieces["looked_up"] = lookup.ids(store, pieces["question"], most, sql.Literal(form.ended))
     pieces["rank"] = _RANK.format(**pieces) if form.words else sql.SQL("NULL::float8")
-    pieces["seen"] = _SEEN[form.meaning, form.reads_words]
+    pieces["seen"] = _SEEN_BY_READING if form.reads_words else _SEEN_BY_NEAR if form.meaning else sql.SQL("0::bigint")
     pieces["in_sessions"] = IN_SESSIONS if form.in_sessions else IN_NONE
     pieces["distances"] = sql.SQL(
         "ARRAY(SELECT distance FROM near_all ORDER BY distance)" if form.route is Route.INDEX else "NULL::float8[]"
@@ -169,12 +172,22 @@ def _statement(store: Store, form: _Form, where: str, indexed: str) -> bytes:
     pieces["not_too_many"] = sql.SQL(
         "AND coalesce((SELECT max(seen) FROM near), 0) <= {max_scanned}" if form.route is Route.SCAN else ""
     ).format(**pieces)
-    pieces["found_distance"] = pieces["distance"] if form.meaning else sql.SQL("NULL::float8")
     pieces["near"] = near.format(**pieces)
-    pieces["asks"], pieces["says_when"] = ASKS, SAYS_WHEN
     pieces["is_found"] = among(store, _SOURCES[form.meaning, form.words])
+    pieces["same_best"], pieces["is_best"] = same("d", "best"), among(store, _IDS_OF_BEST)
+    pieces |= _found(form, pieces)
     parts = [part.format(**pieces) for part in _parts(store, form)]
     return sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), _RANKED_HITS.format(**pieces)).as_bytes(None)
+
+
+def _found(form: _Form, pieces: Mapping[str, sql.Composable]) -> dict[str, sql.Composable]:
+    """Return what is known of a candidate: its distance, and its place by that where the rows are read once."""
+    if not form.meaning:
+        nothing = {"found_distance": sql.SQL("NULL::float8"), "place": sql.SQL("NULL::bigint")}
+        return {**nothing, "compared": sql.SQL(""), "counted": _COUNTED_ALL}
+    few = "CASE WHEN seen <= {max_scanned} THEN {distance} END" if form.reads_words else "{distance}"
+    place = sql.SQL("row_number() OVER (ORDER BY distance, seq)")
+    return {"found_distance": sql.SQL(few).format(**pieces), "place": place}
 
 
 def _near(store: Store, route: Route) -> sql.SQL:
@@ -186,19 +199,9 @@ def _near(store: Store, route: Route) -> sql.SQL:
 
 def _parts(store: Store, form: _Form) -> list[sql.SQL]:
     near = [_NEAR_OF_INDEX, _NEAR_BY_INDEX] if form.route is Route.INDEX else [_NEAR_PART]
-    return [
-        *([_ASKED] if form.reads_words else []),
-        *(near if form.meaning else []),
-        *([_with_words(store, form)] if form.words else []),
-        CANDIDATE,
-        SCORED[form.fusion],
-        RANKED,
-    ]
-
-
-def _with_words(store: Store, form: _Form) -> sql.SQL:
-    """Return what gives the best by words."""
-    return _WITH_WORDS_READ if form.reads_words else _WITH_WORDS_LOOKED_UP if lookup.serves(store) else _WITH_WORDS
+    with_words = _WITH_WORDS_LOOKED_UP if lookup.serves(store) else _WITH_WORDS
+    found = [*(near if form.meaning else []), *([with_words] if form.words else []), CANDIDATE]
+    return [*([_ASKED, CANDIDATE_READ] if form.reads_words else found), SCORED[form.fusion], RANKED]
 
 
 def _needed(store: Store, form: _Form) -> tuple[str, ...]:
@@ -209,8 +212,7 @@ def _needed(store: Store, form: _Form) -> tuple[str, ...]:
         *SELECTED,
         "seq",
         *(name for name in COLUMNS if keyed and name not in SELECTED),
-        *([PIECES] if single and (form.meaning or form.include_embedding) else []),
-        *([store.vector_column] if single and (not form.scored or form.include_embedding) else []),
+        *([PIECES, store.vector_column] if single else []),
     )
 
 
@@ -259,7 +261,7 @@ def _distances(store: Store) -> dict[str, sql.Composable]:
         "same_document": same("p", "d"),
         "part_key": of("p"),
         "short": sql.SQL(" AND d.pieces IS NULL" if store.pieces else ""),
-        "counted": sql.SQL("count(*) OVER ()" if store.has_parts else _COUNTED),
+        "counted": _COUNTED_ALL if store.has_parts else _COUNTED,
         "similarity": sql.SQL(_SIMILARITY[store.spec.distance]).format(distance=sql.SQL("distance")),
         # A row that was written by other hands may lack its bits.
         "bits_distance": sql.SQL(
@@ -294,7 +296,8 @@ _BY_INDEX = sql.SQL("ORDER BY {distance} LIMIT %(wide)s")
 # The index ranks in half precision; twice as many are taken from it and compared exactly.
 _BY_HALFVEC_INDEX = sql.SQL("ORDER BY {half_distance} LIMIT %(wide)s * 2")
 # Whoever reads few documents asks for no version of the facts, and may not know yet that some text is long.
-_COUNTED: LiteralString = "CASE WHEN count(d.pieces) OVER () > 0 THEN -1 ELSE count(*) OVER () END"
+_COUNTED_ALL = sql.SQL("count(*) OVER ()")
+_COUNTED = sql.SQL("CASE WHEN count(d.pieces) OVER () > 0 THEN -1 ELSE count(*) OVER () END")
 _UNSCORED = sql.SQL("NULL::float8 AS score, NULL::float8[] AS parts")
 
 # Nothing more is read, and nothing is compared, once it is seen that there are too many.
@@ -419,29 +422,17 @@ _WITH_WORDS_LOOKED_UP = sql.SQL("""with_words AS MATERIALIZED (
 # brings in a time that grows with the store. Read instead, nothing depends on how many have them.
 _ASKED = sql.SQL("asked AS MATERIALIZED (SELECT {question} AS words)")
 _ASKED_ONCE = sql.SQL("(SELECT words FROM asked)")
-# Where too many match, what is found is found in vain, and says so.
-_WITH_WORDS_READ = sql.SQL("""with_words AS MATERIALIZED (
-    SELECT {key}, seen FROM (
-        SELECT *, count(*) OVER () AS seen FROM (
-            SELECT {key}, d.seq, CASE WHEN d.words @@ {asked} THEN {rank} END AS rank
-            FROM {table} AS d WHERE {where} LIMIT {max_scanned} + 1
-        ) AS d
-    ) AS d WHERE rank IS NOT NULL OR seen > {max_scanned} ORDER BY rank DESC NULLS LAST, seq LIMIT %(depth)s
-)""")
 _SOURCES: Mapping[tuple[bool, bool], sql.SQL] = {
     (True, True): sql.SQL("ARRAY(SELECT id FROM near UNION SELECT id FROM with_words)"),
     (True, False): sql.SQL("ARRAY(SELECT id FROM near)"),
     (False, True): sql.SQL("ARRAY(SELECT id FROM with_words)"),
 }
-# How many match, by what has read them all, or more than are read; or that a text is long.
-_SEEN: Mapping[tuple[bool, bool], sql.SQL] = {
-    (True, True): sql.SQL("""(SELECT CASE WHEN min(seen) < 0 THEN -1 ELSE max(seen) END
-        FROM (SELECT seen FROM near UNION ALL SELECT seen FROM with_words) AS d)"""),
-    (True, False): sql.SQL("(SELECT max(seen) FROM near)"),
-    (False, True): sql.SQL("(SELECT max(seen) FROM with_words)"),
-    (False, False): sql.SQL("0::bigint"),
-}
+# How many match, or more than are read; or that a text is long.
+_SEEN_BY_READING = sql.SQL("best.seen")
+_SEEN_BY_NEAR = sql.SQL("(SELECT max(seen) FROM near)")
+_IDS_OF_BEST = sql.SQL("ARRAY(SELECT id FROM best)")
 _RANKED_HITS = sql.SQL("""
-SELECT {columns}, d.distance, d.score, d.parts, d.seq, {seen} AS seen, {distances} AS distances
-FROM (SELECT * FROM ranked ORDER BY score DESC, seq LIMIT %(limit)s) AS d ORDER BY d.score DESC, d.seq
+SELECT {columns}, best.distance, best.score, {parts_of_score} AS parts, best.seq, {seen} AS seen,
+    {distances} AS distances
+FROM best JOIN {table} AS d ON {same_best} WHERE {is_best} ORDER BY best.score DESC, best.seq
 """)
