@@ -15,6 +15,7 @@ MEMORIES = 100
 _SUBJECTS = 200
 # Vectors of a model fill few of their dimensions; noise in all 1,536 would have no near neighbours to be found.
 _LATENT = 48
+_PIECE = 10_000
 _TALK = "tea garden winter music letter train harbour recipe doctor budget school flight window paper island river"
 _WORDS = f"{_TALK} market kitchen engine holiday camera forest meeting ticket bicycle story".split()
 _START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,8 +46,13 @@ class Data:
         """Make a unit vector for each subject, single precision."""
         random = self._random(purpose)
         latent = self._centres[subjects] + 0.6 * random.standard_normal((len(subjects), _LATENT))
-        vectors = latent @ self._directions + 0.05 * random.standard_normal((len(subjects), self.dimensions))
-        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+        made = np.empty((len(subjects), self.dimensions), np.float32)
+        # Piece by piece: a million of them would take 6 GB in double precision.
+        for start in range(0, len(subjects), _PIECE):
+            piece = latent[start : start + _PIECE] @ self._directions
+            piece += 0.05 * random.standard_normal(piece.shape)
+            made[start : start + _PIECE] = piece / np.linalg.norm(piece, axis=1, keepdims=True)
+        return made
 
     @cached_property
     def embeddings(self) -> np.ndarray:
