@@ -206,4 +206,4 @@ def _row(id: str | None, payload: Object, vector: Any, place: str, options: Opti
     return Found(place, memory.key, {**memory.document, EMBEDDING: vector}, memory.store, remarks)
 
 
-FORMAT = Format(_NAME, "mem0: a list of memories, its tables in PostgreSQL, its folder of Qdrant", _recognises, _read)
+FORMAT = Format(_NAME, "mem0: a list of memories, or its tables or Qdrant's folder", _recognises, _read)
