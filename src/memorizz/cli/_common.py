@@ -48,6 +48,9 @@ MemoryID = Annotated[
     typer.Option("--memory", metavar="ID", help="One memory alone; no call leaves it.", rich_help_panel=_WHOSE),
 ]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+Id = Annotated[str, typer.Argument(help="The id of a memory.")]
+Limit = Annotated[int, typer.Option(help="How many to show.", min=1)]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def config(dsn: str | None, schema: str | None, embedded: Path | None, **options: Any) -> PostgreSQLConfig:

@@ -6,7 +6,9 @@ import os
 import sys
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from memorizz.errors import ConfigurationError
 
@@ -17,6 +19,10 @@ HELP = (
     "The model: local (the extra `local`), openai:NAME (its endpoint and key from OPENAI_BASE_URL and OPENAI_API_KEY), "
     "ollama:NAME, sentence-transformers:PATH, or module:attribute for an embedder of your own."
 )
+
+Model = Annotated[
+    str | None, typer.Option(metavar="MODEL", help=f"{HELP} Without it, the schema's own where that is known here.")
+]
 
 
 def embedder(model: str, name: str | None, dimensions: int | None) -> Embedder:

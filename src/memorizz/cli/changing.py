@@ -9,8 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, confirm, memories
-from memorizz.cli._embedder import HELP, embedder, embedder_of
+from memorizz.cli._common import (
+    DSN,
+    AsJSON,
+    Embedded,
+    Id,
+    Limit,
+    MemoryID,
+    SchemaName,
+    Tenant,
+    Yes,
+    config,
+    confirm,
+    memories,
+)
+from memorizz.cli._embedder import Model, embedder, embedder_of
 from memorizz.cli.documents import Store, conditions, print_hit, stores
 
 if TYPE_CHECKING:
@@ -18,8 +31,6 @@ if TYPE_CHECKING:
     from memorizz.memory_provider.base import MemoryProvider
     from memorizz.memory_provider.postgresql import PostgreSQLConfig
 
-Id = Annotated[str, typer.Argument(help="The id of a memory.")]
-Model = Annotated[str | None, typer.Option(help=f"{HELP} Without it, the schema's own where that is known here.")]
 Keys = Annotated[str | None, typer.Option(help='Further keys: \'{"topic": "food"}\'.', metavar="JSON")]
 
 
@@ -27,7 +38,7 @@ def list_(
     store: Store = None,
     filter: Annotated[str | None, typer.Option(help='A filter: \'{"topic": "food"}\'.', metavar="JSON")] = None,
     newest: Annotated[bool, typer.Option("--newest", help="The newest first, not the oldest.")] = False,
-    limit: Annotated[int, typer.Option(help="How many to show.", min=1)] = 20,
+    limit: Limit = 20,
     tenant: Tenant = None,
     memory: MemoryID = None,
     dsn: DSN = None,
@@ -121,7 +132,7 @@ def edit(
 def delete(
     id: Id,
     store: Store = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     tenant: Tenant = None,
     memory: MemoryID = None,
     dsn: DSN = None,

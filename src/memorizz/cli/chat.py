@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config
-from memorizz.cli.changing import Model, with_embedder
+from memorizz.cli._embedder import Model
+from memorizz.cli.changing import with_embedder
 from memorizz.cli.documents import text_of
 
 if TYPE_CHECKING:

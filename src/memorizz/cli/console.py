@@ -11,14 +11,11 @@ from typing import Annotated
 import typer
 
 from memorizz.cli._common import DSN, Embedded, MemoryID, SchemaName, Tenant, config, looking
-from memorizz.cli._embedder import HELP, embedder, embedder_of
+from memorizz.cli._embedder import Model, embedder, embedder_of
 
 Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on, 0 for any that is free.")]
 Write = Annotated[bool, typer.Option("--write", help="Offer what changes memories: edit, delete, forget, undo.")]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Print the address, and open no browser.")]
-Model = Annotated[
-    str | None, typer.Option(help=f"{HELP} Without it, the schema's own where that is known here.", metavar="MODEL")
-]
 
 
 def console(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, confirm, memories
+from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, Yes, config, confirm, memories
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.base import Duplicates, MemoryProvider
@@ -50,7 +50,7 @@ def consolidate(
     similarity: Similarity = 0.97,
     by: Annotated[str | None, typer.Option(help="Who merges, for the history.", metavar="NAME")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be merged, and merge nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     tenant: Tenant = None,
     memory: MemoryID = None,
     dsn: DSN = None,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, memories
-from memorizz.cli._embedder import HELP, embedder, embedder_of
+from memorizz.cli._common import DSN, AsJSON, Embedded, Id, Limit, MemoryID, SchemaName, Tenant, config, memories
+from memorizz.cli._embedder import Model, embedder, embedder_of
 
 if TYPE_CHECKING:
     from memorizz.embeddings import Embedder
@@ -23,10 +23,8 @@ def search(
     filter: Annotated[
         str | None, typer.Option(help='A filter: \'{"metadata.topic": "food"}\'.', metavar="JSON")
     ] = None,
-    limit: Annotated[int, typer.Option(help="How many to show.", min=1)] = 10,
-    model: Annotated[
-        str | None, typer.Option(help=f"{HELP} Without it, the schema's own where that is known here.")
-    ] = None,
+    limit: Limit = 10,
+    model: Model = None,
     tenant: Tenant = None,
     memory: MemoryID = None,
     dsn: DSN = None,
@@ -69,7 +67,7 @@ def search(
 
 
 def show(
-    id: Annotated[str, typer.Argument(help="The id of a memory.")],
+    id: Id,
     store: Store = None,
     tenant: Tenant = None,
     memory: MemoryID = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, Tenant, config, confirm, memories
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, Tenant, Yes, config, confirm, memories
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.base import Receipt
@@ -19,7 +19,7 @@ def forget(
     ] = False,
     by: Annotated[str | None, typer.Option(help="Who forgets, for the receipt.", metavar="NAME")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     tenant: Tenant = None,
     dsn: DSN = None,
     schema: SchemaName = None,

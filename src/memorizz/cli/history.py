@@ -14,6 +14,7 @@ from memorizz.cli._common import (
     MemoryID,
     SchemaName,
     Tenant,
+    Yes,
     config,
     confirm,
     looking,
@@ -56,7 +57,7 @@ def on(
 @commands.command()
 def off(
     store: Store,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     dsn: DSN = None,
     schema: SchemaName = None,
     embedded: Embedded = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, confirm, looking, place
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, Yes, config, confirm, looking, place
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.postgresql import PostgreSQLConfig
@@ -51,7 +51,6 @@ LockTimeout = Annotated[
         rich_help_panel=_BUILD,
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @commands.command(name="list")

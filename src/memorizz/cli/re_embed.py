@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, confirm, looking, place
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, Yes, config, confirm, looking, place
 from memorizz.cli._embedder import HELP, embedder
 
 if TYPE_CHECKING:
@@ -68,7 +68,6 @@ Finish = Annotated[
 Abandon = Annotated[
     bool, typer.Option("--abandon", help="Give up a change that is not done.", rich_help_panel=_INSTEAD)
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def re_embed(
