@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from time import monotonic
 from typing import Any
 
 import psycopg
@@ -64,12 +65,15 @@ class Exported:
 
     def points(self) -> list[Any]:
         """Return what the histogram has counted since the beginning."""
+        return self.measured().get(("db.client.operation.duration", "s"), [])
+
+    def measured(self) -> dict[tuple[str, str], list[Any]]:
+        """Return the points of each metric, by its name and unit."""
         data = self._metrics.get_metrics_data()
-        if data is None:
-            return []
-        (metric,) = (each for of in data.resource_metrics for scope in of.scope_metrics for each in scope.metrics)
-        assert (metric.name, metric.unit) == ("db.client.operation.duration", "s")
-        return list(metric.data.data_points)
+        found = [] if data is None else data.resource_metrics
+        metrics = [each for of in found for scope in of.scope_metrics for each in scope.metrics]
+        assert len({each.name for each in metrics}) == len(metrics)
+        return {(each.name, each.unit): list(each.data.data_points) for each in metrics}
 
 
 @pytest.fixture
@@ -370,6 +374,46 @@ def test_each_call_is_counted_with_its_time(api: Any, exported: Exported) -> Non
     assert points["count"].attributes["db.collection.name"] == LONG
     assert points["count"].explicit_bounds == (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
     assert points["count"].sum > 0
+
+
+@pytest.mark.parametrize("face", ["PostgreSQL", "async PostgreSQL"])
+def test_the_pools_are_measured(face: str, config: PostgreSQLConfig, loop: Loop, exported: Exported) -> None:
+    """Connections in use and idle, how many there may be, who waits for one, and for how long they have waited."""
+    config = config.replace(min_size=2, max_size=2)
+    providers = [FACES[face](config) for _ in range(2)]
+    for each in providers:
+        exported.of(each)
+    blocking = [Blocking(each, loop) if face.startswith("async") else each for each in providers]
+    with blocking[0] as api, blocking[1], ExitStack() as held, ThreadPoolExecutor(1) as thread:
+        api.count(LONG)
+        for _ in range(2):
+            held.enter_context(api.transaction()).count(LONG)
+        waiting = thread.submit(api.count, LONG)
+        pending = ("db.client.connection.pending_requests", "{request}")
+        end = monotonic() + 20
+        while (seen := exported.measured())[pending][0].value != 1:
+            assert monotonic() < end
+        counts = {
+            point.attributes["db.client.connection.state"]: point.value
+            for point in seen["db.client.connection.count", "{connection}"]
+        }
+        assert counts["used"] >= 2
+        assert sum(counts.values()) == 4
+        (most,) = seen["db.client.connection.max", "{connection}"]
+        place = f"{config.host}:{config.port}" if config.host else "embedded:5432"
+        assert (most.value, dict(most.attributes)) == (
+            4,
+            {"db.client.connection.pool.name": f"{place}/{config.database}"},
+        )
+        held.close()
+        assert waiting.result() == 0
+        seen = exported.measured()
+        assert seen[pending][0].value == 0
+        assert seen["memorizz.connection.waits", "{request}"][0].value >= 1
+        assert seen["memorizz.connection.wait_time", "s"][0].value > 0
+        for each in providers:
+            uninstrument(each)
+        assert not any(name.startswith("db.client.connection") for name, _ in exported.measured())
 
 
 def test_scopes_and_questions_are_told_where_that_is_asked_for(config: PostgreSQLConfig, exported: Exported) -> None:

@@ -7,12 +7,13 @@ replaced, and nothing is where no provider is instrumented. Needs the extra `ope
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 from inspect import signature
 from time import perf_counter
 from typing import Any, cast
+from weakref import WeakKeyDictionary, WeakSet
 
 from memorizz.errors import ConfigurationError, MemorizzError
 from memorizz.integrations._providers import missing
@@ -23,7 +24,7 @@ from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.scopes import Scope, Scoped, scope_of
 
 try:
-    from opentelemetry.metrics import MeterProvider, get_meter
+    from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter, get_meter_provider
     from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider, get_tracer, use_span
 except ImportError as error:
     raise missing(error, "opentelemetry") from error
@@ -61,6 +62,7 @@ def instrument(
     Spans, of kind CLIENT, are named by the operation and the store, and have the attributes of the conventions; the
     histogram `db.client.operation.duration` has the same. A failure is told by the class of its error alone, no text.
     A block of `transaction()` is a span around those in it. What is stored, asked and answered is in none of them.
+    The connection pools of a provider on PostgreSQL are measured too: `db.client.connection.count` and others.
 
     tracer_provider, meter_provider: by default those that are set for the process.
     scopes: spans also tell the tenant, memory and agent of a view.
@@ -76,12 +78,87 @@ def instrument(
         raise ConfigurationError(f"instrument() takes a provider, and this is {kind}; its views go with a provider")
     uninstrument(provider)
     _Instruments(_server(provider), tracer_provider, meter_provider, scopes, queries).watch(provider)
+    _pools_of(meter_provider or get_meter_provider()).add(provider)
 
 
 def uninstrument(provider: MemoryProvider | AsyncMemoryProvider) -> None:
     """Have a provider make no spans any more; nothing is done where it makes none."""
     for name in _REPLACED:
         vars(provider).pop(name, None)
+    for watched in _watched.values():
+        watched.discard(provider)
+
+
+# --- connection pools ---------------------------------------------------------------------------------------------
+
+# Of each meter provider the providers whose pools it is told of: an instrument is made once, for all of them.
+_watched: WeakKeyDictionary[MeterProvider, WeakSet[Any]] = WeakKeyDictionary()
+_POOL = "db.client.connection.pool.name"
+_STATE = "db.client.connection.state"
+_Read = Callable[[Mapping[str, int]], Mapping[str, float]]
+
+
+def _pools_of(meter_provider: MeterProvider) -> WeakSet[Any]:
+    """Return the providers whose pools are measured, which begins with the first."""
+    if meter_provider not in _watched:
+        _watched[meter_provider] = WeakSet[Any]()
+        _measure_pools(get_meter("memorizz", "", meter_provider, SCHEMA_URL), _watched[meter_provider])
+    return _watched[meter_provider]
+
+
+def _measure_pools(meter: Meter, providers: WeakSet[Any]) -> None:
+    """Make the instruments, which read what the pools have counted whenever somebody asks."""
+    for name, unit, text, grows, read in _MEASURES:
+        make = meter.create_observable_counter if grows else meter.create_observable_up_down_counter
+        make(name, [_observing(providers, read)], unit, text)
+
+
+def _observing(providers: WeakSet[Any], read: _Read) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def observe(options: CallbackOptions) -> Iterable[Observation]:
+        # Pools of one name are told together.
+        found: dict[tuple[str, str], float] = {}
+        for provider in list(providers):
+            for pool, counted in _counted(provider):
+                for state, value in read(counted).items():
+                    found[pool, state] = found.get((pool, state), 0) + value
+        for (pool, state), value in found.items():
+            yield Observation(value, {_POOL: pool} | ({_STATE: state} if state else {}))
+
+    return observe
+
+
+def _states(counted: Mapping[str, int]) -> Mapping[str, float]:
+    idle = counted.get("pool_available", 0)
+    return {"idle": idle, "used": max(counted.get("pool_size", 0) - idle, 0)}
+
+
+def _one(key: str, unit: float = 1) -> _Read:
+    return lambda counted: {"": counted.get(key, 0) * unit}
+
+
+# Of each its name, unit and description, whether it only grows, and what it is, by state, of what a pool has counted.
+# The conventions have a histogram of waits, which a pool does not keep; their sum and their number it does.
+_MEASURES: tuple[tuple[str, str, str, bool, _Read], ...] = (
+    ("db.client.connection.count", "{connection}", "Connections, by their state.", False, _states),
+    ("db.client.connection.max", "{connection}", "How many connections there may be.", False, _one("pool_max")),
+    ("db.client.connection.pending_requests", "{request}", "Who waits for one.", False, _one("requests_waiting")),
+    ("memorizz.connection.waits", "{request}", "How many have waited for one.", True, _one("requests_queued")),
+    ("memorizz.connection.wait_time", "s", "How long they have, together.", True, _one("requests_wait_ms", 0.001)),
+)
+
+
+def _counted(provider: Any) -> list[tuple[str, Mapping[str, int]]]:
+    """Return the names of the pools of a provider, by the conventions, and what they have counted."""
+    stats = getattr(provider, "_pool_stats", None)
+    if stats is None:
+        return []
+    place = _server(provider)
+    host = f"{place.get('server.address', 'embedded')}:{place.get('server.port', 5432)}"
+    name = f"{host}/{place['db.namespace']}"
+    return [(f"{name} {of}".strip(), counted) for of, counted in stats()]
+
+
+# --- operations ---------------------------------------------------------------------------------------------------
 
 
 class _Instruments:
