@@ -28,6 +28,7 @@ from benchmarks import (
     retrieval,
     scale,
     sessions,
+    sizes,
     throughput,
     wall,
     words,
@@ -65,6 +66,7 @@ WORKLOADS: dict[str, Any] = {
     "mcp": mcp,
     "console": console,
     "sessions": sessions,
+    "sizes": sizes,
     "moving": moving,
     "retrieval": retrieval,
     "peers": peers,
@@ -82,7 +84,7 @@ turns within one run; times are medians. A ratio holds from machine to machine, 
 
 
 def write() -> None:
-    """Write RESULTS.md and the table of docs/benchmarks.md."""
+    """Write RESULTS.md and the tables of docs/benchmarks.md and docs/how-to/sizes.md."""
     everything = report.stored()
     parts = [_INTRODUCTION]
     machines = list({json.dumps(part["machine"]) for part in everything.values()})
@@ -97,6 +99,8 @@ def write() -> None:
     report.PAGE.write_text("\n\n".join(parts) + "\n", "utf-8")
     if "peers" in everything:
         report.put_between(ROOT / "docs" / "benchmarks.md", "peers", _comparison(everything["peers"]))
+    if "sizes" in everything:
+        report.put_between(ROOT / "docs" / "how-to" / "sizes.md", "sizes", _sizes(everything["sizes"]))
 
 
 def _part(name: str, part: dict[str, Any], facts: dict[str, str]) -> Iterator[str]:
@@ -121,6 +125,14 @@ def _comparison(part: dict[str, Any]) -> str:
         f"{run['date']}. A search says its recall@{peers.LIMIT} against every vector compared, how many rows came "
         "back, and its median."
     )
+
+
+def _sizes(part: dict[str, Any]) -> str:
+    """Return the table of docs/how-to/sizes.md, and what run it comes from."""
+    table, _ = sizes.tables(part["record"])
+    run, machine = part["run"], part["machine"]
+    about = (run["data"], f"PostgreSQL {machine['PostgreSQL']}", machine["machine"], f"load {run['load']}", run["date"])
+    return f"{table.markdown()}\n\n{'; '.join(about)}."
 
 
 def plot() -> None:
