@@ -23,7 +23,9 @@ ROWS = {
     int(code): re.findall(r"`memorizz ([^`]+)`", examples)
     for code, examples in re.findall(r"^\| (\d+) \|.*\|([^|]*)\|$", SECTION, re.MULTILINE)
 }
-EXAMPLES = [(code, example) for code, examples in ROWS.items() for example in examples]
+# What the page does not show, for nobody should type it.
+WRONG = [(2, "fly"), (2, "list --oldest-of-all")]
+EXAMPLES = [(code, example) for code, examples in ROWS.items() for example in examples] + WRONG
 
 
 def start(example: str, dsn: str) -> subprocess.Popen[str]:
