@@ -35,7 +35,7 @@ CROSS JOIN LATERAL (SELECT CASE WHEN n.place > 0 THEN (:'vectors'::real[])[(n.pl
 
 -- store_many(documents with ids)
 
-LOCK TABLE "public"."long_term_memory" IN ROW EXCLUSIVE MODE;
+LOCK TABLE ONLY "public"."long_term_memory" IN ROW EXCLUSIVE MODE;
 SELECT d.id
 FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
@@ -79,7 +79,7 @@ RETURNING d."embedding" IS NOT NULL;
 
 -- store(document, supersedes=id)
 
-LOCK TABLE "public"."long_term_memory" IN ROW EXCLUSIVE MODE;
+LOCK TABLE ONLY "public"."long_term_memory" IN ROW EXCLUSIVE MODE;
 SELECT d.id
 FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
@@ -496,7 +496,7 @@ SELECT d.id, d."name", d.content, coalesce(d.data ->> '_id', d.id::text)
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND NOT ("d"."embedding" IS NOT NULL AND (d.pieces IS NULL OR EXISTS (SELECT
 FROM "public"."memorizz_long_term_memory_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p.digest = d.pieces))) AND d.content IS NOT NULL AND (:'after'::uuid IS NULL OR d.id > :'after'::uuid)
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p.digest = d.pieces))) AND d.content IS NOT NULL AND (:'after'::uuid IS NULL OR d.id > :'after'::uuid)
 ORDER BY d.tenant, d.id
 LIMIT :'limit';
 
@@ -992,7 +992,8 @@ FROM gone;
 LOCK TABLE "public"."memorizz_stores" IN SHARE ROW EXCLUSIVE MODE;
 
 -- The table of one store. All stores share these columns, so that a key means the same in each of them.
--- The room that fillfactor leaves keeps updates on their page, so that they need not enter the vector index again.
+-- The room that fillfactor leaves keeps updates on their page, so that they need not enter the vector index again. In
+-- partitions, each has it.
 CREATE TABLE "public"."notes" (
     tenant text NOT NULL DEFAULT '',
     id uuid NOT NULL,
@@ -1042,7 +1043,7 @@ CREATE TABLE "public"."memorizz_notes_parts" (
     digest uuid NOT NULL,
     "embedding" "public"."vector"(128),
     CONSTRAINT "memorizz_notes_parts_pkey" PRIMARY KEY (tenant, id, path, start, stop, digest)
-);
+) ;
 ALTER TABLE "public"."memorizz_notes_parts" ALTER COLUMN "embedding"
 SET STORAGE EXTERNAL;;
 
@@ -1210,7 +1211,8 @@ WHERE name = :'name';
 -- create_store(fields)
 
 -- The table of one store. All stores share these columns, so that a key means the same in each of them.
--- The room that fillfactor leaves keeps updates on their page, so that they need not enter the vector index again.
+-- The room that fillfactor leaves keeps updates on their page, so that they need not enter the vector index again. In
+-- partitions, each has it.
 CREATE TABLE "public"."pages" (
     tenant text NOT NULL DEFAULT '',
     id uuid NOT NULL,
@@ -1260,7 +1262,7 @@ CREATE TABLE "public"."memorizz_pages_parts" (
     digest uuid NOT NULL,
     "embedding" "public"."vector"(128),
     CONSTRAINT "memorizz_pages_parts_pkey" PRIMARY KEY (tenant, id, path, start, stop, digest)
-);
+) ;
 ALTER TABLE "public"."memorizz_pages_parts" ALTER COLUMN "embedding"
 SET STORAGE EXTERNAL;;
 
@@ -1489,7 +1491,7 @@ FROM "public"."memorizz_settings");
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
 FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL OFFSET 0) AS p
 ORDER BY p.distance, p.path, p.start
 LIMIT 1) AS part, near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
 FROM (
@@ -1497,6 +1499,7 @@ SELECT d.tenant, d.id, d.seq, min(p.distance) AS distance, 0::bigint AS seen
 FROM (
 SELECT "p"."tenant", "p"."id", ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
+WHERE true
 ORDER BY ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector")
 LIMIT 1000
     ) AS p JOIN "public"."pages" AS d ON "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
@@ -1512,18 +1515,18 @@ FROM "public"."memorizz_settings");
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
 FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL OFFSET 0) AS p
 ORDER BY p.distance, p.path, p.start
 LIMIT 1) AS part, near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
 FROM (
 SELECT d.tenant, d.id, seq, distance, 0::bigint AS seen
 FROM (SELECT d.tenant, d.id, seq, (SELECT min(("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector"))
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) AS distance
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL) AS distance
 FROM "public"."pages" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE AND EXISTS (SELECT
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) OFFSET 0) AS d
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL) OFFSET 0) AS d
 ORDER BY distance, seq
 LIMIT :'depth'
 ) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
@@ -1535,11 +1538,11 @@ LIMIT :'limit';
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
 FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL OFFSET 0) AS p
 ORDER BY p.distance, p.path, p.start
 LIMIT 1) AS part, CASE WHEN d.seen <= 1000 THEN (SELECT min(("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector"))
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) END AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, d.seen,
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL) END AS distance, NULL::float8 AS score, NULL::float8[] AS parts, d.seq, d.seen,
     NULL::float8[] AS distances
 FROM (
 SELECT *, count(*) OVER () AS seen
@@ -1547,7 +1550,7 @@ FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversatio
 FROM "public"."pages" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text AND EXISTS (SELECT
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL)
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL)
 LIMIT 1000 + 1) AS d
 ) AS d
 ORDER BY distance, d.seq
@@ -1558,7 +1561,7 @@ FROM "public"."memorizz_settings");
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
 FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL OFFSET 0) AS p
 ORDER BY p.distance, p.path, p.start
 LIMIT 1) AS part, near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
 FROM (
@@ -1566,6 +1569,7 @@ SELECT d.tenant, d.id, d.seq, min(p.distance) AS distance, 0::bigint AS seen
 FROM (
 SELECT "p"."tenant", "p"."id", ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
+WHERE true
 ORDER BY ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector")
 LIMIT 1000
     ) AS p JOIN "public"."pages" AS d ON "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
@@ -1581,18 +1585,18 @@ FROM "public"."memorizz_settings");
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
 FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL OFFSET 0) AS p
 ORDER BY p.distance, p.path, p.start
 LIMIT 1) AS part, near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
 FROM (
 SELECT d.tenant, d.id, seq, distance, 0::bigint AS seen
 FROM (SELECT d.tenant, d.id, seq, (SELECT min(("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector"))
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) AS distance
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL) AS distance
 FROM "public"."pages" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text AND EXISTS (SELECT
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) OFFSET 0) AS d
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL) OFFSET 0) AS d
 ORDER BY distance, seq
 LIMIT :'depth'
 ) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
@@ -1616,6 +1620,7 @@ SELECT d.tenant, d.id, d.seq, min(p.distance) AS distance, 0::bigint AS seen
 FROM (
 SELECT "p"."tenant", "p"."id", ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
+WHERE true
 ORDER BY ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector")
 LIMIT 1000
     ) AS p JOIN "public"."pages" AS d ON "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text
@@ -1636,7 +1641,7 @@ LIMIT :'depth'
 SELECT d.tenant, d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score, coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR strpos(right(d.content, 200), ';') > 0 AND right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
         (SELECT min(("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector"))
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL) AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL) AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
 FROM "public"."pages" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
 FROM near
@@ -1673,7 +1678,7 @@ LIMIT :'limit')
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
 FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND p."embedding" IS NOT NULL OFFSET 0) AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL OFFSET 0) AS p
 ORDER BY p.distance, p.path, p.start
 LIMIT 1) AS part, best.distance, best.score, ARRAY["best"."meaning", "best"."words", "best"."speaker", "best"."session", "best"."recency", "best"."importance", "best"."neighbours", "best"."time", "best"."asking", "best"."best_rank"] AS parts, best.seq, (SELECT max(seen)
 FROM near) AS seen,
@@ -2120,7 +2125,7 @@ LIMIT :'limit';
 
 -- restore
 
-LOCK TABLE "public"."long_term_memory" IN ROW EXCLUSIVE MODE;
+LOCK TABLE ONLY "public"."long_term_memory" IN ROW EXCLUSIVE MODE;
 SELECT d.id
 FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
@@ -2144,7 +2149,7 @@ FROM "public"."memorizz_long_term_memory_history" AS d
 WHERE d.tenant = :'tenant'::text AND d.call = :'call'::text
 ORDER BY d.tenant, d.id, d.version;
 
-LOCK TABLE "public"."long_term_memory" IN ROW EXCLUSIVE MODE;
+LOCK TABLE ONLY "public"."long_term_memory" IN ROW EXCLUSIVE MODE;
 SELECT d.id
 FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
@@ -2953,7 +2958,7 @@ RETURNING true;
 
 -- memory(...).store_many(documents with ids)
 
-LOCK TABLE "public"."long_term_memory" IN ROW EXCLUSIVE MODE;
+LOCK TABLE ONLY "public"."long_term_memory" IN ROW EXCLUSIVE MODE;
 SELECT d.id
 FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.id = ANY (:'ids'::uuid[]))

@@ -305,6 +305,7 @@ HOLDS_SQL = within(
             "maintenance._doctor",
             "maintenance._findings",
             "maintenance._language",
+            "maintenance._measuring",
             "maintenance._models",
             "maintenance._noting",
             "maintenance._probe",

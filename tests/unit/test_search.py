@@ -298,9 +298,9 @@ def test_what_is_looked_at_follows_the_limit(query: Any) -> None:
 
 def test_what_is_set_for_the_statements() -> None:
     """What only scans needs nothing set; the index is told how far to look; one plan for all only where it is one."""
-    assert settings(search(VECTOR | FILTER), [SCAN, SCAN], 0) == {}
+    assert settings(search(VECTOR | FILTER), [SCAN, SCAN], 0, []) == {}
     for route in (BITS, EXACT):
-        assert "hnsw.ef_search" not in settings(search(VECTOR | FILTER), [route], 0)
+        assert "hnsw.ef_search" not in settings(search(VECTOR | FILTER), [route], 0, [])
     for query, routes_of_stores, mode in (
         (VECTOR, [INDEX], "force_generic_plan"),
         (VECTOR, [INDEX, INDEX], "force_generic_plan"),
@@ -308,7 +308,7 @@ def test_what_is_set_for_the_statements() -> None:
         (VECTOR | WORDS, [INDEX], "force_custom_plan"),
         (VECTOR | FILTER, [SCAN, INDEX], "force_custom_plan"),
     ):
-        needed = settings(search(query), routes_of_stores, 123)
+        needed = settings(search(query), routes_of_stores, 123, [])
         assert (needed["hnsw.ef_search"], needed["plan_cache_mode"]) == ("123", mode)
 
 

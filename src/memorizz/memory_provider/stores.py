@@ -28,6 +28,10 @@ _RESERVED = ("memorizz_", "pg_")
 # A path to texts: keys by dots, [*] every element of a list.
 _FIELD = re.compile(r"[^.\[\]\s]+(\[\*\])*(\.[^.\[\]\s]+(\[\*\])*)*")
 _LONGEST_FIELD = 200
+# Each partition has all indexes of its own, which whoever makes or drops the store locks at once.
+MAX_PARTITIONS = 128
+# The names of their indexes are longer.
+_LONGEST_IN_PARTITIONS = 32
 # Characters: about as many as 500 words' pieces of a model, which the windows of most embedders hold.
 DEFAULT_PIECE = 2000
 
@@ -62,6 +66,8 @@ class StoreSpec:
         every element of a list. Each text that they lead to has vectors of its own, and a document is found by its
         best. A text stands as it is, any other value as its JSON. With fields, no label is put before a text.
     piece: with fields, a text longer than so many characters is embedded in overlapping pieces, cut at sentence ends.
+    partitions: in how many tables its documents lie in PostgreSQL, 2 to 128, by the hash of their tenant: a call
+        reads one of them, with indexes of its own; None is one table. The name has 32 characters at most then.
     session, speaker, neighbours, time, asking: what these weights of a Ranking are where the caller gives none.
 
     Raises ConfigurationError for what cannot be.
@@ -82,6 +88,7 @@ class StoreSpec:
     asking: float = 0.0
     fields: Sequence[str] = ()
     piece: int = DEFAULT_PIECE
+    partitions: int | None = None
 
     def __post_init__(self) -> None:
         name = cast(object, self.name)
@@ -105,6 +112,16 @@ class StoreSpec:
         if not (type(piece) is int and piece >= _SHORTEST_PIECE):
             raise ConfigurationError(
                 f"piece={quoted(piece)}: expected a whole number of characters, {_SHORTEST_PIECE} or more"
+            )
+        partitions = cast(object, self.partitions)
+        if not (partitions is None or (type(partitions) is int and 2 <= partitions <= MAX_PARTITIONS)):
+            raise ConfigurationError(
+                f"partitions={quoted(partitions)}: expected 2 to {MAX_PARTITIONS}, or None for one table"
+            )
+        if partitions is not None and len(self.name) > _LONGEST_IN_PARTITIONS:
+            raise ConfigurationError(
+                f"{quoted(self.name)} is too long for a store in partitions, whose indexes have longer names: "
+                f"expected up to {_LONGEST_IN_PARTITIONS} characters"
             )
         if self.index == "halfvec" and self.distance != "cosine":
             raise ConfigurationError("index='halfvec' compares directions only: it takes distance='cosine'")

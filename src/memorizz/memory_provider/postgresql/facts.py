@@ -27,6 +27,7 @@ from memorizz.memory_provider.postgresql.layout import (
     Layout,
     history_table,
     lookup_function,
+    partition_of,
     parts_history_table,
     parts_table,
     tables_of,
@@ -134,6 +135,17 @@ class Store:
     def tables(self) -> list[sql.Identifier]:
         """All tables with documents of it, or what was made of them."""
         return [sql.Identifier(self.layout.schema, name) for name in tables_of(self.name)]
+
+    def partition(self, number: int, of_parts: bool = False) -> sql.Identifier:
+        """Return one partition of its table, or of that of its parts."""
+        table = parts_table(self.name) if of_parts else self.name
+        return sql.Identifier(self.layout.schema, partition_of(table, number))
+
+    @property
+    def partitions(self) -> list[sql.Identifier]:
+        """All partitions of its table and of that of its parts; none where it is in one."""
+        count = self.spec.partitions or 0
+        return [self.partition(number, of_parts) for of_parts in (False, True) for number in range(count)]
 
     @property
     def has_parts(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import LiteralString
 
 from psycopg import sql
@@ -73,15 +73,38 @@ def replacement(name: str) -> str:
     return f"{name}_new"
 
 
+def of_partition(name: str, number: int) -> str:
+    """Return the name of the part of an index that covers one partition."""
+    return f"{name}_p{number}"
+
+
+def is_of_partition(name: str) -> bool:
+    """Return True for the part of an index that covers one partition."""
+    return re.search(r"_idx(_new)?_p\d+(_cc(new|old)\d*)?$", name) is not None
+
+
 def is_passing(name: str) -> bool:
-    """Return True for a name that an index has only until it is finished."""
-    return re.search(r"_idx_(new|cc(new|old)\d*)$", name) is not None
+    """Return True for a name that an index has only until it is finished, and has taken its place."""
+    return is_of_partition(name) or re.search(r"_idx_(new|cc(new|old)\d*)$", name) is not None
 
 
 # --- making -------------------------------------------------------------------------------------------------------
 
 
-def named(store: Store, *, concurrently: bool = False) -> dict[str, sql.Composed]:
+@dataclass(frozen=True, slots=True)
+class How:
+    """How an index is made: of a table as a whole, or CONCURRENTLY; of one `partition`, which takes its number in the
+    name; or `only` as what holds those of all partitions, which is valid when it has them.
+
+    PostgreSQL makes none CONCURRENTLY of a table in partitions.
+    """
+
+    concurrently: bool = False
+    partition: int | None = None
+    only: bool = False
+
+
+def named(store: Store, how: How = How()) -> dict[str, sql.Composed]:
     """Return the statement that makes each index of a store, under its name; what moves on every write has none.
 
     A b-tree begins with whose a row is, so that no call reads what is another one's, where names and memories of both
@@ -101,13 +124,12 @@ def named(store: Store, *, concurrently: bool = False) -> dict[str, sql.Composed
         "words": sql.SQL("USING gin (words) WHERE words IS NOT NULL"),
     }
     statements = {
-        (name := f"{store.name}_{of}_idx"): _create(name, store, definition, concurrently)
-        for of, definition in ordinary.items()
+        (name := f"{store.name}_{of}_idx"): _create(name, store, definition, how) for of, definition in ordinary.items()
     }
     if store.vector.index != "none":
         hnsw = HNSW(store.vector.m, store.vector.ef_construction)
         for name in vector_indexes(store):
-            statements[name] = create_embedding(store, store.vector.index, hnsw, name, concurrently=concurrently)
+            statements[name] = create_embedding(store, store.vector.index, hnsw, name, how)
     return statements
 
 
@@ -119,9 +141,7 @@ def vector_indexes(store: Store) -> list[str]:
     return [embedding_index(store)] if store.spec.fields else [embedding_index(store), pieces_index(store)]
 
 
-def create_embedding(
-    store: Store, kind: IndexKind, hnsw: HNSW, name: str, *, concurrently: bool = False
-) -> sql.Composed:
+def create_embedding(store: Store, kind: IndexKind, hnsw: HNSW, name: str, how: How) -> sql.Composed:
     """Return the statement that makes the vector index of a store."""
     space = store.layout.vector_schema
     if kind == "halfvec":
@@ -139,21 +159,25 @@ def create_embedding(
     definition = sql.SQL("USING hnsw ({}) WITH (m = {}, ef_construction = {})").format(
         target, sql.Literal(hnsw.m), sql.Literal(hnsw.ef_construction)
     )
-    of_parts = store.spec.fields or is_of_pieces(store, name)
-    return _create(name, store, definition, concurrently, store.parts if of_parts else store.table)
+    return _create(name, store, definition, how, parts=bool(store.spec.fields) or is_of_pieces(store, name))
 
 
-def create_keys(store: Store) -> sql.Composed:
+def create_keys(store: Store, how: How) -> sql.Composed:
     """Return the statement that makes the index on the keys that have no column of their own."""
     definition = sql.SQL("USING gin (data jsonb_path_ops, metadata jsonb_path_ops)")
-    return _create(keys_index(store), store, definition, concurrently=True)
+    return _create(keys_index(store), store, definition, how)
 
 
-def _create(
-    name: str, store: Store, definition: sql.Composable, concurrently: bool, on: sql.Identifier | None = None
-) -> sql.Composed:
-    return sql.SQL("CREATE INDEX {}{} ON {} {}").format(
-        sql.SQL("CONCURRENTLY " if concurrently else ""), sql.Identifier(name), on or store.table, definition
+def _create(name: str, store: Store, definition: sql.Composable, how: How, parts: bool = False) -> sql.Composed:
+    table = store.parts if parts else store.table
+    if how.partition is not None:
+        name, table = of_partition(name, how.partition), store.partition(how.partition, parts)
+    return sql.SQL("CREATE INDEX {}{} ON {}{} {}").format(
+        sql.SQL("CONCURRENTLY " if how.concurrently else ""),
+        sql.Identifier(name),
+        sql.SQL("ONLY " if how.only else ""),
+        table,
+        definition,
     )
 
 
@@ -164,8 +188,10 @@ def reindex(store: Store, name: str) -> sql.Composed:
     return sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(_index(store, name))
 
 
-def drop(store: Store, name: str) -> sql.Composed:
-    return sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(_index(store, name))
+def drop(store: Store, name: str, *, concurrently: bool = True) -> sql.Composed:
+    return sql.SQL("DROP INDEX {}IF EXISTS {}").format(
+        sql.SQL("CONCURRENTLY " if concurrently else ""), _index(store, name)
+    )
 
 
 def swap_index(store: Store, name: str, lock_seconds: float) -> sql.Composed:
@@ -176,6 +202,28 @@ def swap_index(store: Store, name: str, lock_seconds: float) -> sql.Composed:
         new=_index(store, replacement(name)),
         name=sql.Identifier(name),
     )
+
+
+def join(store: Store, whole: sql.Composable, name: str, made: str, lock_seconds: float) -> sql.Composed:
+    """Return the statements that make the indexes of all partitions, `made`, those of `whole`, an index of this name.
+
+    It takes the place of another one that is there; they wait until nobody uses the store.
+    """
+    statements: list[sql.Composable] = [
+        sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(round(lock_seconds * 1000))),
+        drop(store, name, concurrently=False),
+        whole,
+    ]
+    for number in range(store.spec.partitions or 0):
+        if made != name:
+            statements.append(
+                sql.SQL("ALTER INDEX {} RENAME TO {}").format(
+                    _index(store, of_partition(made, number)), sql.Identifier(of_partition(name, number))
+                )
+            )
+        part = _index(store, of_partition(name, number))
+        statements.append(sql.SQL("ALTER INDEX {} ATTACH PARTITION {}").format(_index(store, name), part))
+    return sql.SQL("; ").join(statements)
 
 
 # What the column of the vectors says while its index is deferred; the rest says how it is to be built.
@@ -255,6 +303,11 @@ class Progress:
     def share(self) -> float | None:
         """How much of the phase is done, from 0 to 1; None where that is not known."""
         return min(self.done / self.total, 1.0) if self.total else None
+
+    def of_partition(self, number: int, partitions: int) -> Progress:
+        """Return how far the build of all partitions has come with this one, those before it being done."""
+        phase = f"{self.phase}, partition {number + 1} of {partitions}"
+        return replace(self, phase=phase, done=number * self.total + self.done, total=partitions * self.total)
 
 
 MEMORY = b"SELECT pg_size_bytes(current_setting('maintenance_work_mem')), pg_backend_pid()"

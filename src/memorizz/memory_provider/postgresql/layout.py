@@ -46,6 +46,12 @@ def parts_history_table(store: str) -> str:
     return f"memorizz_{store}_parts_history"
 
 
+def partition_of(table: str, number: int) -> str:
+    """Return the name of a partition of a table of documents or of their parts; no store can have it, nor a table of
+    one."""
+    return f"{table}{number}" if table.startswith("memorizz_") else f"memorizz_{table}_p{number}"
+
+
 def lookup_function(store: str) -> str:
     """Return the name of the function that asks the indexes of a store behind the wall (sql/lookup.py)."""
     return f"memorizz_{store}_ids"

@@ -14,6 +14,7 @@ from memorizz.memory_provider.postgresql._errors import VALIDITY_CHECK
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Maker, Model, Store
 from memorizz.memory_provider.postgresql.layout import Layout, history_table, parts_history_table, parts_table
+from memorizz.memory_provider.postgresql.sql.key import BY_TENANT
 from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
 from memorizz.memory_provider.stores import SEVEN, StoreSpec, VectorField, check_droppable, check_same, checked_spec
 
@@ -24,6 +25,9 @@ def _template(name: str) -> sql.SQL:
 
 
 _CONSTRAINTS = {"primary_key": "pkey", "objects_check": "objects_check", "validity_check": VALIDITY_CHECK}
+
+
+_FILLED = sql.SQL("WITH (fillfactor = 85)")
 
 
 def _pieces(store: Store) -> dict[str, sql.Composable]:
@@ -53,6 +57,8 @@ def _pieces(store: Store) -> dict[str, sql.Composable]:
         history_memory=sql.Identifier(f"{history_table(store.name)}_idx"),
         history_call=sql.Identifier(f"memorizz_{store.name}_call_idx"),
         forget_pieces=sql.Identifier(schema, "memorizz_forget_pieces"),
+        storage=_FILLED if store.spec.partitions is None else BY_TENANT,
+        partitioned=sql.SQL("") if store.spec.partitions is None else BY_TENANT,
         **names,
     )
 
@@ -66,6 +72,15 @@ def create(store: Store, role: str | None = None) -> Operation[None]:
     of = "parts_of_fields.sql" if store.spec.fields else "parts_of_long_texts.sql"
     for template in ("store.sql", "parts.sql", of, "history.sql"):
         yield Script(_template(template).format(**pieces).as_bytes(None))
+    for number in range(store.spec.partitions or 0):
+        one = {
+            "partition": store.partition(number),
+            "partition_of_parts": store.partition(number, of_parts=True),
+            "partitions": sql.Literal(store.spec.partitions),
+            "number": sql.Literal(number),
+            "filled": _FILLED,
+        }
+        yield Script(_template("partition.sql").format(**pieces, **one).as_bytes(None))
     for index in indexes.named(store).values():
         yield Script(index.as_bytes(None))
     if role is not None:

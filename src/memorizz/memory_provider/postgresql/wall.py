@@ -99,14 +99,18 @@ def _template(name: str) -> sql.SQL:
 def secure(store: Store, role: str, owner: sql.Composable | None = None) -> Operation[None]:
     """Put the wall into the tables of a store, by default those of whoever makes them; and what looks up behind it."""
     names = {"role": sql.Identifier(role), "owner": owner or sql.SQL("CURRENT_USER")}
-    for table in store.tables:
+    for table in (*store.tables, *store.partitions):
         yield Script(_template("wall.sql").format(table=table, **names).as_bytes(None))
+    grant = sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {role}")
+    yield Script(grant.format(sql.SQL(", ").join(store.tables), **names).as_bytes(None))
     names |= {
         "lookup": store.lookup,
         "schema": sql.Identifier(store.layout.schema),
         "store": sql.Identifier(store.name),
         "live": LIVE,
         "holds": HOLDS,
+        # The one partition to be asked is known by the tenant alone, and others have rows of it too.
+        "whose": sql.SQL("") if store.spec.partitions is None else key.AND_MINE,
     }
     yield Script(_template("lookup.sql").format(**names).as_bytes(None))
 
@@ -214,7 +218,7 @@ def _check_unused(role: str) -> Operation[None]:
 
 
 def _clear(store: Store, role: str) -> Operation[None]:
-    for table in store.tables:
+    for table in (*store.tables, *store.partitions):
         yield Script(_TAKE_DOWN.format(table=table, role=sql.Identifier(role)).as_bytes(None))
     yield forget_lookup(store)
 

@@ -2,9 +2,11 @@
 
 _maintenance_async.py   AsyncMaintenance: one connection to a database in any state
 _doctor.py              what is looked at
+_measuring.py           how large stores and indexes are
 _findings.py            what is wrong, and what to do
 _finding.py             one of these
-_indexing.py            indexes that are wanted, built, replaced, dropped
+_indexing.py            indexes that are wanted, and what is to be done for it
+_making.py              how they are built, replaced, dropped
 _watching_async.py      how far one is
 _loading_async.py       the vector index deferred while a store is loaded
 _reembedding_async.py   AsyncReembedding: another embedding model, while the stores are in use
@@ -20,11 +22,12 @@ _apart_async.py         what differs between the two APIs; all else of the sync 
 from memorizz.memory_provider.postgresql.facts import Model
 from memorizz.memory_provider.postgresql.indexes import Progress
 from memorizz.memory_provider.postgresql.maintenance._changing import Change, Filled
-from memorizz.memory_provider.postgresql.maintenance._doctor import Examination, IndexFacts, StoreFacts
+from memorizz.memory_provider.postgresql.maintenance._doctor import Examination
 from memorizz.memory_provider.postgresql.maintenance._finding import Finding, Level
 from memorizz.memory_provider.postgresql.maintenance._indexing import Job, Made
 from memorizz.memory_provider.postgresql.maintenance._maintenance_async import AsyncMaintenance
 from memorizz.memory_provider.postgresql.maintenance._maintenance_sync import Maintenance
+from memorizz.memory_provider.postgresql.maintenance._measuring import IndexFacts, StoreFacts
 from memorizz.memory_provider.postgresql.maintenance._models import Count
 from memorizz.memory_provider.postgresql.maintenance._noting import Noted
 from memorizz.memory_provider.postgresql.maintenance._probe import Probe, Reached

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from memorizz.errors import SchemaError
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Model
-from memorizz.memory_provider.postgresql.indexes import VECTOR_INDEXES, embedding_index, rounded
-from memorizz.memory_provider.postgresql.maintenance._doctor import NOT_STORABLE, Examination
+from memorizz.memory_provider.postgresql.indexes import VECTOR_INDEXES, embedding_index, is_of_partition, rounded
+from memorizz.memory_provider.postgresql.maintenance._doctor import Examination
 from memorizz.memory_provider.postgresql.maintenance._finding import Finding, Level, command
 from memorizz.memory_provider.postgresql.maintenance._findings_of_history import histories
 from memorizz.memory_provider.postgresql.maintenance._findings_of_wall import unseen
+from memorizz.memory_provider.postgresql.maintenance._measuring import NOT_STORABLE
 from memorizz.memory_provider.postgresql.migrations import check_versions
 from memorizz.memory_provider.stores import MAX_INDEXED, SEVEN
 
@@ -333,11 +334,13 @@ def _indexes(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
                 command(f"index {mend}", config),
             )
         elif index.left_over:
+            # Of one partition, of an index that there is not yet, or is to be replaced.
+            again = "build" if is_of_partition(index.name) and "_new_p" not in index.name else "rebuild"
             yield Finding(
                 Level.NOTE,
                 index.name,
                 f"an interrupted rebuild left the index {index.name}: every write keeps it up, and no search uses it",
-                f"{command('index rebuild', config)} goes on with it; {command(f'index drop {index.name}', config)}",
+                f"{command(f'index {again}', config)} goes on with it; {command(f'index drop {index.name}', config)}",
             )
     only_others = "" if any(index.method in VECTOR_INDEXES for index in facts.indexes) else " --kind none"
     for name, store in facts.missing_indexes.items():

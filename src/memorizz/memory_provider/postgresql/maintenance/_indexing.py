@@ -13,8 +13,8 @@ from memorizz.memory_provider.postgresql import facts, indexes
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.indexes import HNSW, Progress
-from memorizz.memory_provider.postgresql.maintenance import _doctor
-from memorizz.memory_provider.postgresql.maintenance._doctor import IndexFacts, StoreFacts
+from memorizz.memory_provider.postgresql.maintenance import _measuring
+from memorizz.memory_provider.postgresql.maintenance._measuring import IndexFacts, StoreFacts
 from memorizz.memory_provider.stores import MAX_INDEXED, SEVEN, IndexKind, possible_index
 
 
@@ -80,7 +80,7 @@ class Found:
 
     def kind(self, store: Store) -> IndexKind:
         """Return the kind of vector index that a store gets: its spec's, else that of others, else what can be made."""
-        there = _doctor.vector_kind(self.indexes)
+        there = _measuring.vector_kind(self.indexes)
         possible = possible_index(store.model.dimensions, store.spec.distance)
         fits = possible == "hnsw" and store.spec.distance == "cosine"
         return store.spec.index or (there if there is not None and fits else possible)
@@ -104,7 +104,7 @@ class Found:
 
 
 def look(known: Facts) -> Operation[Found]:
-    stores, found = yield from _doctor.measure(known)
+    stores, found = yield from _measuring.measure(known)
     return Found(known, stores, found)
 
 
@@ -118,7 +118,7 @@ def covered(found: Found) -> Operation[dict[str, int | None]]:
         if index.condition is None and not index.standby and not of_pieces:
             is_vector = index.method in indexes.VECTOR_INDEXES
             rows[index.name] = store.with_embedding if is_vector else store.rows
-        elif store.estimated:
+        elif store.estimated or indexes.is_of_partition(index.name):
             rows[index.name] = None
         else:
             table = found.table(index.store, index.standby)
@@ -200,7 +200,7 @@ def again(found: Found, name: str | None, wanted: Wanted, default: HNSW, rows: d
         action = "reindex" if is_as_wanted else "replace"
         job = _job(action, found, chosen[index.store], index.name, kind, hnsw, index)
         count = rows[index.name]
-        memory = hnsw.memory(kind, found.table(index.store).model.dimensions, count or 0) if job.memory else 0
+        memory = _memory(found, chosen[index.store], kind, hnsw, count) if job.memory else 0
         jobs.append(replace(job, rows=count, memory=memory))
     if not jobs:
         raise ConfigurationError("there is no vector index to make again: `memorizz index build` makes what is missing")
@@ -225,7 +225,7 @@ def standby(found: Found, default: HNSW) -> list[Job]:
             continue
         hnsw = HNSW(index.m or default.m, index.ef_construction or default.ef_construction)
         rows = stores[index.store].with_embedding
-        memory = hnsw.memory(kind, dimensions, rows or 0)
+        memory = _memory(found, stores[index.store], kind, hnsw, rows, standby=True)
         jobs.append(Job("create", name, index.store, kind, rows, memory, hnsw, there is not None, standby=True))
     return jobs
 
@@ -258,11 +258,17 @@ def _job(
         store.name,
         kind,
         rows,
-        hnsw.memory(kind, found.table(store.name).model.dimensions, rows or 0) if is_vector else 0,
+        _memory(found, store, kind, hnsw, rows) if is_vector else 0,
         hnsw if is_vector else None,
         mends=index is not None and not index.valid,
         switches=action == "replace" and index is not None and index.method != kind,
     )
+
+
+def _memory(found: Found, store: StoreFacts, kind: str, hnsw: HNSW, rows: int | None, *, standby: bool = False) -> int:
+    """Return how much memory holds the graph of so many rows of a store while it is built, partition by partition."""
+    dimensions = found.table(store.name, standby).model.dimensions
+    return hnsw.memory(kind, dimensions, round((rows or 0) * store.largest))
 
 
 def _asked_kind(store: Store, wanted: Wanted) -> IndexKind | None:
@@ -293,63 +299,6 @@ def _is_as(index: IndexFacts, wanted: Wanted) -> bool:
 
 def _method(name: str) -> str:
     return "gin" if name.endswith("_words_idx") else "btree"
-
-
-# --- doing --------------------------------------------------------------------------------------------------------
-
-
-def make(found: Found, job: Job) -> Operation[None]:
-    """Do a job; a replacement stands beside the old index until it takes its place."""
-    table = found.table(job.store, job.standby)
-    if job.action == "reindex":
-        yield Script(indexes.reindex(table, job.name).as_bytes(None))
-        yield from fetch(facts.moved_on(found.known.layout))
-        return
-    name = job.name if job.action == "create" else indexes.replacement(job.name)
-    index = next((each for each in (yield from _doctor.all_indexes(found.known)) if each.name == name), None)
-    if index is not None and index.valid and index.method == job.kind and _is_built_as(index, job.hnsw):
-        # A replacement that an earlier run has finished.
-        return
-    if index is not None:
-        yield Script(indexes.drop(table, name).as_bytes(None))
-    yield Script(_statement(found, job, name))
-    yield from fetch(facts.moved_on(found.known.layout))
-
-
-def _is_built_as(index: IndexFacts, hnsw: HNSW | None) -> bool:
-    return hnsw is None or (index.m, index.ef_construction) == (hnsw.m, hnsw.ef_construction)
-
-
-def _statement(found: Found, job: Job, name: str) -> bytes:
-    table = found.table(job.store, job.standby)
-    if job.hnsw is not None:
-        kind: IndexKind = "halfvec" if job.kind == "halfvec" else "hnsw"
-        made = indexes.create_embedding(table, kind, job.hnsw, name, concurrently=True)
-    elif job.name == indexes.keys_index(table):
-        made = indexes.create_keys(table)
-    else:
-        made = indexes.named(table, concurrently=True)[name]
-    return made.as_bytes(None)
-
-
-def swap_index(found: Found, job: Job, lock_seconds: float) -> Operation[None]:
-    """Put a replacement in the place of the index that it replaces; the caller runs this in one transaction."""
-    yield Script(indexes.swap_index(found.table(job.store), job.name, lock_seconds).as_bytes(None))
-    yield from fetch(facts.moved_on(found.known.layout))
-
-
-def clean(found: Found, job: Job) -> Operation[None]:
-    """Remove what a job that was given up has left: what is invalid, and a replacement."""
-    for index in (yield from _doctor.all_indexes(found.known)):
-        is_own = index.name == job.name or (indexes.is_passing(index.name) and index.name.startswith(job.name))
-        if is_own and index.left_over and not index.constraint:
-            yield Script(indexes.drop(found.table(index.store), index.name).as_bytes(None))
-
-
-def size(found: Found, job: Job) -> Operation[int]:
-    """Return how large the index of a job is, in bytes."""
-    now = yield from _doctor.all_indexes(found.known)
-    return sum(index.bytes for index in now if index.name == job.name)
 
 
 # --- deferred while a store is loaded ------------------------------------------------------------------------------
@@ -423,11 +372,6 @@ def removable(found: Found, name: str | None) -> list[IndexFacts]:
     if index.being_built:
         raise ConfigurationError(f"{name} is being built: stop the program that builds it first")
     return [index]
-
-
-def remove(found: Found, index: IndexFacts) -> Operation[None]:
-    yield Script(indexes.drop(found.table(index.store), index.name).as_bytes(None))
-    yield from fetch(facts.moved_on(found.known.layout))
 
 
 def memory_and_process() -> Operation[tuple[int, int]]:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -21,15 +22,16 @@ from memorizz.memory_provider.postgresql.driver._shared import without_timeout
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.indexes import HNSW
-from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing, _language, _noting, _probe, _tidying
+from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing, _language, _making, _noting, _probe
 from memorizz.memory_provider.postgresql.maintenance._changing import LOCK_SECONDS
-from memorizz.memory_provider.postgresql.maintenance._doctor import Examination, IndexFacts, StoreFacts
+from memorizz.memory_provider.postgresql.maintenance._doctor import Examination
 from memorizz.memory_provider.postgresql.maintenance._finding import Finding
 from memorizz.memory_provider.postgresql.maintenance._findings import diagnose
 from memorizz.memory_provider.postgresql.maintenance._indexing import Busy, Job, Made, Wanted, Watch
+from memorizz.memory_provider.postgresql.maintenance._measuring import IndexFacts, StoreFacts, glance, measure
 from memorizz.memory_provider.postgresql.maintenance._noting import Noted
 from memorizz.memory_provider.postgresql.maintenance._probe import Probe
-from memorizz.memory_provider.postgresql.maintenance._tidying import Tidied
+from memorizz.memory_provider.postgresql.maintenance._tidying import Tidied, tidied
 from memorizz.memory_provider.postgresql.maintenance._watching_async import watched
 from memorizz.memory_provider.postgresql.migrations import Database, Migration
 from memorizz.memory_provider.postgresql.wall import Wall
@@ -123,7 +125,7 @@ class AsyncMaintenance:
         """
         known = await self.facts()
         async with self._without_timeouts(None, LOCK_SECONDS):
-            return await self.run(_tidying.tidied(known, by, dry_run, watch))
+            return await self.run(tidied(known, by, dry_run, watch))
 
     async def change_language(self, name: str, watch: Callable[[str, int], None] | None = None) -> int:
         """Change the language of the words while the stores are in use; return how many documents got other words.
@@ -202,7 +204,7 @@ class AsyncMaintenance:
 
     async def measure(self) -> tuple[list[StoreFacts], list[IndexFacts]]:
         """Return how much each store and each of its indexes holds."""
-        return await self.run(_doctor.measure(await self.facts()))
+        return await self.run(measure(await self.facts()))
 
     async def note(self, measured: Sequence[Noted]) -> None:
         """Note what was measured of stores, by the server's clock; what was noted two years ago goes."""
@@ -214,7 +216,7 @@ class AsyncMaintenance:
 
     async def glance(self, tenants: int = 100) -> tuple[dict[str, int], list[str]]:
         """Return how many rows each store has, as the server guesses without counting, and the first tenants."""
-        return await self.run(_doctor.glance(await self.facts(), tenants))
+        return await self.run(glance(await self.facts(), tenants))
 
     async def run(self, operation: Operation[T]) -> T:
         """Run an operation on the connection; each of its statements is a transaction of its own unless one is open."""
@@ -297,12 +299,7 @@ class AsyncMaintenance:
         return (await self.run(_indexing.memory_and_process()))[0]
 
     async def make(
-        self,
-        jobs: Sequence[Job],
-        *,
-        memory: str | None = None,
-        lock_seconds: float = 0,
-        watch: Watch | None = None,
+        self, jobs: Sequence[Job], *, memory: str | None = None, lock_seconds: float = 0, watch: Watch | None = None
     ) -> AsyncGenerator[Made]:
         """Do jobs, one after another, while the stores stay in use; yields each when it is done.
 
@@ -316,14 +313,14 @@ class AsyncMaintenance:
                 started = time.perf_counter()
                 try:
                     notices = await self._make(found, job, watch)
-                    if job.action == "replace":
+                    if _making.is_put_in_place(found, job):
                         await self._swap_index(found, job)
                 except Busy:
                     raise
                 except BaseException as error:
                     await self._clean(found, job, error)
                     raise
-                size = await self.run(_indexing.size(found, job))
+                size = await self.run(_making.size(found, job))
                 yield Made(job, size, round(time.perf_counter() - started, 3), notices)
 
     async def defer_index(self, store: str, most: int = 0, lock_seconds: float = _SWAP_LOCK_SECONDS) -> bool:
@@ -365,7 +362,8 @@ class AsyncMaintenance:
         found = await self._look()
         async with self._without_timeouts(None, lock_seconds):
             for index in indexes:
-                await self.run(_indexing.remove(found, index))
+                removal = partial(_making.remove, found, index)
+                await (self._in_one(removal) if index.partitioned else self.run(removal()))
 
     async def _look(self) -> _indexing.Found:
         return await self.run(_indexing.look(await self.facts()))
@@ -404,8 +402,10 @@ class AsyncMaintenance:
 
         self._connection.add_notice_handler(note)
         try:
-            async with nullcontext() if watch is None else await self._watched(job, watch):
-                await self.run(_indexing.make(found, job))
+            for partition in _making.steps(found, job):
+                tell = watch and _making.watched(found, job, partition, watch)
+                async with nullcontext() if tell is None else await self._watched(job, tell):
+                    await self.run(_making.make(found, job, partition))
         finally:
             self._connection.remove_notice_handler(note)
         return notices
@@ -417,10 +417,10 @@ class AsyncMaintenance:
     async def _swap_index(self, found: _indexing.Found, job: Job) -> None:
         """Put a replacement in its place, as soon as nobody uses the store for a moment."""
         try:
-            await self._in_one(lambda: _indexing.swap_index(found, job, _SWAP_LOCK_SECONDS))
+            await self._in_one(lambda: _making.swap_index(found, job, _SWAP_LOCK_SECONDS))
         except OperationTimeout as error:
             raise Busy(
-                f"{indexes.replacement(job.name)} is finished and could not take its place, for {job.store} was in use "
+                f"{_making.made_as(job)} is finished and could not take its place, for {job.store} was in use "
                 "all the time: run the same command again, it is not built twice"
             ) from error
 
@@ -428,7 +428,7 @@ class AsyncMaintenance:
         """Remove what is left of a job that was given up, or say that it is left."""
         try:
             await self.perform(Script(indexes.without_timeouts(None, _CLEAN_SECONDS).as_bytes(None)))
-            await self.run(_indexing.clean(found, job))
+            await self.run(_making.clean(found, job))
         except BaseException as failure:
             left = f"what was built of {job.name} is left, invalid: `memorizz index drop --invalid` removes it"
             if not isinstance(failure, MemorizzError):

@@ -177,7 +177,7 @@ def forget_pieces(now: Models) -> Operation[None]:
 
 def _waits(store: Store, standby: Store) -> sql.Composed:
     return sql.SQL("({live} AND ({searched} OR {standby}) AND d.{of} IS DISTINCT FROM d.updated_at)").format(
-        live=LIVE, searched=is_embedded(store), standby=is_embedded(standby), of=_OF
+        live=LIVE, searched=is_embedded(store, of_all=True), standby=is_embedded(standby, of_all=True), of=_OF
     )
 
 
@@ -188,7 +188,7 @@ def waiting(store: Store, standby: Store, after: Waiting | None, limit: int) -> 
         "FROM {table} AS d WHERE {waits} AND {after} ORDER BY {key} LIMIT %(limit)s"
     ).format(
         columns=with_parts(store) if store.spec.fields else sql.SQL("NULL"),
-        embedded=is_embedded(store),
+        embedded=is_embedded(store, of_all=True),
         label=sql.Identifier(store.spec.label),
         table=store.table,
         waits=_waits(store, standby),
@@ -320,7 +320,7 @@ def counts(now: Models) -> Operation[list[Count]]:
     queries = [
         Query(
             template.format(
-                searched=is_embedded(store),
+                searched=is_embedded(store, of_all=True),
                 both=_has_both(store, standby),
                 without_text=_without_text(store, standby),
                 waits=_waits(store, standby),
@@ -337,14 +337,16 @@ def counts(now: Models) -> Operation[list[Count]]:
 def _has_both(store: Store, standby: Store) -> sql.Composed:
     """Return the condition that `d`, which has a vector that is searched, has one on standby for it, and for each."""
     if not store.spec.fields:
-        return is_embedded(standby)
+        return is_embedded(standby, of_all=True)
     return sql.SQL("NOT EXISTS (SELECT FROM {} AS p WHERE {} AND p.{} IS NOT NULL AND p.{} IS NULL)").format(
         store.parts, key.same_of_all("p", "d"), store.embedding, standby.embedding
     )
 
 
 def _without_text(store: Store, standby: Store) -> sql.Composed:
-    return sql.SQL("{} AND NOT ({}) AND d.{} = d.updated_at").format(is_embedded(store), _has_both(store, standby), _OF)
+    return sql.SQL("{} AND NOT ({}) AND d.{} = d.updated_at").format(
+        is_embedded(store, of_all=True), _has_both(store, standby), _OF
+    )
 
 
 def without_text(now: Models, limit: int) -> Operation[list[tuple[str, str]]]:

@@ -133,6 +133,8 @@ def probe(known: Facts) -> Operation[Probe]:
     if exempt is not None:
         return Probe(role, exempt, 0, 0, ())
     own, other, id = f"memorizz-probe-{uuid4()}", f"memorizz-probe-{uuid4()}", uuid4()
+    # A part has a document.
+    own_id = uuid4()
     tables: list[tuple[sql.Identifier, dict[str, sql.Composable]]] = []
     for store in known.stores.values():
         for table, names in _tables(store):
@@ -145,7 +147,7 @@ def probe(known: Facts) -> Operation[Probe]:
             for tenant in ("own", "other"):
                 yield _as(own if tenant == "own" else other)
                 insert = sql.SQL("INSERT INTO {table} ({columns}) VALUES ({tenant}, {row}{values})")
-                row = names["id"] if tenant == "other" else sql.SQL("{}::uuid").format(sql.Literal(str(uuid4())))
+                row = names["id"] if tenant == "other" else sql.SQL("{}::uuid").format(sql.Literal(str(own_id)))
                 yield Script(insert.format(**names, tenant=names[tenant], row=row).as_bytes(None))
     attempts = [(table, attempt) for table, names in tables for attempt in _attempts(table, names)]
     attempts += [(None, attempt) for attempt in _of_schema(known, [table for table, _ in tables], owner)]

@@ -66,11 +66,13 @@ CREATE TABLE memorizz_measurements (
     median_ms double precision
 );
 
--- Delete the pieces of a text that has been replaced or deleted; the table of a store calls it.
+-- Delete the pieces of a text that has been replaced or deleted; the table of a store calls it, or a partition of it.
 CREATE FUNCTION memorizz_forget_pieces() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    store CONSTANT name := (SELECT relname FROM pg_class WHERE oid = coalesce(pg_partition_root(TG_RELID), TG_RELID));
 BEGIN
     EXECUTE format('DELETE FROM %I.%I WHERE (tenant, id, digest) = ($1, $2, $3)', TG_TABLE_SCHEMA,
-        'memorizz_' || TG_TABLE_NAME || '_parts') USING OLD.tenant, OLD.id, OLD.pieces;
+        'memorizz_' || store || '_parts') USING OLD.tenant, OLD.id, OLD.pieces;
     RETURN NULL;
 END;
 $$;

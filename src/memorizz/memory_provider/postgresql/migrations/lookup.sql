@@ -17,14 +17,15 @@ DECLARE
     seen bigint;
     found uuid[];
 BEGIN
-    -- A policy hides from the planner how many rows have a key. Where few have, of all tenants, nothing else is asked.
+    -- A policy hides from the planner how many rows have a key. Where few have, of all tenants, or
+    -- of one where only its partition is to be asked, nothing else is asked.
     IF keys IS NOT NULL OR metadata_keys IS NOT NULL THEN
         SELECT count(*), array_agg(d.id ORDER BY ts_rank(d.words, asked, 0) DESC, d.seq) FILTER (
             WHERE d.tenant = mine AND (memory IS NULL OR d.memory_id = memory) AND (asked IS NULL OR d.words @@ asked)
         ) INTO seen, found
         FROM (
             SELECT d.id, d.tenant, d.memory_id, d.words, d.seq FROM {store} AS d
-            WHERE (keys IS NULL OR d.data @> ANY (keys)) AND (metadata_keys IS NULL OR d.metadata @> ANY (metadata_keys))
+            WHERE {whose} (keys IS NULL OR d.data @> ANY (keys)) AND (metadata_keys IS NULL OR d.metadata @> ANY (metadata_keys))
             LIMIT few + 1
         ) AS d;
         IF seen <= few THEN

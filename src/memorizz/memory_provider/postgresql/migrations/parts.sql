@@ -11,5 +11,5 @@ CREATE TABLE {parts} (
     digest uuid NOT NULL,
     {vector} {vector_type}({dimensions}),
     CONSTRAINT {parts_key} PRIMARY KEY (tenant, id, path, start, stop, digest)
-);
+) {partitioned};
 ALTER TABLE {parts} ALTER COLUMN {vector} SET STORAGE EXTERNAL;

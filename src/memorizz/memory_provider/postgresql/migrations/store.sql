@@ -1,5 +1,6 @@
 -- The table of one store. All stores share these columns, so that a key means the same in each of them.
--- The room that fillfactor leaves keeps updates on their page, so that they need not enter the vector index again.
+-- The room that fillfactor leaves keeps updates on their page, so that they need not enter the vector index again. In
+-- partitions, each has it.
 
 CREATE TABLE {table} (
     tenant text NOT NULL DEFAULT '',
@@ -34,5 +35,5 @@ CREATE TABLE {table} (
     CONSTRAINT {objects_check} CHECK (jsonb_typeof(data) = 'object' AND jsonb_typeof(metadata) = 'object'),
     CONSTRAINT {validity_check} CHECK (valid_from <= valid_until),
     CONSTRAINT {bits_check} CHECK ({bits} IS NULL OR {bits} = {quantize}({vector})::bit({dimensions}))
-) WITH (fillfactor = 85);
+) {storage};
 ALTER TABLE {table} ALTER COLUMN {vector} SET STORAGE EXTERNAL;

@@ -258,7 +258,7 @@ def remember(search: Search, store: Store, route: Route, accepted: bool) -> None
         store.shown.pop(search.filter_key, None)
 
 
-def settings(search: Search, routes: Sequence[Route], ef_search: int) -> dict[str, Any]:
+def settings(search: Search, routes: Sequence[Route], ef_search: int, stores: Sequence[Store]) -> dict[str, Any]:
     """Return what statements of these routes need set in their transaction; nothing where all of them only scan."""
     if routes.count(Route.SCAN) == len(routes):
         return {}
@@ -267,7 +267,8 @@ def settings(search: Search, routes: Sequence[Route], ef_search: int) -> dict[st
     if Route.INDEX in routes:
         # The planner takes vectors that are stored apart to cost nothing, and sorts them all rather than ask the index.
         needed |= {"hnsw.ef_search": str(ef_search), "hnsw.iterative_scan": "off", "enable_sort": "off"}
-        if not (search.filtered or search.scored):
+        in_one = all(store.spec.partitions is None for store in stores)
+        if in_one and not (search.filtered or search.scored):
             # No value decides how the one table is read, and to plan it takes 0.1 of 1.5 ms.
             needed["plan_cache_mode"] = "force_generic_plan"
     return needed

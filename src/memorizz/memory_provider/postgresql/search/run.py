@@ -106,7 +106,7 @@ def run(facts: Facts, search: Search, stores: Sequence[Store]) -> Operation[list
             if each.left[0] is Route.INDEX:
                 # What is set holds for all of them: the index looks at as many rows as any of them needs.
                 ef_search = max(ef_search, each.ef_search)
-        results = yield from _fetch(facts, stores[0], statements, plan.settings(search, routes, ef_search))
+        results = yield from _fetch(facts, stores[0], statements, plan.settings(search, routes, ef_search, stores))
         unserved: list[_Attempts] = []
         for each, rows in zip(left, results, strict=True):
             answer = each.served(search, rows, ef_search)
@@ -151,5 +151,5 @@ def explanation(search: Search, store: Store, served: Served) -> dict[str, Any]:
 def explained(facts: Facts, search: Search, store: Store, served: Served) -> Operation[Any]:
     """Return what PostgreSQL's EXPLAIN says of the statement that served, for its values; it is run once more."""
     statement = replace(served.statement, sql=reads.explained(served.statement.sql))
-    needed = plan.settings(search, [served.route], served.ef_search)
+    needed = plan.settings(search, [served.route], served.ef_search, [store])
     return (yield from _fetch(facts, store, [statement], needed))[0][0][0]

@@ -39,7 +39,7 @@ from memorizz.memory_provider.postgresql.search.formula import (
 )
 from memorizz.memory_provider.postgresql.search.plan import MAX_SCANNED, MAX_WORDS, MIN_FOUND, Route, Search
 from memorizz.memory_provider.postgresql.sql import lookup
-from memorizz.memory_provider.postgresql.sql.key import COLUMNS, IS_FOUND, KEY, among, of, same
+from memorizz.memory_provider.postgresql.sql.key import COLUMNS, IS_FOUND, KEY, among, in_partition, of, same
 from memorizz.memory_provider.postgresql.sql.reads import selected, trusted_sql
 from memorizz.memory_provider.postgresql.sql.vectors import distance_of_long, is_embedded, least_distance, nearest_part
 from memorizz.memory_provider.postgresql.sql.visible import holding, rows_of
@@ -260,6 +260,8 @@ def _distances(store: Store) -> dict[str, sql.Composable]:
         "embedding": store.embedding,
         "same_document": same("p", "d"),
         "part_key": of("p"),
+        "of_rows": in_partition(store, "d"),
+        "of_parts": in_partition(store, "p"),
         "short": sql.SQL(" AND d.pieces IS NULL" if store.pieces else ""),
         "counted": _COUNTED_ALL if store.has_parts else _COUNTED,
         "similarity": sql.SQL(_SIMILARITY[store.spec.distance]).format(distance=sql.SQL("distance")),
@@ -324,7 +326,6 @@ _NEAREST = sql.SQL("""
 SELECT {columns}, near.distance, {unscored}, near.seq, near.seen, NULL::float8[] AS distances
 FROM ({near}) AS near JOIN {table} AS d ON {same} ORDER BY near.distance, near.seq LIMIT %(limit)s
 """)
-
 _NEAREST_OF_PARTS = sql.SQL("""
 SELECT {columns}, near.distance, {unscored}, near.seq, near.seen, NULL::float8[] AS distances
 FROM ({near}) AS near JOIN {table} AS d ON {same} ORDER BY near.distance, near.seq
@@ -333,7 +334,8 @@ FROM ({near}) AS near JOIN {table} AS d ON {same} ORDER BY near.distance, near.s
 _NEAR_BY_PARTS = sql.SQL("""
     SELECT {key}, d.seq, min(p.distance) AS distance, 0::bigint AS seen
     FROM (
-        SELECT {part_key}, {part_distance} AS distance FROM {parts} AS p ORDER BY {part_ordered} LIMIT {looked_at}
+        SELECT {part_key}, {part_distance} AS distance FROM {parts} AS p WHERE {of_parts} ORDER BY {part_ordered}
+        LIMIT {looked_at}
     ) AS p JOIN {table} AS d ON {same_document} WHERE {where}
     GROUP BY {key}, d.seq ORDER BY distance, d.seq LIMIT %(wide)s
 """)
@@ -342,10 +344,10 @@ _NEAR_BY_PARTS = sql.SQL("""
 # ends with; than what the texts end with, where there are no more pieces.
 _NEAR_BY_ROWS_AND_PARTS = sql.SQL("""
     WITH of_rows AS MATERIALIZED (
-        SELECT {key}, NULL::uuid AS digest, {row_distance} AS distance FROM {table} AS d
+        SELECT {key}, NULL::uuid AS digest, {row_distance} AS distance FROM {table} AS d WHERE {of_rows}
         ORDER BY {row_ordered} LIMIT {looked_at}
     ), of_parts AS MATERIALIZED (
-        SELECT {part_key}, p.digest, {part_distance} AS distance FROM {parts} AS p
+        SELECT {part_key}, p.digest, {part_distance} AS distance FROM {parts} AS p WHERE {of_parts}
         ORDER BY {part_ordered} LIMIT {looked_at}
     )
     SELECT {key}, d.seq, min(p.distance) AS distance, 0::bigint AS seen
@@ -353,7 +355,8 @@ _NEAR_BY_ROWS_AND_PARTS = sql.SQL("""
     WHERE {where} AND (p.digest IS NULL OR p.digest = d.pieces) AND p.distance <= (
         SELECT least((SELECT coalesce(max(distance), '-infinity') FROM of_rows), CASE WHEN count(*) < (
             SELECT count(*) FROM (
-                SELECT FROM {parts} AS p WHERE p.{embedding} IS NOT NULL LIMIT (SELECT count(*) + 1 FROM of_parts)
+                SELECT FROM {parts} AS p WHERE {of_parts} AND p.{embedding} IS NOT NULL
+                LIMIT (SELECT count(*) + 1 FROM of_parts)
             ) AS p
         ) THEN coalesce(max(distance), '-infinity') ELSE 'infinity' END) FROM of_parts
     )

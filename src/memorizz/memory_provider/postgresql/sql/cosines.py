@@ -17,11 +17,14 @@ WITH may_note AS MATERIALIZED (
     SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'
         AND has_table_privilege({models_name}, 'UPDATE') AND has_table_privilege({settings_name}, 'UPDATE') AS it
 ), taken AS MATERIALIZED (
-    SELECT d.ctid AS place FROM {vectors} AS d TABLESAMPLE SYSTEM ((
-        SELECT least(100, 1e5 / greatest(reltuples, 1)) FROM pg_class WHERE oid = {regclass}::regclass
+    SELECT d.tableoid AS piece, d.ctid AS place FROM {vectors} AS d TABLESAMPLE SYSTEM ((
+        SELECT least(100, 1e5 / greatest(sum(reltuples) FILTER (WHERE relkind = 'r'), 1)) FROM pg_class
+        WHERE oid = {regclass}::regclass
+            OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = {regclass}::regclass)
     )) WHERE (SELECT it FROM may_note) AND d.{vector} IS NOT NULL ORDER BY random() LIMIT {sample}
 ), sample AS MATERIALIZED (
-    SELECT d.{vector} AS vector, row_number() OVER () AS n FROM {vectors} AS d JOIN taken ON d.ctid = taken.place
+    SELECT d.{vector} AS vector, row_number() OVER () AS n
+    FROM {vectors} AS d JOIN taken ON d.ctid = taken.place AND d.tableoid = taken.piece
 )
 SELECT 1 - avg(distance), stddev_pop(distance), (SELECT count(*) FROM sample)
 FROM (

@@ -41,6 +41,10 @@ TENANTS = sql.SQL(
 COLUMNS = ("tenant", "id")
 # The key of a document's part.
 PART = (*COLUMNS, "path", "start", "stop", "digest")
+# How a table that is in partitions is: all documents of a tenant are in one.
+BY_TENANT = sql.SQL("PARTITION BY HASH (tenant)")
+# That `d` is of the tenant that the lookup is for (migrations/lookup.sql), before other conditions.
+AND_MINE = sql.SQL("d.tenant = mine AND")
 # What the b-trees begin with.
 WHOSE = sql.Identifier("tenant")
 
@@ -73,6 +77,15 @@ def in_scope(store: Store) -> sql.SQL:
     if store.scope.agent is not None:
         return _OF_AGENT
     return OF_TENANT if store.scope.memory is None else _OF_MEMORY
+
+
+def in_partition(store: Store, alias: str) -> sql.Composable:
+    """Return the condition that a row is of the tenant, where that says in which partition it is; else that it is one.
+
+    It is for what an index is asked without a filter, which leaves rows out only once they have been found.
+    """
+    of_tenant = sql.SQL("{}.tenant = %(tenant)s::text").format(sql.Identifier(alias))
+    return sql.SQL("true") if store.spec.partitions is None else of_tenant
 
 
 def is_it(store: Store) -> sql.Composed:

@@ -8,18 +8,17 @@ from psycopg import sql
 
 from memorizz.memory_provider._documents import CONTENT
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
-from memorizz.memory_provider.postgresql.sql.key import same_of_all
+from memorizz.memory_provider.postgresql.sql.key import same, same_of_all
 from memorizz.memory_provider.postgresql.sql.past import parts_of
 
 # Of the row `d`; `p` is one of its parts.
 _PARTS = sql.SQL("FROM {parts} AS p WHERE {same} AND p.{embedding} IS NOT NULL{of_today}")
 
 
-def _of_parts(store: Store) -> sql.Composed:
+def _of_parts(store: Store, of_all: bool = False) -> sql.Composed:
     of_today = sql.SQL("" if store.spec.fields else " AND p.digest = d.pieces")
-    return _PARTS.format(
-        parts=parts_of(store), same=same_of_all("p", "d"), embedding=store.embedding, of_today=of_today
-    )
+    is_same = (same_of_all if of_all else same)("p", "d")
+    return _PARTS.format(parts=parts_of(store), same=is_same, embedding=store.embedding, of_today=of_today)
 
 
 @composed_once
@@ -34,19 +33,22 @@ def embedding_of(store: Store) -> str:
     return _embedding_of(store).decode()
 
 
-def is_embedded(store: Store) -> sql.Composed:
-    """Return the condition that the row `d` has a vector."""
+def is_embedded(store: Store, *, of_all: bool = False) -> sql.Composed:
+    """Return the condition that the row `d` has a vector; in a statement of one tenant, or `of_all`."""
     if store.spec.fields:
-        return sql.SQL("EXISTS (SELECT {})").format(_of_parts(store))
+        return sql.SQL("EXISTS (SELECT {})").format(_of_parts(store, of_all))
     return sql.SQL("{} IS NOT NULL").format(sql.Identifier("d", store.vector_column))
 
 
-def is_wholly_embedded(store: Store) -> sql.Composed:
-    """Return the condition that the row `d` has its vector, and its pieces, which a copy of a long one by SQL lacks."""
+def is_wholly_embedded(store: Store, *, of_all: bool = False) -> sql.Composed:
+    """Return the condition that the row `d` has its vector, and its pieces, which a copy of a long one by SQL lacks.
+
+    It stands in a statement of one tenant, or `of_all`.
+    """
     if store.spec.fields:
-        return is_embedded(store)
+        return is_embedded(store, of_all=of_all)
     template = sql.SQL("({} AND (d.pieces IS NULL OR EXISTS (SELECT FROM {} AS p WHERE {} AND p.digest = d.pieces)))")
-    return template.format(is_embedded(store), store.parts, same_of_all("p", "d"))
+    return template.format(is_embedded(store), store.parts, (same_of_all if of_all else same)("p", "d"))
 
 
 def least_distance(store: Store, distance: sql.Composable) -> sql.Composed:

@@ -148,7 +148,8 @@ def _guarded(row: Row) -> dict[str, Any]:
 
 @composed_once
 def _lock(store: Store) -> bytes:
-    return sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(store.table).as_bytes(None)
+    # Not its partitions: whoever changes the table locks it first, and of them a writer needs one.
+    return sql.SQL("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE").format(store.table).as_bytes(None)
 
 
 @composed_once
