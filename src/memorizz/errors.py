@@ -190,3 +190,7 @@ class EmbeddingFailed(MemorizzError):
 
 class DatabaseError(MemorizzError):
     """Any other error of the driver; the original is its __cause__."""
+
+
+class TransactionConflict(DatabaseError):
+    """Another transaction was in the way of this one, of which nothing was kept: do it again as a whole."""

@@ -31,7 +31,9 @@ from memorizz.errors import (
     ProviderClosed,
     SchemaError,
     StorageFull,
+    TransactionConflict,
 )
+from memorizz.integrations._providers import made_again
 from memorizz.memory_provider import base
 from memorizz.memory_provider._drive._sync import drive
 from memorizz.memory_provider.memory_type import MemoryType
@@ -469,10 +471,26 @@ def test_two_transactions_that_meet(api: Any) -> None:
     with api.transaction() as one:
         one.store({"id": "a", "by": "one"}, LONG)
         two = api.transaction()
-        with pytest.raises(DatabaseError, match="WriteConflict"):  # noqa: SIM117
+        with pytest.raises(TransactionConflict, match="do it again"):  # noqa: SIM117
             with two as tx:
                 tx.store({"id": "a", "by": "two"}, LONG)
     assert api.retrieve_by_id("a", LONG)["by"] == "one"
+
+
+def test_what_an_integration_does_together_is_done_again(provider: MongoDBProvider) -> None:
+    """Eight writers read and change one document, and add one each, in transactions that meet: nothing is lost."""
+
+    @made_again
+    def count(n: int) -> None:
+        with provider.transaction() as tx:
+            tx.store({"id": "session"}, LONG)
+            tx.store({"id": "session", "n": tx.retrieve_by_id("session", LONG).get("n", 0) + 1}, LONG)
+            tx.store_many([{"id": f"turn-{n}"}], LONG)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(count, range(24)))
+    assert provider.retrieve_by_id("session", LONG)["n"] == 24
+    assert provider.count(LONG) == 25
 
 
 def test_steps_are_logged_without_what_is_bound(config: MongoDBConfig, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,6 +17,7 @@ from memorizz.errors import (
     ReadOnlyError,
     SchemaError,
     StorageFull,
+    TransactionConflict,
 )
 from memorizz.memory_provider.postgresql._errors import failed_to_connect, may_repeat, translated, translating
 
@@ -47,7 +48,7 @@ TABLE = [
     (errors.IdleSessionTimeout, ConnectionFailed),
     (psycopg.OperationalError, ConnectionFailed),
     (errors.SyntaxError, DatabaseError),
-    (errors.DeadlockDetected, DatabaseError),
+    (errors.DeadlockDetected, TransactionConflict),
     (errors.UniqueViolation, DatabaseError),
     (psycopg.DataError, DatabaseError),
     (psycopg.InterfaceError, DatabaseError),

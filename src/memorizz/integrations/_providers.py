@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
+from functools import wraps
 from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from memorizz.embeddings.base import Embedder
-from memorizz.errors import ConfigurationError, InvalidDocument, quoted
+from memorizz.errors import ConfigurationError, InvalidDocument, TransactionConflict, quoted
+from memorizz.memory_provider._drive._sync import repeated
 from memorizz.memory_provider.base import MemoryProvider
 from memorizz.memory_provider.stores import StoreSpec
 
@@ -136,6 +139,19 @@ def ensured(provider: MemoryProvider, *specs: StoreSpec) -> None:
 async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a blocking call in a thread; one that is cancelled goes on there to its end."""
     return await asyncio.to_thread(call, *args, **kwargs)
+
+
+logger = logging.getLogger("memorizz.integrations")
+
+
+def made_again(method: Callable[P, T]) -> Callable[P, T]:
+    """Make a method again, for some seconds, where another transaction was in the way of the one that it is."""
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        return repeated(lambda: method(*args, **kwargs), lambda error: isinstance(error, TransactionConflict), logger)
+
+    return call
 
 
 # A memory_id is indexed, and so at most 1,024 bytes long.

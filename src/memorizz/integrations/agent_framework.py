@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from memorizz.embeddings.base import Embedder
 from memorizz.errors import ConfigurationError
-from memorizz.integrations._providers import Opened, in_thread, key_of, missing, to_json
+from memorizz.integrations._providers import Opened, in_thread, key_of, made_again, missing, to_json
 from memorizz.memory_provider.base import MemoryOperations, MemoryProvider
 from memorizz.memory_provider.options import MAX_LIMIT, Document, checked_limit
 from memorizz.memory_provider.stores import StoreSpec
@@ -116,6 +116,7 @@ def _newest(memory: MemoryOperations, limit: int) -> list[dict[str, Any]]:
     return [json.loads(each["message"]) for each in reversed(found)]
 
 
+@made_again
 def _added(memory: MemoryProvider, session_id: str, messages: list[dict[str, Any]]) -> None:
     with memory.transaction() as tx:
         tx.store({"id": key_of(session_id)}, SESSIONS.name)

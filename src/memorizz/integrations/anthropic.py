@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from memorizz.errors import InvalidDocument
-from memorizz.integrations._providers import Opened, in_thread, key_of, missing
+from memorizz.integrations._providers import Opened, in_thread, key_of, made_again, missing
 from memorizz.memory_provider.base import MemoryOperations, MemoryProvider
 from memorizz.memory_provider.options import MAX_LIMIT, Document
 from memorizz.memory_provider.stores import StoreSpec
@@ -82,6 +82,7 @@ class MemorizzMemoryTool(Opened, BetaAbstractMemoryTool):
             last = len(lines) if command.view_range[1] == -1 else command.view_range[1]
         return f"Here's the content of {command.path} with line numbers:\n" + _numbered(lines, first, last)
 
+    @made_again
     def create(self, command: BetaMemoryTool20250818CreateCommand) -> str:
         """Make a file that is not there, and the directories that it is in."""
         path = _checked(command.path)
@@ -92,6 +93,7 @@ class MemorizzMemoryTool(Opened, BetaAbstractMemoryTool):
             tx.store(self._document(path) | {"content": command.file_text, "is_directory": False}, STORE.name)
         return f"File created successfully at: {command.path}"
 
+    @made_again
     def str_replace(self, command: BetaMemoryTool20250818StrReplaceCommand) -> str:
         """Replace a text that occurs exactly once in a file."""
         path, old = _checked(command.path), command.old_str
@@ -115,6 +117,7 @@ class MemorizzMemoryTool(Opened, BetaAbstractMemoryTool):
             _numbered(new.split("\n"), max(1, changed - 2), changed + 2)
         )
 
+    @made_again
     def insert(self, command: BetaMemoryTool20250818InsertCommand) -> str:
         """Insert lines behind a line of a file; 0 is its beginning."""
         path = _checked(command.path)
@@ -132,6 +135,7 @@ class MemorizzMemoryTool(Opened, BetaAbstractMemoryTool):
             tx.update_by_id(self._id(path), {"content": new if new.endswith("\n") else new + "\n"}, STORE.name)
         return f"The file {command.path} has been edited."
 
+    @made_again
     def delete(self, command: BetaMemoryTool20250818DeleteCommand) -> str:
         """Delete a file, or a directory with all that is in it."""
         path = _checked(command.path)
@@ -143,6 +147,7 @@ class MemorizzMemoryTool(Opened, BetaAbstractMemoryTool):
             tx.delete(STORE.name, self._below(path))
         return f"Successfully deleted {command.path}"
 
+    @made_again
     def rename(self, command: BetaMemoryTool20250818RenameCommand) -> str:
         """Move a file or a directory to a path where nothing is."""
         old, new = _checked(command.old_path), _checked(command.new_path)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from memorizz.integrations._providers import Opened, in_thread, key_of, missing, to_json
+from memorizz.integrations._providers import Opened, in_thread, key_of, made_again, missing, to_json
 from memorizz.memory_provider.base import Call, MemoryOperations, MemoryProvider
 from memorizz.memory_provider.options import MAX_LIMIT, Document
 from memorizz.memory_provider.stores import StoreSpec
@@ -83,6 +83,7 @@ class MemorizzSessionStore(Opened, SessionStore):
         rows = await in_thread(self._rows, {"conversation_id": session, "subpath": {"$exists": True}})
         return sorted(row["subpath"] for row in rows)
 
+    @made_again
     def _append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
         of = _of(key)
         written = [to_json(entry, f"entries[{place}]") for place, entry in enumerate(entries)]
@@ -129,6 +130,7 @@ class MemorizzSessionStore(Opened, SessionStore):
         filter = {"memory_id": key_of(project_key), "subpath": {"$exists": False}}
         return await in_thread(self._rows, filter)
 
+    @made_again
     def _delete(self, key: SessionKey) -> None:
         session = key_of(key["project_key"], key["session_id"])
         with self.provider.transaction() as tx:

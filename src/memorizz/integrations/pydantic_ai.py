@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from memorizz.embeddings.base import Embedder
 from memorizz.errors import InvalidDocument
-from memorizz.integrations._providers import Opened, in_thread, key_of, missing
+from memorizz.integrations._providers import Opened, in_thread, key_of, made_again, missing
 from memorizz.memory_provider.base import MemoryOperations, MemoryProvider
 from memorizz.memory_provider.options import MAX_LIMIT, Document
 from memorizz.memory_provider.stores import StoreSpec
@@ -117,6 +117,7 @@ class MemorizzConversationStore(Opened, ConversationStore):
             history.append(_entry.validate_json(rows[key_of(parent)]["entry"]))
         return history[::-1]
 
+    @made_again
     def _write(self, record: ConversationRecord, entries: list[ConversationEntry], expected: str | None) -> None:
         conflict = ConversationConflict(record.conversation_id)
         before = entries[0].parent_id if entries else record.head_id
@@ -167,6 +168,7 @@ class MemorizzConversationStore(Opened, ConversationStore):
             return stored["conversation_id"], False
         return key_of(record.conversation_id, record.revision), True
 
+    @made_again
     def _delete(self, conversation_id: str, expected: str) -> None:
         with self.provider.transaction() as tx:
             stored = tx.retrieve_by_id(key_of(conversation_id), RECORDS.name)

@@ -12,7 +12,7 @@ from crewai.memory.storage.backend import EmbeddingDimensionMismatchError
 from crewai.memory.types import MemoryRecord, ScopeInfo
 
 from memorizz.errors import ConfigurationError, DimensionMismatch
-from memorizz.integrations._providers import Opened, in_thread, key_of
+from memorizz.integrations._providers import Opened, in_thread, key_of, made_again
 from memorizz.integrations.crewai._records import (
     any_of,
     aware,
@@ -319,6 +319,7 @@ class MemorizzStorage(Opened):
                 raise
         return self.store
 
+    @made_again
     def _take_in(self) -> None:
         """Move what waits into the store, where there is one."""
         with suppress(UnknownStore), self.provider.transaction() as tx:

@@ -17,7 +17,7 @@ from google.genai.types import Content
 
 from memorizz.embeddings.base import Embedder
 from memorizz.errors import InvalidDocument
-from memorizz.integrations._providers import Opened, in_thread, key_of, to_json
+from memorizz.integrations._providers import Opened, in_thread, key_of, made_again, to_json
 from memorizz.integrations.google_adk._json import model_to_plain, to_plain
 from memorizz.memory_provider.base import Call, MemoryProvider
 from memorizz.memory_provider.options import MAX_LIMIT, Document, checked_limit
@@ -154,6 +154,7 @@ class MemorizzMemoryService(Opened, BaseMemoryService):
             new = [document for entry_id, document in batch if left_out.isdisjoint((entry_id, document["id"]))]
             self.provider.store_many(new, MEMORIES.name)
 
+    @made_again
     def _put(self, documents: list[Document]) -> None:
         # Before the transaction, in which a model would be waited for.
         embedded = self.provider.embedded(documents, MEMORIES.name)
@@ -165,6 +166,7 @@ class MemorizzMemoryService(Opened, BaseMemoryService):
                     new.append(document)
             tx.store_many(new, MEMORIES.name)
 
+    @made_again
     def _delete(self, of: str, entry_id: str) -> None:
         with self.provider.transaction() as tx:
             if tx.delete(MEMORIES.name, {"memory_id": of, "entry_id": entry_id}):

@@ -18,7 +18,7 @@ from google.adk.platform import uuid as platform_uuid
 from google.adk.sessions import BaseSessionService, Session, State
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 
-from memorizz.integrations._providers import Opened, in_thread, key_of, to_json
+from memorizz.integrations._providers import Opened, in_thread, key_of, made_again, to_json
 from memorizz.integrations.google_adk._json import Delta, model_to_plain, state_in
 from memorizz.memory_provider.base import Call, MemoryProvider
 from memorizz.memory_provider.options import MAX_LIMIT, Document
@@ -157,6 +157,7 @@ class MemorizzSessionService(Opened, BaseSessionService):
 
     # --- sessions ---------------------------------------------------------------------------------------------------
 
+    @made_again
     def _create(self, names: tuple[str, str, str], delta: Delta, now: float) -> Session:
         app, user, _ = names
         row: Document = {
@@ -205,6 +206,7 @@ class MemorizzSessionService(Opened, BaseSessionService):
         sessions = [_session_of(row, by_id) for row in rows]
         return sorted(sessions, key=lambda session: (session.last_update_time, session.user_id, session.id))
 
+    @made_again
     def _delete(self, key: str) -> None:
         with self.provider.transaction() as tx:
             row = tx.retrieve_by_id(key, SESSIONS.name)
@@ -227,6 +229,7 @@ class MemorizzSessionService(Opened, BaseSessionService):
             mark.next().put(session)
             show()
 
+    @made_again
     def _keep(self, session: Session, key: str, append: _Append, mark: _Mark) -> None:
         """Store an event and its change of state; raises _Refused, and keeps nothing, unless it is the next one."""
         event = {

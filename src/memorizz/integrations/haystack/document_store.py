@@ -16,7 +16,7 @@ from haystack.errors import FilterError
 from haystack.utils import Secret, deserialize_secrets_inplace
 
 from memorizz import errors
-from memorizz.integrations._providers import in_thread, opened
+from memorizz.integrations._providers import in_thread, made_again, opened
 from memorizz.integrations.haystack._documents import document_of, memory_of, meta_of
 from memorizz.integrations.haystack._filters import NONE, condition
 from memorizz.memory_provider.base import Filter, MemoryProvider, Ranking
@@ -99,6 +99,7 @@ class MemorizzDocumentStore:
 
     # --- writing --------------------------------------------------------------------------------------------------
 
+    @made_again
     def write_documents(self, documents: list[Document], policy: DuplicatePolicy = DuplicatePolicy.NONE) -> int:
         """Write documents, all or none, and return how many were written.
 
@@ -136,6 +137,7 @@ class MemorizzDocumentStore:
         with self._matching(filters) as matching:
             return self.provider.delete(self.store, matching)
 
+    @made_again
     def update_by_filter(self, filters: dict[str, Any], meta: dict[str, Any]) -> int:
         """Merge metadata into that of the documents that match, and return into how many."""
         with self._matching(filters) as matching, self.provider.transaction() as transaction:

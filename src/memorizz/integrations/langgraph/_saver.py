@@ -21,7 +21,7 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from memorizz.errors import ConfigurationError, quoted
-from memorizz.integrations._providers import in_thread, key_of
+from memorizz.integrations._providers import in_thread, key_of, made_again
 from memorizz.integrations.langgraph import _chains, _rows
 from memorizz.integrations.langgraph._opened import Opened
 from memorizz.integrations.langgraph._rows import CHANNELS, CHECKPOINTS, WRITES, Place
@@ -148,6 +148,7 @@ class MemorizzSaver(Opened, BaseCheckpointSaver[str]):
 
     # --- writing --------------------------------------------------------------------------------------------------
 
+    @made_again
     def put(
         self,
         config: RunnableConfig,
@@ -181,6 +182,7 @@ class MemorizzSaver(Opened, BaseCheckpointSaver[str]):
             transaction.store(row, CHECKPOINTS.name)
         return place.config
 
+    @made_again
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
@@ -237,6 +239,7 @@ class MemorizzSaver(Opened, BaseCheckpointSaver[str]):
             rows = self._thread(owner)
             self._keep(rows, [row for row in rows if row["metadata"].get("run_id") not in runs])
 
+    @made_again
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy everything of a thread to another one."""
         source, target = str(source_thread_id), str(target_thread_id)
@@ -250,12 +253,14 @@ class MemorizzSaver(Opened, BaseCheckpointSaver[str]):
     def _thread(self, owner: str) -> list[Document]:
         return [*self.provider.iterate(CHECKPOINTS.name, {"conversation_id": owner})]
 
+    @made_again
     def _delete_threads(self, threads: Sequence[str]) -> None:
         wanted = {"conversation_id": {"$in": [key_of(str(thread)) for thread in threads]}}
         with self.provider.transaction() as transaction:
             for store in (CHECKPOINTS, CHANNELS, WRITES):
                 transaction.delete(store.name, wanted)
 
+    @made_again
     def _keep(self, rows: Sequence[Document], wanted: Sequence[Document]) -> None:
         """Delete the other checkpoints of a thread, with what belongs to them alone."""
         deltas = _chains.delta_channels(rows)

@@ -19,7 +19,7 @@ from langgraph.store.base import (
 
 from memorizz.errors import ConfigurationError, quoted
 from memorizz.integrations._layout import ITEMS
-from memorizz.integrations._providers import in_thread
+from memorizz.integrations._providers import in_thread, made_again
 from memorizz.integrations.langgraph import _items
 from memorizz.integrations.langgraph._index import Index, MemorizzIndexConfig, Vectors, spec_of
 from memorizz.integrations.langgraph._opened import Opened
@@ -179,6 +179,7 @@ class MemorizzStore(Opened, BaseStore):
         cut = self.provider.distinct(self._name, "namespace", filter, op.limit, op.offset, depth=op.max_depth)
         return [tuple(labels) for labels in cut]
 
+    @made_again
     def _put(self, puts: Mapping[str, PutOp], vectors: Vectors) -> None:
         documents = [self._document(id, op, vectors) for id, op in puts.items() if op.value is not None]
         gone = [id for id, op in puts.items() if op.value is None]

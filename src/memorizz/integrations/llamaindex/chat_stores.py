@@ -8,10 +8,11 @@ from typing import Any, Self
 
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.bridge.pydantic import PrivateAttr
+from llama_index.core.schema import BaseComponent
 from llama_index.core.storage.chat_store.base import BaseChatStore
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 
-from memorizz.integrations._providers import in_thread, key_of, to_json
+from memorizz.integrations._providers import in_thread, key_of, made_again, to_json
 from memorizz.integrations.llamaindex._kept import Kept
 from memorizz.memory_provider.base import MemoryOperations
 from memorizz.memory_provider.options import MAX_LIMIT, Document
@@ -39,6 +40,7 @@ class _Chats(Kept):
     def count(self, key: str, status: MessageStatus | None) -> int:
         return self.provider.memory(key_of(key)).count(MESSAGES.name, _of(status))
 
+    @made_again
     def add(self, key: str, messages: Sequence[ChatMessage], status: MessageStatus, *, replace: bool = False) -> None:
         with self.provider.memory(key_of(key)).transaction() as tx:
             _lock(tx, key)
@@ -46,6 +48,7 @@ class _Chats(Kept):
                 tx.delete_all(MESSAGES.name)
             tx.store_many([_document(each, status) for each in messages], MESSAGES.name)
 
+    @made_again
     def remove(self, key: str, status: MessageStatus | None = None) -> list[ChatMessage] | None:
         """Delete a chat's messages, and the chat if none is left; return them, None where there was no chat."""
         with self.provider.memory(key_of(key)).transaction() as tx:
@@ -58,6 +61,7 @@ class _Chats(Kept):
                 tx.delete_by_id(key_of(key), CHATS.name)
             return _messages(found)
 
+    @made_again
     def remove_at(self, key: str, idx: int) -> ChatMessage | None:
         with self.provider.memory(key_of(key)).transaction() as tx:
             if tx.retrieve_by_id(key_of(key), CHATS.name) is None:
@@ -69,6 +73,7 @@ class _Chats(Kept):
             tx.delete_by_id(found[idx]["id"], MESSAGES.name)
             return _messages([found[idx]])[0]
 
+    @made_again
     def take_oldest(self, key: str, n: int, *, archive: bool) -> list[ChatMessage]:
         with self.provider.memory(key_of(key)).transaction() as tx:
             if tx.retrieve_by_id(key_of(key), CHATS.name) is None:
@@ -106,15 +111,8 @@ def _messages(documents: Sequence[Document]) -> list[ChatMessage]:
     return [ChatMessage.model_validate_json(each["message"]) for each in documents]
 
 
-class MemorizzChatStore(BaseChatStore):
-    """Keep chats for `ChatMemoryBuffer(chat_store=..., chat_store_key=...)`, and whatever else takes a chat store.
-
-    source: a provider on the sync API, a connection string or a PostgreSQLConfig; None is the server that the
-        environment names, or the embedded one. What is opened here, `close` closes.
-
-    A key is any text; another key's messages are never seen, changed or deleted. Raises InvalidDocument for a message
-    that JSON cannot hold, and what opening a provider raises.
-    """
+class _KeepsChats(BaseComponent):
+    """What keeps chats with a provider of its own, or with one that is given."""
 
     _chats: _Chats = PrivateAttr()
 
@@ -125,7 +123,7 @@ class MemorizzChatStore(BaseChatStore):
     @classmethod
     def class_name(cls) -> str:
         """Return the name that LlamaIndex writes down."""
-        return "MemorizzChatStore"
+        return cls.__name__
 
     def close(self) -> None:
         """Close the provider, unless it was given; twice is fine."""
@@ -136,6 +134,17 @@ class MemorizzChatStore(BaseChatStore):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class MemorizzChatStore(_KeepsChats, BaseChatStore):
+    """Keep chats for `ChatMemoryBuffer(chat_store=..., chat_store_key=...)`, and whatever else takes a chat store.
+
+    source: a provider on the sync API, a connection string or a PostgreSQLConfig; None is the server that the
+        environment names, or the embedded one. What is opened here, `close` closes.
+
+    A key is any text; another key's messages are never seen, changed or deleted. Raises InvalidDocument for a message
+    that JSON cannot hold, and what opening a provider raises.
+    """
 
     def set_messages(self, key: str, messages: list[ChatMessage]) -> None:
         """Put messages in the place of those of a key, all or none."""
@@ -166,32 +175,11 @@ class MemorizzChatStore(BaseChatStore):
         return self._chats.keys()
 
 
-class MemorizzMemoryChatStore(AsyncDBChatStore):
+class MemorizzMemoryChatStore(_KeepsChats, AsyncDBChatStore):
     """Keep the messages of LlamaIndex's Memory: `Memory.from_defaults(session_id, chat_store=...)`.
 
     What it keeps is what a MemorizzChatStore has under the same key. The arguments and errors are those of that.
     """
-
-    _chats: _Chats = PrivateAttr()
-
-    def __init__(self, source: object = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._chats = _Chats(source)
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Return the name that LlamaIndex writes down."""
-        return "MemorizzMemoryChatStore"
-
-    def close(self) -> None:
-        """Close the provider, unless it was given; twice is fine."""
-        self._chats.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     async def get_messages(
         self,

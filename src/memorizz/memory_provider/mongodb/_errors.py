@@ -21,6 +21,7 @@ from memorizz.errors import (
     ProviderClosed,
     ReadOnlyError,
     StorageFull,
+    TransactionConflict,
 )
 from memorizz.memory_provider._drive import OUTCOME_UNKNOWN
 from memorizz.memory_provider.mongodb._bson import TOO_LARGE
@@ -30,6 +31,8 @@ Refused = errors.OperationFailure
 
 # The server's codes, https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 _UNAUTHORIZED, _AUTHENTICATION_FAILED, _ATLAS = 13, 18, 8000
+# The label of what a server has rolled back whole.
+_ROLLED_BACK = "TransientTransactionError"
 _NO_DISK, _NO_CACHE, _DUPLICATE_KEY = 14031, 388, 11000
 _TOO_LARGE = (10334, 17419, 17420)
 # A server that only reads says so before it does anything.
@@ -38,10 +41,13 @@ _NOT_PRIMARY = (10058, 10107, 13435)
 _INTERRUPTED = (6, 7, 50, 89, 262, 9001, 11601)
 
 
-def translated(error: Exception, where: str, writes: Sequence[str] | None = None) -> MemorizzError:
+def translated(
+    error: Exception, where: str, writes: Sequence[str] | None = None, *, in_transaction: bool = False
+) -> MemorizzError:
     """Return the memorizz error for a driver error; `where` names the server without a secret.
 
     `writes` are the ids of what may have been written although no answer came; None where that is nothing.
+    `in_transaction`: of one that is open.
     """
     if writes is not None:
         kind = OperationTimeout if isinstance(error, errors.PyMongoError) and error.timeout else ConnectionFailed
@@ -66,11 +72,11 @@ def translated(error: Exception, where: str, writes: Sequence[str] | None = None
     if isinstance(error, errors.InvalidOperation):
         return ProviderClosed("the provider is closed: open a new one")
     if isinstance(error, errors.OperationFailure):
-        return _refused(error, text, where)
+        return _refused(error, text, where, in_transaction)
     return DatabaseError(f"{type(error).__name__}: {text}")
 
 
-def _refused(error: errors.OperationFailure, text: str, where: str) -> MemorizzError:
+def _refused(error: errors.OperationFailure, text: str, where: str, in_transaction: bool) -> MemorizzError:
     """Return the error for what the server has refused."""
     code = code_of(error)
     if code == _AUTHENTICATION_FAILED:
@@ -83,6 +89,10 @@ def _refused(error: errors.OperationFailure, text: str, where: str) -> MemorizzE
         return StorageFull(f"the transaction is larger than the cache of the server: store less at once ({where})")
     if code in _TOO_LARGE:
         return InvalidDocument("", TOO_LARGE)
+    if error.has_error_label(_ROLLED_BACK) or (in_transaction and is_race(error)):
+        return TransactionConflict(
+            f"another transaction was in the way, and nothing of this one was kept: do it again ({text}; {where})"
+        )
     return DatabaseError(f"{type(error).__name__} {code}: {text}")
 
 
@@ -165,7 +175,7 @@ def was_rolled_back(error: Exception) -> bool:
     cause = error.__cause__
     if not isinstance(cause, errors.PyMongoError):
         return False
-    return cause.has_error_label("TransientTransactionError") or is_race(cause)
+    return cause.has_error_label(_ROLLED_BACK) or is_race(cause)
 
 
 def _text(error: Exception) -> str:

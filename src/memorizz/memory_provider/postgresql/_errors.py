@@ -21,6 +21,7 @@ from memorizz.errors import (
     ReadOnlyError,
     SchemaError,
     StorageFull,
+    TransactionConflict,
 )
 from memorizz.memory_provider._documents import ends_too_soon
 from memorizz.memory_provider._drive import OUTCOME_UNKNOWN
@@ -54,7 +55,7 @@ _TABLE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], type[
     (errors.ReadOnlySqlTransaction, ReadOnlyError, "the server or the transaction is read-only: write to the primary"),
     ((errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitExceeded), StorageFull,
      "the server has no room left: make room, then try again"),
-    ((errors.DeadlockDetected, errors.SerializationFailure), DatabaseError,
+    ((errors.DeadlockDetected, errors.SerializationFailure), TransactionConflict,
      "another transaction was in the way, and nothing of this one was kept: do it again"),
     (errors.TooManyConnections, ConnectionFailed, "the server takes no more connections"),
     ((errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName), SchemaError,

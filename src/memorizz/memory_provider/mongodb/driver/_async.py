@@ -66,7 +66,8 @@ class AsyncConnection:
         except DriverError as error:
             # What a transaction has done is kept by its commit only.
             unknown = session is None and is_unanswered(error)
-            raise translated(error, self._where, step.writes if unknown else None) from error
+            writes = step.writes if unknown else None
+            raise translated(error, self._where, writes, in_transaction=session is not None) from error
         log(step, started, result)
         return result
 
