@@ -12,7 +12,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, migrations
-from memorizz.memory_provider.postgresql.maintenance import Examination, Level, Maintenance, _doctor
+from memorizz.memory_provider.postgresql.maintenance import Examination, Level, Maintenance, _measuring
 from memorizz.memory_provider.postgresql.maintenance._findings import diagnose
 
 KEYS = {
@@ -350,7 +350,7 @@ def test_a_large_store_is_estimated(
     """A table too large to be counted is reported by the server's own estimate."""
     provider.store_many([{"name": f"{n}", "embedding": [1, n, 0, 0]} for n in range(50)], "toolbox")
     execute(migrated_dsn, "ANALYZE")
-    monkeypatch.setattr(_doctor, "_COUNTED_BYTES", -1)
+    monkeypatch.setattr(_measuring, "_COUNTED_BYTES", -1)
     toolbox = next(store for store in doctor(migrated_dsn)["stores"] if store["name"] == "toolbox")
     assert (toolbox["rows"], toolbox["with_embedding"], toolbox["estimated"]) == (50, 50, True)
     assert "~50" in memorizz("doctor", "--dsn", migrated_dsn).stdout
