@@ -604,7 +604,7 @@ FROM pg_class AS index
         JOIN pg_index ON indexrelid = index.oid AND indisvalid
 WHERE nspname = :'schema' AND relname = store.name || '_keys_idx'
     ),
-    settings.application_role, settings.text_search_config
+    settings.application_role, settings.memories_apart, settings.text_search_config
 FROM "public"."memorizz_settings" AS settings
 CROSS JOIN "public"."memorizz_stores" AS store
 JOIN "public"."memorizz_embedding_models" AS model ON model.id = store.model
@@ -1202,7 +1202,7 @@ SET LOCAL lock_timeout = 200;
 
 DROP TABLE "public"."memorizz_notes_parts_history", "public"."memorizz_notes_history", "public"."memorizz_notes_parts", "public"."notes";
 
-DROP FUNCTION IF EXISTS "public"."memorizz_notes_ids";
+DROP FUNCTION IF EXISTS "public"."memorizz_notes_ids"; DROP FUNCTION IF EXISTS "public"."memorizz_notes_has";
 
 DELETE
 FROM "public"."memorizz_stores"
@@ -1749,8 +1749,11 @@ LIMIT :'limit';
 -- keep_history
 
 -- Keep the history of a store: what ends a version writes it down, in its own transaction, whoever sends it. What says who it
--- is and from which call has set it for that transaction.
-CREATE OR REPLACE FUNCTION "public"."memorizz_long_term_memory_record"() RETURNS trigger LANGUAGE plpgsql AS $function$
+-- is and from which call has set it for that transaction. It writes for its owner: who deletes a document of a memory may not
+-- reach the row of the history that says so.
+CREATE OR REPLACE FUNCTION "public"."memorizz_long_term_memory_record"() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
 DECLARE
     -- Of a change that waited for another one it may be earlier than that one's: `version` decides.
     at CONSTANT timestamptz := statement_timestamp();
@@ -1800,12 +1803,16 @@ FROM "public"."long_term_memory";
     END IF;
     RETURN NULL;
 END;
-$function$;;
+$function$;
+REVOKE ALL ON FUNCTION "public"."memorizz_long_term_memory_record"()
+FROM PUBLIC;;
 
 -- Keep the history of the parts of a store's documents, in the transaction that changes them. What the database does by
 -- itself when a document goes or gets another text comes before that change is written down. All else belongs to a change of
 -- the document by the same transaction; where there was none, as when a part gets the vector that it waits for, it is one.
-CREATE OR REPLACE FUNCTION "public"."memorizz_long_term_memory_record_parts"() RETURNS trigger LANGUAGE plpgsql AS $function$
+CREATE OR REPLACE FUNCTION "public"."memorizz_long_term_memory_record_parts"() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $function$
 DECLARE
     at CONSTANT timestamptz := statement_timestamp();
     named CONSTANT text := nullif(current_setting('memorizz.operation', true), '');
@@ -1969,7 +1976,17 @@ LEFT JOIN begun USING (tenant, id)
     END IF;
     RETURN NULL;
 END;
-$function$;;
+$function$;
+REVOKE ALL ON FUNCTION "public"."memorizz_long_term_memory_record_parts"()
+FROM PUBLIC;;
+
+DO $do$ BEGIN EXECUTE (SELECT format('ALTER FUNCTION %s() OWNER TO %I', '"public"."memorizz_long_term_memory_record"', pg_get_userbyid(relowner))
+FROM pg_class
+WHERE oid = '"public"."long_term_memory"'::regclass); END $do$;
+
+DO $do$ BEGIN EXECUTE (SELECT format('ALTER FUNCTION %s() OWNER TO %I', '"public"."memorizz_long_term_memory_record_parts"', pg_get_userbyid(relowner))
+FROM pg_class
+WHERE oid = '"public"."long_term_memory"'::regclass); END $do$;
 
 CREATE TRIGGER memorizz_inserted_history AFTER INSERT ON "public"."long_term_memory" REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION "public"."memorizz_long_term_memory_record"();

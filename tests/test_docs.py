@@ -798,10 +798,10 @@ class Try:
             owner.execute("ALTER TABLE toolbox ENABLE ROW LEVEL SECURITY")
             self.open(make_conninfo(self.dsn, options="-c role=pg_monitor")).store({}, "toolbox")
 
-    def wall_for(self, role: str = "memorizz_docs_app") -> None:
+    def wall_for(self, role: str = "memorizz_docs_app", memories: Any = None) -> None:
         self.open().close()
         with Maintenance(PostgreSQLConfig(dsn=self.dsn)) as maintenance:
-            maintenance.enable_tenants(role)
+            maintenance.enable_tenants(role, memories=memories)
 
     def behind_the_wall(self) -> PostgreSQLProvider:
         self.wall_for()
@@ -816,6 +816,9 @@ class Try:
     def wall_that_is_for_another_role(self) -> None:
         self.wall_for()
         self.wall_for("another")
+
+    def second_wall_with_another_answer(self) -> None:
+        self.wall_for(memories="yes")
 
     def wall_for_a_role_in_use(self) -> None:
         with psycopg.connect(self.dsn, autocommit=True) as owner:

@@ -28,6 +28,9 @@ def test_a_wall_is_put_up_and_taken_down(memorizz: Callable[..., Any], dsn: str)
         assert f"28 tables keep tenants apart for role {role}" in shown
         assert "no password yet" in shown
         assert "1 documents are of no tenant" in shown
+        assert "memories" not in shown
+        second = memorizz("tenants", "enable", "--role", role, "--memories", "--dsn", dsn).stdout
+        assert "they keep the memories of a tenant apart too" in second
         again = memorizz("tenants", "enable", "--role", role, "--json", "--dsn", dsn).json
         of_owner = memorizz("doctor", "--tenants", "--dsn", dsn)
         assert (of_owner.code, "nothing is kept from this user: postgres is a superuser" in of_owner.stdout) == (
@@ -53,7 +56,7 @@ def test_a_wall_is_put_up_and_taken_down(memorizz: Callable[..., Any], dsn: str)
                 True,
                 False,
             ), (command, refused.stderr)
-        assert (again["made"], again["out_of_reach"]) == (False, 1)
+        assert (again["made"], again["out_of_reach"], again["memories"]) == (False, 1, True)
         assert memorizz("tenants", "disable", "--json", "--dsn", dsn).json == {"role": role}
         assert "there is no wall" in memorizz("tenants", "disable", "--dsn", dsn).stdout
     finally:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def doctor(
     tenants: Annotated[
-        bool, typer.Option("--tenants", help="Try instead, as this user, to reach one tenant's rows as another.")
+        bool, typer.Option("--tenants", help="Try instead, as this user, to reach another tenant's rows, or memory's.")
     ] = False,
     health: Annotated[
         bool, typer.Option("--health", help="Say instead in a line whether calls can be made now; for probes.")
@@ -111,7 +111,7 @@ def _probe(settings: PostgreSQLConfig, where: str, as_json: bool) -> None:
             _show.say(f"nothing is kept from this user: {probe.exempt}; connect as the role of the application")
         else:
             of = f"{probe.tried:,} statements on {probe.tables} tables as role {probe.role}"
-            _show.say(f"{of}: {len(probe.reached) or 'none'} reached what is another tenant's")
+            _show.say(f"{of}: {len(probe.reached) or 'none'} reached what is another's")
         for each in probe.reached:
             _show.say(f"{each.table}: {each.outcome}")
             _show.code(each.statement, 2)

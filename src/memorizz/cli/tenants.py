@@ -14,6 +14,12 @@ commands = typer.Typer(help="Have the database keep tenants apart.", no_args_is_
 @commands.command()
 def enable(
     role: Annotated[str, typer.Option(metavar="NAME", help="Whom applications connect as; made where there is none.")],
+    memories: Annotated[
+        bool | None,
+        typer.Option(
+            "--memories/--no-memories", help="Keep the memories of a tenant apart too; else it stays as it is."
+        ),
+    ] = None,
     dsn: DSN = None,
     schema: SchemaName = None,
     embedded: Embedded = None,
@@ -27,12 +33,14 @@ def enable(
 
     settings = config(dsn, schema, embedded)
     with looking(settings) as maintenance:
-        wall = maintenance.enable_tenants(role)
+        wall = maintenance.enable_tenants(role, memories=memories)
     if as_json:
         _show.print_json(wall)
         return
     _show.say(place(settings), "dim")
     _show.say(f"{wall.tables} tables keep tenants apart for role {wall.role}")
+    if wall.memories:
+        _show.say("they keep the memories of a tenant apart too, where a call or a transaction says one")
     if wall.made:
         _show.say(f"the role is new, and has no password yet: psql's \\password {wall.role} gives it one")
     if wall.out_of_reach:

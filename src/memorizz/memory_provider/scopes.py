@@ -188,10 +188,11 @@ class Scope:
         named = ((MEMORY, self.memory), (AGENT, self.agent))
         return {key: name for key, name in named if name is not None}
 
-    def taken(self, name: str) -> InvalidDocument:
-        """Return the error for an id under which nothing can be stored in this memory, or by this agent."""
+    def taken(self, *names: str) -> InvalidDocument:
+        """Return the error for an id, or one of some, under which nothing can be stored by this memory or agent."""
+        given = f"{'one of ' * (len(names) > 1)}{', '.join(map(quoted, names[:10]))}{', ...' * (len(names) > 10)}"
         return InvalidDocument(
-            "id", f"no document can be stored under {quoted(name)} in this memory: give it another id, or none"
+            "id", f"no document can be stored under {given} in this memory: give it another id, or none"
         )
 
 

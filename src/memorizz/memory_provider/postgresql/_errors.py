@@ -203,6 +203,12 @@ def lacks_right(error: MemorizzError) -> bool:
     return isinstance(error.__cause__, errors.InsufficientPrivilege)
 
 
+def breaks_policy(error: Exception) -> bool:
+    """Return True for what row-level security has kept from being written, by where the server says so."""
+    cause = error.__cause__
+    return isinstance(cause, errors.InsufficientPrivilege) and cause.diag.source_function == "ExecWithCheckOptions"
+
+
 def is_overdue(error: psycopg.Error) -> bool:
     """Return True if the driver gave up waiting for the server; its class for that is not public."""
     return type(error).__name__ == "_WaitTimeout"

@@ -32,6 +32,8 @@ class Query:
     writes: tuple[str, ...] = ()
     # Whatever comes back, its operation asks for nothing more.
     last: bool = False
+    # It asks the history, where a document may have been of several memories.
+    of_history: bool = False
 
 
 @dataclass(slots=True)
@@ -53,6 +55,10 @@ class Batch:
     @property
     def writes(self) -> tuple[str, ...]:
         return tuple(id for query in self.queries for id in query.writes)
+
+    @property
+    def of_history(self) -> bool:
+        return any(query.of_history for query in self.queries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +128,14 @@ def fetch_all(queries: Sequence[Query], undo: Callable[[], Query] | None = None)
 
 def led_by(
     operation: Operation[T],
-    first: Query,
+    first: Query | Callable[[Query | Batch], Query],
     undo: Callable[[], Query] | None = None,
     check: Callable[[Row], None] | None = None,
+    failed: Callable[[Exception, Step], Exception] | None = None,
 ) -> Operation[T]:
-    """Send a statement before each of an operation's, in the transaction of that; `check` is given its row.
+    """Send a statement, or the one for it, before each of an operation's, in the transaction of that.
+
+    `check` is given its row; `failed` returns what the operation is told of an error of one of its own.
 
     `undo` as of Batch. What only reads needs nothing of what is set, and goes out as it is where there is one.
     """
@@ -142,14 +151,18 @@ def led_by(
             try:
                 result = yield from _led(step, first, undo, check)
             except Exception as raised:
-                error = raised
+                error = raised if failed is None else failed(raised, step)
 
 
 def _led(
-    step: Step, first: Query, undo: Callable[[], Query] | None, check: Callable[[Row], None] | None
+    step: Step,
+    first: Query | Callable[[Query | Batch], Query],
+    undo: Callable[[], Query] | None,
+    check: Callable[[Row], None] | None,
 ) -> Operation[Any]:
     if not isinstance(step, Query | Batch) or (undo is not None and isinstance(step, Batch) and step.undo is not None):
         return (yield step)
+    first = first if isinstance(first, Query) else first(step)
     single = isinstance(step, Query)
     queries = [step] if single else step.queries
     rows, *results = yield (

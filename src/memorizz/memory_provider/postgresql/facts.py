@@ -27,6 +27,7 @@ from memorizz.memory_provider.postgresql.layout import (
     Layout,
     history_table,
     lookup_function,
+    membership_function,
     partition_of,
     parts_history_table,
     parts_table,
@@ -108,6 +109,8 @@ class Store:
     parts_history: sql.Identifier = field(init=False)
     # What asks its indexes behind the wall.
     lookup: sql.Identifier = field(init=False)
+    # What says behind it whether a document is there.
+    has: sql.Identifier = field(init=False)
     embedding: sql.Identifier = field(init=False)
     # The statements that were composed for this store: they go with it.
     statements: dict[Any, bytes] = field(default_factory=dict[Any, bytes])
@@ -124,6 +127,7 @@ class Store:
         self.history = sql.Identifier(self.layout.schema, history_table(self.name))
         self.parts_history = sql.Identifier(self.layout.schema, parts_history_table(self.name))
         self.lookup = sql.Identifier(self.layout.schema, lookup_function(self.name))
+        self.has = sql.Identifier(self.layout.schema, membership_function(self.name))
 
     def within(self, scope: Scope) -> Store:
         """Return the same store for a scope; the two share their statements, and what searches have shown."""
@@ -203,7 +207,8 @@ class Facts:
     """What is known of a schema, in one version of it.
 
     `standby` are the stores that have vectors of another model too, with those in the place of the ones searched;
-    `application_role` is the role that row-level security is made for, None where there is none.
+    `application_role` is the role that row-level security is made for, None where there is none; `memories_apart` says
+    that it keeps the memories of a tenant apart too.
     """
 
     layout: Layout
@@ -211,6 +216,7 @@ class Facts:
     stores: Mapping[str, Store]
     standby: Mapping[str, Store]
     application_role: str | None = None
+    memories_apart: bool = False
     scope: Scope = EVERYTHING
     scoped: dict[Scope, Facts] = field(default_factory=dict["Scope", "Facts"])
 
@@ -306,7 +312,7 @@ SELECT settings.version, store.id, store.name, store.spec, store.m, store.ef_con
         JOIN pg_index ON indexrelid = index.oid AND indisvalid
         WHERE nspname = %(schema)s AND relname = store.name || '_keys_idx'
     ),
-    settings.application_role, settings.text_search_config
+    settings.application_role, settings.memories_apart, settings.text_search_config
 FROM {settings} AS settings
 CROSS JOIN {stores} AS store
 JOIN {models} AS model ON model.id = store.model
@@ -333,8 +339,8 @@ def read(layout: Layout) -> Operation[Facts]:
     standby: dict[str, Store] = {}
     if rows:
         layout = replace(layout, text_search_config=rows[0][-1])
-    role = rows[0][-2] if rows else None
-    for _, id, name, noted, m, ef_construction, pieces, since, retention, kind, *models, keys_indexed, _, _ in rows:
+    role, memories_apart = rows[0][-3:-1] if rows else (None, False)
+    for _, id, name, noted, m, ef_construction, pieces, since, retention, kind, *models, keys_indexed, _, _, _ in rows:
         spec = StoreSpec.from_json(noted)
         cosines = None if models[5] is None else Cosines(*models[4:6])
         kept = None if since is None else Kept(since.replace(tzinfo=UTC), retention and timedelta(seconds=retention))
@@ -346,7 +352,7 @@ def read(layout: Layout) -> Operation[Facts]:
             model = Model(*other)
             vector = VectorField(model.dimensions, spec.distance, "none", m, ef_construction)
             standby[name] = Store(layout, spec, model, vector, id, kept=kept, standby=True, **said)
-    return Facts(layout, rows[0][0] if rows else 0, stores, standby, role)
+    return Facts(layout, rows[0][0] if rows else 0, stores, standby, role, memories_apart)
 
 
 def version(layout: Layout) -> sql.Composed:

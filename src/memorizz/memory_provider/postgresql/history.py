@@ -85,7 +85,22 @@ def recording(store: Store, vector: sql.Identifier | None = None) -> list[Script
         _template("recording.sql").format(record=_record(store), **names, **of_documents),
         _template("recording_parts.sql").format(record=_record_parts(store), **of_parts),
     ]
+    functions += [
+        _OWNED.format(record=_literal(record(store)), table=_literal(store.table))
+        for record in (_record, _record_parts)
+    ]
     return [Script(function.as_bytes(None)) for function in functions]
+
+
+# They do what their owner may: be that whose tables they are of, whoever makes them.
+_OWNED = sql.SQL(
+    "DO $do$ BEGIN EXECUTE (SELECT format('ALTER FUNCTION %s() OWNER TO %I', {record}, pg_get_userbyid(relowner)) "
+    "FROM pg_class WHERE oid = {table}::regclass); END $do$"
+)
+
+
+def _literal(name: sql.Identifier) -> sql.Literal:
+    return sql.Literal(name.as_string(None))
 
 
 def forget_recording(store: Store) -> Operation[None]:

@@ -57,6 +57,11 @@ def lookup_function(store: str) -> str:
     return f"memorizz_{store}_ids"
 
 
+def membership_function(store: str) -> str:
+    """Return the name of the function that says whether a document is there for a transaction of one memory."""
+    return f"memorizz_{store}_has"
+
+
 def tables_of(store: str) -> tuple[str, ...]:
     """Return the names of all tables with documents of a store, or what was made of them: each has their tenant."""
     return store, parts_table(store), history_table(store), parts_history_table(store)

@@ -63,10 +63,10 @@ def _pieces(store: Store) -> dict[str, sql.Composable]:
     )
 
 
-def create(store: Store, role: str | None = None) -> Operation[None]:
+def create(store: Store, role: str | None = None, memories: bool = False) -> Operation[None]:
     """Make the table of a store with all its indexes, and note it; the caller runs this in one transaction.
 
-    `role` is the one that row-level security keeps tenants apart for.
+    `role` is the one that row-level security keeps tenants apart for, `memories` whether the memories of one too.
     """
     pieces = _pieces(store)
     of = "parts_of_fields.sql" if store.spec.fields else "parts_of_long_texts.sql"
@@ -84,7 +84,7 @@ def create(store: Store, role: str | None = None) -> Operation[None]:
     for index in indexes.named(store).values():
         yield Script(index.as_bytes(None))
     if role is not None:
-        yield from wall.secure(store, role)
+        yield from wall.secure(store, role, memories)
     note = sql.SQL(
         "INSERT INTO {} (name, spec, model, m, ef_construction) "
         "VALUES (%(name)s, %(spec)s::jsonb, %(model)s, %(m)s, %(ef_construction)s)"
@@ -115,7 +115,7 @@ def create_store(known: Facts, spec: StoreSpec, models: Mapping[str, Maker]) -> 
     model = known.model if spec.dimensions is None else (yield from _model(known, spec.dimensions, models))
     seven = known.store(SEVEN[0].name).vector
     vector: VectorField = spec.vector(model.dimensions, seven.m, seven.ef_construction)
-    yield from create(Store(known.layout, spec, model, vector), known.application_role)
+    yield from create(Store(known.layout, spec, model, vector), known.application_role, known.memories_apart)
     yield from fetch(facts.moved_on(known.layout))
 
 
@@ -152,7 +152,7 @@ def drop_store(known: Facts, name: str) -> Operation[None]:
     yield Script(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(reversed(store.tables))).as_bytes(None))
     if store.kept is not None:
         yield from history.forget_recording(store)
-    yield wall.forget_lookup(store)
+    yield wall.forget_functions(store)
     forget = sql.SQL("DELETE FROM {} WHERE name = %(name)s").format(_stores(known.layout))
     yield from fetch(Query(forget.as_bytes(None), {"name": name}))
     yield from fetch(facts.moved_on(known.layout))

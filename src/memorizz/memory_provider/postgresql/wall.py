@@ -1,6 +1,7 @@
 """The wall between tenants: row-level security on the table of every store, for a role that applications connect as.
 
-That it stands is a fact of the schema, `application_role`. Then every statement of an operation tells the server whose
+A second one may stand behind it, between the memories of one tenant. That it stands is a fact of the schema,
+`application_role`, as is the second, `memories_apart`. Then every statement of an operation tells the server whose
 rows it is about, in its own transaction and round trip: behind a pooler the next one may be on another connection.
 """
 
@@ -16,8 +17,8 @@ from psycopg import sql
 from memorizz.errors import ConfigurationError, DatabaseError, quoted
 from memorizz.memory_provider._arguments import text_argument
 from memorizz.memory_provider.postgresql import facts
-from memorizz.memory_provider.postgresql._errors import lacks_right
-from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, T, fetch, led_by
+from memorizz.memory_provider.postgresql._errors import breaks_policy, lacks_right
+from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Script, Step, T, fetch, led_by
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import Layout
 from memorizz.memory_provider.postgresql.sql import key
@@ -29,8 +30,29 @@ from memorizz.memory_provider.scopes import Scope
 
 
 def telling(scope: Scope, operation: Operation[T]) -> Operation[T]:
-    """Run an operation whose every statement tells the server whose rows it is about."""
-    return led_by(operation, Query(key.SET_TENANT, scope.parameters))
+    """Run an operation whose every statement tells the server whose rows it is about.
+
+    What asks the history says the tenant alone: a version's vector, or the change that ended it, may be of a memory
+    that the document came into later. There the memory is the statement's to keep to.
+    """
+    of_all = _telling(scope)
+    if scope.memory is None or scope.as_of is not None:
+        return led_by(operation, of_all)
+    of_memory = _telling(scope, scope.memory)
+
+    def failed(error: Exception, step: Step) -> Exception:
+        # That of another memory under the same id: to say more would be to say whose.
+        if not (breaks_policy(error) and isinstance(step, Query | Batch) and step.writes):
+            return error
+        taken = scope.taken(*dict.fromkeys(step.writes))
+        taken.__cause__ = error
+        return taken
+
+    return led_by(operation, lambda step: of_all if step.of_history else of_memory, failed=failed)
+
+
+def _telling(scope: Scope, memory: str = "") -> Query:
+    return Query(key.SET_SCOPE, {**scope.parameters, "memory": memory})
 
 
 def of_owner(known: Facts, operation: Operation[T]) -> Operation[T]:
@@ -82,13 +104,14 @@ def exempt(layout: Layout, role: str | None = None) -> Operation[str | None]:
 class Wall:
     """What was put up: for which role, whether that was made, and how many documents nobody reaches behind it.
 
-    These were stored by no view of a tenant.
+    These were stored by no view of a tenant. `memories` says that it stands between the memories of a tenant too.
     """
 
     role: str
     made: bool
     tables: int
     out_of_reach: int
+    memories: bool = False
 
 
 @cache
@@ -96,9 +119,16 @@ def _template(name: str) -> sql.SQL:
     return trusted_sql(files("memorizz.memory_provider.postgresql.migrations").joinpath(name).read_text("utf-8"))
 
 
-def secure(store: Store, role: str, owner: sql.Composable | None = None) -> Operation[None]:
-    """Put the wall into the tables of a store, by default those of whoever makes them; and what looks up behind it."""
-    names = {"role": sql.Identifier(role), "owner": owner or sql.SQL("CURRENT_USER")}
+# Of which memory the transaction is; asked once for a statement, and not for each row.
+_MEMORY = sql.SQL("(SELECT nullif(current_setting('memorizz.memory', true), ''))")
+
+
+def secure(store: Store, role: str, memories: bool, owner: sql.Composable | None = None) -> Operation[None]:
+    """Put the wall into the tables of a store, by default those of whoever makes them; and what looks up behind it.
+
+    `memories` says whether the second wall goes with it.
+    """
+    names: dict[str, sql.Composable] = {"role": sql.Identifier(role), "owner": owner or sql.SQL("CURRENT_USER")}
     for table in (*store.tables, *store.partitions):
         yield Script(_template("wall.sql").format(table=table, **names).as_bytes(None))
     grant = sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {role}")
@@ -113,11 +143,16 @@ def secure(store: Store, role: str, owner: sql.Composable | None = None) -> Oper
         "whose": sql.SQL("") if store.spec.partitions is None else key.AND_MINE,
     }
     yield Script(_template("lookup.sql").format(**names).as_bytes(None))
+    if memories:
+        tables = dict(zip(("table", "parts", "history", "parts_history"), store.tables, strict=True))
+        of_memories = _template("wall_of_memories.sql").format(**names, **tables, has=store.has, memory=_MEMORY)
+        yield Script(of_memories.as_bytes(None))
 
 
-def forget_lookup(store: Store) -> Script:
-    """Return what drops that again, where it is."""
-    return Script(sql.SQL("DROP FUNCTION IF EXISTS {}").format(store.lookup).as_bytes(None))
+def forget_functions(store: Store) -> Script:
+    """Return what drops its functions again, where they are."""
+    both = sql.SQL("DROP FUNCTION IF EXISTS {}; DROP FUNCTION IF EXISTS {}").format(store.lookup, store.has)
+    return Script(both.as_bytes(None))
 
 
 # A role sees which stores, models and indexes there are; it says that a text is long, and that facts have changed.
@@ -137,17 +172,22 @@ _TAKE_DOWN = sql.SQL("""
 ALTER TABLE {table} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY;
 DROP POLICY IF EXISTS memorizz_tenant ON {table};
 DROP POLICY IF EXISTS memorizz_owner ON {table};
+DROP POLICY IF EXISTS memorizz_memory ON {table};
+DROP POLICY IF EXISTS memorizz_memory_deletes ON {table};
 REVOKE ALL ON {table} FROM {role};
 """)
 
 
-def put_up(layout: Layout, lock_milliseconds: int, role: str) -> Operation[Wall]:
+def put_up(layout: Layout, lock_milliseconds: int, role: str, memories: bool | None) -> Operation[Wall]:
     """Put up the wall, or put it into what lacks it; the caller runs this in one transaction, as the owner.
 
+    `memories` says whether the second one stands with it, None that this stays as it is.
     The role is made where there is none of the name. Raises ConfigurationError for a role that nothing is kept from,
     or that has sessions, which know of no wall.
     """
     role = text_argument(role, "role") or ""
+    if memories not in (None, True, False):
+        raise ConfigurationError(f"memories={quoted(memories)}: expected True, False, or None for as it is")
     known = yield from _locked(layout, lock_milliseconds)
     if known.application_role not in (None, role):
         raise ConfigurationError(
@@ -167,16 +207,17 @@ def put_up(layout: Layout, lock_milliseconds: int, role: str) -> Operation[Wall]
     settings = sql.Literal(_named(layout, "settings").as_string(None))
     [(name,)] = yield from fetch(Query(owner.format(settings).as_bytes(None)))
     yield Script(_REVOKE.format(**names).as_bytes(None) + _GRANT.format(**names).as_bytes(None))
+    memories = known.memories_apart if memories is None else memories
     stores = [*known.stores.values()]
     out_of_reach = 0
     for store in stores:
         yield from _clear(store, role)
-        yield from secure(store, role, sql.Identifier(name))
+        yield from secure(store, role, memories, sql.Identifier(name))
         count = sql.SQL("SELECT count(*) FROM {} AS d WHERE {}").format(store.table, key.OF_NOBODY)
         [(rows,)] = yield from fetch(Query(count.as_bytes(None)))
         out_of_reach += rows
-    yield from _note(layout, role)
-    return Wall(role, made, sum(len(store.tables) for store in stores), out_of_reach)
+    yield from _note(layout, role, memories)
+    return Wall(role, made, sum(len(store.tables) for store in stores), out_of_reach, memories)
 
 
 def take_down(layout: Layout, lock_milliseconds: int) -> Operation[str | None]:
@@ -191,7 +232,7 @@ def take_down(layout: Layout, lock_milliseconds: int) -> Operation[str | None]:
     for store in known.stores.values():
         yield from _clear(store, role)
     yield Script(_REVOKE.format(**_names(layout, role)).as_bytes(None))
-    yield from _note(layout, None)
+    yield from _note(layout, None, False)
     return role
 
 
@@ -220,12 +261,14 @@ def _check_unused(role: str) -> Operation[None]:
 def _clear(store: Store, role: str) -> Operation[None]:
     for table in (*store.tables, *store.partitions):
         yield Script(_TAKE_DOWN.format(table=table, role=sql.Identifier(role)).as_bytes(None))
-    yield forget_lookup(store)
+    yield forget_functions(store)
 
 
-def _note(layout: Layout, role: str | None) -> Operation[None]:
-    statement = sql.SQL("UPDATE {} SET application_role = %(role)s").format(_named(layout, "settings"))
-    yield from fetch(Query(statement.as_bytes(None), {"role": role}))
+def _note(layout: Layout, role: str | None, memories: bool) -> Operation[None]:
+    statement = sql.SQL("UPDATE {} SET application_role = %(role)s, memories_apart = %(memories)s").format(
+        _named(layout, "settings")
+    )
+    yield from fetch(Query(statement.as_bytes(None), {"role": role, "memories": memories}))
     yield from fetch(facts.moved_on(layout))
 
 

@@ -159,18 +159,20 @@ class AsyncMaintenance:
             if batch.is_last:
                 return changed
 
-    async def enable_tenants(self, role: str) -> Wall:
+    async def enable_tenants(self, role: str, *, memories: bool | None = None) -> Wall:
         """Have the database keep tenants apart, by row-level security on the tables of all stores, and of later ones.
 
         role: whom applications connect as from then on; made without a password where there is none of that name, else
             left with the rights that it needs. Nothing is kept from superusers, roles with BYPASSRLS and the owner, for
             whom ConfigurationError is raised, as where sessions of the role are connected. Again, it puts the wall into
             what has lost it.
+        memories: whether the memories of one tenant are kept apart too, from a call or a transaction that is of one of
+            them; None leaves it as it is, which at first is not.
 
         Run it as the owner of the tables.
         """
         known = await self.facts()
-        return await self._in_one(lambda: wall.put_up(known.layout, _LOCK_MILLISECONDS, role))
+        return await self._in_one(lambda: wall.put_up(known.layout, _LOCK_MILLISECONDS, role, memories))
 
     async def disable_tenants(self) -> str | None:
         """Take the row-level security down; return the role that it was for, which stays, without rights."""

@@ -9,12 +9,14 @@ CREATE TABLE memorizz_migrations (
 -- One row. `identity` tells this schema from any other, wherever it is connected to from; `version` is that of the facts
 -- that may change under an open provider: whoever changes an index, a model, a store or the language moves it on.
 -- `text_search_config_before` is set while the words of another language are being replaced. `application_role` is set while
--- row-level security keeps tenants apart: the role that it is made for.
+-- row-level security keeps tenants apart: the role that it is made for; `memories_apart` says that it keeps the memories of
+-- one tenant apart too.
 CREATE TABLE memorizz_settings (
     identity uuid NOT NULL DEFAULT gen_random_uuid(),
     text_search_config text NOT NULL,
     text_search_config_before text,
     application_role text,
+    memories_apart boolean NOT NULL DEFAULT false,
     version bigint NOT NULL DEFAULT 1
 );
 CREATE UNIQUE INDEX memorizz_settings_one_row ON memorizz_settings ((true));
@@ -66,8 +68,10 @@ CREATE TABLE memorizz_measurements (
     median_ms double precision
 );
 
--- Delete the pieces of a text that has been replaced or deleted; the table of a store calls it, or a partition of it.
-CREATE FUNCTION memorizz_forget_pieces() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Delete the pieces of a text that has been replaced or deleted; the table of a store calls it, or a partition of it. For its
+-- owner: whose pieces they are, their document says, and that is gone.
+CREATE FUNCTION memorizz_forget_pieces() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     store CONSTANT name := (SELECT relname FROM pg_class WHERE oid = coalesce(pg_partition_root(TG_RELID), TG_RELID));
 BEGIN
@@ -76,6 +80,7 @@ BEGIN
     RETURN NULL;
 END;
 $$;
+REVOKE ALL ON FUNCTION memorizz_forget_pieces() FROM PUBLIC;
 
 -- What a text is split into, a stored text and a question alike: the words of PostgreSQL's parser in a language.
 -- Beside these, and without positions, so that they weigh as one mention each:

@@ -1,6 +1,6 @@
 -- What asks the GIN indexes of a store while row-level security keeps its tenants apart. `@@` and `@>` may tell of a row, so
 -- PostgreSQL asks them behind a policy, row by row, and never an index. Here the owner asks, whom a policy lets see all,
--- with the tenant of the transaction and values of the caller's; ids come back, those of the best by words first, all of
+-- with the tenant of the transaction, its memory where it is of one, and values of the caller's; ids come back, those of the best by words first, all of
 -- them or `most`. (With places of rows, a writer would lose the row that somebody moves while it waits.) It is planned for
 -- its values, as the statements without the wall are. Nothing that a session sets has the server tell it the plan, whose
 -- estimates are of all tenants.
@@ -13,10 +13,15 @@ CREATE OR REPLACE FUNCTION {lookup}(asked tsquery, most bigint, ended boolean, m
 AS $function$
 DECLARE
     mine CONSTANT text := nullif(current_setting('memorizz.tenant', true), '');
+    of_mine CONSTANT text := nullif(current_setting('memorizz.memory', true), '');
     few CONSTANT integer := 1000;
     seen bigint;
     found uuid[];
 BEGIN
+    IF memory <> of_mine THEN
+        RETURN;
+    END IF;
+    memory := coalesce(of_mine, memory);
     -- A policy hides from the planner how many rows have a key. Where few have, of all tenants, or
     -- of one where only its partition is to be asked, nothing else is asked.
     IF keys IS NOT NULL OR metadata_keys IS NOT NULL THEN

@@ -1,7 +1,10 @@
 -- Keep the history of a store: what ends a version writes it down, in its own transaction, whoever sends it. What says who it
--- is and from which call has set it for that transaction.
+-- is and from which call has set it for that transaction. It writes for its owner: who deletes a document of a memory may not
+-- reach the row of the history that says so.
 
-CREATE OR REPLACE FUNCTION {record}() RETURNS trigger LANGUAGE plpgsql AS $function$
+CREATE OR REPLACE FUNCTION {record}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $function$
 DECLARE
     -- Of a change that waited for another one it may be earlier than that one's: `version` decides.
     at CONSTANT timestamptz := statement_timestamp();
@@ -44,3 +47,4 @@ BEGIN
     RETURN NULL;
 END;
 $function$;
+REVOKE ALL ON FUNCTION {record}() FROM PUBLIC;

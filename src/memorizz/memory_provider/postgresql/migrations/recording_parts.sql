@@ -2,7 +2,9 @@
 -- itself when a document goes or gets another text comes before that change is written down. All else belongs to a change of
 -- the document by the same transaction; where there was none, as when a part gets the vector that it waits for, it is one.
 
-CREATE OR REPLACE FUNCTION {record}() RETURNS trigger LANGUAGE plpgsql AS $function$
+CREATE OR REPLACE FUNCTION {record}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $function$
 DECLARE
     at CONSTANT timestamptz := statement_timestamp();
     named CONSTANT text := nullif(current_setting('memorizz.operation', true), '');
@@ -33,3 +35,4 @@ BEGIN
     RETURN NULL;
 END;
 $function$;
+REVOKE ALL ON FUNCTION {record}() FROM PUBLIC;

@@ -28,8 +28,9 @@ BEHIND = sql.SQL("(%(after)s::uuid IS NULL OR (d.tenant, d.id) > (%(after_tenant
 AFTER = sql.SQL("(%(after)s::uuid IS NULL OR d.id > %(after)s::uuid)")
 # That `d` is the one whose id `found` has.
 IS_FOUND = sql.SQL("d.id = found.id")
-# Says whose rows the transaction is about, which the policies of the tables ask (migrations/wall.sql).
-SET_TENANT = b"SELECT set_config('memorizz.tenant', %(tenant)s, true)"
+# Says whose rows the transaction is about, which the policies of the tables ask (migrations/wall.sql): a tenant's, and
+# of which of its memories, '' for all.
+SET_SCOPE = b"SELECT set_config('memorizz.tenant', %(tenant)s, true), set_config('memorizz.memory', %(memory)s, true)"
 # The first tenants of a table, each found by the key, however many rows it has.
 TENANTS = sql.SQL(
     "WITH RECURSIVE found AS ("
