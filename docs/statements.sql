@@ -1353,7 +1353,7 @@ WHERE expires_at IS NOT NULL;
 CREATE INDEX "pages_words_idx" ON "public"."pages" USING gin (words)
 WHERE words IS NOT NULL;
 
-CREATE INDEX "pages_embedding_idx" ON "public"."memorizz_pages_parts" USING hnsw ("embedding" "public"."vector_cosine_ops") WITH (m = 16, ef_construction = 128);
+CREATE INDEX "pages_embedding_idx" ON "public"."memorizz_pages_parts" USING hnsw ("embedding" "public"."vector_cosine_ops") WITH (m = 24, ef_construction = 128);
 
 -- store(document with parts)
 

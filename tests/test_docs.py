@@ -389,7 +389,7 @@ def test_the_schema_page_names_the_storage(catalog: Callable[..., set[Any]]) -> 
     assert storage == ("e",)
     assert "`fillfactor = 85`" in text
     assert "`STORAGE EXTERNAL`" in text
-    assert (HNSW().m, HNSW().ef_construction) == (16, 128)
+    assert (HNSW().m, HNSW().ef_construction) == (24, 128)
 
 
 def test_the_stores_are_listed() -> None:

@@ -60,7 +60,7 @@ def test_list(run: Callable[..., Any]) -> None:
     assert len(indexes) == 7 * 11
     vectors = indexes[NAME]
     assert vectors["bytes"] > 0
-    expected = {"store": "toolbox", "method": "hnsw", "m": 16, "ef_construction": 128, "rows": 30, "valid": True,
+    expected = {"store": "toolbox", "method": "hnsw", "m": 24, "ef_construction": 128, "rows": 30, "valid": True,
                 "being_built": False, "condition": None}  # fmt: skip
     assert {key: vectors[key] for key in expected} == expected
     assert indexes["toolbox_words_idx"]["method"] == "gin"
@@ -69,7 +69,7 @@ def test_list(run: Callable[..., Any]) -> None:
         n for n in indexes if n.endswith("_pkey")
     ]
     page = run("list", "--store", "toolbox").stdout
-    assert "hnsw 16/128" in page
+    assert "hnsw 24/128" in page
     assert NAME in page
     assert "agents" not in page
     assert all(len(line) <= 80 for line in run("list").stdout.splitlines()[1:])
@@ -97,7 +97,7 @@ def test_build(run: Callable[..., Any], database: psycopg.Connection[Any]) -> No
     database.execute(f"DROP INDEX {NAME}")
     shown = run("build")
     assert (shown.code, shown.stderr) == (0, "")
-    assert f"{NAME}: hnsw 16/128 over 30 vectors" in shown.stdout
+    assert f"{NAME}: hnsw 24/128 over 30 vectors" in shown.stdout
     assert f"built  {NAME}" in shown.stdout
     assert "nothing is missing" in run("build").stdout
     assert run("build", "--json").json == {"schema": "public", "made": []}
@@ -107,7 +107,7 @@ def test_build(run: Callable[..., Any], database: psycopg.Connection[Any]) -> No
 def test_rebuild(run: Callable[..., Any]) -> None:
     """As it is, or of another kind or other parameters."""
     (made,) = run("rebuild", "--store", "toolbox", "--json").json["made"]
-    assert (made["action"], made["name"], made["rows"], made["m"]) == ("reindex", NAME, 30, 16)
+    assert (made["action"], made["name"], made["rows"], made["m"]) == ("reindex", NAME, 30, 24)
     assert made["bytes"] > 0
     shown = run("rebuild", "--store", "toolbox", "--kind", "halfvec", "--m", "16")
     assert f"replaced  {NAME}  (halfvec" in shown.stdout
@@ -181,7 +181,7 @@ def test_a_build_that_is_interrupted_twice(
 
     database.execute(f"DROP INDEX {NAME}")
     monkeypatch.setattr(_maintenance.Maintenance, "_make", interrupt)
-    monkeypatch.setattr(_maintenance._indexing, "clean", interrupt)
+    monkeypatch.setattr(_maintenance._making, "clean", interrupt)
     shown = run("build")
     assert shown.code == 130
     assert f"what was built of {NAME} is left, invalid: `memorizz index drop --invalid` removes it" in " ".join(
@@ -277,10 +277,10 @@ def _let_go_when_said(writer: psycopg.Connection[Any], said: str) -> None:
     ("rows", "work_mem", "given", "expected"),
     [
         (10, 2**26, None, None),
-        (100_000, 2**26, None, "needs about 248 MB of maintenance_work_mem, which is 64 MB: with less it takes several "
-         "times as long; --maintenance-work-mem 256MB sets it for this build"),
-        (100_000, 2**30, None, "needs about 248 MB of maintenance_work_mem, which is 1.0 GB"),
-        (100_000, 2**26, "1GB", "needs about 248 MB of maintenance_work_mem; it gets 1GB"),
+        (100_000, 2**26, None, "needs about 276 MB of maintenance_work_mem, which is 64 MB: with less it takes several "
+         "times as long; --maintenance-work-mem 320MB sets it for this build"),
+        (100_000, 2**30, None, "needs about 276 MB of maintenance_work_mem, which is 1.0 GB"),
+        (100_000, 2**26, "1GB", "needs about 276 MB of maintenance_work_mem; it gets 1GB"),
     ],
 )  # fmt: skip
 def test_the_memory_is_said_beforehand(rows: int, work_mem: int, given: str | None, expected: str | None) -> None:

@@ -425,8 +425,8 @@ def test_an_index_that_somebody_builds_is_left_alone(
         ({"m": 1}, "hnsw_m=1"),
         ({"ef_construction": 2000}, "hnsw_ef_construction=2000"),
         ({"m": 40, "ef_construction": 40}, "whole number from 80"),
-        ({"kind": "halfvec"}, "is there, hnsw with m=16"),
-        ({"m": 24}, "memorizz index rebuild"),
+        ({"kind": "halfvec"}, "is there, hnsw with m=24"),
+        ({"m": 16}, "memorizz index rebuild"),
     ],
 )
 def test_a_build_that_makes_no_sense(maintain: Any, options: dict[str, Any], said: str) -> None:
@@ -471,7 +471,7 @@ def test_rebuilding_with_other_parameters(
     assert set(definitions(database)) == names
     index = facts(maintain)[WHOLE]
     assert (index.m, index.ef_construction, index.valid) == (8, 128, True)
-    assert make(maintain, maintain.plan_rebuild(store="agents", m=16))[0].job.action == "reindex"
+    assert make(maintain, maintain.plan_rebuild(store="agents", m=24))[0].job.action == "reindex"
 
 
 def test_switching_to_halfvec(maintain: Any, provider: PostgreSQLProvider, config: PostgreSQLConfig) -> None:

@@ -32,7 +32,7 @@ def numbered(count: int) -> list[dict[str, Any]]:
     return [{"n": n, "embedding": [1, n, 0, 0]} for n in range(count)]
 
 
-@pytest.mark.parametrize(("kind", "m", "ef"), [("hnsw", 16, 128), ("halfvec", 8, 40)])
+@pytest.mark.parametrize(("kind", "m", "ef"), [("hnsw", 24, 128), ("halfvec", 8, 40)])
 def test_the_index_of_an_empty_store_is_built_at_the_end(
     open_api: Callable[..., Any], config: PostgreSQLConfig, kind: Any, m: int, ef: int
 ) -> None:
@@ -146,7 +146,7 @@ def test_a_user_who_may_not_drop_it_loads_with_the_index(guest: PostgreSQLConfig
     """The tables are another one's: documents are stored all the same."""
     with PostgreSQLProvider(guest) as provider:
         with provider.loading(LONG):
-            assert index(config) == ("hnsw", 16, 128, True)
+            assert index(config) == ("hnsw", 24, 128, True)
             provider.store_many(numbered(3), LONG)
         assert provider.count(LONG) == 3
 
@@ -169,7 +169,7 @@ def test_an_index_in_use_is_kept(provider: PostgreSQLProvider, config: PostgreSQ
     with psycopg.connect(config.conninfo) as other:
         other.execute("SELECT count(*) FROM long_term_memory")
         with provider.loading(LONG):
-            assert index(config) == ("hnsw", 16, 128, True)
+            assert index(config) == ("hnsw", 24, 128, True)
 
 
 def test_a_pool_that_was_given_loads_with_the_index(config: PostgreSQLConfig) -> None:
@@ -179,7 +179,7 @@ def test_a_pool_that_was_given_loads_with_the_index(config: PostgreSQLConfig) ->
         PostgreSQLProvider(config, pool=pool) as provider,
         provider.loading(LONG),
     ):
-        assert index(config) == ("hnsw", 16, 128, True)
+        assert index(config) == ("hnsw", 24, 128, True)
 
 
 # --- a first large import, by the plain call ----------------------------------------------------------------------
@@ -271,7 +271,7 @@ def test_a_block_of_loading_builds_the_index_once(provider: PostgreSQLProvider, 
         assert index(config) is None
         provider.store_many(numbered(2000), LONG)
         assert index(config) is None
-    assert index(config) == ("hnsw", 16, 128, True)
+    assert index(config) == ("hnsw", 24, 128, True)
 
 
 _IMPORT = """

@@ -18,9 +18,9 @@ IndexKind = Literal["hnsw", "halfvec", "none"]
 MAX_DIMENSIONS = 16_000
 MAX_INDEXED: Mapping[IndexKind, int] = {"hnsw": 2000, "halfvec": 4000, "none": MAX_DIMENSIONS}
 DEFAULT_DIMENSIONS = 1536
-# How an HNSW index is built: what finds 99 of 100 of the nearest at the least cost of a write, where pgvector's own 16
-# and 64 lose some for good (docs/benchmarks.md).
-DEFAULT_M, DEFAULT_EF_CONSTRUCTION = 16, 128
+# How an HNSW index is built: what finds 99 of 100 of the nearest (docs/benchmarks.md), where pgvector's own 16 and 64
+# lose some for good.
+DEFAULT_M, DEFAULT_EF_CONSTRUCTION = 24, 128
 
 # Room is left for what is appended to make the name of an index, which PostgreSQL cuts at 63 bytes.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")

@@ -78,7 +78,7 @@ class PostgreSQLConfig:
         length of a schema that exists.
     index: "hnsw", "halfvec" (half the size, the vectors stay exact) or "none". Above 2,000 dimensions hnsw becomes
         halfvec, above 4,000 none, which are pgvector's limits.
-    hnsw_m, hnsw_ef_construction: how the index is built; 16 and 128.
+    hnsw_m, hnsw_ef_construction: how the index is built; 24 and 128.
     text_search_config: the language of the words, one of PostgreSQL's text search configurations, fixed when the
         schema is made.
     auto_migrate: create and upgrade the tables when the provider opens; else `memorizz migrate` does it.

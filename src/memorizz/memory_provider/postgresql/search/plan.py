@@ -46,7 +46,7 @@ MIN_FOUND = 12
 # What the index looks at goes so much beyond what the share of the matching rows asks for.
 _RESERVE = 1.3
 # Up to this local dimension the first search of the index finds 99 of 100 of the nearest, and the wider one up to that.
-_EASY_DIMENSION, _HARD_DIMENSION = 32.0, 60.0
+_EASY_DIMENSION, _HARD_DIMENSION = 40.0, 60.0
 # Of the rows ranked by their bits so many are compared, or ten times what is wanted; never for shorter vectors, whose
 # few signs do not tell neighbours apart.
 COMPARED_BY_BITS = 800
