@@ -113,15 +113,13 @@ def _nearest(data: Shares, cell: Cell, turns: int) -> list[set[int]]:
 
 
 def _measured(search: Search, data: Shares, turns: int) -> Record:
-    """Ask, and only then compare: numpy's threads would go on beside what is timed."""
+    """Ask twice, and time the second time, when what is read is in memory; then compare, for numpy's threads go on."""
     print(f"  {search.name} ...")
-    for turn in range(-5, 0):
-        search.ask(turn)
+    answers = [search.ask(turn) for turn in range(turns)]
     took: list[float] = []
-    answers: list[Sequence[Document]] = []
     for turn in range(turns):
         started = time.perf_counter()
-        answers.append(search.ask(turn))
+        search.ask(turn)
         took.append((time.perf_counter() - started) * 1000)
     record: Record = {
         "name": search.name,
