@@ -151,6 +151,7 @@ def test_a_store_that_is_made_later_has_the_wall(
 ) -> None:
     """That it stands is a fact of the schema, for tables of parts too."""
     provider.create_store(StoreSpec("pages", fields=("content",)))
+    provider.keep_history("pages")
     with PostgreSQLProvider(walled) as application:
         application.tenant("acme").store(
             {"id": "a", "content": "x", "embedding": [{"path": "content", "embedding": VECTOR}]}, "pages"
@@ -159,6 +160,8 @@ def test_a_store_that_is_made_later_has_the_wall(
         for call in (
             lambda: application.create_store(StoreSpec("mine")),
             lambda: application.keep_history("pages"),
+            lambda: application.drop_history("pages", yes=True),
+            lambda: application.drop_store("pages", yes=True),
             lambda: application.set_policy("pages", None),
         ):
             # Not that a right is to be granted, which would be another hole.
@@ -166,6 +169,10 @@ def test_a_store_that_is_made_later_has_the_wall(
                 call()
     with psycopg.connect(migrated_dsn, user=role) as connection:
         assert connection.execute("SELECT count(*) FROM pages, memorizz_pages_parts").fetchone() == (0,)
+    provider.drop_history("pages", yes=True)
+    provider.drop_store("pages", yes=True)
+    with PostgreSQLProvider(walled) as application:
+        assert "pages" not in [spec.name for spec in application.stores()]
 
 
 def test_the_wall_is_taken_down_again(

@@ -117,6 +117,8 @@ _OF_SCHEMA = frozenset(
         operations.position,
     }
 )
+# What takes the rows of every tenant along.
+_OF_TABLES = frozenset({tables.drop_store, history.drop})
 
 
 def check_required(config: PostgreSQLConfig, operation: Callable[..., Any]) -> None:
@@ -132,7 +134,7 @@ def begun(facts: Facts, operation: Callable[..., Operation[T]], *args: Any, **kw
     """
     if facts.application_role is None:
         return operation(facts, *args, **kwargs)
-    if operation in _OF_SCHEMA:
+    if operation in _OF_SCHEMA or operation in _OF_TABLES:
         return wall.of_owner(facts, operation(facts, *args, **kwargs))
     scope = scope_of(operation)
     scopes.check_walled(scope)
