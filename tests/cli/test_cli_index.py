@@ -199,7 +199,7 @@ def _interrupt(dsn: str, writer: psycopg.Connection[Any] | None) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         while time.monotonic() < give_up:
             building = connection.execute(f"SELECT phase FROM pg_stat_progress_create_index WHERE {here}").fetchone()
-            if building and building[0].startswith("waiting") and time.monotonic() - pressed > 3:
+            if building and building[0].startswith("waiting") and time.monotonic() - pressed > 10:
                 os.kill(os.getpid(), signal.SIGINT)
                 pressed = time.monotonic()
             dropping = f"SELECT FROM pg_stat_activity WHERE {here} AND query ~ '^DROP INDEX C'"

@@ -133,8 +133,8 @@ def test_its_indexes(run: Run, tickets: PostgreSQLProvider) -> None:
     assert NAME not in listed()
     (made,) = run("index", "build", "--json").json["made"]
     assert (made["name"], made["kind"], made["rows"]) == (NAME, "hnsw", 20)
-    made = next(each for each in run("index", "rebuild", "--store", "tickets", "--m", 24, "--json").json["made"])
-    assert (made["name"], made["action"], listed()[NAME]["m"]) == (NAME, "replace", 24)
+    made = next(each for each in run("index", "rebuild", "--store", "tickets", "--m", 16, "--json").json["made"])
+    assert (made["name"], made["action"], listed()[NAME]["m"]) == (NAME, "replace", 16)
     assert run("index", "build", "--store", "tickets", "--json-keys", "--yes").code == 0
     assert "tickets_keys_idx" in listed()
     assert tickets.retrieve_by_query({"embedding": [7, 1, 2]}, "tickets")[0]["id"] == "t7"

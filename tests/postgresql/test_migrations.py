@@ -516,7 +516,7 @@ STAYS = "which stays as it is"
         # What is there, what the defaults are, and what no index has.
         ({}, {}, None),
         ({}, {"text_search_config": "pg_catalog.german"}, None),
-        ({}, {"text_search_config": "english", "index": "hnsw", "hnsw_m": 16}, None),
+        ({}, {"text_search_config": "english", "index": "hnsw", "hnsw_m": 24}, None),
         ({"index": "none"}, {"index": "none", "hnsw_m": 8}, None),
         ({"embedding_dimensions": 2001}, {"embedding_dimensions": None, "index": "halfvec", "hnsw_m": 7}, None),
     ],

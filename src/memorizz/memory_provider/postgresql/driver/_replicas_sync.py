@@ -62,9 +62,10 @@ class Replica:
 
     def leave_out(self, reason: str) -> None:
         """Let no read go here for a while."""
-        level = logger.debug if self._is_out else logger.warning
+        was_out, self._is_out = self._is_out, True
+        self._left_out_until = time.monotonic() + LEFT_OUT_SECONDS
+        level = logger.debug if was_out else logger.warning
         level("the replica is left out for %.0f s: %s (%s)", LEFT_OUT_SECONDS, reason, self._where)
-        self._left_out_until, self._is_out = time.monotonic() + LEFT_OUT_SECONDS, True
 
     def perform(self, step: Statement, facts: Facts, position: int) -> Any:
         """Perform a step here; raises _Elsewhere where another server has to."""
