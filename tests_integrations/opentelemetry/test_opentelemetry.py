@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import psycopg
@@ -405,6 +405,7 @@ def test_the_pools_are_measured(face: str, config: PostgreSQLConfig, loop: Loop,
             4,
             {"db.client.connection.pool.name": f"{place}/{config.database}"},
         )
+        sleep(0.05)  # The pool counts whole milliseconds.
         held.close()
         assert waiting.result() == 0
         seen = exported.measured()
