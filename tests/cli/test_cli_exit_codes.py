@@ -57,6 +57,7 @@ def test_a_command_ends_with_its_code(provider: PostgreSQLProvider, migrated_dsn
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGINT for another process")
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("example", ROWS[130])
 def test_an_interrupted_command_ends_with_its_code(
     provider: PostgreSQLProvider, migrated_dsn: str, example: str

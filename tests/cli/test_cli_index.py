@@ -137,14 +137,6 @@ def test_what_is_wrong_is_one_message(run: Callable[..., Any], arguments: list[s
     assert "Traceback" not in shown.stderr
 
 
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Ctrl-C interrupts: what a shell starts in the background ignores it, tests included."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def test_an_interrupted_build(
     ctrl_c: None,
     run: Callable[..., Any],
