@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -20,6 +21,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.sql import SQL, Identifier
 
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer, _programs
@@ -316,3 +318,13 @@ def pooler(folder: Path) -> Iterator[Callable[[str, str], int]]:
             return own
 
         yield start
+
+
+@pytest.fixture
+def role(migrated_dsn: str) -> Iterator[str]:
+    """The name of a role that is not there, and is dropped again: roles are of the whole server."""
+    name = f"memorizz_app_{uuid.uuid4().hex[:12]}"
+    yield name
+    with psycopg.connect(migrated_dsn, autocommit=True) as owner:
+        if owner.execute("SELECT FROM pg_roles WHERE rolname = %s", (name,)).rowcount:
+            owner.execute(SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(Identifier(name)))

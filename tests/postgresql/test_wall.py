@@ -36,15 +36,6 @@ def pg_version(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def role(migrated_dsn: str) -> Iterator[str]:
-    """The name of a role that is not there, and is dropped again: roles are of the whole server."""
-    name = f"memorizz_app_{uuid.uuid4().hex[:12]}"
-    yield name
-    with psycopg.connect(migrated_dsn, autocommit=True) as owner:
-        owner.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(name)))
-
-
-@pytest.fixture
 def walled(config: PostgreSQLConfig, role: str) -> PostgreSQLConfig:
     """What opens the database as the application's role, behind the wall."""
     with Maintenance(config) as maintenance:

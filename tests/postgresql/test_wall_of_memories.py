@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -31,16 +30,6 @@ PAGES = StoreSpec("pages", fields=("content", "notes[*].body"))
 @pytest.fixture(params=[18, 16], ids=["PostgreSQL 18", "PostgreSQL 16"])
 def pg_version(request: pytest.FixtureRequest) -> int:
     return request.param
-
-
-@pytest.fixture
-def role(migrated_dsn: str) -> Iterator[str]:
-    """The name of a role that is not there, and is dropped again: roles are of the whole server."""
-    name = f"memorizz_app_{uuid.uuid4().hex[:12]}"
-    yield name
-    with psycopg.connect(migrated_dsn, autocommit=True) as owner:
-        if owner.execute("SELECT FROM pg_roles WHERE rolname = %s", (name,)).rowcount:
-            owner.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(name)))
 
 
 @pytest.fixture

@@ -47,8 +47,7 @@ def parts_history_table(store: str) -> str:
 
 
 def partition_of(table: str, number: int) -> str:
-    """Return the name of a partition of a table of documents or of their parts; no store can have it, nor a table of
-    one."""
+    """Return the name of a partition of a table of documents, or of that of their parts; no store can have it."""
     return f"{table}{number}" if table.startswith("memorizz_") else f"memorizz_{table}_p{number}"
 
 
