@@ -175,13 +175,16 @@ def test_a_memory_that_is_too_large_to_be_read_is_searched_all_the_same(
     provider: PostgreSQLProvider, vector: Any
 ) -> None:
     """Also where no document of it has a vector, or none the words, and though it was read in vain before."""
-    provider.store_many([{"memory_id": "m", "content": f"tea {n}", "n": n} for n in range(MAX_SCANNED + 1)], LONG)
+    # Some that are never read, among them the first or the last.
+    last = MAX_SCANNED + 20
+    provider.store_many([{"memory_id": "m", "content": f"tea {n}", "n": n} for n in range(last + 1)], LONG)
     for _ in range(2):
         assert provider.retrieve_by_query(ask("zebra", vector, memory_id="m"), LONG, 5) == []
-        hits = provider.retrieve_by_query(ask(f"{MAX_SCANNED}", vector, memory_id="m"), LONG, 5, explain=True)
-        assert numbers(hits) == [MAX_SCANNED]
-        assert hits.explanation is not None
-        assert hits.explanation["route"] != "scan"
+        for n in (0, MAX_SCANNED, last):
+            hits = provider.retrieve_by_query(ask(f"{n}", vector, memory_id="m"), LONG, 5, explain=True)
+            assert numbers(hits) == [n]
+            assert hits.explanation is not None
+            assert hits.explanation["route"] != "scan"
 
 
 SCRIPTS = [
