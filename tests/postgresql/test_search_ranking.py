@@ -171,20 +171,21 @@ def test_a_memory_that_is_read_ranks_as_by_the_index_of_the_words(provider: Post
 
 
 @pytest.mark.parametrize("vector", [None, EAST], ids=str)
+@pytest.mark.parametrize("first_asked", [0, MAX_SCANNED + 20])
 def test_a_memory_that_is_too_large_to_be_read_is_searched_all_the_same(
-    provider: PostgreSQLProvider, vector: Any
+    provider: PostgreSQLProvider, vector: Any, first_asked: int
 ) -> None:
     """Also where no document of it has a vector, or none the words, and though it was read in vain before."""
-    # Some that are never read, among them the first or the last.
+    # Some are not read, among them the first or the last; what was read in vain is remembered.
     last = MAX_SCANNED + 20
     provider.store_many([{"memory_id": "m", "content": f"tea {n}", "n": n} for n in range(last + 1)], LONG)
     for _ in range(2):
-        assert provider.retrieve_by_query(ask("zebra", vector, memory_id="m"), LONG, 5) == []
-        for n in (0, MAX_SCANNED, last):
+        for n in (first_asked, 0, MAX_SCANNED, last):
             hits = provider.retrieve_by_query(ask(f"{n}", vector, memory_id="m"), LONG, 5, explain=True)
             assert numbers(hits) == [n]
             assert hits.explanation is not None
             assert hits.explanation["route"] != "scan"
+        assert provider.retrieve_by_query(ask("zebra", vector, memory_id="m"), LONG, 5) == []
 
 
 SCRIPTS = [
