@@ -166,7 +166,20 @@ class Standby:
             position = primary.execute("SELECT pg_current_wal_flush_lsn()").fetchone()
         question = "SELECT pg_last_wal_replay_lsn() >= %s"
         with psycopg.connect(self.dsn(dsn_of_primary), dbname="postgres", autocommit=True) as replica:
-            wait_for(lambda: replica.execute(question, position).fetchone() == (True,), "the replay")
+            try:
+                wait_for(lambda: replica.execute(question, position).fetchone() == (True,), "the replay")
+            except AssertionError as error:
+                error.add_note(self._seen(replica))
+                raise
+
+    def _seen(self, replica: psycopg.Connection[Any]) -> str:
+        """What its processes do and what it last wrote to its log."""
+        activity = replica.execute(
+            "SELECT pid, backend_type, datname, state, wait_event_type, wait_event, left(query, 100),"
+            " pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), pg_get_wal_replay_pause_state()"
+            " FROM pg_stat_activity"
+        ).fetchall()
+        return "\n".join([*map(str, activity), (self._folder / "log").read_text()[-4000:]])
 
     def kill(self) -> None:
         """End it with kill -9, all of its processes."""
