@@ -29,7 +29,8 @@ from memorizz.memory_provider.postgresql.embedded import _folder as _folder_of
 from poolers import pgbouncer
 
 # No synchronous_commit=off: what a server that is killed has committed must be there afterwards.
-_FAST = {"fsync": "off", "full_page_writes": "off"}
+# Each database that is made or dropped is a checkpoint, after which what a standby has not yet received would be gone.
+_FAST = {"fsync": "off", "full_page_writes": "off", "wal_keep_size": "1GB"}
 _numbers = count()
 
 
