@@ -242,6 +242,18 @@ def test_importing_the_contract_loads_no_driver() -> None:
     assert result.stdout.strip() == ""
 
 
+def test_importing_a_provider_loads_what_every_call_needs() -> None:
+    """Numpy is loaded for the first vector, the embedded server where it is asked for: each takes a program's start."""
+    program = (
+        "import sys\nfrom memorizz import AsyncPostgreSQLProvider, PostgreSQLProvider\n"
+        "print(*sorted(each for each in sys.modules if each.split('.')[0] in ('numpy', 'pymongo', 'psutil')\n"
+        "or each.startswith(('memorizz.memory_provider.postgresql.embedded.', 'memorizz.memory_provider.mongodb.',\n"
+        "'memorizz.memory_provider.postgresql.maintenance.'))))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == ""
+
+
 MONGODB_DRIVERS = within(f"{MONGODB}.driver") - {f"{MONGODB}.driver"} | {f"{MONGODB}._errors"}
 MONGODB_PROVIDERS = within(
     *(

@@ -2,6 +2,7 @@
 
 _named.py                   named: the embedder that a text names, "local" and others
 base.py                     Embedder, AsyncEmbedder: one method, a name, a length; how the providers ask them
+_vectors.py                 what they return, checked
 openai.py                   OpenAIEmbedder, AsyncOpenAIEmbedder: OpenAI, Azure, Ollama, vLLM, LM Studio, by URL
 _openai_api.py              what such an endpoint is asked, and how its answer is read; no IO
 local.py                    LocalEmbedder: a small model out of a package, offline
@@ -15,10 +16,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from memorizz.embeddings.base import AsyncEmbedder, Embedder, Kind, Vectors, embed_awaiting, embed_blocking, is_async
+from memorizz.embeddings.base import AsyncEmbedder, Embedder, Kind, embed_awaiting, embed_blocking, is_async
 
 if TYPE_CHECKING:
     from memorizz.embeddings._named import named
+    from memorizz.embeddings._vectors import Vectors
     from memorizz.embeddings.local import LocalEmbedder
     from memorizz.embeddings.openai import AsyncOpenAIEmbedder, OpenAIEmbedder
     from memorizz.embeddings.sentence_transformers import SentenceTransformerEmbedder
@@ -28,6 +30,7 @@ _ROOMS = {
     "LocalEmbedder": "memorizz.embeddings.local",
     "OpenAIEmbedder": "memorizz.embeddings.openai",
     "SentenceTransformerEmbedder": "memorizz.embeddings.sentence_transformers",
+    "Vectors": "memorizz.embeddings._vectors",
     "named": "memorizz.embeddings._named",
 }
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memorizz.embeddings.base import Kind, check_texts, check_vectors, missing
+from memorizz.embeddings._vectors import check_vectors
+from memorizz.embeddings.base import Kind, check_texts, missing
 from memorizz.errors import ConfigurationError
 
 # What the model reads of a text, in pieces of words: it was trained with no more.

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memorizz.embeddings import _openai_api as api
-from memorizz.embeddings.base import MIN_TOKENS, Kind, check_texts, check_vectors, checked_window, missing
+from memorizz.embeddings._vectors import check_vectors
+from memorizz.embeddings.base import MIN_TOKENS, Kind, check_texts, checked_window, missing
 from memorizz.errors import ConfigurationError, EmbeddingFailed, quoted
 
 try:

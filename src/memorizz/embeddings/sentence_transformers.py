@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memorizz.embeddings.base import Kind, check_texts, check_vectors, checked_window, missing
+from memorizz.embeddings._vectors import check_vectors
+from memorizz.embeddings.base import Kind, check_texts, checked_window, missing
 from memorizz.errors import ConfigurationError, quoted
 
 _ENDLESS = 10**6

@@ -9,10 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, cast
 
 from memorizz.memory_provider._budget import text_of_hit
 from memorizz.memory_provider._documents import EMBEDDING
@@ -21,6 +18,10 @@ from memorizz.memory_provider._questions import Question
 from memorizz.memory_provider._reranker import Order, Rerank
 from memorizz.memory_provider.options import Document, Hits, SearchOptions
 from memorizz.memory_provider.stores import StoreSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 logger = logging.getLogger("memorizz.search")
 
@@ -149,6 +150,8 @@ def _diverse(
     hits: list[Document], relevance: Sequence[float], question: Question, said: dict[str, Any]
 ) -> list[Document]:
     """Return hits in the order of maximal marginal relevance, as many as are wanted (Carbonell and Goldstein 1998)."""
+    import numpy as np
+
     vectors = _directions(hits)
     diverse = question.options.diverse
     left, likeness = np.array(relevance) * (1 - diverse), np.zeros(len(hits))
@@ -165,6 +168,8 @@ def _diverse(
 
 def _directions(hits: Sequence[Document]) -> NDArray[np.float64]:
     """Return the direction of each hit's vector, of several their mean; zeros where it has none of this length."""
+    import numpy as np
+
     means = [_mean(hit.get(EMBEDDING)) for hit in hits]
     length = next((len(mean) for mean in means if mean is not None), 0)
     directions = np.zeros((len(hits), length))
@@ -178,6 +183,8 @@ def _mean(embedding: Any) -> NDArray[np.float64] | None:
     """Return the direction of a vector, or of those of a document's parts together; None where there is none."""
     if not isinstance(embedding, list) or not embedding:
         return None
+    import numpy as np
+
     vectors = cast("list[Any]", embedding)
     vectors = [part.get(EMBEDDING) for part in vectors] if isinstance(vectors[0], dict) else [vectors]
     try:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
-import numpy as np
-
 from memorizz.memory_provider.stores import Distance
 
 # Of so many vectors the similarities of all pairs are measured.
@@ -44,6 +42,8 @@ def explained_cosines(cosines: Cosines | None, distance: Distance) -> dict[str, 
 
 def measured_of(vectors: Sequence[Any]) -> Cosines | None:
     """Return how far apart some vectors lie, pair by pair; None where too few of them can be compared."""
+    import numpy as np
+
     lists = [cast("list[Any]", each) for each in vectors if isinstance(each, list)]
     comparable = [each for each in lists if len(each) == len(lists[0])]
     if len(comparable) < SAMPLE:

@@ -14,8 +14,6 @@ from enum import Enum
 from itertools import islice
 from typing import Any, TypeGuard, TypeVar, cast
 
-import numpy as np
-
 from memorizz.errors import InvalidDocument, quoted
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._values import InvalidText
@@ -138,8 +136,10 @@ def with_lifetime(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], float
 
 def _seconds(ttl: Any) -> float:
     seconds: Any = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
-    if isinstance(seconds, Decimal | np.integer | np.floating):
-        seconds = float(cast(Any, seconds))
+    if isinstance(seconds, Decimal) or (
+        not isinstance(seconds, int | float) and _values.is_of_numpy(seconds, "integer", "floating")
+    ):
+        seconds = float(seconds)
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds <= LONGEST_TTL:
         raise InvalidDocument(
             TTL, f"expected seconds above 0, up to those of 1,000 years, or a timedelta or None; got {quoted(ttl)}"
@@ -242,7 +242,8 @@ def _checked_parts(parts: Sequence[Any], key: Key, on_invalid: InvalidText) -> s
 
 
 def _number(value: Any, key: Key, on_invalid: InvalidText) -> float:
-    if isinstance(value, int | float | Decimal | np.integer | np.floating) and not isinstance(value, bool):
+    is_number = isinstance(value, int | float | Decimal) or _values.is_of_numpy(value, "integer", "floating")
+    if is_number and not isinstance(value, bool):
         try:
             number = float(cast(float, value))
         except (OverflowError, ValueError):
@@ -256,7 +257,8 @@ def _number(value: Any, key: Key, on_invalid: InvalidText) -> float:
 
 
 def _whole(value: Any, key: Key, on_invalid: InvalidText) -> int:
-    is_whole = isinstance(value, int | np.integer) or (isinstance(value, Decimal) and _is_whole(value))
+    is_whole = isinstance(value, int) or (isinstance(value, Decimal) and _is_whole(value))
+    is_whole = is_whole or _values.is_of_numpy(value, "integer")
     if is_whole and not isinstance(value, bool) and -(2**63) <= value < 2**63:
         return int(cast(int, value))
     raise InvalidDocument(key.name, f"expected a 64-bit integer or None, got {quoted(cast(object, value))}")

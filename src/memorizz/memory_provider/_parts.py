@@ -7,16 +7,18 @@ import re
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
-
-import numpy as np
 
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import CONTENT, is_parts, text_of_parts
 from memorizz.memory_provider._values import InvalidText
 from memorizz.memory_provider.stores import StoreSpec, root_of
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +144,6 @@ def _first_break(text: str, begin: int, end: int) -> int | None:
 # What a character takes of a token, in twelfths: letters and spaces 3, for four of them are a token of English; what is
 # cut smaller, as capitals, digits and other alphabets are, 6; punctuation a whole one; the scripts behind the alphabets
 # 18, for some models take them apart into bytes.
-_OF_ASCII = np.full(128, 12, np.int8)
-_OF_ASCII[[*map(ord, string.ascii_lowercase + string.whitespace)]] = 3
-_OF_ASCII[[*map(ord, string.ascii_uppercase + string.digits)]] = 6
 _OF_ALPHABETS, _OF_OTHERS, _ALPHABETS = 6, 18, 0x590
 _TOKEN = 12
 # What has no space for so long is no words, such as base64: a token for each character.
@@ -153,9 +152,19 @@ _NO_WORDS = re.compile(r"[!-~]{40,}")
 _USED = 0.9
 
 
+@cache
+def _of_ascii() -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    taken = np.full(128, 12, np.int8)
+    taken[[*map(ord, string.ascii_lowercase + string.whitespace)]] = 3
+    taken[[*map(ord, string.ascii_uppercase + string.digits)]] = 6
+    return taken
+
+
 def beginning(text: str, tokens: int) -> str:
     """Return as much of a text as a model reads that reads so many tokens."""
-    return text[: int(np.searchsorted(_taken(text), tokens * _TOKEN, "right"))] if text else text
+    return text[: int(_taken(text).searchsorted(tokens * _TOKEN, "right"))] if text else text
 
 
 def windows(text: str, tokens: int, label: str) -> list[tuple[int, int]]:
@@ -172,18 +181,20 @@ def windows(text: str, tokens: int, label: str) -> list[tuple[int, int]]:
 
     def end_of(start: int) -> int:
         before = int(ends[start - 1]) if start else 0
-        return max(int(np.searchsorted(ends, before + room, "right")), start + 1)
+        return max(int(ends.searchsorted(before + room, "right")), start + 1)
 
     return list(_pieces(text, end_of))
 
 
 def _taken(text: str) -> np.ndarray[Any, Any]:
     """Return how much of tokens a text takes up to each of its characters, that included; for none, nothing."""
+    import numpy as np
+
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     taken = np.full(len(codes) or 1, _OF_OTHERS if text else 0, np.int8)
     taken[: len(codes)][codes < _ALPHABETS] = _OF_ALPHABETS
-    plain = codes < len(_OF_ASCII)
-    taken[: len(codes)][plain] = _OF_ASCII[codes[plain]]
+    plain = codes < len(_of_ascii())
+    taken[: len(codes)][plain] = _of_ascii()[codes[plain]]
     for found in _NO_WORDS.finditer(text):
         taken[found.start() : found.end()] = _TOKEN
     return np.cumsum(taken, dtype=np.int64)

@@ -13,7 +13,6 @@ from enum import Enum
 from typing import Any, Literal, cast
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-import numpy as np
 import uuid_utils
 
 from memorizz.errors import DimensionMismatch, InvalidDocument, quoted
@@ -26,8 +25,7 @@ _ID_NAMESPACE = uuid5(NAMESPACE_URL, "https://pypi.org/project/memorizz-postgres
 _MAX_DEPTH = 256
 # Python refuses to read integers with more digits than this (sys.set_int_max_str_digits).
 _MAX_DIGITS = 4300
-_SINGLE = np.dtype(np.float32)
-_MAX_FLOAT4 = float(np.finfo(_SINGLE).max)
+_MAX_FLOAT4 = float.fromhex("0x1.fffffep+127")
 # pgvector adds up the squares in single precision.
 _MIN_SQUARE, _MAX_SQUARE = 1e-30, 1e36
 
@@ -299,23 +297,38 @@ def _plain(value: Any, path: str) -> Any:
     text = as_text(value)
     if isinstance(text, str):
         return text
-    if isinstance(value, bool | np.bool_):
-        return bool(cast(bool, value))
-    if isinstance(value, int | np.integer):
-        return int(cast(int, value))
-    if isinstance(value, float | np.floating):
-        return float(cast(float, value))
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, Decimal):
         return _finite(value, path)
-    if isinstance(value, np.ndarray):
-        return cast(Any, value).tolist()
+    if is_of_numpy(value, "bool"):
+        return bool(value)
+    if is_of_numpy(value, "integer"):
+        return int(value)
+    if is_of_numpy(value, "floating"):
+        return float(value)
+    if is_of_numpy(value, "ndarray"):
+        return value.tolist()
     raise InvalidDocument(
         path,
         f"a {type(value).__name__} cannot be kept as JSON; expected str, int, float, bool, None, list, dict, datetime, "
         "UUID, Enum, Decimal, set or tuple",
     )
+
+
+_OfNumpy = Literal["bool", "integer", "floating", "ndarray"]
+
+
+def is_of_numpy(value: Any, *kinds: _OfNumpy) -> bool:
+    """Return True for a value of one of these kinds of numpy, which is loaded only for what is none of Python's."""
+    import numpy as np
+
+    of = {"bool": np.bool_, "integer": np.integer, "floating": np.floating, "ndarray": np.ndarray}
+    return isinstance(value, tuple(of[kind] for kind in kinds))
 
 
 _TOKEN = re.compile(r'[\[\]{}]|"(?:[^"\\]++|\\.)*+"|[^\s\[\]{}",:]+', re.DOTALL)
@@ -363,15 +376,17 @@ def vector(value: Any, *, dimensions: int, store: str, path: str = "embedding") 
     `value` is a list, a tuple, a one-dimensional numpy array of any number type, or has `to_numpy()`, as the Vector of
     the Python package pgvector.
     """
+    import numpy as np
+
     array = _array(value)
     if array is None or array.ndim != 1 or array.dtype.kind not in "iuf":
         raise InvalidDocument(path, f"expected a list of numbers or a one-dimensional array, got {_described(value)}")
     if len(array) != dimensions:
         raise DimensionMismatch(expected=dimensions, got=len(array), store=store)
     single: Any = array
-    if array.dtype != _SINGLE:
+    if array.dtype != np.float32:
         with np.errstate(over="ignore", invalid="ignore"):
-            single = array.astype(_SINGLE)
+            single = array.astype(np.float32)
     # Unlike the operator @, it does not warn of what is looked for below.
     square = float(cast(Any, np.vdot(single, single)))
     # One comparison for what is right; what is wrong is told apart below. NaN and infinity fail it too.
@@ -382,6 +397,8 @@ def vector(value: Any, *, dimensions: int, store: str, path: str = "embedding") 
 
 def _array(value: Any) -> Any:
     """Return an array of what looks like a vector, else None."""
+    import numpy as np
+
     if isinstance(value, np.ndarray):
         # One that is masked, or has another class of its own, is taken for what it holds.
         return np.asarray(cast(Any, value))
@@ -398,6 +415,8 @@ def _array(value: Any) -> Any:
 
 def _unfit(array: Any, single: Any) -> str:
     """Return why the cosine of a vector cannot be taken."""
+    import numpy as np
+
     if not np.isfinite(single).all():
         reason = "holds NaN or infinity" if not np.isfinite(array).all() else f"holds a number above {_MAX_FLOAT4:.3g}"
         return f"the vector {reason}; every number must be finite in single precision"
@@ -411,6 +430,6 @@ def _unfit(array: Any, single: Any) -> str:
 
 
 def _described(value: Any) -> str:
-    if isinstance(value, list | tuple | np.ndarray):
+    if isinstance(value, list | tuple) or is_of_numpy(value, "ndarray"):
         return f"a {type(cast(object, value)).__name__} that holds something else"
     return type(cast(object, value)).__name__

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from psycopg_pool import AsyncConnectionPool
 
@@ -29,9 +29,11 @@ from memorizz.memory_provider.postgresql.driver._async import (
 from memorizz.memory_provider.postgresql.driver._health_async import look
 from memorizz.memory_provider.postgresql.driver._replicas_async import AsyncReplicas
 from memorizz.memory_provider.postgresql.driver._shared import config_for
-from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.facts import Facts
 from memorizz.memory_provider.postgresql.reload import by_name, close_all, makers
+
+if TYPE_CHECKING:
+    from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
 AnyEmbedder = Embedder | AsyncEmbedder
 
@@ -116,6 +118,8 @@ class AsyncLifetime:
     async def _conninfo(self) -> str:
         if self.config.embedded_server is None:
             return await self.config.awaited_conninfo()
+        from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+
         self._server = server = EmbeddedServer(self.config.embedded_server.path)
         # Before, for a cancelled task leaves the thread at work; also where the provider is dropped without close().
         self._release_server = weakref.finalize(self, server.release)

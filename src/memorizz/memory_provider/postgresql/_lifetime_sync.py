@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from psycopg_pool import ConnectionPool
 
@@ -29,9 +29,11 @@ from memorizz.memory_provider.postgresql.driver._sync import (
     connect,
     open_facts,
 )
-from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.facts import Facts
 from memorizz.memory_provider.postgresql.reload import by_name, close_all, makers
+
+if TYPE_CHECKING:
+    from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
 AnyEmbedder = Embedder
 
@@ -54,6 +56,8 @@ class Lifetime:
         self._reloading = threading.Lock()
         self._server: EmbeddedServer | None = None
         if pool is None and self.config.embedded_server is not None:
+            from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+
             self._server = EmbeddedServer(self.config.embedded_server.path)
         self._opener = os.getpid()
         # What is there to be closed; it grows while the provider opens.

@@ -45,7 +45,6 @@ from memorizz.memory_provider.postgresql.reload import (
     must_retry_error,
     reloaded,
 )
-from memorizz.memory_provider.postgresql.search import recall
 from memorizz.memory_provider.scopes import HISTORY, MEMORY, POSITION, TENANT, Scope, may_be_of_replica, scope_of
 from memorizz.memory_provider.stores import StoreSpec, check_history_yes, check_yes, checked_retention
 
@@ -114,6 +113,8 @@ class _MethodsOfProvider(_Methods):
         the routes taken and the median times in ms; and advice. Each document takes up to two exact searches. Nothing
         is changed by it. `watch` is told, before each, how many are done and how many there are.
         """
+        from memorizz.memory_provider.postgresql.search import recall
+
         return await self.run(recall.measure_recall, memory_store_type, sample, limit, watch)
 
     async def _embedded_first(self, operation: Any, documents: Any, memory_store_type: Any, *others: Any) -> Any:

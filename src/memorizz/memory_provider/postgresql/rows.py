@@ -16,8 +16,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-import numpy as np
-
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import (
     CLOCKS,
@@ -40,6 +38,8 @@ from memorizz.memory_provider._documents import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from memorizz.memory_provider._parts import Part
     from memorizz.memory_provider.postgresql.facts import Store
 
@@ -81,6 +81,8 @@ class Replaced:
     vectors: Sequence[np.ndarray[Any, Any] | None]
 
     def parameters(self) -> dict[str, Any]:
+        import numpy as np
+
         made = [vector for vector in self.vectors if vector is not None]
         places = iter(range(1, len(made) + 1))
         return {
@@ -103,6 +105,8 @@ class Pieces:
     vectors: Sequence[np.ndarray[Any, Any]]
 
     def parameters(self) -> dict[str, Any]:
+        import numpy as np
+
         return {
             PIECES: self.id,
             "starts": [start for start, _ in self.spans],
@@ -258,6 +262,8 @@ class Floats(bytes):
 
     @classmethod
     def of(cls, numbers: np.ndarray[Any, Any]) -> Floats:
+        import numpy as np
+
         items = np.empty(len(numbers), np.dtype([("size", ">i4"), ("number", ">f4")]))
         items["size"], items["number"] = 4, numbers
         # Dimensions, nulls, the type's oid; then the length and the first index.
@@ -267,13 +273,15 @@ class Floats(bytes):
     @classmethod
     def of_vectors(cls, vectors: Sequence[Vector]) -> Floats:
         """Return the numbers of vectors, one behind the other."""
+        import numpy as np
+
         return cls.of(np.frombuffer(b"".join([vector[4:] for vector in vectors]), _FLOAT4))
 
 
 _FLOAT4_OID = 700
 
 # How PostgreSQL sends a float4: in network byte order.
-_FLOAT4 = np.dtype(">f4")
+_FLOAT4 = ">f4"
 
 
 def to_binary(single: np.ndarray[Any, Any]) -> Vector:
@@ -283,4 +291,6 @@ def to_binary(single: np.ndarray[Any, Any]) -> Vector:
 
 def from_binary(vector: bytes) -> list[float]:
     """Return the numbers of a vector from its binary form."""
+    import numpy as np
+
     return cast("list[float]", np.frombuffer(vector, dtype=_FLOAT4, offset=4).tolist())

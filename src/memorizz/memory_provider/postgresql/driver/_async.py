@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 from psycopg.abc import PQGen
@@ -51,8 +51,10 @@ from memorizz.memory_provider.postgresql.driver._shared import (
     without_timeout,
 )
 from memorizz.memory_provider.postgresql.driver._wire import ADAPTERS, read_again
-from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.facts import Facts, Maker
+
+if TYPE_CHECKING:
+    from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
 AnyConnection = psycopg.AsyncConnection[Any]
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
 
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+
+if TYPE_CHECKING:
+    from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
 C = TypeVar("C", bound=psycopg.AsyncConnection[Any])
 

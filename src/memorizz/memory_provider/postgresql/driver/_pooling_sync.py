@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
+
+if TYPE_CHECKING:
+    from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 
 C = TypeVar("C", bound=psycopg.Connection[Any])
 

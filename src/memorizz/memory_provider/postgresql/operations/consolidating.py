@@ -7,12 +7,9 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-import numpy as np
-
 from memorizz.memory_provider._arguments import given_filter, text_argument
 from memorizz.memory_provider._duplicates import (
     MOST,
-    Groups,
     check_comparable,
     checked_similarity,
     taken_over,
@@ -100,6 +97,8 @@ def _groups(
     keys = [id for (id,) in (yield from fetch(sql.compared(store, filter, among, MOST + 1)))]
     if len(keys) > MOST:
         raise too_many(store.spec)
+    from memorizz.memory_provider._groups import Groups
+
     groups = Groups[tuple[UUID, str]](similarity)
     for start in range(0, len(keys), _AT_ONCE):
         if watch is not None:
@@ -113,6 +112,8 @@ def _groups(
 
 
 def _compared(text: bytes | None, vector: bytes | None) -> tuple[bytes | None, Any]:
+    import numpy as np
+
     # In pgvector's binary form four bytes stand before the numbers.
     return text, None if vector is None else np.frombuffer(vector, ">f4", offset=4)
 

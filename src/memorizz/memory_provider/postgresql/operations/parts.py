@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace as with_fields
 from itertools import islice
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
-
-import numpy as np
 
 from memorizz.errors import EmbeddingFailed, InvalidDocument
 from memorizz.memory_provider import _values
@@ -25,6 +23,9 @@ from memorizz.memory_provider.postgresql.facts import Store, has_pieces
 from memorizz.memory_provider.postgresql.rows import SELECTED, Pieces, Replaced, Row, document_of, row_of
 from memorizz.memory_provider.postgresql.sql import parts as sql
 from memorizz.memory_provider.postgresql.sql import reads, writes
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Document = Mapping[str, Any]
 Stored = Mapping[UUID, set[tuple[str, int, UUID]]]
