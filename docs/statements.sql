@@ -1162,7 +1162,9 @@ SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cac
 FROM "public"."memorizz_settings");
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
 FROM (
-SELECT d.tenant, d.id, seq, distance, max(place) OVER () AS seen
+SELECT d.tenant, d.id, seq, distance, max(place) FILTER (WHERE nth <= :'sure') OVER () AS seen
+FROM (
+SELECT *, row_number() OVER (ORDER BY distance, seq) AS nth
 FROM (
 SELECT d.tenant, d.id, seq, ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, count(*) OVER (ORDER BY apart) AS place
 FROM (
@@ -1171,9 +1173,10 @@ FROM "public"."notes" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL
 ORDER BY apart, seq
 LIMIT :'compared'
+            ) AS d
         ) AS d
 ORDER BY distance, seq
-LIMIT greatest(:'depth', 12)
+LIMIT greatest(:'depth', :'sure')
     ) AS d
 ORDER BY distance, seq
 LIMIT :'depth'

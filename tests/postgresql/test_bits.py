@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from memorizz.memory_provider.base import Ranking
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.stores import StoreSpec
@@ -171,7 +172,8 @@ class Memories:
     def documents(self) -> Iterator[dict[str, Any]]:
         for name, vectors in self.vectors.items():
             for n, vector in enumerate(vectors):
-                yield {"n": n, "memory_id": name, "embedding": vector}
+                words = [word for word, every in (("tea", 2), ("garden", 15), ("letter", 400)) if n % every == 0]
+                yield {"n": n, "memory_id": name, "content": " ".join(words), "embedding": vector}
 
     def recall(self, name: str, question: np.ndarray, found: list[int]) -> float:
         """Return the share of those found that are as near as the nearest."""
@@ -267,3 +269,37 @@ def test_a_new_memory_unlike_what_was_there(dsn: str) -> None:
                         exact = {hit["id"] for hit in each.retrieve_by_query(query, LONG, 10, exact=True)}
                         shares.append(len(found & exact) / 10)
                     assert np.mean(shares) >= 0.99
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.__name__) for kind in KINDS])
+def test_the_best_by_both_are_found_in_any_memory(filled: PostgreSQLProvider, memories: Memories, kind: Made) -> None:
+    """The nearest that decide are found by the bits, and the best by words: the hits are those of all compared."""
+    shares, routes = list[float](), Counter[str]()
+    for question in memories.questions[kind.__name__][::3]:
+        assert filled._facts is not None
+        filled._facts.store(PLAIN.name).shown.clear()
+        query = {"embedding": question, "$text": {"$search": "garden tea letter"}, "memory_id": kind.__name__}
+        hits = filled.retrieve_by_query(query, PLAIN.name, 10, explain=True)
+        best = filled.retrieve_by_query(query, PLAIN.name, 10, exact=True)
+        assert hits.explanation is not None
+        routes[hits.explanation["route"]] += 1
+        shares.append(float(np.mean([hit["_score"] >= best[-1]["_score"] - 1e-6 for hit in hits])))
+        assert len(hits) == len(best)
+    assert np.mean(shares) >= 0.99, routes
+    if kind is few_directions:
+        assert routes["bits"] > routes["exact"]
+
+
+def test_what_has_the_words_needs_no_vector(config: PostgreSQLConfig, open_api: Callable[..., Any]) -> None:
+    """In a memory that is ranked by bits too; and what has a vector needs no words."""
+    made = of_few_directions(3000)
+    with open_api(config) as provider:
+        provider.store_many(({"n": n, "memory_id": "m", "embedding": each} for n, each in enumerate(made)), LONG)
+        provider.store({"n": "words", "memory_id": "m", "content": "A letter from the harbour."}, LONG)
+        provider.store({"n": "other", "memory_id": "o", "content": "A letter from the harbour."}, LONG)
+        query = {"embedding": made[700], "$text": {"$search": "letter"}, "memory_id": "m"}
+        for fusion in ("score", "rrf"):
+            hits = provider.retrieve_by_query(query, LONG, 5, explain=True, ranking=Ranking(words=2, fusion=fusion))
+            assert hits.explanation["route"] == "bits"
+            assert {"words", 700} <= {hit["n"] for hit in hits}
+            assert "other" not in {hit["n"] for hit in hits}

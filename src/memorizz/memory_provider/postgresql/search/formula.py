@@ -33,6 +33,12 @@ PIECES_OF_SCORE: Mapping[str, sql.Composable] = {
         sql.SQL(", ").join(sql.Identifier("best", name) for name in (*PARTS, "best_rank"))
     ),
 }
+# Without regard to length: normalising by it buries the short turns of a conversation.
+RANK = sql.SQL("ts_rank(d.words, {asked}, 0)")
+# Of a memory the planner would intersect the rows with those of the whole store that have the words, which the index
+# brings in a time that grows with the store. Read instead, nothing depends on how many have them.
+ASKED = sql.SQL("asked AS MATERIALIZED (SELECT {question} AS words)")
+ASKED_ONCE = sql.SQL("(SELECT words FROM asked)")
 # The documents themselves are read of the best alone: to carry those of all candidates along takes longer.
 CANDIDATE = sql.SQL("""candidate AS MATERIALIZED (
     SELECT {scored_by}, {asks} AS asks, {says_when} AS says_when,
@@ -56,6 +62,19 @@ CANDIDATE_READ = sql.SQL("""candidate AS MATERIALIZED (
         ) AS d
     ) AS d WHERE distance IS NOT NULL AND by_distance <= %(depth)s OR rank IS NOT NULL AND by_rank <= %(depth)s
         OR seen > {max_scanned} AND by_rank = 1
+)""")
+# Where all rows that match are read for their bits, they are read for their words too, and once.
+READ = sql.SQL("""read AS MATERIALIZED (
+    SELECT {key}, d.seq{compared}, {bits_distance} AS apart, nullif({rank}, 0) AS rank
+    FROM {table} AS d WHERE {where}
+)""")
+AMONG_READ: dict[str, sql.Composable] = {
+    "table": sql.SQL("read"),
+    "where": sql.SQL("TRUE"),
+    "bits_distance": sql.SQL("d.apart"),
+}
+WITH_WORDS_READ = sql.SQL("""with_words AS MATERIALIZED (
+    SELECT {key} FROM read AS d WHERE d.rank IS NOT NULL ORDER BY d.rank DESC, d.seq LIMIT %(depth)s
 )""")
 # The exponent is bounded, for PostgreSQL takes an underflow for an error.
 _OTHER_PARTS: LiteralString = """

@@ -9,8 +9,9 @@ INDEX   Search the HNSW index and keep the rows that match. Accepted where some 
         distances differ enough for the graph to lead to the nearest (`dimension`), and where the last ones do not tie.
         Where too few match or their distances lie close together, it is searched once more, further.
 BITS    Rank every matching row by the signs of its vector, and compare the best of them. Accepted where the nearest,
-        a dozen at least, all stand in the first quarter of what was compared, those behind them that differ in as many
-        signs included: then further ones lie behind it with little chance.
+        as many as are returned and a dozen at least, all stand in the first quarter of what was compared, those behind
+        them that differ in as many signs included: then further ones lie behind it with little chance. Of the others
+        that a score is made for with them, one or the other may be missing.
 EXACT   Compare every matching row. Always accepted.
 
 The figures behind the constants: docs/benchmarks.md.
@@ -101,9 +102,10 @@ class Search:
     # How many of the nearest are wanted, and how many the index must find.
     depth: int = field(init=False)
     wide: int = field(init=False)
-    # How many of the best by their bits are compared.
+    # How many of the best by their bits are compared, and on how many of the nearest that answer rests.
     compared: int = field(init=False)
-    # A number for the filter: its values may be long, and are not to be kept.
+    sure: int = field(init=False)
+    # A number for the filter, and whether it is scored: its values may be long, and are not to be kept.
     filter_key: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -114,7 +116,9 @@ class Search:
         margin = max(_MARGIN, self.depth // 4) if self.filtered else _MARGIN
         self.wide = max(self.depth + margin, MIN_FOUND)
         self.compared = max(COMPARED_BY_BITS, 10 * self.depth)
-        self.filter_key = hash((self.condition.sql, self.scope, *map(repr, self.condition.parameters.values())))
+        self.sure = max(self.limit, MIN_FOUND)
+        filter = self.condition
+        self.filter_key = hash((filter.sql, self.scope, self.scored, *map(repr, filter.parameters.values())))
 
     @property
     def ranked(self) -> bool:
@@ -236,7 +240,10 @@ def dimension(distances: Sequence[float], store: Store) -> float:
 
 @dataclass(slots=True)
 class Shown:
-    """The routes that were in vain under one filter, for so many searches. It spares time, and decides no answer."""
+    """The routes that were in vain under one filter, for so many searches. It spares time, and decides no answer.
+
+    Where a score is made, more is asked of a route: one that is in vain there may serve the distance alone.
+    """
 
     in_vain: set[Route] = field(default_factory=set[Route])
     searches: int = 0

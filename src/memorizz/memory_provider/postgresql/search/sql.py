@@ -5,7 +5,8 @@ made of parts (WITH):
 
     near            the nearest `depth` rows, with their exact distance
     with_words      the best `depth` rows by words
-    candidate       near and with_words together; where the words of a few rows are read, so are these, once
+    read            of what matches what ranks it, where all of that is read: it is read once
+    candidate       near and with_words together; of a few rows, while they are read
     scored, ranked  the candidates with the parts of their score: formula.py
     best            the first of them, whose documents are read
 
@@ -29,15 +30,21 @@ from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, check_compared, composed_once
 from memorizz.memory_provider.postgresql.rows import PIECES, SELECTED
 from memorizz.memory_provider.postgresql.search.formula import (
+    AMONG_READ,
+    ASKED,
+    ASKED_ONCE,
     CANDIDATE,
     CANDIDATE_READ,
     IN_NONE,
     IN_SESSIONS,
     PIECES_OF_SCORE,
+    RANK,
     RANKED,
+    READ,
     SCORED,
+    WITH_WORDS_READ,
 )
-from memorizz.memory_provider.postgresql.search.plan import MAX_SCANNED, MAX_WORDS, MIN_FOUND, Route, Search
+from memorizz.memory_provider.postgresql.search.plan import MAX_SCANNED, MAX_WORDS, Route, Search
 from memorizz.memory_provider.postgresql.sql import lookup
 from memorizz.memory_provider.postgresql.sql.key import COLUMNS, IS_FOUND, KEY, among, in_partition, of, same
 from memorizz.memory_provider.postgresql.sql.reads import selected, trusted_sql
@@ -67,12 +74,17 @@ class _Form(NamedTuple):
     scored: bool
     fusion: str
     include_embedding: bool
-    # Whether the words of every row that matches are read, and not their index.
+    # Whether the words of every row that matches are read, and not their index: of those that are read anyway.
     reads_words: bool
     # Whether a document's session or its neighbours count.
     in_sessions: bool
     # Whether what has ended is found too.
     ended: bool
+
+    @property
+    def reads_once(self) -> bool:
+        """Return whether that also gives the candidates, which are not looked for again then."""
+        return self.reads_words and self.route is Route.SCAN
 
 
 def statement(search: Search, store: Store, route: Route) -> Query:
@@ -87,7 +99,7 @@ def statement(search: Search, store: Store, route: Route) -> Query:
         search.scored,
         search.ranking.fusion,
         search.options.include_embedding,
-        search.words is not None and search.in_memory and route is Route.SCAN,
+        search.words is not None and (route is Route.BITS or (search.in_memory and route is Route.SCAN)),
         bool(parameters.get("session") or parameters.get("neighbours")),
         search.options.ended,
     )
@@ -107,6 +119,7 @@ def _parameters(search: Search, store: Store) -> dict[str, Any]:
             "depth": search.depth,
             "wide": search.wide,
             "compared": search.compared,
+            "sure": search.sure,
         }
     if search.words is not None:
         parameters |= {"question": search.words, "depth": search.depth}
@@ -141,30 +154,26 @@ def _statement(store: Store, form: _Form, where: str, indexed: str) -> bytes:
         "key": KEY,
         "same": same("d", "near"),
         "max_scanned": sql.Literal(MAX_SCANNED),
-        "min_found": sql.Literal(MIN_FOUND),
         "unscored": _UNSCORED,
         **_distances(store),
     }
     half = store.vector.index == "halfvec"
-    near = _near(store, form.route)
-    if near is _BITS_AND_PIECES:
-        pieces["by_bits"] = _BITS.format(**pieces)
     pieces["by_index"] = (_BY_HALFVEC_INDEX if half else _BY_INDEX).format(**pieces)
+    looked_in = pieces | AMONG_READ if form.reads_words and not form.reads_once else pieces
+    pieces["near"] = _near(store, form.route).format(**looked_in, by_bits=_BITS.format(**looked_in))
     if not form.scored:
         flat = _NEAREST if form.route is not Route.INDEX else _NEAREST_BY_HALFVEC if half else _NEAREST_BY_INDEX
         if store.has_parts and form.route is Route.INDEX:
             flat = _NEAREST_OF_PARTS
-        pieces["near"] = near.format(**pieces)
         return (_SCANNED if form.route is Route.SCAN else flat).format(**pieces).as_bytes(None)
     question = sql.Identifier(store.layout.schema, "memorizz_question")
     pieces["question"] = _QUESTION.format(question=question, max_words=sql.Literal(MAX_WORDS))
-    pieces["asked"] = _ASKED_ONCE if form.reads_words else pieces["question"]
+    pieces["is_it"], pieces["asked"] = IS_FOUND, ASKED_ONCE if form.reads_words else pieces["question"]
     # Of those that match the words alone, no more are wanted.
     most = sql.SQL("%(depth)s" if where == "TRUE" else "NULL")
-    pieces["is_it"] = IS_FOUND
     pieces["looked_up"] = lookup.ids(store, pieces["question"], most, sql.Literal(form.ended))
-    pieces["rank"] = _RANK.format(**pieces) if form.words else sql.SQL("NULL::float8")
-    pieces["seen"] = _SEEN_BY_READING if form.reads_words else _SEEN_BY_NEAR if form.meaning else sql.SQL("0::bigint")
+    pieces["rank"] = RANK.format(**pieces) if form.words else sql.SQL("NULL::float8")
+    pieces["seen"] = _SEEN_BY_READING if form.reads_once else _SEEN_BY_NEAR if form.meaning else sql.SQL("0::bigint")
     pieces["in_sessions"] = IN_SESSIONS if form.in_sessions else IN_NONE
     pieces["distances"] = sql.SQL(
         "ARRAY(SELECT distance FROM near_all ORDER BY distance)" if form.route is Route.INDEX else "NULL::float8[]"
@@ -172,7 +181,6 @@ def _statement(store: Store, form: _Form, where: str, indexed: str) -> bytes:
     pieces["not_too_many"] = sql.SQL(
         "AND coalesce((SELECT max(seen) FROM near), 0) <= {max_scanned}" if form.route is Route.SCAN else ""
     ).format(**pieces)
-    pieces["near"] = near.format(**pieces)
     pieces["is_found"] = among(store, _SOURCES[form.meaning, form.words])
     pieces["same_best"], pieces["is_best"] = same("d", "best"), among(store, _IDS_OF_BEST)
     pieces |= _found(form, pieces)
@@ -185,7 +193,7 @@ def _found(form: _Form, pieces: Mapping[str, sql.Composable]) -> dict[str, sql.C
     if not form.meaning:
         nothing = {"found_distance": sql.SQL("NULL::float8"), "place": sql.SQL("NULL::bigint")}
         return {**nothing, "compared": sql.SQL(""), "counted": _COUNTED_ALL}
-    few = "CASE WHEN seen <= {max_scanned} THEN {distance} END" if form.reads_words else "{distance}"
+    few = "CASE WHEN seen <= {max_scanned} THEN {distance} END" if form.reads_once else "{distance}"
     place = sql.SQL("row_number() OVER (ORDER BY distance, seq)")
     return {"found_distance": sql.SQL(few).format(**pieces), "place": place}
 
@@ -198,10 +206,14 @@ def _near(store: Store, route: Route) -> sql.SQL:
 
 
 def _parts(store: Store, form: _Form) -> list[sql.SQL]:
+    scored = [SCORED[form.fusion], RANKED]
+    if form.reads_once:
+        return [ASKED, CANDIDATE_READ, *scored]
+    if form.reads_words:
+        return [ASKED, READ, _NEAR_PART, WITH_WORDS_READ, CANDIDATE, *scored]
     near = [_NEAR_OF_INDEX, _NEAR_BY_INDEX] if form.route is Route.INDEX else [_NEAR_PART]
     with_words = _WITH_WORDS_LOOKED_UP if lookup.serves(store) else _WITH_WORDS
-    found = [*(near if form.meaning else []), *([with_words] if form.words else []), CANDIDATE]
-    return [*([_ASKED, CANDIDATE_READ] if form.reads_words else found), SCORED[form.fusion], RANKED]
+    return [*(near if form.meaning else []), *([with_words] if form.words else []), CANDIDATE, *scored]
 
 
 def _needed(store: Store, form: _Form) -> tuple[str, ...]:
@@ -364,14 +376,17 @@ _NEAR_BY_ROWS_AND_PARTS = sql.SQL("""
 """)
 # The bits are those of one vector; a document of several is compared.
 _BITS = sql.SQL("""
-    SELECT {key}, seq, distance, max(place) OVER () AS seen
+    SELECT {key}, seq, distance, max(place) FILTER (WHERE nth <= %(sure)s) OVER () AS seen
     FROM (
-        SELECT {key}, seq, {row_distance} AS distance, count(*) OVER (ORDER BY apart) AS place
+        SELECT *, row_number() OVER (ORDER BY distance, seq) AS nth
         FROM (
-            SELECT {key}, seq{compared}, {bits_distance} AS apart
-            FROM {table} AS d WHERE {where} AND {embedded}{short}
-            ORDER BY apart, seq LIMIT %(compared)s
-        ) AS d ORDER BY distance, seq LIMIT greatest(%(depth)s, {min_found})
+            SELECT {key}, seq, {row_distance} AS distance, count(*) OVER (ORDER BY apart) AS place
+            FROM (
+                SELECT {key}, seq{compared}, {bits_distance} AS apart
+                FROM {table} AS d WHERE {where} AND {embedded}{short}
+                ORDER BY apart, seq LIMIT %(compared)s
+            ) AS d
+        ) AS d ORDER BY distance, seq LIMIT greatest(%(depth)s, %(sure)s)
     ) AS d ORDER BY distance, seq LIMIT %(depth)s
 """)
 _BITS_AND_PIECES = sql.SQL("""
@@ -410,8 +425,6 @@ _NEAR_OF_INDEX = sql.SQL("near_all AS MATERIALIZED ({near})")
 _NEAR_BY_INDEX = sql.SQL("near AS MATERIALIZED (SELECT * FROM near_all ORDER BY distance, seq LIMIT %(depth)s)")
 # A constant to the planner, where it plans for the value: so it knows how many documents have the words.
 _QUESTION = sql.SQL("{question}(%(question)s, {max_words})")
-# Without regard to length: normalising by it buries the short turns of a conversation.
-_RANK = sql.SQL("ts_rank(d.words, {asked}, 0)")
 _WITH_WORDS = sql.SQL("""with_words AS MATERIALIZED (
     SELECT {key} FROM {table} AS d WHERE {where} AND d.words @@ {asked} {not_too_many}
     ORDER BY {rank} DESC, d.seq LIMIT %(depth)s
@@ -421,10 +434,6 @@ _WITH_WORDS_LOOKED_UP = sql.SQL("""with_words AS MATERIALIZED (
     SELECT {key} FROM {looked_up} WITH ORDINALITY AS found (id, rank) JOIN {table} AS d ON {is_it}
     WHERE {matches} {not_too_many} ORDER BY found.rank LIMIT %(depth)s
 )""")
-# Of a memory the planner would intersect the rows with those of the whole store that have the words, which the index
-# brings in a time that grows with the store. Read instead, nothing depends on how many have them.
-_ASKED = sql.SQL("asked AS MATERIALIZED (SELECT {question} AS words)")
-_ASKED_ONCE = sql.SQL("(SELECT words FROM asked)")
 _SOURCES: Mapping[tuple[bool, bool], sql.SQL] = {
     (True, True): sql.SQL("ARRAY(SELECT id FROM near UNION SELECT id FROM with_words)"),
     (True, False): sql.SQL("ARRAY(SELECT id FROM near)"),
