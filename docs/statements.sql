@@ -610,11 +610,10 @@ CROSS JOIN "public"."memorizz_stores" AS store
 JOIN "public"."memorizz_embedding_models" AS model ON model.id = store.model
 LEFT JOIN "public"."memorizz_embedding_models" AS standby ON standby.id = store.standby_model
 LEFT JOIN LATERAL (
-SELECT CASE opcname WHEN 'halfvec_cosine_ops' THEN 'halfvec' ELSE 'hnsw' END AS kind
+SELECT CASE indkey[0] WHEN 0 THEN 'halfvec' ELSE 'hnsw' END AS kind
 FROM pg_class AS index
     JOIN pg_namespace ON pg_namespace.oid = relnamespace
     JOIN pg_index ON indexrelid = index.oid AND indisvalid
-    JOIN pg_opclass ON pg_opclass.oid = indclass[0]
 WHERE nspname = :'schema'
         AND relname = store.name || '_embedding' || CASE WHEN model.id > 1 THEN '_' || model.id ELSE '' END || '_idx'
 ) AS index ON true

@@ -55,6 +55,8 @@ def test_what_is_no_name(name: Any) -> None:
         ({"distance": "manhattan"}, "distance='manhattan': expected one of cosine, l2, inner_product"),
         ({"index": "ivfflat"}, "index='ivfflat': expected hnsw, halfvec or none"),
         ({"index": "halfvec", "distance": "l2"}, "it takes distance='cosine'"),
+        ({"vector_type": "bit"}, "vector_type='bit': expected one of vector, halfvec"),
+        ({"vector_type": "halfvec", "index": "halfvec"}, "with vector_type='halfvec', index='hnsw' is as small"),
         ({"label": "title"}, "label='title': expected one of name, role"),
     ],
 )

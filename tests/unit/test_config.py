@@ -385,8 +385,11 @@ def test_a_connection_string_is_named_and_not_quoted(
      (4001, "hnsw", "none"), (4001, "halfvec", "none"), (8, "halfvec", "halfvec"), (8, "none", "none")],
 )  # fmt: skip
 def test_the_index_is_one_that_pgvector_can_make(dimensions: int, asked: Any, effective: str) -> None:
-    """hnsw up to 2,000 dimensions, halfvec up to 4,000, none above."""
+    """hnsw up to 2,000 dimensions, halfvec up to 4,000, none above; of a kept halfvec hnsw up to 4,000."""
     assert PostgreSQLConfig(embedding_dimensions=dimensions, index=asked).effective_index == effective
+    if asked != "halfvec":
+        kept = PostgreSQLConfig(embedding_dimensions=dimensions, index=asked, vector_type="halfvec")
+        assert kept.effective_index == ("hnsw" if effective == "halfvec" else effective)
 
 
 # --- what it refuses ----------------------------------------------------------------------------------------------
@@ -401,6 +404,8 @@ def test_the_index_is_one_that_pgvector_can_make(dimensions: int, asked: Any, ef
         ({"embedding_dimensions": 16_001}, "embedding_dimensions=16001: expected"),
         ({"embedding_dimensions": "4"}, "embedding_dimensions='4': expected"),
         ({"index": "ivfflat"}, "index='ivfflat': expected one of hnsw, halfvec, none"),
+        ({"vector_type": "bit"}, "vector_type='bit': expected one of vector, halfvec"),
+        ({"vector_type": "halfvec", "index": "halfvec"}, "with vector_type='halfvec', index='hnsw' is as small"),
         ({"hnsw_m": 1}, "hnsw_m=1: expected"),
         ({"hnsw_m": 50, "hnsw_ef_construction": 60}, "hnsw_ef_construction=60: expected a whole number from 100"),
         ({"max_size": 0}, "max_size=0: expected"),

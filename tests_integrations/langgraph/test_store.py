@@ -332,9 +332,12 @@ def test_the_index_is_as_it_is_configured(
         definitions = connection.execute(
             "SELECT indexdef FROM pg_indexes WHERE tablename = 'langgraph_items' AND indexdef LIKE '%% hnsw %%'"
         ).fetchall()
+        types = connection.execute(
+            "SELECT atttypid::regtype::text FROM pg_attribute "
+            "WHERE attrelid = 'langgraph_items'::regclass AND attname ~ '^embedding(_[0-9]+)?$'"
+        ).fetchall()
     assert len(definitions) == (index is not None)
-    if options.get("ann_index_config", {}).get("vector_type") == "halfvec":
-        assert "halfvec" in definitions[0][0]
+    assert types == [(options.get("ann_index_config", {}).get("vector_type", "vector"),)]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,10 @@ def migrate(
     index: Annotated[
         str | None, typer.Option(help="Vector index: hnsw (default), halfvec or none.", rich_help_panel=_NEW)
     ] = None,
+    vector_type: Annotated[
+        str | None,
+        typer.Option(help="How vectors are kept: vector (default) or halfvec.", rich_help_panel=_NEW),
+    ] = None,
     language: Annotated[
         str | None,
         typer.Option(help="Text search configuration of the words; english by default.", rich_help_panel=_NEW),
@@ -32,7 +36,7 @@ def migrate(
     from memorizz.cli import _show
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
-    chosen = {"index": index, "text_search_config": language}
+    chosen = {"index": index, "vector_type": vector_type, "text_search_config": language}
     options: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
     settings = config(dsn, schema, embedded, embedding_dimensions=dimensions, **options)
     with Maintenance(existing(settings) if check else settings) as maintenance:

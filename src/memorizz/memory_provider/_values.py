@@ -370,8 +370,8 @@ def decode_any(text: str) -> Any:
 # --- vectors ------------------------------------------------------------------------------------------------------
 
 
-def vector(value: Any, *, dimensions: int, store: str, path: str = "embedding") -> Any:
-    """Return a vector as an array in single precision, after checking that it can be stored and compared.
+def vector(value: Any, *, dimensions: int, store: str, path: str = "embedding", half: bool = False) -> Any:
+    """Return a vector as an array in single precision, or in half, after checking that it can be stored and compared.
 
     `value` is a list, a tuple, a one-dimensional numpy array of any number type, or has `to_numpy()`, as the Vector of
     the Python package pgvector.
@@ -392,7 +392,21 @@ def vector(value: Any, *, dimensions: int, store: str, path: str = "embedding") 
     # One comparison for what is right; what is wrong is told apart below. NaN and infinity fail it too.
     if not _MIN_SQUARE < square < _MAX_SQUARE:
         raise InvalidDocument(path, _unfit(array, single))
-    return single
+    return _rounded(single, square, path) if half else single
+
+
+def _rounded(single: Any, square: float, path: str) -> Any:
+    """Return a vector in half precision; raises InvalidDocument where more is lost than by rounding each number."""
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        half: Any = single.astype(np.float16)
+    # Rounded, a number differs by a 2048th; one that is too large, or too small, by more.
+    if not float(cast(Any, np.vdot(lost := half - single, lost))) <= square / 2**20:
+        unfit = f"the vector, of length {square**0.5:.3g}, cannot be rounded to half precision, of numbers up to 65,504"
+        way_out = "divide it by its length, or keep such vectors in a store of vector_type='vector'"
+        raise InvalidDocument(path, f"{unfit}: {way_out}")
+    return half
 
 
 def _array(value: Any) -> Any:

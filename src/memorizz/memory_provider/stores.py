@@ -12,11 +12,12 @@ from memorizz.errors import ConfigurationError, quoted
 from memorizz.memory_provider.memory_type import MemoryType
 
 Distance = Literal["cosine", "l2", "inner_product"]
+VectorType = Literal["vector", "halfvec"]
 IndexKind = Literal["hnsw", "halfvec", "none"]
 
 # pgvector's limits, in dimensions: of a vector, and of what each kind of index takes.
 MAX_DIMENSIONS = 16_000
-MAX_INDEXED: Mapping[IndexKind, int] = {"hnsw": 2000, "halfvec": 4000, "none": MAX_DIMENSIONS}
+_MAX_INDEXED: Mapping[IndexKind, int] = {"hnsw": 2000, "halfvec": 4000, "none": MAX_DIMENSIONS}
 DEFAULT_DIMENSIONS = 1536
 # How an HNSW index is built: what finds 99 of 100 of the nearest (docs/benchmarks.md), where pgvector's own 16 and 64
 # lose some for good.
@@ -56,6 +57,8 @@ class StoreSpec:
     distance: "cosine", "l2" or "inner_product"; the score of a hit is 1 - distance, 1 / (1 + distance) and the inner
         product itself.
     index: "hnsw", "halfvec" (cosine only) or "none"; None is the first of these that pgvector can make.
+    vector_type: how PostgreSQL keeps its vectors: "vector", exact in single precision, or "halfvec", rounded to half,
+        in half the room; the index "hnsw" is of them as they are, so that "halfvec" is none of theirs.
     label: the key that says whose words the `content` is ("role") or what it is about ("name"); it is embedded and
         searched together with the content.
     timeline: each document has a `timestamp`; hits can be returned with the documents before and after (`context`).
@@ -77,6 +80,7 @@ class StoreSpec:
     dimensions: int | None = None
     distance: Distance = "cosine"
     index: IndexKind | None = None
+    vector_type: VectorType = "vector"
     label: Literal["name", "role"] = "name"
     timeline: bool = False
     embedded: bool = True
@@ -100,7 +104,11 @@ class StoreSpec:
         dimensions = cast(object, self.dimensions)
         if not (dimensions is None or (type(dimensions) is int and 1 <= dimensions <= MAX_DIMENSIONS)):
             raise ConfigurationError(f"dimensions={quoted(dimensions)}: expected 1 to {MAX_DIMENSIONS:,}")
-        for option, allowed in (("distance", get_args(Distance)), ("label", ("name", "role"))):
+        for option, allowed in (
+            ("distance", get_args(Distance)),
+            ("vector_type", get_args(VectorType)),
+            ("label", ("name", "role")),
+        ):
             if getattr(self, option) not in allowed:
                 raise ConfigurationError(
                     f"{option}={quoted(getattr(self, option))}: expected one of {', '.join(allowed)}"
@@ -123,6 +131,7 @@ class StoreSpec:
                 f"{quoted(self.name)} is too long for a store in partitions, whose indexes have longer names: "
                 f"expected up to {_LONGEST_IN_PARTITIONS} characters"
             )
+        check_index(self.index, self.vector_type)
         if self.index == "halfvec" and self.distance != "cosine":
             raise ConfigurationError("index='halfvec' compares directions only: it takes distance='cosine'")
 
@@ -131,13 +140,20 @@ class StoreSpec:
     ) -> VectorField:
         """Return the vectors of the store, where those of the seven have this length; raises ConfigurationError."""
         dimensions = self.dimensions or dimensions
-        possible = possible_index(dimensions, self.distance)
-        if self.index is not None and dimensions > MAX_INDEXED[self.index]:
+        possible = self.possible_index(dimensions)
+        if self.index is not None and dimensions > (most := most_indexed(self.index, self.vector_type)):
             raise ConfigurationError(
-                f"pgvector indexes up to {MAX_INDEXED[self.index]:,} dimensions as {self.index}, "
+                f"pgvector indexes up to {most:,} dimensions as {self.index}, "
                 f"{self.name} has {dimensions:,}: use index={possible!r}"
             )
         return VectorField(dimensions, self.distance, self.index or possible, m, ef_construction)
+
+    def possible_index(self, dimensions: int) -> IndexKind:
+        """Return the kind of vector index that pgvector can make of vectors of the store that are this long."""
+        if dimensions <= most_indexed("hnsw", self.vector_type):
+            return "hnsw"
+        is_possible = dimensions <= most_indexed("halfvec", self.vector_type) and self.distance == "cosine"
+        return "halfvec" if is_possible else "none"
 
     def score(self, distance: float) -> float:
         """Return the score of a distance: less of the one is more of the other."""
@@ -181,11 +197,18 @@ def root_of(path: str) -> str:
     return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
-def possible_index(dimensions: int, distance: Distance = "cosine") -> IndexKind:
-    """Return the kind of vector index that pgvector can make of vectors this long."""
-    if dimensions <= MAX_INDEXED["hnsw"]:
-        return "hnsw"
-    return "halfvec" if dimensions <= MAX_INDEXED["halfvec"] and distance == "cosine" else "none"
+def most_indexed(kind: IndexKind, vector_type: VectorType) -> int:
+    """Return how many dimensions an index of a kind takes, of vectors of a type."""
+    return _MAX_INDEXED["halfvec" if (kind, vector_type) == ("hnsw", "halfvec") else kind]
+
+
+def check_index(index: IndexKind | None, vector_type: VectorType) -> None:
+    """Raise ConfigurationError for a kind of index that vectors of a type have none of."""
+    if (index, vector_type) == ("halfvec", "halfvec"):
+        raise ConfigurationError(
+            "index='halfvec' is half of what vector_type='vector' keeps: with vector_type='halfvec', index='hnsw' is "
+            "as small"
+        )
 
 
 # How far what stands around a turn counts for it. Measured: docs/search.md.
@@ -233,9 +256,14 @@ def check_same(there: StoreSpec, wanted: StoreSpec) -> None:
         )
 
 
+def is_one_of_seven(name: str) -> bool:
+    """Return True for the name of a store that is always there."""
+    return any(spec.name == name for spec in SEVEN)
+
+
 def check_droppable(name: str) -> None:
     """Raise ConfigurationError for the name of one of the seven stores."""
-    if any(spec.name == name for spec in SEVEN):
+    if is_one_of_seven(name):
         raise ConfigurationError(f"{name} is one of the seven stores that are always there: delete_all() empties it")
 
 

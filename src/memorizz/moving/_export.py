@@ -10,7 +10,7 @@ from typing import Any
 
 from memorizz.errors import InvalidDocument
 from memorizz.memory_provider.base import MemoryProvider, StoreName
-from memorizz.memory_provider.stores import SEVEN
+from memorizz.memory_provider.stores import is_one_of_seven
 from memorizz.moving import _lines, _markdown, _mem0, _parquet, graph
 from memorizz.moving._files import File, Format, compressing, writing, writing_folder
 from memorizz.moving._manifest import Entry, Manifest
@@ -91,7 +91,7 @@ def export(
     specs = {spec.name: spec for spec in stored.stores()}
     chosen = choose(stores, specs, stored.location)
     counts = {store: stored.count(store) for store in chosen}
-    described = [specs[store] for store in chosen if specs[store] not in SEVEN]
+    described = [specs[store] for store in chosen if not is_one_of_seven(store)]
     manifest = Manifest.now(counts, stored.embedding_dimensions, stored.embedding_model, described)
     exported = Exported(chosen)
     with closing(_documents(source, stored, exported)) as documents:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict, get_args
 
 from langgraph.store.base import IndexConfig, PutOp, ensure_embeddings, get_text_at_path, tokenize_path
 
 from memorizz.errors import ConfigurationError, quoted
-from memorizz.memory_provider.stores import IndexKind, StoreSpec
+from memorizz.memory_provider.stores import IndexKind, StoreSpec, VectorType
 
 Vectors = Mapping[str, Sequence[float]]
 
 
 class AnnIndexConfig(TypedDict, total=False):
-    """How vectors are indexed: "hnsw", or "flat" for none; "halfvec" keeps the index in half precision."""
+    """How vectors are indexed: "hnsw", or "flat" for none; and kept: exact, or as "halfvec" in half precision."""
 
     kind: Literal["hnsw", "flat"]
     vector_type: Literal["vector", "halfvec"]
@@ -27,12 +27,7 @@ class MemorizzIndexConfig(IndexConfig):
     ann_index_config: NotRequired[AnnIndexConfig]
 
 
-_KINDS: Mapping[tuple[Any, Any], IndexKind] = {
-    ("hnsw", "vector"): "hnsw",
-    ("hnsw", "halfvec"): "halfvec",
-    ("flat", "vector"): "none",
-    ("flat", "halfvec"): "none",
-}
+_KINDS: Mapping[Any, IndexKind] = {"hnsw": "hnsw", "flat": "none"}
 
 
 def spec_of(name: str, index: MemorizzIndexConfig | None) -> StoreSpec:
@@ -44,16 +39,19 @@ def spec_of(name: str, index: MemorizzIndexConfig | None) -> StoreSpec:
         raise ConfigurationError(f"index: dims={quoted(dims)}: expected the length of the vectors")
     ann = index.get("ann_index_config")
     kind: IndexKind | None = None
+    vector_type: VectorType = "vector"
     if ann is not None:
-        given = (ann.get("kind", "hnsw"), ann.get("vector_type", "vector"))
-        if given not in _KINDS or ann.keys() - AnnIndexConfig.__annotations__.keys():
+        given, vector_type = ann.get("kind", "hnsw"), ann.get("vector_type", vector_type)
+        is_known = given in _KINDS and vector_type in get_args(VectorType)
+        if not is_known or ann.keys() - AnnIndexConfig.__annotations__.keys():
             raise ConfigurationError(
                 f"index: ann_index_config={quoted(dict(ann))}: expected kind 'hnsw' or 'flat' and vector_type 'vector' "
                 "or 'halfvec', and nothing else; `memorizz index rebuild` sets m and ef_construction"
             )
         kind = _KINDS[given]
     distance = index.get("distance_type", "cosine")
-    return StoreSpec(name, dimensions=dims, distance=distance, index=kind, embedded=False, memories=False)
+    how: Mapping[str, Any] = {"dimensions": dims, "distance": distance, "index": kind, "vector_type": vector_type}
+    return StoreSpec(name, **how, embedded=False, memories=False)
 
 
 class Index:

@@ -26,7 +26,15 @@ from memorizz.memory_provider.postgresql._conninfo import (
     replica_server,
     unknown_keywords,
 )
-from memorizz.memory_provider.stores import DEFAULT_EF_CONSTRUCTION, DEFAULT_M, IndexKind
+from memorizz.memory_provider.stores import (
+    DEFAULT_DIMENSIONS,
+    DEFAULT_EF_CONSTRUCTION,
+    DEFAULT_M,
+    IndexKind,
+    VectorType,
+    check_index,
+    most_indexed,
+)
 
 logger = logging.getLogger("memorizz.config")
 
@@ -78,6 +86,9 @@ class PostgreSQLConfig:
         length of a schema that exists.
     index: "hnsw", "halfvec" (half the size, the vectors stay exact) or "none". Above 2,000 dimensions hnsw becomes
         halfvec, above 4,000 none, which are pgvector's limits.
+    vector_type: how the vectors of the seven stores are kept, fixed when the schema is made: "vector", exact, or
+        "halfvec", rounded to half precision, in half the room; the index "hnsw" is of the same then, up to 4,000
+        dimensions.
     hnsw_m, hnsw_ef_construction: how the index is built; 24 and 128.
     text_search_config: the language of the words, one of PostgreSQL's text search configurations, fixed when the
         schema is made.
@@ -106,6 +117,7 @@ class PostgreSQLConfig:
     schema: str | None
     embedding_dimensions: int | None
     index: IndexKind
+    vector_type: VectorType
     hnsw_m: int
     hnsw_ef_construction: int
     text_search_config: str
@@ -137,6 +149,7 @@ class PostgreSQLConfig:
         schema: str | None = None,
         embedding_dimensions: int | None = 1536,
         index: IndexKind = "hnsw",
+        vector_type: VectorType = "vector",
         hnsw_m: int = DEFAULT_M,
         hnsw_ef_construction: int = DEFAULT_EF_CONSTRUCTION,
         text_search_config: str = "english",
@@ -163,6 +176,7 @@ class PostgreSQLConfig:
             schema=schema,
             embedding_dimensions=embedding_dimensions,
             index=index,
+            vector_type=vector_type,
             hnsw_m=hnsw_m,
             hnsw_ef_construction=hnsw_ef_construction,
             text_search_config=text_search_config,
@@ -320,10 +334,9 @@ class PostgreSQLConfig:
     @property
     def effective_index(self) -> IndexKind:
         """The index that pgvector can make for this number of dimensions."""
-        dimensions = self.embedding_dimensions or 1536
-        if self.index == "none" or dimensions > 4000:
-            return "none"
-        return "halfvec" if dimensions > 2000 else self.index
+        dimensions = self.embedding_dimensions or DEFAULT_DIMENSIONS
+        kinds: tuple[IndexKind, ...] = (self.index, "halfvec", "none")
+        return next(kind for kind in kinds if dimensions <= most_indexed(kind, self.vector_type))
 
     def _check_replicas(self) -> None:
         given = cast(object, self.replicas)
@@ -337,6 +350,8 @@ class PostgreSQLConfig:
 
     def _check(self) -> None:
         _check_choice("index", self.index, get_args(IndexKind))
+        _check_choice("vector_type", self.vector_type, get_args(VectorType))
+        check_index(self.index, self.vector_type)
         _check_choice("on_invalid_text", self.on_invalid_text, get_args(InvalidText))
         if self.embedding_dimensions is not None:
             _check_range("embedding_dimensions", self.embedding_dimensions, 1, _MAX_DIMENSIONS)

@@ -112,6 +112,8 @@ class Store:
     # What says behind it whether a document is there.
     has: sql.Identifier = field(init=False)
     embedding: sql.Identifier = field(init=False)
+    # The type of its vectors, as pgvector calls it.
+    vector_type: sql.Identifier = field(init=False)
     # The statements that were composed for this store: they go with it.
     statements: dict[Any, bytes] = field(default_factory=dict[Any, bytes])
     # What searches under a filter have shown of it (search/plan.py).
@@ -123,6 +125,7 @@ class Store:
         self.vector_column, self.bits_column = column + suffix, f"{column}_bits{suffix}"
         self.table = sql.Identifier(self.layout.schema, self.name)
         self.embedding = sql.Identifier(self.vector_column)
+        self.vector_type = sql.Identifier(self.layout.vector_schema, self.spec.vector_type)
         self.parts = sql.Identifier(self.layout.schema, parts_table(self.name))
         self.history = sql.Identifier(self.layout.schema, history_table(self.name))
         self.parts_history = sql.Identifier(self.layout.schema, parts_history_table(self.name))
@@ -152,6 +155,11 @@ class Store:
         return [self.partition(number, of_parts) for of_parts in (False, True) for number in range(count)]
 
     @property
+    def sends(self) -> sql.Identifier:
+        """What makes the binary form of a vector."""
+        return sql.Identifier(self.layout.vector_schema, f"{self.spec.vector_type}_send")
+
+    @property
     def has_parts(self) -> bool:
         """Whether some of its documents have vectors of parts."""
         return self.pieces or bool(self.spec.fields)
@@ -161,9 +169,14 @@ class Store:
         """Whether documents that are stored here without an embedding get one."""
         return self.embedder is not None and self.spec.embedded
 
+    def checked_vector(self, value: Any) -> Any:
+        """Return a vector as an array of the precision of its vectors; raises InvalidDocument or DimensionMismatch."""
+        half = self.spec.vector_type == "halfvec"
+        return _values.vector(value, dimensions=self.model.dimensions, store=self.name, half=half)
+
     def vector_of(self, value: Any) -> Vector:
         """Return a vector as a parameter; raises InvalidDocument or DimensionMismatch."""
-        return to_binary(_values.vector(value, dimensions=self.model.dimensions, store=self.name))
+        return to_binary(self.checked_vector(value))
 
 
 class Maker(NamedTuple):
@@ -318,11 +331,10 @@ CROSS JOIN {stores} AS store
 JOIN {models} AS model ON model.id = store.model
 LEFT JOIN {models} AS standby ON standby.id = store.standby_model
 LEFT JOIN LATERAL (
-    SELECT CASE opcname WHEN 'halfvec_cosine_ops' THEN 'halfvec' ELSE 'hnsw' END AS kind
+    SELECT CASE indkey[0] WHEN 0 THEN 'halfvec' ELSE 'hnsw' END AS kind
     FROM pg_class AS index
     JOIN pg_namespace ON pg_namespace.oid = relnamespace
     JOIN pg_index ON indexrelid = index.oid AND indisvalid
-    JOIN pg_opclass ON pg_opclass.oid = indclass[0]
     WHERE nspname = %(schema)s
         AND relname = store.name || '_embedding' || CASE WHEN model.id > 1 THEN '_' || model.id ELSE '' END || '_idx'
 ) AS index ON true

@@ -71,7 +71,7 @@ def recording(store: Store, vector: sql.Identifier | None = None) -> list[Script
     of_parts = {
         **names,
         "part": _columns(PART),
-        "vector_type": sql.Identifier(space, "vector"),
+        "vector_type": store.vector_type,
         # Of a long text those of another model, on standby, are none.
         "is_one": sql.SQL("true") if fields else sql.SQL("{vector} IS NOT NULL").format(**names),
         "of_today": sql.SQL("" if fields else " AND d.pieces = c.digest"),

@@ -13,16 +13,12 @@ from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.layout import vector_column
 from memorizz.memory_provider.postgresql.sql.key import WHOSE
-from memorizz.memory_provider.stores import DEFAULT_EF_CONSTRUCTION, DEFAULT_M, IndexKind
+from memorizz.memory_provider.stores import DEFAULT_EF_CONSTRUCTION, DEFAULT_M, Distance, IndexKind
 
 _MB = 2**20
 VECTOR_INDEXES = ("hnsw", "halfvec")
-# The operator classes of each distance; half precision is of directions alone.
-OPERATOR_CLASSES: Mapping[str, str] = {
-    "cosine": "vector_cosine_ops",
-    "l2": "vector_l2_ops",
-    "inner_product": "vector_ip_ops",
-}
+# What the operator class of each distance is called after, behind the type.
+_OPERATORS: Mapping[Distance, str] = {"cosine": "cosine", "l2": "l2", "inner_product": "ip"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +150,7 @@ def create_embedding(store: Store, kind: IndexKind, hnsw: HNSW, name: str, how: 
             sql.Identifier(space, "halfvec_cosine_ops"),
         )
     else:
-        operators = sql.Identifier(space, OPERATOR_CLASSES[store.spec.distance])
+        operators = sql.Identifier(space, f"{store.spec.vector_type}_{_OPERATORS[store.spec.distance]}_ops")
         target = sql.SQL("{} {}").format(store.embedding, operators)
     definition = sql.SQL("USING hnsw ({}) WITH (m = {}, ef_construction = {})").format(
         target, sql.Literal(hnsw.m), sql.Literal(hnsw.ef_construction)

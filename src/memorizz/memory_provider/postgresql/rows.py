@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from memorizz.memory_provider import _values
@@ -246,7 +246,7 @@ def from_sent(sent: Any) -> list[Any] | None:
     """
     if not isinstance(sent, bytes):
         return sent
-    return json.loads(sent) if sent.startswith(b"[") else from_binary(sent)
+    return json.loads(sent) if sent.startswith(b"[") else from_binary(sent).tolist()
 
 
 class Vector(bytes):
@@ -272,25 +272,31 @@ class Floats(bytes):
 
     @classmethod
     def of_vectors(cls, vectors: Sequence[Vector]) -> Floats:
-        """Return the numbers of vectors, one behind the other."""
+        """Return the numbers of vectors of one type, one behind the other."""
         import numpy as np
 
-        return cls.of(np.frombuffer(b"".join([vector[4:] for vector in vectors]), _FLOAT4))
+        sent = _sent_as(vectors[0]) if vectors else _FLOAT4
+        return cls.of(np.frombuffer(b"".join([vector[4:] for vector in vectors]), sent))
 
 
 _FLOAT4_OID = 700
 
-# How PostgreSQL sends a float4: in network byte order.
-_FLOAT4 = ">f4"
+# How PostgreSQL sends the numbers of a vector, and of a halfvec: in network byte order.
+_FLOAT4, _FLOAT2 = ">f4", ">f2"
 
 
-def to_binary(single: np.ndarray[Any, Any]) -> Vector:
-    """Return an array in single precision in pgvector's binary form (vector_send)."""
-    return Vector(len(single).to_bytes(2) + b"\0\0" + single.astype(_FLOAT4).tobytes())
+def _sent_as(vector: bytes) -> str:
+    """Return what the numbers of a vector are in its binary form, which begins with how many there are."""
+    return _FLOAT2 if len(vector) == 4 + 2 * int.from_bytes(vector[:2]) else _FLOAT4
 
 
-def from_binary(vector: bytes) -> list[float]:
-    """Return the numbers of a vector from its binary form."""
+def to_binary(numbers: np.ndarray[Any, Any]) -> Vector:
+    """Return an array in single or half precision in pgvector's binary form (vector_send, halfvec_send)."""
+    return Vector(len(numbers).to_bytes(2) + b"\0\0" + numbers.astype(numbers.dtype.newbyteorder(">")).tobytes())
+
+
+def from_binary(vector: bytes) -> np.ndarray[Any, Any]:
+    """Return the numbers of a vector from its binary form, in single precision."""
     import numpy as np
 
-    return cast("list[float]", np.frombuffer(vector, dtype=_FLOAT4, offset=4).tolist())
+    return np.frombuffer(vector, _sent_as(vector), offset=4).astype(np.float32)

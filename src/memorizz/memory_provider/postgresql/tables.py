@@ -43,7 +43,7 @@ def _pieces(store: Store) -> dict[str, sql.Composable]:
         vector=store.embedding,
         bits=sql.Identifier(store.bits_column),
         dimensions=sql.Literal(store.model.dimensions),
-        vector_type=sql.Identifier(space, "vector"),
+        vector_type=store.vector_type,
         quantize=sql.Identifier(space, "binary_quantize"),
         words=sql.Identifier(schema, "memorizz_words"),
         bits_check=sql.Identifier(f"{store.bits_column}_check"),

@@ -15,7 +15,7 @@ from memorizz.memory_provider.postgresql.facts import Model, Store
 from memorizz.memory_provider.postgresql.maintenance import _models
 from memorizz.memory_provider.postgresql.maintenance._models import Count, Made, Models, Waiting
 from memorizz.memory_provider.postgresql.operations.embedding import embedded_pieces
-from memorizz.memory_provider.postgresql.operations.parts import checked_vector, pieces_of
+from memorizz.memory_provider.postgresql.operations.parts import pieces_of
 from memorizz.memory_provider.postgresql.rows import Text
 
 # A lock is waited for less long than the server takes to look for a deadlock (1 s): whoever is in the way goes on, and
@@ -90,7 +90,7 @@ def fill(store: Store, standby: Store, rows: Sequence[Waiting], max_tokens: int 
     made: list[Made] = []
     for row, pieces, found in zip(rows, texts, of_texts, strict=True):
         first = standby.vector_of(found[0]) if found else None
-        of_parts = [checked_vector(standby, vector) for vector in islice(vectors, len(row.parts))]
+        of_parts = [standby.checked_vector(vector) for vector in islice(vectors, len(row.parts))]
         made.append(Made(first, pieces_of(standby, pieces, found), of_parts))
     yield from _models.fill(standby, list(zip(rows, made, strict=True)))
 

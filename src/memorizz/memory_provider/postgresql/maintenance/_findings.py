@@ -15,7 +15,7 @@ from memorizz.memory_provider.postgresql.maintenance._findings_of_history import
 from memorizz.memory_provider.postgresql.maintenance._findings_of_wall import unseen
 from memorizz.memory_provider.postgresql.maintenance._measuring import NOT_STORABLE
 from memorizz.memory_provider.postgresql.migrations import check_versions
-from memorizz.memory_provider.stores import MAX_INDEXED, SEVEN
+from memorizz.memory_provider.stores import SEVEN, most_indexed
 
 # Below this many vectors nothing that is said about vector indexes can be felt.
 _MANY_VECTORS = 20_000
@@ -285,24 +285,26 @@ def _named(model: Model) -> str:
 
 def _vectors(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
     dimensions = None if facts.facts is None else facts.facts.model.dimensions
+    vector_type = "vector" if facts.facts is None else facts.facts.store(SEVEN[0].name).spec.vector_type
+    most = most_indexed("halfvec", vector_type)
     many = _most_vectors(facts)
     indexed = any(index.method in VECTOR_INDEXES and not index.standby for index in facts.indexes)
-    if dimensions is not None and dimensions > MAX_INDEXED["halfvec"]:
+    if dimensions is not None and dimensions > most:
         yield Finding(
             Level.WARNING if many > _MANY_VECTORS else Level.NOTE,
             "dimensions",
-            f"vectors of {dimensions} dimensions can have no index (pgvector's limit is {MAX_INDEXED['halfvec']:,}): "
+            f"vectors of {dimensions} dimensions can have no index (pgvector's limit is {most:,}): "
             "every search by meaning compares all that its filter lets through",
             "above some ten thousand memories use a model with fewer dimensions, or shorten its vectors if it allows",
         )
-    elif dimensions is not None and dimensions > MAX_INDEXED["hnsw"]:
+    elif dimensions is not None and dimensions > most_indexed("hnsw", vector_type):
         yield Finding(
             Level.NOTE,
             "dimensions",
             f"vectors of {dimensions} dimensions are indexed in half precision (pgvector's limit is "
-            f"{MAX_INDEXED['hnsw']:,}); the vectors themselves are exact, and hits are ranked by them",
+            f"{most_indexed('hnsw', vector_type):,}); the vectors themselves are exact, and hits are ranked by them",
         )
-    if indexed or dimensions is None or dimensions > MAX_INDEXED["halfvec"]:
+    if indexed or dimensions is None or dimensions > most:
         return
     if many > _MANY_VECTORS:
         yield Finding(

@@ -15,7 +15,7 @@ from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.indexes import HNSW, Progress
 from memorizz.memory_provider.postgresql.maintenance import _measuring
 from memorizz.memory_provider.postgresql.maintenance._measuring import IndexFacts, StoreFacts
-from memorizz.memory_provider.stores import MAX_INDEXED, SEVEN, IndexKind, possible_index
+from memorizz.memory_provider.stores import IndexKind, is_one_of_seven, most_indexed
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ class Found:
     def kind(self, store: Store) -> IndexKind:
         """Return the kind of vector index that a store gets: its spec's, else that of others, else what can be made."""
         there = _measuring.vector_kind(self.indexes)
-        possible = possible_index(store.model.dimensions, store.spec.distance)
-        fits = possible == "hnsw" and store.spec.distance == "cosine"
+        possible = store.spec.possible_index(store.model.dimensions)
+        fits = possible == "hnsw" and store.spec.distance == "cosine" and store.spec.vector_type == "vector"
         return store.spec.index or (there if there is not None and fits else possible)
 
     def table(self, name: str, standby: bool = False) -> Store:
@@ -217,7 +217,9 @@ def standby(found: Found, default: HNSW) -> list[Job]:
             continue
         table = found.table(index.store, standby=True)
         dimensions = table.model.dimensions
-        kind = index.method if dimensions <= _limit(index.method) else possible_index(dimensions, table.spec.distance)
+        method: IndexKind = "halfvec" if index.method == "halfvec" else "hnsw"
+        fits = dimensions <= most_indexed(method, table.spec.vector_type)
+        kind = method if fits else table.spec.possible_index(dimensions)
         of_pieces = indexes.is_of_pieces(table, index.name)
         name = (indexes.pieces_index if of_pieces else indexes.embedding_index)(table)
         there = found.index(name)
@@ -234,10 +236,6 @@ def _is_of_no_pieces(found: Found, index: IndexFacts) -> bool:
     """Return True for the index of the pieces of a store in which no text has been long: it is empty."""
     store = found.table(index.store)
     return not store.pieces and indexes.is_of_pieces(store, index.name)
-
-
-def _limit(kind: str) -> int:
-    return MAX_INDEXED["halfvec" if kind == "halfvec" else "hnsw"]
 
 
 def _job(
@@ -267,22 +265,25 @@ def _job(
 
 def _memory(found: Found, store: StoreFacts, kind: str, hnsw: HNSW, rows: int | None, *, standby: bool = False) -> int:
     """Return how much memory holds the graph of so many rows of a store while it is built, partition by partition."""
-    dimensions = found.table(store.name, standby).model.dimensions
-    return hnsw.memory(kind, dimensions, round((rows or 0) * store.largest))
+    table = found.table(store.name, standby)
+    precision = "halfvec" if table.spec.vector_type == "halfvec" else kind
+    return hnsw.memory(precision, table.model.dimensions, round((rows or 0) * store.largest))
 
 
 def _asked_kind(store: Store, wanted: Wanted) -> IndexKind | None:
     """Return the kind that was asked for; of a store of a caller's own, only where that was named."""
-    is_meant = wanted.store is not None or store.spec in SEVEN or wanted.kind == "none"
+    is_meant = wanted.store is not None or is_one_of_seven(store.name) or wanted.kind == "none"
     return wanted.kind if is_meant else None
 
 
 def _check_kind(store: Store, kind: IndexKind) -> None:
-    dimensions, possible = store.model.dimensions, possible_index(store.model.dimensions, store.spec.distance)
+    dimensions, possible = store.model.dimensions, store.spec.possible_index(store.model.dimensions)
     way_out = "no index at all" if possible == "none" else f"--kind {possible}"
-    if dimensions > MAX_INDEXED[kind]:
+    if (kind, store.spec.vector_type) == ("halfvec", "halfvec"):
+        raise ConfigurationError(f"the vectors of {store.name} are in half precision themselves: {way_out}")
+    if dimensions > (most := most_indexed(kind, store.spec.vector_type)):
         raise ConfigurationError(
-            f"pgvector indexes up to {MAX_INDEXED[kind]:,} dimensions as {kind}, the vectors of {store.name} have "
+            f"pgvector indexes up to {most:,} dimensions as {kind}, the vectors of {store.name} have "
             f"{dimensions:,}: {way_out}"
         )
     if kind == "halfvec" and store.spec.distance != "cosine":

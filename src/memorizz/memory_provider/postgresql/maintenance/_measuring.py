@@ -45,10 +45,10 @@ class StoreFacts:
 class IndexFacts:
     """One index of a store.
 
-    `method` is btree, gin, hnsw, or halfvec for an hnsw index of half precision; `scans` is how often it was used since
-    the server's statistics were reset; `being_built` says that somebody is at it; `condition` is what a partial index
-    covers; `constraint` says that it keeps a rule and is more than speed; `column` is that of the vectors in it;
-    `partitioned` that it is made of those of all partitions.
+    `method` is btree, gin, hnsw, or halfvec for an hnsw index in half precision of exact vectors; `scans` is how often
+    it was used since the server's statistics were reset; `being_built` says that somebody is at it; `condition` is what
+    a partial index covers; `constraint` says that it keeps a rule and is more than speed; `column` is that of the
+    vectors in it; `partitioned` that it is made of those of all partitions.
     """
 
     name: str
@@ -222,7 +222,7 @@ ORDER BY {key} LIMIT 4
 # Of an index that is made of those of all partitions, it alone; of one partition what belongs to none.
 _INDEXES = b"""
 SELECT index.relname::text, named.store,
-    CASE opcname WHEN 'halfvec_cosine_ops' THEN 'halfvec' ELSE amname::text END, indisvalid AND indisready,
+    CASE WHEN amname = 'hnsw' AND indkey[0] = 0 THEN 'halfvec' ELSE amname::text END, indisvalid AND indisready,
     pieces.bytes, pieces.scans,
     EXISTS (SELECT FROM pg_stat_progress_create_index AS progress
         WHERE datname = current_database() AND (index_relid = ANY (pieces.all)
@@ -242,7 +242,6 @@ JOIN unnest(%(stores)s::text[], %(parts)s::text[]) WITH ORDINALITY AS named (sto
     ON coalesce((SELECT relname FROM pg_class WHERE oid = pg_partition_root(store.oid)), store.relname)
         IN (named.store, named.parts)
 JOIN pg_am ON pg_am.oid = index.relam
-JOIN pg_opclass ON pg_opclass.oid = indclass[0]
 CROSS JOIN LATERAL (
     SELECT sum(pg_table_size(each))::bigint AS bytes, coalesce(sum(idx_scan), 0)::bigint AS scans,
         array_agg(each) AS all

@@ -125,7 +125,7 @@ def begin(now: Models, name: str, dimensions: int) -> Operation[None]:
             bits=sql.Identifier(f"{column}_bits{STANDBY}"),
             of=_OF,
             check=sql.Identifier(f"{column}_bits_check"),
-            type=sql.Identifier(space, "vector"),
+            type=store.vector_type,
             quantize=sql.Identifier(space, "binary_quantize"),
             dimensions=sql.Literal(dimensions),
         )
@@ -216,7 +216,7 @@ class Made:
 
 def fill(standby: Store, done: Sequence[tuple[Waiting, Made]]) -> Operation[None]:
     """Write standby vectors, save those of documents that were changed meanwhile or are being changed."""
-    vector = sql.SQL("%(vector)s::{}").format(sql.Identifier(standby.layout.vector_schema, "vector"))
+    vector = sql.SQL("%(vector)s::{}").format(standby.vector_type)
     # Nobody is waited for while rows of others are held, so that no two wait for each other.
     statement = sql.SQL(
         "UPDATE {table} AS d SET {vector} = {made}, {bits} = {signs}, "
@@ -269,7 +269,7 @@ _GIVEN = sql.SQL("(%(vectors)s::real[])[(place - 1) * {dimensions} + 1 : place *
 def _given(standby: Store) -> sql.Composed:
     return _GIVEN.format(
         dimensions=sql.Literal(standby.model.dimensions),
-        type=sql.Identifier(standby.layout.vector_schema, "vector"),
+        type=standby.vector_type,
     )
 
 
@@ -424,7 +424,7 @@ def _other_vectors(store: Store, standby: Store) -> sql.Composed:
             history=history,
             gone=store.embedding,
             vector=vector,
-            type=sql.Identifier(store.layout.vector_schema, "vector"),
+            type=store.vector_type,
             dimensions=sql.Literal(standby.model.dimensions),
         )
         for history in (store.history, store.parts_history)

@@ -147,9 +147,9 @@ def opened(config: PostgreSQLConfig, models: Mapping[str, Maker] | None = None) 
         yield from _check_kept_apart(config, made)
     for option, there in _unused(config, made).items():
         logger.warning(
-            "%s=%r is not used: schema %r was made with %s, which stays as it is%s",
+            "%s=%r is not used: schema %r was made with %s, which stays as it is; change it with `memorizz %s`",
             option, getattr(config, option), found.schema, there,
-            f"; change it with `memorizz {'language' if option == 'text_search_config' else 'index'}`",
+            {"text_search_config": "language", "vector_type": "export` and `memorizz import"}.get(option, "index"),
         )  # fmt: skip
     return made
 
@@ -172,6 +172,7 @@ def _check_kept_apart(config: PostgreSQLConfig, made: Facts) -> Operation[None]:
 _FIXED: Mapping[str, object] = {
     "text_search_config": "english",
     "index": "hnsw",
+    "vector_type": "vector",
     "hnsw_m": DEFAULT_M,
     "hnsw_ef_construction": DEFAULT_EF_CONSTRUCTION,
 }
@@ -192,6 +193,7 @@ def _unused(config: PostgreSQLConfig, made: Facts) -> dict[str, str]:
         # Without its schema it may be the same.
         "text_search_config": {given if language.endswith(f".{given}") else language},
         "index": {vector.index for vector in vectors},
+        "vector_type": {made.stores[spec.name].spec.vector_type for spec in SEVEN},
         "hnsw_m": {vector.m for vector in built},
         "hnsw_ef_construction": {vector.ef_construction for vector in built},
     }
@@ -400,7 +402,8 @@ def _run(config: PostgreSQLConfig, found: Database, missing: Sequence[Migration]
             layout = Layout(schema, "", space, language)
             yield Script(words(language))
             model = Model(1, None, dimensions)
-            for spec in SEVEN:
+            for each in SEVEN:
+                spec = replace(each, vector_type=config.vector_type)
                 vector = replace(
                     spec.vector(dimensions, config.hnsw_m, config.hnsw_ef_construction), index=config.effective_index
                 )

@@ -19,7 +19,7 @@ from memorizz.memory_provider.base import Consolidation, Duplicates, Filter, Sto
 from memorizz.memory_provider.options import Document, checked_limit
 from memorizz.memory_provider.postgresql._steps import Operation, Query, fetch, fetch_all
 from memorizz.memory_provider.postgresql.facts import Facts, Store, check_kept
-from memorizz.memory_provider.postgresql.rows import document_of, row_of
+from memorizz.memory_provider.postgresql.rows import document_of, from_binary, row_of
 from memorizz.memory_provider.postgresql.sql import duplicates as sql
 from memorizz.memory_provider.postgresql.sql import forgetting, history, writes
 
@@ -112,10 +112,7 @@ def _groups(
 
 
 def _compared(text: bytes | None, vector: bytes | None) -> tuple[bytes | None, Any]:
-    import numpy as np
-
-    # In pgvector's binary form four bytes stand before the numbers.
-    return text, None if vector is None else np.frombuffer(vector, ">f4", offset=4)
+    return text, None if vector is None else from_binary(vector)
 
 
 def _merge(store: Store, groups: Sequence[Group]) -> Operation[str | None]:

@@ -31,11 +31,6 @@ Document = Mapping[str, Any]
 Stored = Mapping[UUID, set[tuple[str, int, UUID]]]
 
 
-def checked_vector(store: Store, value: Any) -> np.ndarray[Any, Any]:
-    """Return a vector of the model as an array; raises InvalidDocument or DimensionMismatch."""
-    return _values.vector(value, dimensions=store.model.dimensions, store=store.name)
-
-
 # --- what a document brings ---------------------------------------------------------------------------------------
 
 
@@ -81,7 +76,7 @@ def _given_vectors(store: Store, document: Document) -> tuple[list[Part], list[n
                 f"{EMBEDDING}[{place}]", f"expected 0 <= start < stop <= {len(text)}, got {start!r} and {stop!r}"
             )
         parts.append(Part(cast(str, path), start, stop, text[start:stop]))
-        vectors.append(checked_vector(store, each[EMBEDDING]))
+        vectors.append(store.checked_vector(each[EMBEDDING]))
     if len({(part.path, part.start) for part in parts}) < len(parts):
         raise InvalidDocument(EMBEDDING, "two parts begin at the same place of the same text")
     return parts, vectors
@@ -128,7 +123,7 @@ def pieces_of(store: Store, pieces: Sequence[Part], vectors: Sequence[Any]) -> P
     if len(pieces) < 2:
         return None
     spans = [(piece.start, piece.stop) for piece in pieces]
-    return Pieces(_values.new_id(), spans, [checked_vector(store, vector) for vector in vectors])
+    return Pieces(_values.new_id(), spans, [store.checked_vector(vector) for vector in vectors])
 
 
 def is_list_of_parts(embedding: object) -> bool:
@@ -172,7 +167,7 @@ def _embedded(
     made = (yield Embed([text for *_, text in wanted], "document", cast(str, store.embedder))) if wanted else ()
     vectors = {place: list(row.parts.vectors) for place, row in enumerate(found) if row.parts is not None}
     for (place, at, _), vector in zip(wanted, made, strict=True):
-        vectors[place][at] = checked_vector(store, vector)
+        vectors[place][at] = store.checked_vector(vector)
     return [
         row if row.parts is None else with_fields(row, parts=with_fields(row.parts, vectors=vectors[place]))
         for place, row in enumerate(found)

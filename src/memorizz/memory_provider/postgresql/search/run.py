@@ -135,7 +135,7 @@ def _fetch(
 def explanation(search: Search, store: Store, served: Served) -> dict[str, Any]:
     """Return how a search was served, for a person to read."""
     vector = search.vector
-    hidden = {} if vector is None else {"vector": f"<{(len(vector) - 4) // 4} numbers>"}
+    hidden = {} if vector is None else {"vector": f"<{int.from_bytes(vector[:2])} numbers>"}
     return {
         "route": served.route.name.lower(),
         "why": served.route.value if search.ranked else "nothing ranks: read what matches, in its order",

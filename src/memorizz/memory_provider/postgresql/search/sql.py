@@ -242,7 +242,7 @@ def _distance(store: Store, of: str) -> sql.Composed:
         sql.Identifier(of, store.vector_column),
         sql.Identifier(space),
         sql.SQL(OPERATORS[store.spec.distance]),
-        sql.Identifier(space, "vector"),
+        store.vector_type,
     )
 
 
@@ -250,7 +250,7 @@ def _distances(store: Store) -> dict[str, sql.Composable]:
     """Return the column of the vectors and its distances from the query's: exact, by bits, and of a halfvec index."""
     space = store.layout.vector_schema
     column = sql.Identifier("d", store.vector_column)
-    vector = sql.SQL("%(vector)s::{}").format(sql.Identifier(space, "vector"))
+    vector = sql.SQL("%(vector)s::{}").format(store.vector_type)
     bit = sql.SQL("bit({})").format(sql.Literal(store.model.dimensions))
     distance, of_part = _distance(store, "d"), _distance(store, "p")
     half = store.vector.index == "halfvec"
@@ -300,7 +300,7 @@ def _half_distance(store: Store, of: str) -> sql.Composed:
         column=sql.Identifier(of, store.vector_column),
         half=sql.SQL("{}({})").format(sql.Identifier(space, "halfvec"), sql.Literal(store.model.dimensions)),
         operator=sql.SQL("OPERATOR({}.{})").format(sql.Identifier(space), sql.SQL(OPERATORS[store.spec.distance])),
-        vector=sql.SQL("%(vector)s::{}").format(sql.Identifier(space, "vector")),
+        vector=sql.SQL("%(vector)s::{}").format(store.vector_type),
     )
 
 

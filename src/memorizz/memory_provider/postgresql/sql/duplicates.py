@@ -52,7 +52,7 @@ def _texts_and_vectors(store: Store) -> bytes:
     return template.format(
         name=NAME,
         label=sql.Identifier(store.spec.label),
-        send=sql.Identifier(store.layout.vector_schema, "vector_send"),
+        send=store.sends,
         vector=store.embedding,
         table=store.table,
         among=key.among(store),

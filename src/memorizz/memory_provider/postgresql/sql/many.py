@@ -102,7 +102,7 @@ def _statement(store: Store, columns: tuple[str, ...], merged: tuple[str, ...] |
         names, arrays = [*names, "place"], [*arrays, sql.SQL("%(place)b::integer[]")]
         vectors = _VECTORS.format(
             dimensions=sql.Literal(store.model.dimensions),
-            vector=sql.Identifier(store.layout.vector_schema, "vector"),
+            vector=store.vector_type,
         )
     conflict = sql.SQL("")
     if merged is not None:

@@ -45,7 +45,7 @@ def _replace(store: Store, stored: sql.Composable) -> bytes:
     """Return the statement that replaces the parts of the documents that `stored` returns."""
     replaced = _REPLACE.format(
         dimensions=sql.Literal(store.model.dimensions),
-        vector=sql.Identifier(store.layout.vector_schema, "vector"),
+        vector=store.vector_type,
         parts=store.parts,
         same=key.same("p", "stored"),
         key=sql.SQL(", ").join(map(sql.Identifier, key.COLUMNS)),
@@ -146,7 +146,7 @@ def _add_pieces(store: Store) -> bytes:
         of_document=_RETURNING_KEY,
         content=sql.Literal(CONTENT),
         dimensions=sql.Literal(store.model.dimensions),
-        vector=sql.Identifier(store.layout.vector_schema, "vector"),
+        vector=store.vector_type,
         table=store.table,
         is_it=key.is_it(store),
     ).as_bytes(None)
@@ -227,7 +227,7 @@ def _add_vector(store: Store) -> bytes:
     return template.format(
         parts=store.parts,
         embedding=store.embedding,
-        vector=sql.Identifier(store.layout.vector_schema, "vector"),
+        vector=store.vector_type,
         is_it=key.PART_IS,
     ).as_bytes(None)
 

@@ -93,7 +93,7 @@ def sent(store: Store) -> sql.Composed:
         "coalesce(CASE WHEN d.pieces IS NOT NULL THEN convert_to({listed}::text, 'UTF8') END, {send}(d.{embedding})) "
         "AS embedding"
     )
-    send = sql.Identifier(store.layout.vector_schema, "vector_send")
+    send = store.sends
     return template.format(listed=listed, send=send, embedding=store.embedding)
 
 

@@ -38,9 +38,7 @@ TYPES = {
 
 def _value(store: Store, column: str) -> sql.Composable:
     """Return the placeholder of a column, with its type, so that a statement means the same whatever is bound."""
-    vector = sql.SQL("{}::{}").format(
-        sql.Placeholder(store.vector_column), sql.Identifier(store.layout.vector_schema, "vector")
-    )
+    vector = sql.SQL("{}::{}").format(sql.Placeholder(store.vector_column), store.vector_type)
     if column == store.vector_column:
         return vector
     if column == store.bits_column:
