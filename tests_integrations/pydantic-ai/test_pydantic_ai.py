@@ -18,15 +18,22 @@ from pydantic_ai import (
     ModelResponse,
     TextPart,
     ToolCallPart,
+    ToolReturnPart,
     UserPromptPart,
 )
 from pydantic_ai.conversation import Conversation
-from pydantic_ai.conversation_store import ConversationConflict, ConversationStore, InMemoryConversationStore
+from pydantic_ai.conversation_store import (
+    ConversationConflict,
+    ConversationEntry,
+    ConversationRecord,
+    ConversationStore,
+    InMemoryConversationStore,
+)
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 
 from memorizz import PostgreSQLConfig, PostgreSQLProvider
-from memorizz.errors import ConfigurationError
+from memorizz.errors import ConfigurationError, InvalidDocument
 from memorizz.integrations.pydantic_ai import ENTRIES, MEMORIES, RECORDS, MemorizzConversationStore, MemorizzMemory
 
 HARD_NAMES = ["a.b", "100%", "a_b", "quo'te\"s", "", "[x]", "NUL\0", "\ud800", "k" * 10_000]
@@ -108,6 +115,93 @@ def test_it_does_as_the_store_in_memory(store: MemorizzConversationStore, provid
     """Over one script, each answer and each conflict is the same; at its end no message is left."""
     assert asyncio.run(script(store)) == asyncio.run(script(InMemoryConversationStore()))
     assert provider.count(RECORDS.name) == provider.count(ENTRIES.name) == 0
+
+
+def record(name: str, head: str | None, revision: str = "1") -> ConversationRecord:
+    return ConversationRecord(conversation_id=name, head_id=head, revision=revision)
+
+
+def entries(*links: str) -> list[ConversationEntry]:
+    """Entries of links such as "b<a": the entry b, and a before it; "a<" is the first of a history."""
+    pairs = [link.split("<") for link in links]
+    return [ConversationEntry(id=id, parent_id=before or None, message=asked(id)) for id, before in pairs]
+
+
+# The head of a record, and its entries.
+WRITES = [
+    ("a", ["a<"]),
+    ("c", ["a<", "b<a", "c<a"]),
+    ("a", ["a<", "b<a"]),
+    ("d", ["a<", "b<a", "c<", "d<c"]),
+    ("missing", ["a<"]),
+    ("missing", []),
+    (None, ["a<"]),
+    ("z", ["z<"]),
+]
+
+
+def test_entries_of_any_shape_are_a_history_of_each(store: MemorizzConversationStore) -> None:
+    """Also where they branch, or are written again; a head that is nowhere is a conflict, and nothing is kept."""
+
+    async def seen(store: ConversationStore, head: str | None, links: list[str], is_new: bool) -> Any:
+        await store.write_record(record("c", "z"), new_entries=entries("z<"), expected_revision=None)
+        name, expected = ("new", None) if is_new else ("c", "1")
+        told: list[Any] = []
+        try:
+            await store.write_record(record(name, head, "2"), new_entries=entries(*links), expected_revision=expected)
+        except ConversationConflict:
+            told.append("conflict")
+        for id in "abcdz":
+            for limit in (None, -1, 0, 1, 2):
+                try:
+                    told.append([each.id for each in await store.read_history(id, limit=limit)])
+                except KeyError:
+                    told.append("nothing")
+        told += [(each.conversation_id, each.head_id, each.revision) for each in await store.read_records()]
+        for name in ("c", "new"):
+            await store.delete(name)
+        return told
+
+    for head, links in WRITES:
+        for is_new in (True, False):
+            mine = asyncio.run(seen(store, head, links, is_new))
+            assert mine == asyncio.run(seen(InMemoryConversationStore(), head, links, is_new)), (head, links, is_new)
+
+
+def test_no_record_goes_on_from_the_history_of_another(store: MemorizzConversationStore) -> None:
+    """Unless it is a fork from its first entry on: what it would leave behind is nobody's, and could not be deleted."""
+
+    async def main() -> None:
+        await store.write_record(record("c", "a"), new_entries=entries("a<"), expected_revision=None)
+        await store.write_record(record("d", "b"), new_entries=entries("b<"), expected_revision=None)
+        wrong = [("c", "x", ["x<b"], "1"), ("c", "b", ["x<a"], "1"), ("e", "a", ["x<b"], None)]
+        for name, head, links, expected in wrong:
+            with pytest.raises(ConversationConflict):
+                await store.write_record(record(name, head, "2"), new_entries=entries(*links), expected_revision=expected)
+        await store.write_record(record("e", "a"), new_entries=entries("x<"), expected_revision=None)
+        await store.delete("c")
+        assert [each.id for each in await store.read_history("a")] == ["a"]
+        for name in ("d", "e"):
+            await store.delete(name)
+        assert store.provider.count(ENTRIES.name) == 0
+
+    asyncio.run(main())
+
+
+def test_no_number_is_lost_and_what_no_json_holds_is_refused(store: MemorizzConversationStore) -> None:
+    """Infinities are kept, and of a message with a value that no JSON holds nothing is; the error says which it is."""
+    numbers = {"most": float("inf"), "least": -float("inf"), "tiny": 5e-324}
+    given = Conversation(conversation_id="c", messages=[ModelResponse(parts=[ToolCallPart("t", numbers)])])
+    asyncio.run(store.save(given))
+    found = asyncio.run(store.load("c"))
+    assert found is not None
+    assert found.messages == given.messages
+    for wrong in (object(), "\ud800", {"a": [object()]}):
+        found.messages += [asked("fine"), ModelRequest(parts=[ToolReturnPart("t", wrong, tool_call_id="1")])]
+        with pytest.raises(InvalidDocument, match=r"entries\[1\].*JSON"):
+            asyncio.run(store.save(found))
+        found.messages[1:] = []
+    assert (asyncio.run(store.load("c")) or given).messages == found.messages
 
 
 def test_messages_come_back_equal(store: MemorizzConversationStore) -> None:

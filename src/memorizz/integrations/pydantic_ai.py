@@ -6,7 +6,7 @@ Needs the extra `pydantic-ai`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NewType, TypeVar
 
 from memorizz.embeddings.base import Embedder
 from memorizz.errors import InvalidDocument
@@ -16,7 +16,7 @@ from memorizz.memory_provider.options import MAX_LIMIT, Document
 from memorizz.memory_provider.stores import StoreSpec
 
 try:
-    from pydantic import TypeAdapter
+    from pydantic import ConfigDict, TypeAdapter
     from pydantic_ai import FunctionToolset, ModelRetry, RunContext
     from pydantic_ai.capabilities import AbstractCapability
     from pydantic_ai.conversation_store import (
@@ -37,8 +37,12 @@ RECORDS = StoreSpec("pydantic_ai_conversations", index="none", embedded=False, m
 ENTRIES = StoreSpec("pydantic_ai_entries", index="none", embedded=False, memories=False)
 MEMORIES = StoreSpec("pydantic_ai_memories")
 
-_record = TypeAdapter(ConversationRecord)
-_entry = TypeAdapter(ConversationEntry)
+# As Pydantic AI writes messages, and no number is lost. A dataclass itself takes no configuration.
+_AS_JSON = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
+_record = TypeAdapter(NewType("_Record", ConversationRecord), config=_AS_JSON)
+_entry = TypeAdapter(NewType("_Entry", ConversationEntry), config=_AS_JSON)
+
+T = TypeVar("T")
 
 
 class MemorizzConversationStore(Opened, ConversationStore):
@@ -77,8 +81,8 @@ class MemorizzConversationStore(Opened, ConversationStore):
     ) -> None:
         """Store a record and its new entries, both or neither.
 
-        Raises ConversationConflict where another record is there than is expected, or the entries that it goes on from
-        are not.
+        Raises ConversationConflict where another record is there than is expected, where its head or an entry that it
+        goes on from is not, or is one of a log that is not the record's; InvalidDocument for what JSON cannot hold.
         """
         await in_thread(self._write, record, list(new_entries), expected_revision)
 
@@ -90,19 +94,19 @@ class MemorizzConversationStore(Opened, ConversationStore):
         await in_thread(self._delete, conversation_id, expected_revision)
 
     async def read_entry(self, entry_id: str) -> ConversationEntry:
-        """Return an entry; raises LookupError where there is none."""
+        """Return an entry; raises KeyError where there is none."""
         return _entry.validate_json((await in_thread(self._entry_of, entry_id))["entry"])
 
     async def read_history(self, head_id: str | None, *, limit: int | None = None) -> list[ConversationEntry]:
         """Return the entries up to one, the newest `limit` of them: in two queries, however many they are."""
-        if head_id is None or limit == 0:
+        if head_id is None or (limit is not None and limit <= 0):
             return []
         return await in_thread(self._history, head_id, limit)
 
     def _entry_of(self, entry_id: str) -> Document:
         found = self.provider.retrieve_by_id(key_of(entry_id), ENTRIES.name)
         if found is None:
-            raise LookupError(f"there is no entry {entry_id!r}")
+            raise KeyError(f"there is no entry {entry_id!r}")
         return found
 
     def _history(self, head_id: str, limit: int | None) -> list[ConversationEntry]:
@@ -113,28 +117,30 @@ class MemorizzConversationStore(Opened, ConversationStore):
         history = [_entry.validate_json(head["entry"])]
         while (parent := history[-1].parent_id) is not None and (limit is None or len(history) < limit):
             if key_of(parent) not in rows:
-                raise LookupError(f"there is no entry {parent!r}")
+                raise KeyError(f"there is no entry {parent!r}")
             history.append(_entry.validate_json(rows[key_of(parent)]["entry"]))
         return history[::-1]
 
     @made_again
     def _write(self, record: ConversationRecord, entries: list[ConversationEntry], expected: str | None) -> None:
         conflict = ConversationConflict(record.conversation_id)
-        before = entries[0].parent_id if entries else record.head_id
         document = {
             "id": key_of(record.conversation_id),
             "memory_id": None if record.scope is None else key_of(record.scope),
             "timestamp": record.updated_at,
             "revision": record.revision,
-            "record": _record.dump_json(record).decode(),
+            "record": _to_json(_record, record, "record"),
         }
+        texts = [_to_json(_entry, each, f"entries[{place}]") for place, each in enumerate(entries)]
+        before = _gone_on_from(record, entries)
         with self.provider.transaction() as tx:
-            log, is_new = self._log(tx, record, before, conflict)
+            log, is_new = self._log(tx, record, next(iter(before), None), conflict)
             document["conversation_id"] = log
             if expected is None:
                 written = tx.store(document, RECORDS.name, if_absent=True) is not None
             else:
-                written = tx.update(RECORDS.name, {"id": document["id"], "revision": expected}, document) == 1
+                same = {"id": document["id"], "revision": expected, "conversation_id": log}
+                written = tx.update(RECORDS.name, same, document) == 1
             if not written:
                 raise conflict
             if is_new:
@@ -142,16 +148,15 @@ class MemorizzConversationStore(Opened, ConversationStore):
             # Locks the log until all is committed, so that nobody removes what is built on.
             elif tx.update(ENTRIES.name, {"id": log}, {"revision": record.revision}) != 1:
                 raise conflict
-            depth = -1
-            if before is not None:
-                found = tx.retrieve_by_id(key_of(before), ENTRIES.name)
-                if found is None:
-                    raise conflict
-                depth = found["depth"]
-            rows = [
-                {"id": key_of(each.id), "memory_id": log, "depth": place, "entry": _entry.dump_json(each).decode()}
-                for place, each in enumerate(entries, depth + 1)
-            ]
+            there = {"id": {"$in": list(before)}, "memory_id": log}
+            depths = {row["id"]: row["depth"] for row in tx.retrieve_by_query(there, ENTRIES.name, MAX_LIMIT)}
+            if len(depths) < len(before):
+                raise conflict
+            rows: list[Document] = []
+            for each, text in zip(entries, texts, strict=True):
+                depth = 0 if each.parent_id is None else depths[key_of(each.parent_id)] + 1
+                depths[key_of(each.id)] = depth
+                rows.append({"id": key_of(each.id), "memory_id": log, "depth": depth, "entry": text})
             tx.store_many(rows, ENTRIES.name)
 
     def _log(
@@ -159,7 +164,7 @@ class MemorizzConversationStore(Opened, ConversationStore):
     ) -> tuple[str, bool]:
         """Return the log that a record's entries go to, and True where it is to be made."""
         if before is not None:
-            found = tx.retrieve_by_id(key_of(before), ENTRIES.name)
+            found = tx.retrieve_by_id(before, ENTRIES.name)
             if found is None:
                 raise conflict
             return found["memory_id"], False
@@ -184,6 +189,24 @@ class MemorizzConversationStore(Opened, ConversationStore):
             found = tx.retrieve_by_query({"memory_id": log, "depth": {"$gte": 0}}, ENTRIES.name, MAX_LIMIT)
             unused = _unreached(found, [_record.validate_json(each["record"]) for each in others])
             tx.delete(ENTRIES.name, {"id": {"$in": unused}})
+
+
+def _to_json(adapter: TypeAdapter[T], value: T, path: str) -> str:
+    try:
+        return adapter.dump_json(value).decode()
+    except ValueError as error:
+        raise InvalidDocument(path, f"{error}; expected what JSON can hold") from error
+
+
+def _gone_on_from(record: ConversationRecord, entries: Sequence[ConversationEntry]) -> set[str]:
+    """Return the keys of what is to be there already: the head, and the parents, that are none of the entries."""
+    new: set[str | None] = {None}
+    before: set[str] = set()
+    for id, parent in [*((each.id, each.parent_id) for each in entries), (None, record.head_id)]:
+        if parent not in new:
+            before.add(key_of(str(parent)))
+        new.add(id)
+    return before
 
 
 def _unreached(rows: Sequence[Document], records: Sequence[ConversationRecord]) -> list[str]:
