@@ -13,6 +13,7 @@ from haystack import Pipeline
 from haystack.dataclasses import ByteStream, Document, SparseEmbedding
 from haystack.document_stores.errors import DuplicateDocumentError
 from haystack.document_stores.types import DuplicatePolicy
+from haystack.errors import FilterError
 from haystack.utils import Secret
 
 from memorizz import PostgreSQLConfig, PostgreSQLProvider
@@ -99,6 +100,19 @@ def test_ids_of_any_text_are_kept(store: MemorizzDocumentStore) -> None:
     store.delete_documents(["a_b", "no"])
     store.delete_documents([])
     assert ids(store.filter_documents()) == [id for id in strange if id != "a_b"]
+
+
+def test_what_says_of_no_document_that_it_is_meant_changes_none(store: MemorizzDocumentStore) -> None:
+    """An empty filter, and a text in the place of ids, are errors where something would be changed or deleted."""
+    store.write_documents([Document(id="a"), Document(id="b")])
+    for nothing in ({}, None):
+        with pytest.raises(FilterError, match="no document"):
+            store.delete_by_filter(nothing)
+        with pytest.raises(FilterError, match="no document"):
+            store.update_by_filter(nothing, {"x": 1})
+    with pytest.raises(ValueError, match="list of ids"):
+        store.delete_documents("ab")
+    assert [document.meta for document in store.filter_documents()] == [{}, {}]
 
 
 def test_bad_values_are_refused_whole(store: MemorizzDocumentStore) -> None:

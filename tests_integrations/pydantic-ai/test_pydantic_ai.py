@@ -177,7 +177,9 @@ def test_no_record_goes_on_from_the_history_of_another(store: MemorizzConversati
         wrong = [("c", "x", ["x<b"], "1"), ("c", "b", ["x<a"], "1"), ("e", "a", ["x<b"], None)]
         for name, head, links, expected in wrong:
             with pytest.raises(ConversationConflict):
-                await store.write_record(record(name, head, "2"), new_entries=entries(*links), expected_revision=expected)
+                await store.write_record(
+                    record(name, head, "2"), new_entries=entries(*links), expected_revision=expected
+                )
         await store.write_record(record("e", "a"), new_entries=entries("x<"), expected_revision=None)
         await store.delete("c")
         assert [each.id for each in await store.read_history("a")] == ["a"]

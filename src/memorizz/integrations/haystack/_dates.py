@@ -14,10 +14,13 @@ WALL, INSTANT = "wall", "instant"
 
 
 def date_of(value: object) -> datetime | None:
-    """Return the date that a value is, None for any other: a datetime, or an ISO text that begins with a whole day."""
+    """Return the date that a value is, None for any other: a datetime, or an ISO text that begins with a whole day.
+
+    A week ("2025-W06-1") is no date, for Haystack does not have it equal to its day.
+    """
     if isinstance(value, datetime):
         return value
-    if not isinstance(value, str) or value[4:5] != "-":
+    if not isinstance(value, str) or value[4:5] != "-" or value[7:8] != "-" or value[10:11] not in ("", "T", "t", " "):
         return None
     try:
         return datetime.fromisoformat(value)

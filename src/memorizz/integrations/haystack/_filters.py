@@ -25,6 +25,7 @@ _ORDERS: Mapping[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "<": ("$lt", lt),
     "<=": ("$lte", le),
 }
+_COLUMNS = ("id", "content", "embedding")
 _FIELDS = ("id", "content", "blob", "meta", "score", "embedding", "sparse_embedding")
 
 
@@ -115,50 +116,68 @@ def _comparison(given: Mapping[str, Any]) -> Condition:
     return Condition(equal if operator in ("==", "in") else {"$not": equal})
 
 
-def _path(field: str) -> str:
-    """Return the key of a document of ours that a field points at; a name that is no field is one of the metadata."""
+def _path(field: str) -> str | None:
+    """Return the key of a document of ours that a field points at; a name that is no field is one of the metadata.
+
+    None for what has a dot and is not in the metadata, where Haystack finds nothing.
+    """
     root, dot, rest = field.partition(".")
     if root == "meta":
         return f"metadata{dot}{rest}"
+    if dot:
+        return None
     if root not in _FIELDS:
         return f"metadata.{field}"
-    return field if root in ("id", "content", "embedding") else f"given.{field}"
-
-
-def _dates(field: str) -> str:
-    return "dates." + _path(field).removeprefix("metadata.")
+    return field if root in _COLUMNS else f"given.{field}"
 
 
 def _equal(field: str, value: Any) -> Filter:
-    if field == "embedding":
+    path = _path(field)
+    if path is None:
+        return ALL if value is None else NONE
+    if path == "embedding":
         if value is not None:
             raise FilterError("an embedding can be compared with None only: a vector is no value to filter by")
         return {"embedding": {"$exists": False}}
+    if (path == "id" and not isinstance(value, str)) or (path == "content" and not isinstance(value, str | None)):
+        return NONE
     # In Python, True is 1.
     forms = [bool(value), int(value)] if isinstance(value, bool | int | float) and value in (0, 1) else [value]
-    same: Filter = {_path(field): {"$in": forms}}
-    if (date := date_of(value)) is None:
+    same: Filter = {path: {"$in": forms}}
+    if (date := date_of(value)) is None or not path.startswith("metadata."):
         return same
-    return _any(same, _at(_dates(field), "$eq", date))
+    return _any(same, _at(_dates(path), "$eq", date))
 
 
 def _ordered(field: str, operator: str, value: Any) -> Condition:
     if value is None:
         return Condition(NONE)
     name, compare = _ORDERS[operator]
+    date = date_of(value)
+    if date is None and not isinstance(value, bool | int | float):
+        raise FilterError(
+            f"'{operator}' compares numbers, and texts that are ISO dates; got {value!r} for {field}, which is neither"
+        )
     path = _path(field)
+    if path is None:
+        return Condition(NONE)
+    if path in _COLUMNS:
+        # Texts and vectors, of which none has an order with a number or a date.
+        return Condition(NONE, {path: {"$exists": True}} if path == "embedding" else {path: {"$ne": None}})
     is_there: Filter = {path: {"$ne": None}}
-    if isinstance(value, bool | int | float):
+    if date is None:
         flags = {path: {"$in": [flag for flag in (False, True) if compare(flag, value)]}}
         number = int(value) if isinstance(value, bool) else value
         numbers = _any({path: {"$gte": 0}}, {path: {"$lt": 0}}, {path: {"$in": [False, True]}})
         return Condition(_any({path: {name: number}}, flags), _all(is_there, {"$not": numbers}))
-    if (date := date_of(value)) is None:
-        raise FilterError(
-            f"'{operator}' compares numbers, and texts that are ISO dates; got {value!r} for {field}, which is neither"
-        )
-    dates = _dates(field)
+    if not path.startswith("metadata."):
+        return Condition(NONE, is_there)
+    dates = _dates(path)
     return Condition(_at(dates, name, date), _all(is_there, {f"{dates}.{WALL}": {"$exists": False}}))
+
+
+def _dates(path: str) -> str:
+    return "dates." + path.removeprefix("metadata.")
 
 
 def _at(dates: str, operator: str, date: datetime) -> Filter:

@@ -18,7 +18,7 @@ from haystack.utils import Secret, deserialize_secrets_inplace
 from memorizz import errors
 from memorizz.integrations._providers import in_thread, made_again, opened
 from memorizz.integrations.haystack._documents import document_of, memory_of, meta_of
-from memorizz.integrations.haystack._filters import NONE, condition
+from memorizz.integrations.haystack._filters import NONE, MalformedFilter, condition
 from memorizz.memory_provider.base import Filter, MemoryProvider, Ranking
 from memorizz.memory_provider.options import MAX_LIMIT
 from memorizz.memory_provider.stores import Distance, IndexKind, StoreSpec
@@ -122,6 +122,8 @@ class MemorizzDocumentStore:
 
     def delete_documents(self, document_ids: list[str]) -> None:
         """Delete documents; ids that are not there are no error."""
+        if isinstance(cast(object, document_ids), str):
+            raise ValueError(f"expected a list of ids, got the text {document_ids!r}")
         self.provider.delete(self.store, {"id": {"$in": list(document_ids)}})
 
     def delete_all_documents(self, recreate_index: bool = False) -> None:
@@ -133,13 +135,18 @@ class MemorizzDocumentStore:
             self.provider.delete_all(self.store)
 
     def delete_by_filter(self, filters: dict[str, Any]) -> int:
-        """Delete the documents that match, and return how many."""
+        """Delete the documents that match, and return how many. Raises FilterError for an empty filter."""
+        _check_says_which(filters, "delete_all_documents deletes all")
         with self._matching(filters) as matching:
             return self.provider.delete(self.store, matching)
 
     @made_again
     def update_by_filter(self, filters: dict[str, Any], meta: dict[str, Any]) -> int:
-        """Merge metadata into that of the documents that match, and return into how many."""
+        """Merge metadata into that of the documents that match, and return into how many.
+
+        Raises FilterError for an empty filter.
+        """
+        _check_says_which(filters, "to change all is to ask for all, such as by NOT of an id that is none's")
         with self._matching(filters) as matching, self.provider.transaction() as transaction:
             these: Filter = {"id": {"$in": transaction.distinct(self.store, "id", matching)}}
             # It changes no key, but nobody else can change them from here on, until all are done.
@@ -342,6 +349,12 @@ class MemorizzDocumentStore:
     ) -> dict[str, int]:
         """count_unique_metadata_by_filter, awaited."""
         return await in_thread(self.count_unique_metadata_by_filter, filters, metadata_fields)
+
+
+def _check_says_which(filters: Filters, all_of_them: str) -> None:
+    """Raise for a filter that is empty, which where documents are read is all of them."""
+    if not filters:
+        raise MalformedFilter(f"the filter {filters!r} says of no document that it is meant; {all_of_them}")
 
 
 def _kind(value: object) -> str:
