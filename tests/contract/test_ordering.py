@@ -21,6 +21,7 @@ LONG, TURNS = MemoryType.LONG_TERM_MEMORY, MemoryType.CONVERSATION_MEMORY
 DAY = timedelta(days=1)
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 ALL = 1000
+MAX_LIMIT = 1_000_000_000
 
 few = settings(max_examples=25)
 
@@ -253,6 +254,8 @@ def test_pages_make_up_the_whole(api: Any, query: Any) -> None:
         pages = [ids(api.retrieve_by_query(query, LONG, size, offset=start)) for start in range(0, 9, size)]
         assert "".join(pages) == whole
     assert ids(api.retrieve_by_query(query, LONG, 2, options=SearchOptions(offset=6))) == whole[6:]
+    assert ids(api.retrieve_by_query(query, LONG, MAX_LIMIT, offset=4)) == whole[4:]
+    assert api.retrieve_by_query(query, LONG, 5, offset=MAX_LIMIT) == []
     assert api.retrieve_by_query(query, LONG, 5, offset=7) == api.retrieve_by_query(query, LONG, 0, offset=1) == []
 
 

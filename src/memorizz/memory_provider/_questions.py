@@ -56,7 +56,7 @@ class Question:
     @property
     def reach(self) -> int:
         """How many are to be found for `limit` to be left behind the offset."""
-        return checked_limit(self.limit + self.options.offset, "limit + offset") if self.limit else 0
+        return self.limit + self.options.offset if self.limit else 0
 
     def vector(self, make: Callable[[Any], T]) -> T | None:
         """Return what a store makes of the embedding, None where there is none; raises InvalidDocument."""
