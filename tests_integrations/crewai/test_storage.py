@@ -175,6 +175,10 @@ def test_nothing_is_deleted_for_an_empty_list(filled: MemorizzStorage) -> None:
         assert filled.delete(record_ids=[], **asked) == 0
     assert asyncio.run(filled.adelete(record_ids=[])) == 0
     assert filled.delete(categories=[]) == filled.delete(metadata_filter={}) == 0
+    wrong: Any = "rent"
+    for ask in (lambda: filled.delete(record_ids=wrong), lambda: filled.touch_records(wrong)):
+        with pytest.raises(ConfigurationError, match="list of ids"):
+            ask()
     assert filled.count() == 7
     # Beside another criterion they are none.
     assert filled.delete(scope_prefix="/crew/kitchen", categories=[], metadata_filter={}) == 2
@@ -205,6 +209,7 @@ def test_limits(filled: MemorizzStorage) -> None:
     assert filled.search(X, limit=0) == filled.list_records(limit=0) == []
     assert len(filled.search(X, limit=None)) == len(filled.list_records(limit=None)) == 7
     assert ids(filled.list_records("/crew", limit=2, offset=1)) == ["train", "milk"]
+    assert ids(filled.list_records(limit=None, offset=1)) == ids(filled.list_records())[1:]
     with pytest.raises(ConfigurationError, match="limit"):
         filled.search(X, limit=-1)
 

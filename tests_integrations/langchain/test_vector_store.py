@@ -15,7 +15,7 @@ from topics import Topics
 
 from memorizz import PostgreSQLConfig, PostgreSQLProvider
 from memorizz.errors import ConfigurationError, DimensionMismatch, FilterError, InvalidDocument, ProviderClosed
-from memorizz.integrations.langchain import MemorizzVectorStore
+from memorizz.integrations.langchain import MemorizzByteStore, MemorizzDocumentIndex, MemorizzVectorStore
 
 TEXTS = ["tea and tea", "a train to oxford", "snow in a cup of tea", "snow"]
 METADATAS: list[dict[str, Any]] = [
@@ -82,6 +82,18 @@ def test_delete_without_ids_deletes_nothing(store: MemorizzVectorStore) -> None:
     assert len(store.similarity_search("tea", k=None)) == 4
     store.delete_collection()
     assert store.similarity_search("tea", k=None) == []
+
+
+def test_a_text_is_no_list_of_ids(store: MemorizzVectorStore, provider: PostgreSQLProvider) -> None:
+    """Else each of its characters would be an id; nothing is deleted."""
+    index, values = MemorizzDocumentIndex(vector_store=store), MemorizzByteStore(provider)
+    values.mset([("1", b"1"), ("2", b"2")])
+    wrong: Any = "12"
+    for ask in (store.delete, store.get_by_ids, index.delete, index.get, values.mdelete, values.mget):
+        with pytest.raises(ConfigurationError, match="list of ids"):
+            ask(wrong)
+    assert ids(store.get_by_ids(["1", "2"])) == ["1", "2"]
+    assert values.mget(["1", "2"]) == [b"1", b"2"]
 
 
 def test_lists_of_other_lengths_are_refused(store: MemorizzVectorStore) -> None:

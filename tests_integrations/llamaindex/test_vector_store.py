@@ -181,6 +181,9 @@ def test_deleting(store: MemorizzVectorStore) -> None:
     assert [each.node_id for each in store.get_nodes()] == ["n1", "n3", "n5", "n7"]
     store.delete_nodes()
     store.delete_nodes(node_ids=[])
+    for wrong in ({"node_ids": "n1"}, {"node_ids": "n1", "filters": TEA}):
+        with pytest.raises(ConfigurationError, match="list of ids"):
+            store.delete_nodes(**wrong)
     store.delete_nodes(node_ids=["n1", "n3"], filters=TEA)
     assert [each.node_id for each in store.get_nodes()] == ["n3", "n5", "n7"]
     store.delete_nodes(filters=TEA)

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar, cast
@@ -172,6 +172,13 @@ def key_of(*names: str) -> str:
         text = json.dumps(names)
     written = text.encode()
     return text if len(written) <= _LONGEST else _DIGEST + hashlib.sha256(written).hexdigest()
+
+
+def ids_of(ids: Iterable[str]) -> list[str]:
+    """Return ids as a list; raises ConfigurationError for a text, of which each character would be taken for an id."""
+    if isinstance(ids, str):
+        raise ConfigurationError(f"expected a list of ids, got the text {quoted(ids)}")
+    return list(ids)
 
 
 def escaped(name: str) -> str:

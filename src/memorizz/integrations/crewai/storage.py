@@ -12,7 +12,7 @@ from crewai.memory.storage.backend import EmbeddingDimensionMismatchError
 from crewai.memory.types import MemoryRecord, ScopeInfo
 
 from memorizz.errors import ConfigurationError, DimensionMismatch
-from memorizz.integrations._providers import Opened, in_thread, key_of, made_again
+from memorizz.integrations._providers import Opened, ids_of, in_thread, key_of, made_again
 from memorizz.integrations.crewai._records import (
     any_of,
     aware,
@@ -123,7 +123,7 @@ class MemorizzStorage(Opened):
 
     def touch_records(self, record_ids: list[str]) -> None:
         """Note that records were recalled now."""
-        asked = {"id": {"$in": list(record_ids)}}
+        asked = {"id": {"$in": ids_of(record_ids)}}
         now = {"last_accessed": datetime.now(UTC)}
         self._ask(lambda store: self._memory.update(store, asked, now), 0)
 
@@ -142,7 +142,7 @@ class MemorizzStorage(Opened):
         """
         asked = any_of(categories) | equal(metadata_filter)
         if record_ids is not None:
-            asked["id"] = {"$in": list(record_ids)}
+            asked["id"] = {"$in": ids_of(record_ids)}
         if older_than is not None:
             asked["timestamp"] = {"$lt": aware(older_than)}
         if not asked and scope_prefix is None and (categories is not None or metadata_filter is not None):

@@ -16,7 +16,7 @@ from haystack.errors import FilterError
 from haystack.utils import Secret, deserialize_secrets_inplace
 
 from memorizz import errors
-from memorizz.integrations._providers import in_thread, made_again, opened
+from memorizz.integrations._providers import ids_of, in_thread, made_again, opened
 from memorizz.integrations.haystack._documents import document_of, memory_of, meta_of
 from memorizz.integrations.haystack._filters import NONE, MalformedFilter, condition
 from memorizz.memory_provider.base import Filter, MemoryProvider, Ranking
@@ -122,9 +122,7 @@ class MemorizzDocumentStore:
 
     def delete_documents(self, document_ids: list[str]) -> None:
         """Delete documents; ids that are not there are no error."""
-        if isinstance(cast(object, document_ids), str):
-            raise ValueError(f"expected a list of ids, got the text {document_ids!r}")
-        self.provider.delete(self.store, {"id": {"$in": list(document_ids)}})
+        self.provider.delete(self.store, {"id": {"$in": ids_of(document_ids)}})
 
     def delete_all_documents(self, recreate_index: bool = False) -> None:
         """Delete every document; `recreate_index` also makes the table and its indexes anew."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from langchain_core.embeddings import Embeddings
 
-from memorizz.integrations._providers import Opened, Wanted
+from memorizz.integrations._providers import Opened, Wanted, ids_of
 from memorizz.memory_provider.base import Document, MemoryProvider
 from memorizz.memory_provider.options import MAX_LIMIT
 from memorizz.memory_provider.stores import Distance, IndexKind, StoreSpec
@@ -15,13 +17,13 @@ class Stored(Opened):
 
     store: str
 
-    def _found(self, ids: list[str]) -> dict[str, Document]:
+    def _found(self, ids: Sequence[str]) -> dict[str, Document]:
         """Return the documents that are there, by their ids."""
-        found = self.provider.retrieve_by_query({"id": {"$in": ids}}, self.store, MAX_LIMIT)
+        found = self.provider.retrieve_by_query({"id": {"$in": ids_of(ids)}}, self.store, MAX_LIMIT)
         return {each["id"]: each for each in found}
 
-    def _delete(self, ids: list[str]) -> None:
-        self.provider.delete(self.store, {"id": {"$in": ids}})
+    def _delete(self, ids: Sequence[str]) -> None:
+        self.provider.delete(self.store, {"id": {"$in": ids_of(ids)}})
 
 
 def vectors_of(

@@ -31,7 +31,7 @@ class MemorizzByteStore(Stored, BaseStore[str, bytes]):
 
     def mget(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the value of each key, None where there is none."""
-        found = self._found(list(dict.fromkeys(keys)))
+        found = self._found(keys)
         return [base64.b64decode(found[key]["value"]) if key in found else None for key in keys]
 
     async def amget(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -49,7 +49,7 @@ class MemorizzByteStore(Stored, BaseStore[str, bytes]):
 
     def mdelete(self, keys: Sequence[str]) -> None:
         """Delete keys; those that are not there are no error."""
-        self._delete(list(keys))
+        self._delete(keys)
 
     async def amdelete(self, keys: Sequence[str]) -> None:
         """Mdelete, awaited."""

@@ -12,7 +12,7 @@ from langchain_core.indexing.base import DeleteResponse, DocumentIndex
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict
 
-from memorizz.integrations._providers import in_thread
+from memorizz.integrations._providers import ids_of, in_thread
 from memorizz.integrations.langchain.vector_store import MemorizzVectorStore
 from memorizz.memory_provider.base import Ranking
 
@@ -61,7 +61,7 @@ class MemorizzDocumentIndex(MemorizzRetriever, DocumentIndex):
         """Delete documents; ids that are not there are no failure. Raises ValueError without ids."""
         if ids is None:
             raise ValueError("expected the ids of the documents to delete, got none")
-        there = [id for id in ids if self.vector_store.provider.delete_by_id(id, self.vector_store.store)]
+        there = [id for id in ids_of(ids) if self.vector_store.provider.delete_by_id(id, self.vector_store.store)]
         return DeleteResponse(num_deleted=len(there), succeeded=there, failed=[], num_failed=0)
 
     async def adelete(self, ids: list[str] | None = None, **kwargs: Any) -> DeleteResponse:

@@ -125,7 +125,7 @@ class MemorizzVectorStore(Stored, VectorStore):
 
     def delete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> bool:
         """Delete documents; ids that are not there are no error. None deletes nothing: delete_collection() does all."""
-        self._delete(list(ids or ()))
+        self._delete(ids or ())
         return True
 
     async def adelete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> bool:
@@ -138,7 +138,7 @@ class MemorizzVectorStore(Stored, VectorStore):
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Return the documents that are there, in the order of the ids, each once."""
-        found = self._found(list(ids))
+        found = self._found(ids)
         return [document_of(found[id]) for id in dict.fromkeys(ids) if id in found]
 
     async def aget_by_ids(self, ids: Sequence[str], /) -> list[Document]:

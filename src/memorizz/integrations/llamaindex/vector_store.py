@@ -20,7 +20,7 @@ from llama_index.core.vector_stores.types import (
 )
 
 from memorizz.errors import ConfigurationError
-from memorizz.integrations._providers import in_thread, to_json
+from memorizz.integrations._providers import ids_of, in_thread, to_json
 from memorizz.integrations.llamaindex._filters import filter_of, metadata_of
 from memorizz.integrations.llamaindex._kept import Kept
 from memorizz.memory_provider.base import Document as Memory
@@ -209,8 +209,8 @@ def _where(
     filters: MetadataFilters | None, node_ids: list[str] | None = None, doc_ids: list[str] | None = None
 ) -> Filter:
     parts: list[Filter] = [filter_of(filters)]
-    parts += [{"id": {"$in": list(node_ids)}}] if node_ids is not None else []
-    parts += [{"ref_doc_id": {"$in": list(doc_ids)}}] if doc_ids is not None else []
+    parts += [{"id": {"$in": ids_of(node_ids)}}] if node_ids is not None else []
+    parts += [{"ref_doc_id": {"$in": ids_of(doc_ids)}}] if doc_ids is not None else []
     parts = [part for part in parts if part]
     return {"$and": parts} if parts else {}
 
