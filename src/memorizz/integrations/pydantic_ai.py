@@ -39,8 +39,10 @@ MEMORIES = StoreSpec("pydantic_ai_memories")
 
 # As Pydantic AI writes messages, and no number is lost. A dataclass itself takes no configuration.
 _AS_JSON = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
-_record = TypeAdapter(NewType("_Record", ConversationRecord), config=_AS_JSON)
-_entry = TypeAdapter(NewType("_Entry", ConversationEntry), config=_AS_JSON)
+_Record = NewType("_Record", ConversationRecord)
+_Entry = NewType("_Entry", ConversationEntry)
+_record: TypeAdapter[ConversationRecord] = TypeAdapter[Any](_Record, config=_AS_JSON)
+_entry: TypeAdapter[ConversationEntry] = TypeAdapter[Any](_Entry, config=_AS_JSON)
 
 T = TypeVar("T")
 
