@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 from psycopg import sql
@@ -66,6 +67,30 @@ def test_a_tenant_reaches_nothing_of_another(api: Any) -> None:
             said = str(error)
         assert SECRET not in said, method
         assert state(theirs) == before, method
+
+
+def test_meaning_and_words_of_one_tenant(config: PostgreSQLConfig, role: str) -> None:
+    """In a memory that is ranked by bits: what comparing all would find, and nothing of another's."""
+    config = config.replace(schema="wide", embedding_dimensions=128, index="none")
+    PostgreSQLProvider(config).close()
+    with Maintenance(config) as maintenance:
+        assert maintenance.enable_tenants(role).made
+    drawn = np.random.default_rng(7)
+    made = (drawn.standard_normal((1100, 4)) @ drawn.standard_normal((4, 128))).astype(np.float32)
+    with PostgreSQLProvider(config.replace(user=role)) as provider:
+        for tenant in ("mine", "theirs"):
+            words = ({"content": "letter", "embedding": vector, "memory_id": "m", "of": tenant} for vector in made)
+            provider.tenant(tenant).store_many(words, LONG)
+        mine = provider.tenant("mine")
+        mine.store({"content": "zebra letter", "memory_id": "m", "of": "mine"}, LONG)
+        query = {"embedding": made[7], "$text": {"$search": "letter zebra"}}
+        for api, filter in ((mine, {"memory_id": "m"}), (mine, {"of": "mine"}), (mine.memory("m"), {})):
+            hits = api.retrieve_by_query(query | filter, LONG, 5, explain=True)
+            best = api.retrieve_by_query(query | filter, LONG, 5, exact=True)
+            assert hits.explanation is not None
+            assert hits.explanation["route"] == "bits"
+            assert [hit["id"] for hit in hits] == [hit["id"] for hit in best]
+            assert {hit["of"] for hit in hits} == {"mine"}
 
 
 def test_tidying_behind_the_wall(
