@@ -8,7 +8,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "embedding",
 VALUES (:'tenant', :'id', :'data'::jsonb, :'embedding'::"public"."vector", "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128), :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "data" = d.data || "excluded"."data", "updated_at" = clock_timestamp()
+SET "data" = d.data || "excluded"."data", "updated_at" = statement_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
 
@@ -22,7 +22,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128), :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
+SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = statement_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
 
@@ -50,7 +50,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "content" = "excluded"."content", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
+SET "content" = "excluded"."content", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = statement_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING d."embedding" IS NOT NULL;
 
@@ -71,7 +71,7 @@ LIMIT 1;
 -- update_by_id
 
 UPDATE "public"."long_term_memory" AS d
-SET "content" = :'content'::text, "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding'::"public"."vector" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128) END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'pieces'::uuid END, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
+SET "content" = :'content'::text, "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding'::"public"."vector" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128) END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'pieces'::uuid END, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = statement_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
 RETURNING d."embedding" IS NOT NULL;
 
@@ -97,19 +97,19 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128))
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "data" = d.data || "excluded"."data", "updated_at" = clock_timestamp()
+SET "data" = d.data || "excluded"."data", "updated_at" = statement_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
 
 UPDATE "public"."long_term_memory" AS d
-SET valid_until = greatest(d.valid_from, least(d.valid_until, coalesce(n.valid_from, now()))), data = (d.data - 'valid_until') || jsonb_build_object('superseded_by', :'name'::text), updated_at = clock_timestamp()
-FROM "public"."long_term_memory" AS n
+SET valid_until = greatest(d.valid_from, least(d.valid_until, coalesce(n.valid_from, clock.now))), data = (d.data - 'valid_until') || jsonb_build_object('superseded_by', :'name'::text), updated_at = statement_timestamp()
+FROM "public"."long_term_memory" AS n, (SELECT now() AS now) AS clock
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND (n.tenant = :'tenant'::text AND n.id = :'new'::uuid);
 
 -- update
 
 WITH done AS (UPDATE "public"."long_term_memory" AS d
-SET "data" = d.data || :'data'::jsonb, "updated_at" = clock_timestamp()
+SET "data" = d.data || :'data'::jsonb, "updated_at" = statement_timestamp()
 FROM (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d."id" = :'f0'::uuid AND d."data" @> :'f1'::jsonb)
@@ -129,11 +129,11 @@ WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now
 ORDER BY d.tenant, d.id;
 
 UPDATE "public"."long_term_memory" AS d
-SET "name" = :'name'::text, "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{name}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
+SET "name" = :'name'::text, "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{name}'::text[]) || :'data'::jsonb, "updated_at" = statement_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."data" @> :'f0'::jsonb
 RETURNING d."embedding" IS NOT NULL;
 UPDATE "public"."long_term_memory" AS d
-SET "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding'::"public"."vector" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128) END, "name" = :'name'::text, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'pieces'::uuid END, "data" = (d.data - '{name}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
+SET "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding'::"public"."vector" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128) END, "name" = :'name'::text, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'pieces'::uuid END, "data" = (d.data - '{name}'::text[]) || :'data'::jsonb, "updated_at" = statement_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."data" @> :'f0'::jsonb
 RETURNING d."embedding" IS NOT NULL;
 
@@ -398,12 +398,13 @@ FROM best)))
 ORDER BY best.score DESC, best.seq;
 
 UPDATE "public"."conversation_memory" AS d
-SET access_count = coalesce(d.access_count, 0) + 1, last_accessed = clock_timestamp(), expires_at = CASE WHEN d.expires_at IS NOT NULL AND jsonb_typeof(d.data -> 'ttl') = 'number' THEN clock_timestamp() + make_interval(secs => least((d.data ->> 'ttl')::numeric, 31557600000.0)::float8) ELSE d.expires_at END
+SET access_count = coalesce(d.access_count, 0) + 1, last_accessed = free.now, expires_at = CASE WHEN d.expires_at IS NOT NULL AND jsonb_typeof(d.data -> 'ttl') = 'number' THEN to_timestamp(free.seconds + least((d.data ->> 'ttl')::numeric, 31557600000.0)::float8) ELSE d.expires_at END
 FROM (WITH free AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."conversation_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 ORDER BY d.tenant, d.id FOR NO KEY UPDATE SKIP LOCKED)
-SELECT *
+SELECT free.*, statement_timestamp() AS now, extract(epoch
+FROM statement_timestamp())::float8 AS seconds
 FROM free) AS free
 WHERE "d"."tenant" = "free"."tenant" AND "d"."id" = "free"."id" AND "d".tenant = :'tenant'::text
 RETURNING d.tenant, d.id;
@@ -478,7 +479,7 @@ SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.tenant = :'tenant'::text AND d.id = :'id'::uuid);
 WITH done AS (UPDATE "public"."long_term_memory" AS d
-SET "data" = d.data || :'data'::jsonb, "updated_at" = clock_timestamp()
+SET "data" = d.data || :'data'::jsonb, "updated_at" = statement_timestamp()
 FROM (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."id" = :'f0'::uuid
@@ -503,7 +504,7 @@ LIMIT :'limit';
 -- update_memagent_memory_ids
 
 UPDATE "public"."agents" AS d
-SET "data" = d.data || :'data'::jsonb, "updated_at" = clock_timestamp()
+SET "data" = d.data || :'data'::jsonb, "updated_at" = statement_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
 RETURNING true;
 
@@ -558,9 +559,9 @@ FROM gone AS d;
 -- delete_by_id
 
 DELETE
-FROM "public"."long_term_memory" AS d
+FROM "public"."long_term_memory" AS d USING (SELECT now() AS now) AS clock
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid)
-RETURNING d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now());
+RETURNING d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > clock.now);
 
 -- delete
 
@@ -604,7 +605,7 @@ FROM pg_class AS index
         JOIN pg_index ON indexrelid = index.oid AND indisvalid
 WHERE nspname = :'schema' AND relname = store.name || '_keys_idx'
     ),
-    settings.application_role, settings.memories_apart, settings.text_search_config
+    settings.application_role, settings.memories_apart, settings.distributed, settings.text_search_config
 FROM "public"."memorizz_settings" AS settings
 CROSS JOIN "public"."memorizz_stores" AS store
 JOIN "public"."memorizz_embedding_models" AS model ON model.id = store.model
@@ -1367,7 +1368,7 @@ INSERT INTO "public"."pages" AS d ("tenant", "id", data, "content")
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "content" = "excluded"."content", "data" = (d.data - '{content}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
+SET "content" = "excluded"."content", "data" = (d.data - '{content}'::text[]) || "excluded"."data", "updated_at" = statement_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
 WITH stored AS MATERIALIZED (SELECT "d"."tenant", "d"."id"
@@ -1402,7 +1403,7 @@ FROM "public"."pages" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
 ORDER BY d.tenant, d.id FOR NO KEY UPDATE;
 WITH stored AS MATERIALIZED (UPDATE "public"."pages" AS d
-SET "content" = :'content'::text, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
+SET "content" = :'content'::text, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = statement_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
 RETURNING "d"."tenant", "d"."id"), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
 FROM unnest(:'paths'::text[], :'starts'::integer[], :'stops'::integer[], :'digests'::uuid[], :'places'::integer[]) AS given (path, start, stop, digest, place)), gone AS (DELETE
@@ -1439,7 +1440,7 @@ FROM "public"."pages" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
 ORDER BY d.tenant, d.id FOR NO KEY UPDATE;
 WITH stored AS MATERIALIZED (UPDATE "public"."pages" AS d
-SET "content" = :'content'::text, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
+SET "content" = :'content'::text, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = statement_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."id" = :'f0'::uuid
 RETURNING "d"."tenant", "d"."id"), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
 FROM unnest(:'paths'::text[], :'starts'::integer[], :'stops'::integer[], :'digests'::uuid[], :'places'::integer[]) AS given (path, start, stop, digest, place)), gone AS (DELETE
@@ -2024,7 +2025,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128), :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
+SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = statement_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
 
@@ -2231,7 +2232,7 @@ FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now());
 
 UPDATE "public"."long_term_memory" AS d
-SET "created_at" = :'created_at'::timestamptz, "data" = (d.data - '{created_at}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
+SET "created_at" = :'created_at'::timestamptz, "data" = (d.data - '{created_at}'::text[]) || :'data'::jsonb, "updated_at" = statement_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
 RETURNING true;
 DELETE
@@ -2971,7 +2972,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128), :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
+SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = statement_timestamp()
 WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
 
@@ -2992,7 +2993,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "content" = "excluded"."content", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
+SET "content" = "excluded"."content", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = statement_timestamp()
 WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING d."embedding" IS NOT NULL;
 
@@ -3006,7 +3007,7 @@ WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.exp
 
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"
 FROM "public"."long_term_memory" AS d
-WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.data @> jsonb_build_object('agent_id', :'of_agent'::text) AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.data @> jsonb_build_object('agent_id', :'of_agent'::text) AND d.id = :'id'::uuid);
+WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.data @> :'of_agent'::jsonb AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.data @> :'of_agent'::jsonb AND d.id = :'id'::uuid);
 
 -- memory(...).retrieve_by_query(embedding)
 
@@ -3039,6 +3040,6 @@ FROM gone;
 -- memory(...).delete_by_id
 
 DELETE
-FROM "public"."long_term_memory" AS d
+FROM "public"."long_term_memory" AS d USING (SELECT now() AS now) AS clock
 WHERE (d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.id = :'id'::uuid)
-RETURNING d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now());
+RETURNING d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > clock.now);

@@ -37,6 +37,7 @@ from memorizz import (
 from memorizz.embeddings import OpenAIEmbedder
 from memorizz.errors import ReadOnlyError
 from memorizz.memory_provider.base import Ranking
+from memorizz.memory_provider.postgresql import distribution
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.indexes import HNSW
 from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding
@@ -831,6 +832,28 @@ class Try:
     def provider_of_a_user_from_whom_nothing_is_kept(self) -> None:
         self.wall_for()
         self.open(require_tenant=True)
+
+    def scaled_out(self, shards: int | None = None) -> None:
+        self.open().close()
+        with Maintenance(PostgreSQLConfig(dsn=self.dsn)) as maintenance:
+            maintenance.scale_out(shards)
+
+    def stores_on_several_servers_without_citus(self) -> None:
+        self.scaled_out()
+
+    def stores_in_no_shards(self) -> None:
+        self.scaled_out(0)
+
+    def distributing_what_citus_refuses(self) -> None:
+        self.open().keep_history("personas")
+        with Maintenance(PostgreSQLConfig(dsn=self.dsn)) as maintenance:
+            maintenance.run(distribution.check(maintenance.facts()))
+
+    def history_of_stores_that_citus_has_distributed(self) -> None:
+        self.open().close()
+        with psycopg.connect(self.dsn, autocommit=True) as owner:
+            owner.execute("UPDATE memorizz_settings SET distributed = true")
+        self.open().keep_history("personas")
 
     def proof_of_a_wall_that_is_not_there(self) -> None:
         self.open().close()

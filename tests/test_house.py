@@ -192,7 +192,7 @@ def test_the_leaves_need_nothing_but_each_other(module: str, below: set[str]) ->
 LAYERS = (
     ("provider", "provider_async", "pooled", "_lifetime_async", "_lifetime_sync", "maintenance"),
     ("driver", "reload"),
-    ("migrations", "tables", "history", "wall"),
+    ("migrations", "tables", "history", "wall", "distribution"),
     ("operations",),
     ("search",),
     ("sql", "indexes"),
@@ -312,6 +312,7 @@ HOLDS_SQL = within(
             "history",
             "history",
             "wall",
+            "distribution",
             "indexes",
             "migrations",
             "maintenance._doctor",

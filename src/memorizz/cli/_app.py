@@ -28,6 +28,7 @@ from memorizz.cli import (
     migrate_from,
     re_embed,
     recall,
+    scale_out,
     server,
     stats,
     tenants,
@@ -110,6 +111,7 @@ for command in (
     embed.embed,
     re_embed.re_embed,
     language.language,
+    scale_out.scale_out,
 ):
     app.command()(command)
 app.command("list")(changing.list_)

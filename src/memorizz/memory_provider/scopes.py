@@ -8,6 +8,7 @@ arguments and documents of a call would reach beyond one.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -57,7 +58,7 @@ class Scope:
 
     def __post_init__(self) -> None:
         of_memory = {} if self.memory is None else {"of_memory": self.memory}
-        of_agent = {} if self.agent is None else {"of_agent": self.agent}
+        of_agent = {} if self.agent is None else {"of_agent": json.dumps({"agent_id": self.agent})}
         as_of = {} if self.as_of is None else {"as_of": self.as_of}
         object.__setattr__(self, "parameters", {TENANT: self.tenant, **of_memory, **of_agent, **as_of})
 

@@ -34,6 +34,8 @@ class Query:
     last: bool = False
     # It asks the history, where a document may have been of several memories.
     of_history: bool = False
+    # What has to be sent before it where Citus has distributed the stores; its rows are nobody's.
+    before: Sequence[Query] = ()
 
 
 @dataclass(slots=True)
@@ -41,12 +43,14 @@ class Batch:
     """Several statements, sent as one pipeline: all or nothing. Brings back the rows of each, in order.
 
     `undo` returns the statement that takes back what the batch has set, where its transaction goes on after it;
-    `meanwhile` is called while the server works on them.
+    `meanwhile` is called while the server works on them. `begins` says that BEGIN and COMMIT go with them, where no
+    transaction is open.
     """
 
     queries: Sequence[Query]
-    undo: Callable[[], Query] | None = None
+    undo: Callable[[], Query | Batch] | None = None
     meanwhile: Callable[[], None] | None = None
+    begins: bool = False
 
     @property
     def repeatable(self) -> bool:
@@ -116,7 +120,7 @@ def fetch_last(query: Query, last: bool = True) -> Operation[list[Row]]:
     return (yield from fetch(query))
 
 
-def fetch_all(queries: Sequence[Query], undo: Callable[[], Query] | None = None) -> Operation[list[list[Row]]]:
+def fetch_all(queries: Sequence[Query], undo: Callable[[], Query | Batch] | None = None) -> Operation[list[list[Row]]]:
     """Ask for the rows of each of several statements, all or nothing; `yield from` it."""
     if not queries:
         return []
@@ -129,7 +133,7 @@ def fetch_all(queries: Sequence[Query], undo: Callable[[], Query] | None = None)
 def led_by(
     operation: Operation[T],
     first: Query | Callable[[Query | Batch], Query],
-    undo: Callable[[], Query] | None = None,
+    undo: Callable[[], Query | Batch] | None = None,
     check: Callable[[Row], None] | None = None,
     failed: Callable[[Exception, Step], Exception] | None = None,
 ) -> Operation[T]:
@@ -157,7 +161,7 @@ def led_by(
 def _led(
     step: Step,
     first: Query | Callable[[Query | Batch], Query],
-    undo: Callable[[], Query] | None,
+    undo: Callable[[], Query | Batch] | None,
     check: Callable[[Row], None] | None,
 ) -> Operation[Any]:
     if not isinstance(step, Query | Batch) or (undo is not None and isinstance(step, Batch) and step.undo is not None):

@@ -325,7 +325,7 @@ SELECT settings.version, store.id, store.name, store.spec, store.m, store.ef_con
         JOIN pg_index ON indexrelid = index.oid AND indisvalid
         WHERE nspname = %(schema)s AND relname = store.name || '_keys_idx'
     ),
-    settings.application_role, settings.memories_apart, settings.text_search_config
+    settings.application_role, settings.memories_apart, settings.distributed, settings.text_search_config
 FROM {settings} AS settings
 CROSS JOIN {stores} AS store
 JOIN {models} AS model ON model.id = store.model
@@ -350,9 +350,26 @@ def read(layout: Layout) -> Operation[Facts]:
     stores: dict[str, Store] = {}
     standby: dict[str, Store] = {}
     if rows:
-        layout = replace(layout, text_search_config=rows[0][-1])
-    role, memories_apart = rows[0][-3:-1] if rows else (None, False)
-    for _, id, name, noted, m, ef_construction, pieces, since, retention, kind, *models, keys_indexed, _, _, _ in rows:
+        layout = replace(layout, distributed=rows[0][-2], text_search_config=rows[0][-1])
+    role, memories_apart = rows[0][-4:-2] if rows else (None, False)
+    for (
+        _,
+        id,
+        name,
+        noted,
+        m,
+        ef_construction,
+        pieces,
+        since,
+        retention,
+        kind,
+        *models,
+        keys_indexed,
+        _,
+        _,
+        _,
+        _,
+    ) in rows:
         spec = StoreSpec.from_json(noted)
         cosines = None if models[5] is None else Cosines(*models[4:6])
         kept = None if since is None else Kept(since.replace(tzinfo=UTC), retention and timedelta(seconds=retention))

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from psycopg import sql
 
-from memorizz.memory_provider.postgresql import facts
+from memorizz.memory_provider.postgresql import distribution, facts
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import history_table, parts_history_table, parts_table
@@ -129,7 +129,9 @@ def keep(known: Facts, name: str, retention: timedelta | None) -> Operation[None
 
     Raises OperationTimeout where the store is in use.
     """
-    store = (yield from _locked(known)).store(name)
+    known = yield from _locked(known)
+    store = known.store(name)
+    distribution.check_whole(known.layout, f"a history of {store.name}", "takes no triggers, which would keep it")
     values = "history_retention = make_interval(secs => %(seconds)s::float8)"
     if store.kept is None:
         yield from recording(store)

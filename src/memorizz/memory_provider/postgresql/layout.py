@@ -12,7 +12,7 @@ class Layout:
     """A schema of ours in a database.
 
     `identity` was made with the schema and is the same wherever it is connected to from; `vector_schema` is where
-    pgvector is installed.
+    pgvector is installed. `distributed` says that Citus has spread the stores over several servers, by their tenant.
     """
 
     schema: str
@@ -20,6 +20,7 @@ class Layout:
     vector_schema: str
     text_search_config: str
     on_invalid_text: InvalidText = "error"
+    distributed: bool = False
 
 
 # Ends the name of a column whose vectors are not searched: those of another model, while the model changes.

@@ -25,6 +25,7 @@ from memorizz.memory_provider.postgresql._errors import names_what_is_gone
 from memorizz.memory_provider.postgresql._steps import Operation, T
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Facts, Maker, StaleFacts, UnknownHistory
+from memorizz.memory_provider.postgresql.sql import citus
 from memorizz.memory_provider.scopes import scope_of
 from memorizz.memory_provider.stores import StoreSpec, UnknownStore
 
@@ -132,13 +133,18 @@ def begun(facts: Facts, operation: Callable[..., Operation[T]], *args: Any, **kw
 
     Raises ConfigurationError there without one.
     """
-    if facts.application_role is None:
-        return operation(facts, *args, **kwargs)
+    begun = operation(facts, *args, **kwargs)
+    if facts.application_role is not None:
+        begun = _behind_wall(facts, operation, begun)
+    return citus.fitted(begun) if facts.layout.distributed else begun
+
+
+def _behind_wall(facts: Facts, operation: Callable[..., Operation[T]], begun: Operation[T]) -> Operation[T]:
     if operation in _OF_SCHEMA or operation in _OF_TABLES:
-        return wall.of_owner(facts, operation(facts, *args, **kwargs))
+        return wall.of_owner(facts, begun)
     scope = scope_of(operation)
     scopes.check_walled(scope)
-    return wall.telling(scope, operation(facts, *args, **kwargs))
+    return wall.telling(facts.layout, scope, begun)
 
 
 def changes_too_often(facts: Facts) -> DatabaseError:

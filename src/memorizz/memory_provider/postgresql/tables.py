@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from psycopg import sql
 
-from memorizz.memory_provider.postgresql import facts, history, indexes, wall
+from memorizz.memory_provider.postgresql import distribution, facts, history, indexes, wall
 from memorizz.memory_provider.postgresql._errors import VALIDITY_CHECK
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Maker, Model, Store
@@ -63,13 +63,16 @@ def _pieces(store: Store) -> dict[str, sql.Composable]:
     )
 
 
-def create(store: Store, role: str | None = None, memories: bool = False) -> Operation[None]:
+def create(
+    store: Store, role: str | None = None, memories: bool = False, beside: Store | None = None
+) -> Operation[None]:
     """Make the table of a store with all its indexes, and note it; the caller runs this in one transaction.
 
     `role` is the one that row-level security keeps tenants apart for, `memories` whether the memories of one too.
+    `beside` is a store in whose shards it is to be, where Citus has distributed them.
     """
     pieces = _pieces(store)
-    of = "parts_of_fields.sql" if store.spec.fields else "parts_of_long_texts.sql"
+    of = "parts_of_fields.sql" if store.spec.fields or beside is not None else "parts_of_long_texts.sql"
     for template in ("store.sql", "parts.sql", of, "history.sql"):
         yield Script(_template(template).format(**pieces).as_bytes(None))
     for number in range(store.spec.partitions or 0):
@@ -85,6 +88,9 @@ def create(store: Store, role: str | None = None, memories: bool = False) -> Ope
         yield Script(index.as_bytes(None))
     if role is not None:
         yield from wall.secure(store, role, memories)
+    if beside is not None:
+        for statement in (distribution.IN_SEQUENCE, *distribution.joined(store, beside)):
+            yield Script(statement)
     note = sql.SQL(
         "INSERT INTO {} (name, spec, model, m, ef_construction) "
         "VALUES (%(name)s, %(spec)s::jsonb, %(model)s, %(m)s, %(ef_construction)s)"
@@ -112,10 +118,13 @@ def create_store(known: Facts, spec: StoreSpec, models: Mapping[str, Maker]) -> 
     if spec.name in known.stores:
         check_same(known.stores[spec.name].spec, spec)
         return
+    if spec.partitions is not None:
+        distribution.check_whole(known.layout, f"partitions={spec.partitions}", "a store is in shards by that")
     model = known.model if spec.dimensions is None else (yield from _model(known, spec.dimensions, models))
     seven = known.store(SEVEN[0].name).vector
     vector: VectorField = spec.vector(model.dimensions, seven.m, seven.ef_construction)
-    yield from create(Store(known.layout, spec, model, vector), known.application_role, known.memories_apart)
+    beside = known.store(SEVEN[0].name) if known.layout.distributed else None
+    yield from create(Store(known.layout, spec, model, vector), known.application_role, known.memories_apart, beside)
     yield from fetch(facts.moved_on(known.layout))
 
 

@@ -16,12 +16,12 @@ from psycopg import sql
 
 from memorizz.errors import ConfigurationError, DatabaseError, quoted
 from memorizz.memory_provider._arguments import text_argument
-from memorizz.memory_provider.postgresql import facts
+from memorizz.memory_provider.postgresql import distribution, facts
 from memorizz.memory_provider.postgresql._errors import breaks_policy, lacks_right
 from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Script, Step, T, fetch, led_by
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import Layout
-from memorizz.memory_provider.postgresql.sql import key
+from memorizz.memory_provider.postgresql.sql import citus, key
 from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
 from memorizz.memory_provider.postgresql.sql.visible import HOLDS, LIVE
 from memorizz.memory_provider.scopes import Scope
@@ -29,16 +29,16 @@ from memorizz.memory_provider.scopes import Scope
 # --- what travels with each statement -----------------------------------------------------------------------------
 
 
-def telling(scope: Scope, operation: Operation[T]) -> Operation[T]:
+def telling(layout: Layout, scope: Scope, operation: Operation[T]) -> Operation[T]:
     """Run an operation whose every statement tells the server whose rows it is about.
 
     What asks the history says the tenant alone: a version's vector, or the change that ended it, may be of a memory
     that the document came into later. There the memory is the statement's to keep to.
     """
-    of_all = _telling(scope)
+    of_all = _telling(layout, scope)
     if scope.memory is None or scope.as_of is not None:
         return led_by(operation, of_all)
-    of_memory = _telling(scope, scope.memory)
+    of_memory = _telling(layout, scope, scope.memory)
 
     def failed(error: Exception, step: Step) -> Exception:
         # That of another memory under the same id: to say more would be to say whose.
@@ -51,8 +51,9 @@ def telling(scope: Scope, operation: Operation[T]) -> Operation[T]:
     return led_by(operation, lambda step: of_all if step.of_history else of_memory, failed=failed)
 
 
-def _telling(scope: Scope, memory: str = "") -> Query:
-    return Query(key.SET_SCOPE, {**scope.parameters, "memory": memory})
+def _telling(layout: Layout, scope: Scope, memory: str = "") -> Query:
+    before = citus.said(layout, key.scope_settings(scope.tenant, memory))
+    return Query(key.SET_SCOPE, {**scope.parameters, "memory": memory}, before=before)
 
 
 def of_owner(known: Facts, operation: Operation[T]) -> Operation[T]:
@@ -66,6 +67,13 @@ def of_owner(known: Facts, operation: Operation[T]) -> Operation[T]:
             "row-level security keeps the tenants apart here, and the tables are their owner's to make and to change, "
             f"not the application's: do this as the owner, and then connect as {known.application_role!r} again"
         ) from error.__cause__
+
+
+def maintained(known: Facts, operation: Operation[T]) -> Operation[T]:
+    """Run an operation of maintenance: behind the wall as the owner's, and with what Citus needs of its statements."""
+    if known.application_role is not None:
+        operation = of_owner(known, operation)
+    return citus.fitted(operation) if known.layout.distributed else operation
 
 
 # --- for whom it does not stand -----------------------------------------------------------------------------------
@@ -194,6 +202,9 @@ def put_up(layout: Layout, lock_milliseconds: int, role: str, memories: bool | N
             f"role={quoted(role)}: the wall of schema {layout.schema!r} is for {quoted(known.application_role)}; take "
             f"it down first, with `memorizz tenants disable --schema {layout.schema}`"
         )
+    if memories:
+        why = "takes no policies that ask other rows: it is the tenants that are kept apart there"
+        distribution.check_whole(known.layout, "memories=True", why)
     made = not (yield from fetch(Query(b"SELECT 1 FROM pg_roles WHERE rolname = %(role)s", {"role": role})))
     names = _names(layout, role)
     if made:

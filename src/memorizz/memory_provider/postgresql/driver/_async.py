@@ -164,11 +164,17 @@ async def _execute_together(connection: AnyConnection, batch: Batch) -> list[Asy
     """Execute queries in one round trip, and in one transaction of its own where none is open."""
     cursors: list[AsyncCursor] = []
     failure: DriverError | None = None
+    # A pipeline is a transaction by itself, and to Citus it is none.
+    begins = batch.begins and connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE
     try:
         async with connection.pipeline():
             try:
+                if begins:
+                    await AsyncCursor(connection).execute(b"BEGIN", prepare=False)
                 for query in batch.queries:
                     cursors.append(await _execute(connection, query))
+                if begins:
+                    await AsyncCursor(connection).execute(b"COMMIT", prepare=False)
                 if batch.meanwhile is not None:
                     await connection.wait(sent(connection))
                     batch.meanwhile()
@@ -181,7 +187,10 @@ async def _execute_together(connection: AnyConnection, batch: Batch) -> list[Asy
         return cursors
     # The driver takes statements behind the one that failed for prepared, which the server has passed over, until
     # a rollback; where a transaction is open, that is to come.
-    if connection.info.transaction_status == TransactionStatus.IDLE:
+    if begins:
+        with suppress(DriverError):
+            await connection.rollback()
+    elif connection.info.transaction_status == TransactionStatus.IDLE:
         with suppress(DriverError):
             async with connection.transaction(force_rollback=True):
                 pass
@@ -250,7 +259,8 @@ async def note_cosines(config: PostgreSQLConfig, connection: AnyConnection, fact
         return await perform(connection, cast(Statement, step))
 
     stores = migrations.unmeasured(facts)
-    if not stores:
+    # Citus takes no sample of several shards.
+    if not stores or facts.layout.distributed:
         return False
     # What was done before is kept whatever becomes of this.
     await connection.commit()

@@ -164,11 +164,17 @@ def _execute_together(connection: AnyConnection, batch: Batch) -> list[Cursor]:
     """Execute queries in one round trip, and in one transaction of its own where none is open."""
     cursors: list[Cursor] = []
     failure: DriverError | None = None
+    # A pipeline is a transaction by itself, and to Citus it is none.
+    begins = batch.begins and connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE
     try:
         with connection.pipeline():
             try:
+                if begins:
+                    Cursor(connection).execute(b"BEGIN", prepare=False)
                 for query in batch.queries:
                     cursors.append(_execute(connection, query))
+                if begins:
+                    Cursor(connection).execute(b"COMMIT", prepare=False)
                 if batch.meanwhile is not None:
                     connection.wait(sent(connection))
                     batch.meanwhile()
@@ -181,7 +187,10 @@ def _execute_together(connection: AnyConnection, batch: Batch) -> list[Cursor]:
         return cursors
     # The driver takes statements behind the one that failed for prepared, which the server has passed over, until
     # a rollback; where a transaction is open, that is to come.
-    if connection.info.transaction_status == TransactionStatus.IDLE:
+    if begins:
+        with suppress(DriverError):
+            connection.rollback()
+    elif connection.info.transaction_status == TransactionStatus.IDLE:
         with suppress(DriverError), connection.transaction(force_rollback=True):
             pass
     raise last_words(failure, cursors) from None
@@ -246,7 +255,8 @@ def note_cosines(config: PostgreSQLConfig, connection: AnyConnection, facts: Fac
         return perform(connection, cast(Statement, step))
 
     stores = migrations.unmeasured(facts)
-    if not stores:
+    # Citus takes no sample of several shards.
+    if not stores or facts.layout.distributed:
         return False
     # What was done before is kept whatever becomes of this.
     connection.commit()

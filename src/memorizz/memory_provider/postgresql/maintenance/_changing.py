@@ -10,6 +10,7 @@ from itertools import islice
 from memorizz.embeddings.base import AsyncEmbedder, Embedder, window
 from memorizz.errors import ConfigurationError, SchemaError
 from memorizz.memory_provider._parts import Part
+from memorizz.memory_provider.postgresql import distribution
 from memorizz.memory_provider.postgresql._steps import Embed, Operation
 from memorizz.memory_provider.postgresql.facts import Model, Store
 from memorizz.memory_provider.postgresql.maintenance import _models
@@ -76,6 +77,8 @@ def begin(now: Models, embedder: AnyEmbedder) -> Operation[None]:
     """Add the columns of the embedder's model, where they are not there yet."""
     if now.searched.name == embedder.name:
         raise ConfigurationError(f"the vectors of schema {now.layout.schema!r} are of {embedder.name!r} already")
+    why = "takes no statement that goes through the documents of all tenants by their key"
+    distribution.check_whole(now.layout, f"another embedding model, {embedder.name!r}", why)
     if now.standby is None:
         yield from _models.begin(now, embedder.name, embedder.dimensions)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from psycopg import sql
 
 from memorizz.errors import MemorizzError, SchemaError
-from memorizz.memory_provider.postgresql import history, indexes, migrations
+from memorizz.memory_provider.postgresql import distribution, history, indexes, migrations
 from memorizz.memory_provider.postgresql._steps import Operation, Query, fetch
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Facts, Store
@@ -77,6 +77,8 @@ class Examination:
     """The name of each index that should be there, and its store."""
     lost_histories: Sequence[tuple[str, bool]] = ()
     """The stores whose history is to be kept and is not, and whether the table of it is gone."""
+    undistributed: Sequence[str] = ()
+    """The tables that Citus is to distribute and does not."""
     languages: Mapping[str, float] = field(default_factory=dict[str, float])
     """The share of the words of some texts that each language leaves out; nothing where there are few words."""
 
@@ -111,6 +113,7 @@ def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Examination
         indexes=found_indexes,
         missing_indexes={} if known is None else _missing(known, stores, found_indexes),
         lost_histories=[] if known is None else (yield from history.lost(known)),
+        undistributed=[] if known is None else (yield from distribution.missing(known)),
         languages={} if known is None else (yield from _languages(known)),
     )
 

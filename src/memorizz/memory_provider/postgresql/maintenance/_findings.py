@@ -11,6 +11,7 @@ from memorizz.memory_provider.postgresql.facts import Model
 from memorizz.memory_provider.postgresql.indexes import VECTOR_INDEXES, embedding_index, is_of_partition, rounded
 from memorizz.memory_provider.postgresql.maintenance._doctor import Examination
 from memorizz.memory_provider.postgresql.maintenance._finding import Finding, Level, command
+from memorizz.memory_provider.postgresql.maintenance._findings_of_distribution import distribution
 from memorizz.memory_provider.postgresql.maintenance._findings_of_history import histories
 from memorizz.memory_provider.postgresql.maintenance._findings_of_wall import unseen
 from memorizz.memory_provider.postgresql.maintenance._measuring import NOT_STORABLE
@@ -30,7 +31,7 @@ def diagnose(facts: Examination, config: PostgreSQLConfig) -> list[Finding]:
     """Return what was found, the worst first."""
     checks = (_versions, _extension, _schema, _tables, _rights, _durability)
     found = [finding for check in checks for finding in check(facts)]
-    advising = (histories, unseen, _memory, _rows, _language, _model, _vectors, _indexes)
+    advising = (distribution, histories, unseen, _memory, _rows, _language, _model, _vectors, _indexes)
     found += [finding for check in advising for finding in check(facts, config)]
     if config.embedded_server is None:
         found += _connection(facts, config)

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from memorizz.errors import ConfigurationError, quoted
 from memorizz.memory_provider._arguments import text_argument
-from memorizz.memory_provider.postgresql import facts, migrations
+from memorizz.memory_provider.postgresql import distribution, facts, migrations
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import Layout
@@ -55,6 +55,9 @@ def begin(known: Facts, name: str) -> Operation[str | None]:
         raise ConfigurationError(f"language={quoted(name)}: expected a text search configuration, such as 'german'")
     language = yield from migrations.qualified_config(text_argument(name, "language") or "")
     now, before = yield from _locked(known)
+    if now != language:
+        why = "does not make the words of all tenants' documents again"
+        distribution.check_whole(known.layout, f"language={quoted(name)}", why)
     if now == language:
         return None if before is None else language
     if before is not None:

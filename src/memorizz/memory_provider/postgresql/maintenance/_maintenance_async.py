@@ -12,7 +12,7 @@ from typing import Any, Self, cast
 
 from memorizz.errors import MemorizzError, OperationTimeout, ProviderClosed, SchemaError
 from memorizz.memory_provider._drive._async import drive
-from memorizz.memory_provider.postgresql import indexes, migrations, wall
+from memorizz.memory_provider.postgresql import distribution, indexes, migrations, wall
 from memorizz.memory_provider.postgresql._errors import translating
 from memorizz.memory_provider.postgresql._steps import Operation, Script, Statement, Step, T
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
@@ -24,17 +24,13 @@ from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.indexes import HNSW
 from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing, _language, _making, _noting, _probe
 from memorizz.memory_provider.postgresql.maintenance._changing import LOCK_SECONDS
-from memorizz.memory_provider.postgresql.maintenance._doctor import Examination
 from memorizz.memory_provider.postgresql.maintenance._finding import Finding
 from memorizz.memory_provider.postgresql.maintenance._findings import diagnose
 from memorizz.memory_provider.postgresql.maintenance._indexing import Busy, Job, Made, Wanted, Watch
 from memorizz.memory_provider.postgresql.maintenance._measuring import IndexFacts, StoreFacts, glance, measure
-from memorizz.memory_provider.postgresql.maintenance._noting import Noted
-from memorizz.memory_provider.postgresql.maintenance._probe import Probe
 from memorizz.memory_provider.postgresql.maintenance._tidying import Tidied, tidied
 from memorizz.memory_provider.postgresql.maintenance._watching_async import watched
 from memorizz.memory_provider.postgresql.migrations import Database, Migration
-from memorizz.memory_provider.postgresql.wall import Wall
 from memorizz.memory_provider.stores import IndexKind
 
 # How long a table that is in use is waited for by those who come after: whoever uses it goes on.
@@ -123,9 +119,8 @@ class AsyncMaintenance:
 
         `watch` is told as that of `apply_policies`.
         """
-        known = await self.facts()
         async with self._without_timeouts(None, LOCK_SECONDS):
-            return await self.run(tidied(known, by, dry_run, watch))
+            return await self.run(tidied(await self.facts(), by, dry_run, watch))
 
     async def change_language(self, name: str, watch: Callable[[str, int], None] | None = None) -> int:
         """Change the language of the words while the stores are in use; return how many documents got other words.
@@ -159,7 +154,7 @@ class AsyncMaintenance:
             if batch.is_last:
                 return changed
 
-    async def enable_tenants(self, role: str, *, memories: bool | None = None) -> Wall:
+    async def enable_tenants(self, role: str, *, memories: bool | None = None) -> wall.Wall:
         """Have the database keep tenants apart, by row-level security on the tables of all stores, and of later ones.
 
         role: whom applications connect as from then on; made without a password where there is none of that name, else
@@ -176,10 +171,23 @@ class AsyncMaintenance:
 
     async def disable_tenants(self) -> str | None:
         """Take the row-level security down; return the role that it was for, which stays, without rights."""
-        known = await self.facts()
-        return await self._in_one(lambda: wall.take_down(known.layout, _LOCK_MILLISECONDS))
+        layout = (await self.facts()).layout
+        return await self._in_one(lambda: wall.take_down(layout, _LOCK_MILLISECONDS))
 
-    async def probe_tenants(self) -> Probe:
+    async def scale_out(self, shards: int | None = None, *, dry_run: bool = False) -> distribution.Distributed:
+        """Have Citus distribute the stores over its servers by their tenant, and later stores too; be the owner.
+
+        shards: how many, by default citus.shard_count. Readers go on, writers wait; both open providers again then.
+        Raises SchemaError without servers of Citus 13 or newer, ConfigurationError for what cannot be distributed.
+        """
+        layout = (await self.facts()).layout
+        if dry_run:
+            return await self.run(distribution.planned(layout, shards))
+        with without_timeout(self._connection):
+            await self._in_one(lambda: distribution.prepare(layout, _LOCK_MILLISECONDS, shards))
+            return await self._in_one(lambda: distribution.distribute(layout, _LOCK_MILLISECONDS, shards))
+
+    async def probe_tenants(self) -> _probe.Probe:
         """Try to reach one tenant's rows as another, in every table by every kind of statement; all of it is undone.
 
         It proves what it says for the role of this connection: be an application's. Raises ConfigurationError where no
@@ -199,7 +207,7 @@ class AsyncMaintenance:
 
         return await when_free(change)
 
-    async def examine(self) -> tuple[Examination, list[Finding]]:
+    async def examine(self) -> tuple[_doctor.Examination, list[Finding]]:
         """Examine the database: return its figures, and what of them needs attention, the worst first."""
         examined = await self.run(_doctor.examine(self.config, self._connection.info.backend_pid))
         return examined, diagnose(examined, self.config)
@@ -208,11 +216,11 @@ class AsyncMaintenance:
         """Return how much each store and each of its indexes holds."""
         return await self.run(measure(await self.facts()))
 
-    async def note(self, measured: Sequence[Noted]) -> None:
+    async def note(self, measured: Sequence[_noting.Noted]) -> None:
         """Note what was measured of stores, by the server's clock; what was noted two years ago goes."""
         await self.run(_noting.note(await self.facts(), measured))
 
-    async def noted(self) -> list[Noted]:
+    async def noted(self) -> list[_noting.Noted]:
         """Return all that was noted, the oldest first."""
         return await self.run(_noting.noted(await self.facts()))
 
@@ -222,8 +230,8 @@ class AsyncMaintenance:
 
     async def run(self, operation: Operation[T]) -> T:
         """Run an operation on the connection; each of its statements is a transaction of its own unless one is open."""
-        if self._facts is not None and self._facts.application_role is not None:
-            operation = wall.of_owner(self._facts, operation)
+        if self._facts is not None:
+            operation = wall.maintained(self._facts, operation)
         return await drive(operation, self.perform)
 
     async def perform(self, step: Step) -> Any:

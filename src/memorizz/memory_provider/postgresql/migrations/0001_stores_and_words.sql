@@ -10,13 +10,14 @@ CREATE TABLE memorizz_migrations (
 -- that may change under an open provider: whoever changes an index, a model, a store or the language moves it on.
 -- `text_search_config_before` is set while the words of another language are being replaced. `application_role` is set while
 -- row-level security keeps tenants apart: the role that it is made for; `memories_apart` says that it keeps the memories of
--- one tenant apart too.
+-- one tenant apart too. `distributed` says that Citus has spread the stores over several servers, by their tenant.
 CREATE TABLE memorizz_settings (
     identity uuid NOT NULL DEFAULT gen_random_uuid(),
     text_search_config text NOT NULL,
     text_search_config_before text,
     application_role text,
     memories_apart boolean NOT NULL DEFAULT false,
+    distributed boolean NOT NULL DEFAULT false,
     version bigint NOT NULL DEFAULT 1
 );
 CREATE UNIQUE INDEX memorizz_settings_one_row ON memorizz_settings ((true));

@@ -13,7 +13,7 @@ from memorizz.memory_provider.base import Filter, Receipt, StoreName
 from memorizz.memory_provider.postgresql import facts
 from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch, fetch_all, fetch_last
 from memorizz.memory_provider.postgresql.facts import Facts, Store
-from memorizz.memory_provider.postgresql.sql import forgetting, writes
+from memorizz.memory_provider.postgresql.sql import agents, forgetting, parts, writes
 from memorizz.memory_provider.stores import AGENTS
 
 logger = logging.getLogger("memorizz.postgresql")
@@ -56,6 +56,7 @@ def purge_expired(facts: Facts, memory_store_type: StoreName | None = None) -> O
     stores = facts.stores.values() if memory_store_type is None else [facts.store(memory_store_type)]
     results = yield from fetch_all([writes.delete_expired(store) for store in stores])
     yield from fetch_all([old for store in stores for old in forgetting.forget_old(store)])
+    yield from fetch_all([replaced for store in stores for replaced in parts.delete_replaced(store)])
     deleted = [rows[0][0] for rows in results]
     for store, count in zip(stores, deleted, strict=True):
         advise(store, count)
@@ -68,9 +69,9 @@ def delete_memagent(facts: Facts, id: Any, cascade: bool = False) -> Operation[b
     name = _values.id_text(id)
     if name is None:
         return False
-    rows = yield from fetch(writes.delete_agent_and_memories(facts, _values.id_key(name), name))
+    rows = yield from fetch(agents.delete_agent_and_memories(facts, _values.id_key(name), name))
     for row in rows:
-        for store, count in zip(writes.of_agents(facts), row[1:], strict=True):
+        for store, count in zip(agents.of_agents(facts), row[1:], strict=True):
             advise(store, count)
     return _was_there(rows)
 
@@ -90,19 +91,10 @@ def forget(
     stores = [*known.stores.values()]
     forgets = [forgetting.forget(store, matching, dry_run) for store in stores]
     _, *gone, _ = yield from fetch_all([forgetting.operation(forgetting.FORGETTING), *forgets, forgetting.operation()])
-    agents: list[Row] = []
+    listing: list[Row] = []
     if memory is not None:
-        agents = yield from fetch(forgetting.forget_in_agents(known.store(AGENTS), memory, dry_run))
-        if not dry_run:
-            yield from fetch(forgetting.forget_in_versions(known.store(AGENTS), memory))
-    versions = yield from fetch_all(
-        [
-            forgetting.forget_history(store, dry_run)
-            if everything
-            else forgetting.forget_versions(store, matching, [_values.id_key(id) for (id,) in rows], dry_run)
-            for store, rows in zip(stores, gone, strict=True)
-        ]
-    )
+        listing = yield from fetch(forgetting.forget_in_agents(known.store(AGENTS), memory, dry_run))
+    versions = yield from _forget_versions(known, memory, matching, everything, gone, dry_run)
     left: int | None = None
     if not dry_run:
         again = yield from fetch_all([forgetting.forget(store, matching, True) for store in stores])
@@ -111,7 +103,28 @@ def forget(
         advise(store, 0 if dry_run else len(rows))
     deleted = {store.name: [id for (id,) in rows] for store, rows in zip(stores, gone, strict=True)}
     ended = {store.name: rows[0][0] for store, rows in zip(stores, versions, strict=True)}
-    return receipt(deleted, [id for (id,) in agents], by, dry_run, left, ended)
+    return receipt(deleted, [id for (id,) in listing], by, dry_run, left, ended)
+
+
+def _forget_versions(
+    known: Facts, memory: str | None, matching: Filter, everything: bool, gone: Sequence[Sequence[Row]], dry_run: bool
+) -> Operation[list[list[Row]]]:
+    """Forget the versions of what is gone from each store; a row for each, how many they were."""
+    if known.layout.distributed:
+        # No history is kept there: history.keep.
+        return [[(0,)] for _ in gone]
+    if memory is not None and not dry_run:
+        yield from fetch(forgetting.forget_in_versions(known.store(AGENTS), memory))
+    return (
+        yield from fetch_all(
+            [
+                forgetting.forget_history(store, dry_run)
+                if everything
+                else forgetting.forget_versions(store, matching, [_values.id_key(id) for (id,) in rows], dry_run)
+                for store, rows in zip(known.stores.values(), gone, strict=True)
+            ]
+        )
+    )
 
 
 def _was_there(rows: Sequence[Row]) -> bool:

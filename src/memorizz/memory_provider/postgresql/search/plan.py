@@ -274,7 +274,8 @@ def settings(search: Search, routes: Sequence[Route], ef_search: int, stores: Se
     if Route.INDEX in routes:
         # The planner takes vectors that are stored apart to cost nothing, and sorts them all rather than ask the index.
         needed |= {"hnsw.ef_search": str(ef_search), "hnsw.iterative_scan": "off", "enable_sort": "off"}
-        in_one = all(store.spec.partitions is None for store in stores)
+        # By the values alone Citus knows which shard is asked.
+        in_one = all(store.spec.partitions is None and not store.layout.distributed for store in stores)
         if in_one and not (search.filtered or search.scored):
             # No value decides how the one table is read, and to plan it takes 0.1 of 1.5 ms.
             needed["plan_cache_mode"] = "force_generic_plan"

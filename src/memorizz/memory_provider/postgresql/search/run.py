@@ -125,7 +125,7 @@ def _fetch(
     if not needed:
         return (yield from fetch_all(statements))
     settings, *results = yield from fetch_all(
-        [reads.set_locally(store, needed), *statements], partial(reads.reset, needed)
+        [reads.set_locally(store, needed), *statements], partial(reads.reset, store, needed)
     )
     if settings[0][-1] != facts.version:
         raise StaleFacts("an index or an embedding model was changed")

@@ -17,8 +17,7 @@ KEY = sql.SQL("d.tenant, d.id")
 OF_TENANT = sql.SQL("d.tenant = %(tenant)s::text")
 _OF_MEMORY = sql.SQL("d.tenant = %(tenant)s::text AND d.memory_id = %(of_memory)s::text")
 _OF_AGENT = sql.SQL(
-    "d.tenant = %(tenant)s::text AND d.memory_id = %(of_memory)s::text "
-    "AND d.data @> jsonb_build_object('agent_id', %(of_agent)s::text)"
+    "d.tenant = %(tenant)s::text AND d.memory_id = %(of_memory)s::text AND d.data @> %(of_agent)s::jsonb"
 )
 # That a row is of no tenant.
 OF_NOBODY = sql.SQL("d.tenant = ''")
@@ -32,7 +31,7 @@ IS_FOUND = sql.SQL("d.id = found.id")
 # of which of its memories, '' for all.
 SET_SCOPE = b"SELECT set_config('memorizz.tenant', %(tenant)s, true), set_config('memorizz.memory', %(memory)s, true)"
 # The first tenants of a table, each found by the key, however many rows it has.
-TENANTS = sql.SQL(
+_FIRST_TENANTS = sql.SQL(
     "WITH RECURSIVE found AS ("
     "SELECT min(d.tenant) AS tenant FROM {table} AS d WHERE d.tenant > '' UNION ALL "
     "SELECT (SELECT min(d.tenant) FROM {table} AS d WHERE d.tenant > found.tenant) FROM found "
@@ -61,11 +60,27 @@ PART_IS = _IS.format(OF_TENANT)
 PARTS_AMONG = _AMONG.format(OF_TENANT, _IDS)
 
 
+def scope_settings(tenant: str, memory: str) -> dict[str, str | None]:
+    """Return what SET_SCOPE sets."""
+    return {"memorizz.tenant": tenant, "memorizz.memory": memory}
+
+
 def tenants(store: Store) -> sql.Composed:
     """Return the statement that lists the tenants that have documents in a store, each found behind the last one."""
-    return _TENANTS.format(table=store.table)
+    # Citus takes nothing recursive of several shards.
+    statement = _DISTINCT_TENANTS if store.layout.distributed else _TENANTS
+    return statement.format(table=store.table)
 
 
+def first_tenants(store: Store) -> sql.Composed:
+    """Return the statement that lists the first tenants of a store, those without a name left out; it binds `limit`."""
+    if store.layout.distributed:
+        return sql.SQL("{} LIMIT %(limit)s").format(_DISTINCT_NAMES.format(table=store.table))
+    return _FIRST_TENANTS.format(table=store.table)
+
+
+_DISTINCT_TENANTS = sql.SQL("SELECT DISTINCT d.tenant FROM {table} AS d ORDER BY d.tenant")
+_DISTINCT_NAMES = sql.SQL("SELECT DISTINCT d.tenant FROM {table} AS d WHERE d.tenant > '' ORDER BY d.tenant")
 _TENANTS = sql.SQL(
     "WITH RECURSIVE tenants AS ((SELECT tenant FROM {table} ORDER BY tenant LIMIT 1) UNION ALL "
     "SELECT (SELECT d.tenant FROM {table} AS d WHERE d.tenant > tenants.tenant ORDER BY d.tenant LIMIT 1) "
@@ -81,12 +96,12 @@ def in_scope(store: Store) -> sql.SQL:
 
 
 def in_partition(store: Store, alias: str) -> sql.Composable:
-    """Return the condition that a row is of the tenant, where that says in which partition it is; else that it is one.
+    """Return the condition that a row is of the tenant, where that says in which part of a table it is; else true.
 
     It is for what an index is asked without a filter, which leaves rows out only once they have been found.
     """
     of_tenant = sql.SQL("{}.tenant = %(tenant)s::text").format(sql.Identifier(alias))
-    return sql.SQL("true") if store.spec.partitions is None else of_tenant
+    return of_tenant if store.spec.partitions is not None or store.layout.distributed else sql.SQL("true")
 
 
 def is_it(store: Store) -> sql.Composed:

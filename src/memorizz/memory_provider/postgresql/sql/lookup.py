@@ -23,8 +23,11 @@ _NULL, _TRUE = sql.SQL("NULL"), sql.SQL("true")
 
 
 def serves(store: Store) -> bool:
-    """Return whether the function of a store stands in the place of its indexes; none is of a time that is past."""
-    return store.walled and store.scope.as_of is None
+    """Return whether the function of a store stands in the place of its indexes; none is of a time that is past.
+
+    With Citus, what a function asks is not asked of the shard that it runs on.
+    """
+    return store.walled and store.scope.as_of is None and not store.layout.distributed
 
 
 def ids(

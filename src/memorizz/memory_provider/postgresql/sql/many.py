@@ -6,7 +6,8 @@ row-level security.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from psycopg import sql
@@ -16,7 +17,6 @@ from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.rows import PIECES, Floats, Row
 from memorizz.memory_provider.postgresql.sql import key, writes
-from memorizz.memory_provider.postgresql.sql.visible import visible
 
 # What one statement takes, in bytes: a message has to fit into the memory of both ends.
 _MOST = 2**24
@@ -35,15 +35,21 @@ def insert(store: Store, rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], Q
 def merge(store: Store, rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], Query]]:
     """Merge documents that bring the same keys into those with their ids; the ids come back of those that were."""
     columns = rows[0].inserted
-    return _queries(store, rows, columns, _statement(store, columns, rows[0].merged, True))
+    statement = _statement(store, columns, rows[0].merged, True)
+    return _queries(store, rows, columns, statement, partial(writes.without_expired, store))
 
 
 def _queries(
-    store: Store, rows: Sequence[Row], columns: tuple[str, ...], statement: bytes
+    store: Store,
+    rows: Sequence[Row],
+    columns: tuple[str, ...],
+    statement: bytes,
+    before: Callable[[Sequence[Row]], Sequence[Query]] = lambda _: (),
 ) -> Iterator[tuple[Sequence[Row], Query]]:
     for some in _fitting(rows):
-        writes = tuple(row.name for row in some)
-        yield some, Query(statement, _parameters(store, some, columns), repeatable=False, writes=writes)
+        names = tuple(row.name for row in some)
+        values = _parameters(store, some, columns)
+        yield some, Query(statement, values, repeatable=False, writes=names, before=before(some))
 
 
 def _fitting(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
@@ -106,9 +112,9 @@ def _statement(store: Store, columns: tuple[str, ...], merged: tuple[str, ...] |
         )
     conflict = sql.SQL("")
     if merged is not None:
-        source = {name: sql.Identifier("excluded", name) for name in (*merged, "data")}
+        merge, there = writes.merged_or_not(store, columns, merged, False)
         conflict = sql.SQL(" ON CONFLICT ({}) DO UPDATE SET {} WHERE {} RETURNING d.id").format(
-            writes.KEY_COLUMNS, writes.merge(store, merged, source, False), visible(store)
+            writes.KEY_COLUMNS, merge, there
         )
     elif given:
         conflict = sql.SQL(" ON CONFLICT ({}) DO NOTHING RETURNING d.id").format(writes.KEY_COLUMNS)

@@ -17,7 +17,7 @@ from memorizz.memory_provider.postgresql import facts
 from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.rows import GIVEN_ID, SELECTED, TIMES
-from memorizz.memory_provider.postgresql.sql import key
+from memorizz.memory_provider.postgresql.sql import citus, key
 from memorizz.memory_provider.postgresql.sql.lookup import filtered
 from memorizz.memory_provider.postgresql.sql.order import order
 from memorizz.memory_provider.postgresql.sql.vectors import is_embedded, is_wholly_embedded, sent
@@ -397,12 +397,13 @@ def _set_locally(store: Store, names: tuple[str, ...]) -> bytes:
 
 def set_locally(store: Store, settings: Mapping[str, str]) -> Query:
     """Set what holds until the end of the transaction; the row ends with the version of today's facts."""
-    return Query(_set_locally(store, tuple(settings)), settings)
+    return Query(_set_locally(store, tuple(settings)), settings, before=citus.said(store.layout, settings))
 
 
-def reset(settings: Mapping[str, str]) -> Query:
+def reset(store: Store, settings: Mapping[str, str]) -> Query:
     """Set back to what the session began with, until the end of the transaction."""
     return Query(
         b"SELECT set_config(name, reset_val, true) FROM pg_settings WHERE name = ANY (%(names)s)",
         {"names": list(settings)},
+        before=citus.said(store.layout, dict.fromkeys(settings)),
     )

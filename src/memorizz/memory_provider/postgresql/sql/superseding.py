@@ -13,6 +13,7 @@ from memorizz.memory_provider.postgresql.rows import Row
 from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.reads import bound
 from memorizz.memory_provider.postgresql.sql.visible import visible
+from memorizz.memory_provider.postgresql.sql.writes import CLOCK
 
 
 @composed_once
@@ -46,11 +47,12 @@ def _end(store: Store) -> bytes:
     # At the time of the transaction, so that in this very one, too, it is over.
     template = sql.SQL(
         "UPDATE {table} AS d SET valid_until = greatest(d.valid_from, least(d.valid_until, coalesce(n.valid_from, "
-        "now()))), data = (d.data - {until}) || jsonb_build_object({by}, %(name)s::text), "
-        "updated_at = clock_timestamp() FROM {table} AS n WHERE {is_it} AND {new_is}"
+        "clock.now))), data = (d.data - {until}) || jsonb_build_object({by}, %(name)s::text), "
+        "updated_at = statement_timestamp() FROM {table} AS n, {clock} WHERE {is_it} AND {new_is}"
     )
     return template.format(
         table=store.table,
+        clock=CLOCK,
         until=sql.Literal(VALID_UNTIL),
         by=sql.Literal(SUPERSEDED_BY),
         is_it=key.is_it(store),

@@ -16,14 +16,13 @@ from psycopg import sql
 
 from memorizz.memory_provider._documents import EXPIRES_AT, KEYS, LONGEST_TTL, TTL, Kind
 from memorizz.memory_provider.postgresql._steps import Query
-from memorizz.memory_provider.postgresql.facts import Facts, Store, composed_once
+from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.rows import PIECES, Row, Vector
 from memorizz.memory_provider.postgresql.sql import key, lookup
 from memorizz.memory_provider.postgresql.sql.conditions import condition
 from memorizz.memory_provider.postgresql.sql.reads import NEWEST, bound, trusted_sql
 from memorizz.memory_provider.postgresql.sql.vectors import embedding_of, is_wholly_embedded, text_is_seen, text_stays
 from memorizz.memory_provider.postgresql.sql.visible import expired, visible
-from memorizz.memory_provider.stores import AGENTS
 
 TYPES = {
     Kind.TEXT: sql.SQL("text"),
@@ -46,7 +45,8 @@ def _value(store: Store, column: str) -> sql.Composable:
     if column == PIECES:
         return sql.SQL("{}::uuid").format(sql.Placeholder(column))
     value = sql.SQL("{}::{}").format(sql.Placeholder(column), TYPES[KEYS[column].kind])
-    return sql.SQL("coalesce({}, {})").format(value, expiry(sql.Placeholder(TTL))) if column == EXPIRES_AT else value
+    # One of the two is NULL. Citus takes no clock in a COALESCE.
+    return sql.SQL("least({}, {})").format(value, expiry(sql.Placeholder(TTL))) if column == EXPIRES_AT else value
 
 
 def signs(store: Store, vector: sql.Composable) -> sql.Composed:
@@ -57,10 +57,22 @@ def signs(store: Store, vector: sql.Composable) -> sql.Composed:
 
 def expiry(seconds: sql.Composable) -> sql.Composed:
     """Return when what lives so many seconds from now on expires; NULL for NULL."""
-    return sql.SQL("clock_timestamp() + make_interval(secs => {}::float8)").format(seconds)
+    return sql.SQL("statement_timestamp() + make_interval(secs => {}::float8)").format(seconds)
 
 
-def merge(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composable], guarded: bool) -> sql.Composed:
+# The time of a statement, not of the moment, which Citus takes from no statement that changes rows.
+_NOW = sql.SQL("statement_timestamp()")
+# `clock.now` is when the transaction began: Citus takes no clock where rows are returned, nor in a CASE or a COALESCE.
+CLOCK = sql.SQL("(SELECT now() AS now) AS clock")
+
+
+def merge(
+    store: Store,
+    merged: Sequence[str],
+    source: Mapping[str, sql.Composable],
+    guarded: bool,
+    now: sql.Composable = _NOW,
+) -> sql.Composed:
     """Return the assignments that merge given keys into a document, whose values are in `source`.
 
     A key with a column leaves `data`, where an earlier None of it may stand. A vector belongs to the text beside it, so
@@ -77,7 +89,7 @@ def merge(store: Store, merged: Sequence[str], source: Mapping[str, sql.Composab
         kept = values.get(name, sql.Identifier("d", name))
         values[name] = sql.SQL("CASE WHEN {} THEN {} END").format(stays, kept)
     values["data"] = sql.SQL("{} || {}").format(keys, source["data"])
-    values["updated_at"] = sql.SQL("clock_timestamp()")
+    values["updated_at"] = now
     return sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in values.items())
 
 
@@ -94,18 +106,47 @@ def new(store: Store, inserted: Sequence[str]) -> sql.Composed:
     )
 
 
+def merged_or_not(
+    store: Store, inserted: Sequence[str], merged: Sequence[str], guarded: bool
+) -> tuple[sql.Composable, sql.Composable]:
+    """Return what a document is given where there is one of its id, and the condition that it is merged into that.
+
+    Citus takes no clock there. The times of the new row come from one; and what has expired is deleted before, by
+    `without_expired`.
+    """
+    source = {name: sql.Identifier("excluded", name) for name in (*merged, "data")}
+    if not store.layout.distributed:
+        return merge(store, merged, source, guarded), visible(store)
+    now = sql.SQL("excluded.updated_at")
+    if "updated_at" in inserted:
+        now = sql.SQL("greatest(d.updated_at, excluded.updated_at)")
+    return merge(store, merged, source, guarded, now), key.in_scope(store)
+
+
+@composed_once
+def _expired_among(store: Store) -> bytes:
+    template = sql.SQL("DELETE FROM {} AS d WHERE {} AND {}")
+    return template.format(store.table, expired(store), key.among(store)).as_bytes(None)
+
+
+def without_expired(store: Store, rows: Sequence[Row]) -> Sequence[Query]:
+    """Return what is sent before documents are merged into those of their ids, where Citus has distributed them."""
+    ids = [row.values["id"] for row in rows if not row.is_new]
+    return (Query(_expired_among(store), bound(store, ids=ids)),) if ids and store.layout.distributed else ()
+
+
 @composed_once
 def _upsert(store: Store, inserted: tuple[str, ...], merged: tuple[str, ...], guarded: bool) -> bytes:
     template = sql.SQL(
-        "INSERT INTO {table} AS d {new} "
-        "ON CONFLICT ({key}) DO UPDATE SET {merge} WHERE {visible} RETURNING {is_embedded}"
+        "INSERT INTO {table} AS d {new} ON CONFLICT ({key}) DO UPDATE SET {merge} WHERE {there} RETURNING {is_embedded}"
     )
+    merge, there = merged_or_not(store, inserted, merged, guarded)
     return template.format(
         table=store.table,
         new=new(store, inserted),
         key=KEY_COLUMNS,
-        merge=merge(store, merged, {name: sql.Identifier("excluded", name) for name in (*merged, "data")}, guarded),
-        visible=visible(store),
+        merge=merge,
+        there=there,
         is_embedded=_is_embedded(store, guarded),
     ).as_bytes(None)
 
@@ -125,7 +166,9 @@ def upsert(store: Store, row: Row) -> Query:
     """
     # Under an id that was made for it there is nothing to merge with.
     statement = _upsert(store, row.inserted, () if row.is_new else row.merged, row.seen is not None)
-    return Query(statement, row.values if row.seen is None else _guarded(row), repeatable=False, writes=(row.name,))
+    values = row.values if row.seen is None else _guarded(row)
+    before = without_expired(store, [row])
+    return Query(statement, values, repeatable=False, writes=(row.name,), before=before)
 
 
 @composed_once
@@ -158,7 +201,9 @@ def _locked(store: Store) -> bytes:
 
 def locked(store: Store, ids: Sequence[UUID]) -> list[Query]:
     """Lock the documents of these ids that exist, expired or not, until the transaction ends; return their ids."""
-    return [Query(_lock(store)), Query(_locked(store), bound(store, ids=list(ids)))]
+    found = Query(_locked(store), bound(store, ids=list(ids)))
+    # Citus would take the lock of the table on every server, where one shard is asked.
+    return [found] if store.layout.distributed else [Query(_lock(store)), found]
 
 
 @composed_once
@@ -226,7 +271,7 @@ def update_matching(store: Store, row: Row, filter: Mapping[str, Any]) -> Query:
 @composed_once
 def _add_vector(store: Store) -> bytes:
     template = sql.SQL(
-        "UPDATE {table} AS d SET {assignments}, updated_at = clock_timestamp() WHERE {is_it} AND {visible} "
+        "UPDATE {table} AS d SET {assignments}, updated_at = statement_timestamp() WHERE {is_it} AND {visible} "
         "AND NOT {embedded} AND d.content = %(content)s AND d.{label} IS NOT DISTINCT FROM %(label)s::text "
         "RETURNING true"
     )
@@ -257,20 +302,19 @@ def add_vector(store: Store, id: UUID, label: str | None, content: str, vector: 
 @composed_once
 def _touch(store: Store) -> bytes:
     template = sql.SQL(
-        "UPDATE {table} AS d SET access_count = coalesce(d.access_count, 0) + 1, last_accessed = clock_timestamp(), "
+        "UPDATE {table} AS d SET access_count = coalesce(d.access_count, 0) + 1, last_accessed = free.now, "
         "expires_at = CASE WHEN d.expires_at IS NOT NULL AND jsonb_typeof(d.data -> {ttl}) = 'number' "
-        "THEN {expiry} ELSE d.expires_at END "
-        "FROM (WITH free AS MATERIALIZED ("
+        "THEN to_timestamp(free.seconds + least((d.data ->> {ttl})::numeric, {longest})::float8) "
+        "ELSE d.expires_at END FROM (WITH free AS MATERIALIZED ("
         "SELECT {key} FROM {table} AS d WHERE {among} AND {visible} ORDER BY {key} FOR NO KEY UPDATE SKIP LOCKED) "
-        "SELECT * FROM free) AS free WHERE {same} RETURNING {key}"
+        "SELECT free.*, statement_timestamp() AS now, extract(epoch FROM statement_timestamp())::float8 AS seconds "
+        "FROM free) AS free WHERE {same} RETURNING {key}"
     )
     return template.format(
         table=store.table,
         ttl=sql.Literal(TTL),
         # Another program may have put any number there.
-        expiry=expiry(
-            sql.SQL("least((d.data ->> {})::numeric, {})").format(sql.Literal(TTL), sql.Literal(LONGEST_TTL))
-        ),
+        longest=sql.Literal(LONGEST_TTL),
         key=key.KEY,
         among=key.among(store),
         visible=visible(store),
@@ -295,8 +339,13 @@ PAUSE = Query(b"SELECT pg_sleep(0.005)")
 
 @composed_once
 def _delete_by_id(store: Store) -> bytes:
-    template = sql.SQL("DELETE FROM {table} AS d WHERE {is_it} RETURNING {visible}")
-    return template.format(table=store.table, is_it=key.is_it(store), visible=visible(store)).as_bytes(None)
+    template = sql.SQL(
+        "DELETE FROM {table} AS d USING {clock} WHERE {is_it} "
+        "RETURNING {in_scope} AND (d.expires_at IS NULL OR d.expires_at > clock.now)"
+    )
+    return template.format(
+        table=store.table, clock=CLOCK, is_it=key.is_it(store), in_scope=key.in_scope(store)
+    ).as_bytes(None)
 
 
 def delete_by_id(store: Store, id: UUID, name: str) -> Query:
@@ -370,45 +419,3 @@ def delete_expired(store: Store, id: UUID | None = None) -> Query:
     if id is None:
         return Query(_delete_expired(store, False), bound(store))
     return Query(_delete_expired(store, True), bound(store, id=id))
-
-
-def of_agents(facts: Facts) -> list[Store]:
-    """Return the stores of what agents remember."""
-    return [store for store in facts.stores.values() if store.spec.memories]
-
-
-def delete_agent_and_memories(facts: Facts, id: UUID, name: str) -> Query:
-    """Delete an agent and what carries its memory_ids, save the memories that another agent lists.
-
-    The row says whether the agent had not expired, and how many were deleted of each of `of_agents(facts)`.
-    """
-    agents = facts.store(AGENTS)
-    template = sql.SQL(
-        "WITH gone AS (DELETE FROM {agents} AS d WHERE {is_it} RETURNING d.*), "
-        "own AS MATERIALIZED ("
-        "SELECT own.memory_id FROM gone AS d, {listed} AS own (memory_id) WHERE {visible} EXCEPT "
-        "SELECT other.memory_id FROM {agents} AS d, {listed} AS other (memory_id) WHERE NOT {is_it} AND {visible}), "
-        "{deletes} SELECT {visible}, {counts} FROM gone AS d"
-    )
-    # A number, which another program may have put there, is no id.
-    listed = sql.SQL(
-        "LATERAL (SELECT item #>> '{{}}' FROM jsonb_array_elements("
-        "CASE jsonb_typeof(d.data -> 'memory_ids') WHEN 'array' THEN d.data -> 'memory_ids' END) AS item "
-        "WHERE jsonb_typeof(item) = 'string')"
-    ).format()
-    delete = sql.SQL(
-        "{} AS (DELETE FROM {} AS d WHERE ({} OR {}) AND d.memory_id = ANY (ARRAY(SELECT memory_id FROM own)) "
-        "RETURNING 1)"
-    )
-    stores = [(sql.Identifier(f"of_{store.name}"), store) for store in of_agents(facts)]
-    deletes = [delete.format(name, store.table, visible(store), expired(store)) for name, store in stores]
-    counts = [sql.SQL("(SELECT count(*) FROM {})").format(name) for name, _ in stores]
-    statement = template.format(
-        agents=agents.table,
-        is_it=key.is_it(agents),
-        visible=visible(agents),
-        listed=listed,
-        deletes=sql.SQL(", ").join(deletes),
-        counts=sql.SQL(", ").join(counts),
-    )
-    return Query(statement.as_bytes(None), bound(agents, id=id), repeatable=False, writes=(name,))

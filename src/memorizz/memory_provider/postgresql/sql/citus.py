@@ -1,0 +1,79 @@
+"""What statements need besides where Citus has distributed the stores: docs/how-to/scale-out.md.
+
+A statement of one tenant goes to one shard as it is. Three things go with it that PostgreSQL does not need:
+
+- BEGIN. The statements of a pipeline are one transaction to PostgreSQL. To Citus each is one by itself, unless a BEGIN
+  stands before them.
+- SET LOCAL, literally. Of what is set Citus tells the shards this alone, and only where it is told to.
+- What is to be done before, for Citus takes no clock in ON CONFLICT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+from psycopg import sql
+
+from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Step, T
+from memorizz.memory_provider.postgresql.layout import Layout
+
+_PROPAGATE = Query(b"SET LOCAL citus.propagate_set_commands TO 'local'")
+
+
+def said(layout: Layout, settings: Mapping[str, str | None]) -> Sequence[Query]:
+    """Return the statements that set something on the shards too, until the transaction ends; None is its default.
+
+    There are none where Citus has not distributed the stores.
+    """
+    return [_PROPAGATE, *map(_set, settings.items())] if layout.distributed else ()
+
+
+def _set(setting: tuple[str, str | None]) -> Query:
+    name, value = setting
+    given = sql.SQL("DEFAULT") if value is None else sql.Literal(value)
+    statement = sql.SQL("SET LOCAL {} TO {}").format(sql.Identifier(*name.split(".")), given)
+    # SET takes no parameters: what looks like the place of one is a part of the value. Not prepared: tenants are many.
+    return Query(statement.as_bytes(None).replace(b"%", b"%%"), custom_plan=True)
+
+
+def fitted(operation: Operation[T]) -> Operation[T]:
+    """Run an operation with what its statements need besides; the rows of that do not come back."""
+    with closing(operation):
+        result: Any = None
+        error: Exception | None = None
+        while True:
+            try:
+                step = operation.send(result) if error is None else operation.throw(error)
+            except StopIteration as done:
+                return done.value
+            result = error = None
+            try:
+                result = yield from _sent(step)
+            except Exception as raised:
+                error = raised
+
+
+def _sent(step: Step) -> Operation[Any]:
+    if isinstance(step, Query) and step.before:
+        return (yield _together(Batch([step])))[-1]
+    if not isinstance(step, Batch):
+        return (yield step)
+    results = iter((yield _together(step)))
+    # One result for each statement of the batch: the last of those that went out for it.
+    return [[next(results) for _ in (*query.before, query)][-1] for query in step.queries]
+
+
+def _together(batch: Batch) -> Batch:
+    queries = [each for query in batch.queries for each in (*query.before, query)]
+    undo = batch.undo
+    if undo is None:
+        return replace(batch, queries=queries, begins=True)
+
+    def undone() -> Batch:
+        taken_back = undo()
+        return _together(taken_back if isinstance(taken_back, Batch) else Batch([taken_back]))
+
+    return replace(batch, queries=queries, undo=undone, begins=True)
