@@ -13,7 +13,9 @@ import pytest
 from models import Model
 
 from memorizz.errors import SchemaError
-from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, facts
+from memorizz.memory_provider.postgresql._steps import Query
+from memorizz.memory_provider.postgresql.layout import Layout
 from memorizz.memory_provider.postgresql.maintenance import Maintenance
 from memorizz.memory_provider.stores import StoreSpec
 
@@ -99,6 +101,17 @@ def _commits(connection: psycopg.Connection[Any]) -> int:
     row = connection.execute("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()").fetchone()
     assert row is not None
     return row[0]
+
+
+def test_facts_are_read_by_a_statement_that_is_not_compiled(migrated_dsn: str) -> None:
+    """In tables that were never analyzed too it is expected to cost less than what PostgreSQL compiles, for seconds."""
+    layout = Layout("public", "", "public", "simple")
+    query = next(facts.read(layout))
+    assert isinstance(query, Query)
+    with psycopg.connect(migrated_dsn) as connection:
+        [(plan,)] = connection.execute(b"EXPLAIN (FORMAT json) " + query.sql, query.parameters).fetchall()
+        [(limit,)] = connection.execute("SELECT boot_val FROM pg_settings WHERE name = 'jit_above_cost'").fetchall()
+    assert plan[0]["Plan"]["Total Cost"] < float(limit) / 2
 
 
 def test_measuring_changes_nothing(filled: Any, migrated_dsn: str) -> None:

@@ -313,6 +313,8 @@ class StaleFacts(MemorizzError):
     """The facts that a search was planned by are not those of today; never leaves the provider."""
 
 
+# LIMIT says what PostgreSQL does not know of a table that was never analyzed: that it has one row. Else it expects five
+# hundred times as many rows of the whole as there are, and compiles this statement for seconds where it has a compiler.
 _FACTS = sql.SQL("""
 SELECT settings.version, store.id, store.name, store.spec, store.m, store.ef_construction, store.pieces,
     store.history_since AT TIME ZONE INTERVAL '0', extract(epoch FROM store.history_retention)::float8,
@@ -326,7 +328,7 @@ SELECT settings.version, store.id, store.name, store.spec, store.m, store.ef_con
         WHERE nspname = %(schema)s AND relname = store.name || '_keys_idx'
     ),
     settings.application_role, settings.memories_apart, settings.distributed, settings.text_search_config
-FROM {settings} AS settings
+FROM (SELECT * FROM {settings} LIMIT 1) AS settings
 CROSS JOIN {stores} AS store
 JOIN {models} AS model ON model.id = store.model
 LEFT JOIN {models} AS standby ON standby.id = store.standby_model
