@@ -41,6 +41,7 @@ from memorizz.memory_provider.postgresql import distribution
 from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
 from memorizz.memory_provider.postgresql.indexes import HNSW
 from memorizz.memory_provider.postgresql.maintenance import Maintenance, Reembedding
+from memorizz.memory_provider.stores import StoreSpec
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -673,6 +674,11 @@ class Try:
     def schema_made_for_another_length(self) -> None:
         self.open().close()
         self.open(embedding_dimensions=384)
+
+    def store_whose_tables_have_the_name_of_others(self) -> None:
+        provider = self.open()
+        for name in ("notes", "notes_parts"):
+            provider.create_store(StoreSpec(name))
 
     def tables_not_made_yet(self) -> None:
         self.open(auto_migrate=False)

@@ -171,6 +171,23 @@ def test_a_schema_is_the_connections_own_by_default(open_api: Callable[..., Any]
         assert connection.execute(where).fetchall() == [('"My Own"',)]
 
 
+def test_a_store_that_needs_a_name_which_is_taken(api: Any, migrated_dsn: str) -> None:
+    """By a table of another store, or of somebody else, is refused for what it is, and nothing of it is made."""
+    api.create_store(StoreSpec("notes", dimensions=3))
+    with psycopg.connect(migrated_dsn, autocommit=True) as connection:
+        connection.execute("CREATE TABLE memorizz_letters_parts (); CREATE TABLE pages ()")
+        for name, taken in (
+            ("notes_parts", "memorizz_notes_parts_history"), ("letters", "memorizz_letters_parts"), ("pages", "pages"),
+        ):  # fmt: skip
+            said = f"'{name}' cannot be made.*choose another name.*\\W{taken}\\W"
+            with pytest.raises(ConfigurationError, match=said):
+                api.create_store(StoreSpec(name, dimensions=3))
+    assert {"notes", "notes_parts", "letters", "pages"} & {spec.name for spec in api.stores()} == {"notes"}
+    api.drop_store("notes", yes=True)
+    api.create_store(StoreSpec("notes_parts", dimensions=3))
+    assert works(api)
+
+
 def test_a_search_path_that_leads_nowhere_is_said(open_api: Callable[..., Any], dsn: str) -> None:
     """A connection without a schema is told to name one; with one it works."""
     nowhere = make_conninfo(dsn, options="-c search_path=nowhere")

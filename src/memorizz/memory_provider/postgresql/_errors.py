@@ -209,6 +209,12 @@ def breaks_policy(error: Exception) -> bool:
     return isinstance(cause, errors.InsufficientPrivilege) and cause.diag.source_function == "ExecWithCheckOptions"
 
 
+def taken_name(error: MemorizzError) -> str | None:
+    """Return what the server says where something of a name is there already, None for any other error."""
+    cause = error.__cause__
+    return _text(cause) if isinstance(cause, errors.DuplicateTable | errors.DuplicateObject) else None
+
+
 def is_overdue(error: psycopg.Error) -> bool:
     """Return True if the driver gave up waiting for the server; its class for that is not public."""
     return type(error).__name__ == "_WaitTimeout"

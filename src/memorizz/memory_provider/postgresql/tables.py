@@ -9,8 +9,9 @@ from importlib.resources import files
 
 from psycopg import sql
 
+from memorizz.errors import ConfigurationError, SchemaError, quoted
 from memorizz.memory_provider.postgresql import distribution, facts, history, indexes, wall
-from memorizz.memory_provider.postgresql._errors import VALIDITY_CHECK
+from memorizz.memory_provider.postgresql._errors import VALIDITY_CHECK, taken_name
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Maker, Model, Store
 from memorizz.memory_provider.postgresql.layout import Layout, history_table, parts_history_table, parts_table
@@ -124,7 +125,19 @@ def create_store(known: Facts, spec: StoreSpec, models: Mapping[str, Maker]) -> 
     seven = known.store(SEVEN[0].name).vector
     vector: VectorField = spec.vector(model.dimensions, seven.m, seven.ef_construction)
     beside = known.store(SEVEN[0].name) if known.layout.distributed else None
-    yield from create(Store(known.layout, spec, model, vector), known.application_role, known.memories_apart, beside)
+    store = Store(known.layout, spec, model, vector)
+    try:
+        yield from create(store, known.application_role, known.memories_apart, beside)
+    except SchemaError as error:
+        taken = taken_name(error)
+        if taken is None:
+            raise
+        # As the changes of the parts of `a` and those of the documents of `a_parts` do.
+        raise ConfigurationError(
+            f"a store {quoted(spec.name)} cannot be made, for its tables and indexes are named after it, and something "
+            f"in schema {quoted(known.layout.schema)} has one of their names, another store for one: choose another "
+            f"name ({taken})"
+        ) from error.__cause__
     yield from fetch(facts.moved_on(known.layout))
 
 
