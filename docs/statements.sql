@@ -167,15 +167,16 @@ LIMIT :'wide';
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
 FROM "public"."memorizz_settings");
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
-FROM (
+WITH near AS (
 SELECT d.tenant, d.id, seq, distance, 0::bigint AS seen
 FROM (SELECT d.tenant, d.id, seq, ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE AND "d"."embedding" IS NOT NULL OFFSET 0) AS d
 ORDER BY distance, seq
 LIMIT :'depth'
-) AS near JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
+)
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
+FROM near JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
 ORDER BY near.distance, near.seq
 LIMIT :'limit';
 
@@ -606,7 +607,9 @@ FROM pg_class AS index
 WHERE nspname = :'schema' AND relname = store.name || '_keys_idx'
     ),
     settings.application_role, settings.memories_apart, settings.distributed, settings.text_search_config
-FROM "public"."memorizz_settings" AS settings
+FROM (SELECT *
+FROM "public"."memorizz_settings"
+LIMIT 1) AS settings
 CROSS JOIN "public"."memorizz_stores" AS store
 JOIN "public"."memorizz_embedding_models" AS model ON model.id = store.model
 LEFT JOIN "public"."memorizz_embedding_models" AS standby ON standby.id = store.standby_model
@@ -1160,8 +1163,7 @@ LIMIT :'limit';
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
 FROM "public"."memorizz_settings");
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
-FROM (
+WITH near AS (
 SELECT d.tenant, d.id, seq, distance, max(place) FILTER (WHERE nth <= :'sure') OVER () AS seen
 FROM (
 SELECT *, row_number() OVER (ORDER BY distance, seq) AS nth
@@ -1180,21 +1182,24 @@ LIMIT greatest(:'depth', :'sure')
     ) AS d
 ORDER BY distance, seq
 LIMIT :'depth'
-) AS near JOIN "public"."notes" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
+)
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
+FROM near JOIN "public"."notes" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
 ORDER BY near.distance, near.seq
 LIMIT :'limit';
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
 FROM "public"."memorizz_settings");
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
-FROM (
+WITH near AS (
 SELECT d.tenant, d.id, seq, distance, 0::bigint AS seen
 FROM (SELECT d.tenant, d.id, seq, ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."notes" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL OFFSET 0) AS d
 ORDER BY distance, seq
 LIMIT :'depth'
-) AS near JOIN "public"."notes" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
+)
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
+FROM near JOIN "public"."notes" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
 ORDER BY near.distance, near.seq
 LIMIT :'limit';
 
@@ -1491,13 +1496,7 @@ WHERE waits);
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), set_config('hnsw.ef_search', :'ef_search', true), set_config('hnsw.iterative_scan', :'iterative_scan', true), set_config('enable_sort', :'enable_sort', true), (SELECT version
 FROM "public"."memorizz_settings");
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
-FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
-FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL OFFSET 0) AS p
-ORDER BY p.distance, p.path, p.start
-LIMIT 1) AS part, near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
-FROM (
+WITH near AS (
 SELECT d.tenant, d.id, d.seq, min(p.distance) AS distance, 0::bigint AS seen
 FROM (
 SELECT "p"."tenant", "p"."id", ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
@@ -1510,18 +1509,19 @@ WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now
     GROUP BY d.tenant, d.id, d.seq
 ORDER BY distance, d.seq
 LIMIT :'wide'
-) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
-ORDER BY near.distance, near.seq;
-
-SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
-FROM "public"."memorizz_settings");
+)
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
 FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL OFFSET 0) AS p
 ORDER BY p.distance, p.path, p.start
 LIMIT 1) AS part, near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
-FROM (
+FROM near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
+ORDER BY near.distance, near.seq;
+
+SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
+FROM "public"."memorizz_settings");
+WITH near AS (
 SELECT d.tenant, d.id, seq, distance, 0::bigint AS seen
 FROM (SELECT d.tenant, d.id, seq, (SELECT min(("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector"))
 FROM "public"."memorizz_pages_parts" AS p
@@ -1532,7 +1532,14 @@ FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL) OFFSET 0) AS d
 ORDER BY distance, seq
 LIMIT :'depth'
-) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
+)
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
+FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL OFFSET 0) AS p
+ORDER BY p.distance, p.path, p.start
+LIMIT 1) AS part, near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
+FROM near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
 ORDER BY near.distance, near.seq
 LIMIT :'limit';
 
@@ -1561,13 +1568,7 @@ LIMIT :'limit';
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), set_config('hnsw.ef_search', :'ef_search', true), set_config('hnsw.iterative_scan', :'iterative_scan', true), set_config('enable_sort', :'enable_sort', true), (SELECT version
 FROM "public"."memorizz_settings");
-SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
-FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
-FROM "public"."memorizz_pages_parts" AS p
-WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL OFFSET 0) AS p
-ORDER BY p.distance, p.path, p.start
-LIMIT 1) AS part, near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
-FROM (
+WITH near AS (
 SELECT d.tenant, d.id, d.seq, min(p.distance) AS distance, 0::bigint AS seen
 FROM (
 SELECT "p"."tenant", "p"."id", ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
@@ -1580,18 +1581,19 @@ WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now
     GROUP BY d.tenant, d.id, d.seq
 ORDER BY distance, d.seq
 LIMIT :'wide'
-) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
-ORDER BY near.distance, near.seq;
-
-SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
-FROM "public"."memorizz_settings");
+)
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
 FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL OFFSET 0) AS p
 ORDER BY p.distance, p.path, p.start
 LIMIT 1) AS part, near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
-FROM (
+FROM near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
+ORDER BY near.distance, near.seq;
+
+SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
+FROM "public"."memorizz_settings");
+WITH near AS (
 SELECT d.tenant, d.id, seq, distance, 0::bigint AS seen
 FROM (SELECT d.tenant, d.id, seq, (SELECT min(("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector"))
 FROM "public"."memorizz_pages_parts" AS p
@@ -1602,7 +1604,14 @@ FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL) OFFSET 0) AS d
 ORDER BY distance, seq
 LIMIT :'depth'
-) AS near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
+)
+SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", (SELECT jsonb_build_object('path', p.path, 'start', p.start, 'stop', p.stop)
+FROM (SELECT p.path, p.start, p.stop, ("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance
+FROM "public"."memorizz_pages_parts" AS p
+WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL OFFSET 0) AS p
+ORDER BY p.distance, p.path, p.start
+LIMIT 1) AS part, near.distance, NULL::float8 AS score, NULL::float8[] AS parts, near.seq, near.seen, NULL::float8[] AS distances
+FROM near JOIN "public"."pages" AS d ON "d"."tenant" = "near"."tenant" AND "d"."id" = "near"."id" AND "d".tenant = :'tenant'::text
 ORDER BY near.distance, near.seq
 LIMIT :'limit';
 

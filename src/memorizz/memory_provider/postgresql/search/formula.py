@@ -12,7 +12,9 @@ from psycopg import sql
 
 from memorizz.memory_provider._wording import BEGINNING, END, GREEK_QUESTION, QUESTION
 from memorizz.memory_provider.options import PARTS
-from memorizz.memory_provider.postgresql.sql.key import KEY
+from memorizz.memory_provider.postgresql.facts import Store
+from memorizz.memory_provider.postgresql.sql.key import KEY, among
+from memorizz.memory_provider.postgresql.sql.visible import rows_of
 
 # What the templates say of the row `d`, and of the `best`.
 PIECES_OF_SCORE: Mapping[str, sql.Composable] = {
@@ -39,11 +41,23 @@ RANK = sql.SQL("ts_rank(d.words, {asked}, 0)")
 # brings in a time that grows with the store. Read instead, nothing depends on how many have them.
 ASKED = sql.SQL("asked AS MATERIALIZED (SELECT {question} AS words)")
 ASKED_ONCE = sql.SQL("(SELECT words FROM asked)")
+IDS_OF_NEAR = sql.SQL("ARRAY(SELECT id FROM near)")
+
+
+def hits(store: Store) -> dict[str, sql.Composable]:
+    """Return where the documents of hits are read, which are few; of what was at a time, by their ids.
+
+    A join alone would look for each in all of it.
+    """
+    by_ids = sql.SQL("") if store.scope.as_of is None else sql.SQL("AND {}").format(among(store, IDS_OF_NEAR))
+    return {"documents": rows_of(store, few=True), "is_near": by_ids}
+
+
 # The documents themselves are read of the best alone: to carry those of all candidates along takes longer.
 CANDIDATE = sql.SQL("""candidate AS MATERIALIZED (
     SELECT {scored_by}, {asks} AS asks, {says_when} AS says_when,
         {found_distance} AS distance, {rank}::float8 AS rank
-    FROM {table} AS d WHERE {is_found}
+    FROM {documents} AS d WHERE {is_found}
 )""")
 # The rows of a memory, read once: the nearest of them, and the best by words. Where there are too many no distance is
 # computed, and one is a candidate all the same, which says so. A row with none of the words ranks 0.

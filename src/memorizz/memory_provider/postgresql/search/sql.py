@@ -35,6 +35,7 @@ from memorizz.memory_provider.postgresql.search.formula import (
     ASKED_ONCE,
     CANDIDATE,
     CANDIDATE_READ,
+    IDS_OF_NEAR,
     IN_NONE,
     IN_SESSIONS,
     PIECES_OF_SCORE,
@@ -43,6 +44,7 @@ from memorizz.memory_provider.postgresql.search.formula import (
     READ,
     SCORED,
     WITH_WORDS_READ,
+    hits,
 )
 from memorizz.memory_provider.postgresql.search.plan import MAX_SCANNED, MAX_WORDS, Route, Search
 from memorizz.memory_provider.postgresql.sql import lookup
@@ -156,6 +158,7 @@ def _statement(store: Store, form: _Form, where: str, indexed: str) -> bytes:
         "max_scanned": sql.Literal(MAX_SCANNED),
         "unscored": _UNSCORED,
         **_distances(store),
+        **hits(store),
     }
     half = store.vector.index == "halfvec"
     pieces["by_index"] = (_BY_HALFVEC_INDEX if half else _BY_INDEX).format(**pieces)
@@ -334,14 +337,10 @@ SELECT * FROM (
     FROM {table} AS d WHERE {where} AND {embedded} {by_index}
 ) AS d ORDER BY distance, seq LIMIT %(wide)s
 """)
-_NEAREST = sql.SQL("""
-SELECT {columns}, near.distance, {unscored}, near.seq, near.seen, NULL::float8[] AS distances
-FROM ({near}) AS near JOIN {table} AS d ON {same} ORDER BY near.distance, near.seq LIMIT %(limit)s
-""")
-_NEAREST_OF_PARTS = sql.SQL("""
-SELECT {columns}, near.distance, {unscored}, near.seq, near.seen, NULL::float8[] AS distances
-FROM ({near}) AS near JOIN {table} AS d ON {same} ORDER BY near.distance, near.seq
-""")
+_HITS: LiteralString = """
+WITH near AS ({near}) SELECT {columns}, near.distance, {unscored}, near.seq, near.seen, NULL::float8[] AS distances
+FROM near JOIN {documents} AS d ON {same} {is_near} ORDER BY near.distance, near.seq"""
+_NEAREST, _NEAREST_OF_PARTS = sql.SQL(_HITS + " LIMIT %(limit)s"), sql.SQL(_HITS)
 # The index gives as many parts as it looks at; a document counts once, by the nearest of them.
 _NEAR_BY_PARTS = sql.SQL("""
     SELECT {key}, d.seq, min(p.distance) AS distance, 0::bigint AS seen
@@ -434,17 +433,17 @@ _WITH_WORDS_LOOKED_UP = sql.SQL("""with_words AS MATERIALIZED (
     SELECT {key} FROM {looked_up} WITH ORDINALITY AS found (id, rank) JOIN {table} AS d ON {is_it}
     WHERE {matches} {not_too_many} ORDER BY found.rank LIMIT %(depth)s
 )""")
+_IDS_OF_BEST = sql.SQL("ARRAY(SELECT id FROM best)")
 _SOURCES: Mapping[tuple[bool, bool], sql.SQL] = {
     (True, True): sql.SQL("ARRAY(SELECT id FROM near UNION SELECT id FROM with_words)"),
-    (True, False): sql.SQL("ARRAY(SELECT id FROM near)"),
+    (True, False): IDS_OF_NEAR,
     (False, True): sql.SQL("ARRAY(SELECT id FROM with_words)"),
 }
 # How many match, or more than are read; or that a text is long.
 _SEEN_BY_READING = sql.SQL("best.seen")
 _SEEN_BY_NEAR = sql.SQL("(SELECT max(seen) FROM near)")
-_IDS_OF_BEST = sql.SQL("ARRAY(SELECT id FROM best)")
 _RANKED_HITS = sql.SQL("""
 SELECT {columns}, best.distance, best.score, {parts_of_score} AS parts, best.seq, {seen} AS seen,
     {distances} AS distances
-FROM best JOIN {table} AS d ON {same_best} WHERE {is_best} ORDER BY best.score DESC, best.seq
+FROM best JOIN {documents} AS d ON {same_best} WHERE {is_best} ORDER BY best.score DESC, best.seq
 """)
