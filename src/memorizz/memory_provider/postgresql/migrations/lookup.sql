@@ -22,10 +22,18 @@ BEGIN
         RETURN;
     END IF;
     memory := coalesce(of_mine, memory);
-    -- A policy hides from the planner how many rows have a key. Where few have, of all tenants, or
-    -- of one where only its partition is to be asked, nothing else is asked.
-    IF keys IS NOT NULL OR metadata_keys IS NOT NULL THEN
-        SELECT count(*), array_agg(d.id ORDER BY ts_rank(d.words, asked, 0) DESC, d.seq) FILTER (
+    -- A policy hides from the planner how many rows have a key, so that it would read all of the tenant's to spare some of the
+    -- key's. Where the tenant has few, it may. Else where few have the key, of all tenants, or of one where only its partition
+    -- is to be asked, nothing else is asked.
+    IF (keys IS NOT NULL OR metadata_keys IS NOT NULL) AND few < (
+        SELECT count(*) FROM (
+            SELECT FROM {store} AS d WHERE d.tenant = mine AND (memory IS NULL OR d.memory_id = memory) LIMIT few + 1
+        ) AS d
+    ) THEN
+        -- Without words in no order.
+        SELECT count(*), array_agg(
+            d.id ORDER BY ts_rank(d.words, asked, 0) DESC, CASE WHEN asked IS NOT NULL THEN d.seq END
+        ) FILTER (
             WHERE d.tenant = mine AND (memory IS NULL OR d.memory_id = memory) AND (asked IS NULL OR d.words @@ asked)
         ) INTO seen, found
         FROM (
