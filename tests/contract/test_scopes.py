@@ -268,6 +268,17 @@ def _attacks(server_name: str) -> dict[str, Callable[[Any, str], Any]]:
     return {name: attack for name, attack in ATTACKS.items() if hasattr(_provider(server_name), name)}
 
 
+def test_whose_an_id_is(api: Any) -> None:
+    """An operation says which of some another memory or agent has, to what stores many documents or none."""
+    theirs, mine = api.memory("theirs"), api.memory("mine")
+    theirs.store({"id": "taken"}, LONG)
+    mine.store({"id": "own"}, LONG)
+    ids = ["own", "taken", "free", "", None]
+    for view, taken in ((mine, ["taken"]), (theirs, ["own"]), (api, []), (api.memory("mine", agent="desk"), None)):
+        found = view.run(view.operations.taken, ids, LONG)
+        assert sorted(found) == (["own", "taken"] if taken is None else taken)
+
+
 @pytest.mark.usefixtures("history")
 def test_no_call_reaches_what_is_outside(api: Any, of: Callable[[Any, str], Any], server_name: str) -> None:
     """Whatever is asked by the id, name, words, vector or conversation of others, nothing of theirs is in the answer,

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,11 +16,13 @@ from psycopg import sql
 
 from apis import Loop
 from contract.test_scopes import ATTACKS, NAME, SECRET, THEIRS, filled, state
-from memorizz.errors import ConfigurationError, DatabaseError, InvalidDocument, MemorizzError
+from memorizz.errors import ConfigurationError, DatabaseError, InvalidDocument, InvalidFile, MemorizzError
+from memorizz.importers import import_file
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider, PostgreSQLConfig, PostgreSQLProvider
 from memorizz.memory_provider.postgresql.maintenance import Maintenance
 from memorizz.memory_provider.stores import StoreSpec
+from memorizz.moving import export
 from poolers import pgbouncer
 
 LONG = MemoryType.LONG_TERM_MEMORY
@@ -317,6 +320,24 @@ def _told(call: Callable[[], Any]) -> Any:
         return call()
     except MemorizzError as error:
         return type(error)
+
+
+def test_an_import_into_a_memory_is_refused_before_anything_is_stored(api: Any, tmp_path: Path) -> None:
+    """Where an id of it is that of a document of another memory, of one that has expired too."""
+    ada, bob = (api.tenant("acme").memory(name) for name in ("ada", "bob"))
+    ada.store_many([{"id": id, "content": f"tea {id}"} for id in "ab"], LONG)
+    if isinstance(api, PostgreSQLProvider):
+        export(ada, tmp_path / "notes", format="markdown")
+    ada.delete_all(LONG)
+    past = datetime.now(UTC) - timedelta(days=1)
+    for document in ({"id": "b"}, {"id": "b", "expires_at": past}):
+        bob.store(document, LONG)
+        assert ada.run(ada.operations.taken, ["a", "b", "", None], LONG) == ["b"]
+        if isinstance(api, PostgreSQLProvider):
+            with pytest.raises(InvalidFile, match=r"b\.md: its id, 'b', is one of a document of another memory"):
+                import_file(tmp_path / "notes", ada)
+    assert ada.count(LONG) == 0
+    assert api.tenant("acme").run(api.operations.taken, ["a", "b"], LONG) == []
 
 
 @pytest.mark.parametrize("store", ["long_term_memory", "pages"])

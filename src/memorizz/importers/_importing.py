@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, tzinfo
 from itertools import groupby
 from typing import Any, Literal
@@ -21,7 +21,6 @@ from memorizz.importers._registry import FORMATS, recognised
 from memorizz.importers._source import ELEMENT_BYTES, Source, open_source
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import Document, MemoryProvider
-from memorizz.memory_provider.base._views_sync import ProviderView
 from memorizz.memory_provider.scopes import AGENT, EVERYTHING, MEMORY, Scope
 from memorizz.memory_provider.stores import SEVEN
 from memorizz.moving._files import File
@@ -356,18 +355,13 @@ class _OwnIds:
 
     def __init__(self, source: str, target: MemoryProvider | None) -> None:
         self._source = source
-        self._whole: MemoryProvider | None = None
+        self._target = target if target is not None and target.scope.memory is not None else None
+        self._stores = set[str]() if self._target is None else {spec.name for spec in self._target.stores()}
         self._places: dict[str, dict[str, str]] = {}
-        if isinstance(target, ProviderView) and target.scope.memory is not None:
-            self._scope = target.scope
-            # What no caller of a view is given: of what is there it is asked nothing but whose an id is.
-            every = replace(target.scope, memory=None, agent=None, max_limit=None)
-            self._whole = target._whole._view(every)  # pyright: ignore[reportPrivateUsage]
-            self._stores = {spec.name for spec in target.stores()}
 
     def add(self, found: Found) -> None:
         """Note the id of a document; raises InvalidFile as `check` does."""
-        if self._whole is None or "id" not in found.document or found.store not in self._stores:
+        if "id" not in found.document or found.store not in self._stores:
             return
         places = self._places.setdefault(found.store, {})
         places[found.document["id"]] = found.place
@@ -377,14 +371,13 @@ class _OwnIds:
     def check(self) -> None:
         """Raise InvalidFile for an id of those noted that another memory, or agent, has."""
         for store, places in self._places.items():
-            assert self._whole is not None
-            for hit in self._whole.retrieve_by_query({"id": {"$in": [*places]}}, store, limit=len(places), ended=True):
-                if hit.get(MEMORY) != self._scope.memory or self._scope.agent not in (None, hit.get(AGENT)):
-                    reason = (
-                        f"its id, {quoted(hit['id'])}, is one of a document of another memory or agent in {store}, and "
-                        "nothing was stored: import it without a memory, or delete that document"
-                    )
-                    raise InvalidFile(self._source, places[hit["id"]], reason)
+            assert self._target is not None
+            for id in self._target.run(self._target.operations.taken, [*places], store):
+                reason = (
+                    f"its id, {quoted(id)}, is one of a document of another memory or agent in {store}, and nothing "
+                    "was stored: import it without a memory, or delete that document"
+                )
+                raise InvalidFile(self._source, places[id], reason)
         self._places.clear()
 
 

@@ -32,8 +32,9 @@ class Query:
     writes: tuple[str, ...] = ()
     # Whatever comes back, its operation asks for nothing more.
     last: bool = False
-    # It asks the history, where a document may have been of several memories.
-    of_history: bool = False
+    # Also for a memory it asks what is the whole tenant's: the history, where a document may have been of several, or
+    # whose an id is.
+    of_tenant: bool = False
     # What has to be sent before it where Citus has distributed the stores; its rows are nobody's.
     before: Sequence[Query] = ()
 
@@ -61,8 +62,8 @@ class Batch:
         return tuple(id for query in self.queries for id in query.writes)
 
     @property
-    def of_history(self) -> bool:
-        return any(query.of_history for query in self.queries)
+    def of_tenant(self) -> bool:
+        return any(query.of_tenant for query in self.queries)
 
 
 @dataclass(frozen=True, slots=True)

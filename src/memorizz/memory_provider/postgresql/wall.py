@@ -33,7 +33,7 @@ def telling(layout: Layout, scope: Scope, operation: Operation[T]) -> Operation[
     """Run an operation whose every statement tells the server whose rows it is about.
 
     What asks the history says the tenant alone: a version's vector, or the change that ended it, may be of a memory
-    that the document came into later. There the memory is the statement's to keep to.
+    that the document came into later. There the memory is the statement's to keep to. So does what asks whose an id is.
     """
     of_all = _telling(layout, scope)
     if scope.memory is None or scope.as_of is not None:
@@ -48,7 +48,7 @@ def telling(layout: Layout, scope: Scope, operation: Operation[T]) -> Operation[
         taken.__cause__ = error
         return taken
 
-    return led_by(operation, lambda step: of_all if step.of_history else of_memory, failed=failed)
+    return led_by(operation, lambda step: of_all if step.of_tenant else of_memory, failed=failed)
 
 
 def _telling(layout: Layout, scope: Scope, memory: str = "") -> Query:

@@ -47,6 +47,7 @@ from memorizz.memory_provider.mongodb.operations.storing import (
     store,
     store_many,
     supersede,
+    taken,
     update,
     update_by_id,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "store",
     "store_many",
     "supersede",
+    "taken",
     "text_document",
     "undo",
     "update",

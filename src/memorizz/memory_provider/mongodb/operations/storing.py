@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from memorizz.memory_provider.mongodb._conditions import condition
 from memorizz.memory_provider.mongodb._steps import Operation, Record, change, fetch
 from memorizz.memory_provider.mongodb._stores import Database, Row, Store
 from memorizz.memory_provider.options import Filter, StoreName
+from memorizz.memory_provider.scopes import EVERYTHING
 
 
 def store(
@@ -101,6 +102,22 @@ def check(database: Database, data: Mapping[str, Any], memory_store_type: StoreN
     target = yield from store_of(database, memory_store_type)
     row = target.row(data)
     check_size({**target.new_record(row), **row.given, "parts": row.parts, "words": row.words})
+
+
+def taken(database: Database, ids: Sequence[Any], memory_store_type: StoreName) -> Operation[list[str]]:
+    """Return which of some ids a view of a memory stores nothing under, for another memory or agent has them.
+
+    It tells no more than storing does, and is for what stores many documents or none.
+    """
+    target = yield from store_of(database, memory_store_type)
+    if target.scope.memory is None:
+        return []
+    whole = yield from store_of(database.within(EVERYTHING), memory_store_type)
+    names = {key: name for name in map(_values.id_text, ids) if name is not None for key in id_keys(name)}
+    asked = queries.by_keys([*names])
+    own = {each["_id"] for each in (yield from fetch(queries.ids(target, asked)))}
+    found = {each["_id"] for each in (yield from fetch(queries.ids(whole, asked)))}
+    return [names[key] for key in found - own]
 
 
 def update_by_id(database: Database, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[bool]:

@@ -40,6 +40,7 @@ from memorizz.memory_provider.postgresql.operations.storing import (
     store,
     store_many,
     supersede,
+    taken,
     update,
     update_by_id,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "store",
     "store_many",
     "supersede",
+    "taken",
     "text_document",
     "undo",
     "update",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Any, cast
 from uuid import UUID
@@ -142,6 +143,22 @@ def is_first_import(
 def check(facts: Facts, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[None]:
     parts.row_with_parts(facts.store(memory_store_type), data)
     yield from ()
+
+
+def taken(facts: Facts, ids: Sequence[Any], memory_store_type: StoreName) -> Operation[list[str]]:
+    """Return which of some ids a view of a memory stores nothing under, for another memory or agent has them.
+
+    It tells no more than storing does, and is for what stores many documents or none.
+    """
+    target = facts.store(memory_store_type)
+    if target.scope.memory is None:
+        return []
+    names = {_values.id_key(name): name for name in map(_values.id_text, ids) if name is not None}
+    whole = target.within(replace(target.scope, memory=None, agent=None))
+    theirs, own = yield from fetch_all(
+        [replace(reads.stored_ids(whole, [*names]), of_tenant=True), reads.stored_ids(target, [*names])]
+    )
+    return [names[key] for key in {key for (key,) in theirs} - {key for (key,) in own}]
 
 
 def update_by_id(facts: Facts, id: Any, data: Mapping[str, Any], memory_store_type: StoreName) -> Operation[bool]:

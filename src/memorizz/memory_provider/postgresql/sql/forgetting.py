@@ -133,7 +133,7 @@ def forget_versions(store: Store, filter: Mapping[str, Any], ids: Sequence[UUID]
     found = condition(filter, embedding_of(store))
     statement = _forget_versions(store, found.sql, dry_run)
     values = bound(store, **found.parameters, ids=list(ids))
-    return Query(statement, values, repeatable=dry_run, custom_plan=True, of_history=True)
+    return Query(statement, values, repeatable=dry_run, custom_plan=True, of_tenant=True)
 
 
 @composed_once
@@ -151,7 +151,7 @@ def _forget_history(store: Store, dry_run: bool) -> bytes:
 
 def forget_history(store: Store, dry_run: bool) -> Query:
     """Delete every change, also that there was one, or only count them; the row says how many versions they ended."""
-    return Query(_forget_history(store, dry_run), bound(store), repeatable=dry_run, of_history=True)
+    return Query(_forget_history(store, dry_run), bound(store), repeatable=dry_run, of_tenant=True)
 
 
 @composed_once
@@ -180,8 +180,8 @@ def forget_old(store: Store) -> list[Query]:
     """Delete the changes that a store's history need not reach back to. Sent twice, it deletes no more."""
     if store.kept is None or store.kept.retention is None:
         return []
-    old = Query(_forget_old(store), bound(store, seconds=store.kept.retention.total_seconds()), of_history=True)
-    return [old, Query(_forget_old_parts(store), old.parameters, of_history=True)]
+    old = Query(_forget_old(store), bound(store, seconds=store.kept.retention.total_seconds()), of_tenant=True)
+    return [old, Query(_forget_old_parts(store), old.parameters, of_tenant=True)]
 
 
 @composed_once
@@ -222,4 +222,4 @@ def _forget_in_versions(agents: Store) -> bytes:
 
 def forget_in_versions(agents: Store, memory_id: str) -> Query:
     """Take a memory out of what the agents have listed before. Sent twice, it changes nothing more."""
-    return Query(_forget_in_versions(agents), bound(agents, memory_id=memory_id), of_history=True)
+    return Query(_forget_in_versions(agents), bound(agents, memory_id=memory_id), of_tenant=True)

@@ -60,7 +60,7 @@ def changes(store: Store, id: UUID) -> Query:
 
     A row is the version that the change ended, its seq, whether that is of the scope or was forgotten, and the change.
     """
-    return Query(_changes(store), bound(store, id=id), of_history=True)
+    return Query(_changes(store), bound(store, id=id), of_tenant=True)
 
 
 _CHANGED = sql.SQL("SELECT {selected} FROM {table} AS d WHERE {visible} AND {of_memory} AND {among}")
@@ -83,7 +83,7 @@ def _changed(store: Store, of_memory: bool) -> bytes:
 def changed(store: Store, since: datetime, *memory_id: str | None) -> Query:
     """Return the documents of a store, or of a memory, as they are for its scope, that have changed since a time."""
     values = bound(store, since=since, **dict(zip(("memory_id",), memory_id, strict=False)))
-    return Query(_changed(store, bool(memory_id)), values, custom_plan=True, of_history=True)
+    return Query(_changed(store, bool(memory_id)), values, custom_plan=True, of_tenant=True)
 
 
 # --- what is taken back -------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def restore(store: Store, versions: Sequence[tuple[UUID, int]]) -> Query:
 
     What would have expired since lives on.
     """
-    return Query(_restore(store), _bound(store, versions), repeatable=False, of_history=True)
+    return Query(_restore(store), _bound(store, versions), repeatable=False, of_tenant=True)
 
 
 def _bound(store: Store, versions: Sequence[tuple[UUID, int]]) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def _restore_parts(store: Store) -> bytes:
 
 def restore_parts(store: Store, versions: Sequence[tuple[UUID, int]]) -> Query:
     """Put the parts of versions that were restored in the place of what stands in the store."""
-    return Query(_restore_parts(store), _bound(store, versions), repeatable=False, of_history=True)
+    return Query(_restore_parts(store), _bound(store, versions), repeatable=False, of_tenant=True)
 
 
 @composed_once
@@ -209,7 +209,7 @@ def _call_of(store: Store) -> bytes:
 
 def call_of(store: Store, id: UUID) -> Query:
     """Return the call of the last change of a document."""
-    return Query(_call_of(store), bound(store, id=id), of_history=True)
+    return Query(_call_of(store), bound(store, id=id), of_tenant=True)
 
 
 @composed_once
@@ -240,4 +240,4 @@ def first_changes(store: Store, call: str | None, since: datetime | None) -> Que
     and whether another call has changed the document since.
     """
     values = bound(store, call=call, since=since)
-    return Query(_first_changes(store, call is not None), values, custom_plan=True, of_history=True)
+    return Query(_first_changes(store, call is not None), values, custom_plan=True, of_tenant=True)
