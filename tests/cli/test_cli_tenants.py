@@ -56,6 +56,8 @@ def test_a_wall_is_put_up_and_taken_down(memorizz: Callable[..., Any], dsn: str)
                 True,
                 False,
             ), (command, refused.stderr)
+        refused = memorizz("recall", "--note", "--dsn", dsn)
+        assert (refused.code, "the owner's too: leave out --note" in refused.stderr) == (1, True)
         assert (again["made"], again["out_of_reach"], again["memories"]) == (False, 1, True)
         assert memorizz("tenants", "disable", "--json", "--dsn", dsn).json == {"role": role}
         assert "there is no wall" in memorizz("tenants", "disable", "--dsn", dsn).stdout

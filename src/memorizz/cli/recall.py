@@ -12,6 +12,7 @@ from memorizz.cli.stats import Note
 
 if TYPE_CHECKING:
     from memorizz.cli import _recall_page
+    from memorizz.memory_provider.postgresql.facts import Facts
     from memorizz.memory_provider.postgresql.maintenance import Noted
 
 
@@ -40,6 +41,9 @@ def recall(
         raise ConfigurationError("--note notes what is found in whole stores: leave out --tenant and --memory")
 
     settings = config(dsn, schema, embedded, auto_migrate=False)
+    if note:
+        with looking(settings) as maintenance:
+            _check_notable(maintenance.facts())
     reports: list[_recall_page.Report] = []
     with memories(settings, tenant=tenant, memory=memory) as provider:
         for each in [spec.name for spec in provider.stores()] if store is None else [store]:
@@ -56,6 +60,17 @@ def recall(
         return
     _show.say(place(settings), "dim")
     _recall_page.show(reports)
+
+
+def _check_notable(known: Facts) -> None:
+    """Raise ConfigurationError where row-level security leaves no search of a whole store to be noted."""
+    from memorizz.errors import ConfigurationError
+
+    if known.application_role is not None:
+        raise ConfigurationError(
+            "--note notes what is found in whole stores, and where row-level security keeps tenants apart each search "
+            "is of one of them, the owner's too: leave out --note, and name a --tenant"
+        )
 
 
 def _noted(report: _recall_page.Report) -> Noted:

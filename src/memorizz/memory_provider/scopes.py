@@ -156,12 +156,13 @@ class Scope:
 
     def _check_reads(self, operation: Callable[..., Any], kwargs: Mapping[str, Any], args: tuple[Any, ...]) -> None:
         """Raise ReadOnlyError for what is no read."""
-        name, touches = operation.__name__, _touches(kwargs, args)
-        if name not in _READS_OF_TIME or touches:
+        touches = _touches(kwargs, args)
+        if operation.__name__ not in _READS_OF_TIME or touches:
             assert self.as_of is not None
+            # Which method was called, its caller knows: the operation may be another one, that it is made of.
             raise ReadOnlyError(
-                f"{name}({'touch=True' if touches else ''}): this is a view as of {self.as_of.isoformat()}, of what is "
-                "past and only read; ask the provider itself"
+                f"this is a view as of {self.as_of.isoformat()}, of what is past and only read, "
+                f"{'without touch, ' * touches}which stores and changes nothing: ask the provider itself for that"
             )
 
     def _cut(self, limit: Any) -> Any:
