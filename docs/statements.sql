@@ -1822,8 +1822,10 @@ FROM PUBLIC;;
 -- Keep the history of the parts of a store's documents, in the transaction that changes them. What the database does by
 -- itself when a document goes or gets another text comes before that change is written down. All else belongs to a change of
 -- the document by the same transaction; where there was none, as when a part gets the vector that it waits for, it is one.
+-- No value decides how its statements are planned, which takes a while for all partitions: a session does it once, not five times.
 CREATE OR REPLACE FUNCTION "public"."memorizz_long_term_memory_record_parts"() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $function$
 DECLARE
     at CONSTANT timestamptz := statement_timestamp();
