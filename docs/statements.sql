@@ -8,7 +8,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "embedding",
 VALUES (:'tenant', :'id', :'data'::jsonb, :'embedding'::"public"."vector", "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128), :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "data" = d.data || "excluded"."data", "updated_at" = statement_timestamp()
+SET "data" = d.data || "excluded"."data", "updated_at" = clock_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
 
@@ -22,7 +22,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128), :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = statement_timestamp()
+SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
 
@@ -50,7 +50,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "content" = "excluded"."content", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = statement_timestamp()
+SET "content" = "excluded"."content", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING d."embedding" IS NOT NULL;
 
@@ -71,7 +71,7 @@ LIMIT 1;
 -- update_by_id
 
 UPDATE "public"."long_term_memory" AS d
-SET "content" = :'content'::text, "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding'::"public"."vector" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128) END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'pieces'::uuid END, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = statement_timestamp()
+SET "content" = :'content'::text, "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding'::"public"."vector" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128) END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'pieces'::uuid END, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
 RETURNING d."embedding" IS NOT NULL;
 
@@ -97,19 +97,19 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128))
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "data" = d.data || "excluded"."data", "updated_at" = statement_timestamp()
+SET "data" = d.data || "excluded"."data", "updated_at" = clock_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
 
 UPDATE "public"."long_term_memory" AS d
-SET valid_until = greatest(d.valid_from, least(d.valid_until, coalesce(n.valid_from, clock.now))), data = (d.data - 'valid_until') || jsonb_build_object('superseded_by', :'name'::text), updated_at = statement_timestamp()
+SET valid_until = greatest(d.valid_from, least(d.valid_until, coalesce(n.valid_from, clock.now))), data = (d.data - 'valid_until') || jsonb_build_object('superseded_by', :'name'::text), updated_at = clock_timestamp()
 FROM "public"."long_term_memory" AS n, (SELECT now() AS now) AS clock
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND (n.tenant = :'tenant'::text AND n.id = :'new'::uuid);
 
 -- update
 
 WITH done AS (UPDATE "public"."long_term_memory" AS d
-SET "data" = d.data || :'data'::jsonb, "updated_at" = statement_timestamp()
+SET "data" = d.data || :'data'::jsonb, "updated_at" = clock_timestamp()
 FROM (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d."id" = :'f0'::uuid AND d."data" @> :'f1'::jsonb)
@@ -129,11 +129,11 @@ WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now
 ORDER BY d.tenant, d.id;
 
 UPDATE "public"."long_term_memory" AS d
-SET "name" = :'name'::text, "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{name}'::text[]) || :'data'::jsonb, "updated_at" = statement_timestamp()
+SET "name" = :'name'::text, "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{name}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."data" @> :'f0'::jsonb
 RETURNING d."embedding" IS NOT NULL;
 UPDATE "public"."long_term_memory" AS d
-SET "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding'::"public"."vector" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128) END, "name" = :'name'::text, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'pieces'::uuid END, "data" = (d.data - '{name}'::text[]) || :'data'::jsonb, "updated_at" = statement_timestamp()
+SET "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'embedding'::"public"."vector" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128) END, "name" = :'name'::text, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN :'pieces'::uuid END, "data" = (d.data - '{name}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."data" @> :'f0'::jsonb
 RETURNING d."embedding" IS NOT NULL;
 
@@ -480,7 +480,7 @@ SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.tenant = :'tenant'::text AND d.id = :'id'::uuid);
 WITH done AS (UPDATE "public"."long_term_memory" AS d
-SET "data" = d.data || :'data'::jsonb, "updated_at" = statement_timestamp()
+SET "data" = d.data || :'data'::jsonb, "updated_at" = clock_timestamp()
 FROM (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."id" = :'f0'::uuid
@@ -505,7 +505,7 @@ LIMIT :'limit';
 -- update_memagent_memory_ids
 
 UPDATE "public"."agents" AS d
-SET "data" = d.data || :'data'::jsonb, "updated_at" = statement_timestamp()
+SET "data" = d.data || :'data'::jsonb, "updated_at" = clock_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
 RETURNING true;
 
@@ -690,7 +690,7 @@ RETURNING coalesce(d.data ->> '_id', d.id::text);
 SELECT set_config('memorizz.operation', :'operation', true);
 
 UPDATE "public"."agents" AS d
-SET updated_at = statement_timestamp(), data = jsonb_set(d.data, '{memory_ids}', (d.data -> 'memory_ids') - :'memory_id'::text)
+SET updated_at = clock_timestamp(), data = jsonb_set(d.data, '{memory_ids}', (d.data -> 'memory_ids') - :'memory_id'::text)
 FROM (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."agents" AS d
 WHERE (d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) OR d.tenant = :'tenant'::text AND d.expires AND d.expires_at <= now()) AND jsonb_typeof(d.data -> 'memory_ids') = 'array' AND d.data -> 'memory_ids' ? :'memory_id'::text AND true
@@ -1373,7 +1373,7 @@ INSERT INTO "public"."pages" AS d ("tenant", "id", data, "content")
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "content" = "excluded"."content", "data" = (d.data - '{content}'::text[]) || "excluded"."data", "updated_at" = statement_timestamp()
+SET "content" = "excluded"."content", "data" = (d.data - '{content}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
 WITH stored AS MATERIALIZED (SELECT "d"."tenant", "d"."id"
@@ -1408,7 +1408,7 @@ FROM "public"."pages" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
 ORDER BY d.tenant, d.id FOR NO KEY UPDATE;
 WITH stored AS MATERIALIZED (UPDATE "public"."pages" AS d
-SET "content" = :'content'::text, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = statement_timestamp()
+SET "content" = :'content'::text, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
 RETURNING "d"."tenant", "d"."id"), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
 FROM unnest(:'paths'::text[], :'starts'::integer[], :'stops'::integer[], :'digests'::uuid[], :'places'::integer[]) AS given (path, start, stop, digest, place)), gone AS (DELETE
@@ -1445,7 +1445,7 @@ FROM "public"."pages" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
 ORDER BY d.tenant, d.id FOR NO KEY UPDATE;
 WITH stored AS MATERIALIZED (UPDATE "public"."pages" AS d
-SET "content" = :'content'::text, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = statement_timestamp()
+SET "content" = :'content'::text, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."id" = :'f0'::uuid
 RETURNING "d"."tenant", "d"."id"), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
 FROM unnest(:'paths'::text[], :'starts'::integer[], :'stops'::integer[], :'digests'::uuid[], :'places'::integer[]) AS given (path, start, stop, digest, place)), gone AS (DELETE
@@ -2036,7 +2036,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128), :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = statement_timestamp()
+SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
 
@@ -2243,7 +2243,7 @@ FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now());
 
 UPDATE "public"."long_term_memory" AS d
-SET "created_at" = :'created_at'::timestamptz, "data" = (d.data - '{created_at}'::text[]) || :'data'::jsonb, "updated_at" = statement_timestamp()
+SET "created_at" = :'created_at'::timestamptz, "data" = (d.data - '{created_at}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
 RETURNING true;
 DELETE
@@ -2983,7 +2983,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'embedding'::"public"."vector", "public"."binary_quantize"(:'embedding'::"public"."vector")::bit(128), :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = statement_timestamp()
+SET "content" = "excluded"."content", "embedding" = "excluded"."embedding", "embedding_bits" = "excluded"."embedding_bits", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "pieces" = "excluded"."pieces", "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
 WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
 
@@ -3004,7 +3004,7 @@ INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "content", "
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text, :'memory_id'::text, :'name'::text)
 ON CONFLICT ("tenant", "id")
 DO UPDATE
-SET "content" = "excluded"."content", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = statement_timestamp()
+SET "content" = "excluded"."content", "memory_id" = "excluded"."memory_id", "name" = "excluded"."name", "embedding" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding" END, "embedding_bits" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."embedding_bits" END, "pieces" = CASE WHEN coalesce(d."name", '') = :'seen_label'::text AND coalesce(d.content, '') = :'seen_content'::text THEN "d"."pieces" END, "data" = (d.data - '{content,memory_id,name}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
 WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING d."embedding" IS NOT NULL;
 

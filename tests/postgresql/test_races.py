@@ -84,6 +84,30 @@ def test_updates_of_one_document_lose_nothing(wide: Any) -> None:
     assert [stored[f"key{n}"] for n in range(8)] == [19] * 8
 
 
+@pytest.mark.parametrize("call", ["store", "store_many", "update_by_id", "update"])
+def test_the_later_change_of_a_document_has_the_later_time(wide: Any, config: PostgreSQLConfig, call: str) -> None:
+    """Also where it was asked for first, and has waited for the transaction of the other one."""
+    wide.store({"id": "one", "name": "Ada"}, LONG)
+    changes: dict[str, Callable[[], Any]] = {
+        "store": lambda: wide.store({"id": "one", "waited": True}, LONG),
+        "store_many": lambda: wide.store_many([{"id": "one", "waited": True}, {"id": "two"}], LONG),
+        "update_by_id": lambda: wide.update_by_id("one", {"waited": True}, LONG),
+        "update": lambda: wide.update(LONG, {"name": "Ada"}, {"waited": True}),
+    }
+    with ThreadPoolExecutor(1) as thread, psycopg.connect(config.conninfo, autocommit=True) as observer:
+        with wide.transaction() as tx:
+            tx.update_by_id("one", {"n": 1}, LONG)
+            changed = thread.submit(changes[call])
+            while observer.execute(WAITING).fetchone() != (True,):
+                assert not changed.done()
+            tx.update_by_id("one", {"n": 2}, LONG)
+            before = tx.retrieve_by_id("one", LONG)["updated_at"]
+        changed.result(30)
+    found = wide.retrieve_by_id("one", LONG)
+    assert (found["n"], found["waited"]) == (2, True)
+    assert found["updated_at"] > before
+
+
 def test_a_reader_of_store_many_sees_none_or_all(wide: Any, provider: PostgreSQLProvider) -> None:
     """While batches are written, every read sees nothing of them, and afterwards everything."""
     seen: list[int] = []

@@ -20,7 +20,7 @@ from memorizz.memory_provider.postgresql.sql.past import STATE, began, columns, 
 from memorizz.memory_provider.postgresql.sql.reads import NAME, bound, trusted_sql
 from memorizz.memory_provider.postgresql.sql.vectors import embedding_of
 from memorizz.memory_provider.postgresql.sql.visible import expired, visible
-from memorizz.memory_provider.postgresql.sql.writes import those_locked
+from memorizz.memory_provider.postgresql.sql.writes import moment, those_locked
 
 
 def _there(store: Store) -> sql.Composed:
@@ -192,12 +192,13 @@ def _forget_in_agents(agents: Store, dry_run: bool) -> bytes:
     template = sql.SQL(
         "SELECT {name} FROM {table} AS d WHERE {listing} AND d.memory_id IS DISTINCT FROM %(memory_id)s::text"
         if dry_run
-        else "UPDATE {table} AS d SET updated_at = statement_timestamp(), "
+        else "UPDATE {table} AS d SET updated_at = {moment}, "
         "data = jsonb_set(d.data, '{{memory_ids}}', (d.data -> 'memory_ids') - %(memory_id)s::text) "
         "FROM {found} WHERE {same} RETURNING {name}"
     )
     return template.format(
         table=agents.table,
+        moment=moment(agents),
         listing=listing,
         found=those_locked(agents, "true", "FOR NO KEY UPDATE", listing),
         same=key.same("d", "found"),

@@ -13,7 +13,7 @@ from memorizz.memory_provider.postgresql.rows import Row
 from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.reads import bound
 from memorizz.memory_provider.postgresql.sql.visible import visible
-from memorizz.memory_provider.postgresql.sql.writes import CLOCK
+from memorizz.memory_provider.postgresql.sql.writes import CLOCK, moment
 
 
 @composed_once
@@ -48,10 +48,11 @@ def _end(store: Store) -> bytes:
     template = sql.SQL(
         "UPDATE {table} AS d SET valid_until = greatest(d.valid_from, least(d.valid_until, coalesce(n.valid_from, "
         "clock.now))), data = (d.data - {until}) || jsonb_build_object({by}, %(name)s::text), "
-        "updated_at = statement_timestamp() FROM {table} AS n, {clock} WHERE {is_it} AND {new_is}"
+        "updated_at = {moment} FROM {table} AS n, {clock} WHERE {is_it} AND {new_is}"
     )
     return template.format(
         table=store.table,
+        moment=moment(store),
         clock=CLOCK,
         until=sql.Literal(VALID_UNTIL),
         by=sql.Literal(SUPERSEDED_BY),

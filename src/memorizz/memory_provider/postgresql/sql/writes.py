@@ -60,8 +60,14 @@ def expiry(seconds: sql.Composable) -> sql.Composed:
     return sql.SQL("statement_timestamp() + make_interval(secs => {}::float8)").format(seconds)
 
 
-# The time of a statement, not of the moment, which Citus takes from no statement that changes rows.
-_NOW = sql.SQL("statement_timestamp()")
+def moment(store: Store) -> sql.SQL:
+    """Return when a document is changed: also for a statement that has waited for another, later than that one.
+
+    Citus takes it from no statement that changes rows; when the statement began has to do there.
+    """
+    return sql.SQL("statement_timestamp()" if store.layout.distributed else "clock_timestamp()")
+
+
 # `clock.now` is when the transaction began: Citus takes no clock where rows are returned, nor in a CASE or a COALESCE.
 CLOCK = sql.SQL("(SELECT now() AS now) AS clock")
 
@@ -71,7 +77,7 @@ def merge(
     merged: Sequence[str],
     source: Mapping[str, sql.Composable],
     guarded: bool,
-    now: sql.Composable = _NOW,
+    now: sql.Composable | None = None,
 ) -> sql.Composed:
     """Return the assignments that merge given keys into a document, whose values are in `source`.
 
@@ -89,7 +95,7 @@ def merge(
         kept = values.get(name, sql.Identifier("d", name))
         values[name] = sql.SQL("CASE WHEN {} THEN {} END").format(stays, kept)
     values["data"] = sql.SQL("{} || {}").format(keys, source["data"])
-    values["updated_at"] = now
+    values["updated_at"] = moment(store) if now is None else now
     return sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in values.items())
 
 
@@ -271,12 +277,13 @@ def update_matching(store: Store, row: Row, filter: Mapping[str, Any]) -> Query:
 @composed_once
 def _add_vector(store: Store) -> bytes:
     template = sql.SQL(
-        "UPDATE {table} AS d SET {assignments}, updated_at = statement_timestamp() WHERE {is_it} AND {visible} "
+        "UPDATE {table} AS d SET {assignments}, updated_at = {moment} WHERE {is_it} AND {visible} "
         "AND NOT {embedded} AND d.content = %(content)s AND d.{label} IS NOT DISTINCT FROM %(label)s::text "
         "RETURNING true"
     )
     return template.format(
         table=store.table,
+        moment=moment(store),
         assignments=sql.SQL(", ").join(
             sql.SQL("{} = {}").format(sql.Identifier(name), _value(store, name))
             for name in (store.vector_column, store.bits_column, PIECES)
