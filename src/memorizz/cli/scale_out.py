@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from memorizz.cli._common import DSN, AsJSON, SchemaName, config, looking, place
+from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, looking, place
 
 
 def scale_out(
@@ -19,6 +19,7 @@ def scale_out(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the statements.")] = False,
     dsn: DSN = None,
     schema: SchemaName = None,
+    embedded: Embedded = None,
     as_json: AsJSON = False,
 ) -> None:
     """Have Citus distribute the stores over its servers, by their tenant.
@@ -27,7 +28,7 @@ def scale_out(
     """
     from memorizz.cli import _show
 
-    settings = config(dsn, schema, None)
+    settings = config(dsn, schema, embedded)
     with looking(settings) as maintenance:
         done = maintenance.scale_out(shards, dry_run=dry_run)
     if as_json:
