@@ -839,16 +839,16 @@ class Try:
         self.wall_for()
         self.open(require_tenant=True)
 
-    def scaled_out(self, shards: int | None = None) -> None:
+    def _scaled_out(self, shards: int | None = None) -> None:
         self.open().close()
         with Maintenance(PostgreSQLConfig(dsn=self.dsn)) as maintenance:
             maintenance.scale_out(shards)
 
     def stores_on_several_servers_without_citus(self) -> None:
-        self.scaled_out()
+        self._scaled_out()
 
     def stores_in_no_shards(self) -> None:
-        self.scaled_out(0)
+        self._scaled_out(0)
 
     def distributing_what_citus_refuses(self) -> None:
         self.open().keep_history("personas")
