@@ -13,6 +13,7 @@ scale.py       a million documents: storing them, building their index, searchin
 hybrid.py      search by meaning and words, against its bare statement
 memory.py      how much memory a stream takes, each in a process of its own
 footprint.py   what a provider keeps in memory after many searches, and what is left of it
+reclaiming.py  what a mass delete leaves behind, and what it takes to have the room and the speed back
 sizes.py       how much room documents take, and how long the vector index takes to build
 sessions.py    sessions and processes that opening and growing take
 moving.py      a copy of a whole schema, against COPY by hand

@@ -27,7 +27,7 @@ OF_SERVERS = {"server start", "server stop", "server status", "server list", "de
 OF_ALL = {
     "doctor", "migrate", "stats", "re-embed", "language", "index list", "index build", "index rebuild", "index drop",
     "history on", "history off", "history list", "policy set", "policy off", "policy list", "tenants enable",
-    "tenants disable", "scale-out",
+    "tenants disable", "scale-out", "reclaim",
 }  # fmt: skip
 # `forget` names the memory by its argument; what policies say of a memory alone is not all of them.
 OF_TENANTS = {"forget", "tidy"}

@@ -603,7 +603,7 @@ def test_what_is_never_dropped(maintain: Any, database: psycopg.Connection[Any])
 def test_a_mass_delete_says_the_order(
     open_api: Callable[..., Any], config: PostgreSQLConfig, way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """That the index is to be rebuilt before a vacuum, once for the store; a few rows are no matter."""
+    """What gives the room back, once for the store; a few rows are no matter."""
 
     def deleted(api: Any, rows: int) -> list[str]:
         with api.loading(STORE):
@@ -624,7 +624,7 @@ def test_a_mass_delete_says_the_order(
         assert deleted(api, 100) == []
         (message,) = deleted(api, 10_000)
         assert message.startswith("10000 documents of toolbox were deleted: ")
-        assert "memorizz index rebuild --store toolbox" in message
+        assert "`memorizz reclaim --store toolbox`" in message
 
 
 def oid(database: psycopg.Connection[Any], name: str) -> int:

@@ -28,6 +28,7 @@ from memorizz.cli import (
     migrate_from,
     re_embed,
     recall,
+    reclaim,
     scale_out,
     server,
     stats,
@@ -121,5 +122,6 @@ app.add_typer(history.commands, name="history")
 app.add_typer(server.commands, name="server")
 app.add_typer(mcp.commands, name="mcp")
 app.command()(tidy.tidy)
+app.command()(reclaim.reclaim)
 app.add_typer(tidy.policy, name="policy")
 app.add_typer(tenants.commands, name="tenants")

@@ -27,7 +27,7 @@ from memorizz.memory_provider.postgresql.maintenance._finding import Finding, Le
 from memorizz.memory_provider.postgresql.maintenance._indexing import Job, Made
 from memorizz.memory_provider.postgresql.maintenance._maintenance_async import AsyncMaintenance
 from memorizz.memory_provider.postgresql.maintenance._maintenance_sync import Maintenance
-from memorizz.memory_provider.postgresql.maintenance._measuring import IndexFacts, StoreFacts
+from memorizz.memory_provider.postgresql.maintenance._measuring import IndexFacts, Reclaimed, StoreFacts
 from memorizz.memory_provider.postgresql.maintenance._models import Count
 from memorizz.memory_provider.postgresql.maintenance._noting import Noted
 from memorizz.memory_provider.postgresql.maintenance._probe import Probe, Reached
@@ -56,6 +56,7 @@ __all__ = [
     "Probe",
     "Progress",
     "Reached",
+    "Reclaimed",
     "Reembedding",
     "StoreFacts",
     "Tidied",

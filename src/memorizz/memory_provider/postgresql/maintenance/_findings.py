@@ -415,24 +415,9 @@ def _rows(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
         if store.not_storable:
             text = f"another program has stored what no document holds ({store.not_storable}): {NOT_STORABLE}"
             yield Finding(Level.WARNING, store.name, text, "give these rows other values, with SQL")
-        if store.dead_rows > max(10_000, (store.rows or 0) // 4):
-            yield Finding(
-                Level.WARNING,
-                store.name,
-                f"{store.dead_rows:,} dead rows wait for a vacuum",
-                _vacuum(facts, store.name, config),
-            )
-
-
-def _vacuum(facts: Examination, store: str, config: PostgreSQLConfig) -> str:
-    """Return what clears dead rows away; a vacuum that cleans a vector index takes time with the square of the rows.
-
-    Built anew first, the index has nothing left to be cleaned: 0.3 s where the vacuum alone took 25 s.
-    """
-    table = f"{_quoted(facts.database.schema)}.{store}"
-    has_vectors = any(index.method in VECTOR_INDEXES and index.store == store for index in facts.indexes)
-    build_first = f"{command(f'index rebuild --store {store}', config)}, then " if has_vectors else ""
-    return f"{build_first}VACUUM ANALYZE {table}"
+        if store.is_to_be_vacuumed:
+            text = f"{store.dead_rows:,} dead rows wait for a vacuum"
+            yield Finding(Level.WARNING, store.name, text, command(f"reclaim --store {store.name}", config))
 
 
 def _most_vectors(facts: Examination) -> int:

@@ -354,11 +354,11 @@ def note_built(found: Found, name: str) -> Operation[None]:
     yield Script(indexes.built(found.table(name)).as_bytes(None))
 
 
-def analyze(found: Found, name: str) -> Operation[None]:
+def analyze(found: Found, name: str, vacuum: bool) -> Operation[None]:
     """Have the planner learn what a store holds; a user who may not is told so by the server alone."""
     store = found.known.store(name)
     for table in (store.table, store.parts):
-        yield Script(sql.SQL("ANALYZE {}").format(table).as_bytes(None))
+        yield Script(sql.SQL("VACUUM (ANALYZE) {}" if vacuum else "ANALYZE {}").format(table).as_bytes(None))
 
 
 def removable(found: Found, name: str | None) -> list[IndexFacts]:

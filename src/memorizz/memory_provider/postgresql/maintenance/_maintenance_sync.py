@@ -28,6 +28,7 @@ from memorizz.memory_provider.postgresql.maintenance._finding import Finding
 from memorizz.memory_provider.postgresql.maintenance._findings import diagnose
 from memorizz.memory_provider.postgresql.maintenance._indexing import Busy, Job, Made, Wanted, Watch
 from memorizz.memory_provider.postgresql.maintenance._measuring import IndexFacts, StoreFacts, glance, measure
+from memorizz.memory_provider.postgresql.maintenance._reclaiming_sync import reclaim
 from memorizz.memory_provider.postgresql.maintenance._tidying import Tidied, tidied
 from memorizz.memory_provider.postgresql.maintenance._watching_sync import watched
 from memorizz.memory_provider.postgresql.migrations import Database, Migration
@@ -349,17 +350,16 @@ class Maintenance:
             pass
         self.run(_indexing.note_built(found, store))
 
-    def analyze(self, store: str) -> None:
-        """Have the planner learn what a store holds, which autovacuum sees to within minutes only."""
+    def analyze(self, store: str, *, vacuum: bool = False) -> None:
+        """Have the planner learn what a store holds, which autovacuum sees to within minutes only; `vacuum` it too."""
         with self._without_timeouts(None, 0):
-            self.run(_indexing.analyze(found := self._look(), store))
+            self.run(_indexing.analyze(found := self._look(), store, vacuum))
         note_cosines(self.config, self._connection, found.known)
 
-    def plan_drop(self, name: str | None = None) -> list[IndexFacts]:
-        """Return the index of a name, or without one all that interrupted builds have left invalid.
+    reclaim = reclaim
 
-        Raises ConfigurationError for an index that is not there or that keeps a rule of its table.
-        """
+    def plan_drop(self, name: str | None = None) -> list[IndexFacts]:
+        """Return the index of a name, which must keep no rule, or without one all that builds have left invalid."""
         return _indexing.removable(self._look(), name)
 
     def drop(self, indexes: Sequence[IndexFacts], *, lock_seconds: float = 0) -> None:

@@ -19,6 +19,7 @@ from memorizz.memory_provider.stores import SEVEN, IndexKind
 
 # Up to this size a table is counted; of a larger one the server's own estimate is taken.
 _COUNTED_BYTES = 2**30
+_MANY_DEAD = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,26 @@ class StoreFacts:
     """The share of the largest of its partitions in the size of its table."""
     not_storable: str = ""
     """The keys of some rows of other programs which are read but could not be stored again, nor moved."""
+
+    @property
+    def bytes(self) -> int:
+        """What it takes on disk, with its parts and all indexes."""
+        return self.table_bytes + self.index_bytes
+
+    @property
+    def is_to_be_vacuumed(self) -> bool:
+        """Whether so much of it was deleted that its vector index is to be built again before."""
+        return self.dead_rows > max(_MANY_DEAD, (self.rows or 0) // 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaimed:
+    """What a store took on disk before its room was given back, and after, with its parts and all indexes, in bytes."""
+
+    store: str
+    before: int
+    after: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

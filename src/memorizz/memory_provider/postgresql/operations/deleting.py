@@ -136,8 +136,8 @@ def advise(store: Store, deleted: int) -> None:
     """Log what to do after a mass delete, before autovacuum begins."""
     if deleted >= _MANY and store.vector.index != "none":
         logger.warning(
-            "%d documents of %s were deleted: VACUUM of its vector index takes time with their square; rebuild the "
-            "index first (memorizz index rebuild --store %s)",
+            "%d documents of %s were deleted: `memorizz reclaim --store %s` gives their room back, and builds the "
+            "vector index again before: VACUUM alone takes a time with their square",
             deleted,
             store.name,
             store.name,
