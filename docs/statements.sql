@@ -2042,6 +2042,8 @@ RETURNING true;
 
 -- versions
 
+SELECT (SELECT version
+FROM "public"."memorizz_settings");
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", d.seq, d.tenant = :'tenant'::text, d.forgotten, d.version, d.changed_at AT TIME ZONE INTERVAL '0', d.operation, d.actor, d.call
 FROM (SELECT "d"."tenant", "d"."id", "d"."seq", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."pieces", "d"."forgotten", "d"."version", "d"."changed_at", "d"."operation", "d"."actor", "d"."call"
 FROM "public"."memorizz_long_term_memory_history" AS d
@@ -2054,6 +2056,8 @@ ORDER BY d.version NULLS LAST;
 
 -- diff_memory
 
+SELECT (SELECT version
+FROM "public"."memorizz_settings");
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"
 FROM (SELECT "p"."tenant", "p"."id", "p"."seq", "p"."data", "p"."name", "p"."memory_id", "p"."conversation_id", "p"."role", "p"."content", "p"."importance_score", "p"."access_count", "p"."metadata", "p"."timestamp", "p"."created_at", "p"."updated_at", "p"."last_accessed", "p"."expires_at", "p"."valid_from", "p"."valid_until", "p"."pieces", p."embedding", p."embedding_bits", p.words
 FROM "public"."long_term_memory" AS p
@@ -2156,6 +2160,8 @@ LIMIT :'limit';
 
 -- restore
 
+SELECT (SELECT version
+FROM "public"."memorizz_settings");
 LOCK TABLE ONLY "public"."long_term_memory" IN ROW EXCLUSIVE MODE;
 SELECT d.id
 FROM "public"."long_term_memory" AS d

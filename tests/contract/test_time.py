@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 
@@ -716,7 +716,7 @@ def test_a_view_takes_back_its_own(api: Any, store: str) -> None:
     assert [each["n"] for each in api.tenant("another of views").list_all(store)] == [2]
 
 
-def test_a_history_that_another_program_begins_is_seen(api: Any, config: Any, server_name: str) -> None:
+def test_a_history_that_another_program_begins_or_ends_is_seen(api: Any, config: Any, server_name: str) -> None:
     """By whoever was open before: its versions, what was at a time, and what is taken back, of every store."""
     if server_name == MONGODB:
         pytest.skip("MongoDB keeps no history")
@@ -733,6 +733,18 @@ def test_a_history_that_another_program_begins_is_seen(api: Any, config: Any, se
             assert api.retrieve_by_id(id, LONG)["content"] == "coffee"
             assert api.retrieve_by_id(turn, TURNS) is None
             assert api.restore(id, LONG, 0)
+            calls: list[Callable[[], Any]] = [
+                lambda: api.versions(id, LONG),
+                lambda: api.diff(id, LONG, 1),
+                lambda: api.restore(id, LONG, 1),
+                lambda: api.diff_memory("m", LONG, datetime.now(UTC)),
+            ]
+            for call in calls:
+                other.drop_history(LONG, yes=True)
+                with pytest.raises(ConfigurationError, match=r"keep_history\("):
+                    call()
+                other.keep_history(LONG)
+                assert api.versions(id, LONG)
         finally:
             for store in (LONG, TURNS):
                 other.drop_history(store, yes=True)

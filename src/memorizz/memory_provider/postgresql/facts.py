@@ -258,11 +258,15 @@ class Facts:
     def accompanied(self, scope: Scope, operation: Operation[T]) -> Operation[T]:
         """Return an operation whose statements say in whose name they write, or are of the facts of today."""
         if scope.as_of is not None:
-            now = sql.SQL("SELECT {}").format(version(self.layout))
-            return led_by(operation, Query(now.as_bytes(None)), check=self._check_version)
+            return self.of_today(operation)
         if all(store.kept is None for store in self.stores.values()):
             return operation
         return led_by(operation, named(scope.actor, scope.call_id), named)
+
+    def of_today(self, operation: Operation[T]) -> Operation[T]:
+        """Return an operation that raises StaleFacts where its facts are not those of today."""
+        now = sql.SQL("SELECT {}").format(version(self.layout))
+        return led_by(operation, Query(now.as_bytes(None)), check=self._check_version)
 
     def _check_version(self, row: Row) -> None:
         if row[0] != self.version:

@@ -33,7 +33,8 @@ def versions(facts: Facts, id: Any, memory_store_type: StoreName) -> Operation[l
     name = _values.id_text(id)
     if name is None:
         return []
-    return versions_of((yield from fetch(history.changes(store, _values.id_key(name)))))
+    # The table of a history that another program has ended is there, and empty.
+    return versions_of((yield from facts.of_today(fetch(history.changes(store, _values.id_key(name))))))
 
 
 class _Begun(NamedTuple):
@@ -98,7 +99,7 @@ def diff_memory(
         check_known(store, time)
     of_memory = () if memory_id is None else (memory,)
     sides = [store.within(store.scope if time is None else store.scope.of_time(time)) for time in (before, after)]
-    rows = yield from fetch_all([history.changed(each, min(times), *of_memory) for each in sides])
+    rows = yield from facts.of_today(fetch_all([history.changed(each, min(times), *of_memory) for each in sides]))
     was, there = ({document["id"]: document for document in map(document_of, found)} for found in rows)
     changed = {id: difference(was[id], there[id]) for id in sorted(was.keys() & there.keys())}
     return {
@@ -149,7 +150,7 @@ def restore(facts: Facts, id: Any, memory_store_type: StoreName, to: Any) -> Ope
     if name is None:
         return False
     key = _values.id_key(name)
-    *_, rows = yield from fetch_all([*writes.locked(store, [key]), history.changes(store, key)])
+    *_, rows = yield from facts.of_today(fetch_all([*writes.locked(store, [key]), history.changes(store, key)]))
     version = version_of(versions_of(rows), wanted)
     if version is None or version.document is None:
         if version is not None and any(row[_FORGOTTEN] for row in rows):
