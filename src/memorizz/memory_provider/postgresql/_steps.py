@@ -144,6 +144,15 @@ def led_by(
 
     `undo` as of Batch. What only reads needs nothing of what is set, and goes out as it is where there is one.
     """
+    return sent_as(operation, lambda step: _led(step, first, undo, check), failed)
+
+
+def sent_as(
+    operation: Operation[T],
+    sent: Callable[[Step], Operation[Any]],
+    failed: Callable[[Exception, Step], Exception] | None = None,
+) -> Operation[T]:
+    """Return an operation with each of its steps sent in another way; `failed` as of `led_by`."""
     with closing(operation):
         result: Any = None
         error: Exception | None = None
@@ -154,7 +163,7 @@ def led_by(
                 return done.value
             result = error = None
             try:
-                result = yield from _led(step, first, undo, check)
+                result = yield from sent(step)
             except Exception as raised:
                 error = raised if failed is None else failed(raised, step)
 

@@ -358,24 +358,8 @@ def read(layout: Layout) -> Operation[Facts]:
     if rows:
         layout = replace(layout, distributed=rows[0][-2], text_search_config=rows[0][-1])
     role, memories_apart = rows[0][-4:-2] if rows else (None, False)
-    for (
-        _,
-        id,
-        name,
-        noted,
-        m,
-        ef_construction,
-        pieces,
-        since,
-        retention,
-        kind,
-        *models,
-        keys_indexed,
-        _,
-        _,
-        _,
-        _,
-    ) in rows:
+    of_store = (row[:-4] for row in rows)
+    for _, id, name, noted, m, ef_construction, pieces, since, retention, kind, *models, keys_indexed in of_store:
         spec = StoreSpec.from_json(noted)
         cosines = None if models[5] is None else Cosines(*models[4:6])
         kept = None if since is None else Kept(since.replace(tzinfo=UTC), retention and timedelta(seconds=retention))

@@ -11,13 +11,12 @@ A statement of one tenant goes to one shard as it is. Three things go with it th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 from psycopg import sql
 
-from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Step, T
+from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Step, T, sent_as
 from memorizz.memory_provider.postgresql.layout import Layout
 
 _PROPAGATE = Query(b"SET LOCAL citus.propagate_set_commands TO 'local'")
@@ -40,20 +39,8 @@ def _set(setting: tuple[str, str | None]) -> Query:
 
 
 def fitted(operation: Operation[T]) -> Operation[T]:
-    """Run an operation with what its statements need besides; the rows of that do not come back."""
-    with closing(operation):
-        result: Any = None
-        error: Exception | None = None
-        while True:
-            try:
-                step = operation.send(result) if error is None else operation.throw(error)
-            except StopIteration as done:
-                return done.value
-            result = error = None
-            try:
-                result = yield from _sent(step)
-            except Exception as raised:
-                error = raised
+    """Return an operation with what its statements need besides; the rows of that do not come back."""
+    return sent_as(operation, _sent)
 
 
 def _sent(step: Step) -> Operation[Any]:
