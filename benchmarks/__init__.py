@@ -3,7 +3,8 @@
 __main__.py    the command line: python -m benchmarks
 pages.py       the workloads by their names; RESULTS.md and the table of the peers, out of results.json
 hops.py        how many calls, functions and modules of ours an operation goes through
-operations.py  each operation against hand-written psycopg
+operations.py  every public operation against hand-written psycopg; reading.py and writing.py have them, bench.py what
+               they are done on
 inside.py      search inside memories of 10, 100 and 1,000 rows, against one prepared statement
 throughput.py  searches of many threads and of many tasks, against the same by hand
 mix.py         another memory each time, among stores and reads

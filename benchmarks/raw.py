@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+from psycopg import Cursor
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from benchmarks.data import Document
@@ -21,7 +22,8 @@ from benchmarks.raw_tables import RawTable, Row, adapt, adapt_async, copy_in
 
 # How many rows the index looks at: the fewest are taken that find as much as is compared with.
 _EF_SEARCH = (10, 20, 30, 40, 60, 80, 100, 150, 200, 400, 800)
-
+# A statement and its values.
+Step = tuple[str, Sequence[Any]]
 
 _SIZE: dict[str, Any] = {"min_size": 1, "max_size": 10, "open": False}
 
@@ -72,6 +74,7 @@ class Raw:
         self.table = table
         self.ef_search = 100
         self._statements = _Statements(table)
+        self._composed: dict[str, str] = {}
         self._pool = ConnectionPool(lab.conninfo, kwargs=_connected(lab, table), configure=adapt, **_SIZE)
         self._pool.open(wait=True)
 
@@ -123,6 +126,46 @@ class Raw:
     def history(self, memory_id: str) -> list[Document]:
         return [self.table.document(row) for row in self._rows(self._statements.history, (memory_id,))]
 
+    # --- any other statement, as a template of the table's --------------------------------------------------------
+
+    def composed(self, template: str) -> str:
+        if template not in self._composed:
+            self._composed[template] = self.table.statement(template)
+        return self._composed[template]
+
+    def rows(self, template: str, *values: Any) -> list[Row]:
+        return self._rows(self.composed(template), values)
+
+    def documents(self, template: str, *values: Any) -> list[Document]:
+        return [self.table.document(row) for row in self.rows(template, *values)]
+
+    def changed(self, template: str, *values: Any) -> int:
+        """Return how many rows a statement has changed."""
+        with self._pool.connection() as connection:
+            return connection.execute(self.composed(template), values, prepare=True).rowcount
+
+    def step(self, template: str, *values: Any) -> Step:
+        """Return a statement for `at_once` and `one_by_one`."""
+        return self.composed(template), values
+
+    def at_once(self, *steps: Step) -> list[list[Row]]:
+        """Send statements as one pipeline, which is a transaction; return the rows of each."""
+        with self._pool.connection() as connection:
+            with connection.pipeline():
+                cursors = [
+                    connection.cursor(binary=True).execute(statement, values, prepare=True)
+                    for statement, values in steps
+                ]
+            return [_fetched(cursor) for cursor in cursors]
+
+    def one_by_one(self, *steps: Step) -> list[list[Row]]:
+        """Send statements in one transaction, each when the one before has answered."""
+        with self._pool.connection() as connection, connection.transaction():
+            return [
+                _fetched(connection.cursor(binary=True).execute(statement, values, prepare=True))
+                for statement, values in steps
+            ]
+
     def fit(self, recall: Callable[[], float], least: float) -> float:
         """Let `nearest` look at no more rows of the index than find so much; return how much that is."""
         found = 0.0
@@ -137,6 +180,10 @@ class Raw:
 
     def _hit(self, row: Row) -> Document:
         return hit(self.table, row)
+
+
+def _fetched(cursor: Cursor[Row]) -> list[Row]:
+    return cursor.fetchall() if cursor.description else []
 
 
 def hit(table: RawTable, row: Row) -> Document:
@@ -165,6 +212,12 @@ class AsyncRaw:
     async def retrieve_by_id(self, id: str) -> Document | None:
         rows = await self._rows(self._statements.by_id, (UUID(id),))
         return self.table.document(rows[0]) if rows else None
+
+    async def store(self, document: Document) -> str:
+        row = self.table.row(document)
+        async with self._pool.connection() as connection:
+            await connection.execute(self._statements.store, row, prepare=True)
+        return str(row[0])
 
     async def nearest(self, vector: np.ndarray, limit: int) -> list[Document]:
         async with self._pool.connection() as connection:

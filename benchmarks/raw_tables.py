@@ -52,8 +52,11 @@ class RawTable:
         return "embedding_bits" in self.written
 
     def statement(self, template: str, **pieces: sql.Composable) -> str:
-        """Compose a statement: {table}, {columns}, {visible}, {order} and what else is given."""
-        parts = {name: sql.SQL(getattr(self, name)) for name in ("columns", "visible", "order")}
+        """Compose a statement: {table}, {columns}, {visible}, {order}, {versions} and what else is given."""
+        parts: dict[str, sql.Composable] = {
+            name: sql.SQL(getattr(self, name)) for name in ("columns", "visible", "order")
+        }
+        parts["versions"] = sql.Identifier(self.schema, f"{self.name}_versions")
         return sql.SQL(template).format(table=sql.Identifier(self.schema, self.name), **parts, **pieces).as_string()
 
 
@@ -108,9 +111,9 @@ def _minimal_row(document: Document) -> Row:
     id, created_at = document.get("id"), document["created_at"]
     return (
         uuid4() if id is None else UUID(id),
-        document["memory_id"],
+        document.get("memory_id"),
         document.get("name"),
-        document["content"],
+        document.get("content"),
         Jsonb({key: value for key, value in document.items() if key not in _IN_COLUMNS}),
         created_at,
         document.get("updated_at", created_at),

@@ -82,7 +82,7 @@ def _measured(lab: Lab, rows: int) -> Part:
         with lab.filling(config) as provider:
             for store in stores:
                 provider.store_many(data.documents(embeddings=rows <= _WITH_VECTORS), store)
-            _make(lab, raw, schema)
+            make(lab, raw, schema)
     by_hand = {"autocommit": True, "options": f"-c search_path={raw[0].schema},{lab.vector_schema}"}
     with (
         PostgreSQLProvider(config) as provider,
@@ -90,7 +90,7 @@ def _measured(lab: Lab, rows: int) -> Part:
     ):
         results = [
             {"search": name, "repeated": lab.repeat, "ms": {way: median(times) for way, times in took.items()}}
-            for name, ways in _searches(provider, pool, raw, data).items()
+            for name, ways in searches(provider, pool, raw, data).items()
             if "vector" not in name or rows <= _WITH_VECTORS
             for took in [in_turns(ways, lab.repeat)]
         ]
@@ -100,7 +100,7 @@ def _measured(lab: Lab, rows: int) -> Part:
     return Part(f"words/{rows}", {"results": results}, f"{rows:,} documents of a store, in {MEMORIES} memories")
 
 
-def _make(lab: Lab, tables: Sequence[RawTable], schema: str) -> None:
+def make(lab: Lab, tables: Sequence[RawTable], schema: str) -> None:
     with lab.connect() as connection:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(tables[0].schema)))
         for table in tables:
@@ -108,7 +108,7 @@ def _make(lab: Lab, tables: Sequence[RawTable], schema: str) -> None:
                 connection.execute(statement.encode())
 
 
-def _searches(
+def searches(
     provider: PostgreSQLProvider, pool: ConnectionPool[Any], tables: Sequence[RawTable], data: Data
 ) -> dict[str, dict[str, Way]]:
     """Return the ways of each search; each takes the number of a turn."""
@@ -138,14 +138,14 @@ def _searches(
                     cursor.execute(statement, values, prepare=True)
             rows = [row for cursor in cursors for row in cursor.fetchall()]
         rows.sort(key=itemgetter(-1), reverse=True)
-        if len(statements) == 1:
+        if statements is not with_vectors:
             return [tables[0].document(row[:-1]) | {"score": row[-1]} for row in rows[:LIMIT]]
         return [
             tables[0].document(row[:-2]) | {"embedding": np.frombuffer(row[-2], ">f4", offset=4), "score": row[-1]}
             for row in rows[:LIMIT]
         ]
 
-    searches: dict[str, dict[str, Way]] = {
+    ways: dict[str, dict[str, Way]] = {
         "words": {
             PROVIDER: partial(provided, with_vector=False),
             BY_HAND: partial(by_hand, statements=by_words[:1]),
@@ -156,11 +156,15 @@ def _searches(
         },
     }
     if len(tables) > 1:
-        searches[f"words and a vector, in {len(tables)} stores"] = {
+        ways[f"words, in {len(tables)} stores"] = {
+            PROVIDER: lambda turn: provider.recall(" ".join(WORDS), asked(turn)[1], LIMIT),
+            BY_HAND: partial(by_hand, statements=by_words),
+        }
+        ways[f"words and a vector, in {len(tables)} stores"] = {
             PROVIDER: in_all,
             BY_HAND: partial(by_hand, statements=with_vectors),
         }
-    return searches
+    return ways
 
 
 def tables(record: Record) -> list[Table]:
