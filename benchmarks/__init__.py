@@ -10,7 +10,7 @@ throughput.py  searches of many threads and of many tasks, against the same by h
 mix.py         another memory each time, among stores and reads
 cells.py       search under every share of matching rows, against the best SQL of the same recall
 drift.py       recall inside a memory unlike everything that was measured before it came
-scale.py       a million documents: storing them, building their index, searching in every share
+scale.py       a million documents: storing them, building their index, searching in every share, forgetting a memory
 hybrid.py      search by meaning and words, against its bare statement
 memory.py      how much memory a stream takes, each in a process of its own
 footprint.py   what a provider keeps in memory after many searches, and what is left of it

@@ -68,10 +68,11 @@ CREATE TABLE {table} (
     created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, embedding {vectors}.vector({dimensions})
 )
 """
-_INDEXED = (
+INDEXED = (
     "CREATE INDEX ON {table} USING hnsw (embedding {vectors}.vector_cosine_ops) "
     "WITH (m = {m}, ef_construction = {ef_construction})"
 )
+BUILT = {"m": sql.Literal(DEFAULT_M), "ef_construction": sql.Literal(DEFAULT_EF_CONSTRUCTION)}
 # A turn's timestamp is the time at which it was created.
 _IN_COLUMNS = frozenset(
     {"id", "_id", "memory_id", "name", "content", "created_at", "updated_at", "timestamp", "embedding"}
@@ -100,8 +101,7 @@ def make_minimal(lab: Lab, table: RawTable, dimensions: int, documents: Iterable
         connection.execute(made)
         copy_in(connection, table, documents)
         connection.execute(sql.SQL("CREATE INDEX ON {} (memory_id)").format(name))
-        built = {"m": sql.Literal(DEFAULT_M), "ef_construction": sql.Literal(DEFAULT_EF_CONSTRUCTION)}
-        connection.execute(sql.SQL(_INDEXED).format(table=name, vectors=vectors, **built))
+        connection.execute(sql.SQL(INDEXED).format(table=name, vectors=vectors, **BUILT))
         # It would come in the turn of one or the other.
         connection.execute(sql.SQL("ALTER TABLE {} SET (autovacuum_enabled = off)").format(name))
         connection.execute(sql.SQL("VACUUM ANALYZE {}").format(name))
