@@ -103,7 +103,7 @@ RETURNING true;
 
 UPDATE "public"."long_term_memory" AS d
 SET valid_until = greatest(d.valid_from, least(d.valid_until, coalesce(n.valid_from, clock.now))), data = (d.data - 'valid_until') || jsonb_build_object('superseded_by', :'name'::text), updated_at = clock_timestamp()
-FROM "public"."long_term_memory" AS n, (SELECT now() AS now) AS clock
+FROM "public"."long_term_memory" AS n, (SELECT now() AS now OFFSET 0) AS clock
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND (n.tenant = :'tenant'::text AND n.id = :'new'::uuid);
 
 -- update
@@ -560,7 +560,7 @@ FROM gone AS d;
 -- delete_by_id
 
 DELETE
-FROM "public"."long_term_memory" AS d USING (SELECT now() AS now) AS clock
+FROM "public"."long_term_memory" AS d USING (SELECT now() AS now OFFSET 0) AS clock
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid)
 RETURNING d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > clock.now);
 
@@ -3057,6 +3057,6 @@ FROM gone;
 -- memory(...).delete_by_id
 
 DELETE
-FROM "public"."long_term_memory" AS d USING (SELECT now() AS now) AS clock
+FROM "public"."long_term_memory" AS d USING (SELECT now() AS now OFFSET 0) AS clock
 WHERE (d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND d.id = :'id'::uuid)
 RETURNING d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > clock.now);

@@ -37,6 +37,14 @@ _FIRST_TENANTS = sql.SQL(
     "SELECT (SELECT min(d.tenant) FROM {table} AS d WHERE d.tenant > found.tenant) FROM found "
     "WHERE found.tenant IS NOT NULL) SELECT tenant FROM found WHERE tenant IS NOT NULL LIMIT %(limit)s"
 )
+# That `d`, which an INSERT finds in the place of its own row, is of the scope of that. Nothing is bound: where the rows of a
+# SELECT are inserted, Citus brings no values to this part.
+_OF_EXCLUDED_TENANT = sql.SQL("d.tenant = excluded.tenant")
+_OF_EXCLUDED_MEMORY = sql.SQL("d.tenant = excluded.tenant AND d.memory_id = excluded.memory_id")
+_OF_EXCLUDED_AGENT = sql.SQL(
+    "d.tenant = excluded.tenant AND d.memory_id = excluded.memory_id "
+    "AND d.data -> 'agent_id' = excluded.data -> 'agent_id'"
+)
 # The columns, as CREATE TABLE and INSERT name them.
 COLUMNS = ("tenant", "id")
 # The key of a document's part.
@@ -93,6 +101,13 @@ def in_scope(store: Store) -> sql.SQL:
     if store.scope.agent is not None:
         return _OF_AGENT
     return OF_TENANT if store.scope.memory is None else _OF_MEMORY
+
+
+def in_scope_of_excluded(store: Store) -> sql.SQL:
+    """Return the condition that `d`, which is in the place of a row that is inserted, is of the scope of a store."""
+    if store.scope.agent is not None:
+        return _OF_EXCLUDED_AGENT
+    return _OF_EXCLUDED_TENANT if store.scope.memory is None else _OF_EXCLUDED_MEMORY
 
 
 def in_partition(store: Store, alias: str) -> sql.Composable:

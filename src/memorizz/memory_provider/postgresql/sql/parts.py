@@ -76,7 +76,8 @@ def _lock(store: Store) -> bytes:
 
 def locked(store: Store, ids: Sequence[UUID]) -> list[Query]:
     """Lock documents in the order of their keys, so that the next statement sees the parts that they have by then."""
-    return [Query(_lock(store)), writes.locked(store, ids)[-1]]
+    found = writes.locked(store, ids)[-1]
+    return [found] if store.layout.distributed else [Query(_lock(store)), found]
 
 
 @composed_once

@@ -69,7 +69,8 @@ def moment(store: Store) -> sql.SQL:
 
 
 # `clock.now` is when the transaction began: Citus takes no clock where rows are returned, nor in a CASE or a COALESCE.
-CLOCK = sql.SQL("(SELECT now() AS now) AS clock")
+# Without OFFSET PostgreSQL puts it there before Citus looks.
+CLOCK = sql.SQL("(SELECT now() AS now OFFSET 0) AS clock")
 
 
 def merge(
@@ -126,7 +127,7 @@ def merged_or_not(
     now = sql.SQL("excluded.updated_at")
     if "updated_at" in inserted:
         now = sql.SQL("greatest(d.updated_at, excluded.updated_at)")
-    return merge(store, merged, source, guarded, now), key.in_scope(store)
+    return merge(store, merged, source, guarded, now), key.in_scope_of_excluded(store)
 
 
 @composed_once
