@@ -37,8 +37,8 @@ _FIRST_TENANTS = sql.SQL(
     "SELECT (SELECT min(d.tenant) FROM {table} AS d WHERE d.tenant > found.tenant) FROM found "
     "WHERE found.tenant IS NOT NULL) SELECT tenant FROM found WHERE tenant IS NOT NULL LIMIT %(limit)s"
 )
-# That `d`, which an INSERT finds in the place of its own row, is of the scope of that. Nothing is bound: where the rows of a
-# SELECT are inserted, Citus brings no values to this part.
+# That `d`, which an INSERT finds in the place of its own row, is of the scope of that. Nothing is bound: where the rows
+# of a SELECT are inserted, Citus brings no values to this part.
 _OF_EXCLUDED_TENANT = sql.SQL("d.tenant = excluded.tenant")
 _OF_EXCLUDED_MEMORY = sql.SQL("d.tenant = excluded.tenant AND d.memory_id = excluded.memory_id")
 _OF_EXCLUDED_AGENT = sql.SQL(
