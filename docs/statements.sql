@@ -593,35 +593,8 @@ RETURNING true;
 
 -- forget(memory_id)
 
-SELECT settings.version, store.id, store.name, store.spec, store.m, store.ef_construction, store.pieces,
-    store.history_since AT TIME ZONE INTERVAL '0', extract(epoch
-FROM store.history_retention)::float8,
-    coalesce(index.kind, 'none'),
-    model.id, model.name, model.dimensions, model.current_since, model.cosine_mean, model.cosine_deviation,
-    standby.id, standby.name, standby.dimensions, standby.current_since,
-    EXISTS (
-SELECT
-FROM pg_class AS index
-        JOIN pg_namespace ON pg_namespace.oid = relnamespace
-        JOIN pg_index ON indexrelid = index.oid AND indisvalid
-WHERE nspname = :'schema' AND relname = store.name || '_keys_idx'
-    ),
-    settings.application_role, settings.memories_apart, settings.distributed, settings.text_search_config
-FROM (SELECT *
-FROM "public"."memorizz_settings"
-LIMIT 1) AS settings
-CROSS JOIN "public"."memorizz_stores" AS store
-JOIN "public"."memorizz_embedding_models" AS model ON model.id = store.model
-LEFT JOIN "public"."memorizz_embedding_models" AS standby ON standby.id = store.standby_model
-LEFT JOIN LATERAL (
-SELECT CASE indkey[0] WHEN 0 THEN 'halfvec' ELSE 'hnsw' END AS kind
-FROM pg_class AS index
-    JOIN pg_namespace ON pg_namespace.oid = relnamespace
-    JOIN pg_index ON indexrelid = index.oid AND indisvalid
-WHERE nspname = :'schema'
-        AND relname = store.name || '_embedding' || CASE WHEN model.id > 1 THEN '_' || model.id ELSE '' END || '_idx'
-) AS index ON true
-ORDER BY store.id;
+SELECT (SELECT version
+FROM "public"."memorizz_settings");
 
 SELECT set_config('memorizz.operation', :'operation', true);
 DELETE
@@ -993,6 +966,36 @@ FROM gone;
 -- create_store
 
 LOCK TABLE "public"."memorizz_stores" IN SHARE ROW EXCLUSIVE MODE;
+
+SELECT settings.version, store.id, store.name, store.spec, store.m, store.ef_construction, store.pieces,
+    store.history_since AT TIME ZONE INTERVAL '0', extract(epoch
+FROM store.history_retention)::float8,
+    coalesce(index.kind, 'none'),
+    model.id, model.name, model.dimensions, model.current_since, model.cosine_mean, model.cosine_deviation,
+    standby.id, standby.name, standby.dimensions, standby.current_since,
+    EXISTS (
+SELECT
+FROM pg_class AS index
+        JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        JOIN pg_index ON indexrelid = index.oid AND indisvalid
+WHERE nspname = :'schema' AND relname = store.name || '_keys_idx'
+    ),
+    settings.application_role, settings.memories_apart, settings.distributed, settings.text_search_config
+FROM (SELECT *
+FROM "public"."memorizz_settings"
+LIMIT 1) AS settings
+CROSS JOIN "public"."memorizz_stores" AS store
+JOIN "public"."memorizz_embedding_models" AS model ON model.id = store.model
+LEFT JOIN "public"."memorizz_embedding_models" AS standby ON standby.id = store.standby_model
+LEFT JOIN LATERAL (
+SELECT CASE indkey[0] WHEN 0 THEN 'halfvec' ELSE 'hnsw' END AS kind
+FROM pg_class AS index
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    JOIN pg_index ON indexrelid = index.oid AND indisvalid
+WHERE nspname = :'schema'
+        AND relname = store.name || '_embedding' || CASE WHEN model.id > 1 THEN '_' || model.id ELSE '' END || '_idx'
+) AS index ON true
+ORDER BY store.id;
 
 -- The table of one store. All stores share these columns, so that a key means the same in each of them.
 -- The room that fillfactor leaves keeps updates on their page, so that they need not enter the vector index again. In

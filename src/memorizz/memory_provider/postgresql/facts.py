@@ -374,6 +374,14 @@ def read(layout: Layout) -> Operation[Facts]:
     return Facts(layout, rows[0][0] if rows else 0, stores, standby, role, memories_apart)
 
 
+def today(known: Facts) -> Operation[Facts]:
+    """Return the facts of today: the known ones, by which statements are composed already, where they still hold."""
+    now = sql.SQL("SELECT {}").format(version(known.layout))
+    if (yield from fetch(Query(now.as_bytes(None)))) == [(known.version,)]:
+        return known
+    return (yield from read(known.layout)).within(known.scope)
+
+
 def version(layout: Layout) -> sql.Composed:
     """Return the expression that reads the version of today's facts."""
     return sql.SQL("(SELECT version FROM {})").format(sql.Identifier(layout.schema, "memorizz_settings"))

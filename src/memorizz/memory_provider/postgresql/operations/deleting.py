@@ -87,7 +87,7 @@ def forget(
 ) -> Operation[Receipt]:
     memory, matching = forgotten_by(memory_id, filter, everything, known.scope.tenant, by)
     # Another program may have made a store since the facts were read.
-    known = (yield from facts.read(known.layout)).within(known.scope)
+    known = yield from facts.today(known)
     stores = [*known.stores.values()]
     forgets = [forgetting.forget(store, matching, dry_run) for store in stores]
     _, *gone, _ = yield from fetch_all([forgetting.operation(forgetting.FORGETTING), *forgets, forgetting.operation()])

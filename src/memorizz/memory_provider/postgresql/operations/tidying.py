@@ -43,7 +43,7 @@ def apply_policies(
 ) -> Operation[Receipt]:
     checked_by(by)
     # Another program may have made a store since the facts were read.
-    known = (yield from facts.read(known.layout)).within(known.scope)
+    known = yield from facts.today(known)
     deleted: dict[str, list[str]] = {}
     kept: list[str] = []
     left = 0

@@ -16,7 +16,7 @@ from memorizz.memory_provider._arguments import text_argument
 from memorizz.memory_provider._versions import difference, moment, version_of
 from memorizz.memory_provider.base import StoreName, Version
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, fetch, fetch_all
-from memorizz.memory_provider.postgresql.facts import Facts, Store, check_kept, check_known, read
+from memorizz.memory_provider.postgresql.facts import Facts, Store, check_kept, check_known, today
 from memorizz.memory_provider.postgresql.operations.embedding import embed_texts
 from memorizz.memory_provider.postgresql.rows import SELECTED, document_of
 from memorizz.memory_provider.postgresql.sql import forgetting, history, writes
@@ -165,7 +165,7 @@ def restore(facts: Facts, id: Any, memory_store_type: StoreName, to: Any) -> Ope
 def undo(facts: Facts, *, call: Any = None, since: Any = None) -> Operation[dict[str, list[str]]]:
     of_call, time = _undone(call, since)
     # Of each store, also where another program has begun its history since.
-    known = (yield from read(facts.layout)).within(facts.scope)
+    known = yield from today(facts)
     stores = [store for store in known.stores.values() if store.kept is not None]
     if not stores:
         check_kept(known.store(next(iter(known.stores))))
