@@ -54,7 +54,7 @@ def _store_if_absent(target: Store, data: Mapping[str, Any]) -> Operation[str | 
         return None
     row = (yield from embedded_rows(target, [data]))[0] if target.embeds else parts.row_with_parts(target, data)
     stored = yield from parts.written(target, row, writes.insert(target, row), False)
-    if not stored:
+    if not stored and not (yield from fetch(reads.texts(target, [row.values["id"]]))):
         steps = parts.with_pieces(target, row, writes.insert(target, row))
         results = yield from fetch_all([writes.delete_expired(target, row.values["id"]), *steps])
         stored = results[-1 if row.pieces is None else -2]
