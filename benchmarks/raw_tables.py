@@ -88,8 +88,13 @@ def minimal(schema: str, name: str) -> RawTable:
     return RawTable(MINIMAL, schema, name, columns, "true", _minimal_document, written, _minimal_row, "d.created_at")
 
 
-def make_minimal(lab: Lab, table: RawTable, dimensions: int, documents: Iterable[Document]) -> None:
-    """Make a minimal table of documents that have ids, then its indexes; documents without a vector are taken too."""
+def make_minimal(
+    lab: Lab, table: RawTable, dimensions: int, documents: Iterable[Document], fillfactor: int = 100
+) -> None:
+    """Make a minimal table of documents that have ids, then its indexes; documents without a vector are taken too.
+
+    `fillfactor` leaves room on the pages, so that what is updated there need not enter every index again.
+    """
     name = sql.Identifier(table.schema, table.name)
     vectors = sql.Identifier(lab.vector_schema)
     with lab.connect() as connection:
@@ -99,6 +104,8 @@ def make_minimal(lab: Lab, table: RawTable, dimensions: int, documents: Iterable
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))
         made = sql.SQL(_MADE).format(table=name, vectors=vectors, dimensions=sql.Literal(dimensions))
         connection.execute(made)
+        filled = sql.SQL("ALTER TABLE {} SET (fillfactor = {})").format(name, sql.Literal(fillfactor))
+        connection.execute(filled)
         copy_in(connection, table, documents)
         connection.execute(sql.SQL("CREATE INDEX ON {} (memory_id)").format(name))
         connection.execute(sql.SQL(INDEXED).format(table=name, vectors=vectors, **BUILT))
