@@ -1,4 +1,4 @@
-"""The pictures: recall against latency, latency against rows; out of what was stored, nothing is measured."""
+"""The pictures: recall against latency, latency and bytes against rows; out of what was stored, nothing is measured."""
 
 from __future__ import annotations
 
@@ -46,6 +46,20 @@ _LINES = {
     "100 %": "#d55e00",
     "4 %, one subject, asked about another": "#5f5f5f",
 }
+# What was searched, and what takes room, by their names in the record: label, colour.
+_SEARCHES = {
+    "top 10, 0.1 %": ("a memory of 0.1 %", "#0072b2"),
+    "top 10, 1 %": ("a memory of 1 %", "#009e73"),
+    "top 10, 10 %": ("a memory of 10 %", "#cc79a7"),
+    "top 10, 100 %": ("no filter", "#d55e00"),
+    "words and a vector, 1 %": ("words and a vector, 1 %", "#5f5f5f"),
+}
+_ROOM = {
+    "table": ("the table", "#0072b2"),
+    "hnsw": ("the index of the vectors", "#d55e00"),
+    "gin": ("the words and keys", "#009e73"),
+    "btree": ("all other indexes", "#5f5f5f"),
+}
 
 
 def draw(everything: dict[str, Any], folder: Path) -> Iterator[Path]:
@@ -60,6 +74,11 @@ def draw(everything: dict[str, Any], folder: Path) -> Iterator[Path]:
             sizes.sort(key=lambda record: record["rows"])
             if len(sizes) > 1:
                 yield from _save(_rows(sizes), folder, f"rows-{dimensions}")
+        scales = [part["record"] for key, part in everything.items() if key.startswith("scale/")]
+        for dimensions in sorted({record["dimensions"] for record in scales}):
+            sizes = [record for record in scales if record["dimensions"] == dimensions]
+            sizes.sort(key=lambda record: record["rows"])
+            yield from _save(_scale(sizes), folder, f"scale-{dimensions}")
 
 
 def _save(figure: Figure, folder: Path, name: str) -> Iterator[Path]:
@@ -110,14 +129,47 @@ def _rows(records: list[dict[str, Any]]) -> Figure:
         panel.plot(sizes, [cell["provider"]["ms"] for cell in cells], marker="o", color=colour, label=label)
         panel.plot(sizes, [cell["best"][OWN]["ms"] for cell in cells], color=colour, **_BY_HAND)
     panel.plot([], [], color="#333333", label="the same, the best SQL by hand", **_BY_HAND)
-    panel.set_xscale("log")
-    panel.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    panel.set_xticks([], minor=True)
-    panel.set_xlabel("rows in the store")
+    _over_sizes(panel, sizes)
     _in_milliseconds(panel.set_yscale, panel.yaxis)
     panel.set_ylabel("median latency (ms)")
     figure.legend(loc="outside lower center", ncols=2)
     return figure
+
+
+def _scale(records: list[dict[str, Any]]) -> Figure:
+    """Draw what searches take, and what a document takes, over the sizes of the store."""
+    figure = Figure(figsize=(9, 5.4), layout="constrained")
+    figure.suptitle(f"Latency and bytes against rows: {records[0]['dimensions']:,} dimensions")
+    latency, room = figure.subplots(1, 2)
+    sizes = [record["rows"] for record in records]
+    for name, (label, colour) in _SEARCHES.items():
+        found = [next(each for each in record["searches"] if each["name"] == name) for record in records]
+        latency.plot(sizes, [each["p50"] for each in found], marker="o", color=colour, label=label)
+        latency.plot(sizes, [each["p95"] for each in found], color=colour, **_BY_HAND)
+    latency.plot([], [], color="#333333", label="the same, p95", **_BY_HAND)
+    latency.set_title("Top 10")
+    latency.set_ylabel("median latency (ms)")
+    _in_milliseconds(latency.set_yscale, latency.yaxis)
+    below = [0.0] * len(records)
+    for name, (label, colour) in _ROOM.items():
+        above = [start + record["bytes"].get(name, 0.0) for start, record in zip(below, records, strict=True)]
+        room.plot(sizes, above, marker="o", color=colour, label=label)
+        room.fill_between(sizes, below, above, color=colour, alpha=0.25)
+        below = above
+    room.set_title("Bytes of a document, one upon the other")
+    room.set_ylim(0)
+    room.yaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:,.0f}"))
+    for panel in (latency, room):
+        _over_sizes(panel, sizes)
+        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    return figure
+
+
+def _over_sizes(panel: Axes, sizes: list[int]) -> None:
+    panel.set_xscale("log")
+    panel.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    panel.set_xticks([], minor=True)
+    panel.set_xlabel("rows in the store")
 
 
 def _in_milliseconds(set_scale: Callable[[str], None], axis: Any) -> None:
