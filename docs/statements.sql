@@ -189,6 +189,7 @@ SELECT *, CASE WHEN count(d.pieces) OVER () > 0 THEN -1 ELSE count(*) OVER () EN
 FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."seq", "d"."pieces", "d"."embedding"
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL
+ORDER BY "d"."timestamp", d.seq
 LIMIT 1000 + 1) AS d
 ) AS d
 ORDER BY distance, d.seq
@@ -1159,6 +1160,7 @@ SELECT *, CASE WHEN count(d.pieces) OVER () > 0 THEN -1 ELSE count(*) OVER () EN
 FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."seq", "d"."pieces", "d"."embedding"
 FROM "public"."notes" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text AND "d"."embedding" IS NOT NULL
+ORDER BY "d"."timestamp", d.seq
 LIMIT 1000 + 1) AS d
 ) AS d
 ORDER BY distance, d.seq
@@ -1564,6 +1566,7 @@ FROM "public"."pages" AS d
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND d."memory_id" = :'f0'::text AND EXISTS (SELECT
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL)
+ORDER BY "d"."timestamp", d.seq
 LIMIT 1000 + 1) AS d
 ) AS d
 ORDER BY distance, d.seq
@@ -3038,6 +3041,7 @@ SELECT *, CASE WHEN count(d.pieces) OVER () > 0 THEN -1 ELSE count(*) OVER () EN
 FROM (SELECT "d"."id", "d"."data", "d"."name", "d"."memory_id", "d"."conversation_id", "d"."role", "d"."content", "d"."importance_score", "d"."access_count", "d"."metadata", "d"."timestamp", "d"."created_at", "d"."updated_at", "d"."last_accessed", "d"."expires_at", "d"."valid_from", "d"."valid_until", "d"."seq", "d"."pieces", "d"."embedding"
 FROM "public"."long_term_memory" AS d
 WHERE d.tenant = :'tenant'::text AND d.memory_id = :'of_memory'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND (d.valid_from IS NULL OR d.valid_from <= now()) AND (d.valid_until IS NULL OR d.valid_until > now()) AND TRUE AND "d"."embedding" IS NOT NULL
+ORDER BY "d"."timestamp", d.seq
 LIMIT 1000 + 1) AS d
 ) AS d
 ORDER BY distance, d.seq

@@ -139,13 +139,40 @@ def test_the_nearest_of_a_whole_store_as_of_a_time_are_looked_for_once(config: P
         assert _read(pool) - before < 10_000
 
 
+@pytest.mark.parametrize("kept_by", ["tenant", "memory"])
+@pytest.mark.parametrize("asked", ["meaning", "words", "both"])
+def test_a_search_of_few_rows_reads_no_others_whatever_was_searched_before(
+    config: PostgreSQLConfig, kept_by: str, asked: str
+) -> None:
+    """In a small tenant or memory its rows are read and none else, by a session that has searched large ones."""
+    vector = {"embedding": [1, 0, 0, 0]}
+    words = {"$text": {"$search": "tea"}}
+    query = vector if asked == "meaning" else words if asked == "words" else vector | words
+    few = config.replace(schema="few", index="none")
+    pool = ConnectionPool(config.conninfo, min_size=1, max_size=1)
+    with pool, PostgreSQLProvider(few, pool=pool) as provider:
+        views = [getattr(provider, kept_by)(name) for name in ("large", "middling", "small")]
+        for view, rows in zip(views, (6000, 900, 10), strict=True):
+            view.store_many([{"content": "tea", **vector} for _ in range(rows)], LONG)
+        with pool.connection() as connection:
+            connection.execute("ANALYZE few.long_term_memory")
+        for view in views[:2]:
+            for _ in range(20):
+                view.retrieve_by_query(query, LONG, limit=3)
+        before = _read(pool)
+        for _ in range(10):
+            assert len(views[2].retrieve_by_query(query, LONG, limit=3)) == 3
+        assert _read(pool) - before < 10 * 3 * 10
+
+
 def _read(pool: Any) -> int:
     """Return how many rows of a store were read, one after the other or by an index."""
     with pool.connection() as connection:
         connection.execute("SELECT pg_stat_force_next_flush()")
         connection.commit()
         return connection.execute(
-            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'long_term_memory'"
+            "SELECT sum(seq_tup_read + idx_tup_fetch)::bigint FROM pg_stat_user_tables "
+            "WHERE relname = 'long_term_memory'"
         ).fetchone()[0]
 
 

@@ -70,7 +70,7 @@ CANDIDATE_READ = sql.SQL("""candidate AS MATERIALIZED (
                 SELECT *, {counted} AS seen FROM (
                     SELECT {scored_by}{compared}, nullif({rank}, 0)::float8 AS rank,
                         CASE WHEN %(asking)s::float8 > 0 OR %(time)s::float8 > 0 THEN d.content END AS content
-                    FROM {table} AS d WHERE {where} LIMIT {max_scanned} + 1
+                    FROM {table} AS d WHERE {where} {no_more}
                 ) AS d
             ) AS d
         ) AS d

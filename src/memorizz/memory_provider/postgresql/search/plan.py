@@ -93,8 +93,10 @@ class Search:
     # are the same, whatever is chosen of them.
     wanted: int | None = None
     scope: Scope = EVERYTHING
-    # Whether the filter or the scope names a memory, whose rows an index leads to.
-    in_memory: bool = False
+    # Whether an index leads to the rows that match: to those of a memory, or of a tenant where nothing else is asked.
+    led_to: bool = False
+    # The column in whose order that index has them.
+    along: str | None = None
 
     filtered: bool = field(init=False)
     # Whether the score has other parts than the distance.
@@ -136,23 +138,31 @@ _RANKING = Ranking()
 
 def parse(store: Store, question: Question) -> Search:
     """Return the search for a question; raises InvalidDocument, DimensionMismatch or FilterError."""
+    matches, scope = condition(question.filter, embedding_of(store)), store.scope
+    along = None
+    if scope.memory is not None or matches.held.memory is not None:
+        along = "timestamp"
+    elif scope.is_narrow and matches.sql == "TRUE":
+        along = "created_at"
     return Search(
         question.vector(store.vector_of),
         question.words,
-        condition(question.filter, embedding_of(store)),
+        matches,
         looked_at(question),
         searched(question.options),
         question.options.ranking or _RANKING,
         question.names,
         wanted=question.reach,
-        scope=store.scope,
-        in_memory=store.scope.memory is not None or "memory_id" in question.filter,
+        scope=scope,
+        led_to=along is not None or "memory_id" in question.filter,
+        # What was at a time is in no index.
+        along=along if scope.as_of is None else None,
     )
 
 
 def routes(search: Search, store: Store) -> list[Route]:
     """Return the routes to try, in order; the last one is always accepted."""
-    if search.options.exact or (search.vector is None and not search.in_memory):
+    if search.options.exact or (search.vector is None and not search.led_to):
         # By words alone that is the index of the words.
         return [Route.EXACT]
     # No index is of a time that is past.

@@ -23,12 +23,13 @@ from typing import Any, LiteralString, NamedTuple
 from psycopg import sql
 
 from memorizz.memory_provider._cosines import standard
-from memorizz.memory_provider._questions import MAX_EF_SEARCH, weights
+from memorizz.memory_provider._questions import weights
 from memorizz.memory_provider._wording import asks_when, time_words
 from memorizz.memory_provider.options import PARTS
 from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, check_compared, composed_once
 from memorizz.memory_provider.postgresql.rows import PIECES, SELECTED
+from memorizz.memory_provider.postgresql.search.distances import COUNTED_ALL, distance, distances
 from memorizz.memory_provider.postgresql.search.formula import (
     AMONG_READ,
     ASKED,
@@ -48,23 +49,15 @@ from memorizz.memory_provider.postgresql.search.formula import (
 )
 from memorizz.memory_provider.postgresql.search.plan import MAX_SCANNED, MAX_WORDS, Route, Search
 from memorizz.memory_provider.postgresql.sql import lookup
-from memorizz.memory_provider.postgresql.sql.key import COLUMNS, IS_FOUND, KEY, among, in_partition, of, same
+from memorizz.memory_provider.postgresql.sql.key import COLUMNS, IS_FOUND, KEY, among, same
 from memorizz.memory_provider.postgresql.sql.reads import selected, trusted_sql
-from memorizz.memory_provider.postgresql.sql.vectors import distance_of_long, is_embedded, least_distance, nearest_part
+from memorizz.memory_provider.postgresql.sql.vectors import nearest_part
 from memorizz.memory_provider.postgresql.sql.visible import holding, rows_of
 
 # Where a row of a search has what comes behind the document.
 DISTANCE, SCORE, BY_PART, SEQ, SEEN, DISTANCES = range(-6, 0)
 # Of a store whose documents have parts, where a vector ranks: which of them is the nearest.
 NEAREST_PART = -7
-
-# pgvector's operators; and the score of a distance, as StoreSpec.score has it.
-OPERATORS: Mapping[str, LiteralString] = {"cosine": "<=>", "l2": "<->", "inner_product": "<#>"}
-_SIMILARITY: Mapping[str, LiteralString] = {
-    "cosine": "1 - {distance}",
-    "l2": "1 / (1 + {distance})",
-    "inner_product": "-({distance})",
-}
 
 
 class _Form(NamedTuple):
@@ -82,6 +75,8 @@ class _Form(NamedTuple):
     in_sessions: bool
     # Whether what has ended is found too.
     ended: bool
+    # The column whose index has what SCAN reads, one row behind the other.
+    along: str | None
 
     @property
     def reads_once(self) -> bool:
@@ -101,14 +96,17 @@ def statement(search: Search, store: Store, route: Route) -> Query:
         search.scored,
         search.ranking.fusion,
         search.options.include_embedding,
-        search.words is not None and (route is Route.BITS or (search.in_memory and route is Route.SCAN)),
+        search.words is not None and (route is Route.BITS or (search.led_to and route is Route.SCAN)),
         bool(parameters.get("session") or parameters.get("neighbours")),
         search.options.ended,
+        search.along if route is Route.SCAN else None,
     )
     # Few of what the vector index finds are looked at: it filters.
     found = search.condition if route is Route.INDEX else lookup.indexed(store, search.condition)
     statement = _statement(store, form, search.condition.sql, found.sql)
-    return Query(statement, parameters, custom_plan=form.words and not form.reads_words)
+    # To plan the past anew takes longer than to read it.
+    scans_any = route is Route.SCAN and form.along is None and store.scope.as_of is None
+    return Query(statement, parameters, custom_plan=scans_any or (form.words and not form.reads_words))
 
 
 def _parameters(search: Search, store: Store) -> dict[str, Any]:
@@ -156,8 +154,9 @@ def _statement(store: Store, form: _Form, where: str, indexed: str) -> bytes:
         "key": KEY,
         "same": same("d", "near"),
         "max_scanned": sql.Literal(MAX_SCANNED),
+        "no_more": _no_more(form.along),
         "unscored": _UNSCORED,
-        **_distances(store),
+        **distances(store),
         **hits(store),
     }
     half = store.vector.index == "halfvec"
@@ -191,11 +190,17 @@ def _statement(store: Store, form: _Form, where: str, indexed: str) -> bytes:
     return sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), _RANKED_HITS.format(**pieces)).as_bytes(None)
 
 
+def _no_more(along: str | None) -> sql.Composable:
+    """Return what ends a read of few rows: it brings one more than are compared, if there are more."""
+    limit = sql.SQL("LIMIT {} + 1").format(sql.Literal(MAX_SCANNED))
+    return limit if along is None else sql.SQL("ORDER BY {}, d.seq {}").format(sql.Identifier("d", along), limit)
+
+
 def _found(form: _Form, pieces: Mapping[str, sql.Composable]) -> dict[str, sql.Composable]:
     """Return what is known of a candidate: its distance, and its place by that where the rows are read once."""
     if not form.meaning:
         nothing = {"found_distance": sql.SQL("NULL::float8"), "place": sql.SQL("NULL::bigint")}
-        return {**nothing, "compared": sql.SQL(""), "counted": _COUNTED_ALL}
+        return {**nothing, "compared": sql.SQL(""), "counted": COUNTED_ALL}
     few = "CASE WHEN seen <= {max_scanned} THEN {distance} END" if form.reads_once else "{distance}"
     place = sql.SQL("row_number() OVER (ORDER BY distance, seq)")
     return {"found_distance": sql.SQL(few).format(**pieces), "place": place}
@@ -235,76 +240,7 @@ def _columns(store: Store, form: _Form) -> sql.Composed:
     columns = selected(store, form.include_embedding)
     if not (store.has_parts and form.meaning):
         return columns
-    return sql.SQL("{}, {} AS part").format(columns, nearest_part(store, _distance(store, "p")))
-
-
-def _distance(store: Store, of: str) -> sql.Composed:
-    """Return the distance of a row's vector from the query's."""
-    space = store.layout.vector_schema
-    return sql.SQL("({} OPERATOR({}.{}) %(vector)s::{})").format(
-        sql.Identifier(of, store.vector_column),
-        sql.Identifier(space),
-        sql.SQL(OPERATORS[store.spec.distance]),
-        store.vector_type,
-    )
-
-
-def _distances(store: Store) -> dict[str, sql.Composable]:
-    """Return the column of the vectors and its distances from the query's: exact, by bits, and of a halfvec index."""
-    space = store.layout.vector_schema
-    column = sql.Identifier("d", store.vector_column)
-    vector = sql.SQL("%(vector)s::{}").format(store.vector_type)
-    bit = sql.SQL("bit({})").format(sql.Literal(store.model.dimensions))
-    distance, of_part = _distance(store, "d"), _distance(store, "p")
-    half = store.vector.index == "halfvec"
-    return {
-        "compared": sql.SQL("" if store.spec.fields else ", {}, d.pieces").format(column),
-        "embedded": is_embedded(store),
-        "distance": least_distance(store, of_part)
-        if store.spec.fields
-        else distance_of_long(store, distance, of_part)
-        if store.pieces
-        else distance,
-        "row_distance": distance,
-        "half_distance": _half_distance(store, "d"),
-        "row_ordered": _half_distance(store, "d") if half else distance,
-        "part_distance": of_part,
-        "part_ordered": _half_distance(store, "p") if half else of_part,
-        "looked_at": sql.Literal(MAX_EF_SEARCH),
-        "parts": store.parts,
-        "embedding": store.embedding,
-        "same_document": same("p", "d"),
-        "part_key": of("p"),
-        "of_rows": in_partition(store, "d"),
-        "of_parts": in_partition(store, "p"),
-        "short": sql.SQL(" AND d.pieces IS NULL" if store.pieces else ""),
-        "counted": _COUNTED_ALL if store.has_parts else _COUNTED,
-        "similarity": sql.SQL(_SIMILARITY[store.spec.distance]).format(distance=sql.SQL("distance")),
-        # A row that was written by other hands may lack its bits.
-        "bits_distance": sql.SQL(
-            "(coalesce(d.{bits}, {quantize}({column})::{bit}) OPERATOR({space}.<~>) {quantize}({vector})::{bit})"
-        ).format(
-            bits=sql.Identifier(store.bits_column),
-            column=column,
-            quantize=sql.Identifier(space, "binary_quantize"),
-            bit=bit,
-            space=sql.Identifier(space),
-            vector=vector,
-        ),
-    }
-
-
-def _half_distance(store: Store, of: str) -> sql.Composed:
-    """Return the distance of a row's vector as the index in half precision has it."""
-    space = store.layout.vector_schema
-    # Also under a generic plan, the vector of the question is computed once.
-    return sql.SQL("({n}({column})::{half} {operator} (SELECT {n}({vector})::{half}))").format(
-        n=sql.Identifier(space, "l2_normalize"),
-        column=sql.Identifier(of, store.vector_column),
-        half=sql.SQL("{}({})").format(sql.Identifier(space, "halfvec"), sql.Literal(store.model.dimensions)),
-        operator=sql.SQL("OPERATOR({}.{})").format(sql.Identifier(space), sql.SQL(OPERATORS[store.spec.distance])),
-        vector=sql.SQL("%(vector)s::{}").format(store.vector_type),
-    )
+    return sql.SQL("{}, {} AS part").format(columns, nearest_part(store, distance(store, "p")))
 
 
 # --- by distance alone --------------------------------------------------------------------------------------------
@@ -312,9 +248,6 @@ def _half_distance(store: Store, of: str) -> sql.Composed:
 _BY_INDEX = sql.SQL("ORDER BY {distance} LIMIT %(wide)s")
 # The index ranks in half precision; twice as many are taken from it and compared exactly.
 _BY_HALFVEC_INDEX = sql.SQL("ORDER BY {half_distance} LIMIT %(wide)s * 2")
-# Whoever reads few documents asks for no version of the facts, and may not know yet that some text is long.
-_COUNTED_ALL = sql.SQL("count(*) OVER ()")
-_COUNTED = sql.SQL("CASE WHEN count(d.pieces) OVER () > 0 THEN -1 ELSE count(*) OVER () END")
 _UNSCORED = sql.SQL("NULL::float8 AS score, NULL::float8[] AS parts")
 
 # Nothing more is read, and nothing is compared, once it is seen that there are too many.
@@ -323,7 +256,7 @@ SELECT {columns}, CASE WHEN d.seen <= {max_scanned} THEN {distance} END AS dista
     NULL::float8[] AS distances
 FROM (
     SELECT *, {counted} AS seen
-    FROM (SELECT {needed} FROM {table} AS d WHERE {where} AND {embedded} LIMIT {max_scanned} + 1) AS d
+    FROM (SELECT {needed} FROM {table} AS d WHERE {where} AND {embedded} {no_more}) AS d
 ) AS d
 ORDER BY distance, d.seq LIMIT %(limit)s
 """)
@@ -401,7 +334,7 @@ _NEAR: Mapping[Route, sql.SQL] = {
     SELECT {key}, seq, CASE WHEN seen <= {max_scanned} THEN {distance} END AS distance, seen
     FROM (
         SELECT *, {counted} AS seen
-        FROM (SELECT {key}, seq{compared} FROM {table} AS d WHERE {where} AND {embedded} LIMIT {max_scanned} + 1) AS d
+        FROM (SELECT {key}, seq{compared} FROM {table} AS d WHERE {where} AND {embedded} {no_more}) AS d
     ) AS d ORDER BY distance, seq LIMIT %(depth)s
 """),
     Route.INDEX: sql.SQL("""
