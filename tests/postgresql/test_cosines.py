@@ -164,6 +164,18 @@ def test_who_may_only_read_opens_it_all_the_same(dsn: str) -> None:
         assert searched(provider).explanation["cosines"] is None
 
 
+def test_an_open_provider_scores_by_what_another_has_measured(dsn: str) -> None:
+    """The next search in a small memory counts as that of the provider which opened behind it does."""
+    config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=DIMENSIONS)
+    with opened(config) as first:
+        first.memory("ada").store_many(documents(3.0), FACTS)
+        before = meanings(searched(first.memory("ada")))
+        with opened(config) as second:
+            measured = meanings(searched(second.memory("ada")))
+            assert measured != before
+            assert meanings(searched(first.memory("ada"))) == measured
+
+
 @pytest.mark.parametrize("locked", [FACTS, "memorizz_embedding_models"])
 def test_opening_waits_for_nobody_to_measure(dsn: str, locked: str) -> None:
     """A store or a row that somebody holds is left for another time, and the pool that was given stays usable."""

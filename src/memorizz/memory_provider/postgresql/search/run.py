@@ -48,14 +48,14 @@ def embed_question(search: Search, question: Question, stores: Sequence[Store]) 
 class _Attempts:
     """How far a search in one store has come: the routes that are left, and those that were tried."""
 
-    __slots__ = ("ef_search", "left", "statement", "store", "tried")
+    __slots__ = ("ef_search", "left", "statement", "store", "tried", "version")
 
-    def __init__(self, search: Search, store: Store) -> None:
-        self.store = store
+    def __init__(self, search: Search, version: int, store: Store) -> None:
+        self.store, self.version = store, version
         self.left = plan.routes(search, store)
         self.ef_search = search.ef_search
         self.tried: list[Route] = []
-        self.statement = sql.statement(search, store, self.left[0])
+        self.statement = sql.statement(search, store, self.left[0], version)
 
     def served(self, search: Search, rows: list[Row], ef_search: int) -> Served | None:
         """Return how the search was served where the answer is complete; else prepare for the next route."""
@@ -73,7 +73,7 @@ class _Attempts:
         else:
             plan.remember(search, self.store, route, False)
             self.left.pop(0)
-            self.statement = sql.statement(search, self.store, self.left[0])
+            self.statement = sql.statement(search, self.store, self.left[0], self.version)
         return None
 
 
@@ -87,7 +87,7 @@ def _answer(route: Route, search: Search, rows: list[Row]) -> Answer:
         return Answer(distances=[row[DISTANCE] for row in rows])
     seen = (rows[0][SEEN] or 0) if rows else 0
     if seen < 0:
-        raise StaleFacts("a document has a text longer than a model reads")
+        raise StaleFacts("what scores go by was changed, or a document has a text longer than a model reads")
     return Answer(seen=seen)
 
 
@@ -96,7 +96,7 @@ def run(facts: Facts, search: Search, stores: Sequence[Store]) -> Operation[list
 
     Raises StaleFacts where something that the routes were chosen by has changed.
     """
-    left = list(map(partial(_Attempts, search), stores))
+    left = list(map(partial(_Attempts, search, facts.version), stores))
     served: dict[str, Served] = {}
     while left:
         ef_search, routes, statements = 0, list[Route](), list[Query]()

@@ -26,6 +26,7 @@ from memorizz.memory_provider._cosines import standard
 from memorizz.memory_provider._questions import weights
 from memorizz.memory_provider._wording import asks_when, time_words
 from memorizz.memory_provider.options import PARTS
+from memorizz.memory_provider.postgresql import facts
 from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, check_compared, composed_once
 from memorizz.memory_provider.postgresql.rows import PIECES, SELECTED
@@ -84,8 +85,8 @@ class _Form(NamedTuple):
         return self.reads_words and self.route is Route.SCAN
 
 
-def statement(search: Search, store: Store, route: Route) -> Query:
-    """Return what serves a search by one route, once the settings of that route are made."""
+def statement(search: Search, store: Store, route: Route, version: int) -> Query:
+    """Return what serves a search by one route, once the settings of that route are made, by facts of a version."""
     if search.vector is not None:
         check_compared(store)
     parameters = _parameters(search, store)
@@ -104,9 +105,19 @@ def statement(search: Search, store: Store, route: Route) -> Query:
     # Few of what the vector index finds are looked at: it filters.
     found = search.condition if route is Route.INDEX else lookup.indexed(store, search.condition)
     statement = _statement(store, form, search.condition.sql, found.sql)
+    if _asks_facts(store, form):
+        parameters["version"] = version
     # To plan the past anew takes longer than to read it.
     scans_any = route is Route.SCAN and form.along is None and store.scope.as_of is None
     return Query(statement, parameters, custom_plan=scans_any or (form.words and not form.reads_words))
+
+
+def _asks_facts(store: Store, form: _Form) -> bool:
+    """Return whether the statement asks for the version of the facts: no other does, and the weights go by them.
+
+    Citus joins no table of a tenant with one that has no tenants.
+    """
+    return form.route is Route.SCAN and form.scored and not store.layout.distributed
 
 
 def _parameters(search: Search, store: Store) -> dict[str, Any]:
@@ -176,6 +187,8 @@ def _statement(store: Store, form: _Form, where: str, indexed: str) -> bytes:
     pieces["looked_up"] = lookup.ids(store, pieces["question"], most, sql.Literal(form.ended))
     pieces["rank"] = RANK.format(**pieces) if form.words else sql.SQL("NULL::float8")
     pieces["seen"] = _SEEN_BY_READING if form.reads_once else _SEEN_BY_NEAR if form.meaning else sql.SQL("0::bigint")
+    if _asks_facts(store, form):
+        pieces["seen"] = _SEEN_BY_FACTS.format(version=facts.version(store.layout), seen=pieces["seen"])
     pieces["in_sessions"] = IN_SESSIONS if form.in_sessions else IN_NONE
     pieces["distances"] = sql.SQL(
         "ARRAY(SELECT distance FROM near_all ORDER BY distance)" if form.route is Route.INDEX else "NULL::float8[]"
@@ -375,6 +388,7 @@ _SOURCES: Mapping[tuple[bool, bool], sql.SQL] = {
 # How many match, or more than are read; or that a text is long.
 _SEEN_BY_READING = sql.SQL("best.seen")
 _SEEN_BY_NEAR = sql.SQL("(SELECT max(seen) FROM near)")
+_SEEN_BY_FACTS = sql.SQL("CASE WHEN {version} = %(version)s::bigint THEN {seen} ELSE -1 END")
 _RANKED_HITS = sql.SQL("""
 SELECT {columns}, best.distance, best.score, {parts_of_score} AS parts, best.seq, {seen} AS seen,
     {distances} AS distances
