@@ -196,6 +196,10 @@ FILTERS: list[tuple[dict[str, Any], list[str]]] = [
     ({"o": {"q": {"r": [1]}}}, []),
     ({"o": {"p": {"$gt": 0}}}, ["25", "7"]),
     ({"o": {"none": None}}, ["25", "7"]),
+    ({"o": {"p": {"$ne": 1}}}, ["25"]),
+    ({"o": {"p": {"none": None}}}, []),
+    ({"o": {"0": 1}}, []),
+    ({"o": {}}, ["25", "7"]),
     ({"o.p": 1}, []),
     ({"a.b": 1}, ["26"]),
     ({"a.b": 1, "n": 26}, ["26"]),
@@ -218,9 +222,9 @@ def test_a_filter_compares_values_of_one_kind(
         "7": {"n": 7, "o": {"p": 1, "q": {"r": [1, 2]}}},
         "25": {"n": 25, "o": {"p": 2}},
         "26": {"n": 26, "a.b": 1, "a": {"b": 2}},
-        "100": {"n": 100, "list": [1, 2], "100%": True},
-        "text": {"n": "25"},
-        "none": {"n": None},
+        "100": {"n": 100, "list": [1, 2], "100%": True, "o": [1]},
+        "text": {"n": "25", "o": "p"},
+        "none": {"n": None, "o": None},
         "no": {},
     }
     indexed.batch([PutOp(("f",), key, value | {"text": f"a text of {key}"}) for key, value in values.items()])

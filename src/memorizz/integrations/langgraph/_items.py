@@ -108,10 +108,22 @@ def _under(path: str, wanted: Any) -> list[dict[str, Any]]:
         return [{path: {"$eq": wanted}}]
     if not any(name.startswith("$") for name in wanted):
         parts = [part for name, each in wanted.items() for part in _under(f"{path}.{_step(name)}", each)]
-        return [{path: {"$exists": True}}, *parts]
+        return [_is_object(path), *parts]
     if unknown := [name for name in wanted if name not in _OPERATORS]:
         raise FilterError(f"unknown operator {quoted(unknown[0])}: expected one of {', '.join(_OPERATORS)}")
     return [{path: dict(wanted)}]
+
+
+def _is_object(path: str) -> dict[str, Any]:
+    """Return the filter for an object: what is there, and no number, text, bool or list."""
+    of_another_kind: list[dict[str, Any]] = [
+        {"$gte": 0},
+        {"$lt": 0},
+        {"$prefix": ""},
+        {"$in": [True, False]},
+        {"$prefix": []},
+    ]
+    return {"$nor": [{path: None}, *({path: each} for each in of_another_kind)]}
 
 
 def _is_dict(value: Any) -> TypeGuard[dict[str, Any]]:
