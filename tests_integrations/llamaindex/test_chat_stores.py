@@ -52,7 +52,7 @@ MESSAGES = [
     ChatMessage("Be short.", role=MessageRole.SYSTEM),
     ChatMessage(
         role="user",
-        blocks=[TextBlock(text="What\x00 is it?"), ImageBlock(image=b"aGk=", image_mimetype="image/png")],
+        blocks=[TextBlock(text="What\x00 is it? \ud83c"), ImageBlock(image=b"aGk=", image_mimetype="image/png")],
         additional_kwargs={"z": 1, "a": {"b": [None, 2.5]}},
     ),
     ChatMessage(

@@ -108,7 +108,8 @@ def _document(message: ChatMessage, status: MessageStatus) -> Document:
 
 
 def _messages(documents: Sequence[Document]) -> list[ChatMessage]:
-    return [ChatMessage.model_validate_json(each["message"]) for each in documents]
+    # Not by pydantic's reader of JSON, which refuses half of a surrogate pair, that a text cut in two ends with.
+    return [ChatMessage.model_validate(json.loads(each["message"])) for each in documents]
 
 
 class _KeepsChats(BaseComponent):
