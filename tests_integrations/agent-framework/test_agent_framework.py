@@ -139,6 +139,15 @@ def test_a_history_that_is_sent_again_is_not_added(history: MemorizzHistoryProvi
     assert texts(history) == list("abcdefgg")
 
 
+def test_a_history_that_is_sent_again_behind_something_is_not_added(history: MemorizzHistoryProvider) -> None:
+    """As with the framework's own provider: where all of it is repeated, what the client puts before it is not its."""
+    run(history.save_messages("s", said(*"ab")))
+    run(history.save_messages("s", said(*"xyabc")))
+    assert texts(history) == list("abc")
+    run(history.save_messages("s", said(*"abcabcd")))
+    assert texts(history) == list("abcabcd")
+
+
 def test_any_text_is_a_session(history: MemorizzHistoryProvider) -> None:
     """Whatever is in it, and no two are one; the messages of none are an error."""
     sessions = ["", " ", "a", "a.b", "a%2Eb", "../a", "ü" * 2000, "a\x00", '["a"]', "\N{TEAPOT}"]

@@ -133,8 +133,14 @@ def _document(session_id: str, message: dict[str, Any]) -> Document:
 
 
 def _repeated(stored: list[dict[str, Any]], given: list[dict[str, Any]]) -> int:
-    """Return with how many of the given messages the end of those that are stored is repeated."""
+    """Return with how many of the given messages those that are stored are repeated: all, or their end.
+
+    stored: the newest, as many as are given, so that fewer are all. A client may put something before all of them.
+    """
     had, new = ([(each["role"], each.get("contents")) for each in some] for some in (stored, given))
+    places = range(len(new) - len(had) + 1) if had else ()
+    if first := next((place for place in places if new[place : place + len(had)] == had), 0):
+        return first + len(had)
     for number in range(min(len(had), len(new)), 0, -1):
         if had[-number:] == new[:number] and (number > 1 or given[0]["role"] != "user"):
             return number
