@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from topics import Topics
@@ -38,8 +39,9 @@ def test_a_prefix_is_text(store: MemorizzByteStore, prefix: str | None) -> None:
 
 
 def test_a_key_that_cannot_be_kept_is_refused_whole(store: MemorizzByteStore) -> None:
-    """An empty one or a NUL is an error, and no pair of the call is stored."""
-    for wrong in ("", "a\x00b"):
+    """An empty one, a NUL or None is an error, and no pair of the call is stored."""
+    nothing: Any = None
+    for wrong in ("", "a\x00b", nothing):
         with pytest.raises(InvalidDocument, match="id"):
             store.mset([("fine", b""), (wrong, b"")])
     assert list(store.yield_keys()) == []

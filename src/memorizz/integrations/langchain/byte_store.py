@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import cast
 
 from langchain_core.stores import BaseStore
 
+from memorizz.errors import InvalidDocument
 from memorizz.integrations._providers import in_thread
 from memorizz.integrations.langchain._store import Stored
 from memorizz.memory_provider.stores import StoreSpec
@@ -40,6 +42,9 @@ class MemorizzByteStore(Stored, BaseStore[str, bytes]):
 
     def mset(self, key_value_pairs: Sequence[tuple[str, bytes]]) -> None:
         """Set values, all or none; of a key that is given twice the last one stays."""
+        if any(key is None for key, _ in cast("Sequence[tuple[object, object]]", key_value_pairs)):
+            # The provider would make an id.
+            raise InvalidDocument("id", "None is no key: expected a text")
         documents = [{"id": key, "value": base64.b64encode(value).decode()} for key, value in key_value_pairs]
         self.provider.store_many(documents, self.store)
 
