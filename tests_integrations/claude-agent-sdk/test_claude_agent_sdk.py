@@ -154,6 +154,10 @@ def test_what_cannot_be_kept_is_refused_whole(store: MemorizzSessionStore) -> No
     async def main() -> None:
         with pytest.raises(InvalidDocument, match=r"entries\[1\]"):
             await store.append(KEY, [entry("a"), entry("b", value={1, 2})])
+        with pytest.raises(InvalidDocument, match=r"entries\[1\]"):
+            await store.append(KEY, [entry("a"), "b"])  # type: ignore[list-item]
+        with pytest.raises(ConfigurationError, match="expected a list"):
+            await store.append(KEY, entry("a"))  # type: ignore[arg-type]
         with pytest.raises(ConfigurationError, match="expected a str"):
             await store.append({"project_key": "p", "session_id": 5}, [])  # type: ignore[typeddict-item]
         assert (await store.load(KEY), await store.list_session_summaries("p")) == (None, [])

@@ -92,8 +92,23 @@ def test_a_text_is_no_list_of_ids(store: MemorizzVectorStore, provider: PostgreS
     for ask in (store.delete, store.get_by_ids, index.delete, index.get, values.mdelete, values.mget):
         with pytest.raises(ConfigurationError, match="list of ids"):
             ask(wrong)
+    with pytest.raises(ConfigurationError, match="list of ids"):
+        store.add_texts(["one", "two"], ids=wrong)
+    with pytest.raises(ConfigurationError, match="texts='12'"):
+        store.add_texts(wrong)
+    assert len(store.similarity_search("tea", k=None)) == 4
     assert ids(store.get_by_ids(["1", "2"])) == ["1", "2"]
     assert values.mget(["1", "2"]) == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("wrong", [None, 7, [{"type": "text", "text": "tea"}]])
+async def test_what_is_no_text_is_refused(store: MemorizzVectorStore, wrong: Any) -> None:
+    """Each search that found it would fail, for it is no document of LangChain's; nothing is stored."""
+    with pytest.raises(InvalidDocument, match=r"texts\[1\]"):
+        store.add_texts(["tea", wrong])
+    with pytest.raises(InvalidDocument, match=r"texts\[1\]"):
+        await store.aadd_texts(["tea", wrong])
+    assert len(store.similarity_search("tea", k=None)) == 4
 
 
 def test_lists_of_other_lengths_are_refused(store: MemorizzVectorStore) -> None:
@@ -158,8 +173,16 @@ def test_k_of_zero_is_none_and_none_is_all(store: MemorizzVectorStore) -> None:
     """A limit counts documents."""
     assert store.similarity_search("tea", k=0) == []
     assert len(store.similarity_search("tea", k=None)) == 4
-    with pytest.raises(ConfigurationError, match="limit"):
-        store.similarity_search("tea", k=-1)
+    assert len(store.max_marginal_relevance_search("tea", k=None)) == 4
+    assert len(store.max_marginal_relevance_search("tea", k=2, fetch_k=None)) == 2
+    for wrong in (-1, 1.5, True, "2"):
+        given: Any = wrong
+        with pytest.raises(ConfigurationError, match="limit="):
+            store.similarity_search("tea", k=given)
+        with pytest.raises(ConfigurationError, match="k="):
+            store.max_marginal_relevance_search("tea", k=given)
+        with pytest.raises(ConfigurationError, match="fetch_k="):
+            store.max_marginal_relevance_search("tea", fetch_k=given)
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,24 @@ def test_what_json_cannot_hold_is_refused_whole(provider: PostgreSQLProvider, va
     asyncio.run(main())
 
 
+def test_items_are_a_list_of_dicts(provider: PostgreSQLProvider) -> None:
+    """A text or a dict in its place is no list of its characters or keys; what is no dict is no item."""
+
+    async def main() -> None:
+        session = MemorizzSession("s", provider)
+        alone: Any
+        for alone in ("text", said(1)[0]):
+            with pytest.raises(ConfigurationError, match="expected a list"):
+                await session.add_items(alone)
+        no_item: Any
+        for no_item in (None, 1, "text"):
+            with pytest.raises(InvalidDocument, match=r"items\[1\]"):
+                await session.add_items([*said(1), no_item])
+        assert await session.get_items() == []
+
+    asyncio.run(main())
+
+
 def test_fifty_threads_and_three_loops_use_one_object(provider: PostgreSQLProvider) -> None:
     """Adds of all of them are there, each in one piece and in its order."""
     session = MemorizzSession("s", provider)

@@ -155,9 +155,16 @@ def test_facts_are_taken_out_of_a_conversation(config: PostgreSQLConfig) -> None
 
 @pytest.mark.parametrize(
     ("content", "metadata"),
-    [("nul \0", None), ("\ud800", None), ("tea", {"x": object()}), ("tea", {"x": float("nan")})],
+    [
+        ("nul \0", None),
+        ("\ud800", None),
+        (None, None),
+        (["tea"], None),
+        ("tea", {"x": object()}),
+        ("tea", {"x": float("nan")}),
+    ],
 )
-def test_what_cannot_be_kept_is_refused(config: PostgreSQLConfig, content: str, metadata: Any) -> None:
+def test_what_cannot_be_kept_is_refused(config: PostgreSQLConfig, content: Any, metadata: Any) -> None:
     """With an error that says what, and nothing is kept."""
     with MemorizzMemoryStore("ada", config) as store:
         with pytest.raises(InvalidDocument):

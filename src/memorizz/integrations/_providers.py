@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar, cast
@@ -174,11 +174,26 @@ def key_of(*names: str) -> str:
     return text if len(written) <= _LONGEST else _DIGEST + hashlib.sha256(written).hexdigest()
 
 
-def ids_of(ids: Iterable[str]) -> list[str]:
+def ids_of(ids: Iterable[T]) -> list[T]:
     """Return ids as a list; raises ConfigurationError for a text, of which each character would be taken for an id."""
     if isinstance(ids, str):
         raise ConfigurationError(f"expected a list of ids, got the text {quoted(ids)}")
     return list(ids)
+
+
+def each_of(values: Iterable[T], kind: type[object], path: str) -> list[T]:
+    """Return as a list what a framework gives several of, texts or objects.
+
+    Raises ConfigurationError for a single one, of which each character or key would be taken for one, and
+    InvalidDocument for a value of another kind: it might be stored, and whoever reads it would fail.
+    """
+    if isinstance(values, str | Mapping):
+        raise ConfigurationError(f"{path}={quoted(cast(object, values))}: expected a list")
+    found = list(values)
+    for place, value in enumerate(found):
+        if not isinstance(value, kind):
+            raise InvalidDocument(f"{path}[{place}]", f"expected a {kind.__name__}, got {type(value).__name__}")
+    return found
 
 
 def escaped(name: str) -> str:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from memorizz.integrations._providers import Opened, in_thread, key_of, made_again, missing, to_json
+from memorizz.integrations._providers import Opened, each_of, in_thread, key_of, made_again, missing, to_json
 from memorizz.memory_provider.base import Call, MemoryOperations, MemoryProvider
 from memorizz.memory_provider.options import MAX_LIMIT, Document
 from memorizz.memory_provider.stores import StoreSpec
@@ -52,9 +52,9 @@ class MemorizzSessionStore(Opened, SessionStore):
         """Append entries to a transcript, and fold them into the session's summary: both or neither.
 
         An entry whose `uuid` the transcript has is there already, as after a retry, and is left out; one without is
-        always appended. Raises InvalidDocument for what JSON cannot hold.
+        always appended. Raises InvalidDocument for what JSON cannot hold, and what is no dict.
         """
-        await in_thread(self._append, key, list(entries))
+        await in_thread(self._append, key, each_of(entries, dict, "entries"))
 
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
         """Return the entries of a transcript in their order; None where it was never written."""

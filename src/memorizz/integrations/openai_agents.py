@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from memorizz.errors import ConfigurationError
-from memorizz.integrations._providers import Opened, in_thread, key_of, missing, to_json
+from memorizz.integrations._providers import Opened, each_of, in_thread, key_of, missing, to_json
 from memorizz.memory_provider.base import MemoryProvider
 from memorizz.memory_provider.options import MAX_LIMIT, Document
 from memorizz.memory_provider.stores import StoreSpec
@@ -82,11 +82,11 @@ class MemorizzSession(Opened):
     ) -> None:
         """Add items, all or none: no other's stand between them.
 
-        Raises InvalidDocument for what JSON cannot hold.
+        Raises InvalidDocument for what JSON cannot hold, and what is no dict.
         """
         memory = self._memory_for(wrapper)
-        if items:
-            await in_thread(memory.store, _batch(list(items)), STORE.name)
+        if added := each_of(items or (), dict, "items"):
+            await in_thread(memory.store, _batch(added), STORE.name)
 
     async def pop_item(self, *, wrapper: RunContextWrapper[Any] | None = None) -> TResponseInputItem | None:
         """Remove the newest item and return it, to one caller only; None where there is none."""

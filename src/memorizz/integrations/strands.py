@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from memorizz.embeddings.base import Embedder
 from memorizz.errors import ConfigurationError, quoted
-from memorizz.integrations._providers import Opened, in_thread, key_of, missing
+from memorizz.integrations._providers import Opened, each_of, in_thread, key_of, missing
 from memorizz.memory_provider.base import MemoryProvider
 from memorizz.memory_provider.options import MAX_LIMIT, Document
 from memorizz.memory_provider.stores import StoreSpec
@@ -89,6 +89,7 @@ class MemorizzMemoryStore(Opened, MemoryStore):
         Raises InvalidDocument for a text that PostgreSQL cannot hold, and metadata that JSON cannot hold.
         """
         # The SDK adds again what it does not know to be added.
+        each_of([content], str, "content")
         digest = hashlib.sha256(json.dumps([self._memory_id, content]).encode()).hexdigest()
         document: Document = {"id": digest, "content": content}
         if metadata is not None:

@@ -12,12 +12,12 @@ from langchain_core.vectorstores import VectorStore
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
 from memorizz.errors import ConfigurationError
-from memorizz.integrations._providers import in_thread
+from memorizz.integrations._providers import each_of, ids_of, in_thread
 from memorizz.integrations.langchain._mem0 import Collection, operators_of_mem0
 from memorizz.integrations.langchain._store import Stored, vectors_of
 from memorizz.memory_provider.base import Document as Memory
 from memorizz.memory_provider.base import Filter, Hits, Ranking
-from memorizz.memory_provider.options import MAX_LIMIT
+from memorizz.memory_provider.options import MAX_LIMIT, checked_limit
 from memorizz.memory_provider.stores import Distance, IndexKind
 
 Vector = Sequence[float]
@@ -72,7 +72,7 @@ class MemorizzVectorStore(Stored, VectorStore):
         **kwargs: Any,
     ) -> list[str]:
         """Embed texts and store them, all or none; return their ids. None among the ids means that one is made."""
-        texts = list(texts)
+        texts = each_of(texts, str, "texts")
         return self.add_embeddings(self.embedding.embed_documents(texts), metadatas, ids, texts=texts)
 
     async def aadd_texts(
@@ -84,7 +84,7 @@ class MemorizzVectorStore(Stored, VectorStore):
         **kwargs: Any,
     ) -> list[str]:
         """add_texts, awaited."""
-        texts = list(texts)
+        texts = each_of(texts, str, "texts")
         vectors = await self.embedding.aembed_documents(texts)
         return await in_thread(self.add_embeddings, vectors, metadatas, ids, texts=texts)
 
@@ -103,7 +103,7 @@ class MemorizzVectorStore(Stored, VectorStore):
         """
         metadatas = [{} for _ in embeddings] if metadatas is None else metadatas
         texts = [str(metadata.get("data", "")) for metadata in metadatas] if texts is None else texts
-        ids = ids or [None] * len(embeddings)
+        ids = ids_of(ids) if ids else [None] * len(embeddings)
         if not len(texts) == len(embeddings) == len(metadatas) == len(ids):
             raise ValueError(
                 f"{len(texts)} texts came with {len(embeddings)} vectors, {len(metadatas)} metadatas and {len(ids)} "
@@ -213,8 +213,8 @@ class MemorizzVectorStore(Stored, VectorStore):
     def max_marginal_relevance_search(
         self,
         query: str,
-        k: int = 4,
-        fetch_k: int = 20,
+        k: int | None = 4,
+        fetch_k: int | None = 20,
         lambda_mult: float = 0.5,
         filter: Filter | None = None,
         **kwargs: Any,
@@ -226,8 +226,8 @@ class MemorizzVectorStore(Stored, VectorStore):
     async def amax_marginal_relevance_search(
         self,
         query: str,
-        k: int = 4,
-        fetch_k: int = 20,
+        k: int | None = 4,
+        fetch_k: int | None = 20,
         lambda_mult: float = 0.5,
         filter: Filter | None = None,
         **kwargs: Any,
@@ -239,8 +239,8 @@ class MemorizzVectorStore(Stored, VectorStore):
     def max_marginal_relevance_search_by_vector(
         self,
         embedding: Vector,
-        k: int = 4,
-        fetch_k: int = 20,
+        k: int | None = 4,
+        fetch_k: int | None = 20,
         lambda_mult: float = 0.5,
         filter: Filter | None = None,
         **kwargs: Any,
@@ -248,6 +248,8 @@ class MemorizzVectorStore(Stored, VectorStore):
         """Return documents near to a vector and unlike each other, chosen from the `fetch_k` nearest."""
         if not 0 <= lambda_mult <= 1:
             raise ConfigurationError(f"lambda_mult={lambda_mult!r}: expected a number from 0 (unlike) to 1 (near)")
+        k = MAX_LIMIT if k is None else checked_limit(k, "k")
+        fetch_k = MAX_LIMIT if fetch_k is None else checked_limit(fetch_k, "fetch_k")
         hits = self._search({"embedding": embedding}, max(k, fetch_k), filter, include_embedding=True)
         vectors = [hit["embedding"] for hit in hits]
         chosen = maximal_marginal_relevance(np.asarray(embedding, dtype=np.float32), vectors, lambda_mult, k)
@@ -256,8 +258,8 @@ class MemorizzVectorStore(Stored, VectorStore):
     async def amax_marginal_relevance_search_by_vector(
         self,
         embedding: Vector,
-        k: int = 4,
-        fetch_k: int = 20,
+        k: int | None = 4,
+        fetch_k: int | None = 20,
         lambda_mult: float = 0.5,
         filter: Filter | None = None,
         **kwargs: Any,
