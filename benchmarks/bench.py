@@ -44,7 +44,8 @@ _INDEXES: Mapping[MemoryType, tuple[str, ...]] = {
     LONG: ("CREATE INDEX ON {table} (name text_pattern_ops)",),
     SHORT: (
         "CREATE INDEX ON {table} (name)",
-        "CREATE INDEX ON {table} ((data->>'expires_at')) WHERE data ? 'expires_at'",
+        "ALTER TABLE {table} ADD expires_at timestamptz",
+        "CREATE INDEX ON {table} (expires_at) WHERE expires_at IS NOT NULL",
     ),
     TURNS: ("CREATE INDEX ON {table} (memory_id, created_at)",),
     PAST: (

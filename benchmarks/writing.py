@@ -48,7 +48,8 @@ _DELETED = "DELETE FROM {table} WHERE id = %b"
 _DELETED_BY_NAME = (
     "DELETE FROM {table} WHERE id = (SELECT id FROM {table} WHERE name = %b ORDER BY created_at DESC LIMIT 1)"
 )
-_EXPIRED = "DELETE FROM {table} WHERE data ? 'expires_at' AND data->>'expires_at' < to_char(now(), 'YYYY-MM-DD')"
+_EXPIRING = "UPDATE {table} SET expires_at = created_at WHERE memory_id = %b"
+_EXPIRED = "DELETE FROM {table} WHERE expires_at <= now()"
 _WITHOUT = (
     "UPDATE {table} SET data = jsonb_set(data, '{{memory_ids}}', (data->'memory_ids') - %b::text) "
     "WHERE data->'memory_ids' ? %b"
@@ -149,6 +150,11 @@ def _put_agent(bench: Bench, turn: int) -> None:
 def _put_agent_and_memories(bench: Bench, turn: int) -> None:
     _put_agent(bench, turn)
     bench.put(turn, 10, LONG, SHORT, TURNS)
+
+
+def _put_expired(bench: Bench, turn: int) -> None:
+    bench.put(turn, 10, SHORT, expires_at="2026-01-01T00:00:00Z")
+    bench.hand[SHORT].changed(_EXPIRING, spare(turn))
 
 
 def _named(bench: Bench, turn: int) -> None:
@@ -283,7 +289,7 @@ WRITING = [
         "purge_expired: 10", None, 1 / 2,
         lambda bench, _: bench.provider.purge_expired(SHORT),
         lambda _, hand, turn: hand[SHORT].changed(_EXPIRED),
-        before=lambda bench, turn: bench.put(turn, 10, SHORT, expires_at="2026-01-01T00:00:00Z"),
+        before=_put_expired,
     ),
     Operation(
         "forget: a memory, 10 in each of 3 stores", None, 1 / 2,
