@@ -36,6 +36,7 @@ TWINS = {
     f"{MAINTENANCE}/_maintenance_async.py": f"{MAINTENANCE}/_maintenance_sync.py",
     f"{MAINTENANCE}/_reclaiming_async.py": f"{MAINTENANCE}/_reclaiming_sync.py",
     f"{MAINTENANCE}/_reembedding_async.py": f"{MAINTENANCE}/_reembedding_sync.py",
+    f"{MAINTENANCE}/_scaling_async.py": f"{MAINTENANCE}/_scaling_sync.py",
     f"{MAINTENANCE}/_watching_async.py": f"{MAINTENANCE}/_watching_sync.py",
 }
 

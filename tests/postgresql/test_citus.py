@@ -22,13 +22,14 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from test_routing import partition, partitions
 
 from citus import Planner
-from memorizz.errors import ConfigurationError, InvalidDocument, SchemaError
+from memorizz.errors import ConfigurationError, DatabaseError, InvalidDocument, SchemaError
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.options import Call
 from memorizz.memory_provider.policies import Policy
-from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, distribution
+from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider, distribution, tables
 from memorizz.memory_provider.postgresql import provider as sent_by
-from memorizz.memory_provider.postgresql._steps import Batch, Query
+from memorizz.memory_provider.postgresql._errors import breaks_policy, translated
+from memorizz.memory_provider.postgresql._steps import Batch, Query, Script
 from memorizz.memory_provider.postgresql.driver._shared import numbered
 from memorizz.memory_provider.postgresql.driver._sync import perform
 from memorizz.memory_provider.postgresql.maintenance import Level, Maintenance, Reembedding
@@ -407,7 +408,8 @@ CREATE TABLE said (place serial, what text);
 CREATE FUNCTION create_distributed_table(t regclass, c text, colocate_with text, shard_count int DEFAULT NULL)
     RETURNS void LANGUAGE sql AS
 $$ INSERT INTO said (what) VALUES (concat_ws(' ', t::text, c, colocate_with, shard_count::text)) $$;
-CREATE FUNCTION truncate_local_data_after_distributing_table(t regclass) RETURNS void LANGUAGE sql AS $$ $$;
+CREATE FUNCTION truncate_local_data_after_distributing_table(t regclass) RETURNS void LANGUAGE sql AS
+$$ INSERT INTO said (what) VALUES ('emptied ' || t::text) $$;
 CREATE FUNCTION create_distributed_function(f regprocedure) RETURNS void LANGUAGE sql AS
 $$ INSERT INTO said (what) VALUES (f::text) $$;
 """
@@ -431,7 +433,9 @@ def test_the_statements_of_scale_out_run_and_keep_what_is_stored(config: Postgre
                 for statement in part:
                     database.execute(statement)
         said = [what for (what,) in database.execute("SELECT what FROM said ORDER BY place")]
+        said, emptied = [[each for each in said if each.startswith("emptied") is is_so] for is_so in (False, True)]
         stores = list(known.stores)
+        assert len(emptied) == 2 * len(stores)
         assert said[0] == f"{stores[0]} tenant none 16"
         assert (
             said[1:-1]
@@ -467,6 +471,70 @@ class Reader:
         return [len(text.split()) for text in texts]
 
 
+TABLE = "SELECT relforcerowsecurity FROM pg_class WHERE relname IN ('pages', 'memorizz_long_term_memory_parts')"
+TRIGGERS = "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = 'long_term_memory'::regclass"
+KEYS = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text ~ 'long_term|pages'"
+
+
+@pytest.fixture
+def two_servers(monkeypatch: pytest.MonkeyPatch, dsn: str) -> Iterator[psycopg.Connection]:
+    """A database with stand-ins for Citus's functions, and a wall between its tenants."""
+
+    def servers() -> Any:
+        yield from ()
+        return 2
+
+    monkeypatch.setattr(distribution, "servers", servers)
+    role = f"citus_two_{conninfo_to_dict(dsn)['dbname']}"
+    with PostgreSQLProvider(PostgreSQLConfig(dsn=dsn, embedding_dimensions=128)) as provider:
+        provider.create_store(StoreSpec("pages", fields=("content",)))
+        provider.tenant("acme").store({"id": "a", "content": "tea"}, LONG)
+    with Maintenance(PostgreSQLConfig(dsn=dsn)) as maintenance:
+        maintenance.enable_tenants(role)
+    with psycopg.connect(dsn, autocommit=True) as database:
+        database.execute(STANDINS)
+        yield database
+        name = sql.Identifier(role)
+        database.execute(sql.SQL("DROP OWNED BY {}; DROP ROLE {}").format(name, name))
+
+
+def test_scale_out_goes_on_where_it_has_ended(dsn: str, two_servers: psycopg.Connection) -> None:
+    """Documents are copied while no policy holds for their owner; the coordinator is freed of them afterwards."""
+    two_servers.execute(
+        "CREATE FUNCTION check_copied() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "ASSERT NOT (SELECT relforcerowsecurity FROM pg_class WHERE relname = 'pages'); RETURN NEW; END $$; "
+        "CREATE TRIGGER copied BEFORE INSERT ON said FOR EACH ROW WHEN (NOT starts_with(NEW.what, 'emptied')) "
+        "EXECUTE FUNCTION check_copied()"
+    )
+    emptied = "SELECT what FROM said WHERE starts_with(what, 'emptied')"
+    with Maintenance(PostgreSQLConfig(dsn=dsn)) as maintenance:
+        planned = maintenance.scale_out(dry_run=True)
+        done = maintenance.scale_out()
+        assert (done.tables, done.servers, planned.tables) == (16, 2, 16)
+        assert two_servers.execute(TABLE).fetchall() == [(True,), (True,)]
+        assert (two_servers.execute(TRIGGERS).fetchone(), two_servers.execute(KEYS).fetchone()) == ((0,), (2,))
+        # One has something, and the others only lacked their policies for the owner.
+        assert two_servers.execute(emptied + " AND what LIKE '% long_term_memory'").fetchall()
+        two_servers.execute("DELETE FROM said")
+        assert maintenance.scale_out().tables == 0
+        assert two_servers.execute("SELECT what FROM said").fetchall() == [("emptied long_term_memory",)]
+
+
+def test_a_scale_out_that_is_refused_leaves_everything_as_it_was(dsn: str, two_servers: psycopg.Connection) -> None:
+    two_servers.execute(
+        "CREATE OR REPLACE FUNCTION create_distributed_function(f regprocedure) RETURNS void LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE 'not this one' USING ERRCODE = 'feature_not_supported'; END $$"
+    )
+    before = two_servers.execute(TRIGGERS).fetchone()
+    with Maintenance(PostgreSQLConfig(dsn=dsn)) as maintenance:
+        with pytest.raises(DatabaseError, match="not this one"):
+            maintenance.scale_out()
+        assert not maintenance.facts().layout.distributed
+    assert before == two_servers.execute(TRIGGERS).fetchone() == (2,)
+    assert two_servers.execute(KEYS).fetchone() == (1,)
+    assert two_servers.execute(TABLE).fetchall() == [(True,), (True,)]
+
+
 def test_without_citus_it_says_so_and_does_nothing(config: PostgreSQLConfig, migrated_dsn: str) -> None:
     """Planned or done: no extension, no distribution."""
     with Maintenance(config) as maintenance:
@@ -478,6 +546,32 @@ def test_without_citus_it_says_so_and_does_nothing(config: PostgreSQLConfig, mig
             with pytest.raises(ConfigurationError, match="shards=0: expected a number from 1"):
                 maintenance.scale_out(0, dry_run=dry_run)
         assert not maintenance.facts().layout.distributed
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"), [("12.1.6", False), ("13.0.1", False), ("13.0.2", True), ("14.0.0", True)]
+)
+def test_a_version_of_citus_that_does_not_do_is_refused(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, version: str, fits: bool
+) -> None:
+    """The extension says 13.0-1 of each 13.0, and of these the first takes no row with a number of its own."""
+    monkeypatch.setattr(distribution, "_EXTENSION", b"SELECT '13.0-1'")
+    with psycopg.connect(dsn, autocommit=True) as database:
+        said = sql.Literal(f"Citus {version} on x86_64-pc-linux-gnu, compiled by gcc 14.2.1, 64-bit")
+        database.execute(
+            sql.SQL("CREATE FUNCTION citus_version() RETURNS text LANGUAGE sql AS {}").format(
+                sql.Literal(f"SELECT {said.as_string(None)}")
+            )
+        )
+        database.execute(
+            "CREATE TABLE pg_dist_node AS SELECT true AS isactive, true AS shouldhaveshards, 'primary' AS noderole"
+        )
+    with Maintenance(PostgreSQLConfig(dsn=dsn)) as maintenance:
+        if fits:
+            assert maintenance.run(distribution.servers()) == 1
+        else:
+            with pytest.raises(SchemaError, match=f"Citus is {version} here: scale-out needs 13.0.2"):
+                maintenance.run(distribution.servers())
 
 
 def test_what_cannot_be_distributed_is_named(config: PostgreSQLConfig, migrated_dsn: str) -> None:
@@ -523,6 +617,95 @@ def test_what_there_is_not_with_citus_is_refused(distributed: str) -> None:
             maintenance.change_language("german")
         with pytest.raises(ConfigurationError, match=f"another embedding model, 'model': {said}takes no"):
             Reembedding(maintenance, Reader()).begin()
+
+
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have each script be one statement, which the server says of one that is prepared; the scripts, as they go out."""
+    scripts: list[str] = []
+    plain = Maintenance.perform
+
+    def performed(self: Maintenance, step: Any) -> Any:
+        if isinstance(step, Script) and b"_timeout" not in step.sql:
+            scripts.append(step.sql.decode())
+            step = Query(step.sql)
+        return plain(self, step)
+
+    monkeypatch.setattr(Maintenance, "perform", performed)
+    return scripts
+
+
+def test_statements_that_change_tables_go_out_one_by_one(distributed: str, one_by_one: list[str]) -> None:
+    """To the shards, Citus sends the whole text that one of them stands in, and takes only one of them there."""
+    config = PostgreSQLConfig(dsn=distributed, embedding_dimensions=128)
+    role = f"citus_apart_{conninfo_to_dict(distributed)['dbname']}"
+    with Maintenance(config) as maintenance:
+        [*maintenance.make(maintenance.plan_rebuild(store="long_term_memory", m=8))]
+        assert maintenance.defer_index("personas")
+        maintenance.build_deferred("personas")
+        maintenance.enable_tenants(role)
+        maintenance.disable_tenants()
+        with maintenance.transaction():
+            maintenance.run(tables.drop_store(maintenance.facts(), "notes"))
+    with psycopg.connect(distributed) as database:
+        database.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+    for begin in ("ALTER INDEX", "DROP INDEX", "CREATE POLICY", "ALTER TABLE", "DROP TABLE", "REVOKE", "GRANT"):
+        assert any(each.startswith(begin) for each in one_by_one), begin
+    # What changes roles or functions beside tables takes no two connections to a server.
+    assert one_by_one.count("SET LOCAL citus.multi_shard_modify_mode TO 'sequential'") == 3
+
+
+def test_a_role_is_tried_on_what_is_distributed(walled: tuple[str, str]) -> None:
+    """It has its rows, whose tenant is said as Citus passes it on."""
+    dsn, role = walled
+    with Maintenance(as_role(dsn, role)) as maintenance:
+        assert maintenance.probe_tenants().ok
+
+
+# What Citus does the first time, and the server without it never.
+REFUSAL = """
+CREATE SEQUENCE tries;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF nextval('tries') = 1 THEN
+        RAISE 'could not run distributed query' USING ERRCODE = 'feature_not_supported';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refused BEFORE INSERT ON long_term_memory FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
+
+
+def test_a_program_that_is_open_while_the_stores_are_distributed_follows(dsn: str, sent: list[Any]) -> None:
+    """Once Citus has refused a statement; what it refuses for another reason is said, and not sent again."""
+    config = PostgreSQLConfig(dsn=dsn, embedding_dimensions=128)
+    with PostgreSQLProvider(config) as provider, psycopg.connect(dsn, autocommit=True) as database:
+        acme = provider.tenant("acme")
+        acme.store({"id": "a", "content": "tea"}, LONG)
+        database.execute(REFUSAL)
+        with pytest.raises(DatabaseError, match="could not run distributed query"):
+            acme.store({"id": "b", "content": "tea"}, LONG)
+        database.execute("ALTER SEQUENCE tries RESTART")
+        mark(dsn)
+        sent.clear()
+        acme.store_many([{"id": "b", "content": "tea"}, {"id": "c", "content": "tea"}], LONG)
+        assert acme.count(LONG) == 3
+        last = [step for step in sent if isinstance(step, Batch)][-1]
+        assert last.begins
+
+
+@pytest.mark.parametrize("suffix", ["", "_102008"])
+def test_what_a_worker_says_is_understood(suffix: str) -> None:
+    """Citus tells the code and the words of an error of a worker, where a table has the number of its shard."""
+    table = f"long_term_memory{suffix}"
+    check = f'new row for relation "{table}" violates check constraint "long_term_memory_validity_check{suffix}"'
+    assert isinstance(translated(psycopg.errors.CheckViolation(check), "here"), InvalidDocument)
+    other = f'new row for relation "{table}" violates check constraint "mine{suffix}"'
+    assert not isinstance(translated(psycopg.errors.CheckViolation(other), "here"), InvalidDocument)
+    policy = psycopg.errors.InsufficientPrivilege(f'new row violates row-level security policy for table "{table}"')
+    found = translated(policy, "here")
+    found.__cause__ = policy
+    assert breaks_policy(found)
+    assert "is not one of its own" in str(found)
 
 
 def test_the_doctor_says_whether_the_stores_are_distributed(distributed: str) -> None:

@@ -24,7 +24,7 @@ def scale_out(
 ) -> None:
     """Have Citus distribute the stores over its servers, by their tenant.
 
-    Connect to the coordinator, as the owner of the tables. Programs that use the stores are opened again afterwards.
+    Connect to the coordinator, as the owner of the tables. What was interrupted is done by the same command again.
     """
     from memorizz.cli import _show
 
@@ -41,6 +41,6 @@ def scale_out(
     _show.say(place(settings), "dim")
     if done.tables:
         _show.say(f"{done.tables} tables are distributed over {done.servers} servers")
-        _show.say("programs that have the stores open are to open them again now")
+        _show.say("programs that have the stores open learn of it from what Citus refuses: better open them again now")
     else:
         _show.say(f"the stores were distributed before, over {done.servers} servers now")

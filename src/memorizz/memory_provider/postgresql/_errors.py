@@ -84,6 +84,8 @@ _GRANTS = {
     "function": ("EXECUTE", "FUNCTION {}"),
 }
 _POLICY = ("ExecWithCheckOptions", "check_enable_rls")  # the server's functions that keep policies
+# What a worker says, of which Citus tells the words alone, in English where its language is that.
+_BREAKS_POLICY = "new row violates row-level security policy"
 
 
 def translated(error: psycopg.Error, where: str, writes: Sequence[str] | None = None) -> MemorizzError:
@@ -98,9 +100,10 @@ def translated(error: psycopg.Error, where: str, writes: Sequence[str] | None = 
         return OperationTimeout(f"no answer within operation_timeout from {where}; the connection was given up")
     if isinstance(error, errors.InsufficientPrivilege):
         return DatabaseError(_lacking(error, where))
-    if isinstance(error, errors.CheckViolation) and str(error.diag.constraint_name).endswith(f"_{VALIDITY_CHECK}"):
-        return ends_too_soon()
     said = _text(error)
+    # In the words of the server alone: of what a worker says Citus passes on no more. There it may have a number.
+    if isinstance(error, errors.CheckViolation) and re.search(rf'_{VALIDITY_CHECK}(_\d+)?"', said):
+        return ends_too_soon()
     if _never_left_the_pooler(error):
         return PoolTimeout(
             "the pooler had no connection to the server free in time: raise its pool size or its query_wait_timeout "
@@ -122,7 +125,7 @@ def translated(error: psycopg.Error, where: str, writes: Sequence[str] | None = 
 def _lacking(error: psycopg.Error, where: str) -> str:
     """Return what a user may not do, and who can help."""
     said = _text(error)
-    if error.diag.source_function in _POLICY:
+    if error.diag.source_function in _POLICY or said.startswith(_BREAKS_POLICY):
         # Not which part of the policy: that would tell of rows which this user may not see.
         [*_, table] = ["this table", *re.findall(r'"([^"]+)"', said)]
         return (
@@ -188,6 +191,11 @@ def names_what_is_gone(error: MemorizzError) -> bool:
     return isinstance(error.__cause__, errors.UndefinedColumn | errors.UndefinedTable)
 
 
+def is_unsupported(error: MemorizzError) -> bool:
+    """Return True for what Citus does not do: it has been sent what is for one server, maybe."""
+    return isinstance(error.__cause__, errors.FeatureNotSupported)
+
+
 def was_rolled_back(error: Exception) -> bool:
     """Return True if a transaction that failed so lost against another one, and may be tried again as a whole."""
     return isinstance(error.__cause__, _ROLLED_BACK)
@@ -206,7 +214,9 @@ def lacks_right(error: MemorizzError) -> bool:
 def breaks_policy(error: Exception) -> bool:
     """Return True for what row-level security has kept from being written, by where the server says so."""
     cause = error.__cause__
-    return isinstance(cause, errors.InsufficientPrivilege) and cause.diag.source_function == "ExecWithCheckOptions"
+    return isinstance(cause, errors.InsufficientPrivilege) and (
+        cause.diag.source_function == "ExecWithCheckOptions" or _text(cause).startswith(_BREAKS_POLICY)
+    )
 
 
 def taken_name(error: MemorizzError) -> str | None:

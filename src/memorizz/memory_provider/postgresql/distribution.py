@@ -7,8 +7,10 @@ which programs connect to; so do the histories, which are empty there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 
 from psycopg import sql
 
@@ -17,10 +19,12 @@ from memorizz.memory_provider.postgresql import facts
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import Layout, parts_table
+from memorizz.memory_provider.postgresql.sql.citus import IN_SEQUENCE
 from memorizz.memory_provider.postgresql.sql.key import COLUMNS, same_of_all
+from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
 
-# Older ones copy the policies of a table to its shards in another form.
-_OLDEST = 13
+# Older ones copy the policies of a table to its shards in another form, or take no row with a number of its own.
+_OLDEST = (13, 0, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,13 @@ def check_whole(layout: Layout, what: str, why: str) -> None:
 # --- the statements -----------------------------------------------------------------------------------------------
 
 _TRIGGERS = ("memorizz_replaced", "memorizz_deleted")
-# The distribution of several tables is one transaction only where no two connections to a server take part in it.
-IN_SEQUENCE = b"SET LOCAL citus.multi_shard_modify_mode TO 'sequential'"
+_DROP_TRIGGER = sql.SQL("DROP TRIGGER IF EXISTS {} ON {}")
+_FORCE = sql.SQL("ALTER TABLE {} FORCE ROW LEVEL SECURITY")
+_DROP_KEY = sql.SQL("ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}")
+
+
+def _key(store: Store) -> sql.Identifier:
+    return sql.Identifier(f"{parts_table(store.name)}_fkey")
 
 
 def _name(table: sql.Identifier) -> sql.Literal:
@@ -62,16 +71,14 @@ def own_parts(store: Store) -> Iterator[bytes]:
     """
     if store.spec.fields:
         return
-    drop = sql.SQL("DROP TRIGGER IF EXISTS {} ON {}")
     for name in _TRIGGERS:
-        yield drop.format(sql.Identifier(name), store.table).as_bytes(None)
+        yield _DROP_TRIGGER.format(sql.Identifier(name), store.table).as_bytes(None)
     left = sql.SQL("DELETE FROM {} AS p WHERE NOT EXISTS (SELECT FROM {} AS d WHERE {})")
     yield left.format(store.parts, store.table, same_of_all("d", "p")).as_bytes(None)
-    key = sql.Identifier(f"{parts_table(store.name)}_fkey")
-    yield sql.SQL("ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}").format(store.parts, key).as_bytes(None)
+    yield _DROP_KEY.format(store.parts, _key(store)).as_bytes(None)
     add = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ON DELETE CASCADE")
     columns = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
-    yield add.format(store.parts, key, columns, store.table).as_bytes(None)
+    yield add.format(store.parts, _key(store), columns, store.table).as_bytes(None)
 
 
 def joined(store: Store, first: Store | None, shards: int | None = None) -> Iterator[bytes]:
@@ -90,26 +97,59 @@ def joined(store: Store, first: Store | None, shards: int | None = None) -> Iter
     yield together.format(_name(store.parts), whose, _name((first or store).table)).as_bytes(None)
 
 
-def statements(known: Facts, shards: int | None) -> tuple[Sequence[bytes], Sequence[bytes]]:
-    """Return what distributes the stores of a schema: a transaction that prepares it, and the one that does it."""
-    stores = [*known.stores.values()]
+def _replaced_again(store: Store) -> Iterator[bytes]:
+    """Yield what has the pieces of a store's long texts go by its triggers once more."""
+    if store.spec.fields:
+        return
+    for name in _TRIGGERS:
+        yield _DROP_TRIGGER.format(sql.Identifier(name), store.table).as_bytes(None)
+    yield _DROP_KEY.format(store.parts, _key(store)).as_bytes(None)
+    forget = sql.Identifier(store.layout.schema, "memorizz_forget_pieces")
+    template = files("memorizz.memory_provider.postgresql.migrations").joinpath("parts_of_long_texts.sql")
+    yield trusted_sql(template.read_text("utf-8")).format(table=store.table, forget_pieces=forget).as_bytes(None)
+
+
+def _tables(known: Facts) -> list[sql.Identifier]:
+    return [table for store in known.stores.values() for table in (store.table, store.parts)]
+
+
+def _finished(known: Facts, table: sql.Identifier) -> Iterator[bytes]:
+    """Yield what empties a table on the coordinator, and those that refer to it."""
+    emptied = sql.SQL("SELECT truncate_local_data_after_distributing_table({})")
+    yield emptied.format(_name(table)).as_bytes(None)
+    if known.application_role is not None:
+        yield _FORCE.format(table).as_bytes(None)
+
+
+def statements(known: Facts, shards: int | None) -> tuple[Sequence[bytes], Sequence[bytes], Sequence[bytes]]:
+    """Return what distributes the stores of a schema: what prepares it, does it, and frees the coordinator of them.
+
+    The first two are a transaction each, the last one for each table.
+    """
+    stores, tables = [*known.stores.values()], _tables(known)
     prepared = [each for store in stores for each in own_parts(store)]
-    done = [IN_SEQUENCE]
+    if known.application_role is not None:
+        # What takes the rows to the shards is COPY, which heeds no policy.
+        unforced = sql.SQL("ALTER TABLE {} NO FORCE ROW LEVEL SECURITY")
+        prepared += [unforced.format(table).as_bytes(None) for table in tables]
+    # All of them at once, so that none is waited for once others have been copied.
+    locked = sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(sql.SQL(", ").join(tables))
+    done = [IN_SEQUENCE.sql, locked.as_bytes(None)]
     for store in stores:
         done += joined(store, None if store is stores[0] else stores[0], shards)
-    # Once all of them are distributed: it empties what refers to a table, too.
-    emptied = sql.SQL("SELECT truncate_local_data_after_distributing_table({})")
-    done += [emptied.format(_name(table)).as_bytes(None) for store in stores for table in (store.table, store.parts)]
     # What the tables need is on every server with them; a question needs this.
     question = sql.Identifier(known.layout.schema, "memorizz_question").as_string(None) + "(text, integer)"
     done.append(sql.SQL("SELECT create_distributed_function({})").format(sql.Literal(question)).as_bytes(None))
     noted = sql.SQL("UPDATE {} SET distributed = true").format(_named(known.layout, "settings"))
-    return prepared, [*done, noted.as_bytes(None), facts.moved_on(known.layout).sql]
+    finished = [each for table in tables for each in _finished(known, table)]
+    return prepared, [*done, noted.as_bytes(None), facts.moved_on(known.layout).sql], finished
 
 
 # --- distributing -------------------------------------------------------------------------------------------------
 
 _EXTENSION = b"SELECT extversion FROM pg_extension WHERE extname = 'citus'"
+# That of the extension does not say the last number.
+_VERSION = b"SELECT coalesce(substring(citus_version() FROM '[0-9]+(?:[.][0-9]+)*'), '')"
 _SERVERS = b"SELECT count(*) FROM pg_dist_node WHERE isactive AND shouldhaveshards AND noderole = 'primary'"
 # What Citus cannot take along, and is not ours.
 _FOREIGN = sql.SQL("""
@@ -129,9 +169,9 @@ def servers() -> Operation[int]:
             "the database has no extension citus: scale-out needs a coordinator of Citus 13 or 14, with its workers "
             "added; on one server a store in partitions is what there is"
         )
-    version = rows[0][0]
-    if int(version.split(".")[0].split("-")[0]) < _OLDEST:
-        raise SchemaError(f"the extension citus is {version} here: scale-out needs 13 or newer")
+    [(version,)] = yield from fetch(Query(_VERSION))
+    if tuple(map(int, re.findall("[0-9]+", version))) < _OLDEST:
+        raise SchemaError(f"Citus is {version} here: scale-out needs 13.0.2 or newer")
     [(count,)] = yield from fetch(Query(_SERVERS))
     if not count:
         raise SchemaError("Citus knows no server that takes shards: add workers to it, with citus_add_node()")
@@ -157,8 +197,7 @@ def check(known: Facts) -> Operation[None]:
     elif changing:
         reason = f"the embedding model of {changing[0]} is being changed: finish `memorizz re-embed` first"
     else:
-        tables = [table for store in known.stores.values() for table in (store.table, store.parts)]
-        array = sql.SQL("ARRAY[{}]::regclass[]").format(sql.SQL(", ").join(map(_name, tables)))
+        array = sql.SQL("ARRAY[{}]::regclass[]").format(sql.SQL(", ").join(map(_name, _tables(known))))
         foreign = Query(_FOREIGN.format(tables=array).as_bytes(None), {"triggers": list(_TRIGGERS)})
         for table, what in (yield from fetch(foreign)):
             reason = f"{table} has {what} that is not the library's, which Citus would not keep: drop it"
@@ -166,9 +205,14 @@ def check(known: Facts) -> Operation[None]:
         raise ConfigurationError(f"schema {schema!r} cannot be distributed: {reason}")
 
 
+def _patient(milliseconds: int) -> Script:
+    return Script(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(milliseconds)).as_bytes(None))
+
+
 def _locked(layout: Layout, milliseconds: int) -> Operation[Facts]:
-    lock = sql.SQL("SET LOCAL lock_timeout = {}; LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE")
-    yield Script(lock.format(sql.Literal(milliseconds), _named(layout, "stores")).as_bytes(None))
+    yield _patient(milliseconds)
+    lock = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(_named(layout, "stores"))
+    yield Script(lock.as_bytes(None))
     return (yield from facts.read(layout))
 
 
@@ -184,7 +228,7 @@ def _planned(known: Facts, shards: int | None) -> Operation[Distributed]:
 
 
 def planned(layout: Layout, shards: int | None) -> Operation[Distributed]:
-    """Return what `prepare` and `distribute` do to a schema, in this order."""
+    """Return what `prepare`, `distribute` and `finish` do to a schema, in this order."""
     return (yield from _planned((yield from facts.read(layout)), shards))
 
 
@@ -209,6 +253,42 @@ def distribute(layout: Layout, milliseconds: int, shards: int | None) -> Operati
     return done
 
 
+def put_back(layout: Layout, milliseconds: int) -> Operation[None]:
+    """Make the tables of a schema what they were before `prepare`, unless they are distributed; in one transaction."""
+    known = yield from _locked(layout, milliseconds)
+    if known.layout.distributed:
+        return
+    for store in known.stores.values():
+        for statement in _replaced_again(store):
+            yield Script(statement)
+    if known.application_role is not None:
+        for table in _tables(known):
+            yield Script(_FORCE.format(table).as_bytes(None))
+
+
+_UNFINISHED = b"""
+SELECT place FROM unnest(%(tables)s::text[]) WITH ORDINALITY AS asked (name, place)
+JOIN pg_class ON pg_class.oid = to_regclass(name)
+WHERE pg_relation_size(pg_class.oid) > 0 OR relrowsecurity AND NOT relforcerowsecurity ORDER BY place
+"""
+
+
+def unfinished(layout: Layout) -> Operation[list[sql.Identifier]]:
+    """Return the tables of which the coordinator still has what was distributed, or which lack some of their wall."""
+    known = yield from facts.read(layout)
+    tables = _tables(known) if known.layout.distributed else []
+    rows = yield from fetch(Query(_UNFINISHED, {"tables": [table.as_string(None) for table in tables]}))
+    return [tables[place - 1] for (place,) in rows]
+
+
+def finish(layout: Layout, milliseconds: int, table: sql.Identifier) -> Operation[None]:
+    """Free the coordinator of a table that was distributed; in one transaction, once nobody reads it for a moment."""
+    known = yield from facts.read(layout)
+    yield _patient(milliseconds)
+    for statement in _finished(known, table):
+        yield Script(statement)
+
+
 _MISSING = b"""
 SELECT relname FROM unnest(%(tables)s::text[]) AS asked (relname)
 WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = to_regclass(relname))
@@ -219,7 +299,7 @@ def missing(known: Facts) -> Operation[list[str]]:
     """Return the tables that are to be distributed and are not; all of them where there is no Citus."""
     if not known.layout.distributed:
         return []
-    names = [table.as_string(None) for store in known.stores.values() for table in (store.table, store.parts)]
+    names = [table.as_string(None) for table in _tables(known)]
     [(is_there,)] = yield from fetch(Query(b"SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL"))
     if not is_there:
         return names

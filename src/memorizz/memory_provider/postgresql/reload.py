@@ -4,6 +4,8 @@ A search learns it from the version of the facts. A statement that was made for 
 the columns of a model are renamed when another one takes its place: so it compares no vectors of two models. Where the
 provider has an embedder of the new model, the call is made again with that, as if nothing had been. A call that may
 hold vectors of the model before, or was used up by its first attempt, is not: only the caller can make it again.
+
+What Citus refuses may have been made for one server, before it distributed the stores.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from memorizz.memory_provider import scopes
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import SearchOptions
 from memorizz.memory_provider.postgresql import history, migrations, operations, tables, wall
-from memorizz.memory_provider.postgresql._errors import names_what_is_gone
+from memorizz.memory_provider.postgresql._errors import is_unsupported, names_what_is_gone
 from memorizz.memory_provider.postgresql._steps import Operation, T
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Facts, Maker, StaleFacts, UnknownHistory
@@ -69,8 +71,10 @@ def makers(embedders: Mapping[str, Embedder | AsyncEmbedder]) -> dict[str, Maker
 
 def may_be_stale(error: MemorizzError) -> bool:
     """Return True for what a call may raise because the facts that it was made by are not those of today."""
-    return isinstance(error, StaleFacts | UnknownHistory | UnknownStore) or (
-        isinstance(error, SchemaError) and names_what_is_gone(error)
+    return (
+        isinstance(error, StaleFacts | UnknownHistory | UnknownStore)
+        or (isinstance(error, SchemaError) and names_what_is_gone(error))
+        or is_unsupported(error)
     )
 
 

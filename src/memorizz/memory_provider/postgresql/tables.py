@@ -15,6 +15,7 @@ from memorizz.memory_provider.postgresql._errors import VALIDITY_CHECK, taken_na
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Maker, Model, Store
 from memorizz.memory_provider.postgresql.layout import Layout, history_table, parts_history_table, parts_table
+from memorizz.memory_provider.postgresql.sql.citus import IN_SEQUENCE
 from memorizz.memory_provider.postgresql.sql.key import BY_TENANT
 from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
 from memorizz.memory_provider.stores import SEVEN, StoreSpec, VectorField, check_droppable, check_same, checked_spec
@@ -90,7 +91,8 @@ def create(
     if role is not None:
         yield from wall.secure(store, role, memories)
     if beside is not None:
-        for statement in (distribution.IN_SEQUENCE, *distribution.joined(store, beside)):
+        yield IN_SEQUENCE
+        for statement in distribution.joined(store, beside):
             yield Script(statement)
     note = sql.SQL(
         "INSERT INTO {} (name, spec, model, m, ef_construction) "
@@ -171,6 +173,8 @@ def drop_store(known: Facts, name: str) -> Operation[None]:
     known = yield from facts.read(known.layout)
     store = known.store(name)
     check_droppable(name)
+    if known.layout.distributed:
+        yield IN_SEQUENCE
     yield Script(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(reversed(store.tables))).as_bytes(None))
     if store.kept is not None:
         yield from history.forget_recording(store)

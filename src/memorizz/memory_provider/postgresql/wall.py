@@ -252,6 +252,8 @@ def _locked(layout: Layout, milliseconds: int) -> Operation[Facts]:
     lock = sql.SQL("SET LOCAL lock_timeout = {}; LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE")
     yield Script(lock.format(sql.Literal(milliseconds), _named(layout, "stores")).as_bytes(None))
     known = yield from facts.read(layout)
+    if known.layout.distributed:
+        yield citus.IN_SEQUENCE
     tables = [table for name in sorted(known.stores) for table in known.stores[name].tables]
     every = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(tables))
     yield Script(every.as_bytes(None))

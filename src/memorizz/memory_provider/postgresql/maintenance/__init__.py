@@ -13,6 +13,7 @@ _reembedding_async.py   AsyncReembedding: another embedding model, while the sto
 _changing.py            its parts
 _models.py              the columns that it adds, fills, exchanges and drops
 _language.py            the language of the words, while the stores are in use
+_scaling_async.py       the stores distributed over several servers
 _noting.py              what the stores held, noted from time to time
 _tidying.py             what has expired or is due by policies, of every tenant
 _probe.py               what one tenant's rows can be reached by as another

@@ -29,6 +29,7 @@ from memorizz.memory_provider.postgresql.maintenance._findings import diagnose
 from memorizz.memory_provider.postgresql.maintenance._indexing import Busy, Job, Made, Wanted, Watch
 from memorizz.memory_provider.postgresql.maintenance._measuring import IndexFacts, StoreFacts, glance, measure
 from memorizz.memory_provider.postgresql.maintenance._reclaiming_sync import reclaim
+from memorizz.memory_provider.postgresql.maintenance._scaling_sync import scaled_out
 from memorizz.memory_provider.postgresql.maintenance._tidying import Tidied, tidied
 from memorizz.memory_provider.postgresql.maintenance._watching_sync import watched
 from memorizz.memory_provider.postgresql.migrations import Database, Migration
@@ -177,15 +178,14 @@ class Maintenance:
     def scale_out(self, shards: int | None = None, *, dry_run: bool = False) -> distribution.Distributed:
         """Have Citus distribute the stores over its servers by their tenant, and later stores too; be the owner.
 
-        shards: how many, by default citus.shard_count. Readers go on, writers wait; both open providers again then.
-        Raises SchemaError without servers of Citus 13 or newer, ConfigurationError for what cannot be distributed.
+        shards: how many, by default citus.shard_count. Readers go on, writers wait. Again, it does what is left.
+        Raises SchemaError without servers of Citus 13.0.2 or newer, ConfigurationError for what cannot be distributed.
         """
         layout = self.facts().layout
         if dry_run:
             return self.run(distribution.planned(layout, shards))
         with without_timeout(self._connection):
-            self._in_one(lambda: distribution.prepare(layout, _LOCK_MILLISECONDS, shards))
-            return self._in_one(lambda: distribution.distribute(layout, _LOCK_MILLISECONDS, shards))
+            return scaled_out(layout, _LOCK_MILLISECONDS, shards, self.run, self._in_one)
 
     def probe_tenants(self) -> _probe.Probe:
         """Try to reach one tenant's rows as another, in every table by every kind of statement; all of it is undone.

@@ -16,10 +16,11 @@ from psycopg import sql
 
 from memorizz.errors import ConfigurationError, MemorizzError
 from memorizz.memory_provider.postgresql import wall
-from memorizz.memory_provider.postgresql._errors import lacks_right
+from memorizz.memory_provider.postgresql._errors import is_unsupported, lacks_right
 from memorizz.memory_provider.postgresql._steps import CopyOut, Operation, Query, Script, Step, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Store
-from memorizz.memory_provider.postgresql.sql import key
+from memorizz.memory_provider.postgresql.layout import Layout
+from memorizz.memory_provider.postgresql.sql import citus, key
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ def probe(known: Facts) -> Operation[Probe]:
     tables = [each for store in known.stores.values() for each in _tables(store)]
     for table in tables:
         for side in (mine, theirs, beside):
-            yield _as(side.tenant)
+            yield _as(known.layout, side.tenant)
             yield Script(_row(table, side))
     # A tenant and another one; one of its memories, and another one.
     borders = [_Border(replace(mine, memory=""), theirs)]
@@ -172,7 +173,7 @@ def probe(known: Facts) -> Operation[Probe]:
         if not border.of_memories:
             attempts += [(None, attempt) for attempt in _of_schema(known, [table.name for table in tables], owner)]
         for table, (kind, statement, as_own) in attempts:
-            outcome = yield from _tried(kind, statement, as_own, table, border)
+            outcome = yield from _tried(known.layout, kind, statement, as_own, table, border)
             if outcome is not None:
                 name = known.layout.schema if table is None else table.name.as_string(None)
                 reached.append(Reached(name, statement.decode(), outcome))
@@ -331,24 +332,27 @@ def _name(table: sql.Identifier) -> str:
     return table._obj[-1]  # pyright: ignore[reportPrivateUsage] - it has no other way to its parts
 
 
-def _as(tenant: str, memory: str = "") -> Query:
-    return Query(key.SET_SCOPE, {"tenant": tenant, "memory": memory})
+def _as(layout: Layout, tenant: str, memory: str = "") -> Query:
+    before = citus.said(layout, key.scope_settings(tenant, memory))
+    return Query(key.SET_SCOPE, {"tenant": tenant, "memory": memory}, before=before)
 
 
-def _count(table: _Table, side: _Side) -> Operation[int]:
+def _count(layout: Layout, table: _Table, side: _Side) -> Operation[int]:
     """Return how many rows of a side there are, as its whole tenant."""
-    yield _as(side.tenant)
+    yield _as(layout, side.tenant)
     count = sql.SQL("SELECT count(*) FROM {} WHERE id = {}").format(table.name, _uuid(side.id))
     [(rows,)] = yield from fetch(Query(count.as_bytes(None)))
     return rows
 
 
-def _tried(kind: str, statement: bytes, as_own: bool, table: _Table | None, border: _Border) -> Operation[str | None]:
+def _tried(
+    layout: Layout, kind: str, statement: bytes, as_own: bool, table: _Table | None, border: _Border
+) -> Operation[str | None]:
     """Send a statement as a side, or as none, and undo it; return what it has reached, None for nothing."""
     own, other = border.own, border.other
     yield _SAVEPOINT
-    before = (yield from _count(table, other)) if kind == "change" and table is not None else 0
-    yield _as(own.tenant if as_own else "", own.memory)
+    before = (yield from _count(layout, table, other)) if kind == "change" and table is not None else 0
+    yield _as(layout, own.tenant if as_own else "", own.memory)
     step: Step = CopyOut(statement) if kind == "copy" else Query(statement) if kind == "read" else Script(statement)
     whose = "memory" if border.of_memories else "tenant"
     outcome: str | None = None
@@ -360,11 +364,11 @@ def _tried(kind: str, statement: bytes, as_own: bool, table: _Table | None, bord
             outcome = f"it brought rows of another {whose}"
         elif kind == "refused":
             outcome = "it was not refused"
-        elif kind == "change" and table is not None and (yield from _count(table, other)) != before:
+        elif kind == "change" and table is not None and (yield from _count(layout, table, other)) != before:
             outcome = f"it changed rows of another {whose}"
     except MemorizzError as error:
-        # Whatever else is said of a row, was said because the row was looked at.
-        if not lacks_right(error):
+        # Whatever else is said of a row, was said because the row was looked at. Citus looks at a statement first.
+        if not (lacks_right(error) or (layout.distributed and is_unsupported(error))):
             outcome = str(error)
     yield _ROLLBACK
     return outcome

@@ -1,6 +1,7 @@
 """What statements need besides where Citus has distributed the stores: docs/how-to/scale-out.md.
 
-A statement of one tenant goes to one shard as it is. Three things go with it that PostgreSQL does not need:
+DDL goes out one by one, for Citus sends the shards the whole text that a statement of it stands in. A statement of one
+tenant goes to one shard as it is. Three things go with it that PostgreSQL does not need:
 
 - BEGIN. The statements of a pipeline are one transaction to PostgreSQL. To Citus each is one by itself, unless a BEGIN
   stands before them.
@@ -10,15 +11,19 @@ A statement of one tenant goes to one shard as it is. Three things go with it th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from psycopg import sql
 
-from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Step, T, sent_as
+from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, Script, Step, T, sent_as
 from memorizz.memory_provider.postgresql.layout import Layout
 
+# The distribution of several tables is one transaction only where no two connections to a server take part in it, as is
+# what changes roles or functions besides tables.
+IN_SEQUENCE = Script(b"SET LOCAL citus.multi_shard_modify_mode TO 'sequential'")
 _PROPAGATE = Query(b"SET LOCAL citus.propagate_set_commands TO 'local'")
 
 
@@ -43,7 +48,26 @@ def fitted(operation: Operation[T]) -> Operation[T]:
     return sent_as(operation, _sent)
 
 
+_PIECE = re.compile(rb"""--[^\n]*|'[^']*'|"[^"]*"|(\$\w*\$).*?\1|;|[^-'"$;]+|.""", re.DOTALL)
+
+
+def one_by_one(script: bytes) -> Iterator[bytes]:
+    """Yield the statements of a script, without comments before them; it has no body in SQL that is not in quotes."""
+    statement = b""
+    for piece in _PIECE.finditer(script + b";"):
+        if piece[0] == b";":
+            if statement.strip():
+                yield statement.strip()
+            statement = b""
+        elif not piece[0].startswith(b"--"):
+            statement += piece[0]
+
+
 def _sent(step: Step) -> Operation[Any]:
+    if isinstance(step, Script):
+        for statement in one_by_one(step.sql):
+            yield Script(statement)
+        return None
     if isinstance(step, Query) and step.before:
         return (yield _together(Batch([step])))[-1]
     if not isinstance(step, Batch):
