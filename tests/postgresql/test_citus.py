@@ -32,7 +32,8 @@ from memorizz.memory_provider.postgresql._errors import breaks_policy, translate
 from memorizz.memory_provider.postgresql._steps import Batch, Query, Script
 from memorizz.memory_provider.postgresql.driver._shared import numbered
 from memorizz.memory_provider.postgresql.driver._sync import perform
-from memorizz.memory_provider.postgresql.maintenance import Level, Maintenance, Reembedding
+from memorizz.memory_provider.postgresql.maintenance import Level, Maintenance, Reembedding, _measuring
+from memorizz.memory_provider.postgresql.sql import citus
 from memorizz.memory_provider.stores import StoreSpec
 from querytrees import parsed
 
@@ -527,9 +528,15 @@ def test_a_scale_out_that_is_refused_leaves_everything_as_it_was(dsn: str, two_s
     )
     before = two_servers.execute(TRIGGERS).fetchone()
     with Maintenance(PostgreSQLConfig(dsn=dsn)) as maintenance:
+        # As one that is killed leaves it.
+        with maintenance.transaction():
+            maintenance.run(distribution.prepare(maintenance.facts().layout, 1000, None))
+        [found] = [each for each in maintenance.examine()[1] if each.subject == "distribution"]
+        assert "left foreign keys in the place of triggers" in found.text
         with pytest.raises(DatabaseError, match="not this one"):
             maintenance.scale_out()
         assert not maintenance.facts().layout.distributed
+        assert not [each for each in maintenance.examine()[1] if each.subject == "distribution"]
     assert before == two_servers.execute(TRIGGERS).fetchone() == (2,)
     assert two_servers.execute(KEYS).fetchone() == (1,)
     assert two_servers.execute(TABLE).fetchall() == [(True,), (True,)]
@@ -655,6 +662,21 @@ def test_statements_that_change_tables_go_out_one_by_one(distributed: str, one_b
     assert one_by_one.count("SET LOCAL citus.multi_shard_modify_mode TO 'sequential'") == 3
 
 
+def test_scripts_are_taken_apart_where_their_statements_end() -> None:
+    script = rb"""-- It's a comment; with all that.
+    SELECT ';--' || 'it''s' AS "a;b"; SELECT 1 - -1, $1;;
+    CREATE FUNCTION f() LANGUAGE plpgsql AS $f$ BEGIN; -- this stays; $$;$$ END $f$; -- last
+    CREATE FUNCTION g() BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 1 END FROM x; END;
+    COMMIT"""
+    assert [*citus.one_by_one(script)] == [
+        b"""SELECT ';--' || 'it''s' AS "a;b\"""",
+        b"SELECT 1 - -1, $1",
+        b"CREATE FUNCTION f() LANGUAGE plpgsql AS $f$ BEGIN; -- this stays; $$;$$ END $f$",
+        b"CREATE FUNCTION g() BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 1 END FROM x; END",
+        b"COMMIT",
+    ]
+
+
 def test_a_role_is_tried_on_what_is_distributed(walled: tuple[str, str]) -> None:
     """It has its rows, whose tenant is said as Citus passes it on."""
     dsn, role = walled
@@ -715,6 +737,41 @@ def test_the_doctor_says_whether_the_stores_are_distributed(distributed: str) ->
     [found] = [each for each in findings if each.subject == "distribution"]
     assert found.level is Level.DANGER
     assert "18 tables" in found.text
+
+
+SIZES = """
+CREATE TABLE pg_dist_partition AS
+    SELECT oid::regclass AS logicalrelid FROM pg_class WHERE relname IN ('personas', 'memorizz_personas_parts');
+CREATE FUNCTION citus_relation_size(r regclass) RETURNS bigint LANGUAGE sql AS 'SELECT 2000000000';
+CREATE FUNCTION citus_table_size(r regclass) RETURNS bigint LANGUAGE sql AS 'SELECT 3000000000';
+CREATE FUNCTION citus_total_relation_size(r regclass) RETURNS bigint LANGUAGE sql AS 'SELECT 5000000000';
+"""
+
+
+@pytest.mark.parametrize(("version", "of_indexes"), [("13.0-1", False), ("13.1-1", True), ("14.0-1", True)])
+def test_sizes_are_those_of_the_shards(
+    distributed: str, monkeypatch: pytest.MonkeyPatch, version: str, of_indexes: bool
+) -> None:
+    """The coordinator's tables are empty, and its statistics would say that there is nothing; rows are counted."""
+    monkeypatch.setattr(_measuring, "_CITUS", f"SELECT '{version}'".encode())
+    config = PostgreSQLConfig(dsn=distributed, embedding_dimensions=128)
+    with PostgreSQLProvider(config) as provider:
+        provider.tenant("acme").store({"content": "tea"}, "personas")
+    with psycopg.connect(distributed, autocommit=True) as database:
+        database.execute("ANALYZE personas")
+        database.execute(SIZES)
+    with Maintenance(config) as maintenance:
+        stores, indexes = maintenance.measure()
+        by_name = {store.name: store for store in stores}
+        personas = by_name["personas"]
+        assert (personas.rows, personas.estimated) == (1, False)
+        assert (personas.table_bytes, personas.index_bytes) == (6_000_000_000, 4_000_000_000)
+        assert by_name["toolbox"].bytes < 10_000_000
+        sizes = {index.bytes for index in indexes if index.store == "personas"}
+        assert (sizes == {3_000_000_000}) is of_indexes
+        rows, _ = maintenance.glance()
+        assert "personas" not in rows
+        assert not [each for each in maintenance.examine()[1] if each.subject == "shared_buffers"]
 
 
 def test_pieces_of_a_text_that_was_replaced_go_when_it_is_tidied(distributed: str) -> None:

@@ -132,9 +132,9 @@ def statements(known: Facts, shards: int | None) -> tuple[Sequence[bytes], Seque
         # What takes the rows to the shards is COPY, which heeds no policy.
         unforced = sql.SQL("ALTER TABLE {} NO FORCE ROW LEVEL SECURITY")
         prepared += [unforced.format(table).as_bytes(None) for table in tables]
-    # All of them at once, so that none is waited for once others have been copied.
+    # All of them at once, so that none is waited for, and given up, once others have been copied.
     locked = sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(sql.SQL(", ").join(tables))
-    done = [IN_SEQUENCE.sql, locked.as_bytes(None)]
+    done = [IN_SEQUENCE.sql, locked.as_bytes(None), b"SET LOCAL lock_timeout TO DEFAULT"]
     for store in stores:
         done += joined(store, None if store is stores[0] else stores[0], shards)
     # What the tables need is on every server with them; a question needs this.
@@ -287,6 +287,21 @@ def finish(layout: Layout, milliseconds: int, table: sql.Identifier) -> Operatio
     yield _patient(milliseconds)
     for statement in _finished(known, table):
         yield Script(statement)
+
+
+_INTERRUPTED = b"""
+SELECT conname::text FROM pg_constraint JOIN pg_namespace ON pg_namespace.oid = connamespace
+WHERE contype = 'f' AND nspname = %(schema)s AND conname = ANY (%(keys)s::text[]) ORDER BY conname
+"""
+
+
+def half_done(known: Facts) -> Operation[list[str]]:
+    """Return the tables, or foreign keys, of what a distribution has left when it was interrupted."""
+    if known.layout.distributed:
+        return [table.as_string(None) for table in (yield from unfinished(known.layout))]
+    keys = [f"{parts_table(store.name)}_fkey" for store in known.stores.values() if not store.spec.fields]
+    rows = yield from fetch(Query(_INTERRUPTED, {"schema": known.layout.schema, "keys": keys}))
+    return [name for (name,) in rows]
 
 
 _MISSING = b"""

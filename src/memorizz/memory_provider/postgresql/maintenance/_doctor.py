@@ -79,6 +79,8 @@ class Examination:
     """The stores whose history is to be kept and is not, and whether the table of it is gone."""
     undistributed: Sequence[str] = ()
     """The tables that Citus is to distribute and does not."""
+    half_distributed: Sequence[str] = ()
+    """What an interrupted distribution has left: foreign keys, or tables that the coordinator has the rows of, too."""
     languages: Mapping[str, float] = field(default_factory=dict[str, float])
     """The share of the words of some texts that each language leaves out; nothing where there are few words."""
 
@@ -114,6 +116,7 @@ def examine(config: PostgreSQLConfig, backend_pid: int) -> Operation[Examination
         missing_indexes={} if known is None else _missing(known, stores, found_indexes),
         lost_histories=[] if known is None else (yield from history.lost(known)),
         undistributed=[] if known is None else (yield from distribution.missing(known)),
+        half_distributed=[] if known is None else (yield from distribution.half_done(known)),
         languages={} if known is None else (yield from _languages(known)),
     )
 

@@ -352,7 +352,9 @@ def _indexes(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
 
 
 def _memory(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
-    graphs = [index.bytes for index in facts.indexes if index.method in VECTOR_INDEXES]
+    # What is distributed is in the memory of others.
+    elsewhere = facts.facts is not None and facts.facts.layout.distributed
+    graphs = [index.bytes for index in facts.indexes if index.method in VECTOR_INDEXES and not elsewhere]
     largest, total = max(graphs, default=0), sum(graphs)
     sizes = facts.sizes
     if largest > sizes.get("maintenance_work_mem", largest) and largest > 64 * _MB:

@@ -6,11 +6,22 @@ from collections.abc import Iterator
 
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.maintenance._doctor import Examination
-from memorizz.memory_provider.postgresql.maintenance._finding import Finding, Level
+from memorizz.memory_provider.postgresql.maintenance._finding import Finding, Level, command
 
 
 def distribution(facts: Examination, config: PostgreSQLConfig) -> Iterator[Finding]:
-    if facts.facts is None or not facts.facts.layout.distributed:
+    if facts.facts is None:
+        return
+    if facts.half_distributed and not facts.undistributed:
+        left = (
+            f"on the coordinator what is on the workers now, of {facts.half_distributed[0]} for one"
+            if facts.facts.layout.distributed
+            else "foreign keys in the place of triggers: the pieces of a long text that is replaced stay, unseen"
+        )
+        yield Finding(
+            Level.WARNING, "distribution", f"an interrupted scale-out has left {left}", command("scale-out", config)
+        )
+    if not facts.facts.layout.distributed:
         return
     if facts.undistributed:
         yield Finding(
@@ -24,5 +35,6 @@ def distribution(facts: Examination, config: PostgreSQLConfig) -> Iterator[Findi
         yield Finding(
             Level.NOTE,
             "distribution",
-            "Citus distributes the stores by their tenant: what is said here of sizes is what the coordinator has",
+            "Citus distributes the stores by their tenant: sizes are those of all shards, and those of single indexes "
+            "only with Citus 13.1 or newer; dead rows, settings and how often an index is used are the coordinator's",
         )

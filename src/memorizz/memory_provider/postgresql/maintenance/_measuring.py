@@ -1,9 +1,13 @@
-"""How large the stores and their indexes are, as the catalogues say it of their tables, in partitions or not."""
+"""How large the stores and their indexes are, as the catalogues say it of their tables, in partitions or not.
+
+Where Citus has distributed them, the catalogues know of empty tables: there it is Citus that says it, of the shards.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from psycopg import sql
@@ -111,25 +115,52 @@ def measure(known: Facts) -> Operation[tuple[list[StoreFacts], list[IndexFacts]]
 
 def glance(known: Facts, limit: int) -> Operation[tuple[dict[str, int], list[str]]]:
     """Return how many rows the server's statistics say that each store has, where they do, and the first tenants."""
-    rows = yield from _tables(known.layout.schema, columns_of(known))
+    rows = yield from _tables(known.layout.schema, columns_of(known), known.layout.distributed)
     statements = [key.first_tenants(store).as_bytes(None) for store in known.stores.values()]
     found = yield from fetch_all([Query(statement, {"limit": limit}) for statement in statements])
     names = {name for of_store in found for (name,) in of_store}
     return {row[0]: row[4] for row in rows if row[4] >= 0}, sorted(names)[:limit]
 
 
-def _tables(schema: str, columns: Mapping[str, str]) -> Operation[list[Row]]:
+def _tables(schema: str, columns: Mapping[str, str], distributed: bool) -> Operation[list[Row]]:
     parts = [parts_table(name) for name in columns]
     wanted = {"schema": schema, "stores": [*columns], "columns": [*columns.values()], "parts": parts}
-    return (yield from fetch(Query(_TABLES, wanted)))
+    rows = yield from fetch(Query(_TABLES, wanted))
+    sizes = (yield from _of_shards(schema, [*columns, *parts])) if distributed else {}
+    for place, (name, *_, share, dead, largest) in enumerate(rows):
+        if name in sizes and parts_table(name) in sizes:
+            heap, table, whole = sizes[name]
+            _, table_of_parts, whole_of_parts = sizes[parts_table(name)]
+            table += table_of_parts
+            # Nobody estimates rows there.
+            rows[place] = name, heap, table, whole + whole_of_parts - table, -1, share, dead, largest
+    return rows
+
+
+def _of_shards(schema: str, tables: Sequence[str]) -> Operation[dict[str, tuple[int, int, int]]]:
+    """Return the sizes of distributed tables by their names: the heap, that with all but the indexes, and all."""
+    if not (yield from fetch(Query(_CITUS))):
+        return {}
+    rows = yield from attempt(fetch(Query(_SHARDS, {"schema": schema, "tables": list(tables)})))
+    return {name: tuple(sizes) for name, *sizes in rows or ()}
+
+
+def _of_indexes_of_shards(schema: str, tables: Sequence[str]) -> Operation[dict[str, int]]:
+    """Return the sizes of the indexes of distributed tables by their names; before Citus 13.1 it does not say them."""
+    rows = yield from fetch(Query(_CITUS))
+    if not rows or tuple(map(int, re.findall("[0-9]+", rows[0][0]))) < _SIZES_OF_INDEXES:
+        return {}
+    found = yield from attempt(fetch(Query(_INDEXES_OF_SHARDS, {"schema": schema, "tables": list(tables)})))
+    return dict(found or ())
 
 
 def measured(
     schema: str, columns: Mapping[str, str], known: Mapping[str, Store]
 ) -> Operation[tuple[list[StoreFacts], list[IndexFacts]]]:
     stores: list[StoreFacts] = []
+    distributed = any(store.layout.distributed for store in known.values())
     for name, heap_bytes, table_bytes, index_bytes, estimate, share, dead, largest in (
-        yield from _tables(schema, columns)
+        yield from _tables(schema, columns, distributed)
     ):
         counted = heap_bytes <= _COUNTED_BYTES or estimate < 0
         statement = (_COUNT if counted else _GLANCE).format(
@@ -143,10 +174,10 @@ def measured(
         total, embedded, expired, oldest, newest = rows[0] if rows else (None,) * 5
         if rows and not counted:
             total, embedded = estimate, round(estimate * (1 if name in known and known[name].spec.fields else share))
-        strange = (yield from _not_storable(schema, name)) if counted else ""
+        strange = (yield from _not_storable(schema, name)) if heap_bytes <= _COUNTED_BYTES else ""
         sizes = dead, table_bytes, index_bytes, largest
         stores.append(StoreFacts(name, total, embedded, expired, not counted, oldest, newest, *sizes, strange))
-    return stores, (yield from _indexes(schema, [*columns]))
+    return stores, (yield from _indexes(schema, [*columns], distributed))
 
 
 def _not_storable(schema: str, store: str) -> Operation[str]:
@@ -157,13 +188,15 @@ def _not_storable(schema: str, store: str) -> Operation[str]:
 
 def all_indexes(known: Facts) -> Operation[list[IndexFacts]]:
     """Return every index of the stores, store by store."""
-    return (yield from _indexes(known.layout.schema, [*known.stores]))
+    return (yield from _indexes(known.layout.schema, [*known.stores], known.layout.distributed))
 
 
-def _indexes(schema: str, stores: Sequence[str]) -> Operation[list[IndexFacts]]:
-    wanted = {"schema": schema, "stores": list(stores), "parts": list(map(parts_table, stores))}
-    rows = yield from fetch(Query(_INDEXES, wanted))
-    return [IndexFacts(*row) for row in rows]
+def _indexes(schema: str, stores: Sequence[str], distributed: bool) -> Operation[list[IndexFacts]]:
+    parts = list(map(parts_table, stores))
+    rows = yield from fetch(Query(_INDEXES, {"schema": schema, "stores": list(stores), "parts": parts}))
+    sizes = (yield from _of_indexes_of_shards(schema, [*stores, *parts])) if distributed else {}
+    found = [IndexFacts(*row) for row in rows]
+    return [replace(index, bytes=sizes.get(index.name, index.bytes)) for index in found]
 
 
 def attempt(operation: Operation[T]) -> Operation[T | None]:
@@ -209,6 +242,23 @@ SELECT name, heap::bigint, tables::bigint, indexes::bigint, estimate::bigint,
 FROM named JOIN summed USING (name) LEFT JOIN pg_stats
     ON pg_stats.schemaname = %(schema)s AND tablename = name AND attname = column_name
 WHERE heap IS NOT NULL ORDER BY place
+"""
+
+_CITUS = b"SELECT extversion FROM pg_extension WHERE extname = 'citus'"
+_SIZES_OF_INDEXES = 13, 1
+_SHARDS = b"""
+SELECT relname::text, citus_relation_size(pg_class.oid), citus_table_size(pg_class.oid),
+    citus_total_relation_size(pg_class.oid)
+FROM pg_class JOIN pg_dist_partition ON logicalrelid = pg_class.oid
+JOIN pg_namespace ON pg_namespace.oid = relnamespace AND nspname = %(schema)s
+WHERE relname = ANY (%(tables)s::text[])
+"""
+_INDEXES_OF_SHARDS = b"""
+SELECT index.relname::text, citus_table_size(index.oid)
+FROM pg_class AS store JOIN pg_dist_partition ON logicalrelid = store.oid
+JOIN pg_namespace ON pg_namespace.oid = store.relnamespace AND nspname = %(schema)s
+JOIN pg_index ON indrelid = store.oid JOIN pg_class AS index ON index.oid = indexrelid
+WHERE store.relname = ANY (%(tables)s::text[])
 """
 
 # A role that row-level security keeps rows from would count none.

@@ -48,14 +48,15 @@ def fitted(operation: Operation[T]) -> Operation[T]:
     return sent_as(operation, _sent)
 
 
-_PIECE = re.compile(rb"""--[^\n]*|'[^']*'|"[^"]*"|(\$\w*\$).*?\1|;|[^-'"$;]+|.""", re.DOTALL)
+_PIECE = re.compile(rb"""--.*|'[^']*'|"[^"]*"|(?P<tag>[$][0-9A-Za-z_]*[$])(?s:.*?)(?P=tag)|;|[^-'"$;]+|.""")
 
 
 def one_by_one(script: bytes) -> Iterator[bytes]:
-    """Yield the statements of a script, without comments before them; it has no body in SQL that is not in quotes."""
+    """Yield the statements of a script, without comments; the last one of a body in SQL does not end with END."""
     statement = b""
     for piece in _PIECE.finditer(script + b";"):
-        if piece[0] == b";":
+        in_body = b"BEGIN ATOMIC" in statement and not statement.endswith(b"END")
+        if piece[0] == b";" and not in_body:
             if statement.strip():
                 yield statement.strip()
             statement = b""
