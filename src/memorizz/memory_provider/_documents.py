@@ -97,20 +97,18 @@ def given_id(document: Mapping[str, Any]) -> str | None:
     """
     if not isinstance(cast(object, document), Mapping):
         raise InvalidDocument("", f"expected a dict, got {type(document).__name__}")
-    names: dict[str, str] = {}
+    name: str | None = None
     for key in ID_KEYS:
         value = document.get(key)
         if value is None:
             continue
-        name = _values.id_text(value)
-        if name is None:
+        found = _values.id_text(value)
+        if found is None:
             raise InvalidDocument(key, no_id(value))
-        names[key] = name
-    if len(set(names.values())) > 1:
-        raise InvalidDocument(
-            "_id", f"the document has two ids, id={quoted(names['id'])} and _id={quoted(names['_id'])}"
-        )
-    return next(iter(names.values()), None)
+        if name is not None and found != name:
+            raise InvalidDocument("_id", f"the document has two ids, id={quoted(name)} and _id={quoted(found)}")
+        name = found
+    return name
 
 
 def with_lifetime(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], float | None]:

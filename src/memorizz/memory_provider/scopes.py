@@ -55,12 +55,16 @@ class Scope:
     # What a replica must have replayed of the log to be read; no condition of a statement either.
     after: int | None = field(default=None, compare=False)
     parameters: Mapping[str, Any] = field(init=False, compare=False, repr=False)
+    # What every document of the scope has.
+    keys: Mapping[str, str] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         of_memory = {} if self.memory is None else {"of_memory": self.memory}
         of_agent = {} if self.agent is None else {"of_agent": json.dumps({"agent_id": self.agent})}
         as_of = {} if self.as_of is None else {"as_of": self.as_of}
         object.__setattr__(self, "parameters", {TENANT: self.tenant, **of_memory, **of_agent, **as_of})
+        named = ((MEMORY, self.memory), (AGENT, self.agent))
+        object.__setattr__(self, "keys", {key: name for key, name in named if name is not None})
 
     def __str__(self) -> str:
         named = ((TENANT, self.tenant), (MEMORY, self.memory), (AGENT, self.agent), ("actor", self.actor))
@@ -175,20 +179,14 @@ class Scope:
 
     def document(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a document with the keys of the scope; raises InvalidDocument where it names another scope's."""
-        for key, own in ((TENANT, self.tenant or None), *self.keys.items()):
-            if own is not None and key in document and _text(document[key]) != own:
+        for key, own in ((TENANT, self.tenant), *self.keys.items()):
+            if own and key in document and _text(document[key]) != own:
                 raise InvalidDocument(
                     key,
                     f"it is {quoted(document[key])}, and this is a view of {key}={quoted(own)}: leave the key out, or "
                     "store it through a view of its own",
                 )
         return {**document, **self.keys} if self.keys else document
-
-    @property
-    def keys(self) -> Mapping[str, str]:
-        """What every document of the scope has."""
-        named = ((MEMORY, self.memory), (AGENT, self.agent))
-        return {key: name for key, name in named if name is not None}
 
     def taken(self, *names: str) -> InvalidDocument:
         """Return the error for an id, or one of some, under which nothing can be stored by this memory or agent."""
