@@ -54,6 +54,21 @@ SET "content" = "excluded"."content", "memory_id" = "excluded"."memory_id", "nam
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING d."embedding" IS NOT NULL;
 
+-- store_many(documents with ids and the same keys)
+
+INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data)
+SELECT :'tenant'::text, n.id, n.data
+FROM unnest(:'id'::uuid[], :'data'::jsonb[]) AS n ("id", "data")
+WHERE (SELECT bool_and(there)
+FROM (SELECT d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AS there
+FROM "public"."long_term_memory" AS d
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'id'::uuid[]))
+ORDER BY d.tenant, d.id FOR NO KEY UPDATE) AS locked) IS NOT FALSE
+ON CONFLICT ("tenant", "id")
+DO UPDATE
+SET "data" = d.data || "excluded"."data", "updated_at" = CASE WHEN d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) THEN clock_timestamp() END
+RETURNING true;
+
 -- retrieve_by_id
 
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"

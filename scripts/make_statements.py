@@ -53,6 +53,8 @@ def calls(provider: PostgreSQLProvider) -> Iterator[tuple[str, Any]]:
         lambda: provider.store_many([{"memory_id": "many", "embedding": vector} for vector in vectors[:MANY]], LONG),
     )
     yield "store_many(documents with ids)", lambda: provider.store_many([document, {"id": "b", "n": 2}], LONG)
+    same_keys = [{"id": "a", "n": 1}, {"id": "b", "n": 2}]
+    yield "store_many(documents with ids and the same keys)", lambda: provider.store_many(same_keys, LONG)
     yield "retrieve_by_id", lambda: provider.retrieve_by_id("a", LONG)
     yield "retrieve_by_name", lambda: provider.retrieve_by_name("tea", LONG)
     yield "update_by_id", lambda: provider.update_by_id("a", {"content": "Ada drinks milk."}, LONG)

@@ -93,8 +93,8 @@ WRITES: dict[str, Write] = {
     ),
     "delete_all": Write(lambda api: api.delete_all(LONG), b"DELETE FROM", "delete", {}, _set("c", 2), {"c": 2}),
     "store_many": Write(
-        lambda api: api.store_many([{"id": "c", "n": 1}, {"id": "a", "n": 1}], LONG), b"COMMIT", "commitTransaction",
-        {"a": 1, "b": 0, "c": 1}, _set("a", 2), {"a": 2, "b": 0, "c": 1},
+        lambda api: api.store_many([{"id": "c", "n": 1}, {"id": "a", "n": 1}], LONG), b"INSERT INTO",
+        "commitTransaction", {"a": 1, "b": 0, "c": 1}, _set("a", 2), {"a": 2, "b": 0, "c": 1},
     ),
     "transaction": Write(
         _block, b"COMMIT", "commitTransaction",

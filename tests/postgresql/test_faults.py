@@ -45,7 +45,7 @@ CALLS: dict[str, Callable[[Any, str], Any]] = {
     "delete": lambda api, id: api.delete_by_id(id, LONG),
     "batch": lambda api, id: api.purge_expired() == 0,
     "search": lambda api, id: api.retrieve_by_query({"embedding": [1, 0, 0, 0]}, LONG, limit=50),
-    "transaction": lambda api, id: api.store_many([{"a": 1}], LONG),
+    "transaction": lambda api, id: api.store_many([{"id": id}, {"id": id}], LONG),
 }
 
 

@@ -56,10 +56,18 @@ WRITES: dict[str, tuple[Call, bytes, list[str], Sequence[str]]] = {
     "delete all": (lambda api: api.delete_all(LONG), b"DELETE", [], ""),
     "agent": (lambda api: api.delete_memagent("agent", cascade=True), b"COMMIT", ["agent"], ""),
     "store many": (
-        lambda api: api.store_many([{"id": "c"}, {"id": "a", "n": 1}], LONG), b"COMMIT", ["c", "a"], "abc"
+        lambda api: api.store_many([{"id": "c"}, {"id": "a", "n": 1}], LONG), b"INSERT INTO", ["c", "a"], "abc"
     ),
     "store many new": (
-        lambda api: api.store_many([{"id": id} for id in MANY], LONG), b"COMMIT", MANY, ["a", "b", *MANY]
+        lambda api: api.store_many([{"id": id} for id in MANY], LONG), b"INSERT INTO", MANY, ["a", "b", *MANY]
+    ),
+    # They take several statements.
+    "store others": (
+        lambda api: api.store_many([{"id": "c", "role": "x"}, {"id": "a", "n": 1}], LONG), b"COMMIT", ["c", "a"], "abc"
+    ),
+    "store many again": (
+        lambda api: api.store_many([{"id": id} for id in [*MANY, "0"]], LONG), b"COMMIT", [*MANY, "0"],
+        ["a", "b", *MANY],
     ),
     "transaction": (in_a_block, b"COMMIT", ["c", "a"], "bc"),
 }  # fmt: skip
@@ -88,7 +96,7 @@ def test_a_write_whose_answer_is_lost_is_not_sent_again(beyond: Any, proxy: Post
         assert ids_of(beyond) == sorted(stored)
 
 
-@pytest.mark.parametrize("call", ["store many", "store many new", "transaction"])
+@pytest.mark.parametrize("call", ["store others", "store many again", "transaction"])
 def test_a_transaction_that_is_lost_before_its_end_was_not_done(beyond: Any, proxy: PostgreSQLProxy, call: str) -> None:
     """That is known: nothing of it is kept, and the error does not say otherwise."""
     for at in CUTS:
@@ -142,7 +150,7 @@ def test_a_read_whose_answer_is_lost_is_made_again(beyond: Any, proxy: PostgreSQ
 WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
-@pytest.mark.parametrize("call", ["merge", "update", "delete", "store many", "agent"])
+@pytest.mark.parametrize("call", ["merge", "update", "delete", "store many", "store others", "agent"])
 def test_a_write_that_the_server_says_it_ended_was_not_done(
     api: Any, migrated_dsn: str, wait_for: Callable[..., Any], call: str
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from memorizz.errors import InvalidDocument
 from memorizz.memory_provider import _values
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
@@ -70,6 +71,37 @@ def test_an_id_that_another_transaction_stores_meanwhile_is_merged(wide: Any, co
     found = {each["id"]: each for each in wide.list_all(LONG)}
     assert len(found) == 30
     assert (found["d7"]["n"], found["d7"]["theirs"]) == (7, 1)
+
+
+def test_nothing_is_stored_where_another_memory_stores_one_of_the_ids_meanwhile(
+    wide: Any, config: PostgreSQLConfig
+) -> None:
+    """One statement stores all: it has begun with the others when it learns whose the id is."""
+    with psycopg.connect(config.conninfo) as other, ThreadPoolExecutor(1) as thread:
+        key = _values.id_key("d7")
+        other.execute("INSERT INTO long_term_memory (id, memory_id) VALUES (%s, 'theirs')", (key,))
+        stored = thread.submit(wide.memory("ours").store_many, [{"id": f"d{n}", "n": n} for n in range(9)], LONG)
+        while other.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() != (1,):
+            assert not stored.done()
+        other.commit()
+        with pytest.raises(InvalidDocument, match="'d7' in this memory"):
+            stored.result(30)
+    assert wide.count(LONG) == 1
+
+
+def test_what_has_expired_meanwhile_is_replaced_among_others(wide: Any, config: PostgreSQLConfig) -> None:
+    """A document that expires under the one statement that merges it with others is not merged, but made anew."""
+    wide.store({"id": "d7", "old": 1}, LONG)
+    with psycopg.connect(config.conninfo) as other, ThreadPoolExecutor(1) as thread:
+        other.execute("UPDATE long_term_memory SET expires_at = '2020-01-01'")
+        stored = thread.submit(wide.store_many, [{"id": f"d{n}", "n": n} for n in range(9)], LONG)
+        while other.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() != (1,):
+            assert not stored.done()
+        other.commit()
+        assert stored.result(30) == [f"d{n}" for n in range(9)]
+    found = {each["id"]: each for each in wide.list_all(LONG)}
+    assert len(found) == 9
+    assert (found["d7"]["n"], "old" in found["d7"]) == (7, False)
 
 
 def test_updates_of_one_document_lose_nothing(wide: Any) -> None:

@@ -1,4 +1,4 @@
-"""How many round trips run_many takes."""
+"""How many round trips run_many and store_many take."""
 
 from __future__ import annotations
 
@@ -36,3 +36,22 @@ def test_calls_of_one_statement_each_are_one_round_trip(
     assert len(sent) == 2
     assert all(" 8 statements" in each or "8 rows: 8 statements" in each for each in sent)
     assert len([each for each in caplog.records if " ms, " in each.getMessage()]) == 2
+
+
+def test_documents_of_the_same_keys_are_stored_by_one_statement(
+    config: PostgreSQLConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """New ones, those with ids, again under the same, and in a view: without a transaction around it."""
+    new, named = [{"n": n} for n in range(9)], [{"id": f"d{n}", "n": n} for n in range(9)]
+    with PostgreSQLProvider(config) as provider, caplog.at_level(logging.DEBUG, "memorizz.postgresql"):
+        for store, documents in (
+            (provider, new),
+            (provider, named),
+            (provider, named),
+            (provider.memory("m"), [{**each, "id": f"m{each['id']}"} for each in named]),
+        ):
+            caplog.clear()
+            store.store_many(documents, LONG)
+            [sent] = [record.getMessage() for record in caplog.records if " ms, " in record.getMessage()]
+            assert " statements, the last" not in sent
+        assert provider.count(LONG) == 27

@@ -219,6 +219,11 @@ def breaks_policy(error: Exception) -> bool:
     )
 
 
+def was_refused(error: MemorizzError) -> bool:
+    """Return True for a statement that leaves a column without its value where it is to be undone."""
+    return isinstance(error.__cause__, errors.NotNullViolation)
+
+
 def taken_name(error: MemorizzError) -> str | None:
     """Return what the server says where something of a name is there already, None for any other error."""
     cause = error.__cause__

@@ -7,7 +7,7 @@ import os
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -78,6 +78,17 @@ class _Methods(MemoryOperations):
 
 class _MethodsOfProvider(_Methods):
     """What the methods of the provider and of its views have in common."""
+
+    def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
+        def attempt() -> list[str]:
+            names, others = self.run(operations.store_few, documents, memory_store_type)
+            return self._store_others(others, memory_store_type) if names is None else names
+
+        return self._following(attempt, documents)
+
+    def _store_others(self, documents: Any, memory_store_type: StoreName) -> list[str]:
+        """Store what takes more than one statement, in one transaction."""
+        return self.run_in_transaction(operations.store_many, documents, memory_store_type)
 
     def embedded(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[Mapping[str, Any]]:
         return self.run(operations.embedded, documents, memory_store_type)
@@ -365,29 +376,18 @@ class PostgreSQLProvider(Lifetime, _MethodsOfProvider, MemoryProvider):
                 facts = self._reload(facts, [*args, *kwargs.values()], error)
         raise changes_too_often(facts)
 
-    def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
+    def _store_others(self, documents: Any, memory_store_type: StoreName) -> list[str]:
+        """Store them; a first large import builds the vector index after it."""
         documents, brings_many = operations.begun(documents)
-
-        def attempt() -> list[str]:
-            embedded = self.run(operations.embed_many, documents, memory_store_type)
-            with self._building_after(embedded, memory_store_type, brings_many):
-                return self.run_in_transaction(operations.store_many, embedded, memory_store_type)
-
-        return self._following(attempt, documents)
-
-    def _building_after(
-        self, documents: Iterable[Mapping[str, Any]] | Spool, memory_store_type: StoreName, brings_many: bool
-    ) -> AbstractContextManager[None]:
-        """Return the block in which documents are stored: a first large import builds the vector index after it."""
         facts, _ = self._opened()
         name = facts.store(memory_store_type).name
-        if self._given_pool is not None or name in self._loads:
-            return nullcontext()
-        if not self.run(operations.is_first_import, documents, memory_store_type, brings_many):
-            return nullcontext()
+        as_usual = self._given_pool is not None or name in self._loads
+        if as_usual or not self.run(operations.is_first_import, documents, memory_store_type, brings_many):
+            return super()._store_others(documents, memory_store_type)
         from memorizz.memory_provider.postgresql.maintenance._loading_sync import building_after
 
-        return building_after(self.config, name)
+        with building_after(self.config, name):
+            return super()._store_others(documents, memory_store_type)
 
     def _view(self, scope: Scope) -> _ProviderView:
         return _ProviderView(self, scope, self._following)

@@ -6,7 +6,7 @@ import asyncio
 import os
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -79,6 +79,17 @@ class _Methods(AsyncMemoryOperations):
 
 class _MethodsOfProvider(_Methods):
     """What the methods of the provider and of its views have in common."""
+
+    async def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
+        async def attempt() -> list[str]:
+            names, others = await self.run(operations.store_few, documents, memory_store_type)
+            return await self._store_others(others, memory_store_type) if names is None else names
+
+        return await self._following(attempt, documents)
+
+    async def _store_others(self, documents: Any, memory_store_type: StoreName) -> list[str]:
+        """Store what takes more than one statement, in one transaction."""
+        return await self.run_in_transaction(operations.store_many, documents, memory_store_type)
 
     async def embedded(
         self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName
@@ -375,29 +386,18 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _MethodsOfProvider, AsyncMemoryProv
                 facts = await self._reload(facts, [*args, *kwargs.values()], error)
         raise changes_too_often(facts)
 
-    async def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
+    async def _store_others(self, documents: Any, memory_store_type: StoreName) -> list[str]:
+        """Store them; a first large import builds the vector index after it."""
         documents, brings_many = operations.begun(documents)
-
-        async def attempt() -> list[str]:
-            embedded = await self.run(operations.embed_many, documents, memory_store_type)
-            async with await self._building_after(embedded, memory_store_type, brings_many):
-                return await self.run_in_transaction(operations.store_many, embedded, memory_store_type)
-
-        return await self._following(attempt, documents)
-
-    async def _building_after(
-        self, documents: Iterable[Mapping[str, Any]] | Spool, memory_store_type: StoreName, brings_many: bool
-    ) -> AbstractAsyncContextManager[None]:
-        """Return the block in which documents are stored: a first large import builds the vector index after it."""
         facts, _ = await self._opened()
         name = facts.store(memory_store_type).name
-        if self._given_pool is not None or name in self._loads:
-            return nullcontext()
-        if not await self.run(operations.is_first_import, documents, memory_store_type, brings_many):
-            return nullcontext()
+        as_usual = self._given_pool is not None or name in self._loads
+        if as_usual or not await self.run(operations.is_first_import, documents, memory_store_type, brings_many):
+            return await super()._store_others(documents, memory_store_type)
         from memorizz.memory_provider.postgresql.maintenance._loading_async import building_after
 
-        return building_after(self.config, name)
+        async with building_after(self.config, name):
+            return await super()._store_others(documents, memory_store_type)
 
     def _view(self, scope: Scope) -> _ProviderView:
         return _ProviderView(self, scope, self._following)

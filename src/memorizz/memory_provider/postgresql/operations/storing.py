@@ -19,10 +19,11 @@ from memorizz.memory_provider.postgresql.operations import parts
 from memorizz.memory_provider.postgresql.operations.embedding import (
     Spool,
     embed_again,
+    embed_many,
     embedded_rows,
     may_change_text,
 )
-from memorizz.memory_provider.postgresql.operations.writing import store_again, write
+from memorizz.memory_provider.postgresql.operations.writing import store_again, write, write_at_once
 from memorizz.memory_provider.postgresql.rows import Row, row_of
 from memorizz.memory_provider.postgresql.sql import reads, superseding, writes
 
@@ -70,18 +71,37 @@ def store_many(
     target = documents.store if isinstance(documents, Spool) else facts.store(memory_store_type)
     names: list[str] = []
     remaining = batches(documents)
-
-    def rows_of(batch: Iterable[Any]) -> list[Row]:
-        return [each if isinstance(each, Row) else parts.row_with_parts(target, each) for each in batch]
-
-    rows = rows_of(next(remaining, ()))
+    rows = _rows_of(target, next(remaining, ()))
     while rows:
         # Read before, for to read them may need the connection; made into rows while the server writes those before.
         coming, ahead = next(remaining, ()), list[Row]()
-        yield from write(target, rows, lambda coming=coming, ahead=ahead: ahead.extend(rows_of(coming)))
+        yield from write(target, rows, lambda coming=coming, ahead=ahead: ahead.extend(_rows_of(target, coming)))
         names += [row.name for row in rows]
         rows = ahead
     return names
+
+
+def _rows_of(target: Store, documents: Iterable[Any]) -> list[Row]:
+    return [each if isinstance(each, Row) else parts.row_with_parts(target, each) for each in documents]
+
+
+def store_few(
+    facts: Facts, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName
+) -> Operation[tuple[list[str] | None, Any]]:
+    """Embed documents, and store them where one statement does that; return their ids.
+
+    Else none is stored: return None, and what `store_many` is to be given.
+    """
+    embedded = yield from embed_many(facts, documents, memory_store_type)
+    target = embedded.store if isinstance(embedded, Spool) else facts.store(memory_store_type)
+    if not isinstance(embedded, Spool) and not can_be_read_again(embedded):
+        return None, embedded
+    found = [*islice(batches(embedded), 2)]
+    if len(found) > 1:
+        return None, embedded
+    rows = [row for batch in found for row in _rows_of(target, batch)]
+    stored = yield from write_at_once(target, rows)
+    return ([row.name for row in rows] if stored else None), rows
 
 
 def supersede(
@@ -89,7 +109,7 @@ def supersede(
 ) -> Operation[str]:
     """Store the one document, and end another where it begins; the caller runs this in one transaction."""
     target = documents.store if isinstance(documents, Spool) else facts.store(memory_store_type)
-    [row] = [each if isinstance(each, Row) else parts.row_with_parts(target, each) for each in documents]
+    [row] = _rows_of(target, documents)
     name = _values.id_text(supersedes)
     ended = _NONE if name is None else _values.id_key(name)
     *_, found = yield from fetch_all(
@@ -109,10 +129,11 @@ FEW = 1_000
 _MANY = 2_000
 
 
-def begun(documents: Iterable[Mapping[str, Any]]) -> tuple[Iterable[Mapping[str, Any]], bool]:
+def begun(documents: Iterable[Mapping[str, Any]] | Spool) -> tuple[Iterable[Mapping[str, Any]] | Spool, bool]:
     """Return documents, of which the first may have been read, and whether many come and bring their vectors."""
-    if isinstance(cast(object, documents), Mapping | str | bytes) or not isinstance(cast(object, documents), Iterable):
-        # It is refused where it is stored.
+    given = cast(object, documents)
+    if isinstance(documents, Spool) or isinstance(given, Mapping | str | bytes) or not isinstance(given, Iterable):
+        # What is none is refused where it is stored.
         return documents, False
     remaining = iter(documents)
     first: list[Mapping[str, Any]] = []

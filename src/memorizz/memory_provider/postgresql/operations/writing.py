@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
+from memorizz.errors import DatabaseError
+from memorizz.memory_provider.postgresql._errors import was_refused
 from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, fetch, fetch_all
 from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.operations import parts
@@ -43,6 +45,39 @@ def write(target: Store, rows: Sequence[Row], meanwhile: Callable[[], None] | No
     if target.spec.fields:
         yield from fetch_all(parts.replaced(target, rows))
     yield from _add_pieces(target, rows)
+
+
+def write_at_once(target: Store, rows: Sequence[Row]) -> Operation[bool]:
+    """Insert or merge documents by one statement, which needs no transaction around it: all of them or none.
+
+    Return False where none is stored: one has expired, or they take more than one statement.
+    """
+    statement = _at_once(target, rows)
+    if statement is None:
+        return not rows
+    try:
+        found = yield from fetch(statement)
+    except DatabaseError as error:
+        if not was_refused(error):
+            raise
+        return False
+    return bool(found) or all(row.is_new for row in rows)
+
+
+def _at_once(target: Store, rows: Sequence[Row]) -> Query | None:
+    """Return the statement that stores documents, None where there are none or they take several statements."""
+    simple = all(row.seen is None and row.pieces is None for row in rows)
+    if not rows or not simple or target.spec.fields or target.layout.distributed:
+        return None
+    if len(rows) == 1:
+        return writes.upsert(target, rows[0])
+    if all(row.is_new for row in rows):
+        together = [*many.insert(target, rows)]
+    elif len({row.merged for row in rows}) == 1 and len({row.values["id"] for row in rows}) == len(rows):
+        together = [*many.upsert(target, rows)]
+    else:
+        return None
+    return together[0][1] if len(together) == 1 else None
 
 
 def _locked(target: Store, rows: Sequence[Row]) -> Operation[set[UUID]]:

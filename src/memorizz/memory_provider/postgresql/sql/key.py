@@ -129,6 +129,11 @@ def among(store: Store, ids: sql.Composable = _IDS) -> sql.Composed:
     return _AMONG.format(in_scope(store), ids)
 
 
+def among_all(ids: sql.Composable) -> sql.Composed:
+    """Return the condition that `d` is one of the rows with these ids, whichever of the tenant's memories has it."""
+    return _AMONG.format(OF_TENANT, ids)
+
+
 def of(alias: str) -> sql.Composed:
     """Return the columns of the key of an alias."""
     return sql.SQL(", ").join(sql.Identifier(alias, column) for column in COLUMNS)

@@ -17,6 +17,7 @@ from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.rows import PIECES, Floats, Row
 from memorizz.memory_provider.postgresql.sql import key, writes
+from memorizz.memory_provider.postgresql.sql.visible import visible
 
 # What one statement takes, in bytes: a message has to fit into the memory of both ends.
 _MOST = 2**24
@@ -38,6 +39,16 @@ def merge(store: Store, rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], Qu
     columns = rows[0].inserted
     statement = _statement(store, columns, rows[0].merged, True)
     return _queries(store, rows, columns, statement, partial(writes.without_expired, store))
+
+
+def upsert(store: Store, rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], Query]]:
+    """Insert documents that bring the same keys, or merge them into those with their ids: all of them or none.
+
+    None comes back where none is stored, for one of their ids is that of a document that has expired or is another
+    scope's; where that has come just now, the statement fails as `was_refused` knows.
+    """
+    columns = tuple(sorted({name for row in rows for name in row.inserted}))
+    return _queries(store, rows, columns, _whole_statement(store, columns, rows[0].merged))
 
 
 def _queries(
@@ -98,6 +109,38 @@ _TYPES = {"id": sql.SQL("uuid"), "data": sql.SQL("jsonb"), TTL: sql.SQL("float8"
 
 @composed_once
 def _statement(store: Store, columns: tuple[str, ...], merged: tuple[str, ...] | None, given: bool) -> bytes:
+    conflict = sql.SQL("")
+    if merged is not None:
+        merge, there = writes.merged_or_not(store, columns, merged, False)
+        conflict = sql.SQL(" ON CONFLICT ({}) DO UPDATE SET {} WHERE {} RETURNING d.id").format(
+            writes.KEY_COLUMNS, merge, there
+        )
+    elif given:
+        conflict = sql.SQL(" ON CONFLICT ({}) DO NOTHING RETURNING d.id").format(writes.KEY_COLUMNS)
+    return _insert(store, columns, conflict)
+
+
+@composed_once
+def _whole_statement(store: Store, columns: tuple[str, ...], merged: tuple[str, ...]) -> bytes:
+    # Those that exist are locked in the order of the key, before the first is written. One that comes after that is
+    # merged if it is there for the scope; if it is not, a time that must not be missing is, and all is undone.
+    there = visible(store)
+    refused = sql.SQL("CASE WHEN {} THEN {} END").format(there, writes.moment(store))
+    conflict = sql.SQL(
+        " WHERE (SELECT bool_and(there) FROM (SELECT {there} AS there FROM {table} AS d WHERE {among} ORDER BY {key} "
+        "FOR NO KEY UPDATE) AS locked) IS NOT FALSE ON CONFLICT ({columns}) DO UPDATE SET {merge} RETURNING true"
+    ).format(
+        there=there,
+        table=store.table,
+        among=key.among_all(sql.SQL("%(id)b::uuid[]")),
+        key=key.KEY,
+        columns=writes.KEY_COLUMNS,
+        merge=writes.merge(store, merged, writes.excluded(merged), False, refused),
+    )
+    return _insert(store, columns, conflict)
+
+
+def _insert(store: Store, columns: tuple[str, ...], conflict: sql.Composable) -> bytes:
     names = _listed(store, columns)
     # As text, to write an array takes ten times as long.
     arrays = [
@@ -111,14 +154,6 @@ def _statement(store: Store, columns: tuple[str, ...], merged: tuple[str, ...] |
             dimensions=sql.Literal(store.model.dimensions),
             vector=store.vector_type,
         )
-    conflict = sql.SQL("")
-    if merged is not None:
-        merge, there = writes.merged_or_not(store, columns, merged, False)
-        conflict = sql.SQL(" ON CONFLICT ({}) DO UPDATE SET {} WHERE {} RETURNING d.id").format(
-            writes.KEY_COLUMNS, merge, there
-        )
-    elif given:
-        conflict = sql.SQL(" ON CONFLICT ({}) DO NOTHING RETURNING d.id").format(writes.KEY_COLUMNS)
     template = sql.SQL(
         "INSERT INTO {table} AS d ({key}, data{columns}) SELECT {of_new}, n.data{values} "
         "FROM unnest({arrays}) AS n ({names}){vectors}{conflict}"

@@ -121,13 +121,18 @@ def merged_or_not(
     Citus takes no clock there. The times of the new row come from one; and what has expired is deleted before, by
     `without_expired`.
     """
-    source = {name: sql.Identifier("excluded", name) for name in (*merged, "data")}
+    source = excluded(merged)
     if not store.layout.distributed:
         return merge(store, merged, source, guarded), visible(store)
     now = sql.SQL("excluded.updated_at")
     if "updated_at" in inserted:
         now = sql.SQL("greatest(d.updated_at, excluded.updated_at)")
     return merge(store, merged, source, guarded, now), key.in_scope_of_excluded(store)
+
+
+def excluded(merged: Sequence[str]) -> dict[str, sql.Composable]:
+    """Return the values of the new row that is not inserted, for there is one of its key."""
+    return {name: sql.Identifier("excluded", name) for name in (*merged, "data")}
 
 
 @composed_once
