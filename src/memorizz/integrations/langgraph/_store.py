@@ -95,14 +95,14 @@ class MemorizzStore(Opened, BaseStore):
         """Perform operations and return their results in order; reads see what was there before the puts."""
         batch = _sorted(ops)
         texts, questions = self._to_embed(batch)
-        vectors = self._index.embed(texts, questions) if self._index else _NOTHING
+        vectors = self._index.embed(texts, questions) if self._index and (texts or questions) else _NOTHING
         return self._perform(batch, *vectors)
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Do what `batch` does."""
         batch = _sorted(ops)
         texts, questions = self._to_embed(batch)
-        vectors = await self._index.aembed(texts, questions) if self._index else _NOTHING
+        vectors = await self._index.aembed(texts, questions) if self._index and (texts or questions) else _NOTHING
         return await in_thread(self._perform, batch, *vectors)
 
     def _to_embed(self, batch: _Batch) -> tuple[list[str], list[str]]:
@@ -175,7 +175,7 @@ class MemorizzStore(Opened, BaseStore):
         if op.max_depth is None:
             # A column, in the order of its labels.
             paths = self.provider.distinct(self._name, "conversation_id", filter, op.limit, op.offset)
-            return [_items.namespace_of(path) for path in paths]
+            return _items.namespaces_of(paths)
         cut = self.provider.distinct(self._name, "namespace", filter, op.limit, op.offset, depth=op.max_depth)
         return [tuple(labels) for labels in cut]
 

@@ -65,8 +65,13 @@ def _select(store: Store, where: str, order: str, include_embedding: bool, ended
     ).as_bytes(None)
 
 
+@composed_once
+def _by_id(store: Store, include_embedding: bool) -> bytes:
+    return _select(store, key.is_it(store).as_string(None), "", include_embedding)
+
+
 def by_id(store: Store, id: UUID, include_embedding: bool) -> Query:
-    return Query(_select(store, key.is_it(store).as_string(None), "", include_embedding), bound(store, id=id))
+    return Query(_by_id(store, include_embedding), bound(store, id=id))
 
 
 def newest_by_name(store: Store, name: str, include_embedding: bool) -> Query:
