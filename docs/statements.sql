@@ -462,6 +462,23 @@ ORDER BY CASE jsonb_typeof(value) WHEN 'number' THEN '1' WHEN 'string' THEN '2' 
 FROM jsonb_array_elements_text(value) AS item) END END COLLATE "C", CASE WHEN jsonb_typeof(value) = 'number' THEN value::numeric END, value
 LIMIT :'limit' OFFSET :'offset';
 
+-- distinct(a column)
+
+(SELECT DISTINCT d."conversation_id" AS value
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND NOT EXISTS (SELECT
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND d.expires) AND TRUE AND d."conversation_id" IS NOT NULL
+ORDER BY value USING OPERATOR(pg_catalog.~<~)
+LIMIT :'limit' OFFSET :'offset')
+UNION ALL (SELECT DISTINCT d."conversation_id" AS value
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE AND d."conversation_id" IS NOT NULL AND EXISTS (SELECT
+FROM "public"."long_term_memory" AS d
+WHERE d.tenant = :'tenant'::text AND d.expires)
+ORDER BY value USING OPERATOR(pg_catalog.~<~)
+LIMIT :'limit' OFFSET :'offset');
+
 -- list_all
 
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until"

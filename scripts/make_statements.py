@@ -92,6 +92,7 @@ def calls(provider: PostgreSQLProvider) -> Iterator[tuple[str, Any]]:
         "distinct",
         lambda: provider.distinct(LONG, "metadata.space", {"metadata.space": {"$prefix": ["a", "b"]}}, 10, depth=3),
     )
+    yield "distinct(a column)", lambda: provider.distinct(LONG, "conversation_id", limit=10)
     yield "list_all", lambda: provider.list_all(LONG)
     yield "iterate", lambda: list(provider.iterate(LONG, batch_size=1000))
     yield (

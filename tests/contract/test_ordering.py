@@ -160,6 +160,17 @@ def test_distinct_of_columns(api: Any) -> None:
     assert api.distinct(LONG, "id", {"name": "a"}) == ["x", "z"]
 
 
+def test_distinct_of_a_column_leaves_out_what_has_expired(api: Any) -> None:
+    """Whether anything expires or not, each value stands once, in order, on every page."""
+    api.store_many([{"name": name} for name in ("d", "b", "b")], LONG)
+    assert api.distinct(LONG, "name") == ["b", "d"]
+    api.store_many([{"name": name, "expires_at": "2020-01-01"} for name in ("a", "b", "e")], LONG)
+    assert api.distinct(LONG, "name") == ["b", "d"]
+    api.store_many([{"name": name, "ttl": 3600} for name in ("c", "d")], LONG)
+    assert api.distinct(LONG, "name") == ["b", "c", "d"]
+    assert api.distinct(LONG, "name", {"name": {"$gt": "b"}}, 1, 1) == ["d"]
+
+
 def test_distinct_lists_namespaces(api: Any) -> None:
     """Whole segments of a prefix and a suffix, any segment in between, to a depth: whatever the segments hold."""
     spaces = [("a", "b", "c"), ("a", "b"), ("ab", "c"), ("a", "x", "c"), ("a.b", "%", "'"), ("", "_"), ("a",)]

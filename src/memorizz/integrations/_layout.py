@@ -10,7 +10,7 @@ Of a value with several texts `content` has them all, one behind the other: they
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from memorizz.integrations._providers import escaped, key_of
@@ -34,11 +34,13 @@ def path_of(namespace: Namespace) -> str:
     return labels + _END if namespace else ""
 
 
-def namespace_of(path: str) -> Namespace:
-    """Return the labels of a path."""
-    if _BEFORE in path:
-        return tuple(re.sub("\2(.)", r"\1", label, flags=re.DOTALL) for label in _LABEL.findall(path))
-    return tuple(path[:-1].split(_END))
+def namespaces_of(paths: Iterable[str]) -> list[Namespace]:
+    """Return the labels of paths, of which there may be many."""
+    return [_unescaped(path) if _BEFORE in path else tuple(path[:-1].split(_END)) for path in paths]
+
+
+def _unescaped(path: str) -> Namespace:
+    return tuple(re.sub("\2(.)", r"\1", label, flags=re.DOTALL) for label in _LABEL.findall(path))
 
 
 def id_of(namespace: Namespace, key: str) -> str:

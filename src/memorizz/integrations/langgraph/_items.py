@@ -13,7 +13,7 @@ from langgraph.store.base import InvalidNamespaceError, Item, PutOp, SearchItem
 from memorizz.errors import FilterError, quoted
 from memorizz.integrations._layout import Namespace, item, path_of
 from memorizz.integrations._layout import id_of as id_of
-from memorizz.integrations._layout import namespace_of as namespace_of
+from memorizz.integrations._layout import namespaces_of as namespaces_of
 from memorizz.integrations._providers import escaped, unescaped
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.options import Document

@@ -12,6 +12,7 @@ from memorizz.memory_provider._filters import Field
 from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.sql.conditions import Bind, JsonPlace, place_of
+from memorizz.memory_provider.postgresql.sql.key import in_scope
 from memorizz.memory_provider.postgresql.sql.lookup import filtered
 from memorizz.memory_provider.postgresql.sql.reads import bound, trusted_sql
 from memorizz.memory_provider.postgresql.sql.visible import rows_of, visible
@@ -48,9 +49,19 @@ _ORDER = f"{_KEY}, CASE WHEN jsonb_typeof(value) = 'number' THEN value::numeric 
 
 @composed_once
 def _of_column(store: Store, value: str, where: str, order: str) -> bytes:
-    """Return what PostgreSQL reads in the order of an index where there is one, and no further than it is asked to."""
-    template = sql.SQL("{values} ORDER BY value {order} LIMIT %(limit)s OFFSET %(offset)s")
-    return template.format(values=_values(store, value, where), order=trusted_sql(order)).as_bytes(None)
+    """Return what PostgreSQL reads in the order of an index where there is one, and no further than it is asked to.
+
+    Where no document of the scope expires, that is the index alone, which does not know when one does: one half of the
+    statement is for that, the other for where some do, and of either one has rows.
+    """
+    page = sql.SQL("ORDER BY value {} LIMIT %(limit)s OFFSET %(offset)s").format(trusted_sql(order))
+    whole = _values(store, value, where)
+    if store.scope.as_of is not None or store.layout.distributed:
+        return sql.SQL("{} {}").format(whole, page).as_bytes(None)
+    some_expire = sql.SQL("EXISTS (SELECT FROM {} AS d WHERE {} AND d.expires)").format(store.table, in_scope(store))
+    lasting = _values(store, value, where, sql.SQL("{} AND NOT {}").format(in_scope(store), some_expire))
+    template = sql.SQL("({lasting} {page}) UNION ALL ({whole} AND {some_expire} {page})")
+    return template.format(lasting=lasting, whole=whole, some_expire=some_expire, page=page).as_bytes(None)
 
 
 @composed_once
@@ -66,12 +77,13 @@ def _of_json(store: Store, value: str, where: str, cut: str) -> bytes:
     return template.format(values, trusted_sql(_ORDER)).as_bytes(None)
 
 
-def _values(store: Store, value: str, where: str) -> sql.Composed:
+def _values(store: Store, value: str, where: str, there: sql.Composable | None = None) -> sql.Composed:
+    """Return what lists the values of the documents that are `there`: those that are visible."""
     template = sql.SQL(
-        "SELECT DISTINCT {value} AS value FROM {table} AS d WHERE {visible} AND {where} AND {value} IS NOT NULL"
+        "SELECT DISTINCT {value} AS value FROM {table} AS d WHERE {there} AND {where} AND {value} IS NOT NULL"
     )
     return template.format(
-        value=trusted_sql(value), table=rows_of(store), visible=visible(store), where=trusted_sql(where)
+        value=trusted_sql(value), table=rows_of(store), there=there or visible(store), where=trusted_sql(where)
     )
 
 
