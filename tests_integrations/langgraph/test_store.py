@@ -11,6 +11,7 @@ from contextlib import closing
 from datetime import datetime
 from itertools import product
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psycopg
@@ -24,6 +25,7 @@ from langgraph.store.base import (
     PutOp,
     SearchOp,
 )
+from langgraph.store.memory import InMemoryStore
 from letters import DIMENSIONS, embed
 
 from memorizz import PostgreSQLConfig, PostgreSQLProvider
@@ -229,6 +231,31 @@ def test_a_filter_compares_values_of_one_kind(
     }
     indexed.batch([PutOp(("f",), key, value | {"text": f"a text of {key}"}) for key, value in values.items()])
     assert sorted(keys(indexed.search(("f",), filter=filter, query=query, limit=20))) == expected
+
+
+def test_filters_match_what_they_match_in_the_reference(store: MemorizzStore) -> None:
+    """Random values and filters, nested: the same items as in LangGraph's InMemoryStore."""
+    random = Random(14)
+    reference = InMemoryStore()
+
+    def value(depth: int) -> Any:
+        if depth == 0 or random.random() < 0.5:
+            return random.choice([None, 0, 1, 2.5, "", "x", [], [1], ["x", None]])
+        return {name: value(depth - 1) for name in random.sample("ab0", random.randint(0, 2))}
+
+    def wanted(depth: int) -> Any:
+        found = value(0) if depth == 0 or random.random() < 0.3 else {random.choice("ab0"): wanted(depth - 1)}
+        return (
+            {random.choice(["$eq", "$ne"]): found} if random.random() < 0.3 and not isinstance(found, dict) else found
+        )
+
+    puts = [PutOp(("a",), str(key), {"a": value(2), "b": value(2)}) for key in range(60)]
+    store.batch(puts)
+    reference.batch(puts)
+    for _ in range(150):
+        filter = {random.choice("ab"): wanted(2) if random.random() < 0.95 else {}}
+        found = (sorted(keys(each.search(("a",), filter=filter, limit=100))) for each in (store, reference))
+        assert next(found) == next(found), filter
 
 
 def test_an_unknown_operator_is_an_error(store: MemorizzStore) -> None:
