@@ -153,6 +153,7 @@ class Bench:
                 for statement in _INDEXES.get(store, ()):
                     recording = sql.Identifier(table.schema, "recorded")
                     connection.execute(table.statement(statement, recording=recording).encode())
+                connection.execute(table.statement("ANALYZE {table}").encode())
         # What is there now is not the garbage of what is measured.
         gc.collect()
         gc.freeze()
