@@ -101,7 +101,8 @@ def store_few(
         return None, embedded
     rows = [row for batch in found for row in _rows_of(target, batch)]
     stored = yield from write_at_once(target, rows)
-    return ([row.name for row in rows] if stored else None), rows
+    # Not the rows: whoever makes others of it may know of another model by then.
+    return ([row.name for row in rows] if stored else None), embedded
 
 
 def supersede(
