@@ -264,8 +264,6 @@ LIMIT :'limit')
 SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."memory_id" AS "memory_id", "d"."conversation_id" AS "conversation_id", "d"."role" AS "role", "d"."content" AS "content", "d"."importance_score" AS "importance_score", "d"."access_count" AS "access_count", "d"."metadata" AS "metadata", "d"."timestamp" AT TIME ZONE INTERVAL '0' AS "timestamp", "d"."created_at" AT TIME ZONE INTERVAL '0' AS "created_at", "d"."updated_at" AT TIME ZONE INTERVAL '0' AS "updated_at", "d"."last_accessed" AT TIME ZONE INTERVAL '0' AS "last_accessed", "d"."expires_at" AT TIME ZONE INTERVAL '0' AS "expires_at", "d"."valid_from" AT TIME ZONE INTERVAL '0' AS "valid_from", "d"."valid_until" AT TIME ZONE INTERVAL '0' AS "valid_until", best.distance, best.score, ARRAY["best"."meaning", "best"."words", "best"."speaker", "best"."session", "best"."recency", "best"."importance", "best"."neighbours", "best"."time", "best"."asking", "best"."best_rank"] AS parts, best.seq, 0::bigint AS seen,
     NULL::float8[] AS distances
 FROM best JOIN "public"."long_term_memory" AS d ON "d"."tenant" = "best"."tenant" AND "d"."id" = "best"."id" AND "d".tenant = :'tenant'::text
-WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
-FROM best)))
 ORDER BY best.score DESC, best.seq;
 
 -- retrieve_by_query(question, touch=True, context=1)
@@ -344,8 +342,6 @@ FROM near) AS seen,
 FROM near_all
 ORDER BY distance) AS distances
 FROM best JOIN "public"."conversation_memory" AS d ON "d"."tenant" = "best"."tenant" AND "d"."id" = "best"."id" AND "d".tenant = :'tenant'::text
-WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
-FROM best)))
 ORDER BY best.score DESC, best.seq;
 
 SELECT set_config('jit', :'jit', true), set_config('plan_cache_mode', :'plan_cache_mode', true), (SELECT version
@@ -410,8 +406,6 @@ SELECT "d"."id"::text AS "id", "d"."data" AS "data", "d"."name" AS "name", "d"."
 FROM near) AS seen,
     NULL::float8[] AS distances
 FROM best JOIN "public"."conversation_memory" AS d ON "d"."tenant" = "best"."tenant" AND "d"."id" = "best"."id" AND "d".tenant = :'tenant'::text
-WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
-FROM best)))
 ORDER BY best.score DESC, best.seq;
 
 UPDATE "public"."conversation_memory" AS d
@@ -1736,8 +1730,6 @@ FROM near) AS seen,
 FROM near_all
 ORDER BY distance) AS distances
 FROM best JOIN "public"."pages" AS d ON "d"."tenant" = "best"."tenant" AND "d"."id" = "best"."id" AND "d".tenant = :'tenant'::text
-WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
-FROM best)))
 ORDER BY best.score DESC, best.seq;
 
 -- embed_missing, parts

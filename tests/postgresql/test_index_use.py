@@ -169,6 +169,22 @@ def test_a_search_of_few_rows_reads_no_others_whatever_was_searched_before(
         assert _read(pool) - before < 10 * 3 * 10
 
 
+@pytest.mark.parametrize("asked", ["words", "both"])
+def test_the_documents_of_many_hits_are_read_once_each(config: PostgreSQLConfig, asked: str) -> None:
+    """A search by a score with a large limit reads what matches, what is scored and what is returned, no more often."""
+    query: dict[str, Any] = {"$text": {"$search": "tea"}} | ({"embedding": [1, 0, 0, 0]} if asked == "both" else {})
+    pool = ConnectionPool(config.conninfo, min_size=1, max_size=1)
+    with pool, PostgreSQLProvider(config.replace(schema="many", index="none"), pool=pool) as provider:
+        view = provider.tenant("acme")
+        view.store_many([{"content": "tea", "embedding": [1, n, 0, 0]} for n in range(1500)], LONG)
+        provider.store_many([{"n": n} for n in range(4500)], LONG)
+        with pool.connection() as connection:
+            connection.execute("ANALYZE many.long_term_memory")
+        before = _read(pool)
+        assert len(view.retrieve_by_query(query, LONG, limit=500)) == 500
+        assert _read(pool) - before < 20_000
+
+
 def _read(pool: Any) -> int:
     """Return how many rows of a store were read, one after the other or by an index."""
     with pool.connection() as connection:

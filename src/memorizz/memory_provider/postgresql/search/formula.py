@@ -42,6 +42,7 @@ RANK = sql.SQL("ts_rank(d.words, {asked}, 0)")
 ASKED = sql.SQL("asked AS MATERIALIZED (SELECT {question} AS words)")
 ASKED_ONCE = sql.SQL("(SELECT words FROM asked)")
 IDS_OF_NEAR = sql.SQL("ARRAY(SELECT id FROM near)")
+_IDS_OF_BEST = sql.SQL("ARRAY(SELECT id FROM best)")
 
 
 def hits(store: Store) -> dict[str, sql.Composable]:
@@ -49,8 +50,12 @@ def hits(store: Store) -> dict[str, sql.Composable]:
 
     A join alone would look for each in all of it.
     """
-    by_ids = sql.SQL("") if store.scope.as_of is None else sql.SQL("AND {}").format(among(store, IDS_OF_NEAR))
-    return {"documents": rows_of(store, few=True), "is_near": by_ids}
+    by_ids = sql.SQL("" if store.scope.as_of is None else "AND {}")
+    return {
+        "documents": rows_of(store, few=True),
+        "among_near": by_ids.format(among(store, IDS_OF_NEAR)),
+        "among_best": by_ids.format(among(store, _IDS_OF_BEST)),
+    }
 
 
 # The documents themselves are read of the best alone: to carry those of all candidates along takes longer.

@@ -197,7 +197,7 @@ def _statement(store: Store, form: _Form, where: str, indexed: str) -> bytes:
         "AND coalesce((SELECT max(seen) FROM near), 0) <= {max_scanned}" if form.route is Route.SCAN else ""
     ).format(**pieces)
     pieces["is_found"] = among(store, _SOURCES[form.meaning, form.words])
-    pieces["same_best"], pieces["is_best"] = same("d", "best"), among(store, _IDS_OF_BEST)
+    pieces["same_best"] = same("d", "best")
     pieces |= _found(form, pieces)
     parts = [part.format(**pieces) for part in _parts(store, form)]
     return sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), _RANKED_HITS.format(**pieces)).as_bytes(None)
@@ -285,7 +285,7 @@ SELECT * FROM (
 """)
 _HITS: LiteralString = """
 WITH near AS ({near}) SELECT {columns}, near.distance, {unscored}, near.seq, near.seen, NULL::float8[] AS distances
-FROM near JOIN {documents} AS d ON {same} {is_near} ORDER BY near.distance, near.seq"""
+FROM near JOIN {documents} AS d ON {same} {among_near} ORDER BY near.distance, near.seq"""
 _NEAREST, _NEAREST_OF_PARTS = sql.SQL(_HITS + " LIMIT %(limit)s"), sql.SQL(_HITS)
 # The index gives as many parts as it looks at; a document counts once, by the nearest of them.
 _NEAR_BY_PARTS = sql.SQL("""
@@ -379,7 +379,6 @@ _WITH_WORDS_LOOKED_UP = sql.SQL("""with_words AS MATERIALIZED (
     SELECT {key} FROM {looked_up} WITH ORDINALITY AS found (id, rank) JOIN {table} AS d ON {is_it}
     WHERE {matches} {not_too_many} ORDER BY found.rank LIMIT %(depth)s
 )""")
-_IDS_OF_BEST = sql.SQL("ARRAY(SELECT id FROM best)")
 _SOURCES: Mapping[tuple[bool, bool], sql.SQL] = {
     (True, True): sql.SQL("ARRAY(SELECT id FROM near UNION SELECT id FROM with_words)"),
     (True, False): IDS_OF_NEAR,
@@ -392,5 +391,5 @@ _SEEN_BY_FACTS = sql.SQL("CASE WHEN {version} = %(version)s::bigint THEN {seen} 
 _RANKED_HITS = sql.SQL("""
 SELECT {columns}, best.distance, best.score, {parts_of_score} AS parts, best.seq, {seen} AS seen,
     {distances} AS distances
-FROM best JOIN {documents} AS d ON {same_best} WHERE {is_best} ORDER BY best.score DESC, best.seq
+FROM best JOIN {documents} AS d ON {same_best} {among_best} ORDER BY best.score DESC, best.seq
 """)
