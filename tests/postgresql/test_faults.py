@@ -459,7 +459,7 @@ def test_a_full_disk_is_storage_full(open_api: Callable[..., Any], own_database:
     with open_api(own_database.config()) as api:
         for call in ("store", "transaction"):
             with pytest.raises(StorageFull, match="No space left on device"):
-                CALLS[call](api, "")
+                CALLS[call](api, "a")
         assert api.count(LONG) == 0
 
 
