@@ -40,6 +40,7 @@ _METHODS = {
     "page": "iterate",
     "run_at_once": "run_many",
     "specs": "stores",
+    "store_few": "store_many",
     "supersede": "store",
 }
 # The arguments of which `queries` tells, and the longest text that it makes of one.
