@@ -101,8 +101,9 @@ def translated(error: psycopg.Error, where: str, writes: Sequence[str] | None = 
     if isinstance(error, errors.InsufficientPrivilege):
         return DatabaseError(_lacking(error, where))
     said = _text(error)
-    # In the words of the server alone: of what a worker says Citus passes on no more. There it may have a number.
-    if isinstance(error, errors.CheckViolation) and re.search(rf'_{VALIDITY_CHECK}(_\d+)?"', said):
+    # In the words of the server alone: of what a worker says Citus passes on no more. There it may have a number. How a
+    # name is quoted depends on the language of the server.
+    if isinstance(error, errors.CheckViolation) and re.search(rf"_{VALIDITY_CHECK}(_\d+)?\b", said):
         return ends_too_soon()
     if _never_left_the_pooler(error):
         return PoolTimeout(
