@@ -144,20 +144,21 @@ def test_the_nearest_of_a_whole_store_as_of_a_time_are_looked_for_once(config: P
 
 
 @pytest.mark.parametrize("kept_by", ["tenant", "memory"])
-@pytest.mark.parametrize("asked", ["meaning", "words", "both"])
+@pytest.mark.parametrize("asked", ["meaning", "words", "both", "filtered"])
 def test_a_search_of_few_rows_reads_no_others_whatever_was_searched_before(
     config: PostgreSQLConfig, kept_by: str, asked: str
 ) -> None:
     """In a small tenant or memory its rows are read and none else, by a session that has searched large ones."""
     vector = {"embedding": [1, 0, 0, 0]}
     words = {"$text": {"$search": "tea"}}
-    query = vector if asked == "meaning" else words if asked == "words" else vector | words
+    filtered = {**vector, "importance_score": {"$gte": 0.5}}
+    query = {"meaning": vector, "words": words, "both": vector | words, "filtered": filtered}[asked]
     few = config.replace(schema="few", index="none")
     pool = ConnectionPool(config.conninfo, min_size=1, max_size=1)
     with pool, PostgreSQLProvider(few, pool=pool) as provider:
         views = [getattr(provider, kept_by)(name) for name in ("large", "middling", "small")]
-        for view, rows in zip(views, (6000, 900, 10), strict=True):
-            view.store_many([{"content": "tea", **vector} for _ in range(rows)], LONG)
+        for view, rows in zip(views, (20_000, 900, 10), strict=True):
+            view.store_many([{"content": "tea", "importance_score": 1.0, **vector} for _ in range(rows)], LONG)
         with pool.connection() as connection:
             connection.execute("ANALYZE few.long_term_memory")
         for view in views[:2]:

@@ -13,7 +13,6 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
-from json.encoder import encode_basestring_ascii
 from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
@@ -170,8 +169,7 @@ def key_of(*names: str) -> str:
             raise ConfigurationError(f"{quoted(name)} is no name: expected a str, got {type(name).__name__}")
     text = names[0]
     if len(names) > 1 or not text.isprintable() or text.startswith(("[", _DIGEST)) or not text:
-        # As json.dumps writes them, in a third of the time.
-        text = f"[{', '.join(map(encode_basestring_ascii, names))}]"
+        text = json.dumps(names)
     written = text.encode()
     return text if len(written) <= _LONGEST else _DIGEST + hashlib.sha256(written).hexdigest()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from memorizz.errors import MemorizzError
@@ -31,5 +32,5 @@ async def scaled_out(
             await in_one(lambda: distribution.put_back(layout, milliseconds))
         raise
     for table in await run(distribution.unfinished(layout)):
-        await in_one(lambda: distribution.finish(layout, milliseconds, table))  # noqa: B023 - called before the next
+        await in_one(partial(distribution.finish, layout, milliseconds, table))
     return done

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from memorizz.errors import MemorizzError
@@ -32,5 +33,5 @@ def scaled_out(
             in_one(lambda: distribution.put_back(layout, milliseconds))
         raise
     for table in run(distribution.unfinished(layout)):
-        in_one(lambda: distribution.finish(layout, milliseconds, table))  # noqa: B023 - called before the next
+        in_one(partial(distribution.finish, layout, milliseconds, table))
     return done
