@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from typing import Any
 
@@ -15,6 +17,7 @@ from memorizz.errors import ConfigurationError
 from memorizz.memory_provider.base import SearchOptions
 
 FACTS, TURNS = "long_term_memory", "conversation_memory"
+START = datetime(2026, 1, 1, tzinfo=UTC)
 EAST, NORTH = [1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]
 ORDER = ["t0", "t1", "t2", "t3", "t4"]
 
@@ -217,6 +220,31 @@ def test_nothing_is_asked_about_nothing(kept: Any) -> None:
     """Without hits the function is not called."""
     hits = kept.retrieve_by_query("coffee", FACTS, 5, rerank=_raising)
     assert (hits, hits.rerank_failure) == ([], None)
+
+
+# --- pages --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"unique": True}, {"diverse": 0.4}, {"rerank": by_id, "rerank_timeout": 60}],
+    ids=["scored", "unique", "diverse", "reranked"],
+)
+@pytest.mark.parametrize("store", [FACTS, TURNS])
+def test_pages_fit_each_other(api: Any, store: str, options: dict[str, Any]) -> None:
+    """Ranked by meaning and words, page by page: no hit comes twice, so none is left out either."""
+    chance = random.Random(1)
+    kept: list[dict[str, Any]] = []
+    for n in range(300):
+        said = " ".join(chance.choices(["tea", "milk", "bread", "owl", "wall", "ship"], k=chance.randint(2, 9)))
+        vector = [chance.gauss(0, 1) for _ in range(4)]
+        turn = {"conversation_id": f"c{n % 7}", "timestamp": START + timedelta(minutes=n)} if store == TURNS else {}
+        kept.append({"id": f"d{n}", "content": f"{said} {n}", "memory_id": "m", "embedding": vector, **turn})
+    api.store_many(kept, store)
+    query = {"embedding": EAST, "$text": {"$search": "tea milk"}, "memory_id": "m"}
+    pages = [ids(api.retrieve_by_query(query, store, 10, offset=10 * page, **options)) for page in range(5)]
+    found = [id for page in pages for id in page]
+    assert len(set(found)) == len(found) == 50
 
 
 # --- diverse ------------------------------------------------------------------------------------------------------

@@ -45,7 +45,8 @@ def looked_at(question: Question) -> int:
     if wanted and options.rerank is not None:
         wanted = max(wanted, options.rerank_limit)
     if wanted and (options.unique or options.diverse):
-        wanted = max(wanted, min(max(_LOOKED_AT, _TIMES * question.reach), _MOST_LOOKED_AT))
+        # By the limit alone: the next page is chosen from the same hits, as far as they go.
+        wanted = max(wanted, min(max(_LOOKED_AT, _TIMES * question.limit), _MOST_LOOKED_AT))
     return wanted
 
 

@@ -129,7 +129,9 @@ class SearchOptions:
         first). Numbers come before texts, which are ordered by code point, and those before booleans; what is none of
         them or a time, and a missing key, comes last either way. Of equals, what was stored first comes first, and
         last in descending order. With a query that ranks it is a ConfigurationError.
-    offset: leave out so many of the first hits; of ranked ones too, of which `limit` more are found all the same.
+    offset: leave out so many of the first hits; of ranked ones too, of which `limit` more are found all the same. Pages
+        of one `limit` fit each other, as far as 50 hits or five times the limit; of those ranked by a score of several
+        parts, more are scored for a page further back, where one may come twice or on none.
     max_tokens: of the `limit` hits, keep the best whose `content`, with the texts of the store's `fields`, fits into so
         many tokens together, at least one; the first that does not fit ends them. `left_out` of the returned Hits says
         how many were left out for it.

@@ -49,8 +49,8 @@ class Search:
     options: SearchOptions
     ranking: Ranking
     names: Sequence[str] = field(default_factory=tuple[str, ...])
-    # How many hits are wanted of the `limit` that are looked at: how many are scored goes by that, so that the best are
-    # the same, whatever is chosen of them.
+    # How many hits a page has, of the `limit` that are looked at: how many are scored goes by that, so that the best
+    # are the same, whatever is chosen of them and on whichever page.
     wanted: int = 0
 
     @property
@@ -87,7 +87,7 @@ def parse(store: Store, question: Question) -> Search:
         searched(question.options),
         question.options.ranking or Ranking(),
         question.names,
-        question.reach,
+        question.limit,
     )
 
 

@@ -89,8 +89,8 @@ class Search:
     ranking: Ranking
     names: Sequence[str] = ()
     names_cut: bool = False
-    # How many hits are wanted of `limit` rows that are looked at: how many are scored goes by that, so that the best
-    # are the same, whatever is chosen of them.
+    # How many hits a page has, of `limit` rows that are looked at: how many are scored goes by that, so that the best
+    # are the same, whatever is chosen of them and on whichever page.
     wanted: int | None = None
     scope: Scope = EVERYTHING
     # Whether an index leads to the rows that match: to those of a memory, or of a tenant where nothing else is asked.
@@ -152,7 +152,7 @@ def parse(store: Store, question: Question) -> Search:
         searched(question.options),
         question.options.ranking or _RANKING,
         question.names,
-        wanted=question.reach,
+        wanted=question.limit,
         scope=scope,
         led_to=along is not None or "memory_id" in question.filter,
         # What was at a time is in no index.
