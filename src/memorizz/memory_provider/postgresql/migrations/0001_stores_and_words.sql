@@ -109,11 +109,12 @@ DECLARE
     joined CONSTANT text :=
         '[^\s\x21-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f][-._/#@:+=?&%~\\]+[^\s\x21-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]|[a-z][A-Z]|[A-Z][A-Z][a-z]';
     is_ascii CONSTANT boolean := octet_length(given) = char_length(given);
-    plain text := given;
+    -- What the parser takes for a tag or an entity of HTML, it leaves out: List<String>, a<b and c>d, x = &y;.
+    plain text := translate(given, '<>&', '   ');
     lexemes tsvector;
 BEGIN
     IF NOT is_ascii THEN
-        plain := regexp_replace(given, '(' || marks || '{{10}})' || marks || '+', '\1', 'g');
+        plain := regexp_replace(plain, '(' || marks || '{{10}})' || marks || '+', '\1', 'g');
         plain := regexp_replace(normalize(plain, NFKC), unseen, '', 'g');
     END IF;
     lexemes := to_tsvector(language, CASE
