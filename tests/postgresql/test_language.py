@@ -96,6 +96,14 @@ def test_killed_it_goes_on(provider: PostgreSQLProvider, migrated_dsn: str, step
     assert under_way(migrated_dsn) == ("pg_catalog.german", None)
 
 
+def test_a_long_question_meanwhile(provider: PostgreSQLProvider, migrated_dsn: str) -> None:
+    """It looks for as many words of either language as it does of one."""
+    provider.store({"content": GERMAN}, LONG)
+    subprocess.run([sys.executable, "-c", DIES, migrated_dsn, "again", "1"], check=False, timeout=60)
+    others = " ".join(f"{first}{second}ungen" for first in "kmprst" for second in "aeiouklmnr")
+    assert hits(provider, f"{others} Häuser") == 1
+
+
 def test_two_programs_at_once(provider: PostgreSQLProvider, migrated_dsn: str) -> None:
     """Both end well, and every document has the new words."""
     for n in range(350):
@@ -158,3 +166,29 @@ def test_a_language_that_there_is_not(provider: PostgreSQLProvider, migrated_dsn
             maintenance.change_language("")
     assert under_way(migrated_dsn) == ("pg_catalog.english", None)
     assert hits(provider, "drinking") == 1
+
+
+# A question that a time answers, and a turn that says one, at the beginning and at the end of which stand accents.
+WHEN = {
+    "german": ("Wann kamen die Häuser?", "Häuser nächste Woche."),
+    "french": ("Quand était le thé ?", "Le thé, c'était l'été dernier."),
+    "spanish": ("¿Cuándo fue el té?", "Té el miércoles."),
+    "italian": ("Che giorno era il tè?", "Il tè di lunedì."),
+}
+
+
+def test_a_when_question_is_one_in_the_language_of_the_schema(api: Any, config: PostgreSQLConfig) -> None:
+    """What says when counts more then, and not in another language; an open provider follows a change of it."""
+    turns = MemoryType.CONVERSATION_MEMORY
+    api.store_many([{"id": language, "content": said} for language, (_, said) in WHEN.items()], turns)
+
+    def timed(language: str) -> list[str]:
+        found = api.retrieve_by_query({"$text": {"$search": WHEN[language][0]}}, turns, 9, explain=True)
+        assert language in [hit["id"] for hit in found]
+        return [hit["id"] for hit in found if "time" in hit["_explanation"]]
+
+    assert [timed(language) for language in WHEN] == [[], [], [], []]
+    with Maintenance(config) as maintenance:
+        for language in WHEN:
+            maintenance.change_language(language)
+            assert timed(language) == [language]

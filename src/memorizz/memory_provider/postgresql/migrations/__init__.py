@@ -421,13 +421,11 @@ def words(language: str, before: str | None = None) -> bytes:
 
     `before` is one whose words are still in some documents.
     """
-    lexemes = sql.SQL(" || ").join(
-        sql.SQL("memorizz_lexemes(question, {}::regconfig)").format(sql.Literal(each))
-        for each in (language, before)
-        if each is not None
-    )
+    spoken = [sql.Literal(each) for each in (language, before) if each is not None]
+    lexemes = sql.SQL(" || ").join(sql.SQL("memorizz_lexemes(question, {}::regconfig)").format(each) for each in spoken)
     template = trusted_sql(files(__name__).joinpath("words.sql").read_text("utf-8"))
-    return template.format(language=sql.Literal(language), lexemes=lexemes).as_bytes(None)
+    languages = sql.Literal(len(spoken))
+    return template.format(language=spoken[0], lexemes=lexemes, languages=languages).as_bytes(None)
 
 
 def qualified_config(name: str) -> Operation[str]:

@@ -15,7 +15,7 @@ CREATE OR REPLACE FUNCTION memorizz_words(name text, role text, content text) RE
 
 -- What a question searches for. Words are ORed: a question never holds all the words of its answer. Of a page that is
 -- asked, those that it says most often are taken, of equals the first. One character of a script without spaces is
--- searched for wherever a pair begins with it. While the language changes, words of both are searched for.
+-- searched for wherever a pair begins with it. While the language changes, words of both are searched for, as many of either.
 CREATE OR REPLACE FUNCTION memorizz_question(question text, max_words integer) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -28,6 +28,6 @@ BEGIN ATOMIC
         SELECT lexeme, is_single FROM lexemes
         -- The last of a run is in a pair already.
         WHERE NOT (is_single AND lexeme IN (SELECT substr(lexeme, 2) FROM lexemes WHERE char_length(lexeme) = 2))
-        ORDER BY coalesce(cardinality(positions), 1) DESC, positions[1], lexeme LIMIT max_words
+        ORDER BY coalesce(cardinality(positions), 1) DESC, positions[1], lexeme LIMIT max_words * {languages}
     ) AS asked;
 END;
