@@ -13,9 +13,7 @@ from memorizz.memory_provider import _values
 from memorizz.memory_provider._arguments import text_argument
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider._filters import both
-from memorizz.memory_provider.options import LARGEST_WEIGHT, Ranking, SearchOptions
-from memorizz.memory_provider.options import MAX_EF_SEARCH as MAX_EF_SEARCH
-from memorizz.memory_provider.options import checked_limit as checked_limit
+from memorizz.memory_provider.options import LARGEST_WEIGHT, Ranking, SearchOptions, checked_limit
 from memorizz.memory_provider.stores import StoreSpec
 
 # What of a question is searched for, in characters: PostgreSQL takes some 1 MB of words.
@@ -26,7 +24,6 @@ _COMMON_ROLES = frozenset(
 )
 
 T = TypeVar("T")
-Options = SearchOptions
 
 logger = logging.getLogger("memorizz.embeddings")
 # Where the log was told that sentences find words alone.

@@ -22,15 +22,9 @@ from memorizz.memory_provider._budget import within_budget
 from memorizz.memory_provider._choosing import chosen
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider._filters import listed_key
-from memorizz.memory_provider._questions import (
-    Question,
-    asked,
-    checked_limit,
-    components_asked,
-    recalled,
-    tell_words_alone,
-)
+from memorizz.memory_provider._questions import Question, asked, components_asked, recalled, tell_words_alone
 from memorizz.memory_provider.base import Document, Filter, Hits, SearchOptions, StoreName
+from memorizz.memory_provider.options import checked_limit
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, fetch, fetch_all, fetch_last
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.rows import document_of, document_with_embedding, from_sent, moment

@@ -7,7 +7,7 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from memorizz.memory_provider._questions import MAX_EF_SEARCH
+from memorizz.memory_provider.options import MAX_EF_SEARCH
 from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.sql.key import in_partition, of, same
 from memorizz.memory_provider.postgresql.sql.vectors import distance_of_long, is_embedded, least_distance

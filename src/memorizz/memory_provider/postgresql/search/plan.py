@@ -26,8 +26,8 @@ from enum import Enum
 from typing import Any
 
 from memorizz.memory_provider._choosing import looked_at, searched
-from memorizz.memory_provider._questions import MAX_EF_SEARCH, Question
-from memorizz.memory_provider.base import Ranking, SearchOptions
+from memorizz.memory_provider._questions import Question
+from memorizz.memory_provider.options import MAX_EF_SEARCH, Ranking, SearchOptions
 from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.rows import Vector
 from memorizz.memory_provider.postgresql.sql.conditions import Condition, condition

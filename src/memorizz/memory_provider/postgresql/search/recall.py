@@ -11,8 +11,9 @@ from typing import Any
 
 from memorizz.errors import ConfigurationError
 from memorizz.memory_provider._documents import EMBEDDING
-from memorizz.memory_provider._questions import asked, checked_limit
+from memorizz.memory_provider._questions import asked
 from memorizz.memory_provider.base import SearchOptions, StoreName
+from memorizz.memory_provider.options import checked_limit
 from memorizz.memory_provider.postgresql._steps import Operation, Row, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.rows import from_sent
