@@ -78,7 +78,7 @@ class Ranking:
     importance: times `importance_score`.
     neighbours: times the best score of the hits just before and after in the same `conversation_id`. None is 0.05 for
         conversations.
-    time: for a document that says when (yesterday, in May, at 7 pm), where the question asks when. None is 0.05 for
+    time: for a document that says when (yesterday, in May, last summer), where the question asks when. None is 0.05 for
         conversations, 0 with "rrf". There are words for English, German, French, Spanish and Italian, the schema's
         language.
     asking: taken off for a document that ends with a question mark: it asks what others answer. None is 0.05 for

@@ -212,7 +212,7 @@ class MemoryOperations(ABC):
         """Return the memories that answer a question, of every store but the agents, the best first, with `score`.
 
         By meaning and words where the provider has an embedder, else by words. The `_store` of a hit is the name of
-        its store.
+        its store. Stores whose vectors are of another model, length or distance than those of the seven are left out.
 
         memory_id: look in this memory only; None looks in all of them.
         where: a filter that must hold too.
