@@ -229,7 +229,7 @@ WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now
 ORDER BY ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0) DESC, d.seq
 LIMIT :'depth'
 ), candidate AS MATERIALIZED (
-SELECT d.tenant, d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score, coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR strpos(right(d.content, 200), ';') > 0 AND right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
+SELECT d.tenant, d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score, coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s\\u00a0\\u2007\\u202f"''\\u2019\\u201d\\u00bb\\u300d\\u300f\\uff09)\\]]*$' OR strpos(right(d.content, 200), ';') > 0 AND right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s\\u00a0\\u2007\\u202f"''\\u2019\\u201d\\u00bb\\u300d\\u300f\\uff09)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
         NULL::float8 AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
 FROM "public"."long_term_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
@@ -294,7 +294,7 @@ WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now
 ORDER BY ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0) DESC, d.seq
 LIMIT :'depth'
 ), candidate AS MATERIALIZED (
-SELECT d.tenant, d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score, coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR strpos(right(d.content, 200), ';') > 0 AND right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
+SELECT d.tenant, d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score, coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s\\u00a0\\u2007\\u202f"''\\u2019\\u201d\\u00bb\\u300d\\u300f\\uff09)\\]]*$' OR strpos(right(d.content, 200), ';') > 0 AND right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s\\u00a0\\u2007\\u202f"''\\u2019\\u201d\\u00bb\\u300d\\u300f\\uff09)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
         ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
 FROM "public"."conversation_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
@@ -360,7 +360,7 @@ WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now
 ORDER BY ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0) DESC, d.seq
 LIMIT :'depth'
 ), candidate AS MATERIALIZED (
-SELECT d.tenant, d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score, coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR strpos(right(d.content, 200), ';') > 0 AND right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
+SELECT d.tenant, d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score, coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s\\u00a0\\u2007\\u202f"''\\u2019\\u201d\\u00bb\\u300d\\u300f\\uff09)\\]]*$' OR strpos(right(d.content, 200), ';') > 0 AND right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s\\u00a0\\u2007\\u202f"''\\u2019\\u201d\\u00bb\\u300d\\u300f\\uff09)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
         ("d"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector") AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank
 FROM "public"."conversation_memory" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = ANY (ARRAY(SELECT id
@@ -1682,7 +1682,7 @@ WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now
 ORDER BY ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0) DESC, d.seq
 LIMIT :'depth'
 ), candidate AS MATERIALIZED (
-SELECT d.tenant, d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score, coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s"''\\u2019\\u201d\\u00bb)\\]]*$' OR strpos(right(d.content, 200), ';') > 0 AND right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s"''\\u2019\\u201d\\u00bb)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
+SELECT d.tenant, d.id, d.seq, d.memory_id, d.conversation_id, d.role, d.importance_score, coalesce(d."timestamp", d.created_at) AS moment, CASE WHEN :'asking'::float8 > 0 THEN right(d.content, 200) ~  E'[?\\uff1f\\u061f\\u037e][\\s\\u00a0\\u2007\\u202f"''\\u2019\\u201d\\u00bb\\u300d\\u300f\\uff09)\\]]*$' OR strpos(right(d.content, 200), ';') > 0 AND right(d.content, 200) ~  E'[\\u0370-\\u03ff\\u1f00-\\u1fff][^.!;]*;[\\s\\u00a0\\u2007\\u202f"''\\u2019\\u201d\\u00bb\\u300d\\u300f\\uff09)\\]]*$' END AS asks, CASE WHEN :'time'::float8 > 0 THEN left(d.content, 10000) ~* :'time_words' END AS says_when,
         (SELECT min(("p"."embedding" OPERATOR("public".<=>) :'vector'::"public"."vector"))
 FROM "public"."memorizz_pages_parts" AS p
 WHERE "p"."tenant" = "d"."tenant" AND "p"."id" = "d"."id" AND "p".tenant = :'tenant'::text AND p."embedding" IS NOT NULL) AS distance, ts_rank(d.words, "public"."memorizz_question"(:'question', 64), 0)::float8 AS rank

@@ -30,6 +30,7 @@ def parts(api: Any, question: str, store: str = TURNS, ranking: Ranking | None =
 
 
 ASKED = ["Who brews tea?", "Who brews tea?\u201d ", "Tea\uff1f", "Tea \u061f", "\u03a4\u03b9 tea;", "Tea\u037e"]
+ASKED += ["Tea?\u00a0", "\u300cTea\uff1f\u300d"]
 NOT_ASKED = ["Tea.", "Tea? Yes.", "Milk; tea;", "tea"]
 
 

@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping
 
 # The marks that end a question, and what may stand behind them. Python's and PostgreSQL's regular expressions read
-# these alike. A semicolon is a question mark in Greek alone.
-QUESTION = r"""[?\uff1f\u061f\u037e][\s"'\u2019\u201d\u00bb)\]]*$"""
-GREEK_QUESTION = r"""[\u0370-\u03ff\u1f00-\u1fff][^.!;]*;[\s"'\u2019\u201d\u00bb)\]]*$"""
+# these alike, all but a space that does not break, which PostgreSQL's \s leaves out. A semicolon is a question mark in
+# Greek alone.
+_BEHIND = r"""[\s\u00a0\u2007\u202f"'\u2019\u201d\u00bb\u300d\u300f\uff09)\]]*$"""
+QUESTION = r"[?\uff1f\u061f\u037e]" + _BEHIND
+GREEK_QUESTION = r"[\u0370-\u03ff\u1f00-\u1fff][^.!;]*;" + _BEHIND
 # Of a long text so many characters are looked at: the last ones for a question, the first ones for a time.
 END, BEGINNING = 200, 10_000
 
