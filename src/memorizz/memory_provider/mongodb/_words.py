@@ -28,7 +28,8 @@ _UNSPACED = re.compile(
     "\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uaa60-\uaa7f\uac00-\ud7af\uf900-\ufaff\U0001f000-\U0001faff"
     "\U00020000-\U0003ffff]+"
 )
-_IN_ONE_PIECE = re.compile(r"[^\W_][-._/#@:+=?&%~\\]+[^\W_]|[a-z][A-Z]|[A-Z][A-Z][a-z]")
+# The index takes an apostrophe for a part of its word.
+_IN_ONE_PIECE = re.compile(r"[^\W_][-._/#@:+=?&%~\\'\u2019]+[^\W_]|[a-z][A-Z]|[A-Z][A-Z][a-z]")
 _WORD = re.compile(r"[^\W_]+")
 _PARTS = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[^\WA-Z_]+")
 _SEMITIC = re.compile("[\u0621-\u064a\u0671-\u06d3]{3,}|[\u05d0-\u05ea]{3,}")

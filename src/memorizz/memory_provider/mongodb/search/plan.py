@@ -26,6 +26,8 @@ from memorizz.memory_provider.options import Ranking, SearchOptions
 
 # How many of each side, nearest and best by words, are scored in full: at least this, or five times the limit.
 _DEPTH = 50
+# With its vowel signs, which Python takes for no letters: a word of Hindi or Tamil is none without them.
+_WORD = re.compile(r"(?:\w|[^\x00-\x7f\s])+")
 # At most so many are looked at by $vectorSearch.
 MAX_CANDIDATES = 10_000
 
@@ -71,7 +73,7 @@ class Search:
     def terms(self) -> str:
         """The words alone, for quotes and hyphens are operators of MongoDB's, and the terms that stand beside them."""
         words = self.words or ""
-        return " ".join([*re.findall(r"\w+", words), *asked_terms(words)])
+        return " ".join([*_WORD.findall(words), *asked_terms(words)])
 
 
 def parse(store: Store, question: Question) -> Search:
