@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memorizz.errors import ConfigurationError, SchemaError
+
 if TYPE_CHECKING:
     from memorizz.embeddings import Embedder
     from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
@@ -70,8 +72,6 @@ def config(dsn: str | None, schema: str | None, embedded: Path | None, **options
 
 def check_one_server(dsn: str | None, embedded: Path | None) -> None:
     """Raise ConfigurationError where the options name two servers."""
-    from memorizz.errors import ConfigurationError
-
     if dsn is not None and embedded is not None:
         raise ConfigurationError("--dsn and --embedded name two servers: give one of them")
 
@@ -79,7 +79,6 @@ def check_one_server(dsn: str | None, embedded: Path | None) -> None:
 @contextmanager
 def looking(config: PostgreSQLConfig) -> Generator[Maintenance]:
     """Open a database that has memories; raises where there are none, and makes neither a server nor tables."""
-    from memorizz.errors import SchemaError
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
     with Maintenance(existing(config)) as maintenance:
@@ -136,7 +135,6 @@ def receiving(
     Where there are no tables yet, they are made for vectors of `dimensions()`; `dry_run` makes neither a server nor
     tables, and raises SchemaError.
     """
-    from memorizz.errors import SchemaError
     from memorizz.memory_provider.postgresql import PostgreSQLProvider
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
@@ -167,8 +165,6 @@ def has_tables(config: PostgreSQLConfig) -> bool:
 
 def existing(config: PostgreSQLConfig) -> PostgreSQLConfig:
     """Return the configuration of a server to look at; raises where looking would have to make it first."""
-    from memorizz.errors import ConfigurationError
-
     path = embedded_path(config)
     if path is not None and not os.path.exists(path):
         raise ConfigurationError(
@@ -202,8 +198,6 @@ def repeated(config: PostgreSQLConfig, dsn: str | None, embedded: Path | None) -
 
 def confirm(question: str, yes: bool) -> None:
     """Ask before something is done; where nobody can answer, `yes` has to be said beforehand."""
-    from memorizz.errors import ConfigurationError
-
     if yes:
         return
     if not sys.stdin.isatty():

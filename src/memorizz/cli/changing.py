@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memorizz.cli import _show
 from memorizz.cli._common import (
     DSN,
     AsJSON,
@@ -25,6 +26,7 @@ from memorizz.cli._common import (
 )
 from memorizz.cli._embedder import Model, embedder, embedder_of
 from memorizz.cli.documents import Store, conditions, print_hit, stores
+from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from memorizz.embeddings import Embedder
@@ -47,8 +49,6 @@ def list_(
     as_json: AsJSON = False,
 ) -> None:
     """List memories, the oldest or the newest first."""
-    from memorizz.cli import _show
-
     wanted, order = conditions(filter), "-created_at" if newest else "created_at"
     with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
         found = [
@@ -79,8 +79,6 @@ def add(
     as_json: AsJSON = False,
 ) -> None:
     """Remember a text, and print its id."""
-    from memorizz.cli import _show
-
     keys = conditions(data, "--data")
     settings = config(dsn, schema, embedded, auto_migrate=False)
     with with_embedder(settings, model, tenant, memory) as (seen, missing):
@@ -106,9 +104,6 @@ def edit(
     as_json: AsJSON = False,
 ) -> None:
     """Change the text or some keys of a memory; the others stay as they are."""
-    from memorizz.cli import _show
-    from memorizz.errors import ConfigurationError
-
     keys = conditions(data, "--data")
     if text is not None:
         keys["content"] = _text(text)
@@ -141,8 +136,6 @@ def delete(
     as_json: AsJSON = False,
 ) -> None:
     """Delete one memory; `memorizz forget` deletes all of somebody's."""
-    from memorizz.cli import _show
-
     with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
         place, deleted = _place(seen, id, store), False
         if place is not None and (document := seen.retrieve_by_id(id, place)) is not None:
@@ -181,8 +174,6 @@ def with_embedder(
 
 def _place(seen: MemoryProvider, id: str, store: str | None) -> str | None:
     """Return the store that has an id; raises ConfigurationError where several have it."""
-    from memorizz.errors import ConfigurationError
-
     found = [each for each in stores(seen, store) if seen.retrieve_by_id(id, each) is not None]
     if len(found) > 1:
         raise ConfigurationError(f"{id} is in several stores: name one of them with --store, {' or '.join(found)}")
@@ -194,14 +185,10 @@ def _text(given: str) -> str:
 
 
 def _say_missing(missing: str) -> None:
-    from memorizz.cli import _show
-
     if missing:
         # The id alone is on stdout, for a program to take.
         _show.complain(f"without a vector: {missing}; `memorizz embed --model NAME` makes it")
 
 
 def _complain(id: str, store: str | None) -> None:
-    from memorizz.cli import _show
-
     _show.complain(f"no store has a memory with the id {id}" if store is None else f"{store} has no id {id}")

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memorizz.cli import _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config
 from memorizz.cli._embedder import Model
 from memorizz.cli.changing import with_embedder
 from memorizz.cli.documents import text_of
+from memorizz.errors import ConfigurationError, MemorizzError, one_line
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.base import Document, MemoryProvider
@@ -49,7 +51,6 @@ def chat(
     No language model is needed; --command brings one. Ctrl+D ends it. Where stdin is no terminal, its lines are what is
     said.
     """
-    from memorizz.cli import _show
     from memorizz.memory_provider._values import new_id
 
     in_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
@@ -149,9 +150,6 @@ def _lines(stream: Iterable[str]) -> Iterator[str]:
 
 def _typed(held: _Conversation, missing: str) -> Iterator[str]:
     """Yield the lines that are typed, while what is recalled for them is shown; first say what was said before."""
-    from memorizz.cli import _show
-    from memorizz.errors import ConfigurationError, MemorizzError, one_line
-
     try:
         from memorizz.chat import typed
     except ImportError as error:
@@ -186,8 +184,6 @@ def _why(hit: Document) -> str:
 
 
 def _print(turn: Turn) -> None:
-    from memorizz.cli import _show
-
     for each in turn.recalled:
         hit, store = each["document"], each["store"]
         _show.say(f"  {hit['_score']:.3f}  {_show.shortened(_line(hit), 200)}")

@@ -12,6 +12,7 @@ import typer
 
 from memorizz.cli._common import DSN, Embedded, MemoryID, SchemaName, Tenant, config, looking
 from memorizz.cli._embedder import Model, embedder, embedder_of
+from memorizz.errors import ConfigurationError
 
 Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on, 0 for any that is free.")]
 Write = Annotated[bool, typer.Option("--write", help="Offer what changes memories: edit, delete, forget, undo.")]
@@ -33,8 +34,6 @@ def console(
 
     The address that is printed has a key in it, new each time. Nothing can be changed without --write.
     """
-    from memorizz.errors import ConfigurationError
-
     try:
         from memorizz.console import Console, serve
     except ImportError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memorizz.cli import _progress, _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, Yes, config, confirm, memories
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ def duplicates(
     as_json: AsJSON = False,
 ) -> None:
     """Show what says the same in a memory, by vectors and equal texts; without one, in what is of no memory."""
-    from memorizz.cli import _progress, _show
-
     with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
         with _progress.of_work("comparing") as watch:
             found = seen.duplicates(
@@ -59,8 +58,6 @@ def consolidate(
     as_json: AsJSON = False,
 ) -> None:
     """Merge what says the same in a memory into the newest of it; `memorizz history undo` takes it back."""
-    from memorizz.cli import _progress, _show
-
     with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
         with _progress.of_work("comparing") as watch:
             tell = None if watch is None else partial(watch, store)
@@ -81,8 +78,6 @@ def consolidate(
 
 
 def _print(groups: Sequence[Duplicates], seen: MemoryProvider, store: str) -> None:
-    from memorizz.cli import _show
-
     for group in groups:
         _show.heading(group.kept)
         rows = [("", _text(seen, group.kept, store))]
@@ -93,7 +88,5 @@ def _print(groups: Sequence[Duplicates], seen: MemoryProvider, store: str) -> No
 
 
 def _text(seen: MemoryProvider, id: str, store: str) -> str:
-    from memorizz.cli import _show
-
     document = seen.retrieve_by_id(id, store) or {}
     return _show.shortened(_show.value(document.get("content") or document.get("name") or ""))

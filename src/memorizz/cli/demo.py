@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memorizz.cli import _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, config, place, repeated
+from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from memorizz.demo import DemoData, DemoQuery
@@ -28,7 +30,6 @@ def demo(
 
     Everything happens in the schema memorizz_demo; what is there stays for the next time.
     """
-    from memorizz.cli import _show
     from memorizz.demo import DIMENSIONS, MODEL, load
     from memorizz.memory_provider.postgresql import PostgreSQLProvider
 
@@ -63,7 +64,6 @@ def _own(text: str) -> DemoQuery:
     """Return a question of one's own, with its vector; raises ConfigurationError without the embedder for it."""
     from memorizz.demo import DemoQuery
     from memorizz.embeddings import LocalEmbedder  # the demo's vectors were made with its model
-    from memorizz.errors import ConfigurationError
 
     if not text.strip():
         raise ConfigurationError(

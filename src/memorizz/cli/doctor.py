@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memorizz.cli import _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, existing, looking, place
+from memorizz.errors import MemorizzError
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.postgresql import PostgreSQLConfig
@@ -34,8 +36,6 @@ def doctor(
     if health:
         _health(config(dsn, schema, embedded), as_json)
         return
-    from memorizz.cli import _show
-    from memorizz.errors import MemorizzError
     from memorizz.memory_provider.postgresql.maintenance import Finding, Level, Maintenance
 
     settings = config(dsn, schema, embedded)
@@ -68,8 +68,6 @@ def _health(settings: PostgreSQLConfig, as_json: bool) -> None:
     """Say whether calls can be made, soon and without looking further."""
     import time
 
-    from memorizz.cli import _show
-    from memorizz.errors import MemorizzError
     from memorizz.memory_provider._drive import described
     from memorizz.memory_provider.base import Health
     from memorizz.memory_provider.postgresql import migrations
@@ -99,8 +97,6 @@ def _health(settings: PostgreSQLConfig, as_json: bool) -> None:
 
 def _probe(settings: PostgreSQLConfig, where: str, as_json: bool) -> None:
     """Say what can be reached of another tenant."""
-    from memorizz.cli import _show
-
     with _show.waiting(f"trying {where}"), looking(settings) as maintenance:
         probe = maintenance.probe_tenants()
     if as_json:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memorizz.cli import _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, Id, Limit, MemoryID, SchemaName, Tenant, config, memories
 from memorizz.cli._embedder import Model, embedder, embedder_of
+from memorizz.errors import FilterError
 
 if TYPE_CHECKING:
     from memorizz.embeddings import Embedder
@@ -33,7 +35,6 @@ def search(
     as_json: AsJSON = False,
 ) -> None:
     """Find memories by meaning and words, the best first; by words alone where no embedder is at hand."""
-    from memorizz.cli import _show
     from memorizz.memory_provider.postgresql.operations import retrieve_from_all_stores
 
     wanted = conditions(filter)
@@ -77,8 +78,6 @@ def show(
     as_json: AsJSON = False,
 ) -> None:
     """Print one memory, whole; an id that several stores have is printed from each."""
-    from memorizz.cli import _show
-
     with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as provider:
         found = [(each, provider.retrieve_by_id(id, each, include_embedding=True)) for each in stores(provider, store)]
     documents = [(each, document) for each, document in found if document is not None]
@@ -103,8 +102,6 @@ def show(
 
 def conditions(text: str | None, option: str = "--filter") -> dict[str, Any]:
     """Return the JSON object that an option gives, {} where it is not given."""
-    from memorizz.errors import FilterError
-
     try:
         filter: Any = json.loads(text or "{}")
     except ValueError as error:
@@ -125,8 +122,6 @@ def _oldest(hit: tuple[str, Document]) -> Any:
 
 def print_hit(store: str, hit: Document) -> None:
     """Print what a memory says, and below where it is."""
-    from memorizz.cli import _show
-
     _show.say(_show.shortened(text_of(hit)))
     about = (store, hit.get("memory_id"), hit.get("role") or hit.get("name"), hit["id"])
     _show.code("  ".join(str(part) for part in about if part), 2, "dim")
@@ -142,8 +137,6 @@ def text_of(document: Document) -> str:
 
 
 def _print_document(store: str, document: Document, dimensions: int) -> None:
-    from memorizz.cli import _show
-
     _show.heading(f"{store}  {document['id']}")
     shown = {name: value for name, value in document.items() if name not in ("id", "_id")}
     pairs = [(name, _show.value(value)) for name, value in shown.items()]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memorizz.cli import _progress, _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, memories, place
 from memorizz.cli._embedder import HELP, embedder
 
@@ -39,8 +40,6 @@ def embed(
 
     Memories can be read and stored meanwhile. Interrupted, even killed, the same command again goes on where it was.
     """
-    from memorizz.cli import _progress, _show
-
     settings = config(dsn, schema, embedded, auto_migrate=False)
     made: dict[str, int] = {}
     with memories(settings, embedder(model, name, dimensions), tenant=tenant, memory=memory) as provider:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memorizz.cli import _progress, _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, memories, place
+from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.postgresql import PostgreSQLConfig
@@ -44,8 +46,7 @@ def export(
     documents could not be exported, and are listed.
     """
     from memorizz import moving
-    from memorizz.cli import _move_page, _progress, _show
-    from memorizz.errors import ConfigurationError
+    from memorizz.cli import _move_page
 
     to_stdout = file == "-"
     if to_stdout and as_json:
@@ -71,8 +72,6 @@ def export(
 
 def show_counts(settings: PostgreSQLConfig, counts: Mapping[str, int], file: str) -> None:
     """Print how many documents of each store were moved."""
-    from memorizz.cli import _show
-
     _show.say(f"{file}, {place(settings)}", "dim")
     rows = [[store, f"{count:,}"] for store, count in counts.items()]
     _show.show(_show.table({"store": _show.LEFT, "documents": _show.RIGHT}, rows, ["all", f"{sum(counts.values()):,}"]))

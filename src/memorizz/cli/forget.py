@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memorizz.cli import _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, Tenant, Yes, config, confirm, memories
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ def forget(
     as_json: AsJSON = False,
 ) -> None:
     """Delete every document of a memory in all stores, and print the receipt."""
-    from memorizz.cli import _show
-
     with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant) as provider:
         receipt = provider.forget(memory_id, everything=everything, by=by, dry_run=True)
         if not dry_run:
@@ -44,8 +43,6 @@ def forget(
 
 def print_receipt(receipt: Receipt, heading: str) -> None:
     """Print what went, and where copies may be."""
-    from memorizz.cli import _show
-
     _show.heading(heading)
     pairs = [(store, f"{count} documents") for store, count in receipt.deleted.items()]
     pairs += [(store, f"{count} versions that had ended") for store, count in receipt.versions.items()]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memorizz.cli import _show
 from memorizz.cli._common import (
     DSN,
     AsJSON,
@@ -21,6 +22,7 @@ from memorizz.cli._common import (
     memories,
     place,
 )
+from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.base import Version
@@ -89,9 +91,6 @@ def show(
     as_json: AsJSON = False,
 ) -> None:
     """Print the versions of a memory, the newest first: who changed what, and from what into what."""
-    from memorizz.cli import _show
-    from memorizz.errors import ConfigurationError
-
     with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
         kept = seen.run(_kept) if store is None else [store]
         if not kept:
@@ -134,8 +133,6 @@ def _told(versions: Sequence[Version]) -> list[dict[str, Any]]:
 
 
 def _print(version: dict[str, Any]) -> None:
-    from memorizz.cli import _show
-
     said = [
         str(version["number"]),
         version["operation"] or "before the history",
@@ -149,8 +146,6 @@ def _print(version: dict[str, Any]) -> None:
 
 
 def _sides(sides: dict[str, Any]) -> str:
-    from memorizz.cli import _show
-
     one, other = (_show.shortened(_show.value(sides[side])) if side in sides else "nothing" for side in ("from", "to"))
     return f"{one} -> {other}"
 
@@ -166,8 +161,6 @@ def undo(
     as_json: AsJSON = False,
 ) -> None:
     """Take back all that a call has changed, in every store whose history is kept."""
-    from memorizz.cli import _show
-
     with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
         done = seen.undo(call=call)
     if as_json:
@@ -182,8 +175,6 @@ def undo(
 @commands.command(name="list")
 def list_(dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None, as_json: AsJSON = False) -> None:
     """Show of which stores a history is kept, since when and for how long."""
-    from memorizz.cli import _show
-
     settings = config(dsn, schema, embedded)
     with looking(settings) as maintenance:
         kept = {store.name: store.kept for store in maintenance.facts().stores.values()}

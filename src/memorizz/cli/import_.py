@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memorizz.cli import _progress, _show
 from memorizz.cli._common import (
     DSN,
     AsJSON,
@@ -24,6 +25,7 @@ from memorizz.cli._common import (
     receiving,
 )
 from memorizz.cli.export import Store, show_counts
+from memorizz.errors import ConfigurationError, one_line, quoted
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -39,7 +41,6 @@ _OF_OTHERS = ("timezone", "date_order", "agent", "dry_run", "with_embeddings")
 
 def _list_formats(wanted: bool) -> None:
     if wanted:
-        from memorizz.cli import _show
         from memorizz.importers._registry import FORMATS
 
         rows = [[each.name, each.title] for each in FORMATS]
@@ -122,8 +123,6 @@ def import_(
 
 
 def _check(file: str, merge: bool, replace: bool) -> None:
-    from memorizz.errors import ConfigurationError
-
     if merge and replace:
         raise ConfigurationError("--merge and --replace are two ways: give one of them")
     if file == "-" and sys.stdin.isatty():
@@ -131,8 +130,6 @@ def _check(file: str, merge: bool, replace: bool) -> None:
 
 
 def _refuse(given: Mapping[str, Any], names: tuple[str, ...], why: str) -> None:
-    from memorizz.errors import ConfigurationError
-
     for name in names:
         if given[name]:
             raise ConfigurationError(f"--{name.replace('_', '-')} {why}: leave it out")
@@ -171,7 +168,7 @@ def _is_ours(source: str | IO[bytes]) -> bool:
 
 def _load(source: str | IO[bytes], settings: PostgreSQLConfig, given: Mapping[str, Any]) -> None:
     from memorizz import moving
-    from memorizz.cli import _move_page, _progress, _show
+    from memorizz.cli import _move_page
 
     stores, embeddings = given["store"], not given["without_embeddings"]
     existing: Any = "merge" if given["merge"] else "replace" if given["replace"] else "refuse"
@@ -195,8 +192,6 @@ def _load(source: str | IO[bytes], settings: PostgreSQLConfig, given: Mapping[st
 
 def _take_over(source: str | IO[bytes], settings: PostgreSQLConfig, given: Mapping[str, Any]) -> None:
     from memorizz import importers
-    from memorizz.cli import _progress, _show
-    from memorizz.errors import ConfigurationError
 
     if given["agent"] is not None and given["memory"] is None:
         raise ConfigurationError("--agent is one within a memory: say which with --memory")
@@ -224,8 +219,6 @@ def _take_over(source: str | IO[bytes], settings: PostgreSQLConfig, given: Mappi
 @contextmanager
 def _going_on() -> Generator[None]:
     """Say of what interrupts an import that it can be gone on with."""
-    from memorizz.cli import _show
-
     try:
         yield
     except KeyboardInterrupt:
@@ -236,8 +229,6 @@ def _going_on() -> Generator[None]:
 def _zone(name: str | None) -> tzinfo:
     from datetime import UTC
     from zoneinfo import ZoneInfo
-
-    from memorizz.errors import ConfigurationError, quoted
 
     if name is None:
         return UTC
@@ -251,8 +242,6 @@ def _zone(name: str | None) -> tzinfo:
 
 
 def _show_report(report: Report, settings: PostgreSQLConfig) -> None:
-    from memorizz.cli import _show
-
     _show.say(f"{report.source} ({report.format}), {place(settings)}", "dim")
     new = "would be stored" if report.dry_run else "stored"
     rows = [[store, f"{count:,}", f"{report.there[store]:,}"] for store, count in report.stored.items()]
@@ -269,9 +258,6 @@ def _show_report(report: Report, settings: PostgreSQLConfig) -> None:
 
 
 def _list(title: str, notes: Mapping[str, Noted]) -> None:
-    from memorizz.cli import _show
-    from memorizz.errors import one_line
-
     for reason, noted in notes.items():
         _show.say(one_line(f"{title}: {noted.count:,}, {_show.shortened(reason, 300)}"), "yellow")
         for each in noted.places:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from memorizz.cli import _progress, _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, Yes, config, confirm, looking, place
+from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.postgresql import PostgreSQLConfig
@@ -64,7 +66,7 @@ def list_(
     """Show every index: what it is, what it covers, its size, how often it is used, whether it is valid."""
     from dataclasses import asdict
 
-    from memorizz.cli import _index_page, _show
+    from memorizz.cli import _index_page
 
     settings = config(dsn, schema, embedded)
     with looking(settings) as maintenance:
@@ -137,8 +139,6 @@ def rebuild(
     The old one serves until the new one is finished, so there must be room for both. Memories can be read and stored
     meanwhile. Ctrl-C ends it and leaves the old one.
     """
-    from memorizz.errors import ConfigurationError
-
     if kind == "none":
         raise ConfigurationError("--kind none: `memorizz index drop NAME` removes an index")
     settings = config(dsn, schema, embedded)
@@ -161,9 +161,6 @@ def drop(
     as_json: AsJSON = False,
 ) -> None:
     """Drop one index, or all that are invalid; primary keys never."""
-    from memorizz.cli import _show
-    from memorizz.errors import ConfigurationError
-
     if (name is None) is not invalid:
         raise ConfigurationError("drop what? give the NAME of an index, or --invalid")
     with looking(config(dsn, schema, embedded)) as maintenance:
@@ -191,7 +188,7 @@ def _make(
     as_json: bool,
 ) -> None:
     """Say what is going to be done and what it needs, do it, say what was done."""
-    from memorizz.cli import _index_page, _progress, _show
+    from memorizz.cli import _index_page
 
     found, work_mem = maintenance.database(), maintenance.maintenance_work_mem()
     if not as_json:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from memorizz.cli import _progress, _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, existing, place
 
 
@@ -20,7 +21,6 @@ def language(
 
     Interrupted, even killed, the same command again goes on.
     """
-    from memorizz.cli import _progress, _show
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
     settings = existing(config(dsn, schema, embedded))

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memorizz.cli import _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, Tenant, check_one_server, config, receiving
 from memorizz.cli._embedder import HELP, embedder, imported
 from memorizz.cli._mcp_hosts import HOSTS, Server
+from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from memorizz.mcp import Memory, Scope, Tokens
@@ -138,7 +140,6 @@ def import_(
     The same file again changes nothing. Lines that cannot be read are named, each with its place.
     """
     _check_installed()
-    from memorizz.cli import _show
     from memorizz.importers import stable_id
     from memorizz.moving.graph import documents, read
 
@@ -184,9 +185,6 @@ def config_(
     embedded: Embedded = None,
 ) -> None:
     """Print the line, or the JSON, that tells a host of the memory. Changes nothing."""
-    from memorizz.cli import _show
-    from memorizz.errors import ConfigurationError
-
     told = HOSTS.get(host)
     if told is None:
         raise ConfigurationError(f"unknown host {host}: expected one of {', '.join(HOSTS)}")
@@ -260,8 +258,6 @@ def _refuse_options_before(ctx: typer.Context) -> None:
 
 def _check_installed() -> None:
     """Raise ConfigurationError, which names the extra, where the SDK is missing."""
-    from memorizz.errors import ConfigurationError
-
     try:
         import_module("memorizz.mcp")
     except ImportError as error:
@@ -269,7 +265,6 @@ def _check_installed() -> None:
 
 
 def _scope(memory: str | None, agent: str | None) -> Scope:
-    from memorizz.errors import ConfigurationError
     from memorizz.mcp import Scope
 
     if memory is None:
@@ -279,7 +274,6 @@ def _scope(memory: str | None, agent: str | None) -> Scope:
 
 def _who(memory: str | None, agent: str | None, tokens: str | None, host: str | None) -> Scope | Tokens:
     """Return whom to serve: `host` is what to listen on, None where that is stdio."""
-    from memorizz.errors import ConfigurationError
     from memorizz.mcp import Tokens
     from memorizz.mcp._http import check_reach
 
@@ -309,7 +303,6 @@ def _memory(
     dry_run: bool = False,
 ) -> Generator[Memory]:
     """Open the memories; where there are no tables yet, they are made, for the vectors of the model."""
-    from memorizz.errors import ConfigurationError
     from memorizz.mcp import Memory
 
     if model is None and (name is not None or dimensions is not None):

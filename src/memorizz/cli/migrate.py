@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from memorizz.cli import _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, existing, place
 
 _NEW = "For a new schema, fixed from then on"
@@ -33,7 +34,6 @@ def migrate(
     as_json: AsJSON = False,
 ) -> None:
     """Make the tables, or bring them to this version; for those who open providers with auto_migrate=False."""
-    from memorizz.cli import _show
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
     chosen = {"index": index, "vector_type": vector_type, "text_search_config": language}

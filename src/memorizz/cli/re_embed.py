@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memorizz.cli import _progress, _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, Yes, config, confirm, looking, place
 from memorizz.cli._embedder import HELP, embedder
+from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from memorizz.embeddings import Embedder
@@ -96,7 +98,6 @@ def re_embed(
     The old vectors are kept until --finish.
     """
     from memorizz.cli import _re_embed_page
-    from memorizz.errors import ConfigurationError
     from memorizz.memory_provider.postgresql.maintenance import Reembedding
     from memorizz.memory_provider.stores import CONVERSATIONS
 
@@ -131,8 +132,6 @@ def _change(
     memory: str | None,
 ) -> None:
     """Do what is still to be done."""
-    from memorizz.cli import _progress
-
     if change.change().searched.name == made.name:
         page.say(f"the vectors are of {made.name} already")
         return
@@ -150,8 +149,6 @@ def _change(
 
 @contextmanager
 def _embedding() -> Generator[Callable[[Filled], None] | None]:
-    from memorizz.cli import _progress
-
     with _progress.of_work("embedding") as watch:
         yield None if watch is None else lambda filled: watch("documents", filled.done, filled.total)
 
@@ -169,8 +166,6 @@ def _drop(change: Reembedding, finish: bool, yes: bool) -> None:
 @contextmanager
 def _going_on(change: Reembedding) -> Generator[None]:
     """Say of what interrupts it that it can be gone on with."""
-    from memorizz.cli import _show
-
     try:
         yield
     except KeyboardInterrupt:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memorizz.cli import _progress, _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, looking, memories, place
 from memorizz.cli.stats import Note
+from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from memorizz.cli import _recall_page
@@ -34,8 +36,7 @@ def recall(
 
     Takes as long as that many exact searches. Changes nothing, save with --note.
     """
-    from memorizz.cli import _progress, _recall_page, _show
-    from memorizz.errors import ConfigurationError
+    from memorizz.cli import _recall_page
 
     if note and (tenant is not None or memory is not None):
         raise ConfigurationError("--note notes what is found in whole stores: leave out --tenant and --memory")
@@ -64,8 +65,6 @@ def recall(
 
 def _check_notable(known: Facts) -> None:
     """Raise ConfigurationError where row-level security leaves no search of a whole store to be noted."""
-    from memorizz.errors import ConfigurationError
-
     if known.application_role is not None:
         raise ConfigurationError(
             "--note notes what is found in whole stores, and where row-level security keeps tenants apart each search "

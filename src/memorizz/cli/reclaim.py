@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from memorizz.cli import _progress, _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, looking, place
 from memorizz.cli.index import LockTimeout, Memory, Store
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 def reclaimed_line(done: Reclaimed) -> str:
     """Return what is said of a store whose room was given back."""
-    from memorizz.cli import _show
-
     return f"{done.store}: {_show.size(done.before)} before, {_show.size(done.after)} now, in {done.seconds:.1f} s"
 
 
@@ -32,8 +31,6 @@ def reclaim(
 
     Of each store of which many were deleted, or of one. Memories can be read and stored meanwhile.
     """
-    from memorizz.cli import _progress, _show
-
     settings = config(dsn, schema, embedded)
     done: list[dict[str, Any]] = []
     with looking(settings) as maintenance:

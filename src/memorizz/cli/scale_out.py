@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from memorizz.cli import _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, looking, place
 
 
@@ -26,8 +27,6 @@ def scale_out(
 
     Connect to the coordinator, as the owner of the tables. What was interrupted is done by the same command again.
     """
-    from memorizz.cli import _show
-
     settings = config(dsn, schema, embedded)
     with looking(settings) as maintenance:
         done = maintenance.scale_out(shards, dry_run=dry_run)

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from memorizz.cli import _show
 from memorizz.cli._common import AsJSON, Embedded
 
 commands = typer.Typer(help="Start, stop and look at the embedded server.", no_args_is_help=True)
@@ -42,7 +43,6 @@ def status(embedded: Embedded = None, as_json: AsJSON = False) -> None:
 @commands.command(name="list")
 def list_(as_json: AsJSON = False) -> None:
     """List the embedded servers that you have: their data folders, whether they run, and who uses them."""
-    from memorizz.cli import _show
     from memorizz.memory_provider.postgresql.embedded import known_servers
 
     found = known_servers()
@@ -61,8 +61,6 @@ def _state(found: Any) -> str:
 
 
 def _print(server: Any, as_json: bool) -> None:
-    from memorizz.cli import _show
-
     found = server.status()
     if as_json:
         _show.print_json(found)

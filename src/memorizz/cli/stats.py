@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memorizz.cli import _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, looking, place
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ def stats(
     as_json: AsJSON = False,
 ) -> None:
     """Show the rows, sizes and ages of each store, and the sizes of its indexes."""
-    from memorizz.cli import _show
     from memorizz.memory_provider.postgresql.maintenance import Noted
 
     settings = config(dsn, schema, embedded)
@@ -48,8 +48,6 @@ def stats(
 
 
 def _table(stores: Sequence[StoreFacts], indexes: Sequence[IndexFacts]) -> Table:
-    from memorizz.cli import _show
-
     columns = dict.fromkeys(("store", "rows", "table", "vector\nindex", "other\nindexes"), _show.RIGHT)
     columns |= {"store": _show.LEFT, "oldest": _show.LEFT, "newest": _show.LEFT}
     vectors = Counter[str]()

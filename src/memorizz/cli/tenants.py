@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from memorizz.cli import _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, looking, place, repeated
 
 commands = typer.Typer(help="Have the database keep tenants apart.", no_args_is_help=True)
@@ -29,8 +30,6 @@ def enable(
 
     Run it as the owner of the tables. Again, it puts the wall into what has lost it.
     """
-    from memorizz.cli import _show
-
     settings = config(dsn, schema, embedded)
     with looking(settings) as maintenance:
         wall = maintenance.enable_tenants(role, memories=memories)
@@ -55,8 +54,6 @@ def disable(dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = Non
 
     Run it as the owner of the tables.
     """
-    from memorizz.cli import _show
-
     settings = config(dsn, schema, embedded)
     with looking(settings) as maintenance:
         role = maintenance.disable_tenants()

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from memorizz.cli import _progress, _show
 from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, looking, memories
+from memorizz.errors import ConfigurationError
 
 policy = typer.Typer(help="Say what of a store `memorizz tidy` deletes.", no_args_is_help=True)
 
@@ -42,7 +44,6 @@ def set_(
     """Set the policy of a store, in the place of the one that it has; nothing is deleted by it alone."""
     from datetime import timedelta
 
-    from memorizz.errors import ConfigurationError
     from memorizz.memory_provider.policies import Policy
 
     if (expire_after, least_importance, keep_last, max_documents) == (None, None, None, None):
@@ -75,8 +76,6 @@ def off(
 @policy.command(name="list")
 def list_(dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None, as_json: AsJSON = False) -> None:
     """Show which stores have a policy, and what it says."""
-    from memorizz.cli import _show
-
     with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
         found = provider.policies()
     if as_json:
@@ -102,7 +101,6 @@ def tidy(
     as_json: AsJSON = False,
 ) -> None:
     """Delete what has expired and what is due by the policies, of every tenant, or of one; for a nightly job."""
-    from memorizz.cli import _progress, _show
     from memorizz.memory_provider.postgresql.maintenance import Tidied
 
     settings = config(dsn, schema, embedded, auto_migrate=False)
