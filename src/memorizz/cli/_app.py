@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from memorizz.cli import (
+    _show,
     changing,
     chat,
     console,
@@ -35,6 +36,7 @@ from memorizz.cli import (
     tenants,
     tidy,
 )
+from memorizz.cli._common import Commands
 from memorizz.errors import MemorizzError
 
 
@@ -54,13 +56,11 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except MemorizzError as error:
-            from memorizz.cli._show import complain
-
-            complain(str(error))
+            _show.complain(str(error))
             raise typer.Exit(1) from None
 
 
-app = typer.Typer(
+app = Commands(
     cls=_Commands,
     help="Long-term memory for AI agents, in PostgreSQL with pgvector.",
     no_args_is_help=True,

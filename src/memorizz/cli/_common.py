@@ -1,24 +1,28 @@
-"""The options that every command has, and the configuration that they make."""
+"""The options that every command has, and what they open."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import shlex
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
 import typer
 
+from memorizz.cli import _show
 from memorizz.errors import ConfigurationError, SchemaError
 
 if TYPE_CHECKING:
     from memorizz.embeddings import Embedder
     from memorizz.memory_provider.postgresql import PostgreSQLConfig, PostgreSQLProvider
-    from memorizz.memory_provider.postgresql.maintenance import Maintenance
+    from memorizz.memory_provider.postgresql.maintenance import Database, Maintenance
 
 _PANEL = "Which server (else POSTGRES_HOST and so on, else the embedded one)"
 
@@ -55,33 +59,121 @@ Limit = Annotated[int, typer.Option(help="How many to show.", min=1)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-def config(dsn: str | None, schema: str | None, embedded: Path | None, **options: Any) -> PostgreSQLConfig:
-    """Return what to connect to; the vectors are as long as the schema says, unless `options` say it."""
-    from memorizz.memory_provider.postgresql import PostgreSQLConfig
-
-    options = {"schema": schema, "embedding_dimensions": None} | options
-    check_one_server(dsn, embedded)
-    if dsn is not None:
-        return PostgreSQLConfig(dsn=dsn, **options)
-    if embedded is not None:
-        return PostgreSQLConfig.embedded(embedded, **options)
-    # Which server was taken, every command says itself.
-    logging.getLogger("memorizz.config").setLevel(logging.ERROR)
-    return PostgreSQLConfig.auto(**options)
+# --- options that stand together ----------------------------------------------------------------------------------
 
 
-def check_one_server(dsn: str | None, embedded: Path | None) -> None:
-    """Raise ConfigurationError where the options name two servers."""
-    if dsn is not None and embedded is not None:
-        raise ConfigurationError("--dsn and --embedded name two servers: give one of them")
+class Commands(typer.Typer):
+    """Commands, of which a parameter may be a dataclass: its fields are options of the command."""
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
+        """Return the decorator that adds a command, and leaves the function as it is."""
+        return _adding(super().command(name, **options))
+
+    def callback(self, **options: Any) -> Callable[[Any], Any]:
+        """Return the decorator that adds what is done before a command, and leaves the function as it is."""
+        return _adding(super().callback(**options))
+
+
+def _adding(decorator: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def add(function: Any) -> Any:
+        decorator(_with_fields_as_options(function))
+        return function
+
+    return add
+
+
+def _with_fields_as_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    signature = inspect.signature(function, eval_str=True)
+    groups = {name: each.annotation for name, each in signature.parameters.items() if is_dataclass(each.annotation)}
+
+    @wraps(function)
+    def run(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        function(**given)
+
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        parameters += _options(groups[name]) if name in groups else [parameter]
+    cast(Any, run).__signature__ = signature.replace(parameters=parameters)
+    return run
+
+
+def _options(group: Any) -> list[inspect.Parameter]:
+    """Return the fields of a dataclass as parameters."""
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=hints[each.name])
+        for each in fields(group)
+    ]
+
+
+@dataclass(frozen=True)
+class Whose:
+    """The options that say whose memories are meant."""
+
+    tenant: Tenant = None
+    memory: MemoryID = None
+
+    def view(self, provider: PostgreSQLProvider, agent: str | None = None) -> PostgreSQLProvider:
+        """Return the view of a provider that is asked for, which has the methods of a provider."""
+        view: Any = provider if self.tenant is None else provider.tenant(self.tenant)
+        return view if self.memory is None else view.memory(self.memory, agent=agent)
+
+
+@dataclass(frozen=True)
+class Server:
+    """The options that name a server, and the schema on it."""
+
+    dsn: DSN = None
+    schema: SchemaName = None
+    embedded: Embedded = None
+
+    def config(self, **options: Any) -> PostgreSQLConfig:
+        """Return what to connect to; the vectors are as long as the schema says, unless `options` say it."""
+        from memorizz.memory_provider.postgresql import PostgreSQLConfig
+
+        options = {"schema": self.schema, "embedding_dimensions": None} | options
+        self.check_is_one()
+        if self.dsn is not None:
+            return PostgreSQLConfig(dsn=self.dsn, **options)
+        if self.embedded is not None:
+            return PostgreSQLConfig.embedded(self.embedded, **options)
+        # Which server was taken, every command says itself.
+        logging.getLogger("memorizz.config").setLevel(logging.ERROR)
+        return PostgreSQLConfig.auto(**options)
+
+    def check_is_one(self) -> None:
+        """Raise ConfigurationError where the options name two servers."""
+        if self.dsn is not None and self.embedded is not None:
+            raise ConfigurationError("--dsn and --embedded name two servers: give one of them")
+
+    @property
+    def where(self) -> str:
+        """What is connected to, in words and without the password."""
+        return self.config().where
+
+    def say_schema(self, database: Database) -> None:
+        """Say which schema of which database is meant, and where that is."""
+        _show.say(f"schema {database.schema} of database {database.name}: {self.where}", "dim")
+
+    @property
+    def typed(self) -> str:
+        """The options that name the same place on another command line; what may hold a password is left out."""
+        options = {"--embedded": self.embedded, "--schema": self.schema}
+        named = "".join(f" {name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None)
+        return named if self.dsn is None else f" --dsn ...{named}"
+
+
+# --- what they open -----------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def looking(config: PostgreSQLConfig) -> Generator[Maintenance]:
+def open_maintenance(server: Server) -> Generator[Maintenance]:
     """Open a database that has memories; raises where there are none, and makes neither a server nor tables."""
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
-    with Maintenance(existing(config)) as maintenance:
+    with Maintenance(existing(server.config())) as maintenance:
         found = maintenance.database()
         if not found.has_migrations:
             raise SchemaError(
@@ -92,12 +184,10 @@ def looking(config: PostgreSQLConfig) -> Generator[Maintenance]:
 
 
 @contextmanager
-def memories(
-    config: PostgreSQLConfig,
+def open_provider(
+    server: Server,
+    whose: Whose | None = None,
     embedder: Embedder | Callable[[str | None], Embedder | None] | None = None,
-    *,
-    tenant: str | None = None,
-    memory: str | None = None,
 ) -> Generator[PostgreSQLProvider]:
     """Open a provider of memories that are there, or a view of it.
 
@@ -105,30 +195,21 @@ def memories(
     """
     from memorizz.memory_provider.postgresql import PostgreSQLProvider
 
-    with looking(config) as maintenance:
+    with open_maintenance(server) as maintenance:
         made = embedder(maintenance.facts().model.name) if callable(embedder) else embedder
-        with PostgreSQLProvider(config, embedder=made) as provider:
-            yield _within(provider, tenant, memory)
-
-
-def _within(
-    provider: PostgreSQLProvider, tenant: str | None, memory: str | None, agent: str | None = None
-) -> PostgreSQLProvider:
-    """Return the view that is asked for, which has the methods of a provider."""
-    view: Any = provider if tenant is None else provider.tenant(tenant)
-    return view if memory is None else view.memory(memory, agent=agent)
+        with PostgreSQLProvider(server.config(auto_migrate=False), embedder=made) as provider:
+            yield (whose or Whose()).view(provider)
 
 
 @contextmanager
-def receiving(
-    config: PostgreSQLConfig,
+def open_target(
+    server: Server,
+    whose: Whose,
     dimensions: Callable[[], int | None],
     *,
+    agent: str | None = None,
     dry_run: bool = False,
     embedder: Embedder | None = None,
-    tenant: str | None = None,
-    memory: str | None = None,
-    agent: str | None = None,
 ) -> Generator[PostgreSQLProvider]:
     """Open a provider to store into, or a view of it.
 
@@ -138,6 +219,7 @@ def receiving(
     from memorizz.memory_provider.postgresql import PostgreSQLProvider
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
+    config = server.config()
     with Maintenance(existing(config) if dry_run else config) as maintenance:
         found = maintenance.database()
     if not found.has_migrations:
@@ -149,14 +231,15 @@ def receiving(
             )
         config = config.replace(embedding_dimensions=length)
     with PostgreSQLProvider(config, embedder=embedder) as provider:
-        yield _within(provider, tenant, memory, agent)
+        yield whose.view(provider, agent)
 
 
-def has_tables(config: PostgreSQLConfig) -> bool:
+def has_tables(server: Server) -> bool:
     """Return True if there are tables for memories; makes neither a server nor tables."""
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
-    path = embedded_path(config)
+    config = server.config()
+    path = _embedded_path(config)
     if path is not None and not os.path.exists(path):
         return False
     with Maintenance(config) as maintenance:
@@ -165,7 +248,7 @@ def has_tables(config: PostgreSQLConfig) -> bool:
 
 def existing(config: PostgreSQLConfig) -> PostgreSQLConfig:
     """Return the configuration of a server to look at; raises where looking would have to make it first."""
-    path = embedded_path(config)
+    path = _embedded_path(config)
     if path is not None and not os.path.exists(path):
         raise ConfigurationError(
             f"there is no embedded server in {path} yet, so nothing is stored in it: `memorizz demo` makes one with "
@@ -174,7 +257,7 @@ def existing(config: PostgreSQLConfig) -> PostgreSQLConfig:
     return config
 
 
-def embedded_path(config: PostgreSQLConfig) -> Path | None:
+def _embedded_path(config: PostgreSQLConfig) -> Path | None:
     """Return the data folder of the configured server, None where it is no embedded one."""
     from memorizz.memory_provider.postgresql.embedded import default_path
 
@@ -183,17 +266,7 @@ def embedded_path(config: PostgreSQLConfig) -> Path | None:
     return config.embedded_server.path or default_path()
 
 
-def place(config: PostgreSQLConfig) -> str:
-    """Say in words what is connected to, without the password."""
-    return config.where
-
-
-def repeated(config: PostgreSQLConfig, dsn: str | None, embedded: Path | None) -> str:
-    """Return the options that name the same place on another command line; what may hold a password is left out."""
-    options = (
-        " --dsn ..." if dsn is not None else f" --embedded {shlex.quote(str(embedded))}" if embedded is not None else ""
-    )
-    return f"{options} --schema {config.schema}" if config.schema is not None else options
+# --- people -------------------------------------------------------------------------------------------------------
 
 
 def confirm(question: str, yes: bool) -> None:
@@ -203,3 +276,13 @@ def confirm(question: str, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise ConfigurationError(f"{question} stdin is not a terminal: pass --yes")
     typer.confirm(question, abort=True, err=True)
+
+
+@contextmanager
+def interruptible(message: str) -> Generator[None]:
+    """Say at Ctrl-C how things stand, and end the command with exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _show.complain(f"interrupted; {message}")
+        raise typer.Exit(130) from None

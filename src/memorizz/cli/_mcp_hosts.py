@@ -14,7 +14,7 @@ TOKEN = "MEMORIZZ_TOKEN"  # noqa: S105 - a name, not a token
 
 
 @dataclass(frozen=True)
-class Server:
+class MCPServer:
     """What a host is told: a program to start, or a URL, where `has_token` says that a token has to be sent."""
 
     command: Sequence[str] = ()
@@ -42,33 +42,33 @@ class Host:
 
     title: str
     place: str
-    told: Callable[[Server], str]
+    told: Callable[[MCPServer], str]
     takes_urls: bool = True
 
 
-def _claude_code(server: Server) -> str:
+def _claude_code(server: MCPServer) -> str:
     if server.url is not None:
         header = f' --header "Authorization: Bearer ${TOKEN}"' if server.has_token else ""
         return f"claude mcp add --transport http --scope user {NAME} {shlex.quote(server.url)}{header}"
     return f"claude mcp add {_variables(server)}--scope user {NAME} -- {shlex.join(server.command)}"
 
 
-def _codex(server: Server) -> str:
+def _codex(server: MCPServer) -> str:
     if server.url is not None:
         token = f" --bearer-token-env-var {TOKEN}" if server.has_token else ""
         return f"codex mcp add {NAME} --url {shlex.quote(server.url)}{token}"
     return f"codex mcp add {NAME} {_variables(server)}-- {shlex.join(server.command)}"
 
 
-def _variables(server: Server) -> str:
+def _variables(server: MCPServer) -> str:
     return "".join(f"--env {shlex.quote(f'{name}={value}')} " for name, value in server.environment.items())
 
 
-def _mcp_servers(server: Server) -> str:
+def _mcp_servers(server: MCPServer) -> str:
     return _json({"mcpServers": {NAME: server.entry(f"${{env:{TOKEN}}}", typed=False)}})
 
 
-def _vscode(server: Server) -> str:
+def _vscode(server: MCPServer) -> str:
     asked = {"type": "promptString", "id": "memorizz-token", "description": "Token of memorizz", "password": True}
     inputs = {"inputs": [asked]} if server.has_token else {}
     return _json({"servers": {NAME: server.entry("${input:memorizz-token}", typed=True)}} | inputs)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from memorizz.cli import _show
-from memorizz.cli._common import confirm
+from memorizz.cli._common import confirm, interruptible
 from memorizz.cli._progress import duration
 from memorizz.errors import ConfigurationError, MemorizzError, one_line
 from memorizz.memory_provider.base import MemoryProvider
@@ -21,16 +21,14 @@ from memorizz.moving import Exported, Problem, Report, StoreReport
 def going_on() -> Generator[None]:
     """Say of what interrupts a copy that it can be gone on with."""
     try:
-        yield
+        with interruptible("what was copied until then stays, the same command again goes on from there"):
+            yield
     except ConfigurationError:
         raise
     except MemorizzError as error:
         _show.complain(str(error))
         _show.complain("what was copied until then stays; the same command again goes on from there")
         raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        _show.complain("interrupted; what was copied until then stays, the same command again goes on from there")
-        raise typer.Exit(130) from None
 
 
 def confirming(place: str, yes: bool) -> Callable[[Mapping[str, int]], None]:

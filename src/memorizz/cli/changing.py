@@ -10,28 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memorizz.cli import _show
-from memorizz.cli._common import (
-    DSN,
-    AsJSON,
-    Embedded,
-    Id,
-    Limit,
-    MemoryID,
-    SchemaName,
-    Tenant,
-    Yes,
-    config,
-    confirm,
-    memories,
-)
+from memorizz.cli._common import AsJSON, Id, Limit, Server, Whose, Yes, confirm, open_provider
 from memorizz.cli._embedder import Model, embedder, embedder_of
-from memorizz.cli.documents import Store, conditions, print_hit, stores
+from memorizz.cli.documents import Store, complain_of_missing, conditions, print_hit, stores
 from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from memorizz.embeddings import Embedder
     from memorizz.memory_provider.base import MemoryProvider
-    from memorizz.memory_provider.postgresql import PostgreSQLConfig
 
 Keys = Annotated[str | None, typer.Option(help='Further keys: \'{"topic": "food"}\'.', metavar="JSON")]
 
@@ -41,16 +27,14 @@ def list_(
     filter: Annotated[str | None, typer.Option(help='A filter: \'{"topic": "food"}\'.', metavar="JSON")] = None,
     newest: Annotated[bool, typer.Option("--newest", help="The newest first, not the oldest.")] = False,
     limit: Limit = 20,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    whose: Whose,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """List memories, the oldest or the newest first."""
     wanted, order = conditions(filter), "-created_at" if newest else "created_at"
-    with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
+    with open_provider(server, whose) as seen:
         found = [
             (each, hit)
             for each in stores(seen, store)
@@ -71,17 +55,14 @@ def add(
     store: Annotated[str, typer.Option(help="The store it goes into.", metavar="NAME")] = "long_term_memory",
     data: Keys = None,
     model: Model = None,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    whose: Whose,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Remember a text, and print its id."""
     keys = conditions(data, "--data")
-    settings = config(dsn, schema, embedded, auto_migrate=False)
-    with with_embedder(settings, model, tenant, memory) as (seen, missing):
+    with with_embedder(server, whose, model) as (seen, missing):
         id = seen.remember(_text(text), store=store, **keys)
     if as_json:
         _show.print_json({"id": id, "embedded": not missing})
@@ -96,11 +77,9 @@ def edit(
     store: Store = None,
     data: Keys = None,
     model: Model = None,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    whose: Whose,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Change the text or some keys of a memory; the others stay as they are."""
@@ -109,8 +88,7 @@ def edit(
         keys["content"] = _text(text)
     if not keys:
         raise ConfigurationError('nothing to change: give a new text, or --data \'{"topic": "food"}\'')
-    settings = config(dsn, schema, embedded, auto_migrate=False)
-    with with_embedder(settings, model, tenant, memory) as (seen, missing):
+    with with_embedder(server, whose, model) as (seen, missing):
         place = _place(seen, id, store)
         changed = place is not None and seen.update_by_id(id, keys, place)
     if as_json:
@@ -119,7 +97,7 @@ def edit(
         _show.say(f"changed in {place}")
         _say_missing(missing if text is not None else "")
     else:
-        _complain(id, store)
+        complain_of_missing(id, store)
     if not changed:
         raise typer.Exit(1)
 
@@ -128,15 +106,13 @@ def delete(
     id: Id,
     store: Store = None,
     yes: Yes = False,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    whose: Whose,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Delete one memory; `memorizz forget` deletes all of somebody's."""
-    with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
+    with open_provider(server, whose) as seen:
         place, deleted = _place(seen, id, store), False
         if place is not None and (document := seen.retrieve_by_id(id, place)) is not None:
             if not yes:
@@ -148,15 +124,13 @@ def delete(
     elif deleted:
         _show.say(f"deleted from {place}")
     else:
-        _complain(id, store)
+        complain_of_missing(id, store)
     if not deleted:
         raise typer.Exit(1)
 
 
 @contextmanager
-def with_embedder(
-    settings: PostgreSQLConfig, model: str | None, tenant: str | None, memory: str | None
-) -> Generator[tuple[MemoryProvider, str]]:
+def with_embedder(server: Server, whose: Whose, model: str | None) -> Generator[tuple[MemoryProvider, str]]:
     """Open what changes memories, with the embedder of the schema's model or the word on why there is none."""
     missing = ""
 
@@ -168,7 +142,7 @@ def with_embedder(
         missing = "" if found is not None else why or "the schema does not name its model"
         return found
 
-    with memories(settings, chosen, tenant=tenant, memory=memory) as seen:
+    with open_provider(server, whose, chosen) as seen:
         yield seen, missing
 
 
@@ -188,7 +162,3 @@ def _say_missing(missing: str) -> None:
     if missing:
         # The id alone is on stdout, for a program to take.
         _show.complain(f"without a vector: {missing}; `memorizz embed --model NAME` makes it")
-
-
-def _complain(id: str, store: str | None) -> None:
-    _show.complain(f"no store has a memory with the id {id}" if store is None else f"{store} has no id {id}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memorizz.cli import _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config
+from memorizz.cli._common import AsJSON, Server, Whose
 from memorizz.cli._embedder import Model
 from memorizz.cli.changing import with_embedder
 from memorizz.cli.documents import text_of
@@ -39,11 +39,9 @@ def chat(
     ] = None,
     limit: Annotated[int, typer.Option(help="How many memories are recalled for a line.", min=1, max=20)] = 5,
     model: Model = None,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    whose: Whose,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Say something, and see what memory recalls for it, while you type and with the reasons; every line is remembered.
@@ -54,7 +52,7 @@ def chat(
     from memorizz.memory_provider._values import new_id
 
     in_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
-    with with_embedder(config(dsn, schema, embedded, auto_migrate=False), model, tenant, memory) as (seen, missing):
+    with with_embedder(server, whose, model) as (seen, missing):
         held = _Conversation(seen, conversation or str(new_id()), command, limit)
         lines = _typed(held, missing) if in_terminal else _lines(sys.stdin)
         for line in lines:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from memorizz.cli._common import DSN, Embedded, MemoryID, SchemaName, Tenant, config, looking
+from memorizz.cli._common import Server, Whose, open_maintenance
 from memorizz.cli._embedder import Model, embedder, embedder_of
 from memorizz.errors import ConfigurationError
 
@@ -24,11 +24,9 @@ def console(
     port: Port = 0,
     no_browser: NoBrowser = False,
     model: Model = None,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    whose: Whose,
+    server: Server,
 ) -> None:
     """Look at the memories in a browser, on this machine: what is stored, what a search finds and why.
 
@@ -42,8 +40,8 @@ def console(
     from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider
     from memorizz.memory_provider.postgresql.maintenance import AsyncMaintenance
 
-    settings = config(dsn, schema, embedded, auto_migrate=False)
-    with looking(settings) as maintenance:
+    settings = server.config(auto_migrate=False)
+    with open_maintenance(server) as maintenance:
         name = maintenance.facts().model.name
         made, missing = embedder_of(name) if model is None else (embedder(model, None, None), "")
         if made is None and not missing:
@@ -53,8 +51,8 @@ def console(
             Thread(target=made.embed, args=(["memory"],), daemon=True).start()
         shown = Console(
             provider=AsyncPostgreSQLProvider(settings, embedder=made),
-            tenant=tenant,
-            memory=memory,
+            tenant=whose.tenant,
+            memory=whose.memory,
             write=write,
             database=lambda: AsyncMaintenance(settings),
             without_meaning=missing,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memorizz.cli import _progress, _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, Yes, config, confirm, memories
+from memorizz.cli._common import AsJSON, Server, Whose, Yes, confirm, open_provider
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.base import Duplicates, MemoryProvider
@@ -25,15 +25,13 @@ def duplicates(
     store: Store,
     similarity: Similarity = 0.97,
     limit: Annotated[int, typer.Option(help="How many groups to show.", min=1)] = 20,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    whose: Whose,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Show what says the same in a memory, by vectors and equal texts; without one, in what is of no memory."""
-    with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
+    with open_provider(server, whose) as seen:
         with _progress.of_work("comparing") as watch:
             found = seen.duplicates(
                 store, similarity=similarity, limit=limit, watch=None if watch is None else partial(watch, store)
@@ -50,15 +48,13 @@ def consolidate(
     by: Annotated[str | None, typer.Option(help="Who merges, for the history.", metavar="NAME")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be merged, and merge nothing.")] = False,
     yes: Yes = False,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    whose: Whose,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Merge what says the same in a memory into the newest of it; `memorizz history undo` takes it back."""
-    with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
+    with open_provider(server, whose) as seen:
         with _progress.of_work("comparing") as watch:
             tell = None if watch is None else partial(watch, store)
             done = seen.consolidate(store, similarity=similarity, dry_run=True, watch=tell)

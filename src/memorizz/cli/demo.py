@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memorizz.cli import _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, config, place, repeated
+from memorizz.cli._common import DSN, AsJSON, Embedded, Server
 from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -34,12 +34,13 @@ def demo(
     from memorizz.memory_provider.postgresql import PostgreSQLProvider
 
     asked = None if question is None else _own(question)
-    settings = config(dsn, SCHEMA, embedded, embedding_dimensions=DIMENSIONS)
-    with _show.waiting(f"opening {place(settings)}"), PostgreSQLProvider(settings) as provider:
+    server = Server(dsn, SCHEMA, embedded)
+    settings = server.config(embedding_dimensions=DIMENSIONS)
+    with _show.waiting(f"opening {settings.where}"), PostgreSQLProvider(settings) as provider:
         data = load()
         provider.note_embedding_model(MODEL)
         result: dict[str, Any] = {
-            "where": place(settings),
+            "where": settings.where,
             "schema": SCHEMA,
             "server": _server(provider),
             "stored": _store(provider, data),
@@ -57,7 +58,7 @@ def demo(
     else:
         from memorizz.cli import _demo_page
 
-        _demo_page.show(result, repeated(settings, dsn, embedded))
+        _demo_page.show(result, server.typed)
 
 
 def _own(text: str) -> DemoQuery:

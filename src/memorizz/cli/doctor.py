@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from memorizz.cli import _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, existing, looking, place
+from memorizz.cli._common import AsJSON, Server, existing, open_maintenance
 from memorizz.errors import MemorizzError
 
 if TYPE_CHECKING:
-    from memorizz.memory_provider.postgresql import PostgreSQLConfig
     from memorizz.memory_provider.postgresql.facts import Facts
     from memorizz.memory_provider.postgresql.maintenance import Examination
 
@@ -24,9 +24,8 @@ def doctor(
     health: Annotated[
         bool, typer.Option("--health", help="Say instead in a line whether calls can be made now; for probes.")
     ] = False,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Say on one page what is connected to, what endangers or slows it, and what to do.
@@ -34,18 +33,17 @@ def doctor(
     Changes nothing. The exit code is 1 when something endangers the memories or keeps them out of reach.
     """
     if health:
-        _health(config(dsn, schema, embedded), as_json)
+        _health(server, as_json)
         return
     from memorizz.memory_provider.postgresql.maintenance import Finding, Level, Maintenance
 
-    settings = config(dsn, schema, embedded)
-    where = place(settings)
     if tenants:
-        _probe(settings, where, as_json)
+        _probe(server, as_json)
         return
+    where = server.where
     facts: Examination | None = None
     try:
-        with _show.waiting(f"looking at {where}"), Maintenance(existing(settings)) as maintenance:
+        with _show.waiting(f"looking at {where}"), Maintenance(existing(server.config())) as maintenance:
             facts, findings = maintenance.examine()
     except MemorizzError as error:
         findings = [Finding(Level.DANGER, "connection", str(error))]
@@ -64,10 +62,8 @@ def doctor(
 _PROBE_SECONDS = 3.0
 
 
-def _health(settings: PostgreSQLConfig, as_json: bool) -> None:
+def _health(server: Server, as_json: bool) -> None:
     """Say whether calls can be made, soon and without looking further."""
-    import time
-
     from memorizz.memory_provider._drive import described
     from memorizz.memory_provider.base import Health
     from memorizz.memory_provider.postgresql import migrations
@@ -75,29 +71,30 @@ def _health(settings: PostgreSQLConfig, as_json: bool) -> None:
     from memorizz.memory_provider.postgresql.migrations._state import check_none_pending, server_of
 
     started = time.monotonic()
-    server = pending = error = None
-    soon = settings.replace(connect_timeout=_PROBE_SECONDS, operation_timeout=_PROBE_SECONDS)
+    version = pending = error = None
+    soon = server.config().replace(connect_timeout=_PROBE_SECONDS, operation_timeout=_PROBE_SECONDS)
     try:
         with Maintenance(existing(soon)) as maintenance:
             found = maintenance.database()
-            server = server_of(found)
+            version = server_of(found)
             migrations.check_versions(found)
             pending = len(maintenance.pending())
             check_none_pending(found, pending)
     except MemorizzError as failed:
         error = described(failed)
-    well = Health(error, time.monotonic() - started, server, pending)
+    well = Health(error, time.monotonic() - started, version, pending)
     if as_json:
-        _show.print_json({"where": place(settings), **well.as_json()})
+        _show.print_json({"where": server.where, **well.as_json()})
     else:
-        _show.say(well.error or f"ok: {well.server}, {place(settings)}")
+        _show.say(well.error or f"ok: {well.server}, {server.where}")
     if not well.ok:
         raise typer.Exit(1)
 
 
-def _probe(settings: PostgreSQLConfig, where: str, as_json: bool) -> None:
+def _probe(server: Server, as_json: bool) -> None:
     """Say what can be reached of another tenant."""
-    with _show.waiting(f"trying {where}"), looking(settings) as maintenance:
+    where = server.where
+    with _show.waiting(f"trying {where}"), open_maintenance(server) as maintenance:
         probe = maintenance.probe_tenants()
     if as_json:
         _show.print_json({"ok": probe.ok, "where": where, **asdict(probe)})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memorizz.cli import _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, Id, Limit, MemoryID, SchemaName, Tenant, config, memories
+from memorizz.cli._common import AsJSON, Id, Limit, Server, Whose, open_provider
 from memorizz.cli._embedder import Model, embedder, embedder_of
 from memorizz.errors import FilterError
 
@@ -27,11 +27,9 @@ def search(
     ] = None,
     limit: Limit = 10,
     model: Model = None,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    whose: Whose,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Find memories by meaning and words, the best first; by words alone where no embedder is at hand."""
@@ -47,7 +45,7 @@ def search(
         found, missing = embedder_of(of_schema)
         return found
 
-    with memories(config(dsn, schema, embedded, auto_migrate=False), chosen, tenant=tenant, memory=memory) as provider:
+    with open_provider(server, whose, chosen) as provider:
         if text is not None and store is None:
             hits = provider.run(retrieve_from_all_stores, text, limit, wanted)
         elif text is not None and store is not None:
@@ -70,15 +68,13 @@ def search(
 def show(
     id: Id,
     store: Store = None,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    whose: Whose,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Print one memory, whole; an id that several stores have is printed from each."""
-    with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as provider:
+    with open_provider(server, whose) as provider:
         found = [(each, provider.retrieve_by_id(id, each, include_embedding=True)) for each in stores(provider, store)]
     documents = [(each, document) for each, document in found if document is not None]
     lengths = [len(document.pop("embedding") or ()) for _, document in documents]
@@ -96,8 +92,13 @@ def show(
             _print_document(each, document, length)
     if not documents:
         if not as_json:
-            _show.complain(f"no store has a memory with the id {id}" if store is None else f"{store} has no id {id}")
+            complain_of_missing(id, store)
         raise typer.Exit(1)
+
+
+def complain_of_missing(id: str, store: str | None) -> None:
+    """Say that no store, or not the one that was named, has an id."""
+    _show.complain(f"no store has a memory with the id {id}" if store is None else f"{store} has no id {id}")
 
 
 def conditions(text: str | None, option: str = "--filter") -> dict[str, Any]:

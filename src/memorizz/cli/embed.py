@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memorizz.cli import _progress, _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, memories, place
+from memorizz.cli._common import AsJSON, Server, Whose, interruptible, open_provider
 from memorizz.cli._embedder import HELP, embedder
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.postgresql._steps import Operation
     from memorizz.memory_provider.postgresql.facts import Facts
+
+_KEPT = "what is embedded is kept: the same command again goes on"
 
 
 def embed(
@@ -29,34 +31,26 @@ def embed(
     store: Annotated[
         str | None, typer.Option(metavar="NAME", help="One store; all whose vectors are of this model by default.")
     ] = None,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    whose: Whose,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Embed the memories that have a text and no vector, such as those stored before there was an embedder.
 
     Memories can be read and stored meanwhile. Interrupted, even killed, the same command again goes on where it was.
     """
-    settings = config(dsn, schema, embedded, auto_migrate=False)
     made: dict[str, int] = {}
-    with memories(settings, embedder(model, name, dimensions), tenant=tenant, memory=memory) as provider:
+    with open_provider(server, whose, embedder(model, name, dimensions)) as provider:
         for each in provider.run(_embedded) if store is None else [store]:
             waiting = provider.count(each, {"embedding": {"$exists": False}, "content": {"$exists": True}})
-            with _progress.of_work("embedding") as watch:
-                try:
-                    made[each] = provider.embed_missing(
-                        each, None if watch is None else partial(watch, each, total=waiting)
-                    )
-                except KeyboardInterrupt:
-                    _show.complain("interrupted; what is embedded is kept: the same command again goes on")
-                    raise typer.Exit(130) from None
+            with _progress.of_work("embedding") as watch, interruptible(_KEPT):
+                tell = None if watch is None else partial(watch, each, total=waiting)
+                made[each] = provider.embed_missing(each, tell)
     if as_json:
         _show.print_json({"embedded": made})
         return
-    _show.say(place(settings), "dim")
+    _show.say(server.where, "dim")
     for each, count in made.items():
         if count:
             _show.say(f"embedded  {count:,} of {each}")

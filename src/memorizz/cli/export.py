@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from memorizz.cli import _progress, _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, memories, place
+from memorizz.cli._common import AsJSON, Server, Whose, open_provider
 from memorizz.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from memorizz.memory_provider.postgresql import PostgreSQLConfig
 
 Store = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="One store; may be given several times. All by default.")
@@ -33,11 +30,9 @@ def export(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    whose: Whose,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Write memories into a file, or into a pipe: ids, times and embeddings included, where the format has them.
@@ -53,8 +48,7 @@ def export(
         raise ConfigurationError("--json reports on stdout, where the export goes: name a FILE")
     if to_stdout and sys.stdout.isatty() and format not in (None, "jsonl", "mcp", "mem0"):
         raise ConfigurationError(f"{format} is not for a terminal: name a FILE, or a program to pipe it to")
-    settings = config(dsn, schema, embedded, auto_migrate=False)
-    with memories(settings, tenant=tenant, memory=memory) as provider, _progress.of_documents() as watch:
+    with open_provider(server, whose) as provider, _progress.of_documents() as watch:
         if not to_stdout:
             exported = moving.export(provider, file, stores=store, format=format, force=force, progress=watch)
         else:
@@ -64,14 +58,14 @@ def export(
     if as_json:
         _show.print_json({"file": file, **exported.to_dict()})
     elif not to_stdout:
-        show_counts(settings, exported, file)
+        show_counts(server, exported, file)
     if not exported.ok:
         _move_page.complain_of(exported)
         raise typer.Exit(1)
 
 
-def show_counts(settings: PostgreSQLConfig, counts: Mapping[str, int], file: str) -> None:
+def show_counts(server: Server, counts: Mapping[str, int], file: str) -> None:
     """Print how many documents of each store were moved."""
-    _show.say(f"{file}, {place(settings)}", "dim")
+    _show.say(f"{file}, {server.where}", "dim")
     rows = [[store, f"{count:,}"] for store, count in counts.items()]
     _show.show(_show.table({"store": _show.LEFT, "documents": _show.RIGHT}, rows, ["all", f"{sum(counts.values()):,}"]))

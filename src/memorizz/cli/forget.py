@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memorizz.cli import _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, Tenant, Yes, config, confirm, memories
+from memorizz.cli._common import AsJSON, Server, Tenant, Whose, Yes, confirm, open_provider
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.base import Receipt
@@ -22,13 +22,12 @@ def forget(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")] = False,
     yes: Yes = False,
     tenant: Tenant = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Delete every document of a memory in all stores, and print the receipt."""
-    with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant) as provider:
+    with open_provider(server, Whose(tenant)) as provider:
         receipt = provider.forget(memory_id, everything=everything, by=by, dry_run=True)
         if not dry_run:
             what = f"all of the tenant {tenant}" if memory_id is None else f"the memory {memory_id}"

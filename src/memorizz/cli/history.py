@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from memorizz.cli import _show
-from memorizz.cli._common import (
-    DSN,
-    AsJSON,
-    Embedded,
-    MemoryID,
-    SchemaName,
-    Tenant,
-    Yes,
-    config,
-    confirm,
-    looking,
-    memories,
-    place,
-)
+from memorizz.cli._common import AsJSON, Commands, Server, Whose, Yes, confirm, open_maintenance, open_provider
 from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -29,7 +18,7 @@ if TYPE_CHECKING:
     from memorizz.memory_provider.postgresql._steps import Operation
     from memorizz.memory_provider.postgresql.facts import Facts
 
-commands = typer.Typer(
+commands = Commands(
     help="Keep the history of a store, show what a memory was, take changes back, or keep it no longer.",
     no_args_is_help=True,
 )
@@ -43,37 +32,32 @@ def on(
     days: Annotated[
         float | None, typer.Option(min=0.001, max=1_000_000, metavar="DAYS", help="For how long; for ever by default.")
     ] = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Keep every version of a store's documents from now on, or for another time."""
-    from datetime import timedelta
-
-    with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
+    with open_provider(server) as provider:
         provider.keep_history(store, None if days is None else timedelta(days=days))
-    list_(dsn, schema, embedded, as_json)
+    list_(server=server, as_json=as_json)
 
 
 @commands.command()
 def off(
     store: Store,
     yes: Yes = False,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Delete the history of a store, and keep none from now on."""
-    settings = config(dsn, schema, embedded, auto_migrate=False)
-    with looking(settings) as maintenance:
+    with open_maintenance(server) as maintenance:
         kept = maintenance.facts().store(store).kept
     if kept is not None:
         confirm(f"Delete every version of the documents of {store} that has ended?", yes)
-        with memories(settings) as provider:
+        with open_provider(server) as provider:
             provider.drop_history(store, yes=True)
-    list_(dsn, schema, embedded, as_json)
+    list_(server=server, as_json=as_json)
 
 
 @commands.command()
@@ -83,15 +67,13 @@ def show(
         str | None,
         typer.Option(help="Look in one store only; in all whose history is kept by default.", metavar="NAME"),
     ] = None,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    whose: Whose,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Print the versions of a memory, the newest first: who changed what, and from what into what."""
-    with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
+    with open_provider(server, whose) as seen:
         kept = seen.run(_kept) if store is None else [store]
         if not kept:
             raise ConfigurationError(
@@ -120,8 +102,6 @@ def _kept(facts: Facts) -> Operation[list[str]]:
 
 def _told(versions: Sequence[Version]) -> list[dict[str, Any]]:
     """Return versions, the newest first, each with how it differs from the one before."""
-    from dataclasses import asdict
-
     from memorizz.memory_provider._versions import difference
 
     before = [None, *(each.document for each in versions)]
@@ -153,15 +133,13 @@ def _sides(sides: dict[str, Any]) -> str:
 @commands.command()
 def undo(
     call: Annotated[str, typer.Argument(help="What was done together, as its versions have it.", metavar="CALL")],
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    whose: Whose,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Take back all that a call has changed, in every store whose history is kept."""
-    with memories(config(dsn, schema, embedded, auto_migrate=False), tenant=tenant, memory=memory) as seen:
+    with open_provider(server, whose) as seen:
         done = seen.undo(call=call)
     if as_json:
         _show.print_json({"undone": done})
@@ -173,15 +151,14 @@ def undo(
 
 
 @commands.command(name="list")
-def list_(dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None, as_json: AsJSON = False) -> None:
+def list_(*, server: Server, as_json: AsJSON = False) -> None:
     """Show of which stores a history is kept, since when and for how long."""
-    settings = config(dsn, schema, embedded)
-    with looking(settings) as maintenance:
+    with open_maintenance(server) as maintenance:
         kept = {store.name: store.kept for store in maintenance.facts().stores.values()}
     if as_json:
         _show.print_json({"kept": {name: each for name, each in kept.items() if each is not None}})
         return
-    _show.say(place(settings), "dim")
+    _show.say(server.where, "dim")
     for name, each in kept.items():
         if each is None:
             _show.say(f"{name}: none")

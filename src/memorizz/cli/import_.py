@@ -7,36 +7,22 @@ import stat
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import IO, TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
 from memorizz.cli import _progress, _show
-from memorizz.cli._common import (
-    DSN,
-    AsJSON,
-    Embedded,
-    MemoryID,
-    SchemaName,
-    Tenant,
-    config,
-    has_tables,
-    place,
-    receiving,
-)
+from memorizz.cli._common import AsJSON, Server, Whose, has_tables, interruptible, open_target
 from memorizz.cli.export import Store, show_counts
 from memorizz.errors import ConfigurationError, one_line, quoted
 
 if TYPE_CHECKING:
-    from datetime import tzinfo
-
     from memorizz.importers import Noted, Report
-    from memorizz.memory_provider.postgresql import PostgreSQLConfig
 
 _OURS, _OTHERS = "A file of memorizz export", "A file of another program"
-
-_OF_OURS = ("store", "merge", "replace", "yes", "without_embeddings")
-_OF_OTHERS = ("timezone", "date_order", "agent", "dry_run", "with_embeddings")
 
 
 def _list_formats(wanted: bool) -> None:
@@ -71,37 +57,49 @@ Yes = Annotated[bool, _ours("--yes", "With --replace: do not ask.")]
 WithoutEmbeddings = Annotated[bool, _ours("--without-embeddings", "Leave the embeddings out.")]
 Timezone = Annotated[str | None, _others("--timezone", "ZONE", "Of clocks that say none, Europe/Rome; else UTC.")]
 DateOrder = Annotated[str | None, _others("--date-order", "dmy|mdy|ymd", "Of dates that do not show it.")]
-AgentID = Annotated[str | None, _others("--agent", "ID", "Whose they are, within --memory.")]
 WithEmbeddings = Annotated[
     bool, _others("--with-embeddings", None, "Take vectors along, which the model of this schema has made.")
 ]
 DryRun = Annotated[bool, _others("--dry-run", None, "Store nothing, and say what would be.")]
+AgentID = Annotated[str | None, _others("--agent", "ID", "Whose they are, within --memory.")]
 MaxDocument = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Refuse a document of more than N MB, 4 by default; a conversation, 64."),
 ]
 
 
+@dataclass(frozen=True)
+class Ours:
+    """The options for a file of `memorizz export`."""
+
+    store: Store = None
+    merge: Merge = False
+    replace: Replace = False
+    yes: Yes = False
+    without_embeddings: WithoutEmbeddings = False
+
+
+@dataclass(frozen=True)
+class Others:
+    """The options for a file of another program."""
+
+    timezone: Timezone = None
+    date_order: DateOrder = None
+    with_embeddings: WithEmbeddings = False
+    dry_run: DryRun = False
+    agent: AgentID = None
+
+
 def import_(
     file: File = "-",
     format: FormatName = None,
     formats: Formats = False,
-    store: Store = None,
-    merge: Merge = False,
-    replace: Replace = False,
-    yes: Yes = False,
-    without_embeddings: WithoutEmbeddings = False,
-    timezone: Timezone = None,
-    date_order: DateOrder = None,
-    with_embeddings: WithEmbeddings = False,
-    dry_run: DryRun = False,
-    agent: AgentID = None,
+    *,
+    ours: Ours,
+    others: Others,
     max_document_mb: MaxDocument = None,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    whose: Whose,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Load memories out of a file, or out of a pipe: of `memorizz export`, of ChatGPT, of others (--formats).
@@ -110,28 +108,33 @@ def import_(
     --replace is said. Of a file of another program what is new is added, once all of it is read and found whole. Exit
     code 1: some documents could not be stored, and are listed.
     """
-    given = dict(locals())
-    _check(file, merge, replace)
-    settings = config(dsn, schema, embedded)
-    with _opened(file) as source:
-        if format is None and _is_ours(source):
-            _refuse(given, _OF_OTHERS, "is for files of other programs, and this one is of memorizz export")
-            _load(source, settings, given)
-        else:
-            _refuse(given, _OF_OURS, "is for files of memorizz export, which this one is not")
-            _take_over(source, settings, given)
-
-
-def _check(file: str, merge: bool, replace: bool) -> None:
-    if merge and replace:
+    if ours.merge and ours.replace:
         raise ConfigurationError("--merge and --replace are two ways: give one of them")
     if file == "-" and sys.stdin.isatty():
         raise ConfigurationError("import what? name a FILE, or pipe an export into it")
+    with _opened(file) as source:
+        if format is None and _is_ours(source):
+            _refuse(others, "is for files of other programs, and this one is of memorizz export")
+            counts = _load(source, ours, (max_document_mb or 4) * 2**20, whose, server)
+            if as_json:
+                _show.print_json({"file": file, "stores": counts})
+            else:
+                show_counts(server, counts, file)
+            return
+        _refuse(ours, "is for files of memorizz export, which this one is not")
+        report = _take_over(source, format, others, max_document_mb, whose, server)
+    if as_json:
+        _show.print_json(report.to_dict())
+    else:
+        _show_report(report, server)
+    if not report.ok:
+        raise typer.Exit(1)
 
 
-def _refuse(given: Mapping[str, Any], names: tuple[str, ...], why: str) -> None:
-    for name in names:
-        if given[name]:
+def _refuse(options: Ours | Others, why: str) -> None:
+    """Raise ConfigurationError for an option that is given and is not for this file."""
+    for name, value in vars(options).items():
+        if value:
             raise ConfigurationError(f"--{name.replace('_', '-')} {why}: leave it out")
 
 
@@ -163,73 +166,50 @@ def _is_ours(source: str | IO[bytes]) -> bool:
         return False
 
 
-# --- of memorizz export -------------------------------------------------------------------------------------------
-
-
-def _load(source: str | IO[bytes], settings: PostgreSQLConfig, given: Mapping[str, Any]) -> None:
+def _load(source: str | IO[bytes], options: Ours, most: int, whose: Whose, server: Server) -> dict[str, int]:
+    """Load a file of `memorizz export`, and return how many documents of each store."""
     from memorizz import moving
     from memorizz.cli import _move_page
 
-    stores, embeddings = given["store"], not given["without_embeddings"]
-    existing: Any = "merge" if given["merge"] else "replace" if given["replace"] else "refuse"
-    with moving.opened(source, (given["max_document_mb"] or 4) * 2**20) as found:
+    embeddings = not options.without_embeddings
+    with moving.opened(source, most) as found:
         dimensions = found.manifest.dimensions if embeddings else None
-        with (
-            receiving(settings, lambda: dimensions, tenant=given["tenant"], memory=given["memory"]) as provider,
-            _progress.of_documents() as watch,
-        ):
-            if existing == "replace":
-                _move_page.confirm_replacing(provider, found.chosen(stores), place(settings), given["yes"])
-            counts = found.load(provider, stores=stores, existing=existing, embeddings=embeddings, progress=watch)
-    if given["as_json"]:
-        _show.print_json({"file": given["file"], "stores": counts})
-    else:
-        show_counts(settings, counts, given["file"])
+        with open_target(server, whose, lambda: dimensions) as provider, _progress.of_documents() as watch:
+            if options.replace:
+                _move_page.confirm_replacing(provider, found.chosen(options.store), server.where, options.yes)
+            return found.load(
+                provider,
+                stores=options.store,
+                existing="merge" if options.merge else "replace" if options.replace else "refuse",
+                embeddings=embeddings,
+                progress=watch,
+            )
 
 
-# --- of another program -------------------------------------------------------------------------------------------
-
-
-def _take_over(source: str | IO[bytes], settings: PostgreSQLConfig, given: Mapping[str, Any]) -> None:
+def _take_over(
+    source: str | IO[bytes], format: str | None, given: Others, most: int | None, whose: Whose, server: Server
+) -> Report:
+    """Store what is new in a file of another program, and return what became of it."""
     from memorizz import importers
 
-    if given["agent"] is not None and given["memory"] is None:
+    if given.agent is not None and whose.memory is None:
         raise ConfigurationError("--agent is one within a memory: say which with --memory")
-    options: dict[str, Any] = {name: given[name] for name in ("format", "date_order")}
-    options |= {"timezone": _zone(given["timezone"]), "embeddings": given["with_embeddings"]}
-    if given["max_document_mb"] is not None:
-        options["max_document_bytes"] = given["max_document_mb"] * 2**20
-    scope = {name: given[name] for name in ("tenant", "memory", "agent")}
-    dry_run = given["dry_run"]
-    with importers.opened(source, **options) as found, _going_on(), _progress.of_import() as watch:
-        if dry_run and not has_tables(settings):
+    options: dict[str, Any] = {"format": format, "date_order": given.date_order, "embeddings": given.with_embeddings}
+    if most is not None:
+        options["max_document_bytes"] = most * 2**20
+    with (
+        importers.opened(source, timezone=_zone(given.timezone), **options) as found,
+        interruptible("what was stored until then stays, the same command again stores the rest"),
+        _progress.of_import() as watch,
+    ):
+        if given.dry_run and not has_tables(server):
             # What would be stored can be said without them, save what they cannot hold.
-            report = found.store_into(None, dry_run=True, progress=watch)
-        else:
-            with receiving(settings, lambda: None, dry_run=dry_run, **scope) as provider:
-                report = found.store_into(provider, dry_run=dry_run, progress=watch)
-    if given["as_json"]:
-        _show.print_json(report.to_dict())
-    else:
-        _show_report(report, settings)
-    if not report.ok:
-        raise typer.Exit(1)
-
-
-@contextmanager
-def _going_on() -> Generator[None]:
-    """Say of what interrupts an import that it can be gone on with."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _show.complain("interrupted; what was stored until then stays, the same command again stores the rest")
-        raise typer.Exit(130) from None
+            return found.store_into(None, dry_run=True, progress=watch)
+        with open_target(server, whose, lambda: None, agent=given.agent, dry_run=given.dry_run) as provider:
+            return found.store_into(provider, dry_run=given.dry_run, progress=watch)
 
 
 def _zone(name: str | None) -> tzinfo:
-    from datetime import UTC
-    from zoneinfo import ZoneInfo
-
     if name is None:
         return UTC
     try:
@@ -241,8 +221,8 @@ def _zone(name: str | None) -> tzinfo:
         ) from None
 
 
-def _show_report(report: Report, settings: PostgreSQLConfig) -> None:
-    _show.say(f"{report.source} ({report.format}), {place(settings)}", "dim")
+def _show_report(report: Report, server: Server) -> None:
+    _show.say(f"{report.source} ({report.format}), {server.where}", "dim")
     new = "would be stored" if report.dry_run else "stored"
     rows = [[store, f"{count:,}", f"{report.there[store]:,}"] for store, count in report.stored.items()]
     if rows:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from memorizz.cli import _progress, _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, Yes, config, confirm, looking, place
+from memorizz.cli._common import AsJSON, Commands, Server, Yes, confirm, open_maintenance
 from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from memorizz.memory_provider.postgresql import PostgreSQLConfig
     from memorizz.memory_provider.postgresql.maintenance import Job, Maintenance
 
-commands = typer.Typer(
+commands = Commands(
     help="List, build, rebuild and drop the indexes of the stores, which stay in use meanwhile.", no_args_is_help=True
 )
 
@@ -58,18 +58,14 @@ LockTimeout = Annotated[
 @commands.command(name="list")
 def list_(
     store: Store = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Show every index: what it is, what it covers, its size, how often it is used, whether it is valid."""
-    from dataclasses import asdict
-
     from memorizz.cli import _index_page
 
-    settings = config(dsn, schema, embedded)
-    with looking(settings) as maintenance:
+    with open_maintenance(server) as maintenance:
         found = maintenance.database()
         wanted = None if store is None else maintenance.facts().store(store).name
         indexes = [(index, rows) for index, rows in maintenance.indexes() if wanted in (None, index.store)]
@@ -77,7 +73,7 @@ def list_(
         listed = [{**asdict(index), "rows": rows} for index, rows in indexes]
         _show.print_json({"schema": found.schema, "indexes": listed})
         return
-    _show.say(f"schema {found.schema} of database {found.name}: {place(settings)}", "dim")
+    server.say_schema(found)
     _show.say()
     _index_page.show(indexes)
 
@@ -99,23 +95,21 @@ def build(
     maintenance_work_mem: Memory = None,
     lock_timeout: LockTimeout = 0,
     yes: Yes = False,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Build the indexes that are missing, or left invalid by an interrupted build.
 
     Memories can be read and stored meanwhile. Ctrl-C ends it and leaves nothing behind.
     """
-    settings = config(dsn, schema, embedded)
-    with looking(settings) as maintenance:
+    with open_maintenance(server) as maintenance:
         jobs = maintenance.plan_build(
             store, kind=cast(Any, kind), m=m, ef_construction=ef_construction, json_keys=json_keys
         )
         if jobs and json_keys:
             confirm("Every update of a key without a column then enters its vector into its index again. Build?", yes)
-        _make(settings, maintenance, jobs, maintenance_work_mem, lock_timeout, as_json)
+        _make(server, maintenance, jobs, maintenance_work_mem, lock_timeout, as_json)
 
 
 @commands.command()
@@ -129,9 +123,8 @@ def rebuild(
     ef_construction: EfConstruction = None,
     maintenance_work_mem: Memory = None,
     lock_timeout: LockTimeout = 0,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Build vector indexes again: as they are, or of another kind, m or ef-construction.
@@ -141,10 +134,9 @@ def rebuild(
     """
     if kind == "none":
         raise ConfigurationError("--kind none: `memorizz index drop NAME` removes an index")
-    settings = config(dsn, schema, embedded)
-    with looking(settings) as maintenance:
+    with open_maintenance(server) as maintenance:
         jobs = maintenance.plan_rebuild(name, store, kind=cast(Any, kind), m=m, ef_construction=ef_construction)
-        _make(settings, maintenance, jobs, maintenance_work_mem, lock_timeout, as_json)
+        _make(server, maintenance, jobs, maintenance_work_mem, lock_timeout, as_json)
 
 
 @commands.command()
@@ -155,15 +147,14 @@ def drop(
     ] = False,
     yes: Yes = False,
     lock_timeout: LockTimeout = 0,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Drop one index, or all that are invalid; primary keys never."""
     if (name is None) is not invalid:
         raise ConfigurationError("drop what? give the NAME of an index, or --invalid")
-    with looking(config(dsn, schema, embedded)) as maintenance:
+    with open_maintenance(server) as maintenance:
         indexes = maintenance.plan_drop(name)
         names = [index.name for index in indexes]
         if names:
@@ -180,7 +171,7 @@ def drop(
 
 
 def _make(
-    settings: PostgreSQLConfig,
+    server: Server,
     maintenance: Maintenance,
     jobs: Sequence[Job],
     memory: str | None,
@@ -192,7 +183,7 @@ def _make(
 
     found, work_mem = maintenance.database(), maintenance.maintenance_work_mem()
     if not as_json:
-        _show.say(f"schema {found.schema} of database {found.name}: {place(settings)}", "dim")
+        server.say_schema(found)
         _show.say()
         _index_page.show_plan(jobs, work_mem, memory)
     done: list[dict[str, Any]] = []

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -16,16 +17,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memorizz.cli import _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, Tenant, check_one_server, config, receiving
+from memorizz.cli._common import AsJSON, Commands, Server, Tenant, Whose, open_target
 from memorizz.cli._embedder import HELP, embedder, imported
-from memorizz.cli._mcp_hosts import HOSTS, Server
+from memorizz.cli._mcp_hosts import HOSTS, MCPServer
 from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from memorizz.mcp import Memory, Scope, Tokens
-    from memorizz.memory_provider.postgresql import PostgreSQLConfig
 
-commands = typer.Typer(
+commands = Commands(
     invoke_without_command=True,
     help="Serve a memory to Claude, Cursor, VS Code, Codex and whatever else speaks MCP.",
 )
@@ -72,24 +72,30 @@ Names = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class Served:
+    """The options that say which memory it is, and what embeds for it."""
+
+    memory: MemoryID = None
+    agent: AgentID = None
+    tenant: Tenant = None
+    store: Store = STORE
+    model: Model = None
+    name: ModelName = None
+    dimensions: Dimensions = None
+
+
 @commands.callback()
 def serve(
     ctx: typer.Context,
-    memory: MemoryID = None,
-    agent: AgentID = None,
-    tenant: Tenant = None,
-    store: Store = STORE,
-    model: Model = None,
-    name: ModelName = None,
-    dimensions: Dimensions = None,
+    *,
+    served: Served,
     http: HTTP = False,
     host: Host = "127.0.0.1",
     port: Port = 8765,
     tokens: TokensPlace = None,
     allow: Names = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    server: Server,
 ) -> None:
     """Serve a memory to Claude, Cursor, VS Code, Codex and whatever else speaks MCP, over stdio or HTTP.
 
@@ -101,11 +107,11 @@ def serve(
     _check_installed()
     from memorizz.mcp import Scope, serve_http, serve_stdio
 
-    who = _who(memory, agent, tokens, host if http else None)
+    who = _who(served, tokens, host if http else None)
     with ExitStack() as opened:
         # Over stdio there is nothing but the protocol in stdout, and a model that is loaded may print.
         with redirect_stdout(sys.stderr):
-            kept = opened.enter_context(_memory(config(dsn, schema, embedded), tenant, store, model, name, dimensions))
+            kept = opened.enter_context(_memory(server, served))
         if http:
             serve_http(kept, who, host, port, allow or (), _ready)
         elif isinstance(who, Scope):
@@ -122,17 +128,10 @@ def serve(
 @commands.command(name="import")
 def import_(
     file: Annotated[Path, typer.Argument(help="The memory file of the reference memory server, memory.jsonl.")],
-    memory: MemoryID = None,
-    agent: AgentID = None,
-    tenant: Tenant = None,
-    store: Store = STORE,
-    model: Model = None,
-    name: ModelName = None,
-    dimensions: Dimensions = None,
+    *,
+    served: Served,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check it, and store nothing.")] = False,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Take over the memories of the reference memory server: all of a file, or nothing of it.
@@ -144,13 +143,13 @@ def import_(
     from memorizz.moving.graph import documents, read
 
     graph = read(file)
-    scope = _scope(memory, agent)
+    scope = _scope(served)
 
     def id_of(*parts: str) -> str:
         # As `memorizz import` has it: whichever of the two comes second adds nothing.
-        return stable_id("mcp", store, parts, scope.memory_id, scope.agent_id)
+        return stable_id("mcp", served.store, parts, scope.memory_id, scope.agent_id)
 
-    with _memory(config(dsn, schema, embedded), tenant, store, model, name, dimensions, dry_run=dry_run) as kept:
+    with _memory(server, served, dry_run=dry_run) as kept:
         # What stands there twice is one memory.
         made = {document["id"]: document for document in documents(graph, id_of)}.values()
         for document in made:
@@ -169,20 +168,13 @@ def import_(
 @commands.command(name="config")
 def config_(
     host: Annotated[str, typer.Argument(metavar="|".join(HOSTS), help="Which host is to be told.")],
-    memory: MemoryID = None,
-    agent: AgentID = None,
-    tenant: Tenant = None,
-    store: Store = STORE,
-    model: Model = None,
-    name: ModelName = None,
-    dimensions: Dimensions = None,
+    *,
+    served: Served,
     url: Annotated[
         str | None, typer.Option(metavar="URL", help="A server that runs already, http://.../mcp, with --http.")
     ] = None,
     token: Annotated[bool, typer.Option("--token", help="That server wants a token, from MEMORIZZ_TOKEN.")] = False,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    server: Server,
 ) -> None:
     """Print the line, or the JSON, that tells a host of the memory. Changes nothing."""
     told = HOSTS.get(host)
@@ -195,31 +187,30 @@ def config_(
             raise ConfigurationError("the URL is printed: leave user and password out, --token has a token asked for")
         if not url.startswith(("http://", "https://")):
             raise ConfigurationError("--url: expected http://... or https://..., as a rule with /mcp at the end")
-        described = Server(url=url, has_token=token)
+        described = MCPServer(url=url, has_token=token)
     else:
-        if memory is None:
+        if served.memory is None:
             raise ConfigurationError("which memory is it? say --memory ID: any text of your own")
-        variables, dsn = _named_server(dsn, embedded)
-        given = {
-            "memory": memory, "agent": agent, "tenant": tenant, "store": None if store == STORE else store,
-            "model": model, "name": name, "dimensions": dimensions, "dsn": dsn, "schema": schema,
-            "embedded": embedded and embedded.absolute(),
-        }  # fmt: skip
-        options = [part for key, value in given.items() if value is not None for part in (f"--{key}", str(value))]
+        variables, dsn = _named_server(server)
+        folder = server.embedded and server.embedded.absolute()
+        given = {**vars(served), "dsn": dsn, "schema": server.schema, "embedded": folder}
+        wanted = {key: value for key, value in given.items() if value is not None and (key, value) != ("store", STORE)}
+        options = [part for key, value in wanted.items() for part in (f"--{key}", str(value))]
         # A host knows neither this environment nor its PATH.
         command = [sys.executable, "-m", "memorizz", "mcp", *options]
-        described = Server(command, variables)
+        described = MCPServer(command, variables)
     print(f"{told.title}: {told.place}", file=sys.stderr)
     print(_show.plain(told.told(described)))
 
 
-def _named_server(dsn: str | None, embedded: Path | None) -> tuple[dict[str, str], str | None]:
+def _named_server(server: Server) -> tuple[dict[str, str], str | None]:
     """Return the variables that name the server here, and the connection string; a password is in neither."""
     from memorizz.memory_provider.postgresql._conninfo import without_secrets
 
-    check_one_server(dsn, embedded)
-    if embedded is not None:
+    server.check_is_one()
+    if server.embedded is not None:
         return {}, None
+    dsn = server.dsn
     known_here = {"PGPASSWORD"}
     secrets, variables = list[str](), list[str]()
     if dsn is not None:
@@ -264,27 +255,27 @@ def _check_installed() -> None:
         raise ConfigurationError(str(error)) from error
 
 
-def _scope(memory: str | None, agent: str | None) -> Scope:
+def _scope(served: Served) -> Scope:
     from memorizz.mcp import Scope
 
-    if memory is None:
+    if served.memory is None:
         raise ConfigurationError("which memory is it? say --memory ID, or set MEMORIZZ_MEMORY: any text of your own")
-    return Scope(memory, agent)
+    return Scope(served.memory, served.agent)
 
 
-def _who(memory: str | None, agent: str | None, tokens: str | None, host: str | None) -> Scope | Tokens:
+def _who(served: Served, tokens: str | None, host: str | None) -> Scope | Tokens:
     """Return whom to serve: `host` is what to listen on, None where that is stdio."""
     from memorizz.mcp import Tokens
     from memorizz.mcp._http import check_reach
 
     if tokens is None:
-        scope = _scope(memory, agent)
+        scope = _scope(served)
         if host is not None:
             check_reach(host, scope)
         return scope
     if host is None:
         raise ConfigurationError("--tokens is for --http: over stdio there is one client, which started the server")
-    if memory is not None or agent is not None:
+    if served.memory is not None or served.agent is not None:
         raise ConfigurationError("--memory and --agent are not for --tokens, where each token says them")
     if ":" in tokens and not Path(tokens).exists():
         return Tokens(imported("--tokens", tokens))
@@ -292,22 +283,13 @@ def _who(memory: str | None, agent: str | None, tokens: str | None, host: str | 
 
 
 @contextmanager
-def _memory(
-    settings: PostgreSQLConfig,
-    tenant: str | None,
-    store: str,
-    model: str | None,
-    name: str | None,
-    dimensions: int | None,
-    *,
-    dry_run: bool = False,
-) -> Generator[Memory]:
+def _memory(server: Server, served: Served, *, dry_run: bool = False) -> Generator[Memory]:
     """Open the memories; where there are no tables yet, they are made, for the vectors of the model."""
     from memorizz.mcp import Memory
 
-    if model is None and (name is not None or dimensions is not None):
+    if served.model is None and (served.name is not None or served.dimensions is not None):
         raise ConfigurationError("--name and --dimensions are of a --model")
-    made = None if model is None else embedder(model, name, dimensions)
-    length = dimensions if made is None else made.dimensions
-    with receiving(settings, lambda: length, embedder=made, dry_run=dry_run, tenant=tenant) as provider:
-        yield Memory(provider, store)
+    made = None if served.model is None else embedder(served.model, served.name, served.dimensions)
+    length = None if made is None else made.dimensions
+    with open_target(server, Whose(served.tenant), lambda: length, embedder=made, dry_run=dry_run) as provider:
+        yield Memory(provider, served.store)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from memorizz.cli import _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, existing, place
+from memorizz.cli._common import AsJSON, Server, existing
 
 _NEW = "For a new schema, fixed from then on"
 
@@ -28,9 +28,8 @@ def migrate(
         str | None,
         typer.Option(help="Text search configuration of the words; english by default.", rich_help_panel=_NEW),
     ] = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Make the tables, or bring them to this version; for those who open providers with auto_migrate=False."""
@@ -38,7 +37,7 @@ def migrate(
 
     chosen = {"index": index, "vector_type": vector_type, "text_search_config": language}
     options: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
-    settings = config(dsn, schema, embedded, embedding_dimensions=dimensions, **options)
+    settings = server.config(embedding_dimensions=dimensions, **options)
     with Maintenance(existing(settings) if check else settings) as maintenance:
         done = maintenance.pending() if check else maintenance.migrate()
         found = maintenance.database()
@@ -48,7 +47,7 @@ def migrate(
         key = "pending" if check else "applied"
         _show.print_json({"schema": found.schema, "dimensions": made, key: named})
     else:
-        _show.say(f"schema {found.schema} of database {found.name}: {place(settings)}", "dim")
+        server.say_schema(found)
         for each in done:
             _show.say(f"{'pending' if check else 'applied'}  {each.version} {each.name}")
         if not done:

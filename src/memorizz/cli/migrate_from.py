@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memorizz.cli import _progress
-from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, place, receiving
+from memorizz.cli._common import AsJSON, Server, Whose, open_target
 from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -64,11 +64,9 @@ def migrate_from(
     dry_run: DryRun = False,
     journal: JournalFile = None,
     batch_size: BatchSize = 500,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    whose: Whose,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Copy all memories of another place into this one, and compare both when it is done.
@@ -81,10 +79,9 @@ def migrate_from(
 
     if merge and replace:
         raise ConfigurationError("--merge and --replace are two ways to treat what is there: give one of them")
-    settings = config(dsn, schema, embedded)
     with (
         _source(source, db, source_schema) as opened,
-        receiving(settings, lambda: dimensions(opened), dry_run=dry_run, tenant=tenant, memory=memory) as target,
+        open_target(server, whose, lambda: dimensions(opened), dry_run=dry_run) as target,
         _progress.of_documents() as watch,
         _move_page.going_on(),
     ):
@@ -97,7 +94,7 @@ def migrate_from(
             dry_run=dry_run,
             journal=journal,
             progress=watch,
-            confirm=_move_page.confirming(place(settings), yes),
+            confirm=_move_page.confirming(server.where, yes),
         )
     _move_page.conclude(report, as_json)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memorizz.cli import _progress, _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, Yes, config, confirm, looking, place
+from memorizz.cli import _progress
+from memorizz.cli._common import AsJSON, Server, Yes, confirm, interruptible, open_maintenance
 from memorizz.cli._embedder import HELP, embedder
 from memorizz.errors import ConfigurationError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MODEL = "The model to change to"
 _INSTEAD = "Instead of going on"
+_KEPT = "what is made is kept: the same command again goes on, `memorizz re-embed --abandon` gives up"
 
 ModelSpec = Annotated[str | None, typer.Option(metavar="MODEL", help=HELP, rich_help_panel=_MODEL)]
 Name = Annotated[
@@ -87,9 +88,8 @@ def re_embed(
     finish: Finish = False,
     abandon: Abandon = False,
     yes: Yes = False,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Change the embedding model: make every vector again, beside the old ones, then use the new.
@@ -106,11 +106,10 @@ def re_embed(
             "what is to be done? give --model MODEL, or one of --status, --back, --finish, --abandon"
         )
     made = None if model is None else embedder(model, name, dimensions)
-    settings = config(dsn, schema, embedded)
-    with looking(settings) as maintenance:
+    with open_maintenance(server) as maintenance:
         change = Reembedding(maintenance, made, batch=batch, rate=rate, store=store or CONVERSATIONS)
-        page = _re_embed_page.Page(maintenance.database(), place(settings), as_json)
-        with _going_on(change):
+        page = _re_embed_page.Page(maintenance.database(), server.where, as_json)
+        with interruptible(_KEPT):
             if back:
                 page.switched(change.back(drop_without_text=drop_without_text))
             elif finish or abandon:
@@ -161,15 +160,3 @@ def _drop(change: Reembedding, finish: bool, yes: bool) -> None:
         change.finish()
     else:
         change.abandon()
-
-
-@contextmanager
-def _going_on(change: Reembedding) -> Generator[None]:
-    """Say of what interrupts it that it can be gone on with."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _show.complain(
-            "interrupted; what is made is kept: the same command again goes on, `memorizz re-embed --abandon` gives up"
-        )
-        raise typer.Exit(130) from None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memorizz.cli import _progress, _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, MemoryID, SchemaName, Tenant, config, looking, memories, place
+from memorizz.cli._common import AsJSON, Server, Whose, open_maintenance, open_provider
 from memorizz.cli.stats import Note
 from memorizz.errors import ConfigurationError
 
@@ -25,11 +25,9 @@ def recall(
     sample: Annotated[int, typer.Option(help="How many memories to search for, taken at random.", min=1)] = 50,
     limit: Annotated[int, typer.Option(help="How many hits each search is to find.", min=1, max=1000)] = 10,
     note: Note = False,
-    tenant: Tenant = None,
-    memory: MemoryID = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    whose: Whose,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Compare what searches find with what is there, on your own memories, and say what to change.
@@ -38,15 +36,14 @@ def recall(
     """
     from memorizz.cli import _recall_page
 
-    if note and (tenant is not None or memory is not None):
+    if note and whose != Whose():
         raise ConfigurationError("--note notes what is found in whole stores: leave out --tenant and --memory")
 
-    settings = config(dsn, schema, embedded, auto_migrate=False)
     if note:
-        with looking(settings) as maintenance:
+        with open_maintenance(server) as maintenance:
             _check_notable(maintenance.facts())
     reports: list[_recall_page.Report] = []
-    with memories(settings, tenant=tenant, memory=memory) as provider:
+    with open_provider(server, whose) as provider:
         for each in [spec.name for spec in provider.stores()] if store is None else [store]:
             if store is None and not provider.count(each, {"embedding": {"$exists": True}}):
                 continue
@@ -54,12 +51,12 @@ def recall(
                 tell = None if watch is None else partial(watch, each)
                 reports.append(provider.measure_recall(each, sample=sample, limit=limit, watch=tell))
     if note:
-        with looking(settings) as maintenance:
+        with open_maintenance(server) as maintenance:
             maintenance.note([_noted(report) for report in reports])
     if as_json:
         _show.print_json({"stores": reports})
         return
-    _show.say(place(settings), "dim")
+    _show.say(server.where, "dim")
     _recall_page.show(reports)
 
 

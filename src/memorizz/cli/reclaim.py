@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from memorizz.cli import _progress, _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, looking, place
+from memorizz.cli._common import AsJSON, Server, open_maintenance
 from memorizz.cli.index import LockTimeout, Memory, Store
 
 if TYPE_CHECKING:
@@ -22,21 +22,19 @@ def reclaim(
     store: Store = None,
     maintenance_work_mem: Memory = None,
     lock_timeout: LockTimeout = 0,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Give back the room of deleted documents: build vector indexes of what is left, then VACUUM.
 
     Of each store of which many were deleted, or of one. Memories can be read and stored meanwhile.
     """
-    settings = config(dsn, schema, embedded)
     done: list[dict[str, Any]] = []
-    with looking(settings) as maintenance:
+    with open_maintenance(server) as maintenance:
         found = maintenance.database()
         if not as_json:
-            _show.say(f"schema {found.schema} of database {found.name}: {place(settings)}", "dim")
+            server.say_schema(found)
         with _progress.of_build() as watch:
             for each in maintenance.reclaim(store, memory=maintenance_work_mem, lock_seconds=lock_timeout, watch=watch):
                 done.append(asdict(each))

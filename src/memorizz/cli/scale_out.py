@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from memorizz.cli import _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, looking, place
+from memorizz.cli._common import AsJSON, Server, open_maintenance
 
 
 def scale_out(
@@ -18,17 +18,15 @@ def scale_out(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the statements.")] = False,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Have Citus distribute the stores over its servers, by their tenant.
 
     Connect to the coordinator, as the owner of the tables. What was interrupted is done by the same command again.
     """
-    settings = config(dsn, schema, embedded)
-    with looking(settings) as maintenance:
+    with open_maintenance(server) as maintenance:
         done = maintenance.scale_out(shards, dry_run=dry_run)
     if as_json:
         _show.print_json(done)
@@ -37,7 +35,7 @@ def scale_out(
         for statement in done.statements:
             print(f"{statement};")
         return
-    _show.say(place(settings), "dim")
+    _show.say(server.where, "dim")
     if done.tables:
         _show.say(f"{done.tables} tables are distributed over {done.servers} servers")
         _show.say("programs that have the stores open learn of it from what Citus refuses: better open them again now")

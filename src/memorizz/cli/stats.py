@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from memorizz.cli import _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, looking, place
+from memorizz.cli._common import AsJSON, Server, open_maintenance
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from rich.table import Table
-
     from memorizz.memory_provider.postgresql.maintenance import IndexFacts, StoreFacts
 
 
@@ -24,16 +22,14 @@ Note = Annotated[bool, typer.Option("--note", help="Note it, too: the console sh
 
 def stats(
     note: Note = False,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Show the rows, sizes and ages of each store, and the sizes of its indexes."""
     from memorizz.memory_provider.postgresql.maintenance import Noted
 
-    settings = config(dsn, schema, embedded)
-    with looking(settings) as maintenance:
+    with open_maintenance(server) as maintenance:
         stores, indexes = maintenance.measure()
         found = maintenance.database()
         if note:
@@ -42,7 +38,7 @@ def stats(
     if as_json:
         _show.print_json({"schema": found.schema, "stores": stores, "indexes": indexes})
         return
-    _show.say(f"schema {found.schema} of database {found.name}: {place(settings)}", "dim")
+    server.say_schema(found)
     _show.say()
     _show.show(_table(stores, indexes))
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 
 from memorizz.cli import _progress, _show
-from memorizz.cli._common import DSN, AsJSON, Embedded, SchemaName, config, looking, memories
+from memorizz.cli._common import AsJSON, Commands, Server, Whose, open_maintenance, open_provider
 from memorizz.errors import ConfigurationError
 
-policy = typer.Typer(help="Say what of a store `memorizz tidy` deletes.", no_args_is_help=True)
+policy = Commands(help="Say what of a store `memorizz tidy` deletes.", no_args_is_help=True)
 
 Store = Annotated[str, typer.Argument(help="The store.", metavar="STORE")]
 _LONGEST = 365_250
@@ -36,14 +37,11 @@ def set_(
     max_documents: Annotated[
         int | None, typer.Option(min=1, help="Of a tenant all but so many, the least important first.")
     ] = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Set the policy of a store, in the place of the one that it has; nothing is deleted by it alone."""
-    from datetime import timedelta
-
     from memorizz.memory_provider.policies import Policy
 
     if (expire_after, least_importance, keep_last, max_documents) == (None, None, None, None):
@@ -58,25 +56,23 @@ def set_(
         keep_last=keep_last,
         max_documents=max_documents,
     )
-    with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
+    with open_provider(server) as provider:
         provider.set_policy(store, made)
-    list_(dsn, schema, embedded, as_json)
+    list_(server=server, as_json=as_json)
 
 
 @policy.command()
-def off(
-    store: Store, dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None, as_json: AsJSON = False
-) -> None:
+def off(store: Store, *, server: Server, as_json: AsJSON = False) -> None:
     """Take the policy of a store away."""
-    with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
+    with open_provider(server) as provider:
         provider.set_policy(store, None)
-    list_(dsn, schema, embedded, as_json)
+    list_(server=server, as_json=as_json)
 
 
 @policy.command(name="list")
-def list_(dsn: DSN = None, schema: SchemaName = None, embedded: Embedded = None, as_json: AsJSON = False) -> None:
+def list_(*, server: Server, as_json: AsJSON = False) -> None:
     """Show which stores have a policy, and what it says."""
-    with memories(config(dsn, schema, embedded, auto_migrate=False)) as provider:
+    with open_provider(server) as provider:
         found = provider.policies()
     if as_json:
         _show.print_json({"policies": {store: each.as_json() for store, each in found.items()}})
@@ -95,20 +91,18 @@ def tidy(
         str | None,
         typer.Option(metavar="NAME", envvar="MEMORIZZ_TENANT", help="One tenant's alone, and not of every tenant."),
     ] = None,
-    dsn: DSN = None,
-    schema: SchemaName = None,
-    embedded: Embedded = None,
+    *,
+    server: Server,
     as_json: AsJSON = False,
 ) -> None:
     """Delete what has expired and what is due by the policies, of every tenant, or of one; for a nightly job."""
     from memorizz.memory_provider.postgresql.maintenance import Tidied
 
-    settings = config(dsn, schema, embedded, auto_migrate=False)
     if tenant is None:
-        with looking(settings) as maintenance, _progress.of_tidying() as watch:
+        with open_maintenance(server) as maintenance, _progress.of_tidying() as watch:
             done = maintenance.tidy(by=by, dry_run=dry_run, watch=watch)
     else:
-        with memories(settings, tenant=tenant) as view, _progress.of_tidying() as watch:
+        with open_provider(server, Whose(tenant)) as view, _progress.of_tidying() as watch:
             expired = None if dry_run else view.purge_expired()
             done = [Tidied(tenant, expired, view.apply_policies(by=by, dry_run=dry_run, watch=watch))]
     if as_json:
