@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
@@ -264,6 +265,14 @@ def _embedded_path(config: PostgreSQLConfig) -> Path | None:
     if config.embedded_server is None:
         return None
     return config.embedded_server.path or default_path()
+
+
+def load_extra(module: str) -> Any:
+    """Return a module of ours that needs an extra; raises ConfigurationError, which names the extra, without it."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 # --- people -------------------------------------------------------------------------------------------------------

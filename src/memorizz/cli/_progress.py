@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
@@ -120,6 +121,13 @@ def of_work(phase: str) -> Generator[Counted | None]:
             watch(f"{phase} {what}", counted_line(done, total, rate, left), done, total)
 
         yield watch and show
+
+
+@contextmanager
+def of_store(phase: str, store: str) -> Generator[Callable[[int, int], None] | None]:
+    """Show how many documents of one store are done, and of how many."""
+    with of_work(phase) as watch:
+        yield None if watch is None else partial(watch, store)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import typer
 from memorizz.cli import _show
 from memorizz.cli._common import AsJSON, Id, Limit, Server, Whose, Yes, confirm, open_provider
 from memorizz.cli._embedder import Model, embedder, embedder_of
-from memorizz.cli.documents import Store, complain_of_missing, conditions, print_hit, stores
+from memorizz.cli.documents import Store, complain_of_missing, conditions, print_hit, print_hits, stores
 from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -44,10 +44,7 @@ def list_(
     if as_json:
         _show.print_json({"documents": [{"store": each, "document": hit} for each, hit in found[:limit]]})
         return
-    for each, hit in found[:limit]:
-        print_hit(each, hit)
-    if not found:
-        _show.say("nothing found")
+    print_hits(found[:limit])
 
 
 def add(

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memorizz.cli import _show
-from memorizz.cli._common import AsJSON, Server, Whose
+from memorizz.cli._common import AsJSON, Server, Whose, load_extra
 from memorizz.cli._embedder import Model
 from memorizz.cli.changing import with_embedder
 from memorizz.cli.documents import text_of
-from memorizz.errors import ConfigurationError, MemorizzError, one_line
+from memorizz.errors import MemorizzError, one_line
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.base import Document, MemoryProvider
@@ -148,10 +148,7 @@ def _lines(stream: Iterable[str]) -> Iterator[str]:
 
 def _typed(held: _Conversation, missing: str) -> Iterator[str]:
     """Yield the lines that are typed, while what is recalled for them is shown; first say what was said before."""
-    try:
-        from memorizz.chat import typed
-    except ImportError as error:
-        raise ConfigurationError(str(error)) from error
+    chat: Any = load_extra("memorizz.chat")
 
     def found(text: str) -> list[str]:
         try:
@@ -173,7 +170,7 @@ def _typed(held: _Conversation, missing: str) -> Iterator[str]:
     before = held.before()
     for turn in before[-_SHOWN:]:
         _show.say(f"{turn.get('role')}: {_show.shortened(_line(turn))}", "dim")
-    return typed(found, held.limit, [text_of(turn) for turn in before if turn.get("role") == "user"])
+    return chat.typed(found, held.limit, [text_of(turn) for turn in before if turn.get("role") == "user"])
 
 
 def _why(hit: Document) -> str:

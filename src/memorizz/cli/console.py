@@ -6,13 +6,12 @@ import os
 import sys
 import webbrowser
 from threading import Thread
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from memorizz.cli._common import Server, Whose, open_maintenance
+from memorizz.cli._common import Server, Whose, load_extra, open_maintenance
 from memorizz.cli._embedder import Model, embedder, embedder_of
-from memorizz.errors import ConfigurationError
 
 Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on, 0 for any that is free.")]
 Write = Annotated[bool, typer.Option("--write", help="Offer what changes memories: edit, delete, forget, undo.")]
@@ -32,10 +31,7 @@ def console(
 
     The address that is printed has a key in it, new each time. Nothing can be changed without --write.
     """
-    try:
-        from memorizz.console import Console, serve
-    except ImportError as error:
-        raise ConfigurationError(str(error)) from error
+    browser: Any = load_extra("memorizz.console")
     from memorizz.embeddings import LocalEmbedder
     from memorizz.memory_provider.postgresql import AsyncPostgreSQLProvider
     from memorizz.memory_provider.postgresql.maintenance import AsyncMaintenance
@@ -49,7 +45,7 @@ def console(
         if isinstance(made, LocalEmbedder):
             # Loaded while the browser opens, so that no search waits for it.
             Thread(target=made.embed, args=(["memory"],), daemon=True).start()
-        shown = Console(
+        shown = browser.Console(
             provider=AsyncPostgreSQLProvider(settings, embedder=made),
             tenant=whose.tenant,
             memory=whose.memory,
@@ -58,7 +54,7 @@ def console(
             without_meaning=missing,
         )
         # The maintenance stays open: an embedded server of its own stays with it.
-        serve(shown, port, lambda address: _opened(address, no_browser))
+        browser.serve(shown, port, lambda address: _opened(address, no_browser))
 
 
 def _opened(address: str, no_browser: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,10 +31,8 @@ def duplicates(
 ) -> None:
     """Show what says the same in a memory, by vectors and equal texts; without one, in what is of no memory."""
     with open_provider(server, whose) as seen:
-        with _progress.of_work("comparing") as watch:
-            found = seen.duplicates(
-                store, similarity=similarity, limit=limit, watch=None if watch is None else partial(watch, store)
-            )
+        with _progress.of_store("comparing", store) as watch:
+            found = seen.duplicates(store, similarity=similarity, limit=limit, watch=watch)
         if as_json:
             _show.print_json({"groups": [asdict(group) for group in found]})
         else:
@@ -55,18 +52,15 @@ def consolidate(
 ) -> None:
     """Merge what says the same in a memory into the newest of it; `memorizz history undo` takes it back."""
     with open_provider(server, whose) as seen:
-        with _progress.of_work("comparing") as watch:
-            tell = None if watch is None else partial(watch, store)
-            done = seen.consolidate(store, similarity=similarity, dry_run=True, watch=tell)
+        with _progress.of_store("comparing", store) as watch:
+            done = seen.consolidate(store, similarity=similarity, dry_run=True, watch=watch)
         if not as_json:
             _print(done.groups, seen, store)
         if not dry_run and done.groups:
             confirm(f"Merge {done.merged} documents into {len(done.groups)} others?", yes)
             acting = seen if by is None else seen.acting(by)
-            with _progress.of_work("comparing") as watch:
-                done = acting.consolidate(
-                    store, similarity=similarity, watch=None if watch is None else partial(watch, store)
-                )
+            with _progress.of_store("comparing", store) as watch:
+                done = acting.consolidate(store, similarity=similarity, watch=watch)
     if as_json:
         _show.print_json(done.as_json())
     elif done.call is not None:

@@ -112,34 +112,19 @@ def _probe(server: Server, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-_KEYS = (
-    "server",
-    "database",
-    "text_search_config",
-    "embedding_models",
-    "rights",
-    "settings",
-    "migrations",
-    "stores",
-    "indexes",
-)
-
-
 def _report(facts: Examination | None) -> dict[str, Any]:
     """Return the facts as JSON has them: the same keys, whatever could be found out."""
-    if facts is None:
-        return dict.fromkeys(_KEYS)
-    known = facts.facts
+    known = facts and facts.facts
     return {
-        "server": facts.server,
-        "database": facts.database,
-        "text_search_config": None if known is None else known.layout.text_search_config,
-        "embedding_models": _models(known),
-        "rights": facts.rights,
-        "settings": facts.settings,
-        "migrations": {"applied": facts.applied, "pending": facts.pending},
-        "stores": facts.stores,
-        "indexes": facts.indexes,
+        "server": facts and facts.server,
+        "database": facts and facts.database,
+        "text_search_config": known and known.layout.text_search_config,
+        "embedding_models": facts and _models(known),
+        "rights": facts and facts.rights,
+        "settings": facts and facts.settings,
+        "migrations": facts and {"applied": facts.applied, "pending": facts.pending},
+        "stores": facts and facts.stores,
+        "indexes": facts and facts.indexes,
     }
 
 

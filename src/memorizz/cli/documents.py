@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,10 +58,7 @@ def search(
     if as_json:
         _show.print_json({"by": by, "hits": [{"store": each, "document": hit} for each, hit in hits[:limit]]})
         return
-    for each, hit in hits[:limit]:
-        print_hit(each, hit)
-    if not hits:
-        _show.say("nothing found")
+    print_hits(hits[:limit])
     if missing:
         _show.say(f"by words alone: {missing}; --model names an embedder", "dim")
 
@@ -119,6 +117,14 @@ def stores(provider: MemoryProvider, name: str | None) -> list[str]:
 
 def _oldest(hit: tuple[str, Document]) -> Any:
     return hit[1]["created_at"]
+
+
+def print_hits(hits: Sequence[tuple[str, Document]]) -> None:
+    """Print memories, each with its store."""
+    for store, hit in hits:
+        print_hit(store, hit)
+    if not hits:
+        _show.say("nothing found")
 
 
 def print_hit(store: str, hit: Document) -> None:

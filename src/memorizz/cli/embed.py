@@ -45,8 +45,7 @@ def embed(
         for each in provider.run(_embedded) if store is None else [store]:
             waiting = provider.count(each, {"embedding": {"$exists": False}, "content": {"$exists": True}})
             with _progress.of_work("embedding") as watch, interruptible(_KEPT):
-                tell = None if watch is None else partial(watch, each, total=waiting)
-                made[each] = provider.embed_missing(each, tell)
+                made[each] = provider.embed_missing(each, watch and partial(watch, each, total=waiting))
     if as_json:
         _show.print_json({"embedded": made})
         return

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memorizz.cli import _show
-from memorizz.cli._common import AsJSON, Commands, Server, Tenant, Whose, open_target
+from memorizz.cli._common import AsJSON, Commands, Server, Tenant, Whose, load_extra, open_target
 from memorizz.cli._embedder import HELP, embedder, imported
 from memorizz.cli._mcp_hosts import HOSTS, MCPServer
 from memorizz.errors import ConfigurationError
@@ -104,7 +103,7 @@ def serve(
     if ctx.invoked_subcommand is not None:
         _refuse_options_before(ctx)
         return
-    _check_installed()
+    load_extra("memorizz.mcp")
     from memorizz.mcp import Scope, serve_http, serve_stdio
 
     who = _who(served, tokens, host if http else None)
@@ -138,7 +137,7 @@ def import_(
 
     The same file again changes nothing. Lines that cannot be read are named, each with its place.
     """
-    _check_installed()
+    load_extra("memorizz.mcp")
     from memorizz.importers import stable_id
     from memorizz.moving.graph import documents, read
 
@@ -245,14 +244,6 @@ def _refuse_options_before(ctx: typer.Context) -> None:
         source = ctx.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             raise typer.BadParameter(f"options stand behind `{ctx.invoked_subcommand}`", param_hint=f"--{name}")
-
-
-def _check_installed() -> None:
-    """Raise ConfigurationError, which names the extra, where the SDK is missing."""
-    try:
-        import_module("memorizz.mcp")
-    except ImportError as error:
-        raise ConfigurationError(str(error)) from error
 
 
 def _scope(served: Served) -> Scope:

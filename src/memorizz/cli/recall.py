@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,9 +46,8 @@ def recall(
         for each in [spec.name for spec in provider.stores()] if store is None else [store]:
             if store is None and not provider.count(each, {"embedding": {"$exists": True}}):
                 continue
-            with _progress.of_work("searching") as watch:
-                tell = None if watch is None else partial(watch, each)
-                reports.append(provider.measure_recall(each, sample=sample, limit=limit, watch=tell))
+            with _progress.of_store("searching", each) as watch:
+                reports.append(provider.measure_recall(each, sample=sample, limit=limit, watch=watch))
     if note:
         with open_maintenance(server) as maintenance:
             maintenance.note([_noted(report) for report in reports])
