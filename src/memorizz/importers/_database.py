@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -28,8 +29,9 @@ class Database(Protocol):
 
     name: str
 
+    @property
     def tables(self) -> Mapping[str, Mapping[str, str]]:
-        """Return the tables, of each its columns, and of each column its type."""
+        """The tables, of each its columns, and of each column its type."""
         ...
 
     def rows(self, table: str, columns: Sequence[str], order: Iterable[str]) -> Iterator[tuple[Any, ...]]:
@@ -45,22 +47,21 @@ class _PostgreSQL:
         self.name = name
         self._connection = connection
         self._most = most
-        self._tables: dict[str, dict[str, str]] | None = None
 
+    @cached_property
     def tables(self) -> Mapping[str, Mapping[str, str]]:
-        if self._tables is None:
-            self._tables = {}
-            with _translated(self.name):
-                found = self._connection.execute(
-                    "SELECT c.relname, a.attname, pg_catalog.format_type(a.atttypid, NULL) "
-                    "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid "
-                    "WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped "
-                    "AND c.relnamespace <> 'pg_catalog'::regnamespace AND pg_catalog.pg_table_is_visible(c.oid) "
-                    "ORDER BY 1, 2"
-                ).fetchall()
-            for table, column, kind in found:
-                self._tables.setdefault(table, {})[column] = kind
-        return self._tables
+        with _translated(self.name):
+            found = self._connection.execute(
+                "SELECT c.relname, a.attname, pg_catalog.format_type(a.atttypid, NULL) "
+                "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid "
+                "WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped "
+                "AND c.relnamespace <> 'pg_catalog'::regnamespace AND pg_catalog.pg_table_is_visible(c.oid) "
+                "ORDER BY 1, 2"
+            ).fetchall()
+        tables: dict[str, dict[str, str]] = {}
+        for table, column, kind in found:
+            tables.setdefault(table, {})[column] = kind
+        return tables
 
     def rows(self, table: str, columns: Sequence[str], order: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         from psycopg import sql
@@ -118,14 +119,12 @@ class SQLite:
         self.name = name
         self._connection = connection
         self._most = most
-        self._tables: dict[str, dict[str, str]] | None = None
 
+    @cached_property
     def tables(self) -> Mapping[str, Mapping[str, str]]:
-        if self._tables is None:
-            with self._damage():
-                names = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1")
-                self._tables = {name: self._columns(name) for (name,) in names.fetchall()}
-        return self._tables
+        with self._damage():
+            names = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1")
+            return {name: self._columns(name) for (name,) in names.fetchall()}
 
     def _columns(self, table: str) -> dict[str, str]:
         found = self._connection.execute("SELECT name, type FROM pragma_table_info(?)", (table,))
@@ -134,7 +133,7 @@ class SQLite:
     def rows(
         self, table: str, columns: Sequence[str], order: Iterable[str], *, descending: bool = False
     ) -> Iterator[tuple[Any, ...]]:
-        kinds = self.tables().get(table, {})
+        kinds = self.tables.get(table, {})
         wanted = ", ".join(
             f'hex("{name}")' if kinds.get(name) == "BLOB" else f'CAST("{name}" AS TEXT)'
             for name in (_checked_name(self.name, column) for column in columns)
@@ -184,16 +183,14 @@ class _Kuzu:
         self.name = str(path)
         self._path = path
         self._most = most
-        self._tables: dict[str, dict[str, str]] | None = None
 
+    @cached_property
     def tables(self) -> Mapping[str, Mapping[str, str]]:
-        if self._tables is None:
-            found = self._asked("the database", "CALL show_tables() RETURN name, type")
-            self._tables = {name: {} for name, kind in found if kind == "NODE"}
-            for name in self._tables:
-                asked = f"CALL table_info('{_checked_name(self.name, name)}') RETURN name, type"
-                self._tables[name].update(self._asked(name, asked))
-        return self._tables
+        found = [*self._asked("the database", "CALL show_tables() RETURN name, type")]
+        return {name: self._columns(name) for name, kind in found if kind == "NODE"}
+
+    def _columns(self, label: str) -> dict[str, str]:
+        return dict(self._asked(label, f"CALL table_info('{_checked_name(self.name, label)}') RETURN name, type"))
 
     def rows(self, table: str, columns: Sequence[str], order: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         label, *names = (_checked_name(self.name, name) for name in (table, *columns))

@@ -24,7 +24,7 @@ from memorizz.memory_provider.base import Document, MemoryProvider
 from memorizz.memory_provider.scopes import AGENT, EVERYTHING, MEMORY, Scope
 from memorizz.memory_provider.stores import SEVEN
 from memorizz.moving._files import File
-from memorizz.moving._limits import BATCH_BYTES, size
+from memorizz.moving._limits import batches, size
 from memorizz.moving._streams import check_provider, make_stores
 
 # What ids are made from: never to be changed, or a second import of a file adds it once more.
@@ -200,7 +200,7 @@ def _not_recognised(source: Source) -> ConfigurationError:
 
 def _tables(database: Database) -> str:
     """Return what a database holds, for a message."""
-    return f" (its tables: {quoted(', '.join(database.tables()), 300)})"
+    return f" (its tables: {quoted(', '.join(database.tables), 300)})"
 
 
 class Import:
@@ -321,20 +321,9 @@ def _note(notes: dict[str, Noted], reason: str, place: str) -> None:
 
 
 def _batches(found: Iterable[tuple[Found, UUID]], scope: Scope) -> Iterator[list[tuple[Found, Document]]]:
-    """Yield documents with their ids in lists of so many, or of so many bytes."""
-    most = min(_BATCH, scope.max_limit or _BATCH)
-    batch: list[tuple[Found, Document]] = []
-    held = 0
-    for each, key in found:
-        document = {"id": _id(key, scope), **_of_view(each.document, scope)}
-        more = size(document)
-        if batch and (len(batch) == most or held + more > BATCH_BYTES):
-            yield batch
-            batch, held = [], 0
-        batch.append((each, document))
-        held += more
-    if batch:
-        yield batch
+    """Yield documents with their ids, so many at once."""
+    documents = ((each, {"id": _id(key, scope), **_of_view(each.document, scope)}) for each, key in found)
+    return batches(documents, min(_BATCH, scope.max_limit or _BATCH), lambda each: size(each[1]))
 
 
 def _check_vector(vector: Any, target: MemoryProvider) -> None:

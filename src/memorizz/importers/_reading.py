@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, cast
 
 Object = Mapping[str, Any]
@@ -34,6 +35,28 @@ def sequence(value: Any) -> Sequence[Any]:
 def text(value: Any) -> str | None:
     """Return a text that is not empty, None in the place of anything else."""
     return value if isinstance(value, str) and value else None
+
+
+def digest(words: str) -> str:
+    """Return what tells a text from others, as a part of a key."""
+    return sha256(words.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def without_none(document: Object) -> dict[str, Any]:
+    """Return a document without the keys that say nothing."""
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def message_document(
+    format: str, conversation: str, id: str, role: str, content: str, **told: str | None
+) -> dict[str, Any]:
+    """Return the document of a message; `told` is what else its source says of it."""
+    return {
+        "conversation_id": f"{format}:{conversation}",
+        "role": role,
+        "content": content,
+        "source": {"format": format, "id": id, "conversation": conversation, **told},
+    }
 
 
 def clocked(document: dict[str, Any], time: datetime | None, before: datetime | None) -> tuple[str, ...]:

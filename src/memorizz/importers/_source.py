@@ -9,7 +9,7 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -116,6 +116,17 @@ class Member:
         """Yield what the one JSON array holds that it is."""
         with self.json() as text:
             yield from text.elements()
+            text.end()
+
+    def listed(self, names: Collection[str]) -> Iterator[tuple[str, int, Any]]:
+        """Yield what stands in the lists under some names of the one object that it is, with the name and a number."""
+        with self.json() as text:
+            for name in text.keys():  # noqa: SIM118 it is no dict
+                if name in names and text.is_at("["):
+                    for number, each in enumerate(text.elements(), 1):
+                        yield name, number, each
+                else:
+                    text.value()
             text.end()
 
     def lines(self) -> Iterator[tuple[int, str]]:

@@ -12,7 +12,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from memorizz.importers._formats import Format, Found, LeftOut, Options
-from memorizz.importers._reading import NO_ID, NO_TEXT, THOUGHTS, WRONG, Object, clocked, mapping, names, sequence, text
+from memorizz.importers._reading import (
+    NO_ID,
+    NO_TEXT,
+    THOUGHTS,
+    WRONG,
+    Object,
+    clocked,
+    mapping,
+    message_document,
+    names,
+    sequence,
+    text,
+)
 from memorizz.importers._source import Member, Source
 
 _NAME = "chatgpt"
@@ -33,7 +45,9 @@ def _recognises(source: Source) -> bool:
 
 def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
     for member in _members(source):
-        for number, conversation in enumerate(_conversations(member), 1):
+        in_array, _ = member.beginnings
+        found = member.elements() if in_array else (each for _, _, each in member.listed(["conversations"]))
+        for number, conversation in enumerate(found, 1):
             place = member.place(f"conversation {number:,}")
             tree = mapping(conversation).get("mapping")
             if not isinstance(tree, dict):
@@ -42,27 +56,13 @@ def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
             yield from _conversation(mapping(conversation), cast("Object", tree), place, options)
 
 
-def _conversations(member: Member) -> Iterator[Any]:
-    """Yield the conversations of a file, which is a list of them, or has one under `conversations`."""
-    if member.beginnings[0]:
-        yield from member.elements()
-        return
-    with member.json() as reader:
-        for name in reader.keys():  # noqa: SIM118 it is no dict
-            if name == "conversations" and reader.is_at("["):
-                yield from reader.elements()
-            else:
-                reader.value()
-        reader.end()
-
-
 def _conversation(conversation: Object, tree: Object, place: str, options: Options) -> Iterator[Found | LeftOut]:
     id = text(conversation.get("conversation_id")) or text(conversation.get("id"))
     if id is None:
         yield LeftOut(place, NO_ID)
         return
     branch = _branch(conversation, tree)
-    said = options.of_epoch(conversation.get("create_time"))
+    before = options.of_epoch(conversation.get("create_time"))
     for name, node in tree.items():
         if name not in branch and mapping(node).get("message"):
             yield LeftOut(f"{place}, message {name}", "it is on another branch than the conversation ended with")
@@ -77,12 +77,7 @@ def _conversation(conversation: Object, tree: Object, place: str, options: Optio
             continue
         time = options.of_epoch(message.get("create_time"))
         native = text(message.get("id")) or name
-        document: dict[str, Any] = {
-            "conversation_id": f"{_NAME}:{id}",
-            "role": role,
-            "content": content,
-            "source": {"format": _NAME, "id": native, "conversation": id, "title": text(conversation.get("title"))},
-        }
+        document = message_document(_NAME, id, native, role, content, title=text(conversation.get("title")))
         if text(conversation.get("gizmo_id")) is not None:
             document["source"]["gpt"] = conversation["gizmo_id"]
         metadata = mapping(message.get("metadata"))
@@ -92,8 +87,8 @@ def _conversation(conversation: Object, tree: Object, place: str, options: Optio
         files = names(metadata.get("attachments"), "name")
         if files:
             document["attachments"] = files
-        remarks = clocked(document, time, said)
-        said = time or said
+        remarks = clocked(document, time, before)
+        before = time or before
         yield Found(where, (id, native), document, remarks=remarks)
 
 

@@ -6,8 +6,6 @@ Beside it stands what Claude has noted of its user, of all conversations and of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
-from typing import Any
 
 from memorizz.importers._formats import Format, Found, LeftOut, Options
 from memorizz.importers._reading import (
@@ -16,7 +14,9 @@ from memorizz.importers._reading import (
     Object,
     blocks,
     clocked,
+    digest,
     mapping,
+    message_document,
     names,
     sequence,
     text,
@@ -82,14 +82,13 @@ def _memories(member: Member) -> Iterator[Found | LeftOut]:
             source = {"format": _NAME, "id": name, "account": text(account.get("account_uuid"))}
             document = {"name": name, "content": words, "kind": "memory", "source": source}
             # A note that has changed since is another memory.
-            digest = sha256(words.encode("utf-8", "surrogatepass")).hexdigest()
-            yield Found(f"{place}, {name}", ("memory", name, digest), document, FACTS)
+            yield Found(f"{place}, {name}", ("memory", name, digest(words)), document, FACTS)
         if account.get("memory_files"):
             yield LeftOut(f"{place}, memory_files", "files of Claude's memory, whose layout is not known here")
 
 
 def _conversation(conversation: Object, id: str, place: str, options: Options) -> Iterator[Found | LeftOut]:
-    said, _ = options.of_text(conversation.get("created_at"))
+    before, _ = options.of_text(conversation.get("created_at"))
     messages = [mapping(each) for each in sequence(conversation.get("chat_messages"))]
     branch = _branch(messages, text(conversation.get("current_leaf_message_uuid")))
     for number, message in enumerate(messages, 1):
@@ -106,24 +105,19 @@ def _conversation(conversation: Object, id: str, place: str, options: Options) -
         elif not content:
             yield LeftOut(where, why_no_text(others))
         else:
-            document: dict[str, Any] = {
-                "conversation_id": f"{_NAME}:{id}",
-                "role": role,
-                "content": content,
-                "source": {"format": _NAME, "id": native, "conversation": id, "title": text(conversation.get("name"))},
-            }
+            document = message_document(_NAME, id, native, role, content, title=text(conversation.get("name")))
             files = [*names(message.get("attachments"), "file_name"), *names(message.get("files"), "file_name")]
             if files:
                 document["attachments"] = files
             time, remarks = options.of_text(message.get("created_at"))
-            remarks += clocked(document, time, said)
-            said = time or said
+            remarks += clocked(document, time, before)
+            before = time or before
             yield Found(where, (id, native), document, remarks=remarks)
 
 
 def _branch(messages: Sequence[Object], leaf: str | None) -> set[str | None]:
     """Return the ids of the messages up to the last one that was shown; of all, where the file does not say which."""
-    parents = {message.get("uuid"): message.get("parent_message_uuid") for message in messages if _has_id(message)}
+    parents = {id: each.get("parent_message_uuid") for each in messages if (id := text(each.get("uuid"))) is not None}
     if leaf not in parents:
         return {*parents}
     branch = set[str | None]()
@@ -131,10 +125,6 @@ def _branch(messages: Sequence[Object], leaf: str | None) -> set[str | None]:
         branch.add(leaf)
         leaf = text(parents[leaf])
     return branch
-
-
-def _has_id(message: Object) -> bool:
-    return text(message.get("uuid")) is not None
 
 
 FORMAT = Format(_NAME, "Claude: the export of an account", _recognises, _read)

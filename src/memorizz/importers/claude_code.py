@@ -7,10 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from memorizz.importers._formats import Format, Found, LeftOut, Options
-from memorizz.importers._reading import NO_ID, WRONG, Object, blocks, clocked, mapping, text, why_no_text
+from memorizz.importers._reading import (
+    NO_ID,
+    WRONG,
+    Object,
+    blocks,
+    clocked,
+    mapping,
+    message_document,
+    text,
+    why_no_text,
+)
 from memorizz.importers._source import LOOKED_AT, Member, Source
 
 _NAME = "claude-code"
@@ -41,7 +50,7 @@ def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
 
 
 def _log(member: Member, options: Options) -> Iterator[Found | LeftOut]:
-    said = None
+    before = None
     for place, event in member.json_lines():
         if isinstance(event, ValueError):
             yield LeftOut(place, str(event))
@@ -58,15 +67,13 @@ def _log(member: Member, options: Options) -> Iterator[Found | LeftOut]:
         if why_not is not None:
             yield LeftOut(place, why_not)
             continue
-        id, session, role = text(line.get("uuid")), text(line.get("sessionId")), text(line.get("type"))
-        assert id is not None
-        document: dict[str, Any] = {"conversation_id": f"{_NAME}:{session}", "role": role, "content": content}
-        document["source"] = {"format": _NAME, "id": id, "conversation": session, "project": text(line.get("cwd"))}
+        id, session, role = (str(line[key]) for key in ("uuid", "sessionId", "type"))
+        document = message_document(_NAME, session, id, role, content, project=text(line.get("cwd")))
         if role == "assistant" and text(message.get("model")) is not None:
             document["model"] = message["model"]
         time, remarks = options.of_text(line.get("timestamp"))
-        remarks += clocked(document, time, said)
-        said = time or said
+        remarks += clocked(document, time, before)
+        before = time or before
         # A session that is gone on with may have the same messages in a file of its own.
         yield Found(place, (id,), document, remarks=remarks)
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from hashlib import sha256
 from typing import Any
 
 from memorizz.importers._formats import Format, Found, LeftOut, Options
-from memorizz.importers._reading import NO_TEXT, Object, blocks, clocked, mapping, text
+from memorizz.importers._reading import NO_TEXT, Object, blocks, clocked, digest, mapping, message_document, text
 from memorizz.importers._source import LOOKED_AT, Member, Source
 
 _NAME = "codex"
@@ -46,7 +45,7 @@ def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
 
 
 def _log(member: Member, options: Options) -> Iterator[Found | LeftOut]:
-    session = project = said = None
+    session = project = before = None
     for number, (place, event) in enumerate(member.json_lines(), 1):
         if isinstance(event, ValueError):
             yield LeftOut(place, str(event))
@@ -55,7 +54,7 @@ def _log(member: Member, options: Options) -> Iterator[Found | LeftOut]:
         payload = mapping(line.get("payload")) if "payload" in line else line
         kind = line.get("type") if "payload" in line else ("session_meta" if "type" not in line else "response_item")
         time, remarks = options.of_text(line.get("timestamp") or payload.get("timestamp"))
-        said = time or said
+        before = time or before
         if kind == "session_meta":
             session, project = session or text(payload.get("id")), project or text(payload.get("cwd"))
             continue
@@ -65,15 +64,12 @@ def _log(member: Member, options: Options) -> Iterator[Found | LeftOut]:
         if why_not is not None:
             yield LeftOut(place, why_not)
             continue
-        document: dict[str, Any] = {
-            "conversation_id": f"{_NAME}:{session}",
-            "role": payload["role"],
-            "content": content,
-        }
-        document["source"] = {"format": _NAME, "id": f"{session}:{number}", "conversation": session, "project": project}
-        remarks += clocked(document, time, said)
+        document = message_document(
+            _NAME, str(session), f"{session}:{number}", payload["role"], content, project=project
+        )
+        remarks += clocked(document, time, before)
         # A log only grows, so a line keeps its number; two logs of one session may differ in what they have there.
-        key = (str(session), str(number), sha256(content.encode("utf-8", "surrogatepass")).hexdigest())
+        key = (str(session), str(number), digest(content))
         yield Found(place, key, document, remarks=remarks)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from memorizz.importers._formats import Format, Found, LeftOut, Options
-from memorizz.importers._reading import NO_ID, NO_TEXT, NOTICE, Object, mapping, names, text
+from memorizz.importers._reading import NO_ID, NO_TEXT, NOTICE, Object, mapping, message_document, names, text
 from memorizz.importers._source import LOOKED_AT, Member, Source
 
 _NAME = "discord"
@@ -151,15 +151,8 @@ def _only(source: Source, name: str) -> Object:
 
 
 def _document(native: str, content: str, channel: str, title: str | None, author: Object) -> dict[str, Any]:
-    return {
-        "conversation_id": f"{_NAME}:{channel}",
-        "role": "user",
-        "name": author.get("name"),
-        "content": content,
-        "source": {
-            "format": _NAME, "id": native, "conversation": channel, "title": title, "author": author.get("id"),
-        },
-    }  # fmt: skip
+    made = message_document(_NAME, channel, native, "user", content, title=title, author=author.get("id"))
+    return made | {"name": author.get("name")}
 
 
 def _title(guild: Object, channel: Object) -> str | None:

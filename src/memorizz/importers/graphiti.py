@@ -14,7 +14,7 @@ from typing import Any
 
 from memorizz.importers._database import Database
 from memorizz.importers._formats import Format, Found, LeftOut, Options
-from memorizz.importers._reading import WRONG, Object, mapping, sequence, text
+from memorizz.importers._reading import WRONG, Object, mapping, sequence, text, without_none
 from memorizz.importers._source import Member, Source
 from memorizz.memory_provider.stores import CONVERSATIONS, FACTS
 
@@ -35,7 +35,7 @@ _TABLES = {
 
 def _recognises(source: Source) -> bool:
     if source.database is not None:
-        return {*_COLUMNS, "fact"} <= source.database.tables().get("RelatesToNode_", {}).keys()
+        return {*_COLUMNS, "fact"} <= source.database.tables.get("RelatesToNode_", {}).keys()
     if not source.is_single:
         return False
     _, found = source.members[0].beginnings
@@ -79,18 +79,12 @@ def _objects(member: Member) -> Iterator[tuple[str, Any]]:
     elif found and _kind(found[0]) is not None:
         yield from member.json_lines()
     else:
-        with member.json() as reader:
-            for name in reader.keys():  # noqa: SIM118 it is no dict
-                if name in _LISTS and reader.is_at("["):
-                    for number, each in enumerate(reader.elements(), 1):
-                        yield member.place(f"{name}[{number:,}]"), each
-                else:
-                    reader.value()
-            reader.end()
+        for name, number, each in member.listed(_LISTS):
+            yield member.place(f"{name}[{number:,}]"), each
 
 
 def _of_database(database: Database, options: Options) -> Iterator[Found | LeftOut]:
-    tables = database.tables()
+    tables = database.tables
     for table, (kind, more) in _TABLES.items():
         columns = [name for name in (*_COLUMNS, *more) if name in tables.get(table, {})]
         if "uuid" not in columns:
@@ -134,8 +128,7 @@ def _memory(found: Object, kind: str, id: str, place: str, options: Options) -> 
     else:
         labels = [each for each in sequence(found.get("labels")) if text(each) and each != "Entity"]
         document |= {"name": text(found.get("name")), "kind": labels[0] if labels else kind}
-    kept = {name: value for name, value in document.items() if value is not None}
-    return Found(place, (kind, id), kept, CONVERSATIONS if kind == "episode" else FACTS, remarks)
+    return Found(place, (kind, id), without_none(document), CONVERSATIONS if kind == "episode" else FACTS, remarks)
 
 
 def _words(found: Object, kind: str) -> str | None:

@@ -28,12 +28,12 @@ _BESIDE = {
 
 
 def _recognises(source: Source) -> bool:
-    return source.database is not None and {*_COLUMNS} <= source.database.tables().get(_TABLE, {}).keys()
+    return source.database is not None and {*_COLUMNS} <= source.database.tables.get(_TABLE, {}).keys()
 
 
 def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
     database = cast(Database, source.database)
-    tables = database.tables()
+    tables = database.tables
     for table, reason in _BESIDE.items():
         if table in tables:
             yield LeftOut(table, reason)

@@ -6,11 +6,10 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
 from memorizz.importers._formats import Format, Found, LeftOut, Options
-from memorizz.importers._reading import NO_TEXT, Object, clocked, mapping, sequence, text
+from memorizz.importers._reading import NO_TEXT, Object, clocked, digest, mapping, sequence, text
 from memorizz.importers._source import Source
 from memorizz.memory_provider.stores import FACTS
 
@@ -78,7 +77,7 @@ def _blocks(file: Object, agents: list[Object]) -> Iterator[Found | LeftOut]:
         if text(block.get("description")):
             document["metadata"] = {"description": block["description"]}
         # A block that has changed since is another memory.
-        yield Found(place, ("block", *names, label, _digest(value)), document, FACTS)
+        yield Found(place, ("block", *names, label, digest(value)), document, FACTS)
 
 
 def _messages(agent: Object, options: Options) -> Iterator[Found | LeftOut]:
@@ -100,7 +99,7 @@ def _messages(agent: Object, options: Options) -> Iterator[Found | LeftOut]:
         remarks = clocked(document, time, before)
         before = time or before
         when = text(message.get("created_at")) or f"{number}"
-        yield Found(place, ("message", name, role, when, _digest(words)), document, remarks=(*zone, *remarks))
+        yield Found(place, ("message", name, role, when, digest(words)), document, remarks=(*zone, *remarks))
 
 
 def _said(message: Object) -> tuple[str, str, str | None]:
@@ -147,10 +146,6 @@ def _sent(call: Object) -> str | None:
         return text(mapping(json.loads(function["arguments"])).get("message"))
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-
-
-def _digest(words: str) -> str:
-    return sha256(words.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 FORMAT = Format(_NAME, "Letta: an agent file, .af", _recognises, _read)

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from memorizz.importers._formats import Format, Found, LeftOut, Options
 from memorizz.importers._json import NOT_UTF8
-from memorizz.importers._reading import Object, mapping, sequence, text
+from memorizz.importers._reading import Object, mapping, sequence, text, without_none
 from memorizz.importers._source import Member, Source
 from memorizz.memory_provider.stores import FACTS, StoreSpec
 from memorizz.moving import _front_matter, _markdown
@@ -92,8 +92,7 @@ def _note(said: Object, body: str, member: Member, options: Options) -> Found | 
         **times,
         "source": {"format": _NAME, "id": str(id) if key[0] == "id" else member.name, "path": member.name},
     }
-    kept = {name: value for name, value in document.items() if value is not None}
-    return Found(member.name, key, kept, FACTS, tuple({*made[1], *changed[1]}))
+    return Found(member.name, key, without_none(document), FACTS, tuple({*made[1], *changed[1]}))
 
 
 def _time(said: Object, names: Sequence[str], options: Options) -> tuple[datetime | None, tuple[str, ...]]:

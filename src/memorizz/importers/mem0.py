@@ -13,13 +13,12 @@ import re
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 from memorizz.importers import _qdrant
 from memorizz.importers._database import Database, open_sqlite
 from memorizz.importers._formats import Format, Found, LeftOut, Options
-from memorizz.importers._reading import WRONG, Object, mapping, sequence, text
+from memorizz.importers._reading import WRONG, Object, digest, mapping, sequence, text, without_none
 from memorizz.importers._source import LOOKED_AT, Member, Source
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.stores import FACTS
@@ -54,7 +53,7 @@ def _recognises(source: Source) -> bool:
 
 def _collections(database: Database) -> list[str]:
     """Return the tables with memories; those beside them hold the entities that mem0 has found, and its settings."""
-    tables = database.tables()
+    tables = database.tables
     found = [name for name, columns in tables.items() if columns.items() >= _COLUMNS.items()]
     return [name for name in found if not name.endswith(_BESIDE)]
 
@@ -101,29 +100,19 @@ def _items(member: Member) -> Iterator[tuple[str, Any]]:
     elif found and "memory" in found[0]:
         yield from member.json_lines()
     else:
-        with member.json() as reader:
-            for name in reader.keys():  # noqa: SIM118 it is no dict
-                if name in ("results", "memories") and reader.is_at("["):
-                    for number, each in enumerate(reader.elements(), 1):
-                        yield member.place(f"memory {number:,}"), each
-                else:
-                    reader.value()
-            reader.end()
+        for _, number, each in member.listed(["results", "memories"]):
+            yield member.place(f"memory {number:,}"), each
 
 
 def _memory(item: Object, words: str, place: str, options: Options) -> Found:
     whose = {ours: item[theirs] for theirs, ours in WHOSE.items() if text(item.get(theirs))}
     native = text(item.get("id"))
-    key = (
-        ("id", native)
-        if native
-        else ("text", *map(str, whose.values()), sha256(words.encode("utf-8", "surrogatepass")).hexdigest())
-    )
+    key = ("id", native) if native else ("text", *map(str, whose.values()), digest(words))
     more = {name: value for name, value in item.items() if name not in _OWN and value is not None}
     made, remarks = options.of_text(item.get("created_at"))
     changed, _ = options.of_text(item.get("updated_at"))
     expires = _end_of_day(item.get("expiration_date"), options)
-    document: dict[str, Any] = {
+    document = {
         "content": words,
         **whose,
         "role": text(item.get("role")),
@@ -134,8 +123,7 @@ def _memory(item: Object, words: str, place: str, options: Options) -> Found:
         "expires_at": expires,
         "source": {"format": _NAME, "id": native or key[-1]},
     }
-    kept = {name: value for name, value in document.items() if value is not None}
-    return Found(place, key, kept, FACTS, remarks)
+    return Found(place, key, without_none(document), FACTS, remarks)
 
 
 def _end_of_day(value: Any, options: Options) -> datetime | None:
@@ -185,7 +173,7 @@ def _points(source: Source, member: Member) -> Generator[tuple[str, Object | Val
     """Yield the points of a collection, the newest first: of one that stands there twice Qdrant knows that alone."""
     assert source.path is not None
     with open_sqlite(source.path / member.name, source.most) as database:
-        if not database.tables().get(_POINTS, {}).items() >= _POINT.items():
+        if not database.tables.get(_POINTS, {}).items() >= _POINT.items():
             return
         for number, (pickled,) in enumerate(database.rows(_POINTS, ["point"], ["rowid"], descending=True), 1):
             place = member.place(f"point {number:,}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memorizz.importers._formats import Format, Found, LeftOut, Options
-from memorizz.importers._reading import NO_ID, NO_TEXT, NOTICE, Object, mapping, names, sequence, text
+from memorizz.importers._reading import NO_ID, NO_TEXT, NOTICE, Object, mapping, message_document, names, sequence, text
 from memorizz.importers._source import LOOKED_AT, Source
 
 _NAME = "slack"
@@ -83,13 +83,8 @@ def _message(
         known.people.get(author or ""), message.get("username"), profile.get("display_name"), profile.get("real_name"),
         author,
     )  # fmt: skip
-    document: dict[str, Any] = {
-        "conversation_id": f"{_NAME}:{channel}",
-        "role": "user",
-        "name": next((name for value in called if (name := text(value)) is not None), None),
-        "content": content,
-        "source": {"format": _NAME, "id": native, "conversation": channel, "title": folder, "author": author},
-    }
+    document = message_document(_NAME, channel, native, "user", content, title=folder, author=author)
+    document["name"] = next((name for value in called if (name := text(value)) is not None), None)
     thread = text(message.get("thread_ts"))
     if thread is not None and thread != native:
         document["source"]["reply_to"] = thread

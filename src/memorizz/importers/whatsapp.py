@@ -14,12 +14,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 from memorizz.errors import ConfigurationError
 from memorizz.importers._formats import DateOrder, Format, Found, LeftOut, Options
-from memorizz.importers._reading import NO_TEXT, NOTICE
+from memorizz.importers._reading import NO_TEXT, NOTICE, digest
 from memorizz.importers._source import LOOKED_AT, Member, Source
 
 _NAME = "whatsapp"
@@ -224,13 +223,7 @@ class _Chat:
         if time != self._time:
             self._time, self._same = time, Counter()
         self._same[author, content] += 1
-        key = (
-            self._name,
-            time.isoformat(),
-            author,
-            sha256(content.encode()).hexdigest(),
-            str(self._same[author, content]),
-        )
+        key = (self._name, time.isoformat(), author, digest(content), str(self._same[author, content]))
         sent, remarks = self._options.in_zone(time)
         document: dict[str, Any] = {
             "conversation_id": f"{_NAME}:{self._name}",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from memorizz.errors import InvalidFile
+
+Item = TypeVar("Item")
 
 MEGABYTE = 2**20
 # The most that one document of an import may be, as JSON or as a row, unless the caller says otherwise.
@@ -52,6 +54,21 @@ def check_json(text: bytes, most: int, file: str, where: str) -> None:
 
 def _values_bytes(text: bytes) -> int:
     return _VALUE_BYTES * (text.count(b",") + text.count(b"[") + text.count(b"{"))
+
+
+def batches(items: Iterable[Item], count: int, size_of: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Yield items in lists of so many, or of so many bytes where that is less."""
+    batch: list[Item] = []
+    held = 0
+    for item in items:
+        more = size_of(item)
+        if batch and (len(batch) == count or held + more > BATCH_BYTES):
+            yield batch
+            batch, held = [], 0
+        batch.append(item)
+        held += more
+    if batch:
+        yield batch
 
 
 def size(document: Mapping[str, Any]) -> int:

@@ -12,11 +12,11 @@ from typing import IO, Any, cast
 
 from memorizz.errors import ConfigurationError, InvalidFile, quoted
 from memorizz.memory_provider._documents import EMBEDDING
-from memorizz.memory_provider.base import Document, MemoryOperations, MemoryProvider, StoreName
+from memorizz.memory_provider.base import MemoryOperations, MemoryProvider, StoreName
 from memorizz.moving import _lines, _parquet
 from memorizz.moving._export import watched
 from memorizz.moving._files import File, Format, reading, temporary
-from memorizz.moving._limits import BATCH_BYTES, DOCUMENT_BYTES, size
+from memorizz.moving._limits import DOCUMENT_BYTES, batches, size
 from memorizz.moving._manifest import Entry, Manifest
 from memorizz.moving._report import Existing, Progress
 from memorizz.moving._streams import check_provider, choose, make_stores
@@ -178,7 +178,7 @@ def _without_vectors(entries: Iterable[Entry], missing: Collection[str], all: bo
 def _embedded(target: MemoryProvider, entries: Iterable[Entry]) -> Iterator[Entry]:
     """Pass entries on with the vectors that an embedder makes of them."""
     for store, group in groupby(entries, key=itemgetter(0)):
-        for batch in _batches(document for _, document in group):
+        for batch in batches((document for _, document in group), _BATCH, size):
             for document in target.embedded(batch, store):
                 yield store, dict(document)
 
@@ -244,22 +244,7 @@ def _store(
     """Store entries; return how many documents of each store there were, and how many of them expire some day."""
     counts, expiring = dict.fromkeys(stores, 0), dict.fromkeys(stores, 0)
     for store, group in groupby(entries, key=itemgetter(0)):
-        for batch in _batches(document for _, document in group):
+        for batch in batches((document for _, document in group), _BATCH, size):
             counts[store] += len(target.store_many(batch, store))
             expiring[store] += sum(document.get("expires_at") is not None for document in batch)
     return counts, expiring
-
-
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Yield documents in lists of so many, or of so many bytes."""
-    batch: list[Document] = []
-    held = 0
-    for document in documents:
-        more = size(document)
-        if batch and (len(batch) == _BATCH or held + more > BATCH_BYTES):
-            yield batch
-            batch, held = [], 0
-        batch.append(document)
-        held += more
-    if batch:
-        yield batch
