@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -22,12 +22,7 @@ if TYPE_CHECKING:
 
 # A title, what is known of it in words, how much is done, of how much; 0 where that is not known.
 Watch = Callable[[str, str, float, float], None]
-
-
-class Counted(Protocol):
-    """What is told how many documents of something are done, and how many there are."""
-
-    def __call__(self, what: str, done: int, total: int) -> None: ...
+News = ParamSpec("News")
 
 
 @contextmanager
@@ -63,71 +58,43 @@ def bar() -> Generator[Watch | None]:
         shown.stop()
 
 
-@contextmanager
-def of_build() -> Generator[Callable[[Job, maintenance.Progress], None] | None]:
+def _on_a_bar(
+    show: Callable[Concatenate[Watch, Pace, News], None],
+) -> Callable[[], AbstractContextManager[Callable[News, None] | None]]:
+    """Make a block in which news are shown on a bar, of a function that shows one piece of them."""
+
+    @contextmanager
+    @wraps(show)
+    def shown() -> Generator[Any]:
+        with bar() as watch:
+            yield None if watch is None else partial(show, watch, Pace())
+
+    return shown
+
+
+@_on_a_bar
+def of_build(watch: Watch, pace: Pace, job: Job, progress: maintenance.Progress) -> None:
     """Show how far the build of an index is."""
-    with bar() as watch:
-        pace = Pace()
-
-        def show(job: Job, progress: maintenance.Progress) -> None:
-            assert watch is not None
-            _, left = pace.measure((job.name, progress.phase), progress.done, progress.total)
-            share = progress.share
-            watch(job.name, build_line(progress, left), share or 0.0, 0 if share is None else 1)
-
-        yield watch and show
+    _, left = pace.measure((job.name, progress.phase), progress.done, progress.total)
+    share = progress.share
+    watch(job.name, build_line(progress, left), share or 0.0, 0 if share is None else 1)
 
 
-@contextmanager
-def of_documents() -> Generator[Callable[[moving.Progress], None] | None]:
+@_on_a_bar
+def of_documents(watch: Watch, pace: Pace, progress: moving.Progress) -> None:
     """Show how many documents of a store are done."""
-    with bar() as watch:
-        pace = Pace()
-
-        def show(progress: moving.Progress) -> None:
-            assert watch is not None
-            rate, left = pace.measure((progress.phase, progress.store), progress.done, progress.total)
-            line = documents_line(progress, rate, left)
-            watch(f"{progress.phase} {progress.store}", line, progress.done, progress.total)
-
-        yield watch and show
+    rate, left = pace.measure((progress.phase, progress.store), progress.done, progress.total)
+    line = documents_line(progress, rate, left)
+    watch(f"{progress.phase} {progress.store}", line, progress.done, progress.total)
 
 
-@contextmanager
-def of_import() -> Generator[Callable[[importers.Progress], None] | None]:
+@_on_a_bar
+def of_import(watch: Watch, pace: Pace, progress: importers.Progress) -> None:
     """Show how much of a file is checked, then how many of its documents are stored."""
-    with bar() as watch:
-        pace = Pace()
-
-        def show(progress: importers.Progress) -> None:
-            assert watch is not None
-            rate, left = pace.measure((progress.phase, ""), progress.done, progress.total)
-            unit = _show.size if progress.phase == "checking" else "{:,.0f}".format
-            parts = [f"{unit(progress.done)} of {unit(progress.total)}", *([] if rate is None else [f"{unit(rate)}/s"])]
-            watch(progress.phase, ", ".join(_with_time_left(parts, left)), progress.done, progress.total)
-
-        yield watch and show
-
-
-@contextmanager
-def of_work(phase: str) -> Generator[Counted | None]:
-    """Show how many documents are done, and of how many."""
-    with bar() as watch:
-        pace = Pace()
-
-        def show(what: str, done: int, total: int) -> None:
-            assert watch is not None
-            rate, left = pace.measure((phase, what), done, total)
-            watch(f"{phase} {what}", counted_line(done, total, rate, left), done, total)
-
-        yield watch and show
-
-
-@contextmanager
-def of_store(phase: str, store: str) -> Generator[Callable[[int, int], None] | None]:
-    """Show how many documents of one store are done, and of how many."""
-    with of_work(phase) as watch:
-        yield None if watch is None else partial(watch, store)
+    rate, left = pace.measure((progress.phase, ""), progress.done, progress.total)
+    unit = _show.size if progress.phase == "checking" else _count
+    line = _line([f"{unit(progress.done)} of {unit(progress.total)}"], rate, left, unit)
+    watch(progress.phase, line, progress.done, progress.total)
 
 
 @contextmanager
@@ -143,6 +110,20 @@ def of_tidying() -> Generator[Callable[[int, float], None] | None]:
             watch("tidying", tidying_line(due, share, rate, left), share, 1)
 
         yield watch and show
+
+
+@_on_a_bar
+def of_work(watch: Watch, pace: Pace, phase: str, store: str, done: int, total: int) -> None:
+    """Show how many documents of a store are done, and of how many."""
+    rate, left = pace.measure((phase, store), done, total)
+    watch(f"{phase} {store}", _counted_line(done, total, rate, left), done, total)
+
+
+@contextmanager
+def of_store(phase: str, store: str) -> Generator[Callable[[int, int], None] | None]:
+    """Show how many documents of one store are done, and of how many."""
+    with of_work() as watch:
+        yield None if watch is None else partial(watch, phase, store)
 
 
 class Pace:
@@ -168,33 +149,37 @@ def build_line(progress: maintenance.Progress, left: float | None) -> str:
     """Return what a build does, how far it is, and how long it will take, in a few words."""
     if progress.waits_for is not None:
         return f"waits for {progress.waits_for}"
-    parts = [progress.phase.removeprefix("building index: ").removeprefix("index validation: ")]
-    if progress.share is not None:
-        parts.append(f"{progress.share:.0%}")
-    return ", ".join(_with_time_left(parts, left))
+    phase = progress.phase.removeprefix("building index: ").removeprefix("index validation: ")
+    return _line([phase] if progress.share is None else [phase, f"{progress.share:.0%}"], None, left)
 
 
 def documents_line(progress: moving.Progress, rate: float | None, left: float | None) -> str:
     """Return how many documents are done, how many in a second, and how long the others will take."""
     if progress.phase == "indexing":
-        return ", ".join(_with_time_left([f"{progress.done:.0%}"], left))
-    return counted_line(progress.done, progress.total, rate, left)
-
-
-def counted_line(done: float, total: float, rate: float | None, left: float | None) -> str:
-    """Return how many of how many are done, how many in a second, and how long the others will take."""
-    parts = [f"{done:,.0f} of {total:,.0f}", *([] if rate is None else [f"{rate:,.0f}/s"])]
-    return ", ".join(_with_time_left(parts, left))
+        return _line([f"{progress.done:.0%}"], None, left)
+    return _counted_line(progress.done, progress.total, rate, left)
 
 
 def tidying_line(due: int, share: float, rate: float | None, left: float | None) -> str:
     """Return how far it is, how many documents were due, how many in a second, and how long the rest will take."""
-    parts = [f"{share:.0%}", f"{due:,} due", *([] if rate is None else [f"{rate:,.0f}/s"])]
-    return ", ".join(_with_time_left(parts, left))
+    return _line([f"{share:.0%}", f"{due:,} due"], rate, left)
 
 
-def _with_time_left(parts: list[str], left: float | None) -> list[str]:
-    return parts if left is None else [*parts, f"{duration(left)} left"]
+def _counted_line(done: float, total: float, rate: float | None, left: float | None) -> str:
+    return _line([f"{_count(done)} of {_count(total)}"], rate, left)
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}"
+
+
+def _line(parts: list[str], rate: float | None, left: float | None, unit: Callable[[float], str] = _count) -> str:
+    """Return what is said, with how much is done in a second, and how long the rest will take, where that is known."""
+    if rate is not None:
+        parts.append(f"{unit(rate)}/s")
+    if left is not None:
+        parts.append(f"{duration(left)} left")
+    return ", ".join(parts)
 
 
 def duration(seconds: float) -> str:

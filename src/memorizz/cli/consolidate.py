@@ -10,6 +10,7 @@ import typer
 
 from memorizz.cli import _progress, _show
 from memorizz.cli._common import AsJSON, Server, Whose, Yes, confirm, open_provider
+from memorizz.cli.documents import text_of
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.base import Duplicates, MemoryProvider
@@ -78,5 +79,4 @@ def _print(groups: Sequence[Duplicates], seen: MemoryProvider, store: str) -> No
 
 
 def _text(seen: MemoryProvider, id: str, store: str) -> str:
-    document = seen.retrieve_by_id(id, store) or {}
-    return _show.shortened(_show.value(document.get("content") or document.get("name") or ""))
+    return _show.shortened(text_of(seen.retrieve_by_id(id, store) or {}))

@@ -136,10 +136,9 @@ def print_hit(store: str, hit: Document) -> None:
 
 def text_of(document: Document) -> str:
     """Return what a memory says, or else what it is called."""
-    from memorizz.memory_provider._documents import CONTENT, is_parts, text_of_parts
+    from memorizz.memory_provider import _documents
 
-    content = document.get(CONTENT)
-    said = text_of_parts(content) if is_parts(content) else content
+    said = _documents.text_of(document)
     return str(said or document.get("instruction") or document.get("name") or "(no text)")
 
 

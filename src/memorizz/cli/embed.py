@@ -44,8 +44,8 @@ def embed(
     with open_provider(server, whose, embedder(model, name, dimensions)) as provider:
         for each in provider.run(_embedded) if store is None else [store]:
             waiting = provider.count(each, {"embedding": {"$exists": False}, "content": {"$exists": True}})
-            with _progress.of_work("embedding") as watch, interruptible(_KEPT):
-                made[each] = provider.embed_missing(each, watch and partial(watch, each, total=waiting))
+            with _progress.of_store("embedding", each) as watch, interruptible(_KEPT):
+                made[each] = provider.embed_missing(each, watch and partial(watch, total=waiting))
     if as_json:
         _show.print_json({"embedded": made})
         return

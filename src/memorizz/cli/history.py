@@ -102,14 +102,9 @@ def _kept(facts: Facts) -> Operation[list[str]]:
 
 def _told(versions: Sequence[Version]) -> list[dict[str, Any]]:
     """Return versions, the newest first, each with how it differs from the one before."""
-    from memorizz.memory_provider._versions import difference
+    from memorizz.memory_provider._versions import with_changes
 
-    before = [None, *(each.document for each in versions)]
-    told = [
-        {**asdict(each), "changes": difference(one, each.document) if one and each.document else {}}
-        for one, each in zip(before, versions, strict=False)
-    ]
-    return told[::-1]
+    return [{**asdict(each), "changes": changes} for each, changes in reversed(with_changes(versions))]
 
 
 def _print(version: dict[str, Any]) -> None:

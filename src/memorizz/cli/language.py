@@ -22,13 +22,13 @@ def language(
     """
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
-    with Maintenance(existing(server.config())) as maintenance, _progress.of_work("words of") as watch:
+    with Maintenance(existing(server.config())) as maintenance, _progress.of_work() as watch:
         # Only where somebody looks is it worth counting.
         rows = {} if watch is None else {each.name: each.rows or 0 for each in maintenance.measure()[0]}
 
         def tell(store: str, done: int) -> None:
             assert watch is not None
-            watch(store, done, rows.get(store, 0))
+            watch("words of", store, done, rows.get(store, 0))
 
         with interruptible("questions look for words of both languages: the same command again goes on"):
             changed = maintenance.change_language(name, None if watch is None else tell)

@@ -148,8 +148,8 @@ def _change(
 
 @contextmanager
 def _embedding() -> Generator[Callable[[Filled], None] | None]:
-    with _progress.of_work("embedding") as watch:
-        yield None if watch is None else lambda filled: watch("documents", filled.done, filled.total)
+    with _progress.of_store("embedding", "documents") as watch:
+        yield None if watch is None else lambda filled: watch(filled.done, filled.total)
 
 
 def _drop(change: Reembedding, finish: bool, yes: bool) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 from uuid import uuid4
 
 from starlette.responses import RedirectResponse, Response
 
-from memorizz.console._page import NotFound, Page
+from memorizz.console._page import NotFound, Page, json_object
 from memorizz.errors import ConfigurationError
 
 # In whose name the history has it.
@@ -18,7 +17,7 @@ _ACTOR = "console"
 async def edit(page: Page) -> Response:
     """Change the text of a document, and other keys; refused where it is not the one any more that was looked at."""
     form, store, id = await page.form(), (await page.spec()).name, page.query.get("id", "")
-    changes = _object(form.get("keys", ""))
+    changes = json_object(form.get("keys", "") or "{}", "the keys")
     if "content" in form:
         # Browsers send line breaks as two characters.
         changes["content"] = form["content"].replace("\r\n", "\n")
@@ -80,17 +79,6 @@ def _memory(page: Page) -> str:
 def _whole(page: Page) -> Any:
     """Return the view of the tenant: forgetting takes the memory out of its agents, too."""
     return page.sight.through(page.console.view())
-
-
-def _object(text: str) -> dict[str, Any]:
-    """Return the JSON object that a form gives, {} where it gives none; raises ConfigurationError."""
-    try:
-        found: Any = json.loads(text or "{}")
-    except ValueError as error:
-        raise ConfigurationError(f'the keys are no JSON: {error}; expected such as {{"topic": "tea"}}') from None
-    if not isinstance(found, dict):
-        raise ConfigurationError(f"the keys: expected a JSON object, got {text}")
-    return found  # pyright: ignore[reportUnknownVariableType]
 
 
 def _new_call() -> str:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from memorizz.console import _show
 from memorizz.console._page import NotFound, Page
 from memorizz.errors import MemorizzError
-from memorizz.memory_provider._versions import difference
+from memorizz.memory_provider._versions import with_changes
 from memorizz.memory_provider.base import Document, Version
 
 _NEAREST, _VERSIONS = 6, 12
@@ -80,12 +80,10 @@ def _keys(document: Document) -> tuple[list[tuple[str, Any, bool]], int]:
     for name, value in keys:
         if room <= 0:
             break
+        is_block = isinstance(value, dict | list)
         if not (value is None or isinstance(value, datetime)):
-            is_block = isinstance(value, dict | list)
             value = _show.short(_show.pretty(value), min(room, _VALUE))
             room -= len(value)
-        else:
-            is_block = False
         room -= _ROW
         shown.append((name, value, is_block))
     return shown, len(keys) - len(shown)
@@ -96,12 +94,7 @@ async def _versions(page: Page, store: str, id: str) -> list[tuple[Version, dict
     if store not in page.console.kept:
         return []
     versions = await replace(page.sight, at="").through(page.console.view()).versions(id, store)
-    before = [None, *(each.document for each in versions)]
-    told = [
-        (each, _cut(difference(one, each.document)) if one and each.document else {})
-        for one, each in zip(before, versions, strict=False)
-    ]
-    return told[: -_VERSIONS - 1 : -1]
+    return [(each, _cut(changes)) for each, changes in with_changes(versions)[: -_VERSIONS - 1 : -1]]
 
 
 def _cut(differences: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from starlette.responses import JSONResponse, Response
 
 from memorizz.console import _show
+from memorizz.console._overview import first
 from memorizz.console._page import Page
-from memorizz.memory_provider.base import AsyncMemoryProvider, Document
+from memorizz.memory_provider.base import Document
 
 # The newest so many, read in batches; of the pairs that are nearly equal, the nearest.
 POINTS, _BATCH, _PAIRS = 2000, 500, 24
@@ -40,8 +41,8 @@ async def map_(page: Page) -> Response:
     specs = [spec for spec in await page.specs() if spec.embedded]
     wanted = page.query.get("store") or (specs[0].name if specs else "")
     if not page.query.get("store"):
-        counts = await asyncio.gather(*(_some(page.view, spec.name) for spec in specs))
-        wanted = next((spec.name for spec, some in zip(specs, counts, strict=True) if some), wanted)
+        heads = await asyncio.gather(*(first(page.view, spec.name, 1) for spec in specs))
+        wanted = next((spec.name for spec, head in zip(specs, heads, strict=True) if head), wanted)
     documents, drawn = await _read(page, wanted)
     return page.show(
         "map.html",
@@ -70,12 +71,6 @@ async def points(page: Page) -> Response:
             for place, (document, (x, y)) in enumerate(zip(documents, drawn.points, strict=True))
         ]
     )
-
-
-async def _some(view: AsyncMemoryProvider, store: str) -> bool:
-    async for _ in view.iterate(store, None, 1):
-        return True
-    return False
 
 
 async def _read(page: Page, store: str) -> tuple[list[Document], Drawn]:

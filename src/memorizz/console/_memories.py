@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 from starlette.responses import Response
 
 from memorizz.console._overview import first
-from memorizz.console._page import Page
+from memorizz.console._page import Page, json_object
 from memorizz.errors import FilterError, MemorizzError
 from memorizz.memory_provider.base import AsyncMemoryProvider, Document, Filter
 from memorizz.memory_provider.stores import StoreSpec
@@ -95,13 +93,7 @@ def _filter(page: Page) -> Filter | None:
         if value := page.query.get(name, "").strip():
             conditions.append({"created_at": {operator: value}})
     if given := page.query.get("filter", "").strip():
-        try:
-            parsed: Any = json.loads(given)
-        except ValueError as error:
-            raise FilterError(f'the filter is no JSON: {error}; expected an object such as {{"name": "Ada"}}') from None
-        if not isinstance(parsed, dict):
-            raise FilterError(f"the filter: expected a JSON object, got {given}")
-        conditions.append(parsed)  # pyright: ignore[reportUnknownArgumentType]
+        conditions.append(json_object(given, "the filter"))
     return {"$and": conditions} if conditions else None
 
 
@@ -128,9 +120,5 @@ async def _listed(
     except MemorizzError as error:
         return Group(spec, problem=str(error))
     hits = found[:most]
-    more = _last(hits) if len(found) > most else None
+    more = hits[-1]["id"] if len(found) > most else None
     return Group(spec, hits, more, None, (perf_counter() - began) * 1000)
-
-
-def _last(hits: Sequence[Document]) -> str | None:
-    return hits[-1]["id"] if hits else None

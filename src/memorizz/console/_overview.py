@@ -72,16 +72,11 @@ async def _of_all(page: Page) -> tuple[dict[str, int], list[str]]:
 async def _holding(view: AsyncMemoryProvider, spec: StoreSpec, guessed: int | None) -> Holding:
     estimated = guessed is not None and guessed > COUNTED
     try:
-        recent, rows = await asyncio.gather(
-            first(view, spec.name, _RECENT), _nothing(guessed) if estimated else view.count(spec.name)
-        )
+        recent = await first(view, spec.name, _RECENT)
+        rows = guessed if estimated else await view.count(spec.name)
     except MemorizzError as error:
         return Holding(spec, None, False, [], str(error))
     return Holding(spec, rows, estimated, recent)
-
-
-async def _nothing(value: Any) -> Any:
-    return value
 
 
 async def first(

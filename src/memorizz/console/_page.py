@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from starlette.responses import HTMLResponse, Response
 from memorizz.console import _show
 from memorizz.console._gate import form_key
 from memorizz.console._sight import Sight
-from memorizz.errors import MemorizzError, ReadOnlyError
+from memorizz.errors import FilterError, MemorizzError, ReadOnlyError
 from memorizz.memory_provider.base import AsyncMemoryProvider
 from memorizz.memory_provider.stores import StoreSpec
 
@@ -28,7 +29,6 @@ class Database(Protocol):
 
     async def facts(self) -> Any: ...
     async def glance(self, tenants: int) -> tuple[dict[str, int], list[str]]: ...
-    async def measure(self) -> tuple[Any, Any]: ...
     async def noted(self) -> list[Any]: ...
     async def examine(self) -> tuple[Any, Any]: ...
 
@@ -155,6 +155,17 @@ class Page:
         known = ((NotFound, 404), (Forbidden, 403), (ReadOnlyError, 403), (ValueError, 400))
         status = next((status for kind, status in known if isinstance(error, kind)), 503)
         return self.show("error.html", status, message=str(error))
+
+
+def json_object(text: str, what: str) -> dict[str, Any]:
+    """Return the JSON object that somebody typed; raises FilterError, which says what it was to be."""
+    try:
+        found: Any = json.loads(text)
+    except ValueError as error:
+        raise FilterError(f'{what}: no JSON ({error}); expected an object such as {{"topic": "tea"}}') from None
+    if not isinstance(found, dict):
+        raise FilterError(f"{what}: expected a JSON object, got {text}")
+    return cast("dict[str, Any]", found)
 
 
 Handler = Callable[[Page], Awaitable[Response]]

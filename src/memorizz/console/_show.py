@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from memorizz.memory_provider._documents import CONTENT, is_parts, text_of_parts
+from memorizz.memory_provider._documents import text_of
 
 # Characters of a text in a list.
 SHORT = 360
@@ -58,9 +58,7 @@ def ago(value: datetime | str | None) -> str:
 
 def text(document: Mapping[str, Any]) -> str:
     """Return what a document says, or else what it is called."""
-    content = document.get(CONTENT)
-    said = text_of_parts(content) if is_parts(content) else content
-    return str(said or document.get("instruction") or document.get("name") or "")
+    return str(text_of(document) or document.get("instruction") or document.get("name") or "")
 
 
 def short(value: str, most: int = SHORT) -> str:

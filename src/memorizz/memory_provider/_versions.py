@@ -45,6 +45,15 @@ def difference(before: Document | None, after: Document | None) -> dict[str, dic
     return found
 
 
+def with_changes(versions: Sequence[Version]) -> list[tuple[Version, dict[str, dict[str, Any]]]]:
+    """Return versions, each with how it differs from the one before."""
+    before = [None, *(each.document for each in versions)]
+    return [
+        (each, difference(one, each.document) if one and each.document else {})
+        for one, each in zip(before, versions, strict=False)
+    ]
+
+
 def _same(one: Any, other: Any) -> bool:
     """Return True for equal values; a boolean is no number."""
     return _values.to_json([one], "") == _values.to_json([other], "")
