@@ -8,17 +8,15 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from memorizz.errors import ConfigurationError, FilterError, InvalidDocument, quoted
+from memorizz.errors import ConfigurationError, FilterError, InvalidDocument
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import Document, MemoryProvider, StoreName
 from memorizz.memory_provider.stores import StoreSpec, check_same
 from memorizz.moving._compare import Comparison
 from memorizz.moving._journal import Journal, Stage
 from memorizz.moving._reading import Batch, read
-from memorizz.moving._report import Contents, Existing, Phase, Problems, Progress, Report, StoreReport
+from memorizz.moving._report import Contents, Existing, Phase, Problems, Progress, Report, StoreReport, check_existing
 from memorizz.moving._streams import ProviderSource, Source, check_provider, choose, make_stores
-
-_EXISTING = ("refuse", "merge", "replace")
 
 
 @dataclass(slots=True)
@@ -35,14 +33,6 @@ class _Job:
 
     def at(self, phase: Phase, store: str, done: float, total: float) -> None:
         self.progress(Progress(phase, store, done, total))
-
-
-@dataclass(frozen=True, slots=True)
-class _Count:
-    """How many documents a store of the source had at the beginning, and how many of them may expire meanwhile."""
-
-    total: int
-    expiring: int
 
 
 def copy(
@@ -101,8 +91,7 @@ def _check(source: object, target: object, existing: Existing, batch_size: int, 
     check_provider(target, "target")
     if not hasattr(source, "documents"):
         check_provider(source, "source")
-    if existing not in _EXISTING:
-        raise ConfigurationError(f"existing={quoted(existing)}: expected one of {', '.join(_EXISTING)}")
+    check_existing(existing)
     if batch_size < 1 or listed < 0:
         raise ConfigurationError(f"batch_size={batch_size}, listed={listed}: expected at least 1, and at least 0")
 
@@ -154,7 +143,8 @@ def _copy(job: _Job, specs: Sequence[StoreSpec], journal: Journal) -> Report:
                 f"delete them first (--merge, --replace); {job.target.location}"
             )
     # What cannot be read to its end says so before anything is written.
-    counts = {store: _Count(job.source.count(store), job.source.expiring(store)) for store in stores}
+    totals = {store: job.source.count(store) for store in stores}
+    expiring = {store: job.source.expiring(store) for store in stores}
     if job.existing == "replace":
         _before_deleting(job, [store for store in stores if store not in begun])
     make_stores(job.target, specs)
@@ -170,8 +160,8 @@ def _copy(job: _Job, specs: Sequence[StoreSpec], journal: Journal) -> Report:
             stage = journal.stages[store] = Stage()
             journal.write()
         if not stage.done:
-            _move(job, store, stage, journal, counts[store].total, resumed=store in begun)
-    reports = [_verified(job, store, journal.stages[store], counts[store]) for store in stores]
+            _move(job, store, stage, journal, totals[store], resumed=store in begun)
+    reports = [_verified(job, store, journal.stages[store], totals[store], expiring[store]) for store in stores]
     journal.remove()
     return Report(job.source.location, job.target.location, job.existing, False, journal.resumed, reports)
 
@@ -309,7 +299,7 @@ def _tried_store(job: _Job, store: str, is_there: bool) -> StoreReport:
     )
 
 
-def _verified(job: _Job, store: str, stage: Stage, counted: _Count) -> StoreReport:
+def _verified(job: _Job, store: str, stage: Stage, total: int, expiring: int) -> StoreReport:
     """Read one store on both sides, and report how they compare and whether the sums are right."""
     comparison = Comparison(job.target, store, job.existing == "merge", job.listed)
     done = 0
@@ -317,10 +307,10 @@ def _verified(job: _Job, store: str, stage: Stage, counted: _Count) -> StoreRepo
         for batch in batches:
             comparison.compare(batch.documents)
             done += len(batch.documents)
-            job.at("verifying", store, done, counted.total)
+            job.at("verifying", store, done, total)
     handled = stage.copied + stage.present + stage.expired + stage.not_copied
-    unread = max(counted.total - handled, 0)
-    expired_since = min(unread, counted.expiring)
+    unread = max(total - handled, 0)
+    expired_since = min(unread, expiring)
     return replace(
         comparison.report(),
         in_source=handled + unread,

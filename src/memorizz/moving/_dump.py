@@ -68,8 +68,7 @@ class Dump:
             try:
                 store = Store(database, StoreSpec.from_json(record["spec"]), record["collection"])
             except (KeyError, TypeError, AttributeError, ConfigurationError) as error:
-                path = str(self._files[STORES])
-                raise InvalidFile(path, f"byte {place:,}", f"no store is described there ({error})") from error
+                raise self._damaged(STORES, place, f"no store is described there ({error})") from error
             found[store.name] = store
         return found
 
@@ -99,9 +98,10 @@ class Dump:
             return self._decode(part)
         # What bson raises for damaged bytes is InvalidBSON, and now and then something else.
         except Exception as error:
-            raise InvalidFile(
-                str(self._files[collection]), f"byte {place:,}", f"no BSON document ({error}): dump it again"
-            ) from error
+            raise self._damaged(collection, place, f"no BSON document ({error})") from error
+
+    def _damaged(self, collection: str, place: int, reason: str) -> InvalidFile:
+        return InvalidFile(str(self._files[collection]), f"byte {place:,}", f"{reason}: dump it again")
 
     def _parts(self, collection: str, *, whole: bool = True) -> Iterator[tuple[int, bytes]]:
         """Yield the place of each document in a collection's file, and its bytes where they are wanted."""
@@ -113,12 +113,10 @@ class Dump:
             while head := file.read(_LENGTH):
                 size = int.from_bytes(head, "little")
                 if len(head) == _LENGTH and not _LENGTH < size <= _LARGEST:
-                    raise InvalidFile(str(path), f"byte {place:,}", "no BSON document begins here: dump it again")
+                    raise self._damaged(collection, place, "no BSON document begins here")
                 body = file.read(size - _LENGTH) if len(head) == _LENGTH else b""
                 if len(head) + len(body) != size or not body:
-                    raise InvalidFile(
-                        str(path), f"byte {place:,}", "the file is cut off in this document: dump it again"
-                    )
+                    raise self._damaged(collection, place, "the file is cut off in this document")
                 yield place, head + body if whole else b""
                 place += size
 

@@ -13,9 +13,9 @@ from memorizz.memory_provider.base import MemoryProvider, StoreName
 from memorizz.memory_provider.stores import is_one_of_seven
 from memorizz.moving import _lines, _markdown, _mem0, _parquet, graph
 from memorizz.moving._files import File, Format, compressing, writing, writing_folder
-from memorizz.moving._manifest import Entry, Manifest
+from memorizz.moving._manifest import Entry, Manifest, Refuse
 from memorizz.moving._reading import read
-from memorizz.moving._report import Phase, Problem, Problems, Progress
+from memorizz.moving._report import Phase, Problems, Progress
 from memorizz.moving._streams import ProviderSource, choose
 
 # So many documents pass between two reports of progress.
@@ -37,9 +37,9 @@ class Exported(dict[str, int]):
         self.not_exported = {store: Problems(_LISTED) for store in self}
         self.omissions = {store: Problems(_LISTED) for store in self}
 
-    def refuse(self, store: str, problem: Problem) -> None:
+    def refuse(self, store: str, id: str, reason: str) -> None:
         """Note of a document that it is not in the file."""
-        self.not_exported[store].extend([problem])
+        self.not_exported[store].add(id, reason)
 
     @property
     def ok(self) -> bool:
@@ -109,7 +109,7 @@ def _write(
     format: Format,
     manifest: Manifest,
     entries: Iterable[Entry],
-    refuse: Callable[[str, Problem], None],
+    refuse: Refuse,
 ) -> Mapping[str, int]:
     """Write documents as a format has them; return how many of each store there were."""
     if format is Format.MARKDOWN:
@@ -137,7 +137,7 @@ def _documents(provider: MemoryProvider, source: ProviderSource, exported: Expor
                     try:
                         provider.check(document, store)
                     except InvalidDocument as error:
-                        refused.extend([Problem(document["id"], str(error))])
+                        refused.add(document["id"], str(error))
                     else:
                         yield store, document
 

@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import IO, Any, cast
 
-from memorizz.errors import ConfigurationError, InvalidFile, quoted
+from memorizz.errors import ConfigurationError, InvalidFile
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider.base import MemoryOperations, MemoryProvider, StoreName
 from memorizz.moving import _lines, _parquet
@@ -18,7 +18,7 @@ from memorizz.moving._export import watched
 from memorizz.moving._files import File, Format, reading, temporary
 from memorizz.moving._limits import DOCUMENT_BYTES, batches, size
 from memorizz.moving._manifest import Entry, Manifest
-from memorizz.moving._report import Existing, Progress
+from memorizz.moving._report import Existing, Progress, check_existing
 from memorizz.moving._streams import check_provider, choose, make_stores
 
 # Fewer documents enter a vector index sooner than it is rebuilt.
@@ -94,8 +94,7 @@ class ExportFile:
         progress: Callable[[Progress], None] | None = None,
     ) -> dict[str, int]:
         """Do what the function `load` does."""
-        if existing not in ("refuse", "merge", "replace"):
-            raise ConfigurationError(f"existing={quoted(existing)}: expected 'refuse', 'merge' or 'replace'")
+        check_existing(existing)
         check_provider(target, "target")
         chosen = self.chosen(stores)
         if embeddings:

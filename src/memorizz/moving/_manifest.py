@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,6 +15,8 @@ from memorizz.memory_provider.stores import SEVEN, StoreSpec
 from memorizz.moving._streams import Checksum
 
 Entry = tuple[str, Document]
+# Is told the store and the id of a document that is not written, and the reason.
+Refuse = Callable[[str, str, str], None]
 
 FORMAT = "memorizz export"
 # The version of both file formats, described in docs/file-format.md. What an older reader cannot read needs a new one.

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -24,8 +24,7 @@ from typing import Any, cast
 
 from memorizz.memory_provider._documents import CONTENT, EMBEDDING, text_of
 from memorizz.memory_provider.base import Document
-from memorizz.moving._manifest import Entry, Manifest, to_json
-from memorizz.moving._report import Problem
+from memorizz.moving._manifest import Entry, Manifest, Refuse, to_json
 
 # What an export is called in the front matter of each of its files, and in the file about all of them.
 OURS, ABOUT = "memorizz", "memorizz.json"
@@ -40,9 +39,7 @@ _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _LONGEST_KEY, _DEEPEST = 1000, 100
 
 
-def write(
-    folder: Path, manifest: Manifest, entries: Iterable[Entry], refuse: Callable[[str, Problem], None]
-) -> dict[str, int]:
+def write(folder: Path, manifest: Manifest, entries: Iterable[Entry], refuse: Refuse) -> dict[str, int]:
     """Write documents into an empty folder; return how many of each store are in it.
 
     What no front matter can hold is refused: a key of more than 1,000 characters, values 100 deep in each other.
@@ -51,7 +48,7 @@ def write(
     for store, document in entries:
         wrong = next(_wrong(document), None)
         if wrong is not None:
-            refuse(store, Problem(document["id"], wrong))
+            refuse(store, document["id"], wrong)
             continue
         if store not in counts:
             counts[store] = 0

@@ -7,24 +7,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import IO, Any, cast
 
 from memorizz.memory_provider._documents import CLOCKS, CONTENT, EMBEDDING, ID_KEYS, text_of
-from memorizz.moving._manifest import Entry, to_json
-from memorizz.moving._report import Problem
+from memorizz.moving._manifest import Entry, Refuse, to_json
 
 # What mem0 calls the keys that say whose a memory is.
 WHOSE = {"user_id": "memory_id", "agent_id": "agent_id", "run_id": "conversation_id"}
 
 
-def write(file: IO[bytes], entries: Iterable[Entry], refuse: Callable[[str, Problem], None]) -> dict[str, int]:
+def write(file: IO[bytes], entries: Iterable[Entry], refuse: Refuse) -> dict[str, int]:
     """Write memories, one on each line; return how many of each store are in the file. What has no text is refused."""
     counts: dict[str, int] = {}
     before = b"[\n"
     for store, document in entries:
         if not text_of(document):
-            refuse(store, Problem(document["id"], "it has no text, and a memory of mem0 is one"))
+            refuse(store, document["id"], "it has no text, and a memory of mem0 is one")
             continue
         file.write(before + to_json(_item(document)).encode())
         before = b",\n"

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from memorizz.errors import ConfigurationError, quoted
 from memorizz.memory_provider._documents import EMBEDDING, ID_KEYS
 from memorizz.memory_provider.base import Document
 
 Existing = Literal["refuse", "merge", "replace"]
 Phase = Literal["reading", "copying", "indexing", "verifying", "exporting", "importing", "embedding"]
+
+
+def check_existing(existing: object) -> None:
+    """Raise ConfigurationError for what is no way to treat documents that are there."""
+    if existing not in get_args(Existing):
+        raise ConfigurationError(f"existing={quoted(existing)}: expected one of {', '.join(get_args(Existing))}")
 
 
 @dataclass(frozen=True, slots=True)

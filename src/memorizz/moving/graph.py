@@ -20,8 +20,7 @@ from typing import IO, Any, cast
 
 from memorizz.errors import InvalidFile, quoted
 from memorizz.memory_provider._documents import text_of
-from memorizz.moving._manifest import Entry
-from memorizz.moving._report import Problem
+from memorizz.moving._manifest import Entry, Refuse
 
 _MOST_SHOWN = 10
 _MARKER = "_aim"
@@ -102,7 +101,7 @@ def documents(graph: Graph, id_of: Callable[..., str]) -> Iterator[dict[str, Any
 _ENDS = ("from", "relation_type", "to")
 
 
-def write(file: IO[bytes], entries: Iterable[Entry], refuse: Callable[[str, Problem], None]) -> dict[str, int]:
+def write(file: IO[bytes], entries: Iterable[Entry], refuse: Refuse) -> dict[str, int]:
     """Write memories as the reference server writes its file; return how many of each store are in it.
 
     What `documents` has made of a file becomes that again. Any other memory is an observation about its name, or else
@@ -117,7 +116,7 @@ def write(file: IO[bytes], entries: Iterable[Entry], refuse: Callable[[str, Prob
         if ends is None:
             about = _about(document, store)
             if about is None:
-                refuse(store, Problem(document["id"], "it has no text, and an observation is one"))
+                refuse(store, document["id"], "it has no text, and an observation is one")
                 continue
             name, kind, observation = about
             kinds.setdefault(name, kind)
