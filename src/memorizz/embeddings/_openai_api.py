@@ -187,7 +187,7 @@ def message(body: bytes) -> str:
 
 
 def is_transient(status: int, body: bytes) -> bool:
-    """Tell whether asking again may help. A used-up quota is refused with the status of too many requests."""
+    """Return True if asking again may help. A used-up quota is refused with the status of too many requests."""
     return status >= 500 or (status in (408, 425, 429) and b"insufficient_quota" not in body)
 
 

@@ -100,7 +100,7 @@ def checked_window(tokens: object, name: str) -> int | None:
 
 
 def is_async(embedder: Embedder | AsyncEmbedder) -> bool:
-    """Tell whether an embedder must be awaited."""
+    """Return True if an embedder must be awaited."""
     return inspect.iscoroutinefunction(embedder.embed)
 
 

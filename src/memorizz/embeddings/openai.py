@@ -166,9 +166,6 @@ class _Shared(Generic[Client]):
             raise self._failed(said, status, transient=in_base64, retry_after=0.0)
         raise self._failed(said, status, transient=api.is_transient(status, body), retry_after=api.retry_after(headers))
 
-    def _checked(self, texts: Sequence[str], vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        return check_vectors(self.name, self.dimensions, texts, vectors)
-
     # --- failures and retries -------------------------------------------------------------------------------------
 
     def _failed(self, reason: str, status: int | None = None, **options: Any) -> EmbeddingFailed:
@@ -247,7 +244,7 @@ class OpenAIEmbedder(_Shared[httpx2.Client]):
             for attempt in Retrying(**self._policy()):
                 with attempt, self._named_errors():
                     vectors += self._ask(batch, deadline)
-        return self._checked(texts, vectors)
+        return check_vectors(self.name, self.dimensions, texts, vectors)
 
     def _ask(self, batch: Sequence[str], deadline: float) -> list[NDArray[np.float32]]:
         in_base64 = self._in_base64
@@ -291,7 +288,7 @@ class AsyncOpenAIEmbedder(_Shared[httpx2.AsyncClient]):
             async for attempt in AsyncRetrying(**self._policy()):
                 with attempt, self._named_errors():
                     vectors += await self._ask(batch, deadline)
-        return self._checked(texts, vectors)
+        return check_vectors(self.name, self.dimensions, texts, vectors)
 
     async def _ask(self, batch: Sequence[str], deadline: float) -> list[NDArray[np.float32]]:
         in_base64 = self._in_base64

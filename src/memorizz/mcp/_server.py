@@ -114,9 +114,9 @@ class _Requests:
         return types.ListToolsResult(tools=_tools.tools())
 
     async def call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
-        if not _tools.is_known(params.name):
-            known = ", ".join(tool.name for tool in _tools.tools())
-            raise MCPError(types.INVALID_PARAMS, f"Unknown tool {params.name[:100]!r}: there are {known}")
+        known = [tool.name for tool in _tools.tools()]
+        if params.name not in known:
+            raise MCPError(types.INVALID_PARAMS, f"Unknown tool {params.name[:100]!r}: there are {', '.join(known)}")
         return await in_thread(_tools.call, self._memory, self._scope, params.name, params.arguments or {})
 
     async def list_resources(

@@ -81,10 +81,6 @@ def call(memory: Memory, scope: Scope, name: str, arguments: Mapping[str, Any]) 
     return CallToolResult(content=[TextContent(text=text)], structured_content=result)
 
 
-def is_known(name: str) -> bool:
-    return name in _TOOLS
-
-
 def _called(memory: Memory, scope: Scope, name: str, arguments: Mapping[str, Any]) -> Result:
     tool = _TOOLS[name]
     wrong = [
