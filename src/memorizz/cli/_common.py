@@ -57,6 +57,7 @@ MemoryID = Annotated[
 AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 Id = Annotated[str, typer.Argument(help="The id of a memory.")]
 Limit = Annotated[int, typer.Option(help="How many to show.", min=1)]
+StoreName = Annotated[str, typer.Argument(help="The store.", metavar="STORE")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

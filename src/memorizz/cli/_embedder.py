@@ -23,6 +23,14 @@ HELP = (
 Model = Annotated[
     str | None, typer.Option(metavar="MODEL", help=f"{HELP} Without it, the schema's own where that is known here.")
 ]
+ModelName = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="What the schema remembers: the name of your program's embedder."),
+]
+Dimensions = Annotated[
+    int | None,
+    typer.Option(min=1, help="Length of its vectors, where the endpoint's model is one that is not known here."),
+]
 
 
 def embedder(model: str, name: str | None, dimensions: int | None) -> Embedder:

@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memorizz.cli import _progress, _show
-from memorizz.cli._common import AsJSON, Server, Whose, Yes, confirm, open_provider
+from memorizz.cli._common import AsJSON, Server, StoreName, Whose, Yes, confirm, open_provider
 from memorizz.cli.documents import text_of
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.base import Duplicates, MemoryProvider
 
-Store = Annotated[str, typer.Argument(help="The store.", metavar="STORE")]
 Similarity = Annotated[
     float, typer.Option(min=0, max=1, metavar="NUMBER", help="The least cosine similarity; 1 is equal.")
 ]
 
 
 def duplicates(
-    store: Store,
+    store: StoreName,
     similarity: Similarity = 0.97,
     limit: Annotated[int, typer.Option(help="How many groups to show.", min=1)] = 20,
     *,
@@ -41,7 +40,7 @@ def duplicates(
 
 
 def consolidate(
-    store: Store,
+    store: StoreName,
     similarity: Similarity = 0.97,
     by: Annotated[str | None, typer.Option(help="Who merges, for the history.", metavar="NAME")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be merged, and merge nothing.")] = False,

@@ -9,7 +9,7 @@ import typer
 
 from memorizz.cli import _progress, _show
 from memorizz.cli._common import AsJSON, Server, Whose, interruptible, open_provider
-from memorizz.cli._embedder import HELP, embedder
+from memorizz.cli._embedder import HELP, Dimensions, ModelName, embedder
 
 if TYPE_CHECKING:
     from memorizz.memory_provider.postgresql._steps import Operation
@@ -20,14 +20,8 @@ _KEPT = "what is embedded is kept: the same command again goes on"
 
 def embed(
     model: Annotated[str, typer.Option(metavar="MODEL", help=HELP)],
-    name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="What the schema remembers: the name of your program's embedder."),
-    ] = None,
-    dimensions: Annotated[
-        int | None,
-        typer.Option(min=1, help="Length of its vectors, where the endpoint's model is one that is not known here."),
-    ] = None,
+    name: ModelName = None,
+    dimensions: Dimensions = None,
     store: Annotated[
         str | None, typer.Option(metavar="NAME", help="One store; all whose vectors are of this model by default.")
     ] = None,

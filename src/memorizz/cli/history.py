@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memorizz.cli import _show
-from memorizz.cli._common import AsJSON, Commands, Server, Whose, Yes, confirm, open_maintenance, open_provider
+from memorizz.cli._common import (
+    AsJSON,
+    Commands,
+    Server,
+    StoreName,
+    Whose,
+    Yes,
+    confirm,
+    open_maintenance,
+    open_provider,
+)
 from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -23,12 +33,10 @@ commands = Commands(
     no_args_is_help=True,
 )
 
-Store = Annotated[str, typer.Argument(help="The store.", metavar="STORE")]
-
 
 @commands.command()
 def on(
-    store: Store,
+    store: StoreName,
     days: Annotated[
         float | None, typer.Option(min=0.001, max=1_000_000, metavar="DAYS", help="For how long; for ever by default.")
     ] = None,
@@ -44,7 +52,7 @@ def on(
 
 @commands.command()
 def off(
-    store: Store,
+    store: StoreName,
     yes: Yes = False,
     *,
     server: Server,

@@ -17,7 +17,7 @@ import typer
 
 from memorizz.cli import _show
 from memorizz.cli._common import AsJSON, Commands, Server, Tenant, Whose, load_extra, open_target
-from memorizz.cli._embedder import HELP, embedder, imported
+from memorizz.cli._embedder import HELP, Dimensions, ModelName, embedder, imported
 from memorizz.cli._mcp_hosts import HOSTS, MCPServer
 from memorizz.errors import ConfigurationError
 
@@ -42,10 +42,6 @@ AgentID = Annotated[
 ]
 Store = Annotated[str, typer.Option(metavar="NAME", help="The store that they are kept in.")]
 Model = Annotated[str | None, typer.Option(metavar="MODEL", help=f"{HELP} Without one, words alone are searched.")]
-ModelName = Annotated[
-    str | None, typer.Option("--name", metavar="NAME", help="What the schema remembers of the model.")
-]
-Dimensions = Annotated[int | None, typer.Option(min=1, help="Length of its vectors, where it is not known here.")]
 HTTP = Annotated[bool, typer.Option("--http", help="Serve at http://HOST:PORT/mcp, not stdio.", rich_help_panel=_HTTP)]
 Host = Annotated[str, typer.Option(metavar="ADDRESS", help="What to listen on.", rich_help_panel=_HTTP)]
 Port = Annotated[int, typer.Option(min=0, max=65535, rich_help_panel=_HTTP)]

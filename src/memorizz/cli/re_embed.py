@@ -10,32 +10,17 @@ import typer
 
 from memorizz.cli import _progress
 from memorizz.cli._common import AsJSON, Server, Yes, confirm, interruptible, open_maintenance
-from memorizz.cli._embedder import HELP, embedder
+from memorizz.cli._embedder import HELP, Dimensions, ModelName, embedder
 from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from memorizz.embeddings import Embedder
     from memorizz.memory_provider.postgresql.maintenance import Filled, Maintenance, Reembedding
 
-_MODEL = "The model to change to"
 _INSTEAD = "Instead of going on"
 _KEPT = "what is made is kept: the same command again goes on, `memorizz re-embed --abandon` gives up"
 
-ModelSpec = Annotated[str | None, typer.Option(metavar="MODEL", help=HELP, rich_help_panel=_MODEL)]
-Name = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", help="What the schema remembers: the name of your program's embedder.", rich_help_panel=_MODEL
-    ),
-]
-Dimensions = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="Length of its vectors, where the endpoint's model is one that is not known here.",
-        rich_help_panel=_MODEL,
-    ),
-]
+Model = Annotated[str | None, typer.Option(metavar="MODEL", help=HELP)]
 Store = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="A store with a model of its own; the model of the seven stores by default."),
@@ -74,8 +59,8 @@ Abandon = Annotated[
 
 
 def re_embed(
-    model: ModelSpec = None,
-    name: Name = None,
+    model: Model = None,
+    name: ModelName = None,
     dimensions: Dimensions = None,
     store: Store = None,
     batch: Batch = 64,

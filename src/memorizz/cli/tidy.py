@@ -8,18 +8,17 @@ from typing import Annotated
 import typer
 
 from memorizz.cli import _progress, _show
-from memorizz.cli._common import AsJSON, Commands, Server, Whose, open_maintenance, open_provider
+from memorizz.cli._common import AsJSON, Commands, Server, StoreName, Whose, open_maintenance, open_provider
 from memorizz.errors import ConfigurationError
 
 policy = Commands(help="Say what of a store `memorizz tidy` deletes.", no_args_is_help=True)
 
-Store = Annotated[str, typer.Argument(help="The store.", metavar="STORE")]
 _LONGEST = 365_250
 
 
 @policy.command("set")
 def set_(
-    store: Store,
+    store: StoreName,
     expire_after: Annotated[
         float | None,
         typer.Option(min=0.001, max=_LONGEST, metavar="DAYS", help="What has not been changed for so long."),
@@ -62,7 +61,7 @@ def set_(
 
 
 @policy.command()
-def off(store: Store, *, server: Server, as_json: AsJSON = False) -> None:
+def off(store: StoreName, *, server: Server, as_json: AsJSON = False) -> None:
     """Take the policy of a store away."""
     with open_provider(server) as provider:
         provider.set_policy(store, None)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal, cast, get_args
 
 from memorizz.errors import ConfigurationError, quoted
-from memorizz.importers._source import Source
+from memorizz.importers._source import LOOKED_AT, Member, Source
 from memorizz.memory_provider.stores import CONVERSATIONS, StoreSpec
 
 DateOrder = Literal["dmy", "mdy", "ymd"]
@@ -105,3 +105,23 @@ class Format:
     recognises: Callable[[Source], bool]
     read: Callable[[Source, Options], Iterator[Found | LeftOut]]
     stores: Callable[[Source], Sequence[StoreSpec]] = lambda source: ()
+
+
+def format_of_files(
+    name: str,
+    title: str,
+    pattern: str,
+    is_one: Callable[[Member], bool],
+    read: Callable[[Member, Options], Iterator[Found | LeftOut]],
+) -> Format:
+    """Return a format of which each file is one of its own; `pattern` is that of their paths in a folder."""
+
+    def recognises(source: Source) -> bool:
+        return any(is_one(member) for member in source.files(pattern)[:LOOKED_AT])
+
+    def read_all(source: Source, options: Options) -> Iterator[Found | LeftOut]:
+        for member in source.files(pattern):
+            if is_one(member):
+                yield from read(member, options)
+
+    return Format(name, title, recognises, read_all)

@@ -22,21 +22,10 @@ from memorizz.importers._formats import Format
 from memorizz.importers._source import Source
 
 # What a source is asked one after the other; it is of one of them at most.
-FORMATS: tuple[Format, ...] = (
-    chatgpt.FORMAT,
-    claude.FORMAT,
-    claude_code.FORMAT,
-    codex.FORMAT,
-    slack.FORMAT,
-    whatsapp.FORMAT,
-    discord.FORMAT,
-    letta.FORMAT,
-    mem0.FORMAT,
-    langgraph.FORMAT,
-    graphiti.FORMAT,
-    markdown.FORMAT,
-    mcp.FORMAT,
-)
+_MODULES = (
+    chatgpt, claude, claude_code, codex, slack, whatsapp, discord, letta, mem0, langgraph, graphiti, markdown, mcp,
+)  # fmt: skip
+FORMATS: tuple[Format, ...] = tuple(each.FORMAT for each in _MODULES)
 
 
 def recognised(source: Source) -> Format | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from memorizz.importers._formats import Format, Found, LeftOut, Options
+from memorizz.importers._formats import Found, LeftOut, Options, format_of_files
 from memorizz.importers._reading import (
     NO_ID,
     WRONG,
@@ -20,7 +20,7 @@ from memorizz.importers._reading import (
     text,
     why_no_text,
 )
-from memorizz.importers._source import LOOKED_AT, Member, Source
+from memorizz.importers._source import Member
 
 _NAME = "claude-code"
 _FILES = r".*\.jsonl"
@@ -37,16 +37,6 @@ def _is_log(member: Member) -> bool:
         or (each.get("type") == "summary" and "leafUuid" in each)
         for each in found
     )
-
-
-def _recognises(source: Source) -> bool:
-    return any(_is_log(member) for member in source.files(_FILES)[:LOOKED_AT])
-
-
-def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
-    for member in source.files(_FILES):
-        if _is_log(member):
-            yield from _log(member, options)
 
 
 def _log(member: Member, options: Options) -> Iterator[Found | LeftOut]:
@@ -89,4 +79,4 @@ def _why_not(line: Object, content: str) -> str | None:
     return WRONG if text(line.get("sessionId")) is None else None
 
 
-FORMAT = Format(_NAME, "Claude Code: its logs, ~/.claude/projects or a file in it", _recognises, _read)
+FORMAT = format_of_files(_NAME, "Claude Code: its logs, ~/.claude/projects or a file in it", _FILES, _is_log, _log)

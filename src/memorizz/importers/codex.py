@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from memorizz.importers._formats import Format, Found, LeftOut, Options
+from memorizz.importers._formats import Found, LeftOut, Options, format_of_files
 from memorizz.importers._reading import NO_TEXT, Object, blocks, clocked, digest, mapping, message_document, text
-from memorizz.importers._source import LOOKED_AT, Member, Source
+from memorizz.importers._source import Member
 
 _NAME = "codex"
 _FILES = r"(.*/)?rollout-[^/]*\.jsonl"
@@ -32,16 +32,6 @@ def _is_log(member: Member) -> bool:
     # Of the first versions: a line about the session, then bare messages.
     bare = {"id", "timestamp", "instructions"} <= {*first} and "type" not in first
     return wrapped or bare
-
-
-def _recognises(source: Source) -> bool:
-    return any(_is_log(member) for member in source.files(_FILES)[:LOOKED_AT])
-
-
-def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
-    for member in source.files(_FILES):
-        if _is_log(member):
-            yield from _log(member, options)
 
 
 def _log(member: Member, options: Options) -> Iterator[Found | LeftOut]:
@@ -85,4 +75,4 @@ def _said(kind: Any, payload: Object) -> tuple[str, str | None]:
     return content, None if content else NO_TEXT
 
 
-FORMAT = Format(_NAME, "Codex: its logs, ~/.codex/sessions or a file in it", _recognises, _read)
+FORMAT = format_of_files(_NAME, "Codex: its logs, ~/.codex/sessions or a file in it", _FILES, _is_log, _log)
