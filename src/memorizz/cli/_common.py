@@ -175,7 +175,7 @@ def open_maintenance(server: Server) -> Generator[Maintenance]:
     """Open a database that has memories; raises where there are none, and makes neither a server nor tables."""
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
-    with Maintenance(existing(server.config())) as maintenance:
+    with Maintenance(require_server(server.config())) as maintenance:
         found = maintenance.database()
         if not found.has_migrations:
             raise SchemaError(
@@ -222,7 +222,7 @@ def open_target(
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
     config = server.config()
-    with Maintenance(existing(config) if dry_run else config) as maintenance:
+    with Maintenance(require_server(config) if dry_run else config) as maintenance:
         found = maintenance.database()
     if not found.has_migrations:
         length = dimensions()
@@ -248,7 +248,7 @@ def has_tables(server: Server) -> bool:
         return maintenance.database().has_migrations
 
 
-def existing(config: PostgreSQLConfig) -> PostgreSQLConfig:
+def require_server(config: PostgreSQLConfig) -> PostgreSQLConfig:
     """Return the configuration of a server to look at; raises where looking would have to make it first."""
     path = _embedded_path(config)
     if path is not None and not os.path.exists(path):

@@ -42,7 +42,7 @@ class Host:
 
     title: str
     place: str
-    told: Callable[[MCPServer], str]
+    write: Callable[[MCPServer], str]
     takes_urls: bool = True
 
 

@@ -1,4 +1,4 @@
-"""memorizz list, add, edit and delete: single memories, seen and changed by hand."""
+"""memorizz list, add, edit and delete: single memories, view and changed by hand."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def list_(
 ) -> None:
     """List memories, the oldest or the newest first."""
     wanted, order = conditions(filter), "-created_at" if newest else "created_at"
-    with open_provider(server, whose) as seen:
+    with open_provider(server, whose) as view:
         found = [
             (each, hit)
-            for each in stores(seen, store)
-            for hit in seen.retrieve_by_query(wanted, each, limit, order_by=order)
+            for each in stores(view, store)
+            for hit in view.retrieve_by_query(wanted, each, limit, order_by=order)
         ]
     found.sort(key=lambda each: each[1]["created_at"], reverse=newest)
     if as_json:
@@ -59,8 +59,8 @@ def add(
 ) -> None:
     """Remember a text, and print its id."""
     keys = conditions(data, "--data")
-    with with_embedder(server, whose, model) as (seen, missing):
-        id = seen.remember(_text(text), store=store, **keys)
+    with with_embedder(server, whose, model) as (view, missing):
+        id = view.remember(_text(text), store=store, **keys)
     if as_json:
         _show.print_json({"id": id, "embedded": not missing})
         return
@@ -85,9 +85,9 @@ def edit(
         keys["content"] = _text(text)
     if not keys:
         raise ConfigurationError('nothing to change: give a new text, or --data \'{"topic": "food"}\'')
-    with with_embedder(server, whose, model) as (seen, missing):
-        place = _place(seen, id, store)
-        changed = place is not None and seen.update_by_id(id, keys, place)
+    with with_embedder(server, whose, model) as (view, missing):
+        place = _place(view, id, store)
+        changed = place is not None and view.update_by_id(id, keys, place)
     if as_json:
         _show.print_json({"store": place, "changed": changed})
     elif changed:
@@ -109,13 +109,13 @@ def delete(
     as_json: AsJSON = False,
 ) -> None:
     """Delete one memory; `memorizz forget` deletes all of somebody's."""
-    with open_provider(server, whose) as seen:
-        place, deleted = _place(seen, id, store), False
-        if place is not None and (document := seen.retrieve_by_id(id, place)) is not None:
+    with open_provider(server, whose) as view:
+        place, deleted = _place(view, id, store), False
+        if place is not None and (document := view.retrieve_by_id(id, place)) is not None:
             if not yes:
                 print_hit(place, document)
             confirm("Delete it?", yes)
-            deleted = seen.delete_by_id(id, place)
+            deleted = view.delete_by_id(id, place)
     if as_json:
         _show.print_json({"store": place, "deleted": deleted})
     elif deleted:
@@ -139,13 +139,13 @@ def with_embedder(server: Server, whose: Whose, model: str | None) -> Generator[
         missing = "" if found is not None else why or "the schema does not name its model"
         return found
 
-    with open_provider(server, whose, chosen) as seen:
-        yield seen, missing
+    with open_provider(server, whose, chosen) as view:
+        yield view, missing
 
 
-def _place(seen: MemoryProvider, id: str, store: str | None) -> str | None:
+def _place(view: MemoryProvider, id: str, store: str | None) -> str | None:
     """Return the store that has an id; raises ConfigurationError where several have it."""
-    found = [each for each in stores(seen, store) if seen.retrieve_by_id(id, each) is not None]
+    found = [each for each in stores(view, store) if view.retrieve_by_id(id, each) is not None]
     if len(found) > 1:
         raise ConfigurationError(f"{id} is in several stores: name one of them with --store, {' or '.join(found)}")
     return found[0] if found else None

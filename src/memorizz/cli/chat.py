@@ -52,8 +52,8 @@ def chat(
     from memorizz.memory_provider._values import new_id
 
     in_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
-    with with_embedder(server, whose, model) as (seen, missing):
-        held = _Conversation(seen, conversation or str(new_id()), command, limit)
+    with with_embedder(server, whose, model) as (view, missing):
+        held = _Conversation(view, conversation or str(new_id()), command, limit)
         lines = _typed(held, missing) if in_terminal else _lines(sys.stdin)
         for line in lines:
             try:
@@ -84,7 +84,7 @@ class Turn:
 
 @dataclass
 class _Conversation:
-    seen: MemoryProvider
+    view: MemoryProvider
     name: str
     command: str | None
     limit: int
@@ -92,10 +92,10 @@ class _Conversation:
 
     def before(self) -> list[Document]:
         """Return the last turns, the oldest first."""
-        return self.seen.retrieve_conversation_history_ordered_by_timestamp(limit=_BEFORE, conversation_id=self.name)
+        return self.view.retrieve_conversation_history_ordered_by_timestamp(limit=_BEFORE, conversation_id=self.name)
 
     def recall(self, text: str) -> list[Document]:
-        return self.seen.recall(text, limit=self.limit, explain=True)
+        return self.view.recall(text, limit=self.limit, explain=True)
 
     def say(self, text: str) -> Turn:
         """Remember a line with what is recalled for it, and the answer of the command."""
@@ -112,7 +112,7 @@ class _Conversation:
     def _remember(self, role: str, text: str, **keys: Any) -> str:
         from memorizz.memory_provider.stores import CONVERSATIONS
 
-        return self.seen.remember(text, store=CONVERSATIONS, role=role, conversation_id=self.name, **keys)
+        return self.view.remember(text, store=CONVERSATIONS, role=role, conversation_id=self.name, **keys)
 
     def _answer(self, prompt: str) -> tuple[str | None, str | None]:
         """Return what the command answers to a prompt, or None and why there is no answer."""

@@ -30,13 +30,13 @@ def duplicates(
     as_json: AsJSON = False,
 ) -> None:
     """Show what says the same in a memory, by vectors and equal texts; without one, in what is of no memory."""
-    with open_provider(server, whose) as seen:
+    with open_provider(server, whose) as view:
         with _progress.of_store("comparing", store) as watch:
-            found = seen.duplicates(store, similarity=similarity, limit=limit, watch=watch)
+            found = view.duplicates(store, similarity=similarity, limit=limit, watch=watch)
         if as_json:
             _show.print_json({"groups": [asdict(group) for group in found]})
         else:
-            _print(found, seen, store)
+            _print(found, view, store)
 
 
 def consolidate(
@@ -51,14 +51,14 @@ def consolidate(
     as_json: AsJSON = False,
 ) -> None:
     """Merge what says the same in a memory into the newest of it; `memorizz history undo` takes it back."""
-    with open_provider(server, whose) as seen:
+    with open_provider(server, whose) as view:
         with _progress.of_store("comparing", store) as watch:
-            done = seen.consolidate(store, similarity=similarity, dry_run=True, watch=watch)
+            done = view.consolidate(store, similarity=similarity, dry_run=True, watch=watch)
         if not as_json:
-            _print(done.groups, seen, store)
+            _print(done.groups, view, store)
         if not dry_run and done.groups:
             confirm(f"Merge {done.merged} documents into {len(done.groups)} others?", yes)
-            acting = seen if by is None else seen.acting(by)
+            acting = view if by is None else view.acting(by)
             with _progress.of_store("comparing", store) as watch:
                 done = acting.consolidate(store, similarity=similarity, watch=watch)
     if as_json:
@@ -67,15 +67,15 @@ def consolidate(
         _show.say(f"merged {done.merged} documents; memorizz history undo {done.call!r} takes it back")
 
 
-def _print(groups: Sequence[Duplicates], seen: MemoryProvider, store: str) -> None:
+def _print(groups: Sequence[Duplicates], view: MemoryProvider, store: str) -> None:
     for group in groups:
         _show.heading(group.kept)
-        rows = [("", _text(seen, group.kept, store))]
-        rows += [(f"{similarity:.3f}  {id}", _text(seen, id, store)) for id, similarity in group.others.items()]
+        rows = [("", _text(view, group.kept, store))]
+        rows += [(f"{similarity:.3f}  {id}", _text(view, id, store)) for id, similarity in group.others.items()]
         _show.show(_show.pairs(rows), 2)
     if not groups:
         _show.say("nothing says the same")
 
 
-def _text(seen: MemoryProvider, id: str, store: str) -> str:
-    return _show.shortened(text_of(seen.retrieve_by_id(id, store) or {}))
+def _text(view: MemoryProvider, id: str, store: str) -> str:
+    return _show.shortened(text_of(view.retrieve_by_id(id, store) or {}))

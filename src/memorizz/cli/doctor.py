@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memorizz.cli import _show
-from memorizz.cli._common import AsJSON, Server, existing, open_maintenance
+from memorizz.cli._common import AsJSON, Server, open_maintenance, require_server
 from memorizz.errors import MemorizzError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def doctor(
     where = server.where
     facts: Examination | None = None
     try:
-        with _show.waiting(f"looking at {where}"), Maintenance(existing(server.config())) as maintenance:
+        with _show.waiting(f"looking at {where}"), Maintenance(require_server(server.config())) as maintenance:
             facts, findings = maintenance.examine()
     except MemorizzError as error:
         findings = [Finding(Level.DANGER, "connection", str(error))]
@@ -74,7 +74,7 @@ def _health(server: Server, as_json: bool) -> None:
     version = pending = error = None
     soon = server.config().replace(connect_timeout=_PROBE_SECONDS, operation_timeout=_PROBE_SECONDS)
     try:
-        with Maintenance(existing(soon)) as maintenance:
+        with Maintenance(require_server(soon)) as maintenance:
             found = maintenance.database()
             version = server_of(found)
             migrations.check_versions(found)

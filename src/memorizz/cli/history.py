@@ -81,13 +81,13 @@ def show(
     as_json: AsJSON = False,
 ) -> None:
     """Print the versions of a memory, the newest first: who changed what, and from what into what."""
-    with open_provider(server, whose) as seen:
-        kept = seen.run(_kept) if store is None else [store]
+    with open_provider(server, whose) as view:
+        kept = view.run(_kept) if store is None else [store]
         if not kept:
             raise ConfigurationError(
                 "the history of no store is kept: `memorizz history on STORE` keeps it from now on"
             )
-        found = {each: versions for each in kept if (versions := seen.versions(id, each))}
+        found = {each: versions for each in kept if (versions := view.versions(id, each))}
     told = {each: _told(versions) for each, versions in found.items()}
     if as_json:
         _show.print_json({"stores": [{"store": each, "versions": versions} for each, versions in told.items()]})
@@ -142,8 +142,8 @@ def undo(
     as_json: AsJSON = False,
 ) -> None:
     """Take back all that a call has changed, in every store whose history is kept."""
-    with open_provider(server, whose) as seen:
-        done = seen.undo(call=call)
+    with open_provider(server, whose) as view:
+        done = view.undo(call=call)
     if as_json:
         _show.print_json({"undone": done})
         return

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from memorizz.cli import _progress, _show
-from memorizz.cli._common import AsJSON, Server, existing, interruptible
+from memorizz.cli._common import AsJSON, Server, interruptible, require_server
 
 
 def language(
@@ -22,7 +22,7 @@ def language(
     """
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
 
-    with Maintenance(existing(server.config())) as maintenance, _progress.of_work() as watch:
+    with Maintenance(require_server(server.config())) as maintenance, _progress.of_work() as watch:
         # Only where somebody looks is it worth counting.
         rows = {} if watch is None else {each.name: each.rows or 0 for each in maintenance.measure()[0]}
 

@@ -172,12 +172,12 @@ def config_(
     server: Server,
 ) -> None:
     """Print the line, or the JSON, that tells a host of the memory. Changes nothing."""
-    told = HOSTS.get(host)
-    if told is None:
+    chosen = HOSTS.get(host)
+    if chosen is None:
         raise ConfigurationError(f"unknown host {host}: expected one of {', '.join(HOSTS)}")
     if url is not None:
-        if not told.takes_urls:
-            raise ConfigurationError(f"the file of {told.title} has no place for a URL: leave --url out")
+        if not chosen.takes_urls:
+            raise ConfigurationError(f"the file of {chosen.title} has no place for a URL: leave --url out")
         if re.match("[^/?#]*//[^/?#]*@", url):
             raise ConfigurationError("the URL is printed: leave user and password out, --token has a token asked for")
         if not url.startswith(("http://", "https://")):
@@ -194,8 +194,8 @@ def config_(
         # A host knows neither this environment nor its PATH.
         command = [sys.executable, "-m", "memorizz", "mcp", *options]
         described = MCPServer(command, variables)
-    print(f"{told.title}: {told.place}", file=sys.stderr)
-    print(_show.plain(told.told(described)))
+    print(f"{chosen.title}: {chosen.place}", file=sys.stderr)
+    print(_show.plain(chosen.write(described)))
 
 
 def _named_server(server: Server) -> tuple[dict[str, str], str | None]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from memorizz.cli import _show
-from memorizz.cli._common import AsJSON, Server, existing
+from memorizz.cli._common import AsJSON, Server, require_server
 
 _NEW = "For a new schema, fixed from then on"
 
@@ -38,7 +38,7 @@ def migrate(
     chosen = {"index": index, "vector_type": vector_type, "text_search_config": language}
     options: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
     settings = server.config(embedding_dimensions=dimensions, **options)
-    with Maintenance(existing(settings) if check else settings) as maintenance:
+    with Maintenance(require_server(settings) if check else settings) as maintenance:
         done = maintenance.pending() if check else maintenance.migrate()
         found = maintenance.database()
         made = None if check and done else maintenance.facts().model.dimensions

@@ -81,7 +81,7 @@ async def _recalled(page: Page, turns: Sequence[Document]) -> list[tuple[list[Re
     for store, id, _ in (each for some in said for each in some[:_RECALLED]):
         wanted.get(store, set()).add(id)
     # What was recalled may be of another memory.
-    view = page.sight.anybodys().through(page.console.view())
+    view = page.sight.of_every_memory().through(page.console.view())
     found: dict[tuple[str, str], Document] = {}
     for store, ids in wanted.items():
         if ids:

@@ -22,7 +22,7 @@ POINTS, _BATCH, _PAIRS = 2000, 500, 24
 NEARLY_EQUAL = 0.97
 # Characters of a text, and of an id, that go into the picture: it stays below 300 kB.
 _TEXT, _ID = 64, 48
-_TURNS_OF_THE_WHEEL = 24
+_ITERATIONS = 24
 
 Matrix = NDArray[np.float32]
 
@@ -113,7 +113,7 @@ def _axes(centred: Matrix) -> Matrix:
     """Return the two directions, as columns: by turning any two towards where the points lie, again and again."""
     dimensions = centred.shape[1]
     axes = np.random.default_rng(1).normal(size=(dimensions, min(2, dimensions))).astype(np.float32)
-    for _ in range(_TURNS_OF_THE_WHEEL):
+    for _ in range(_ITERATIONS):
         axes, _ = np.linalg.qr(centred.T @ (centred @ axes))
     # The one that shows more goes from left to right.
     axes = axes[:, np.argsort(-((centred @ axes) ** 2).sum(axis=0))]

@@ -33,7 +33,7 @@ class Sight:
         view = view.memory(self.memory) if self.memory else view
         return view.at(self.at) if self.at else view
 
-    def anybodys(self) -> Sight:
+    def of_every_memory(self) -> Sight:
         """Return the same sight of every memory."""
         return replace(self, memory="")
 

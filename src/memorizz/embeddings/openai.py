@@ -172,7 +172,7 @@ class _Shared(Generic[Client]):
         return EmbeddingFailed(self.name, self._endpoint.showable(reason), status=status, **options)
 
     @contextmanager
-    def _named_errors(self) -> Generator[None]:
+    def _translated_errors(self) -> Generator[None]:
         """Turn what the HTTP client raises into EmbeddingFailed."""
         try:
             yield
@@ -195,14 +195,14 @@ class _Shared(Generic[Client]):
             raise self._given_up([*failures, _error(state)]) from _error(state)
 
         return {
-            "retry": retry_if_exception(self._may_pass),
+            "retry": retry_if_exception(self._is_worth_repeating),
             "wait": _pause,
             "stop": stop_before_delay(self._timeout),
             "before_sleep": remember,
             "retry_error_callback": give_up,
         }
 
-    def _may_pass(self, error: BaseException) -> bool:
+    def _is_worth_repeating(self, error: BaseException) -> bool:
         """Return True if asking again may help. Where nobody has ever answered the address is wrong, more likely."""
         refused = isinstance(error.__cause__, httpx2.ConnectError)
         return isinstance(error, EmbeddingFailed) and error.transient and (self._answered or not refused)
@@ -242,7 +242,7 @@ class OpenAIEmbedder(_Shared[httpx2.Client]):
         for batch in self._batches(texts, kind):
             deadline = time.monotonic() + self._timeout
             for attempt in Retrying(**self._policy()):
-                with attempt, self._named_errors():
+                with attempt, self._translated_errors():
                     vectors += self._ask(batch, deadline)
         return check_vectors(self.name, self.dimensions, texts, vectors)
 
@@ -286,7 +286,7 @@ class AsyncOpenAIEmbedder(_Shared[httpx2.AsyncClient]):
         for batch in self._batches(texts, kind):
             deadline = time.monotonic() + self._timeout
             async for attempt in AsyncRetrying(**self._policy()):
-                with attempt, self._named_errors():
+                with attempt, self._translated_errors():
                     vectors += await self._ask(batch, deadline)
         return check_vectors(self.name, self.dimensions, texts, vectors)
 

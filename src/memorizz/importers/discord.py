@@ -52,7 +52,8 @@ def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
     owner = _owner(source) if package else {}
     for member in package:
         if _is_of_package(member):
-            yield from _of_package(member, _channel(source, member), owner, options)
+            channel = _only(source, member.name.rpartition("/")[0] + "/channel.json")
+            yield from _of_package(member, channel, owner, options)
     for member in source.files(_EXPORTED):
         if _is_exported(member):
             yield from _exported(member, options)
@@ -122,10 +123,6 @@ def _rows(member: Member) -> Iterator[Object]:
         yield from csv.DictReader((f"{line}\n" for _, line in member.lines()), strict=True)
     except csv.Error as error:
         raise member.invalid("the CSV", f"it is cut off or damaged ({error})") from error
-
-
-def _channel(source: Source, member: Member) -> Object:
-    return _only(source, member.name.rpartition("/")[0] + "/channel.json")
 
 
 def _owner(source: Source) -> dict[str, Any]:

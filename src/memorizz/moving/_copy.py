@@ -79,7 +79,7 @@ def copy(
     chosen = [specs[name] for name in choose(stores, specs, origin.location)]
     started = time.monotonic()
     if dry_run:
-        report = Report(origin.location, target.location, existing, True, False, _tried(job, chosen))
+        report = Report(origin.location, target.location, existing, True, False, _dry_run(job, chosen))
     else:
         report = _copy(job, chosen, Journal.of(origin.location, target.location, existing, journal))
     report.left_out = list(origin.left_out())
@@ -187,14 +187,14 @@ def _move(job: _Job, store: str, stage: Stage, journal: Journal, total: int, res
     with job.target.loading(store, lambda share: job.at("indexing", store, share, 1)):
         try:
             _copy_batches(job, store, stage, journal, total, compare=resumed)
-        except _Lost:
+        except _PlaceLost:
             journal.stages[store] = stage = Stage()
             _copy_batches(job, store, stage, journal, total, compare=True)
     stage.done = True
     journal.write()
 
 
-class _Lost(Exception):
+class _PlaceLost(Exception):
     """The document after which a copy was to go on is no longer there."""
 
 
@@ -208,7 +208,7 @@ def _copy_batches(job: _Job, store: str, stage: Stage, journal: Journal, total: 
     omissions = Problems(job.listed, stage.incomplete, stage.omissions)
     everything = compare and stage.after is None
     with closing(read(job.source, store, job.batch_size, stage.after)) as batches:
-        for batch in _found(batches):
+        for batch in _reading_from_place(batches):
             problems.extend(batch.refused)
             omissions.extend(batch.omissions)
             if batch.documents:
@@ -222,12 +222,12 @@ def _copy_batches(job: _Job, store: str, stage: Stage, journal: Journal, total: 
             job.at("copying", store, stage.copied + stage.present + stage.not_copied, total)
 
 
-def _found(batches: Iterator[Batch]) -> Iterator[Batch]:
+def _reading_from_place(batches: Iterator[Batch]) -> Iterator[Batch]:
     """Pass batches on; the place to go on from is looked for when the first one is read."""
     try:
         yield from batches
     except FilterError as error:
-        raise _Lost from error
+        raise _PlaceLost from error
 
 
 def _write(job: _Job, store: str, stage: Stage, batch: Sequence[Document], problems: Problems, compare: bool) -> None:
@@ -263,15 +263,15 @@ def _fits(target: MemoryProvider, store: str, document: Document, problems: Prob
 # --- before and after ---------------------------------------------------------------------------------------------
 
 
-def _tried(job: _Job, specs: Sequence[StoreSpec]) -> list[StoreReport]:
+def _dry_run(job: _Job, specs: Sequence[StoreSpec]) -> list[StoreReport]:
     """Read stores and report what is in them, and what the target could not hold."""
     there = {spec.name: spec for spec in job.target.stores()}
     for spec in specs:
         check_same(there.get(spec.name, spec), spec)
-    return [_tried_store(job, spec.name, spec.name in there) for spec in specs]
+    return [_dry_run_of_store(job, spec.name, spec.name in there) for spec in specs]
 
 
-def _tried_store(job: _Job, store: str, is_there: bool) -> StoreReport:
+def _dry_run_of_store(job: _Job, store: str, is_there: bool) -> StoreReport:
     total, contents = job.source.count(store), Contents()
     problems, omissions, done, expired = Problems(job.listed), Problems(job.listed), 0, 0
     with closing(read(job.source, store, job.batch_size)) as batches:
