@@ -135,9 +135,10 @@ def import_(
     """
     load_extra("memorizz.mcp")
     from memorizz.importers import stable_id
-    from memorizz.moving.graph import documents, read
+    from memorizz.importers.mcp import read_graph
+    from memorizz.moving.graph import documents
 
-    graph = read(file)
+    graph = read_graph(file)
     scope = _scope(served)
 
     def id_of(*parts: str) -> str:

@@ -1,18 +1,26 @@
-"""The memory file of MCP's reference memory server, in all its dialects: entities, observations and relations."""
+"""The memory file of MCP's reference memory server, in all its dialects: entities, observations and relations.
+
+It has one of them in each line, or it is the whole graph as one object, {"entities": [...], "relations": [...]}, as the
+tool read_graph returns it.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, cast
 
+from memorizz.errors import ConfigurationError, InvalidFile
 from memorizz.importers._formats import Format, Found, LeftOut, Options
 from memorizz.importers._reading import WRONG
-from memorizz.importers._source import Member, Source
+from memorizz.importers._source import ELEMENT_BYTES, Member, Source, open_source
 from memorizz.memory_provider.stores import FACTS
 from memorizz.moving import graph
 
 NAME = "mcp"
+# Of what is wrong in a file, so much is named.
+_MOST_SHOWN = 10
 _GRAPH = {"entities": "entity", "relations": "relation"}
 
 
@@ -35,16 +43,39 @@ def _is_graph(first: Mapping[str, Any]) -> bool:
 
 
 def _read(source: Source, options: Options) -> Iterator[Found | LeftOut]:
+    for place, value in _objects(source):
+        if isinstance(value, ValueError):
+            yield LeftOut(place, str(value))
+        else:
+            yield from _memories(value, place)
+
+
+def read_graph(file: Path) -> graph.Graph:
+    """Return all that a memory file says; raises InvalidFile, which names the places, where some cannot be read."""
+    whole, wrong = graph.Graph(), list[tuple[str, str]]()
+    with open_source(file, ELEMENT_BYTES) as source:
+        if not source.is_single:
+            raise ConfigurationError(f"{source.name} is a directory or a zip: expected one file")
+        for place, value in _objects(source):
+            try:
+                whole.add(value)
+            except ValueError as error:
+                wrong.append((place, str(error)))
+    if wrong:
+        (where, reason), others = wrong[0], wrong[1:]
+        also = [f"{place}: {why}" for place, why in others[: _MOST_SHOWN - 1]]
+        if len(others) > len(also):
+            also.append(f"and {len(others) - len(also)} more")
+        raise InvalidFile(source.name, where, "; ".join([reason, *also]) + ". Nothing was stored")
+    return whole
+
+
+def _objects(source: Source) -> Iterator[tuple[str, Any]]:
+    """Yield what is to be an entity or a relation, with its place; in the place of what is no JSON a ValueError."""
     for member in source.members:
         _, found = member.beginnings
-        objects = _of_graph(member) if found and _is_graph(found[0]) else member.json_lines()
-        for place, value in objects:
-            if isinstance(value, ValueError):
-                yield LeftOut(place, str(value))
-            elif isinstance(value, dict):
-                yield from _memories(cast("dict[str, Any]", value), place)
-            else:
-                yield LeftOut(place, WRONG)
+        is_graph = bool(found) and "type" not in found[0] and bool(_GRAPH.keys() & found[0].keys())
+        yield from _of_graph(member) if is_graph else member.json_lines()
 
 
 def _of_graph(member: Member) -> Iterator[tuple[str, Any]]:
@@ -56,16 +87,16 @@ def _of_graph(member: Member) -> Iterator[tuple[str, Any]]:
                 continue
             for number, each in enumerate(text.elements(), 1):
                 is_one = isinstance(each, dict)
-                value = {**cast("dict[str, Any]", each), "type": _GRAPH[name]} if is_one else None
+                value = {**cast("dict[str, Any]", each), "type": _GRAPH[name]} if is_one else each
                 yield member.place(f"{name}[{number:,}]"), value
         text.end()
 
 
-def _memories(value: Mapping[str, Any], place: str) -> Iterator[Found | LeftOut]:
+def _memories(value: Any, place: str) -> Iterator[Found | LeftOut]:
     part = graph.Graph()
     try:
-        graph.add(part, value)
-    except graph.WrongError:
+        part.add(value)
+    except ValueError:
         yield LeftOut(place, WRONG)
         return
     for made in graph.documents(part, lambda *parts: json.dumps(parts)):
