@@ -94,22 +94,17 @@ def _stores(facts: Examination) -> Table:
 
 
 def _store(store: StoreFacts, vectors: IndexFacts | None) -> list[str | Text]:
-    about = "~" if store.estimated else ""
     size = "none" if vectors is None else _show.size(vectors.bytes) if vectors.valid else Text("invalid", "yellow")
     return [
         store.name,
-        _number(store.rows, about),
-        _number(store.with_embedding, about),
-        _number(store.expired),
+        _show.number(store.rows, estimated=store.estimated),
+        _show.number(store.with_embedding, estimated=store.estimated),
+        _show.number(store.expired),
         _show.size(store.table_bytes),
         _show.size(store.index_bytes),
         size,
         "" if vectors is None else f"{vectors.scans:,}",
     ]
-
-
-def _number(count: int | None, before: str = "") -> str:
-    return "?" if count is None else f"{before}{count:,}"
 
 
 def _summary(findings: Sequence[Finding]) -> str:

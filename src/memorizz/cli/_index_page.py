@@ -32,7 +32,7 @@ def show(indexes: Sequence[tuple[IndexFacts, int | None]]) -> None:
         made.add_row(
             Text(_show.plain(index.name)),
             kind(index.method, index.m, index.ef_construction),
-            "?" if rows is None else f"{rows:,}",
+            _show.number(rows),
             _show.size(index.bytes),
             f"{index.scans:,}",
             _state(index),

@@ -208,6 +208,11 @@ def when(moment: datetime) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
+def number(count: int | None, *, estimated: bool = False) -> str:
+    """Return a count as people read it, marked where it is an estimate; ? where it is not known."""
+    return "?" if count is None else f"{'~' * estimated}{count:,}"
+
+
 def size(count: float) -> str:
     """Return a number of bytes in a unit that suits it."""
     amount = float(count)

@@ -71,8 +71,7 @@ def _own(text: str) -> DemoQuery:
             'the question is blank: expected one such as memorizz demo "Who cannot stand fireworks?"'
         )
     (vector,) = LocalEmbedder().embed([text], kind="query")
-    caption = "The nearest memories, whatever words they have"
-    return DemoQuery(text, vector, "long_term_memory", None, None, "", caption)  # pyright: ignore[reportArgumentType]
+    return DemoQuery(text, vector, "long_term_memory", "The nearest memories, whatever words they have")
 
 
 def _server(provider: PostgreSQLProvider) -> dict[str, str]:

@@ -53,7 +53,7 @@ def _table(stores: Sequence[StoreFacts], indexes: Sequence[IndexFacts]) -> Table
     rows = [
         [
             store.name,
-            "?" if store.rows is None else f"{'~' * store.estimated}{store.rows:,}",
+            _show.number(store.rows, estimated=store.estimated),
             *map(_show.size, _sizes(store, vectors[store.name])),
             _day(store.oldest),
             _day(store.newest),

@@ -35,10 +35,10 @@ class DemoQuery:
     text: str
     embedding: Vector
     store: str
-    memory_id: str | None
-    filter: dict[str, Any] | None
-    intended: str
     caption: str
+    intended: str = ""
+    memory_id: str | None = None
+    filter: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,18 +59,7 @@ def load() -> DemoData:
             text = text_of(store, document)
             if text is not None:
                 document["embedding"] = _vector(vectors, text)
-    queries = [
-        DemoQuery(
-            text=query["text"],
-            embedding=_vector(vectors, query["text"]),
-            store=query["store"],
-            memory_id=query.get("memory_id"),
-            filter=query.get("filter"),
-            intended=query["intended"],
-            caption=query["caption"],
-        )
-        for query in texts["queries"]
-    ]
+    queries = [DemoQuery(embedding=_vector(vectors, query["text"]), **query) for query in texts["queries"]]
     return DemoData(documents, queries)
 
 

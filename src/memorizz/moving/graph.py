@@ -6,8 +6,8 @@ One JSON object on each line: an entity with its observations, or a relation bet
     {"type": "relation", "from": "Ada", "to": "Acme", "relationType": "works at"}
 
 That is what `write` writes. Of what others write, `Graph.add` knows a first line {"type": "_aim", ...} that marks a
-file of mcp-knowledge-graph; lines that leave out `type`; and names with underscores (`entity_type`). Keys beside are not
-read.
+file of mcp-knowledge-graph; lines that leave out `type`; and names with underscores (`entity_type`). It reads no other
+keys.
 """
 
 from __future__ import annotations
