@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,10 +11,9 @@ from memorizz.cli._common import AsJSON, Server, Whose, interruptible, open_prov
 from memorizz.cli._embedder import HELP, Dimensions, ModelName, embedder
 
 if TYPE_CHECKING:
+    from memorizz.memory_provider.postgresql import PostgreSQLProvider
     from memorizz.memory_provider.postgresql._steps import Operation
     from memorizz.memory_provider.postgresql.facts import Facts
-
-_KEPT = "what is embedded is kept: the same command again goes on"
 
 
 def embed(
@@ -34,12 +32,9 @@ def embed(
 
     Memories can be read and stored meanwhile. Interrupted, even killed, the same command again goes on where it was.
     """
-    made: dict[str, int] = {}
     with open_provider(server, whose, embedder(model, name, dimensions)) as provider:
-        for each in provider.run(_embedded) if store is None else [store]:
-            waiting = provider.count(each, {"embedding": {"$exists": False}, "content": {"$exists": True}})
-            with _progress.of_store("embedding", each) as watch, interruptible(_KEPT):
-                made[each] = provider.embed_missing(each, watch and partial(watch, total=waiting))
+        stores = provider.run(_embedded) if store is None else [store]
+        made = {each: _embed_missing(provider, each) for each in stores}
     if as_json:
         _show.print_json({"embedded": made})
         return
@@ -49,6 +44,15 @@ def embed(
             _show.say(f"embedded  {count:,} of {each}")
     if not any(made.values()):
         _show.say("there is no memory that has a text and no vector")
+
+
+def _embed_missing(provider: PostgreSQLProvider, store: str) -> int:
+    waiting = provider.count(store, {"embedding": {"$exists": False}, "content": {"$exists": True}})
+    with (
+        _progress.of_store("embedding", store) as watch,
+        interruptible("what is embedded is kept: the same command again goes on"),
+    ):
+        return provider.embed_missing(store, None if watch is None else lambda done: watch(done, waiting))
 
 
 def _embedded(facts: Facts) -> Operation[list[str]]:
