@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from memorizz.cli import _show
 from memorizz.cli._progress import duration
-from memorizz.memory_provider.postgresql.indexes import rounded
-from memorizz.memory_provider.postgresql.maintenance import IndexFacts, Job, Made
+
+if TYPE_CHECKING:
+    from memorizz.memory_provider.postgresql.maintenance import IndexFacts, Job, Made
 
 _DONE = {"create": "built", "reindex": "rebuilt", "replace": "replaced"}
 _MB = 2**20
@@ -71,6 +72,8 @@ def show_plan(jobs: Sequence[Job], work_mem: int, memory: str | None) -> None:
 
 def memory_need(jobs: Sequence[Job], work_mem: int, memory: str | None) -> str | None:
     """Say how much memory the largest graph needs, and what to do where it has less."""
+    from memorizz.memory_provider.postgresql.indexes import rounded
+
     largest = max((job.memory for job in jobs), default=0)
     if largest < _MB:
         return None

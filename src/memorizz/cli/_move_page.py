@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,8 +12,10 @@ from memorizz.cli import _show
 from memorizz.cli._common import confirm, interruptible
 from memorizz.cli._progress import duration
 from memorizz.errors import ConfigurationError, MemorizzError, one_line
-from memorizz.memory_provider.base import MemoryProvider
-from memorizz.moving import Exported, Problem, Report, StoreReport
+
+if TYPE_CHECKING:
+    from memorizz.memory_provider.base import MemoryProvider
+    from memorizz.moving import Exported, Problem, Report, StoreReport
 
 # --- meanwhile ----------------------------------------------------------------------------------------------------
 

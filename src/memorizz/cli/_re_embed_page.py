@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memorizz.cli import _index_page, _show
 from memorizz.cli._progress import duration
-from memorizz.memory_provider.postgresql.maintenance import Change, Database, Made, Model
+
+if TYPE_CHECKING:
+    from memorizz.memory_provider.postgresql.maintenance import Change, Database, Made, Model
 
 
 class Page:

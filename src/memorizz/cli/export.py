@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from memorizz.cli import _progress, _show
+from memorizz.cli import _move_page, _progress, _show
 from memorizz.cli._common import AsJSON, Server, Whose, open_provider
 from memorizz.errors import ConfigurationError
 
@@ -41,7 +41,6 @@ def export(
     documents could not be exported, and are listed.
     """
     from memorizz import moving
-    from memorizz.cli import _move_page
 
     to_stdout = file == "-"
     if to_stdout and as_json:

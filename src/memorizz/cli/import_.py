@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from memorizz.cli import _progress, _show
+from memorizz.cli import _move_page, _progress, _show
 from memorizz.cli._common import AsJSON, Server, Whose, has_tables, interruptible, open_target
 from memorizz.cli.export import Store, show_counts
 from memorizz.errors import ConfigurationError, one_line, quoted
@@ -169,7 +169,6 @@ def _is_ours(source: str | IO[bytes]) -> bool:
 def _load(source: str | IO[bytes], options: Ours, most: int, whose: Whose, server: Server) -> dict[str, int]:
     """Load a file of `memorizz export`, and return how many documents of each store."""
     from memorizz import moving
-    from memorizz.cli import _move_page
 
     embeddings = not options.without_embeddings
     with moving.opened(source, most) as found:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from memorizz.cli import _progress, _show
+from memorizz.cli import _index_page, _progress, _show
 from memorizz.cli._common import AsJSON, Commands, Server, Yes, confirm, open_maintenance
 from memorizz.errors import ConfigurationError
 
@@ -63,8 +63,6 @@ def list_(
     as_json: AsJSON = False,
 ) -> None:
     """Show every index: what it is, what it covers, its size, how often it is used, whether it is valid."""
-    from memorizz.cli import _index_page
-
     with open_maintenance(server) as maintenance:
         found = maintenance.database()
         wanted = None if store is None else maintenance.facts().store(store).name
@@ -179,8 +177,6 @@ def _make(
     as_json: bool,
 ) -> None:
     """Say what is going to be done and what it needs, do it, say what was done."""
-    from memorizz.cli import _index_page
-
     found, work_mem = maintenance.database(), maintenance.maintenance_work_mem()
     if not as_json:
         server.say_schema(found)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memorizz.cli import _progress
+from memorizz.cli import _move_page, _progress
 from memorizz.cli._common import AsJSON, Server, Whose, open_target
 from memorizz.errors import ConfigurationError
 
@@ -74,7 +74,6 @@ def migrate_from(
     Every id, time and vector stays as it is. Interrupted, even killed, the same command again goes on where it was.
     Exit code 1: something could not be copied, or differs.
     """
-    from memorizz.cli import _move_page
     from memorizz.moving import copy, dimensions
 
     if merge and replace:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memorizz.cli import _progress
+from memorizz.cli import _progress, _re_embed_page
 from memorizz.cli._common import AsJSON, Server, Yes, confirm, interruptible, open_maintenance
 from memorizz.cli._embedder import HELP, Dimensions, ModelName, embedder
 from memorizz.errors import ConfigurationError
@@ -82,7 +82,6 @@ def re_embed(
     Memories can be read and stored meanwhile. Interrupted, even killed, the same command again goes on where it was.
     The old vectors are kept until --finish.
     """
-    from memorizz.cli import _re_embed_page
     from memorizz.memory_provider.postgresql.maintenance import Reembedding
     from memorizz.memory_provider.stores import CONVERSATIONS
 
@@ -107,7 +106,7 @@ def re_embed(
 
 
 def _change(
-    page: Any,
+    page: _re_embed_page.Page,
     change: Reembedding,
     maintenance: Maintenance,
     made: Embedder,

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memorizz.cli import _progress, _show
+from memorizz.cli import _progress, _recall_page, _show
 from memorizz.cli._common import AsJSON, Server, Whose, open_maintenance, open_provider
 from memorizz.cli.stats import Note
 from memorizz.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from memorizz.cli import _recall_page
     from memorizz.memory_provider.postgresql.facts import Facts
     from memorizz.memory_provider.postgresql.maintenance import Noted
 
@@ -33,11 +32,8 @@ def recall(
 
     Takes as long as that many exact searches. Changes nothing, save with --note.
     """
-    from memorizz.cli import _recall_page
-
     if note and whose != Whose():
         raise ConfigurationError("--note notes what is found in whole stores: leave out --tenant and --memory")
-
     if note:
         with open_maintenance(server) as maintenance:
             _check_notable(maintenance.facts())
