@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -91,7 +91,7 @@ def _with_fields_as_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def run(**given: Any) -> None:
         for name, group in groups.items():
-            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+            given[name] = group(**{each.name: given.pop(each.name) for each in fields(group)})
         function(**given)
 
     parameters: list[inspect.Parameter] = []
@@ -127,7 +127,8 @@ class Whose:
 class Server:
     """The options that name a server, and the schema on it."""
 
-    dsn: DSN = None
+    # It may hold a password.
+    dsn: DSN = field(default=None, repr=False)
     schema: SchemaName = None
     embedded: Embedded = None
 
