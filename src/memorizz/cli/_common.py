@@ -86,7 +86,9 @@ def _adding(decorator: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _with_fields_as_options(function: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(function, eval_str=True)
-    groups = {name: each.annotation for name, each in signature.parameters.items() if is_dataclass(each.annotation)}
+    groups: dict[str, Any] = {
+        name: each.annotation for name, each in signature.parameters.items() if is_dataclass(each.annotation)
+    }
 
     @wraps(function)
     def run(**given: Any) -> None:

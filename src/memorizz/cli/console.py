@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
+from functools import partial
 from threading import Thread
 from typing import Annotated, Any
 
@@ -54,10 +55,10 @@ def console(
             without_meaning=missing,
         )
         # The maintenance stays open: an embedded server of its own stays with it.
-        browser.serve(shown, port, lambda address: _opened(address, no_browser))
+        browser.serve(shown, port, partial(_opened, no_browser))
 
 
-def _opened(address: str, no_browser: bool) -> None:
+def _opened(no_browser: bool, address: str) -> None:
     print(f"memorizz: {address}", file=sys.stderr, flush=True)
     on_a_screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     # Elsewhere it might be one that takes the terminal.

@@ -7,13 +7,14 @@ import re
 import sqlite3
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from memorizz.errors import ConfigurationError, InvalidFile, quoted
 
@@ -24,32 +25,48 @@ if TYPE_CHECKING:
 _ROWS = 100
 
 
-class Database(Protocol):
+class Database(ABC):
     """What an import reads: always the same rows, whatever the program that they are of does meanwhile."""
 
-    name: str
+    def __init__(self, name: str, most: int) -> None:
+        self.name = name
+        self._most = most
 
-    @property
+    @cached_property
     def tables(self) -> Mapping[str, Mapping[str, str]]:
         """The tables, of each its columns, and of each column its type."""
-        ...
+        return self._read_tables()
 
+    @abstractmethod
+    def _read_tables(self) -> Mapping[str, Mapping[str, str]]: ...
+
+    @abstractmethod
     def rows(self, table: str, columns: Sequence[str], order: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         """Yield columns of a table, all as texts or None, in an order; bytes as hexadecimal digits."""
-        ...
+
+    def _checked(self, row: Sequence[Any], table: str) -> tuple[Any, ...]:
+        """Return a row; raises InvalidFile where it is larger than one may be."""
+        if sum(len(value) for value in row if value is not None) > self._most:
+            reason = f"a row has more than {self._most:,} characters (--max-document-mb raises that)"
+            raise InvalidFile(self.name, table, reason)
+        return tuple(row)
+
+    def _checked_name(self, name: str) -> str:
+        """Return the name of a table or column; raises InvalidFile for one that could be more in a statement."""
+        if re.fullmatch(r"\w+", name) is None:
+            raise InvalidFile(self.name, quoted(name), "expected a name of letters, digits and underscores")
+        return name
 
 
 # --- PostgreSQL ---------------------------------------------------------------------------------------------------
 
 
-class _PostgreSQL:
+class _PostgreSQL(Database):
     def __init__(self, connection: psycopg.Connection[Any], name: str, most: int) -> None:
-        self.name = name
+        super().__init__(name, most)
         self._connection = connection
-        self._most = most
 
-    @cached_property
-    def tables(self) -> Mapping[str, Mapping[str, str]]:
+    def _read_tables(self) -> Mapping[str, Mapping[str, str]]:
         with _translated(self.name):
             found = self._connection.execute(
                 "SELECT c.relname, a.attname, pg_catalog.format_type(a.atttypid, NULL) "
@@ -75,7 +92,7 @@ class _PostgreSQL:
         with _translated(self.name), closing(self._connection.cursor("memorizz_import")) as cursor:
             cursor.itersize = _ROWS
             for row in cursor.execute(statement):
-                yield _checked(row, self._most, self.name, table)
+                yield self._checked(row, table)
 
 
 @contextmanager
@@ -112,16 +129,14 @@ def _translated(name: str) -> Generator[None]:
 # --- SQLite -------------------------------------------------------------------------------------------------------
 
 
-class SQLite:
+class SQLite(Database):
     """A file of SQLite."""
 
     def __init__(self, connection: sqlite3.Connection, name: str, most: int) -> None:
-        self.name = name
+        super().__init__(name, most)
         self._connection = connection
-        self._most = most
 
-    @cached_property
-    def tables(self) -> Mapping[str, Mapping[str, str]]:
+    def _read_tables(self) -> Mapping[str, Mapping[str, str]]:
         with self._damage():
             names = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1")
             return {name: self._columns(name) for (name,) in names.fetchall()}
@@ -136,16 +151,16 @@ class SQLite:
         kinds = self.tables.get(table, {})
         wanted = ", ".join(
             f'hex("{name}")' if kinds.get(name) == "BLOB" else f'CAST("{name}" AS TEXT)'
-            for name in (_checked_name(self.name, column) for column in columns)
+            for name in (self._checked_name(column) for column in columns)
         )
-        source = f'"{_checked_name(self.name, table)}"'
+        source = f'"{self._checked_name(table)}"'
         way = "DESC" if descending else "ASC"
-        sorted_by = ", ".join(f'"{_checked_name(self.name, name)}" {way}' for name in order)
+        sorted_by = ", ".join(f'"{self._checked_name(name)}" {way}' for name in order)
         # The names have been checked.
         statement = f"SELECT {wanted} FROM {source} ORDER BY {sorted_by}"  # noqa: S608
         with self._damage(table), closing(self._connection.cursor()) as cursor:
             for row in cursor.execute(statement):
-                yield _checked(row, self._most, self.name, table)
+                yield self._checked(row, table)
 
     @contextmanager
     def _damage(self, table: str = "the database") -> Generator[None]:
@@ -176,28 +191,26 @@ def open_sqlite(path: Path, most: int) -> Generator[SQLite]:
 # --- Kuzu ---------------------------------------------------------------------------------------------------------
 
 
-class _Kuzu:
+class _Kuzu(Database):
     """The nodes of each label as a table. Kuzu has all rows of a query in its memory, which is another process's."""
 
     def __init__(self, path: Path, most: int) -> None:
-        self.name = str(path)
+        super().__init__(str(path), most)
         self._path = path
-        self._most = most
 
-    @cached_property
-    def tables(self) -> Mapping[str, Mapping[str, str]]:
+    def _read_tables(self) -> Mapping[str, Mapping[str, str]]:
         found = [*self._asked("the database", "CALL show_tables() RETURN name, type")]
         return {name: self._columns(name) for name, kind in found if kind == "NODE"}
 
     def _columns(self, label: str) -> dict[str, str]:
-        return dict(self._asked(label, f"CALL table_info('{_checked_name(self.name, label)}') RETURN name, type"))
+        return dict(self._asked(label, f"CALL table_info('{self._checked_name(label)}') RETURN name, type"))
 
     def rows(self, table: str, columns: Sequence[str], order: Iterable[str]) -> Iterator[tuple[Any, ...]]:
-        label, *names = (_checked_name(self.name, name) for name in (table, *columns))
+        label, *names = (self._checked_name(name) for name in (table, *columns))
         wanted = ", ".join(f"t.`{name}`" for name in names)
-        sorted_by = ", ".join(f"t.`{_checked_name(self.name, name)}`" for name in order)
+        sorted_by = ", ".join(f"t.`{self._checked_name(name)}`" for name in order)
         for row in self._asked(table, f"MATCH (t:`{label}`) RETURN {wanted} ORDER BY {sorted_by}"):
-            yield _checked(row, self._most, self.name, table)
+            yield self._checked(row, table)
 
     def _asked(self, where: str, query: str) -> Iterator[Any]:
         """Yield the rows that a query returns."""
@@ -232,20 +245,3 @@ def open_kuzu(path: Path, most: int) -> Database:
     if find_spec("kuzu") is None:
         raise ConfigurationError(f"{path} is of Kuzu: this needs pip install 'memorizz-postgresql[graphiti]'")
     return _Kuzu(path, most)
-
-
-# --- the files ----------------------------------------------------------------------------------------------------
-
-
-def _checked_name(database: str, name: str) -> str:
-    """Return the name of a table or column; raises InvalidFile for one that could be more than that in a statement."""
-    if re.fullmatch(r"\w+", name) is None:
-        raise InvalidFile(database, quoted(name), "expected a name of letters, digits and underscores")
-    return name
-
-
-def _checked(row: Sequence[Any], most: int, name: str, table: str) -> tuple[Any, ...]:
-    """Return a row; raises InvalidFile where it is larger than one may be."""
-    if sum(len(value) for value in row if value is not None) > most:
-        raise InvalidFile(name, table, f"a row has more than {most:,} characters (--max-document-mb raises that)")
-    return tuple(row)
