@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from documents import documents, moments, same, texts
 from memorizz.errors import ConfigurationError, StorageFull
 from memorizz.importers import import_file
+from memorizz.importers.mcp import read_graph
 from memorizz.memory_provider.memory_type import MemoryType
 from memorizz.memory_provider.postgresql import PostgreSQLProvider
 from memorizz.moving import _front_matter, _markdown, export, graph
@@ -170,7 +171,7 @@ def exported_graph(provider: PostgreSQLProvider, tmp_path: Path) -> list[dict[st
 
 
 def stored_graph(provider: PostgreSQLProvider, path: Path) -> None:
-    provider.store_many(graph.documents(graph.read(path), lambda *parts: json.dumps(parts)), LONG)
+    provider.store_many(graph.documents(read_graph(path), lambda *parts: json.dumps(parts)), LONG)
 
 
 def test_the_memory_file_of_mcp_comes_back_as_it_was(provider: PostgreSQLProvider, tmp_path: Path) -> None:
@@ -200,7 +201,7 @@ def test_any_graph_comes_back(
     given = graph.Graph(entities, relations)
     provider.store_many(graph.documents(given, lambda *parts: json.dumps(parts)), LONG)
     export(provider, path := tmp_path / uuid4().hex, format="mcp")
-    found = graph.read(path)
+    found = read_graph(path)
 
     def plain(some: graph.Graph) -> Any:
         known = {(e.name, e.kind, *sorted(text for text in e.observations if text != e.kind)) for e in some.entities}
