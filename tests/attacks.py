@@ -404,7 +404,7 @@ _ARGUMENTS: dict[str, Callable[[Generated], Any]] = {
     "since": Generated.moment,
     "until": lambda drawn: drawn.one_of(drawn.moment(), 1, 2),
     "to": lambda drawn: drawn.one_of(drawn.moment(), 0, 1),
-    "position": lambda drawn: drawn.one_of("0/0", "0/1", "tea"),
+    "position": lambda drawn: drawn.one_of("1/0/0", "1/0/1", "tea"),
     "recalled": lambda drawn: drawn.some(lambda: {"store": drawn.store(), "id": drawn.id(), "score": 0.5}, 2),
     "before": lambda drawn: drawn.one_of(drawn.id(), drawn.moment()),
     "after": lambda drawn: drawn.one_of(drawn.id(), drawn.id(), None),

@@ -46,7 +46,7 @@ GIVEN: dict[str, Any] = {
     "actor": "Ada",
     "policy": Policy(keep_last=5),
     "time": datetime(2026, 1, 1, tzinfo=UTC),
-    "position": "0/1A2B3C",
+    "position": "1/0/1A2B3C",
     "since": datetime(2026, 1, 1, tzinfo=UTC),
     "to": 1,
     "timeout": 25.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -166,7 +167,7 @@ def test_a_position_lets_another_program_read_what_was_written(pair: Pair, open_
             pair.other.store(_document("c"), LONG)
             position = pair.other.position()
             assert found_by(api.after(position)) == NEW
-            assert found_by(api.after("0/1").after(position)) == NEW
+            assert found_by(api.after("1/0/1").after(position)) == NEW
             assert ids(api.after(position).memory("m").list_all(LONG)) == NEW["count"]
             assert ids(api.memory("m").after(position).list_all(LONG)) == NEW["count"]
             assert found_by(api) == OLD
@@ -321,6 +322,49 @@ def test_a_promoted_replica_is_none_any_more(
         with api.transaction():
             pass
         assert found_by(api) == OLD
+
+
+def test_a_replica_of_an_older_timeline_is_not_read_after_a_write(
+    pair_to_part: Pair, standby: Any, open_api: Callable[..., Any], wait_for: Callable[..., Any]
+) -> None:
+    """After a failover, one that has come further than the new primary has other rows there."""
+    pair = pair_to_part
+    pair.on_replica("SELECT pg_promote()")
+    wait_for(lambda: pair.on_replica("SELECT NOT pg_is_in_recovery()") == (True,), "the promotion")
+    with psycopg.connect(pair.database.dsn, autocommit=True) as before:
+        before.execute("CREATE TABLE lost AS SELECT generate_series(1, 50000)")
+    standby.catch_up(pair.database.dsn)
+    host = conninfo_to_dict(standby.dsn(pair.database.dsn))["host"]
+    config = pair.database.config(pair.dsn, replicas=[make_conninfo(host=host)], replica_lag=None)
+    with open_api(config) as api, open_api(config) as reader:
+        api.store(_document("c"), LONG)
+        position = api.position()
+        for _ in range(5):
+            assert found_by(api) == NEW
+            assert found_by(reader.after(position)) == NEW
+        # Whoever asks for nothing gets what it has.
+        wait_for(lambda: found_by(reader) == OLD, "the replica's answer")
+
+
+def test_a_replica_that_is_slowly_connected_to_stays(
+    pair: Pair, open_api: Callable[..., Any], wait_for: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Reads that find all connections in use go elsewhere while another one is made; the replica is not to blame."""
+    made: list[float] = []
+
+    def password() -> str:
+        made.append(time.monotonic())
+        time.sleep(0.3 if len(made) > 3 else 0)
+        return "unasked"
+
+    config = pair.config(replica_lag=None, max_size=4).replace(password=password)
+    with caplog.at_level(logging.DEBUG, LOG), open_api(config) as api:
+        wait_for(lambda: _is_served_by_replica(pair, api), "the replica's answer")
+        caplog.clear()
+        before = len(made)
+        with _reading(api) as read, _reading(api):
+            wait_for(lambda: len(made) > before and read() > 200, "more connections")
+    assert "left out" not in caplog.text
 
 
 def test_another_server_is_no_replica(

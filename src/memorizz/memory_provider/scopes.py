@@ -30,7 +30,8 @@ _READS = {
 }  # fmt: skip
 # What can be asked as of a time: also what reads if its calls do.
 _READS_OF_TIME = _READS | {"embedded", "run_at_once", "run_many"}
-_WAL_POSITION = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
+# The timeline, and the position in it.
+_WAL_POSITION = re.compile("/".join([r"([0-9A-Fa-f]{1,8})"] * 3))
 # In bytes, as of every key that is indexed.
 _MAX_NAME = 1024
 
@@ -231,13 +232,16 @@ def no_position(what: str) -> ConfigurationError:
 
 
 def wal_position(position: Any) -> int:
-    """Return a position in the write-ahead log as a number; raises ConfigurationError for what is none."""
+    """Return a position in the write-ahead log as a number; raises ConfigurationError for what is none.
+
+    What was written on a later timeline is behind all that an earlier one has.
+    """
     found = _WAL_POSITION.fullmatch(position) if isinstance(position, str) else None
     if found is None:
         raise ConfigurationError(
-            f"position={quoted(position)}: expected what position() returned, such as '0/1A2B3C4D'"
+            f"position={quoted(position)}: expected what position() returned, such as '1/0/1A2B3C4D'"
         )
-    return (int(found[1], 16) << 32) + int(found[2], 16)
+    return (int(found[1], 16) << 64) + (int(found[2], 16) << 32) + int(found[3], 16)
 
 
 def may_be_of_replica(operation: Callable[..., Any], kwargs: Mapping[str, Any], args: tuple[Any, ...]) -> bool:

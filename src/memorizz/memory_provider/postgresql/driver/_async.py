@@ -296,11 +296,11 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection]):
         self.attempts = attempts = Attempts()
 
         async def conninfo() -> str:
-            attempts.unanswered = True
+            attempts.note(answered=False)
             return await find_server_for_pool(config, server)
 
         async def configure(connection: AsyncConnection) -> None:
-            attempts.unanswered = False
+            attempts.note(answered=True)
             connection.operation_timeout = config.operation_timeout
 
         super().__init__(

@@ -80,8 +80,8 @@ class Replica:
                 finally:
                     self.pool.putconn(connection)
         except NoneFree as error:
-            # One whose connections are all in use is fit.
-            if self.pool.attempts.unanswered:
+            # One whose connections are all in use is fit, also while it is being connected to once more.
+            if self.pool.attempts.unanswered > FIT_SECONDS:
                 self.leave_out("it cannot be reached")
             raise _Elsewhere from error
         except Unreadable as error:

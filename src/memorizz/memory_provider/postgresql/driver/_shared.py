@@ -82,9 +82,20 @@ def numbered(statement: bytes) -> tuple[bytes, tuple[str, ...]] | None:
 
 
 class Attempts:
-    """What a pool knows of its attempts to connect: whether it has made one since it last succeeded."""
+    """What a pool knows of its attempts to connect."""
 
-    unanswered = False
+    _first_unanswered: float | None = None
+
+    def note(self, *, answered: bool) -> None:
+        if answered:
+            self._first_unanswered = None
+        elif self._first_unanswered is None:
+            self._first_unanswered = time.monotonic()
+
+    @property
+    def unanswered(self) -> float:
+        """For how many seconds it has tried; 0 where the last attempt has succeeded."""
+        return 0.0 if self._first_unanswered is None else time.monotonic() - self._first_unanswered
 
 
 def check_encoding(connection: psycopg.BaseConnection[Any]) -> None:

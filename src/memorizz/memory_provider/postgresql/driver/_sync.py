@@ -291,11 +291,11 @@ class Pool(ConnectionPool[Connection]):
         self.attempts = attempts = Attempts()
 
         def conninfo() -> str:
-            attempts.unanswered = True
+            attempts.note(answered=False)
             return find_server_for_pool(config, server)
 
         def configure(connection: Connection) -> None:
-            attempts.unanswered = False
+            attempts.note(answered=True)
             connection.operation_timeout = config.operation_timeout
 
         super().__init__(
