@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import psycopg
@@ -119,6 +120,25 @@ def test_a_store_with_documents_keeps_its_index(provider: PostgreSQLProvider, co
     before = index(config)
     with provider.loading(LONG):
         assert index(config) == before
+
+
+def test_two_who_load_it_at_once(config: PostgreSQLConfig) -> None:
+    """Whoever is done first builds the index, and the other one leaves it to that."""
+    before = index(config)
+    barrier = Barrier(2)
+
+    def run(_: int) -> None:
+        with PostgreSQLProvider(config) as provider, provider.loading(LONG):
+            provider.store_many(numbered(500), LONG)
+            barrier.wait()
+
+    with ThreadPoolExecutor(2) as aside:
+        for _ in range(3):
+            list(aside.map(run, range(2)))
+            assert index(config) == before
+            assert not is_deferred(config)
+            with PostgreSQLProvider(config) as provider:
+                provider.delete_all(LONG)
 
 
 def test_a_store_without_a_vector_index_gets_none(config: PostgreSQLConfig) -> None:
@@ -271,6 +291,34 @@ def test_a_block_of_loading_builds_the_index_once(provider: PostgreSQLProvider, 
         assert index(config) is None
         provider.store_many(numbered(2000), LONG)
         assert index(config) is None
+    assert index(config) == ("hnsw", 24, 128, True)
+
+
+def test_an_import_does_not_wait_for_the_build_of_another_program(
+    provider: PostgreSQLProvider,
+    config: PostgreSQLConfig,
+    wait_for: Callable[..., Any],
+) -> None:
+    """One that itself waits for a transaction of somebody else has the index when that is over."""
+
+    def build() -> None:
+        with Maintenance(config) as maintenance:
+            list(maintenance.make(maintenance.plan_build("long_term_memory")))
+
+    with psycopg.connect(config.conninfo) as idle, ThreadPoolExecutor(2) as aside:
+        idle.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        idle.execute("SELECT count(*) FROM toolbox")
+
+        def documents() -> Iterator[dict[str, Any]]:
+            yield from numbered(2500)
+            building.append(aside.submit(build))
+            wait_for(lambda: index(config) is not None, "the other build")
+
+        building: list[Any] = []
+        storing = aside.submit(provider.store_many, documents(), LONG)
+        assert len(storing.result(20)) == 2500
+        idle.rollback()
+        building[0].result()
     assert index(config) == ("hnsw", 24, 128, True)
 
 

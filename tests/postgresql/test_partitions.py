@@ -7,6 +7,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -297,6 +300,55 @@ def test_a_build_that_was_interrupted(
         assert "`memorizz index build` goes on with it" in str(findings[0].advice)
         monkeypatch.setattr(_making, "clean", clean)
         list(maintenance.make(maintenance.plan_build("notes")))
+        assert vector_index(maintenance).valid
+        assert [each.name for each in maintenance.measure()[1] if each.left_over] == []
+
+
+def test_an_index_that_somebody_builds_is_left_alone(
+    notes: PostgreSQLProvider,
+    config: PostgreSQLConfig,
+    database: psycopg.Connection[Any],
+    wait_for: Callable[..., Any],
+) -> None:
+    """While one program is at a partition, another one neither builds the index too nor takes away what is finished."""
+    with Maintenance(config) as maintenance:
+        name = vector_index(maintenance).name
+        maintenance.drop(maintenance.plan_drop(name))
+
+    def build() -> None:
+        with Maintenance(config) as maintenance:
+            list(maintenance.make(maintenance.plan_build("notes")))
+
+    with psycopg.connect(config.conninfo) as writer, ThreadPoolExecutor(1) as aside, Maintenance(config) as maintenance:
+        writer.execute("LOCK TABLE memorizz_notes_p1 IN ROW EXCLUSIVE MODE")
+        building = aside.submit(build)
+        begun = "SELECT FROM pg_stat_progress_create_index WHERE relid = 'memorizz_notes_p1'::regclass"
+        wait_for(lambda: database.execute(begun).rowcount, "the build of the second partition")
+        with pytest.raises(ConfigurationError, match="is being built by somebody else"):
+            maintenance.plan_build("notes")
+        assert maintenance.plan_drop() == []
+        writer.rollback()
+        building.result()
+        assert vector_index(maintenance).valid
+
+
+@pytest.mark.parametrize("load", ["call", "loading"])
+def test_two_who_load_it_at_once(provider: PostgreSQLProvider, config: PostgreSQLConfig, load: str) -> None:
+    """Each has stored its own, and the index is there once they are done."""
+    provider.create_store(NOTES)
+    barrier = Barrier(2)
+
+    def run(tenant: str) -> None:
+        with PostgreSQLProvider(config) as other:
+            barrier.wait()
+            with other.loading("notes") if load == "loading" else nullcontext():
+                other.tenant(tenant).store_many(documents(2500), "notes")
+
+    with ThreadPoolExecutor(2) as aside:
+        for each in [aside.submit(run, tenant) for tenant in TENANTS[:2]]:
+            each.result()
+    assert [provider.tenant(tenant).count("notes") for tenant in TENANTS[:2]] == [2500, 2500]
+    with Maintenance(config) as maintenance:
         assert vector_index(maintenance).valid
         assert [each.name for each in maintenance.measure()[1] if each.left_over] == []
 

@@ -84,6 +84,11 @@ def is_passing(name: str) -> bool:
     return is_of_partition(name) or re.search(r"_idx_(new|cc(new|old)\d*)$", name) is not None
 
 
+def is_own(name: str, of: str) -> bool:
+    """Return True for an index itself, and for what has its name while it is made or replaced."""
+    return name == of or (is_passing(name) and name.startswith(of))
+
+
 # --- making -------------------------------------------------------------------------------------------------------
 
 
@@ -228,7 +233,7 @@ _DEFERRED = "memorizz: the vector index is deferred, "
 
 def defer_index(store: Store, kind: str, hnsw: HNSW, lock_seconds: float) -> sql.Composed:
     """Return the statements that drop a store's vector index and note in the catalogs how to build it again."""
-    return sql.SQL("SET LOCAL lock_timeout = {wait}; DROP INDEX {index}; {note}").format(
+    return sql.SQL("SET LOCAL lock_timeout = {wait}; DROP INDEX IF EXISTS {index}; {note}").format(
         wait=sql.Literal(round(lock_seconds * 1000)),
         index=_index(store, embedding_index(store)),
         note=_note(store, f"{_DEFERRED}{kind} m={hnsw.m} ef_construction={hnsw.ef_construction}"),

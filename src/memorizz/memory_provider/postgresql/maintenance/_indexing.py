@@ -56,6 +56,13 @@ class Busy(OperationTimeout):
     """What was built is kept for the next try."""
 
 
+class BuiltElsewhere(ConfigurationError):
+    """Somebody else is at an index: what there is of it is theirs."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is being built by somebody else: `memorizz index list` shows when it is done")
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What a caller asked for; None is the present value, or the default."""
@@ -96,6 +103,10 @@ class Found:
 
     def index(self, name: str) -> IndexFacts | None:
         return next((each for each in self.indexes if each.name == name), None)
+
+    def is_being_built(self, name: str) -> bool:
+        """Return True for an index that somebody is at, in whichever partition."""
+        return any(each.being_built and indexes.is_own(each.name, name) for each in self.indexes)
 
     def lacks(self, job: Job) -> bool:
         """Return True if an index is still to be made."""
@@ -141,11 +152,9 @@ def missing(found: Found, wanted: Wanted, default: HNSW) -> list[Job]:
         for name in indexes.named(replace(table, vector=replace(table.vector, index=kind))):
             index = found.index(name)
             is_vector = name in indexes.vector_indexes(table)
-            if index is not None and index.being_built:
-                raise ConfigurationError(
-                    f"{name} is being built by somebody else: `memorizz index list` shows when it is done"
-                )
             if index is None or not index.valid:
+                if found.is_being_built(name):
+                    raise BuiltElsewhere(name)
                 jobs.append(_job("create", found, store, name, kind if is_vector else _method(name), hnsw, index))
             elif is_vector and not _is_as(index, wanted) and not _is_of_no_pieces(found, index):
                 raise ConfigurationError(
@@ -161,7 +170,7 @@ def keys(found: Found, wanted: Wanted) -> list[Job]:
     for store in found.chosen(wanted.store):
         name = indexes.keys_index(found.table(store.name))
         index = found.index(name)
-        if index is None or not (index.valid or index.being_built):
+        if not found.is_being_built(name) and (index is None or not index.valid):
             jobs.append(_job("create", found, store, name, "gin", HNSW(), index))
     return jobs
 
@@ -194,8 +203,8 @@ def again(found: Found, name: str | None, wanted: Wanted, default: HNSW, rows: d
             raise ConfigurationError(f"no store has an index {quoted(name)}: `memorizz index list` lists them")
         hnsw = wanted.hnsw(HNSW(index.m or default.m, index.ef_construction or default.ef_construction))
         kind = kinds.get(index.store) or index.method
-        if index.being_built:
-            raise ConfigurationError(f"{index.name} is being built by somebody else")
+        if found.is_being_built(index.name):
+            raise BuiltElsewhere(index.name)
         is_as_wanted = name is not None or _is_as(index, replace(wanted, kind=kinds.get(index.store)))
         action = "reindex" if is_as_wanted else "replace"
         job = _job(action, found, chosen[index.store], index.name, kind, hnsw, index)
@@ -308,7 +317,8 @@ def _method(name: str) -> str:
 def defer_index(found: Found, name: str, most: int, lock_seconds: float) -> Operation[bool]:
     """Drop the vector index of a store of `most` documents at most, and note it; return whether it is deferred.
 
-    It may have been before. The caller runs this in one transaction.
+    It may have been before. The caller runs this in one transaction, which has read nothing of the store: of two who
+    do so at once, each would be in the other's way.
     """
     (store,) = found.chosen(name)
     index = found.index(indexes.embedding_index(found.table(name)))
@@ -325,7 +335,7 @@ def defer_index(found: Found, name: str, most: int, lock_seconds: float) -> Oper
 
 
 def deferred_index(found: Found, name: str) -> Operation[Job | None]:
-    """Return the job to build the index of a store that was deferred, None where nobody has or somebody builds it."""
+    """Return the job to build the index of a store that was deferred, None where nobody has."""
     table = found.table(name)
     wanted = {"schema": table.layout.schema, "store": name, "column": table.vector_column}
     rows = yield from fetch(Query(indexes.NOTE, wanted))
@@ -334,10 +344,7 @@ def deferred_index(found: Found, name: str) -> Operation[Job | None]:
         return None
     kind, hnsw = noted
     index = indexes.embedding_index(table)
-    there = found.index(index)
-    if there is not None and there.being_built:
-        return None
-    return _job("create", found, found.chosen(name)[0], index, kind, hnsw, there)
+    return _job("create", found, found.chosen(name)[0], index, kind, hnsw, found.index(index))
 
 
 def as_noted(found: Found, jobs: Sequence[Job]) -> Operation[list[Job]]:

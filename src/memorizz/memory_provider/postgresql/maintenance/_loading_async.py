@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from memorizz.errors import DatabaseError, MemorizzError, OperationTimeout
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.maintenance._indexing import BuiltElsewhere
 from memorizz.memory_provider.postgresql.maintenance._maintenance_async import AsyncMaintenance
 from memorizz.memory_provider.postgresql.operations.storing import FEW
 
@@ -31,9 +32,7 @@ async def loading(config: PostgreSQLConfig, store: str, watch: Callable[[float],
     yield
     # The block may have taken hours, in which a connection may break.
     async with AsyncMaintenance(config) as maintenance:
-        await maintenance.build_deferred(store, watch)
-        # Until then the planner takes every memory for a two-hundredth of the store, and reads the wrong index.
-        await maintenance.analyze(store)
+        await _build(maintenance, store, watch)
 
 
 @asynccontextmanager
@@ -59,8 +58,7 @@ async def building_after(config: PostgreSQLConfig, store: str) -> AsyncGenerator
 async def _build_after(config: PostgreSQLConfig, store: str) -> None:
     try:
         async with AsyncMaintenance(config) as maintenance:
-            await maintenance.build_deferred(store, lock_seconds=_BUILD_SECONDS)
-            await maintenance.analyze(store)
+            await _build(maintenance, store, None, _BUILD_SECONDS)
     except MemorizzError as error:
         logger.warning(
             "%s has no vector index yet, and is searched by full comparison; `memorizz index build --store %s` builds "
@@ -69,3 +67,13 @@ async def _build_after(config: PostgreSQLConfig, store: str) -> None:
             store,
             error,
         )
+
+
+async def _build(
+    maintenance: AsyncMaintenance, store: str, watch: Callable[[float], None] | None, lock_seconds: float = 0
+) -> None:
+    # Somebody else who loads the store does both, or who builds the index; to analyze it meanwhile would be a deadlock.
+    with suppress(BuiltElsewhere):
+        await maintenance.build_deferred(store, watch, lock_seconds)
+        # Until then the planner takes every memory for a two-hundredth of the store, and reads the wrong index.
+        await maintenance.analyze(store)

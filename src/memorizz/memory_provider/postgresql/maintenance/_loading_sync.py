@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from memorizz.errors import DatabaseError, MemorizzError, OperationTimeout
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
+from memorizz.memory_provider.postgresql.maintenance._indexing import BuiltElsewhere
 from memorizz.memory_provider.postgresql.maintenance._maintenance_sync import Maintenance
 from memorizz.memory_provider.postgresql.operations.storing import FEW
 
@@ -32,9 +33,7 @@ def loading(config: PostgreSQLConfig, store: str, watch: Callable[[float], None]
     yield
     # The block may have taken hours, in which a connection may break.
     with Maintenance(config) as maintenance:
-        maintenance.build_deferred(store, watch)
-        # Until then the planner takes every memory for a two-hundredth of the store, and reads the wrong index.
-        maintenance.analyze(store)
+        _build(maintenance, store, watch)
 
 
 @contextmanager
@@ -60,8 +59,7 @@ def building_after(config: PostgreSQLConfig, store: str) -> Generator[None]:
 def _build_after(config: PostgreSQLConfig, store: str) -> None:
     try:
         with Maintenance(config) as maintenance:
-            maintenance.build_deferred(store, lock_seconds=_BUILD_SECONDS)
-            maintenance.analyze(store)
+            _build(maintenance, store, None, _BUILD_SECONDS)
     except MemorizzError as error:
         logger.warning(
             "%s has no vector index yet, and is searched by full comparison; `memorizz index build --store %s` builds "
@@ -70,3 +68,13 @@ def _build_after(config: PostgreSQLConfig, store: str) -> None:
             store,
             error,
         )
+
+
+def _build(
+    maintenance: Maintenance, store: str, watch: Callable[[float], None] | None, lock_seconds: float = 0
+) -> None:
+    # Somebody else who loads the store does both, or who builds the index; to analyze it meanwhile would be a deadlock.
+    with suppress(BuiltElsewhere):
+        maintenance.build_deferred(store, watch, lock_seconds)
+        # Until then the planner takes every memory for a two-hundredth of the store, and reads the wrong index.
+        maintenance.analyze(store)

@@ -26,7 +26,7 @@ from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing, 
 from memorizz.memory_provider.postgresql.maintenance._changing import LOCK_SECONDS
 from memorizz.memory_provider.postgresql.maintenance._finding import Finding
 from memorizz.memory_provider.postgresql.maintenance._findings import diagnose
-from memorizz.memory_provider.postgresql.maintenance._indexing import Busy, Job, Made, Wanted, Watch
+from memorizz.memory_provider.postgresql.maintenance._indexing import BuiltElsewhere, Busy, Job, Made, Wanted, Watch
 from memorizz.memory_provider.postgresql.maintenance._measuring import IndexFacts, StoreFacts, glance, measure
 from memorizz.memory_provider.postgresql.maintenance._reclaiming_async import reclaim
 from memorizz.memory_provider.postgresql.maintenance._scaling_async import scaled_out
@@ -326,7 +326,7 @@ class AsyncMaintenance:
                     notices = await self._make(found, job, watch)
                     if _making.is_put_in_place(found, job):
                         await self._swap_index(found, job)
-                except Busy:
+                except (Busy, BuiltElsewhere):
                     raise
                 except BaseException as error:
                     await self._clean(found, job, error)
@@ -339,16 +339,16 @@ class AsyncMaintenance:
 
         The catalogs note how `build_deferred` is to build it.
         """
+        found = await self._look()
         async with self._connection.transaction():
-            return await self.run(_indexing.defer_index(await self._look(), store, most, lock_seconds))
+            return await self.run(_indexing.defer_index(found, store, most, lock_seconds))
 
     async def build_deferred(
         self, store: str, watch: Callable[[float], None] | None = None, lock_seconds: float = 0
     ) -> None:
-        """Build the vector index of a store that was deferred; `watch` is told the part that is done, from 0 to 1."""
+        """Build a deferred vector index, or raise BuiltElsewhere; `watch` is told the part done, from 0 to 1."""
         found = await self._look()
-        job = await self.run(_indexing.deferred_index(found, store))
-        if job is None:
+        if (job := await self.run(_indexing.deferred_index(found, store))) is None:
             return
         tell: Watch | None = None if watch is None else lambda _, progress: watch(progress.share or 0.0)
         async for _ in self.make([job] if found.lacks(job) else [], lock_seconds=lock_seconds, watch=tell):

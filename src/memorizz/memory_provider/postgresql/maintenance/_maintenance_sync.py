@@ -26,7 +26,7 @@ from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing, 
 from memorizz.memory_provider.postgresql.maintenance._changing import LOCK_SECONDS
 from memorizz.memory_provider.postgresql.maintenance._finding import Finding
 from memorizz.memory_provider.postgresql.maintenance._findings import diagnose
-from memorizz.memory_provider.postgresql.maintenance._indexing import Busy, Job, Made, Wanted, Watch
+from memorizz.memory_provider.postgresql.maintenance._indexing import BuiltElsewhere, Busy, Job, Made, Wanted, Watch
 from memorizz.memory_provider.postgresql.maintenance._measuring import IndexFacts, StoreFacts, glance, measure
 from memorizz.memory_provider.postgresql.maintenance._reclaiming_sync import reclaim
 from memorizz.memory_provider.postgresql.maintenance._scaling_sync import scaled_out
@@ -323,7 +323,7 @@ class Maintenance:
                     notices = self._make(found, job, watch)
                     if _making.is_put_in_place(found, job):
                         self._swap_index(found, job)
-                except Busy:
+                except (Busy, BuiltElsewhere):
                     raise
                 except BaseException as error:
                     self._clean(found, job, error)
@@ -336,14 +336,14 @@ class Maintenance:
 
         The catalogs note how `build_deferred` is to build it.
         """
+        found = self._look()
         with self._connection.transaction():
-            return self.run(_indexing.defer_index(self._look(), store, most, lock_seconds))
+            return self.run(_indexing.defer_index(found, store, most, lock_seconds))
 
     def build_deferred(self, store: str, watch: Callable[[float], None] | None = None, lock_seconds: float = 0) -> None:
-        """Build the vector index of a store that was deferred; `watch` is told the part that is done, from 0 to 1."""
+        """Build a deferred vector index, or raise BuiltElsewhere; `watch` is told the part done, from 0 to 1."""
         found = self._look()
-        job = self.run(_indexing.deferred_index(found, store))
-        if job is None:
+        if (job := self.run(_indexing.deferred_index(found, store))) is None:
             return
         tell: Watch | None = None if watch is None else lambda _, progress: watch(progress.share or 0.0)
         for _ in self.make([job] if found.lacks(job) else [], lock_seconds=lock_seconds, watch=tell):

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
+from memorizz.errors import SchemaError
 from memorizz.memory_provider.postgresql import facts, indexes
+from memorizz.memory_provider.postgresql._errors import taken_name
 from memorizz.memory_provider.postgresql._steps import Operation, Script, fetch
 from memorizz.memory_provider.postgresql.indexes import HNSW, How
-from memorizz.memory_provider.postgresql.maintenance._indexing import Found, Job, Watch
+from memorizz.memory_provider.postgresql.maintenance._indexing import BuiltElsewhere, Found, Job, Watch
 from memorizz.memory_provider.postgresql.maintenance._measuring import IndexFacts, all_indexes
 from memorizz.memory_provider.stores import IndexKind
 
@@ -41,9 +43,17 @@ def make(found: Found, job: Job, partition: int | None) -> Operation[None]:
     if index is not None and index.valid and index.method == job.kind and _is_built_as(index, job.hnsw):
         # A replacement that an earlier run has finished.
         return
+    if index is not None and index.being_built and not index.valid:
+        raise BuiltElsewhere(job.name)
     if index is not None:
         yield Script(indexes.drop(table, name).as_bytes(None))
-    yield Script(_statement(found, job, base, How(concurrently=True, partition=partition)).as_bytes(None))
+    try:
+        yield Script(_statement(found, job, base, How(concurrently=True, partition=partition)).as_bytes(None))
+    except SchemaError as error:
+        # Begun by somebody else since.
+        if taken_name(error) is None:
+            raise
+        raise BuiltElsewhere(job.name) from error
     if partition is None:
         yield from fetch(facts.moved_on(found.known.layout))
 
@@ -87,8 +97,7 @@ def swap_index(found: Found, job: Job, lock_seconds: float) -> Operation[None]:
 def clean(found: Found, job: Job) -> Operation[None]:
     """Remove what a job that was given up has left: what is invalid, and a replacement."""
     for index in (yield from all_indexes(found.known)):
-        is_own = index.name == job.name or (indexes.is_passing(index.name) and index.name.startswith(job.name))
-        if is_own and index.left_over and not index.constraint:
+        if indexes.is_own(index.name, job.name) and index.left_over and not index.constraint:
             yield Script(indexes.drop(found.table(index.store), index.name).as_bytes(None))
 
 
