@@ -1762,7 +1762,10 @@ ORDER BY id;
 
 -- position
 
-SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text;
+SELECT CASE WHEN pg_is_in_recovery() THEN
+to_hex(greatest((pg_control_recovery()).min_recovery_end_timeline, (pg_control_checkpoint()).timeline_id))
+    || '/' || pg_last_wal_replay_lsn()
+ELSE ltrim(left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), '0') || '/' || pg_current_wal_insert_lsn() END;
 
 -- after(...).retrieve_by_id: as above
 

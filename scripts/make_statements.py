@@ -144,7 +144,7 @@ def calls(provider: PostgreSQLProvider) -> Iterator[tuple[str, Any]]:
     yield "policies", provider.policies
     yield "health", provider.health
     yield "position", provider.position
-    yield "after(...).retrieve_by_id", lambda: provider.after("0/1A2B3C").retrieve_by_id("a", LONG)
+    yield "after(...).retrieve_by_id", lambda: provider.after("1/0/1A2B3C").retrieve_by_id("a", LONG)
     yield "apply_policies", provider.apply_policies
     yield "keep_history", lambda: provider.keep_history(LONG)
     yield "acting(...).store(document)", lambda: provider.acting("Ada").store(document, LONG)

@@ -138,8 +138,8 @@ ATTACKS: dict[str, Callable[[Any, str], Any]] = {
         view.acting("me").update(LONG, {}, {"n": 2}),
     ],
     "after": lambda view, id: [
-        view.after("0/0").retrieve_by_id(id, LONG),
-        view.after("0/0").update(LONG, {}, {"n": 2}),
+        view.after("1/0/0").retrieve_by_id(id, LONG),
+        view.after("1/0/0").update(LONG, {}, {"n": 2}),
     ],
     "apply_policies": lambda view, id: [
         _without_time(view.apply_policies(dry_run=dry_run)) for dry_run in (True, False)

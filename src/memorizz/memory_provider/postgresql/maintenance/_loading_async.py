@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from memorizz.errors import DatabaseError, MemorizzError, OperationTimeout
+from memorizz.errors import DatabaseError, MemorizzError, OperationTimeout, TransactionConflict
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.maintenance._indexing import BuiltElsewhere
 from memorizz.memory_provider.postgresql.maintenance._maintenance_async import AsyncMaintenance
@@ -74,6 +74,10 @@ async def _build(
 ) -> None:
     # Somebody else who loads the store does both, or who builds the index; to analyze it meanwhile would be a deadlock.
     with suppress(BuiltElsewhere):
-        await maintenance.build_deferred(store, watch, lock_seconds)
+        try:
+            await maintenance.build_deferred(store, watch, lock_seconds)
+        except TransactionConflict:
+            # Of two that begin at the same moment PostgreSQL ends one.
+            await maintenance.build_deferred(store, watch, lock_seconds)
         # Until then the planner takes every memory for a two-hundredth of the store, and reads the wrong index.
         await maintenance.analyze(store)

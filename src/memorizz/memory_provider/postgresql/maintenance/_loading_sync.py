@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
-from memorizz.errors import DatabaseError, MemorizzError, OperationTimeout
+from memorizz.errors import DatabaseError, MemorizzError, OperationTimeout, TransactionConflict
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.maintenance._indexing import BuiltElsewhere
 from memorizz.memory_provider.postgresql.maintenance._maintenance_sync import Maintenance
@@ -75,6 +75,10 @@ def _build(
 ) -> None:
     # Somebody else who loads the store does both, or who builds the index; to analyze it meanwhile would be a deadlock.
     with suppress(BuiltElsewhere):
-        maintenance.build_deferred(store, watch, lock_seconds)
+        try:
+            maintenance.build_deferred(store, watch, lock_seconds)
+        except TransactionConflict:
+            # Of two that begin at the same moment PostgreSQL ends one.
+            maintenance.build_deferred(store, watch, lock_seconds)
         # Until then the planner takes every memory for a two-hundredth of the store, and reads the wrong index.
         maintenance.analyze(store)
