@@ -530,7 +530,7 @@ def test_a_scale_out_that_is_refused_leaves_everything_as_it_was(dsn: str, two_s
     with Maintenance(PostgreSQLConfig(dsn=dsn)) as maintenance:
         # As one that is killed leaves it.
         with maintenance.transaction():
-            maintenance.run(distribution.prepare(maintenance.facts().layout, 1000, None))
+            maintenance.run(distribution.prepare(maintenance.facts().layout, None))
         [found] = [each for each in maintenance.examine()[1] if each.subject == "distribution"]
         assert "left foreign keys in the place of triggers" in found.text
         with pytest.raises(DatabaseError, match="not this one"):

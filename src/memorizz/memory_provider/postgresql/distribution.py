@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
 from psycopg import sql
 
@@ -21,7 +20,7 @@ from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import Layout, parts_table
 from memorizz.memory_provider.postgresql.sql.citus import IN_SEQUENCE
 from memorizz.memory_provider.postgresql.sql.key import COLUMNS, same_of_all
-from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
+from memorizz.memory_provider.postgresql.sql.reads import sql_file
 
 # Older ones copy the policies of a table to its shards in another form, or take no row with a number of its own.
 _OLDEST = (13, 0, 2)
@@ -105,8 +104,7 @@ def _replaced_again(store: Store) -> Iterator[bytes]:
         yield _DROP_TRIGGER.format(sql.Identifier(name), store.table).as_bytes(None)
     yield _DROP_KEY.format(store.parts, _key(store)).as_bytes(None)
     forget = sql.Identifier(store.layout.schema, "memorizz_forget_pieces")
-    template = files("memorizz.memory_provider.postgresql.migrations").joinpath("parts_of_long_texts.sql")
-    yield trusted_sql(template.read_text("utf-8")).format(table=store.table, forget_pieces=forget).as_bytes(None)
+    yield sql_file("parts_of_long_texts.sql").format(table=store.table, forget_pieces=forget).as_bytes(None)
 
 
 def _tables(known: Facts) -> list[sql.Identifier]:
@@ -140,7 +138,7 @@ def statements(known: Facts, shards: int | None) -> tuple[Sequence[bytes], Seque
     # What the tables need is on every server with them; a question needs this.
     question = sql.Identifier(known.layout.schema, "memorizz_question").as_string(None) + "(text, integer)"
     done.append(sql.SQL("SELECT create_distributed_function({})").format(sql.Literal(question)).as_bytes(None))
-    noted = sql.SQL("UPDATE {} SET distributed = true").format(_named(known.layout, "settings"))
+    noted = sql.SQL("UPDATE {} SET distributed = true").format(known.layout.table("settings"))
     finished = [each for table in tables for each in _finished(known, table)]
     return prepared, [*done, noted.as_bytes(None), facts.moved_on(known.layout).sql], finished
 
@@ -205,17 +203,6 @@ def check(known: Facts) -> Operation[None]:
         raise ConfigurationError(f"schema {schema!r} cannot be distributed: {reason}")
 
 
-def _patient(milliseconds: int) -> Script:
-    return Script(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(milliseconds)).as_bytes(None))
-
-
-def _locked(layout: Layout, milliseconds: int) -> Operation[Facts]:
-    yield _patient(milliseconds)
-    lock = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(_named(layout, "stores"))
-    yield Script(lock.as_bytes(None))
-    return (yield from facts.read(layout))
-
-
 def _planned(known: Facts, shards: int | None) -> Operation[Distributed]:
     if shards is not None and shards not in range(1, 64001):
         raise ConfigurationError(f"shards={quoted(shards)}: expected a number from 1 to 64000")
@@ -232,20 +219,20 @@ def planned(layout: Layout, shards: int | None) -> Operation[Distributed]:
     return (yield from _planned((yield from facts.read(layout)), shards))
 
 
-def prepare(layout: Layout, milliseconds: int, shards: int | None) -> Operation[None]:
+def prepare(layout: Layout, shards: int | None) -> Operation[None]:
     """Make the tables of a schema fit to be distributed; the caller runs this in one transaction."""
-    known = yield from _locked(layout, milliseconds)
+    known = yield from facts.locked(layout)
     if (yield from _planned(known, shards)).tables:
         for statement in statements(known, shards)[0]:
             yield Script(statement)
 
 
-def distribute(layout: Layout, milliseconds: int, shards: int | None) -> Operation[Distributed]:
+def distribute(layout: Layout, shards: int | None) -> Operation[Distributed]:
     """Distribute the stores of a schema, once they are fit; the caller runs this in one transaction.
 
     Their readers go on meanwhile, and their writers wait.
     """
-    known = yield from _locked(layout, milliseconds)
+    known = yield from facts.locked(layout)
     done = yield from _planned(known, shards)
     if done.tables:
         for statement in statements(known, shards)[1]:
@@ -253,9 +240,9 @@ def distribute(layout: Layout, milliseconds: int, shards: int | None) -> Operati
     return done
 
 
-def put_back(layout: Layout, milliseconds: int) -> Operation[None]:
+def put_back(layout: Layout) -> Operation[None]:
     """Make the tables of a schema what they were before `prepare`, unless they are distributed; in one transaction."""
-    known = yield from _locked(layout, milliseconds)
+    known = yield from facts.locked(layout)
     if known.layout.distributed:
         return
     for store in known.stores.values():
@@ -281,10 +268,10 @@ def unfinished(layout: Layout) -> Operation[list[sql.Identifier]]:
     return [tables[place - 1] for (place,) in rows]
 
 
-def finish(layout: Layout, milliseconds: int, table: sql.Identifier) -> Operation[None]:
+def finish(layout: Layout, table: sql.Identifier) -> Operation[None]:
     """Free the coordinator of a table that was distributed; in one transaction, once nobody reads it for a moment."""
     known = yield from facts.read(layout)
-    yield _patient(milliseconds)
+    yield facts.WAIT_SHORTLY
     for statement in _finished(known, table):
         yield Script(statement)
 
@@ -319,7 +306,3 @@ def missing(known: Facts) -> Operation[list[str]]:
     if not is_there:
         return names
     return [name for (name,) in (yield from fetch(Query(_MISSING, {"tables": names})))]
-
-
-def _named(layout: Layout, name: str) -> sql.Identifier:
-    return sql.Identifier(layout.schema, f"memorizz_{name}")

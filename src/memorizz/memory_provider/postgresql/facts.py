@@ -21,7 +21,7 @@ from memorizz.errors import ConfigurationError, MemorizzError
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._cosines import Cosines
 from memorizz.memory_provider.memory_type import MemoryType
-from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, fetch, led_by
+from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, Script, fetch, led_by
 from memorizz.memory_provider.postgresql.layout import (
     STANDBY,
     Layout,
@@ -350,8 +350,9 @@ ORDER BY store.id
 
 def read(layout: Layout) -> Operation[Facts]:
     """Return the facts of today."""
-    names = {name: sql.Identifier(layout.schema, f"memorizz_{name}") for name in ("settings", "stores")}
-    statement = _FACTS.format(models=sql.Identifier(layout.schema, "memorizz_embedding_models"), **names)
+    statement = _FACTS.format(
+        settings=layout.table("settings"), stores=layout.table("stores"), models=layout.table("embedding_models")
+    )
     rows = yield from fetch(Query(statement.as_bytes(None), {"schema": layout.schema}))
     stores: dict[str, Store] = {}
     standby: dict[str, Store] = {}
@@ -382,9 +383,26 @@ def today(known: Facts) -> Operation[Facts]:
     return (yield from read(known.layout)).within(known.scope)
 
 
+# A change of the schema that waits for a lock has others wait behind it: whoever is in the way goes on, and it is tried
+# again.
+WAIT_SHORTLY = Script(b"SET LOCAL lock_timeout = 200")
+
+
+def locked(layout: Layout, *, shortly: bool = True) -> Operation[Facts]:
+    """Return the facts of today, which nobody else changes until the end of the transaction.
+
+    `shortly`: OperationTimeout is raised where this lock, or a later one of the transaction, is not free soon.
+    """
+    if shortly:
+        yield WAIT_SHORTLY
+    lock = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(layout.table("stores"))
+    yield Script(lock.as_bytes(None))
+    return (yield from read(layout))
+
+
 def version(layout: Layout) -> sql.Composed:
     """Return the expression that reads the version of today's facts."""
-    return sql.SQL("(SELECT version FROM {})").format(sql.Identifier(layout.schema, "memorizz_settings"))
+    return sql.SQL("(SELECT version FROM {})").format(layout.table("settings"))
 
 
 _NAMED = b"SELECT set_config('memorizz.actor', %(actor)s, true), set_config('memorizz.call', %(call)s, true)"
@@ -397,9 +415,7 @@ def named(actor: str | None = None, call: str | None = None) -> Query:
 
 def moved_on(layout: Layout) -> Query:
     """Return the statement that whoever changes a fact sends in the same transaction."""
-    statement = sql.SQL("UPDATE {} SET version = version + 1").format(
-        sql.Identifier(layout.schema, "memorizz_settings")
-    )
+    statement = sql.SQL("UPDATE {} SET version = version + 1").format(layout.table("settings"))
     return Query(statement.as_bytes(None))
 
 
@@ -410,8 +426,5 @@ def has_pieces(store: Store) -> Query:
         "WITH moved AS (UPDATE {settings} SET version = version + 1 "
         "WHERE EXISTS (SELECT FROM {stores} WHERE name = %(name)s AND NOT pieces) RETURNING 1) "
         "UPDATE {stores} SET pieces = true WHERE name = %(name)s AND EXISTS (SELECT FROM moved)"
-    ).format(
-        settings=sql.Identifier(store.layout.schema, "memorizz_settings"),
-        stores=sql.Identifier(store.layout.schema, "memorizz_stores"),
-    )
+    ).format(settings=store.layout.table("settings"), stores=store.layout.table("stores"))
     return Query(statement.as_bytes(None), {"name": store.name})

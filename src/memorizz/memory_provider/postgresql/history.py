@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import cache
-from importlib.resources import files
 
 from psycopg import sql
 
@@ -16,16 +14,9 @@ from memorizz.memory_provider.postgresql.layout import history_table, parts_hist
 from memorizz.memory_provider.postgresql.rows import PIECES
 from memorizz.memory_provider.postgresql.sql.key import PART, same_of_all
 from memorizz.memory_provider.postgresql.sql.past import STATE
-from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
+from memorizz.memory_provider.postgresql.sql.reads import sql_file, trusted_sql
 
-# How long writers that are in the way are waited for, while others wait behind us.
-_LOCK_MILLISECONDS = 200
 _TRIGGERS = ("inserted", "updated", "deleted", "truncated")
-
-
-@cache
-def _template(name: str) -> sql.SQL:
-    return trusted_sql(files("memorizz.memory_provider.postgresql.migrations").joinpath(name).read_text("utf-8"))
 
 
 def _record(store: Store) -> sql.Identifier:
@@ -80,10 +71,10 @@ def recording(store: Store, vector: sql.Identifier | None = None) -> list[Script
         "same_history": same_of_all("h", "f"),
         "same_found": same_of_all("d", "f"),
     }
-    of_parts["noted"] = _template("recorded_parts.sql").format(**of_parts)
+    of_parts["noted"] = sql_file("recorded_parts.sql").format(**of_parts)
     functions = [
-        _template("recording.sql").format(record=_record(store), **names, **of_documents),
-        _template("recording_parts.sql").format(record=_record_parts(store), **of_parts),
+        sql_file("recording.sql").format(record=_record(store), **names, **of_documents),
+        sql_file("recording_parts.sql").format(record=_record_parts(store), **of_parts),
     ]
     functions += [
         _OWNED.format(record=_literal(record(store)), table=_literal(store.table))
@@ -109,19 +100,8 @@ def forget_recording(store: Store) -> Operation[None]:
     yield Script(both.as_bytes(None))
 
 
-def _locked(known: Facts) -> Operation[Facts]:
-    """Return the facts of today, which nobody else changes until the end of the transaction."""
-    lock = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE; SET LOCAL lock_timeout = {}").format(
-        sql.Identifier(known.layout.schema, "memorizz_stores"), sql.Literal(_LOCK_MILLISECONDS)
-    )
-    yield Script(lock.as_bytes(None))
-    return (yield from facts.read(known.layout))
-
-
 def _note(store: Store, values: str) -> sql.Composed:
-    return sql.SQL("UPDATE {} SET {} WHERE name = %(name)s").format(
-        sql.Identifier(store.layout.schema, "memorizz_stores"), trusted_sql(values)
-    )
+    return sql.SQL("UPDATE {} SET {} WHERE name = %(name)s").format(store.layout.table("stores"), trusted_sql(values))
 
 
 def keep(known: Facts, name: str, retention: timedelta | None) -> Operation[None]:
@@ -129,7 +109,7 @@ def keep(known: Facts, name: str, retention: timedelta | None) -> Operation[None
 
     Raises OperationTimeout where the store is in use.
     """
-    known = yield from _locked(known)
+    known = yield from facts.locked(known.layout)
     store = known.store(name)
     distribution.check_whole(known.layout, f"a history of {store.name}", "takes no triggers, which would keep it")
     values = "history_retention = make_interval(secs => %(seconds)s::float8)"
@@ -137,7 +117,7 @@ def keep(known: Facts, name: str, retention: timedelta | None) -> Operation[None
         yield from recording(store)
         # From here on nobody else writes until the transaction ends, and then with the triggers.
         for table, record in ((store.table, _record(store)), (store.parts, _record_parts(store))):
-            triggers = _template("recording_triggers.sql").format(record=record, table=table)
+            triggers = sql_file("recording_triggers.sql").format(record=record, table=table)
             yield Script(triggers.as_bytes(None))
         values += ", history_since = clock_timestamp()"
     seconds = None if retention is None else retention.total_seconds()
@@ -179,7 +159,7 @@ def drop(known: Facts, name: str) -> Operation[None]:
 
     Raises OperationTimeout where the store is in use.
     """
-    store = (yield from _locked(known)).store(name)
+    store = (yield from facts.locked(known.layout)).store(name)
     if store.kept is None:
         return
     triggers = [

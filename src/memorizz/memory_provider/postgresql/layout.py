@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from psycopg import sql
+
 from memorizz.memory_provider._values import InvalidText
 
 
@@ -21,6 +23,10 @@ class Layout:
     text_search_config: str
     on_invalid_text: InvalidText = "error"
     distributed: bool = False
+
+    def table(self, name: str) -> sql.Identifier:
+        """Return a table that stands beside those of the stores: settings, stores, embedding_models, and the like."""
+        return sql.Identifier(self.schema, f"memorizz_{name}")
 
 
 # Ends the name of a column whose vectors are not searched: those of another model, while the model changes.

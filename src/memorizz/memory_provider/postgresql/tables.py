@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
 
 from psycopg import sql
 
@@ -14,17 +12,11 @@ from memorizz.memory_provider.postgresql import distribution, facts, history, in
 from memorizz.memory_provider.postgresql._errors import VALIDITY_CHECK, taken_name
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Script, fetch
 from memorizz.memory_provider.postgresql.facts import Facts, Maker, Model, Store
-from memorizz.memory_provider.postgresql.layout import Layout, history_table, parts_history_table, parts_table
+from memorizz.memory_provider.postgresql.layout import history_table, parts_history_table, parts_table
 from memorizz.memory_provider.postgresql.sql.citus import IN_SEQUENCE
 from memorizz.memory_provider.postgresql.sql.key import BY_TENANT
-from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
+from memorizz.memory_provider.postgresql.sql.reads import sql_file
 from memorizz.memory_provider.stores import SEVEN, StoreSpec, VectorField, check_droppable, check_same, checked_spec
-
-
-@cache
-def _template(name: str) -> sql.SQL:
-    return trusted_sql(files("memorizz.memory_provider.postgresql.migrations").joinpath(name).read_text("utf-8"))
-
 
 _CONSTRAINTS = {"primary_key": "pkey", "objects_check": "objects_check", "validity_check": VALIDITY_CHECK}
 
@@ -75,8 +67,8 @@ def create(
     """
     pieces = _pieces(store)
     of = "parts_of_fields.sql" if store.spec.fields or beside is not None else "parts_of_long_texts.sql"
-    for template in ("store.sql", "parts.sql", of, "history.sql"):
-        yield Script(_template(template).format(**pieces).as_bytes(None))
+    for file in ("store.sql", "parts.sql", of, "history.sql"):
+        yield Script(sql_file(file).format(**pieces).as_bytes(None))
     for number in range(store.spec.partitions or 0):
         one = {
             "partition": store.partition(number),
@@ -85,7 +77,7 @@ def create(
             "number": sql.Literal(number),
             "filled": _FILLED,
         }
-        yield Script(_template("partition.sql").format(**pieces, **one).as_bytes(None))
+        yield Script(sql_file("partition.sql").format(**pieces, **one).as_bytes(None))
     for index in indexes.named(store).values():
         yield Script(index.as_bytes(None))
     if role is not None:
@@ -97,7 +89,7 @@ def create(
     note = sql.SQL(
         "INSERT INTO {} (name, spec, model, m, ef_construction) "
         "VALUES (%(name)s, %(spec)s::jsonb, %(model)s, %(m)s, %(ef_construction)s)"
-    ).format(_stores(store.layout))
+    ).format(store.layout.table("stores"))
     noted = {
         "name": store.name,
         "spec": json.dumps(store.spec.as_json()),
@@ -115,9 +107,7 @@ def create_store(known: Facts, spec: StoreSpec, models: Mapping[str, Maker]) -> 
     """
     spec = checked_spec(spec)
     # Of ten who make it at once, nine wait here and find it made.
-    lock = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(_stores(known.layout))
-    yield Script(lock.as_bytes(None))
-    known = yield from facts.read(known.layout)
+    known = yield from facts.locked(known.layout, shortly=False)
     if spec.name in known.stores:
         check_same(known.stores[spec.name].spec, spec)
         return
@@ -152,13 +142,9 @@ def _model(known: Facts, dimensions: int, models: Mapping[str, Maker]) -> Operat
             return model
     statement = sql.SQL(
         "INSERT INTO {} (name, dimensions, current_since) VALUES (%(name)s, %(dimensions)s, now()) RETURNING id"
-    ).format(sql.Identifier(known.layout.schema, "memorizz_embedding_models"))
+    ).format(known.layout.table("embedding_models"))
     rows = yield from fetch(Query(statement.as_bytes(None), {"name": name, "dimensions": dimensions}))
     return Model(rows[0][0], name, dimensions)
-
-
-# How long a store that is to be dropped is waited for by those who come after: whoever uses it goes on.
-_LOCK_MILLISECONDS = 200
 
 
 def drop_store(known: Facts, name: str) -> Operation[None]:
@@ -166,11 +152,7 @@ def drop_store(known: Facts, name: str) -> Operation[None]:
 
     Raises ConfigurationError for the seven and for an unknown one, OperationTimeout where it is in use.
     """
-    lock = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE; SET LOCAL lock_timeout = {}").format(
-        _stores(known.layout), sql.Literal(_LOCK_MILLISECONDS)
-    )
-    yield Script(lock.as_bytes(None))
-    known = yield from facts.read(known.layout)
+    known = yield from facts.locked(known.layout)
     store = known.store(name)
     check_droppable(name)
     if known.layout.distributed:
@@ -179,13 +161,9 @@ def drop_store(known: Facts, name: str) -> Operation[None]:
     if store.kept is not None:
         yield from history.forget_recording(store)
     yield wall.forget_functions(store)
-    forget = sql.SQL("DELETE FROM {} WHERE name = %(name)s").format(_stores(known.layout))
+    forget = sql.SQL("DELETE FROM {} WHERE name = %(name)s").format(known.layout.table("stores"))
     yield from fetch(Query(forget.as_bytes(None), {"name": name}))
     yield from fetch(facts.moved_on(known.layout))
-
-
-def _stores(layout: Layout) -> sql.Identifier:
-    return sql.Identifier(layout.schema, "memorizz_stores")
 
 
 def specs(known: Facts) -> Operation[list[StoreSpec]]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 
 from psycopg import sql
 
@@ -22,7 +20,7 @@ from memorizz.memory_provider.postgresql._steps import Batch, Operation, Query, 
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import Layout
 from memorizz.memory_provider.postgresql.sql import citus, key
-from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
+from memorizz.memory_provider.postgresql.sql.reads import sql_file
 from memorizz.memory_provider.postgresql.sql.visible import HOLDS, LIVE
 from memorizz.memory_provider.scopes import Scope
 
@@ -97,7 +95,7 @@ WHERE pg_has_role(coalesce(%(role)s::name, session_user), oid, 'MEMBER') AND (
 
 def exempt(layout: Layout, role: str | None = None) -> Operation[str | None]:
     """Return why the wall does not stand for a role, by default that of the session; None where it does."""
-    settings = sql.Literal(_named(layout, "settings").as_string(None))
+    settings = sql.Literal(layout.table("settings").as_string(None))
     rows = yield from fetch(Query(_EXEMPT.format(settings=settings).as_bytes(None), {"role": role}))
     if not rows:
         return None
@@ -122,11 +120,6 @@ class Wall:
     memories: bool = False
 
 
-@cache
-def _template(name: str) -> sql.SQL:
-    return trusted_sql(files("memorizz.memory_provider.postgresql.migrations").joinpath(name).read_text("utf-8"))
-
-
 # Of which memory the transaction is; asked once for a statement, and not for each row.
 _MEMORY = sql.SQL("(SELECT nullif(current_setting('memorizz.memory', true), ''))")
 
@@ -138,7 +131,7 @@ def secure(store: Store, role: str, memories: bool, owner: sql.Composable | None
     """
     names: dict[str, sql.Composable] = {"role": sql.Identifier(role), "owner": owner or sql.SQL("CURRENT_USER")}
     for table in (*store.tables, *store.partitions):
-        yield Script(_template("wall.sql").format(table=table, **names).as_bytes(None))
+        yield Script(sql_file("wall.sql").format(table=table, **names).as_bytes(None))
     grant = sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {role}")
     yield Script(grant.format(sql.SQL(", ").join(store.tables), **names).as_bytes(None))
     names |= {
@@ -150,10 +143,10 @@ def secure(store: Store, role: str, memories: bool, owner: sql.Composable | None
         # The one partition to be asked is known by the tenant alone, and others have rows of it too.
         "whose": sql.SQL("") if store.spec.partitions is None else key.AND_MINE,
     }
-    yield Script(_template("lookup.sql").format(**names).as_bytes(None))
+    yield Script(sql_file("lookup.sql").format(**names).as_bytes(None))
     if memories:
         tables = dict(zip(("table", "parts", "history", "parts_history"), store.tables, strict=True))
-        of_memories = _template("wall_of_memories.sql").format(**names, **tables, has=store.has, memory=_MEMORY)
+        of_memories = sql_file("wall_of_memories.sql").format(**names, **tables, has=store.has, memory=_MEMORY)
         yield Script(of_memories.as_bytes(None))
 
 
@@ -186,7 +179,7 @@ REVOKE ALL ON {table} FROM {role};
 """)
 
 
-def put_up(layout: Layout, lock_milliseconds: int, role: str, memories: bool | None) -> Operation[Wall]:
+def put_up(layout: Layout, role: str, memories: bool | None) -> Operation[Wall]:
     """Put up the wall, or put it into what lacks it; the caller runs this in one transaction, as the owner.
 
     `memories` says whether the second one stands with it, None that this stays as it is.
@@ -196,7 +189,7 @@ def put_up(layout: Layout, lock_milliseconds: int, role: str, memories: bool | N
     role = text_argument(role, "role") or ""
     if memories not in (None, True, False):
         raise ConfigurationError(f"memories={quoted(memories)}: expected True, False, or None for as it is")
-    known = yield from _locked(layout, lock_milliseconds)
+    known = yield from _locked(layout)
     if known.application_role not in (None, role):
         raise ConfigurationError(
             f"role={quoted(role)}: the wall of schema {layout.schema!r} is for {quoted(known.application_role)}; take "
@@ -215,7 +208,7 @@ def put_up(layout: Layout, lock_milliseconds: int, role: str, memories: bool | N
     if known.application_role is None:
         yield from _check_unused(role)
     owner = sql.SQL("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = {}::regclass")
-    settings = sql.Literal(_named(layout, "settings").as_string(None))
+    settings = sql.Literal(layout.table("settings").as_string(None))
     [(name,)] = yield from fetch(Query(owner.format(settings).as_bytes(None)))
     yield Script(_REVOKE.format(**names).as_bytes(None) + _GRANT.format(**names).as_bytes(None))
     memories = known.memories_apart if memories is None else memories
@@ -231,12 +224,12 @@ def put_up(layout: Layout, lock_milliseconds: int, role: str, memories: bool | N
     return Wall(role, made, sum(len(store.tables) for store in stores), out_of_reach, memories)
 
 
-def take_down(layout: Layout, lock_milliseconds: int) -> Operation[str | None]:
+def take_down(layout: Layout) -> Operation[str | None]:
     """Take down the wall and return the role that it was for, which stays, without rights; None where there is none.
 
     The caller runs this in one transaction, as the owner.
     """
-    known = yield from _locked(layout, lock_milliseconds)
+    known = yield from _locked(layout)
     role = known.application_role
     if role is None:
         return None
@@ -247,11 +240,9 @@ def take_down(layout: Layout, lock_milliseconds: int) -> Operation[str | None]:
     return role
 
 
-def _locked(layout: Layout, milliseconds: int) -> Operation[Facts]:
+def _locked(layout: Layout) -> Operation[Facts]:
     """Lock the list of stores and each of them, and return the facts of then."""
-    lock = sql.SQL("SET LOCAL lock_timeout = {}; LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE")
-    yield Script(lock.format(sql.Literal(milliseconds), _named(layout, "stores")).as_bytes(None))
-    known = yield from facts.read(layout)
+    known = yield from facts.locked(layout)
     if known.layout.distributed:
         yield citus.IN_SEQUENCE
     tables = [table for name in sorted(known.stores) for table in known.stores[name].tables]
@@ -279,20 +270,16 @@ def _clear(store: Store, role: str) -> Operation[None]:
 
 def _note(layout: Layout, role: str | None, memories: bool) -> Operation[None]:
     statement = sql.SQL("UPDATE {} SET application_role = %(role)s, memories_apart = %(memories)s").format(
-        _named(layout, "settings")
+        layout.table("settings")
     )
     yield from fetch(Query(statement.as_bytes(None), {"role": role, "memories": memories}))
     yield from fetch(facts.moved_on(layout))
-
-
-def _named(layout: Layout, name: str) -> sql.Identifier:
-    return sql.Identifier(layout.schema, f"memorizz_{name}")
 
 
 def _names(layout: Layout, role: str) -> dict[str, sql.Composable]:
     return {
         "role": sql.Identifier(role),
         "schema": sql.Identifier(layout.schema),
-        "models": _named(layout, "embedding_models"),
-        **{name: _named(layout, name) for name in ("migrations", "settings", "stores")},
+        "models": layout.table("embedding_models"),
+        **{name: layout.table(name) for name in ("migrations", "settings", "stores")},
     }

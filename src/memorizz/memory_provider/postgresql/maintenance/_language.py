@@ -42,7 +42,9 @@ class Batch(NamedTuple):
 def _locked(known: Facts) -> Operation[tuple[str, str | None]]:
     """Keep others from changing the language in this transaction; return what it is, and what it was before."""
     yield from _models.lock_models(known.layout, LOCK_SECONDS)
-    statement = sql.SQL("SELECT text_search_config, text_search_config_before FROM {}").format(_settings(known.layout))
+    statement = sql.SQL("SELECT text_search_config, text_search_config_before FROM {}").format(
+        known.layout.table("settings")
+    )
     return (yield from fetch(Query(statement.as_bytes(None))))[0]
 
 
@@ -108,12 +110,8 @@ def again(store: Store, after: tuple[str, UUID] | None) -> Operation[Batch]:
 def _note(layout: Layout, language: str, before: str | None) -> Operation[None]:
     statement = sql.SQL(
         "UPDATE {} SET text_search_config = %(language)s, text_search_config_before = %(before)s, version = version + 1"
-    ).format(_settings(layout))
+    ).format(layout.table("settings"))
     yield from fetch(Query(statement.as_bytes(None), {"language": language, "before": before}))
     path = sql.SQL("SET LOCAL search_path TO {}").format(sql.Identifier(layout.schema))
     yield Script(path.as_bytes(None))
     yield Script(migrations.words(language, before))
-
-
-def _settings(layout: Layout) -> sql.Identifier:
-    return sql.Identifier(layout.schema, "memorizz_settings")

@@ -35,8 +35,6 @@ from memorizz.memory_provider.postgresql.maintenance._watching_async import watc
 from memorizz.memory_provider.postgresql.migrations import Database, Migration
 from memorizz.memory_provider.stores import IndexKind
 
-# How long a table that is in use is waited for by those who come after: whoever uses it goes on.
-_LOCK_MILLISECONDS = 200
 # How long a replacement that tries to take the place of an index holds up all others at most.
 _SWAP_LOCK_SECONDS = 2.0
 # How long what is left of a build is tried to be removed: whoever was in its way may be in this one's.
@@ -169,12 +167,12 @@ class AsyncMaintenance:
         Run it as the owner of the tables.
         """
         known = await self.facts()
-        return await self._in_one(lambda: wall.put_up(known.layout, _LOCK_MILLISECONDS, role, memories))
+        return await self._in_one(lambda: wall.put_up(known.layout, role, memories))
 
     async def disable_tenants(self) -> str | None:
         """Take the row-level security down; return the role that it was for, which stays, without rights."""
         layout = (await self.facts()).layout
-        return await self._in_one(lambda: wall.take_down(layout, _LOCK_MILLISECONDS))
+        return await self._in_one(lambda: wall.take_down(layout))
 
     async def scale_out(self, shards: int | None = None, *, dry_run: bool = False) -> distribution.Distributed:
         """Have Citus distribute the stores over its servers by their tenant, and later stores too; be the owner.
@@ -186,7 +184,7 @@ class AsyncMaintenance:
         if dry_run:
             return await self.run(distribution.planned(layout, shards))
         with without_timeout(self._connection):
-            return await scaled_out(layout, _LOCK_MILLISECONDS, shards, self.run, self._in_one)
+            return await scaled_out(layout, shards, self.run, self._in_one)
 
     async def probe_tenants(self) -> _probe.Probe:
         """Try to reach one tenant's rows as another, in every table by every kind of statement; all of it is undone.

@@ -35,8 +35,6 @@ from memorizz.memory_provider.postgresql.maintenance._watching_sync import watch
 from memorizz.memory_provider.postgresql.migrations import Database, Migration
 from memorizz.memory_provider.stores import IndexKind
 
-# How long a table that is in use is waited for by those who come after: whoever uses it goes on.
-_LOCK_MILLISECONDS = 200
 # How long a replacement that tries to take the place of an index holds up all others at most.
 _SWAP_LOCK_SECONDS = 2.0
 # How long what is left of a build is tried to be removed: whoever was in its way may be in this one's.
@@ -168,12 +166,12 @@ class Maintenance:
         Run it as the owner of the tables.
         """
         known = self.facts()
-        return self._in_one(lambda: wall.put_up(known.layout, _LOCK_MILLISECONDS, role, memories))
+        return self._in_one(lambda: wall.put_up(known.layout, role, memories))
 
     def disable_tenants(self) -> str | None:
         """Take the row-level security down; return the role that it was for, which stays, without rights."""
         layout = self.facts().layout
-        return self._in_one(lambda: wall.take_down(layout, _LOCK_MILLISECONDS))
+        return self._in_one(lambda: wall.take_down(layout))
 
     def scale_out(self, shards: int | None = None, *, dry_run: bool = False) -> distribution.Distributed:
         """Have Citus distribute the stores over its servers by their tenant, and later stores too; be the owner.
@@ -185,7 +183,7 @@ class Maintenance:
         if dry_run:
             return self.run(distribution.planned(layout, shards))
         with without_timeout(self._connection):
-            return scaled_out(layout, _LOCK_MILLISECONDS, shards, self.run, self._in_one)
+            return scaled_out(layout, shards, self.run, self._in_one)
 
     def probe_tenants(self) -> _probe.Probe:
         """Try to reach one tenant's rows as another, in every table by every kind of statement; all of it is undone.

@@ -83,17 +83,13 @@ def models(known: Facts, store: MemoryType | str) -> Models:
     return Models(known.layout, model, pairs[0][1].model if pairs else None, stores, pairs)
 
 
-def _table(layout: Layout, name: str) -> sql.Identifier:
-    return sql.Identifier(layout.schema, f"memorizz_{name}")
-
-
 # --- beginning and ending -----------------------------------------------------------------------------------------
 
 
 def lock_models(layout: Layout, lock_seconds: float) -> Operation[None]:
     """Wait no longer than this for any lock of this transaction, and keep others from changing the models meanwhile."""
     statement = sql.SQL("SET LOCAL lock_timeout = {}; LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE")
-    tables = _table(layout, "stores")
+    tables = layout.table("stores")
     yield Script(statement.format(sql.Literal(round(lock_seconds * 1000)), tables).as_bytes(None))
 
 
@@ -107,7 +103,7 @@ def begin(now: Models, name: str, dimensions: int) -> Operation[None]:
     """Add the columns of another model to every store, which takes no longer than getting hold of it."""
     insert = sql.SQL("INSERT INTO {} (name, dimensions) VALUES (%(name)s, %(dimensions)s) RETURNING id")
     noted = {"name": name, "dimensions": dimensions}
-    rows = yield from fetch(Query(insert.format(_table(now.layout, "embedding_models")).as_bytes(None), noted))
+    rows = yield from fetch(Query(insert.format(now.layout.table("embedding_models")).as_bytes(None), noted))
     id, column = rows[0][0], vector_column(rows[0][0])
     space = now.layout.vector_schema
     yield from _lock_tables(now.stores)
@@ -131,7 +127,7 @@ def begin(now: Models, name: str, dimensions: int) -> Operation[None]:
         )
         yield Script(statement.as_bytes(None))
     note = sql.SQL("UPDATE {} SET standby_model = %(standby)s WHERE model = %(model)s").format(
-        _table(now.layout, "stores")
+        now.layout.table("stores")
     )
     yield from fetch(Query(note.as_bytes(None), {"standby": id, "model": now.searched.id}))
     yield from fetch(facts.moved_on(now.layout))
@@ -154,9 +150,9 @@ def drop(now: Models) -> Operation[None]:
         )
         yield Script(statement.as_bytes(None))
     forget = [
-        sql.SQL("UPDATE {} SET standby_model = NULL WHERE standby_model = %(id)s").format(_table(now.layout, "stores")),
+        sql.SQL("UPDATE {} SET standby_model = NULL WHERE standby_model = %(id)s").format(now.layout.table("stores")),
         sql.SQL("DELETE FROM {} WHERE id = %(id)s AND current_since IS NULL").format(
-            _table(now.layout, "embedding_models")
+            now.layout.table("embedding_models")
         ),
     ]
     for statement in forget:
@@ -401,10 +397,10 @@ def exchange(now: Models) -> Operation[None]:
             yield from history.recording(store, sql.Identifier(standby.vector_column.removesuffix(STANDBY)))
     for statement in (
         sql.SQL("UPDATE {} SET current_since = now() WHERE id = %(standby)s").format(
-            _table(now.layout, "embedding_models")
+            now.layout.table("embedding_models")
         ),
         sql.SQL("UPDATE {} SET model = standby_model, standby_model = model WHERE model = %(model)s").format(
-            _table(now.layout, "stores")
+            now.layout.table("stores")
         ),
     ):
         ids = {"standby": now.standby.id, "model": now.searched.id}

@@ -32,17 +32,13 @@ def note(known: Facts, measured: Sequence[Noted]) -> Operation[None]:
     """Note what was measured, by the server's clock; what was noted more than two years ago goes."""
     columns = ("store", "documents", "bytes", "recall", "median_ms")
     bound = {name: [getattr(each, name) for each in measured] for name in columns}
-    yield from fetch(Query(_NOTE.format(table=_table(known)).as_bytes(None), bound))
+    yield from fetch(Query(_NOTE.format(table=known.layout.table("measurements")).as_bytes(None), bound))
 
 
 def noted(known: Facts) -> Operation[list[Noted]]:
     """Return all that was noted, the oldest first."""
-    rows = yield from fetch(Query(_NOTED.format(table=_table(known)).as_bytes(None)))
+    rows = yield from fetch(Query(_NOTED.format(table=known.layout.table("measurements")).as_bytes(None)))
     return [Noted(*row) for row in rows]
-
-
-def _table(known: Facts) -> sql.Identifier:
-    return sql.Identifier(known.layout.schema, "memorizz_measurements")
 
 
 _NOTE = sql.SQL("""

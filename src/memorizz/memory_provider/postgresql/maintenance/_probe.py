@@ -229,7 +229,7 @@ _Attempt = tuple[str, bytes, bool]
 
 
 def _regclass(known: Facts) -> sql.Literal:
-    return sql.Literal(sql.Identifier(known.layout.schema, "memorizz_settings").as_string(None))
+    return sql.Literal(known.layout.table("settings").as_string(None))
 
 
 def _tables(store: Store) -> Iterator[_Table]:
@@ -320,8 +320,8 @@ def _of_schema(known: Facts, tables: Sequence[sql.Identifier], owner: str) -> It
             sql.SQL(", ").join(sql.Literal(_name(store.lookup)) for store in known.stores.values())
         ),
         "owner": sql.Identifier(owner),
-        "settings": sql.Identifier(schema, "memorizz_settings"),
-        "stores": sql.Identifier(schema, "memorizz_stores"),
+        "settings": known.layout.table("settings"),
+        "stores": known.layout.table("stores"),
     }
     for kind, statements in {"read": _READS_OF_SCHEMA, "refused": _REFUSED_BY_SCHEMA}.items():
         for each in statements:

@@ -15,7 +15,6 @@ from memorizz.memory_provider.postgresql.layout import Layout
 
 async def scaled_out(
     layout: Layout,
-    milliseconds: int,
     shards: int | None,
     run: Callable[[Operation[Any]], Awaitable[Any]],
     in_one: Callable[[Callable[[], Operation[Any]]], Awaitable[Any]],
@@ -24,13 +23,13 @@ async def scaled_out(
 
     `run` runs an operation, `in_one` in a transaction of its own, as soon as nobody is in the way for a moment.
     """
-    await in_one(lambda: distribution.prepare(layout, milliseconds, shards))
+    await in_one(lambda: distribution.prepare(layout, shards))
     try:
-        done: distribution.Distributed = await in_one(lambda: distribution.distribute(layout, milliseconds, shards))
+        done: distribution.Distributed = await in_one(lambda: distribution.distribute(layout, shards))
     except BaseException:
         with suppress(MemorizzError):
-            await in_one(lambda: distribution.put_back(layout, milliseconds))
+            await in_one(lambda: distribution.put_back(layout))
         raise
     for table in await run(distribution.unfinished(layout)):
-        await in_one(partial(distribution.finish, layout, milliseconds, table))
+        await in_one(partial(distribution.finish, layout, table))
     return done

@@ -16,7 +16,6 @@ from memorizz.memory_provider.postgresql.layout import Layout
 
 def scaled_out(
     layout: Layout,
-    milliseconds: int,
     shards: int | None,
     run: Callable[[Operation[Any]], Any],
     in_one: Callable[[Callable[[], Operation[Any]]], Any],
@@ -25,13 +24,13 @@ def scaled_out(
 
     `run` runs an operation, `in_one` in a transaction of its own, as soon as nobody is in the way for a moment.
     """
-    in_one(lambda: distribution.prepare(layout, milliseconds, shards))
+    in_one(lambda: distribution.prepare(layout, shards))
     try:
-        done: distribution.Distributed = in_one(lambda: distribution.distribute(layout, milliseconds, shards))
+        done: distribution.Distributed = in_one(lambda: distribution.distribute(layout, shards))
     except BaseException:
         with suppress(MemorizzError):
-            in_one(lambda: distribution.put_back(layout, milliseconds))
+            in_one(lambda: distribution.put_back(layout))
         raise
     for table in run(distribution.unfinished(layout)):
-        in_one(partial(distribution.finish, layout, milliseconds, table))
+        in_one(partial(distribution.finish, layout, table))
     return done

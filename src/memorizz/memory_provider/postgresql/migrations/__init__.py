@@ -21,7 +21,7 @@ from memorizz.memory_provider.postgresql.facts import Facts, Maker, Model, Store
 from memorizz.memory_provider.postgresql.layout import Layout
 from memorizz.memory_provider.postgresql.migrations._state import check_none_pending
 from memorizz.memory_provider.postgresql.sql import cosines
-from memorizz.memory_provider.postgresql.sql.reads import trusted_sql
+from memorizz.memory_provider.postgresql.sql.reads import sql_file, trusted_sql
 from memorizz.memory_provider.stores import DEFAULT_DIMENSIONS, DEFAULT_EF_CONSTRUCTION, DEFAULT_M, SEVEN
 
 logger = logging.getLogger("memorizz.postgresql")
@@ -30,8 +30,6 @@ _OLDEST_SERVER = 150_000
 _OLDEST_VECTOR = (0, 8, 0)
 # Every program that creates or upgrades a schema in one database waits for this lock (pg_advisory_xact_lock).
 _LOCK = 0x6D656D6F72697A7A
-# How long a migration waits for the stores: whoever is in the way goes on, and it is tried again.
-_LOCK_MILLISECONDS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,11 +275,10 @@ def _check_model(layout: Layout, model: Model, name: str, models: Mapping[str, M
 def note_model(found: Facts, name: str, model: Model | None = None) -> Operation[Facts]:
     """Note the name of a model, by default the seven stores', where nobody has named it; return the facts of then."""
     # Another program may do the same at the same time: the first one decides.
-    models = sql.Identifier(found.layout.schema, "memorizz_embedding_models")
     statement = sql.SQL(
         "WITH noted AS (UPDATE {models} SET name = %(name)s WHERE id = %(model)s AND name IS NULL RETURNING 1) "
         "UPDATE {settings} SET version = version + 1 WHERE EXISTS (SELECT FROM noted)"
-    ).format(models=models, settings=sql.Identifier(found.layout.schema, "memorizz_settings"))
+    ).format(models=found.layout.table("embedding_models"), settings=found.layout.table("settings"))
     bound = {"name": text_argument(name, "name"), "model": (model or found.model).id}
     yield from fetch(Query(statement.as_bytes(None), bound))
     return (yield from facts.read(found.layout))
@@ -423,9 +420,8 @@ def words(language: str, before: str | None = None) -> bytes:
     """
     spoken = [sql.Literal(each) for each in (language, before) if each is not None]
     lexemes = sql.SQL(" || ").join(sql.SQL("memorizz_lexemes(question, {}::regconfig)").format(each) for each in spoken)
-    template = trusted_sql(files(__name__).joinpath("words.sql").read_text("utf-8"))
     languages = sql.Literal(len(spoken))
-    return template.format(language=spoken[0], lexemes=lexemes, languages=languages).as_bytes(None)
+    return sql_file("words.sql").format(language=spoken[0], lexemes=lexemes, languages=languages).as_bytes(None)
 
 
 def qualified_config(name: str) -> Operation[str]:
@@ -444,5 +440,5 @@ def _lock_stores(schema: str) -> Operation[None]:
     names = sql.SQL("SELECT name FROM {} ORDER BY name").format(sql.Identifier(schema, "memorizz_stores"))
     rows = yield from fetch(Query(names.as_bytes(None)))
     listed = sql.SQL(", ").join(sql.Identifier(schema, name) for (name,) in rows)
-    lock = sql.SQL("SET LOCAL lock_timeout = {}; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE")
-    yield Script(lock.format(sql.Literal(_LOCK_MILLISECONDS), listed).as_bytes(None))
+    yield facts.WAIT_SHORTLY
+    yield Script(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(listed).as_bytes(None))

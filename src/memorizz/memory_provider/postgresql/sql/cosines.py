@@ -41,13 +41,9 @@ UPDATE {settings} SET version = version + 1 WHERE EXISTS (SELECT FROM noted)
 """)
 
 
-def _named(store: Store, name: str) -> sql.Identifier:
-    return sql.Identifier(store.layout.schema, f"memorizz_{name}")
-
-
 @composed_once
 def _measure(store: Store) -> bytes:
-    models, settings = _named(store, "embedding_models"), _named(store, "settings")
+    models, settings = store.layout.table("embedding_models"), store.layout.table("settings")
     table = store.parts if store.spec.fields else store.table
     return _MEASURE.format(
         vectors=table,
@@ -68,7 +64,8 @@ def measure(store: Store) -> Query:
 
 @composed_once
 def _note(store: Store) -> bytes:
-    return _NOTE.format(models=_named(store, "embedding_models"), settings=_named(store, "settings")).as_bytes(None)
+    models, settings = store.layout.table("embedding_models"), store.layout.table("settings")
+    return _NOTE.format(models=models, settings=settings).as_bytes(None)
 
 
 def note(store: Store, cosines: Cosines) -> Query:

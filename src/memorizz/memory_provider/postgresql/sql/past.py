@@ -79,7 +79,7 @@ def vector_of_version(store: Store) -> sql.Composed:
     """
     return _VECTOR_OF_VERSION.format(
         vector=store.embedding,
-        models=sql.Identifier(store.layout.schema, "memorizz_embedding_models"),
+        models=store.layout.table("embedding_models"),
         model=sql.Literal(store.model.id),
         history=store.history,
         table=store.table,

@@ -18,19 +18,17 @@ from memorizz.memory_provider.postgresql.sql.visible import visible
 from memorizz.memory_provider.postgresql.sql.writes import those_locked
 
 
-def _stores(layout: Layout) -> sql.Identifier:
-    return sql.Identifier(layout.schema, "memorizz_stores")
-
-
 def noted(layout: Layout) -> Query:
     """Return the stores that have a policy, each with it."""
-    statement = sql.SQL("SELECT name, policy FROM {} WHERE policy IS NOT NULL ORDER BY id").format(_stores(layout))
+    statement = sql.SQL("SELECT name, policy FROM {} WHERE policy IS NOT NULL ORDER BY id").format(
+        layout.table("stores")
+    )
     return Query(statement.as_bytes(None))
 
 
 def note(layout: Layout, store: str, policy: str | None) -> Query:
     """Note the policy of a store, as JSON, or that it has none."""
-    statement = sql.SQL("UPDATE {} SET policy = %(policy)s::jsonb WHERE name = %(name)s").format(_stores(layout))
+    statement = sql.SQL("UPDATE {} SET policy = %(policy)s::jsonb WHERE name = %(name)s").format(layout.table("stores"))
     return Query(statement.as_bytes(None), {"name": store, "policy": policy})
 
 

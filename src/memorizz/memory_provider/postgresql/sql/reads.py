@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
+from importlib.resources import files
 from typing import Any, LiteralString, cast
 from uuid import UUID
 
@@ -29,6 +31,12 @@ NEWEST: LiteralString = "ORDER BY d.created_at DESC, d.seq DESC LIMIT 1"
 def trusted_sql(text: str) -> sql.SQL:
     """Take as SQL what was put together from constants: a condition of the filters, a file of the migrations."""
     return sql.SQL(cast(LiteralString, text))
+
+
+@cache
+def sql_file(name: str) -> sql.SQL:
+    """Return the SQL of a file of the migrations, with its named gaps."""
+    return trusted_sql(files("memorizz.memory_provider.postgresql.migrations").joinpath(name).read_text("utf-8"))
 
 
 def selected(store: Store, include_embedding: bool) -> sql.Composed:

@@ -49,5 +49,4 @@ FROM {settings}
 
 def replayed(layout: Layout) -> Query:
     """Return the statement that asks a replica for that."""
-    settings = sql.Identifier(layout.schema, "memorizz_settings")
-    return Query(_REPLAYED.format(replayed_to=_REPLAYED_TO, settings=settings).as_bytes(None))
+    return Query(_REPLAYED.format(replayed_to=_REPLAYED_TO, settings=layout.table("settings")).as_bytes(None))

@@ -124,6 +124,6 @@ def text_stays(store: Store, merged: Sequence[str], source: Mapping[str, sql.Com
         # Citus joins no table of one server to those of several.
         return sql.SQL("({} OR {})").format(sql.SQL(" AND ").join(conditions), sql.Literal(store.model.name is None))
     is_own = sql.SQL("(SELECT name IS NULL FROM {} WHERE id = {})").format(
-        sql.Identifier(store.layout.schema, "memorizz_embedding_models"), sql.Literal(store.model.id)
+        store.layout.table("embedding_models"), sql.Literal(store.model.id)
     )
     return sql.SQL("({} OR {})").format(sql.SQL(" AND ").join(conditions), is_own)
