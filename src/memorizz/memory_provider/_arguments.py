@@ -9,7 +9,7 @@ from typing import Any, cast
 from memorizz.errors import ConfigurationError, FilterError, InvalidDocument, quoted
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import CONTENT, ID_KEYS, RECALLED, given_id
-from memorizz.memory_provider.options import SearchOptions, checked_limit
+from memorizz.memory_provider.options import checked_limit
 from memorizz.memory_provider.stores import StoreSpec
 
 _UPDATE_OPERATORS = frozenset(
@@ -108,12 +108,6 @@ def _check_plain(data: object) -> None:
     if isinstance(data, Mapping):
         for key in _UPDATE_OPERATORS & cast("Mapping[str, Any]", data).keys():
             raise InvalidDocument(key, "an update takes no operators, it merges the keys it is given: {'key': value}")
-
-
-def check_context(options: SearchOptions, spec: StoreSpec) -> None:
-    """Raise ConfigurationError where hits are to come with the documents around them, and there are none."""
-    if options.context and not spec.timeline:
-        raise ConfigurationError(f"context: only documents with a timeline have others around them, not {spec.name}")
 
 
 def checked_batch_size(size: int) -> int:

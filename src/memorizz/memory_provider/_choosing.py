@@ -1,4 +1,4 @@
-"""Which of the hits that a search has scored are returned, and in what order: equal ones once, reranked, diverse.
+"""Which of the hits that a search has scored are returned: equal ones once, reranked, diverse, fit for a prompt.
 
 The same for every provider: it says how many it looks at, and is given them with their scores.
 """
@@ -11,9 +11,10 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from memorizz.memory_provider._budget import text_of_hit
-from memorizz.memory_provider._documents import EMBEDDING
+from memorizz.errors import ConfigurationError, quoted
+from memorizz.memory_provider._documents import CONTENT, EMBEDDING, is_parts, text_of_parts
 from memorizz.memory_provider._filters import All, Either, Field, Node, Not, parsed
+from memorizz.memory_provider._parts import texts_of
 from memorizz.memory_provider._questions import Question
 from memorizz.memory_provider._reranker import Order, Rerank
 from memorizz.memory_provider.options import Document, Hits, SearchOptions
@@ -34,11 +35,6 @@ Found = Sequence[tuple[StoreSpec, Document]]
 Find = Callable[[int, int], Generator[Any, Any, Found]]
 
 
-def _chooses(options: SearchOptions) -> bool:
-    """Return True where the hits that are returned are not simply the best ones."""
-    return options.unique or options.rerank is not None or options.diverse > 0
-
-
 def looked_at(question: Question) -> int:
     """Return how many of the best hits are to be found."""
     options, wanted = question.options, question.reach
@@ -56,26 +52,29 @@ def searched(options: SearchOptions) -> SearchOptions:
 
 
 def chosen(question: Question, find: Find) -> Generator[Any, Any, Hits]:
-    """Return the hits of a question behind its offset; their explanation says how they were chosen, if asked to."""
+    """Return the hits of a question behind its offset, as many as fit into its `max_tokens`.
+
+    Their explanation says how they were chosen, if asked to.
+    """
     options, said = question.options, dict[str, Any]()
-    if not _chooses(options):
-        return Hits(hit for _, hit in (yield from find(question.reach, options.offset)))
+    if not (options.unique or options.rerank is not None or options.diverse):
+        return _within_budget((yield from find(question.reach, options.offset)), options)
     found = yield from find(looked_at(question), 0)
     failure: str | None = None
     if options.unique:
         found = yield from _unique(found, question, find, said)
-    hits = [hit for _, hit in found]
-    relevance = _shares([hit.get("_score", 0.0) for hit in hits])
-    if options.rerank is not None and hits:
-        order = yield from _reranked(hits[: options.rerank_limit], question)
-        failure, places = order.failure, [*order.places, *range(len(order.places), len(hits))]
+    relevance = _shares([hit.get("_score", 0.0) for _, hit in found])
+    if options.rerank is not None and found:
+        given = [hit for _, hit in found[: options.rerank_limit]]
+        order = yield from _reranked(given, question)
+        failure, places = order.failure, [*order.places, *range(len(order.places), len(found))]
         if failure is None:
-            relevance = _shares(range(len(hits), 0, -1))
-        said["rerank"] = {"hits": len(hits[: options.rerank_limit]), "seconds": order.seconds, "failure": failure}
-        hits = [hits[place] for place in places]
+            relevance = _shares(range(len(found), 0, -1))
+        said["rerank"] = {"hits": len(given), "seconds": order.seconds, "failure": failure}
+        found = [found[place] for place in places]
     if options.diverse:
-        hits = _diverse(hits, relevance, question, said)
-    hits = Hits(hits[options.offset : question.reach])
+        found = _diverse(found, relevance, question, said)
+    hits = _within_budget(found[options.offset : question.reach], options)
     if not options.include_embedding:
         for hit in hits:
             hit.pop(EMBEDDING, None)
@@ -147,24 +146,22 @@ def _value(hit: Mapping[str, Any], field: Field) -> str:
 # --- diverse ------------------------------------------------------------------------------------------------------
 
 
-def _diverse(
-    hits: list[Document], relevance: Sequence[float], question: Question, said: dict[str, Any]
-) -> list[Document]:
+def _diverse(found: Found, relevance: Sequence[float], question: Question, said: dict[str, Any]) -> Found:
     """Return hits in the order of maximal marginal relevance, as many as are wanted (Carbonell and Goldstein 1998)."""
     import numpy as np
 
-    vectors = _directions(hits)
+    vectors = _directions([hit for _, hit in found])
     diverse = question.options.diverse
-    left, likeness = np.array(relevance) * (1 - diverse), np.zeros(len(hits))
+    left, likeness = np.array(relevance) * (1 - diverse), np.zeros(len(found))
     order: list[int] = []
-    for _ in range(min(question.reach, len(hits))):
+    for _ in range(min(question.reach, len(found))):
         # Of equals, the first.
         place = int(np.argmax(left - diverse * likeness))
         order.append(place)
         left[place] = -np.inf
         likeness = np.maximum(likeness, vectors @ vectors[place])
-    said["diverse"] = {"looked_at": len(hits), "without_vector": int((~vectors.any(axis=1)).sum())}
-    return [hits[place] for place in order]
+    said["diverse"] = {"looked_at": len(found), "without_vector": int((~vectors.any(axis=1)).sum())}
+    return [found[place] for place in order]
 
 
 def _directions(hits: Sequence[Document]) -> NDArray[np.float64]:
@@ -198,3 +195,46 @@ def _mean(embedding: Any) -> NDArray[np.float64] | None:
         mean = units.mean(axis=0)
         mean = mean / np.linalg.norm(mean)
     return mean if np.isfinite(mean).all() else None
+
+
+# --- within a budget ----------------------------------------------------------------------------------------------
+
+
+def _within_budget(found: Found, options: SearchOptions) -> Hits:
+    """Return the best hits whose texts fit into `max_tokens` together, at least one; and how many were left out."""
+    hits = Hits([hit for _, hit in found])
+    if options.max_tokens is None:
+        return hits
+    count = options.count_tokens or estimated_tokens
+    left, fitting = options.max_tokens, 0
+    for spec, hit in found:
+        left -= _counted(count, text_of_hit(hit, spec))
+        if left < 0 and fitting:
+            break
+        fitting += 1
+    hits.left_out = len(hits) - fitting
+    del hits[fitting:]
+    return hits
+
+
+def estimated_tokens(text: str) -> int:
+    """Return about how many tokens a text has: one for each four bytes of it in UTF-8."""
+    return -(-len(text.encode("utf-8", "replace")) // 4)
+
+
+def _counted(count: Callable[[str], int], text: str) -> int:
+    tokens = cast(object, count(text))
+    if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
+        raise ConfigurationError(f"count_tokens returned {quoted(tokens)}: expected a whole number of at least 0")
+    return tokens
+
+
+def text_of_hit(hit: Mapping[str, Any], spec: StoreSpec) -> str:
+    """Return the content of a hit and what else of it is embedded."""
+    texts = texts_of(spec, hit, "replace")
+    content: Any = hit.get(CONTENT)
+    if is_parts(content):
+        content = text_of_parts(content)
+    if isinstance(content, str):
+        texts.setdefault(CONTENT, content)
+    return "\n".join(texts.values())

@@ -114,10 +114,8 @@ def listed_key(key: Any) -> Field:
     return _field(key, "distinct()")
 
 
-def both(filter: Mapping[str, Any], where: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def both(filter: Mapping[str, Any], where: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the filter for what two of them match; raises FilterError where the second is none."""
-    if where is None:
-        return filter
     if not isinstance(cast(object, where), Mapping):
         raise _wrong("where", "a filter, a dict such as {'name': 'Ada'}", where)
     return {**filter, **where} if filter.keys().isdisjoint(where) else {"$and": [filter, where]}

@@ -45,15 +45,12 @@ class Question:
     limit: int
     options: SearchOptions
     names: Sequence[str]
+    # How many are to be found for `limit` to be left behind the offset.
+    reach: int
 
     @property
     def ranked(self) -> bool:
         return self.embedding is not None or self.text is not None or self.words is not None
-
-    @property
-    def reach(self) -> int:
-        """How many are to be found for `limit` to be left behind the offset."""
-        return self.limit + self.options.offset if self.limit else 0
 
     def vector(self, make: Callable[[Any], T]) -> T | None:
         """Return what a store makes of the embedding, None where there is none; raises InvalidDocument."""
@@ -100,9 +97,11 @@ def asked(
             )
         if isinstance(embedding, str):
             embedding, text = None, _text_to_embed(embedding, embeds)
-    said = [each.lower() for each in (words, text) if each is not None]
-    names = {name for each in said for name in _NAMES.findall(each)} - _COMMON_ROLES if said else ()
-    question = Question(embedding, text, words, both(filter, where), limit, options, tuple(sorted(names)))
+    said = f"{words or ''} {text or ''}".lower()
+    names = tuple(sorted({*_NAMES.findall(said)} - _COMMON_ROLES))
+    wanted: Mapping[str, Any] = filter if where is None else both(filter, where)
+    reach = limit + options.offset if limit else 0
+    question = Question(embedding, text, words, wanted, limit, options, names, reach)
     if options.order_by is not None and question.ranked:
         raise ConfigurationError(
             f"order_by={quoted(options.order_by)}: the query ranks its hits, the best first; leave out order_by, or "
@@ -110,6 +109,12 @@ def asked(
         )
     _check_choice(question)
     return question
+
+
+def check_context(options: SearchOptions, spec: StoreSpec) -> None:
+    """Raise ConfigurationError where hits are to come with the documents around them, and there are none."""
+    if options.context and not spec.timeline:
+        raise ConfigurationError(f"context: only documents with a timeline have others around them, not {spec.name}")
 
 
 def _check_choice(question: Question) -> None:

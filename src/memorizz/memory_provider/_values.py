@@ -379,7 +379,12 @@ def vector(value: Any, *, dimensions: int, store: str, path: str = "embedding", 
     """
     import numpy as np
 
-    array = _array(value)
+    numbers: Any = value.to_numpy() if hasattr(value, "to_numpy") else value
+    try:
+        # Of these numpy would make an array of one object.
+        array: Any = None if isinstance(numbers, str | bytes | Mapping | set) else np.asarray(numbers)
+    except (TypeError, ValueError):
+        array = None
     if array is None or array.ndim != 1 or array.dtype.kind not in "iuf":
         raise InvalidDocument(path, f"expected a list of numbers or a one-dimensional array, got {_described(value)}")
     if len(array) != dimensions:
@@ -408,24 +413,6 @@ def _rounded(single: Any, square: float, path: str) -> Any:
         way_out = "divide it by its length, or keep such vectors in a store of vector_type='vector'"
         raise InvalidDocument(path, f"{unfit}: {way_out}")
     return half
-
-
-def _array(value: Any) -> Any:
-    """Return an array of what looks like a vector, else None."""
-    import numpy as np
-
-    if isinstance(value, np.ndarray):
-        # One that is masked, or has another class of its own, is taken for what it holds.
-        return np.asarray(cast(Any, value))
-    if hasattr(value, "to_numpy"):
-        value = value.to_numpy()
-    # Of these numpy would make an array of one object.
-    if isinstance(value, str | bytes | Mapping | set):
-        return None
-    try:
-        return np.asarray(value)
-    except (TypeError, ValueError):
-        return None
 
 
 def _unfit(array: Any, single: Any) -> str:

@@ -118,7 +118,8 @@ def fetch(query: Query) -> Operation[list[Row]]:
 def fetch_last(query: Query, last: bool = True) -> Operation[list[Row]]:
     """Ask for the rows of the last statement of an operation; `yield from` it. `last` says whether it is."""
     query.last = last
-    return (yield from fetch(query))
+    rows: list[Row] = yield query
+    return rows
 
 
 def fetch_all(queries: Sequence[Query], undo: Callable[[], Query | Batch] | None = None) -> Operation[list[list[Row]]]:

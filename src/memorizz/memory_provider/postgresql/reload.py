@@ -128,7 +128,7 @@ _OF_TABLES = frozenset({tables.drop_store, history.drop})
 
 def check_required(config: PostgreSQLConfig, operation: Callable[..., Any]) -> None:
     """Raise ConfigurationError where an operation is outside of the scope that a configuration requires."""
-    if operation not in _OF_SCHEMA:
+    if (config.require_tenant or config.require_memory) and operation not in _OF_SCHEMA:
         scopes.check_required(scope_of(operation), tenant=config.require_tenant, memory=config.require_memory)
 
 

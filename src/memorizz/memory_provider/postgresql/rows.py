@@ -159,10 +159,10 @@ def row_of(store: Store, document: Mapping[str, Any], key: UUID | None = None, p
             data[path] = value
         elif value is not None:
             values[path] = READERS[column.kind](value, column, store.layout.on_invalid_text)
-            if is_parts(value, path):
-                data[path] = value
         elif not is_clock(path, store.spec):
             values[path] = data[path] = None
+    if is_parts(document.get(CONTENT)):
+        data[CONTENT] = document[CONTENT]
     if lifetime is not None:
         values[EXPIRES_AT] = None
     check_period(values.get(VALID_FROM), values.get(VALID_UNTIL))

@@ -9,7 +9,6 @@ from typing import Any
 
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._arguments import (
-    check_context,
     checked_batch_size,
     checked_page,
     no_document,
@@ -17,10 +16,16 @@ from memorizz.memory_provider._arguments import (
     time_before,
     turns_of,
 )
-from memorizz.memory_provider._budget import within_budget
 from memorizz.memory_provider._choosing import chosen
 from memorizz.memory_provider._filters import listed_key
-from memorizz.memory_provider._questions import Question, asked, components_asked, recalled, tell_words_alone
+from memorizz.memory_provider._questions import (
+    Question,
+    asked,
+    check_context,
+    components_asked,
+    recalled,
+    tell_words_alone,
+)
 from memorizz.memory_provider.mongodb import _queries as queries
 from memorizz.memory_provider.mongodb._bson import decoded, id_keys, joined
 from memorizz.memory_provider.mongodb._collections import all_stores, store_of
@@ -87,7 +92,8 @@ def retrieve_by_query(
     search = plan.parse(target, question)
     if search.limit == 0:
         return Hits()
-    _tell_words_alone(query, database, [target])
+    if isinstance(query, str):
+        _tell_words_alone(query, database, [target])
     served: list[Served] = []
     records: dict[str, Record] = {}
 
@@ -108,7 +114,7 @@ def retrieve_by_query(
         records.update((hit["id"], record) for hit, record in zip(hits, read, strict=True))
         return [(target.spec, hit) for hit in hits]
 
-    found = within_budget((yield from chosen(question, find)), options, target.spec)
+    found = yield from chosen(question, find)
     if options.touch and found:
         touched = queries.touched(target, [records[hit["id"]]["_id"] for hit in found])
         yield from change(target.collection, touched, writes=[hit["id"] for hit in found])

@@ -18,7 +18,7 @@ from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import EMBEDDING, given_id
 from memorizz.memory_provider._parts import Part, fields_of, parts_of, roots, text_at
 from memorizz.memory_provider.base import Filter
-from memorizz.memory_provider.postgresql._steps import Embed, Operation, Query, fetch, fetch_all, fetch_last
+from memorizz.memory_provider.postgresql._steps import Embed, Operation, Query, fetch, fetch_all
 from memorizz.memory_provider.postgresql.facts import Store, has_pieces
 from memorizz.memory_provider.postgresql.rows import SELECTED, Pieces, Replaced, Row, document_of, row_of
 from memorizz.memory_provider.postgresql.sql import parts as sql
@@ -192,7 +192,9 @@ def noted(store: Store) -> list[Query]:
 def written(store: Store, row: Row, statement: Query, last: bool) -> Operation[list[Any]]:
     """Write a row with its pieces, by one statement where it has none; return what the row's statement brings back."""
     if row.pieces is None:
-        return (yield from fetch_last(statement, last))
+        statement.last = last
+        stored: list[Any] = yield statement
+        return stored
     return (yield from fetch_all(with_pieces(store, row, statement)))[-2]
 
 

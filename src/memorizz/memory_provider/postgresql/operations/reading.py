@@ -10,7 +10,6 @@ from uuid import UUID
 
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._arguments import (
-    check_context,
     checked_batch_size,
     checked_page,
     no_document,
@@ -18,11 +17,17 @@ from memorizz.memory_provider._arguments import (
     time_before,
     turns_of,
 )
-from memorizz.memory_provider._budget import within_budget
 from memorizz.memory_provider._choosing import chosen
 from memorizz.memory_provider._documents import EMBEDDING
 from memorizz.memory_provider._filters import listed_key
-from memorizz.memory_provider._questions import Question, asked, components_asked, recalled, tell_words_alone
+from memorizz.memory_provider._questions import (
+    Question,
+    asked,
+    check_context,
+    components_asked,
+    recalled,
+    tell_words_alone,
+)
 from memorizz.memory_provider.base import Document, Filter, Hits, SearchOptions, StoreName
 from memorizz.memory_provider.options import checked_limit
 from memorizz.memory_provider.postgresql._steps import Operation, Query, Row, fetch, fetch_all, fetch_last
@@ -101,7 +106,8 @@ def retrieve_by_query(
     search = plan.parse(store, question)
     if search.limit == 0:
         return Hits()
-    _tell_words_alone(query, [store])
+    if isinstance(query, str):
+        _tell_words_alone(query, [store])
     if question.text is not None:
         search = yield from run.embed_question(search, question, [store])
         if not search.ranked:
@@ -124,7 +130,7 @@ def retrieve_by_query(
             hits = _documents(rows, wanted)
         return [(store.spec, hit) for hit in hits]
 
-    found = within_budget((yield from chosen(question, find)), options, store.spec)
+    found = yield from chosen(question, find)
     if options.touch and found:
         yield from _touch(store, [_values.id_key(hit["id"]) for hit in found])
     if options.context:

@@ -31,7 +31,6 @@ from memorizz.memory_provider.options import MAX_EF_SEARCH, Ranking, SearchOptio
 from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.rows import Vector
 from memorizz.memory_provider.postgresql.sql.conditions import Condition, condition
-from memorizz.memory_provider.postgresql.sql.vectors import embedding_of
 from memorizz.memory_provider.scopes import EVERYTHING, Scope
 
 # How many rows SCAN compares: that many cost about what a search of the index under a filter costs.
@@ -138,7 +137,7 @@ _RANKING = Ranking()
 
 def parse(store: Store, question: Question) -> Search:
     """Return the search for a question; raises InvalidDocument, DimensionMismatch or FilterError."""
-    matches, scope = condition(question.filter, embedding_of(store)), store.scope
+    matches, scope = condition(question.filter, store), store.scope
     along = None
     if scope.memory is not None or matches.held.memory is not None:
         along = "timestamp"

@@ -32,7 +32,9 @@ from memorizz.errors import FilterError, InvalidDocument
 from memorizz.memory_provider import _values
 from memorizz.memory_provider._documents import EMBEDDING, KEYS, Kind
 from memorizz.memory_provider._filters import ANY, All, Clause, Either, Field, Node, Not, Value, parsed
+from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.rows import GIVEN_ID
+from memorizz.memory_provider.postgresql.sql.vectors import embedding_of
 from memorizz.memory_provider.scopes import MEMORY
 
 # The protocol counts parameters in 16 bits, and the statement around the condition has some of its own.
@@ -63,10 +65,10 @@ class Held:
 _NOTHING = Held()
 
 
-def condition(filter: Mapping[str, Any] | None, vectors: str = 'd."embedding"') -> Condition:
-    """Return the condition that holds for the rows whose documents match `filter`; no filter matches all.
+def condition(filter: Mapping[str, Any] | None, store: Store | None = None) -> Condition:
+    """Return the condition that holds for the rows of a store whose documents match `filter`; no filter matches all.
 
-    `vectors` is the SQL of the embedding (key.embedding).
+    Without a store it is for one that has its vectors where all have them at first.
     """
     if isinstance(filter, dict) and len(filter) <= _FEW:
         items = tuple(filter.items())
@@ -74,8 +76,8 @@ def condition(filter: Mapping[str, Any] | None, vectors: str = 'd."embedding"') 
             if not (type(key) is type(value) is str and len(key) + len(value) <= _SHORT):
                 break
         else:
-            return _of_texts(items, vectors)
-    return _condition(filter, vectors)
+            return _of_texts(items)
+    return _condition(filter, store)
 
 
 # The same memory, conversation or role is asked for again and again; a page of text is not, and would fill the memory.
@@ -83,13 +85,14 @@ _FEW, _SHORT = 8, 256
 
 
 @lru_cache(maxsize=1024)
-def _of_texts(items: tuple[tuple[str, str], ...], vectors: str) -> Condition:
-    return _condition(dict(items), vectors)
+def _of_texts(items: tuple[tuple[str, str], ...]) -> Condition:
+    # No text equals a vector, so that it is the same for every store.
+    return _condition(dict(items), None)
 
 
-def _condition(filter: Mapping[str, Any] | None, vectors: str) -> Condition:
+def _condition(filter: Mapping[str, Any] | None, store: Store | None) -> Condition:
     bind, node = Bind(), parsed(filter)
-    return Condition(_sql(node, bind, vectors), bind, _held(node))
+    return Condition(_sql(node, bind, store), bind, _held(node))
 
 
 def _together(node: Node) -> Iterator[Clause]:
@@ -141,16 +144,16 @@ class Bind(dict[str, Any]):
         return f"%({name})s::{type}"
 
 
-def _sql(node: Node, bind: Bind, vectors: str) -> str:
+def _sql(node: Node, bind: Bind, store: Store | None) -> str:
     match node:
         case All(parts):
-            return _all([_sql(part, bind, vectors) for part in parts])
+            return _all([_sql(part, bind, store) for part in parts])
         case Either(parts):
-            return _any([_sql(part, bind, vectors) for part in parts])
+            return _any([_sql(part, bind, store) for part in parts])
         case Not(part):
-            return f"({_sql(part, bind, vectors)}) IS NOT TRUE"
+            return f"({_sql(part, bind, store)}) IS NOT TRUE"
         case Clause(field, operator, values):
-            return _clause(place_of(field, operator, vectors), operator, values, bind)
+            return _clause(place_of(field, operator, store), operator, values, bind)
 
 
 def _all(parts: Sequence[str]) -> str:
@@ -381,9 +384,10 @@ _ID = _Column("id", _sql_column("id"), "uuid", _as_id)
 _ID_TEXT = _Column("id", f"coalesce({_DATA} ->> '{GIVEN_ID}', {_ID.sql}::text)", "text", _as_text)
 
 
-def place_of(field: Field, operator: str, vectors: str = EMBEDDING) -> _Place:
+def place_of(field: Field, operator: str, store: Store | None = None) -> _Place:
     """Return where a field is, for an operator: an id is looked up as the primary key, and compared as its text."""
     if field.name == EMBEDDING:
+        vectors = _sql_column(EMBEDDING) if store is None else embedding_of(store)
         return _Column(EMBEDDING, vectors, "text", _as_text)
     if field.is_id:
         return _ID if operator in ("$eq", "$in", "$exists") else _ID_TEXT

@@ -13,7 +13,6 @@ from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.conditions import condition
 from memorizz.memory_provider.postgresql.sql.reads import NAME, bound, selected, trusted_sql
-from memorizz.memory_provider.postgresql.sql.vectors import embedding_of
 from memorizz.memory_provider.postgresql.sql.visible import visible
 
 
@@ -37,7 +36,7 @@ def _compared(store: Store, where: str, of_some: bool) -> bytes:
 
 def compared(store: Store, filter: Mapping[str, Any], ids: Sequence[UUID] | None, limit: int) -> Query:
     """Return the keys of the documents that match, or of those among some, in the order in which they are compared."""
-    found = condition(filter, embedding_of(store))
+    found = condition(filter, store)
     parameters = bound(store, **found.parameters, ids=None if ids is None else list(ids), limit=limit)
     return Query(_compared(store, found.sql, ids is not None), parameters, custom_plan=True)
 

@@ -18,7 +18,6 @@ from memorizz.memory_provider.postgresql.sql.conditions import condition
 from memorizz.memory_provider.postgresql.sql.lookup import filtered
 from memorizz.memory_provider.postgresql.sql.past import STATE, began, columns, parts_at
 from memorizz.memory_provider.postgresql.sql.reads import NAME, bound, trusted_sql
-from memorizz.memory_provider.postgresql.sql.vectors import embedding_of
 from memorizz.memory_provider.postgresql.sql.visible import expired, visible
 from memorizz.memory_provider.postgresql.sql.writes import moment, those_locked
 
@@ -130,7 +129,7 @@ def _forget_versions(store: Store, where: str, dry_run: bool) -> bytes:
 
 def forget_versions(store: Store, filter: Mapping[str, Any], ids: Sequence[UUID], dry_run: bool) -> Query:
     """Delete all versions of some documents and all that match, or only count them; the row says how many."""
-    found = condition(filter, embedding_of(store))
+    found = condition(filter, store)
     statement = _forget_versions(store, found.sql, dry_run)
     values = bound(store, **found.parameters, ids=list(ids))
     return Query(statement, values, repeatable=dry_run, custom_plan=True, of_tenant=True)

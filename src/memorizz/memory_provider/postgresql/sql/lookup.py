@@ -15,7 +15,6 @@ from psycopg import sql
 from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.conditions import Condition, condition
-from memorizz.memory_provider.postgresql.sql.vectors import embedding_of
 
 _IDS = sql.SQL("{}({}, {}, {}, %(of_lookup)s::text, %(keys)s::jsonb[], %(metadata_keys)s::jsonb[])")
 _ARRAY = sql.SQL("ARRAY(SELECT {})")
@@ -57,4 +56,4 @@ def indexed(store: Store, found: Condition) -> Condition:
 
 def filtered(store: Store, filter: Mapping[str, Any] | None) -> Condition:
     """Return the condition that rows of a store match a filter."""
-    return indexed(store, condition(filter, embedding_of(store)))
+    return indexed(store, condition(filter, store))

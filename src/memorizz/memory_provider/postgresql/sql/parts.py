@@ -19,7 +19,6 @@ from memorizz.memory_provider.postgresql.rows import Pieces, Replaced, Row, Vect
 from memorizz.memory_provider.postgresql.sql import key, writes
 from memorizz.memory_provider.postgresql.sql.conditions import condition
 from memorizz.memory_provider.postgresql.sql.reads import NAME, bound, selected, trusted_sql
-from memorizz.memory_provider.postgresql.sql.vectors import embedding_of
 from memorizz.memory_provider.postgresql.sql.visible import visible
 from memorizz.memory_provider.postgresql.sql.writes import merge, new, values_given
 
@@ -123,7 +122,7 @@ def update(
 
     The row says how many were, and how many parts wait for a vector.
     """
-    found = condition(filter, embedding_of(store))
+    found = condition(filter, store)
     values = {**row.values, **replaced.parameters(), "id": id, **found.parameters}
     return Query(_update(store, row.merged, found.sql), values, repeatable=False, writes=(name,))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from psycopg import sql
 
 from memorizz.memory_provider._documents import CONTENT
-from memorizz.memory_provider.postgresql.facts import Store, composed_once
+from memorizz.memory_provider.postgresql.facts import Store
 from memorizz.memory_provider.postgresql.sql.key import same, same_of_all
 from memorizz.memory_provider.postgresql.sql.past import parts_of
 
@@ -21,16 +21,11 @@ def _of_parts(store: Store, of_all: bool = False) -> sql.Composed:
     return _PARTS.format(parts=parts_of(store), same=is_same, embedding=store.embedding, of_today=of_today)
 
 
-@composed_once
-def _embedding_of(store: Store) -> bytes:
-    if not store.spec.fields:
-        return sql.Identifier("d", store.vector_column).as_bytes(None)
-    return sql.SQL("(SELECT p.{} {} LIMIT 1)").format(store.embedding, _of_parts(store)).as_bytes(None)
-
-
 def embedding_of(store: Store) -> str:
     """Return the SQL of an embedding of the row `d`: NULL where it has none."""
-    return _embedding_of(store).decode()
+    if not store.spec.fields:
+        return sql.Identifier("d", store.vector_column).as_string(None)
+    return sql.SQL("(SELECT p.{} {} LIMIT 1)").format(store.embedding, _of_parts(store)).as_string(None)
 
 
 def is_embedded(store: Store, *, of_all: bool = False) -> sql.Composed:

@@ -21,7 +21,7 @@ from memorizz.memory_provider.postgresql.rows import PIECES, Row, Vector
 from memorizz.memory_provider.postgresql.sql import key, lookup
 from memorizz.memory_provider.postgresql.sql.conditions import condition
 from memorizz.memory_provider.postgresql.sql.reads import NEWEST, bound, trusted_sql
-from memorizz.memory_provider.postgresql.sql.vectors import embedding_of, is_wholly_embedded, text_is_seen, text_stays
+from memorizz.memory_provider.postgresql.sql.vectors import is_wholly_embedded, text_is_seen, text_stays
 from memorizz.memory_provider.postgresql.sql.visible import expired, visible
 
 TYPES = {
@@ -143,8 +143,10 @@ def _expired_among(store: Store) -> bytes:
 
 def without_expired(store: Store, rows: Sequence[Row]) -> Sequence[Query]:
     """Return what is sent before documents are merged into those of their ids, where Citus has distributed them."""
+    if not store.layout.distributed:
+        return ()
     ids = [row.values["id"] for row in rows if not row.is_new]
-    return (Query(_expired_among(store), bound(store, ids=ids)),) if ids and store.layout.distributed else ()
+    return (Query(_expired_among(store), bound(store, ids=ids)),) if ids else ()
 
 
 @composed_once
@@ -240,7 +242,7 @@ def values_given(store: Store, merged: Sequence[str]) -> dict[str, sql.Composabl
 
 def update(store: Store, row: Row, name: str, filter: Mapping[str, Any] | None = None) -> Query:
     """Merge a document into the one with its id, where that matches; then a row comes back, as from `upsert`."""
-    found = condition(filter, embedding_of(store))
+    found = condition(filter, store)
     statement = _update(store, row.merged, row.seen is not None, found.sql)
     values = row.values if row.seen is None else _guarded(row)
     return Query(statement, {**values, **found.parameters}, repeatable=False, writes=(name,))
