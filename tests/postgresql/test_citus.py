@@ -199,6 +199,17 @@ def test_statements_of_a_tenant_have_nothing_that_citus_refuses(distributed: str
     assert not any("force_generic_plan" in text for text in called)
 
 
+def test_documents_of_several_vectors_are_counted(distributed: str) -> None:
+    """`update` and `embed_missing` say of how many documents, also where nothing goes out before theirs but one lock."""
+    config = PostgreSQLConfig(dsn=distributed, embedding_dimensions=128)
+    with PostgreSQLProvider(config) as provider:
+        acme = provider.tenant("acme")
+        acme.store_many([{"content": "tea", "k": 1}, {"content": "rain", "k": 1}, {"content": "x", "k": 2}], "pages")
+        assert acme.update("pages", {"k": 1}, {"content": "snow"}) == 2
+    with PostgreSQLProvider(config, embedder=script().Embedder()) as provider:
+        assert provider.tenant("acme").embed_missing("pages") == 3
+
+
 TABLE = "public.long_term_memory"
 ID = "0" * 32
 INSERTED = f"INSERT INTO {TABLE} AS d (tenant, id) VALUES ('a', '{ID}') ON CONFLICT (tenant, id) DO UPDATE SET"

@@ -19,7 +19,7 @@ from memorizz.memory_provider.postgresql._steps import Operation, Query, Script,
 from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import Layout, parts_table
 from memorizz.memory_provider.postgresql.sql.citus import IN_SEQUENCE
-from memorizz.memory_provider.postgresql.sql.key import COLUMNS, same_of_all
+from memorizz.memory_provider.postgresql.sql.key import COLUMNS, NAMES, same_of_all
 from memorizz.memory_provider.postgresql.sql.reads import sql_file
 
 # Older ones copy the policies of a table to its shards in another form, or take no row with a number of its own.
@@ -76,8 +76,7 @@ def own_parts(store: Store) -> Iterator[bytes]:
     yield left.format(store.parts, store.table, same_of_all("d", "p")).as_bytes(None)
     yield _DROP_KEY.format(store.parts, _key(store)).as_bytes(None)
     add = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ON DELETE CASCADE")
-    columns = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
-    yield add.format(store.parts, _key(store), columns, store.table).as_bytes(None)
+    yield add.format(store.parts, _key(store), NAMES, store.table).as_bytes(None)
 
 
 def joined(store: Store, first: Store | None, shards: int | None = None) -> Iterator[bytes]:

@@ -268,7 +268,15 @@ class PostgreSQLProvider(Lifetime, _MethodsOfProvider, MemoryProvider):
         return bool(self._embedders)
 
     def create_store(self, spec: StoreSpec) -> None:
-        self.run_in_transaction(tables.create_store, spec, makers(self._embedders))
+        self._change_stores(tables.create_store, spec, makers(self._embedders))
+
+    def _change_stores(self, operation: Callable[..., Operation[None]], /, *args: Any) -> None:
+        """Change the stores in one transaction, as soon as nobody is in the way, and read the facts of then."""
+
+        def change() -> None:
+            self.run_in_transaction(operation, *args)
+
+        when_free(change)
         self._facts = self.run(migrations.facts_now, self.config, makers(self._embedders))
 
     def position(self) -> str:
@@ -279,30 +287,14 @@ class PostgreSQLProvider(Lifetime, _MethodsOfProvider, MemoryProvider):
 
     def drop_store(self, name: str, *, yes: bool = False) -> None:
         check_yes(name, yes)
-
-        def drop() -> None:
-            self.run_in_transaction(tables.drop_store, name)
-
-        when_free(drop)
-        self._facts = self.run(migrations.facts_now, self.config, makers(self._embedders))
+        self._change_stores(tables.drop_store, name)
 
     def keep_history(self, memory_store_type: StoreName, retention: timedelta | None = None) -> None:
-        kept = checked_retention(retention)
-
-        def keep() -> None:
-            self.run_in_transaction(history.keep, memory_store_type, kept)
-
-        when_free(keep)
-        self._facts = self.run(migrations.facts_now, self.config, makers(self._embedders))
+        self._change_stores(history.keep, memory_store_type, checked_retention(retention))
 
     def drop_history(self, memory_store_type: StoreName, *, yes: bool = False) -> None:
         check_history_yes(memory_store_type, yes)
-
-        def drop() -> None:
-            self.run_in_transaction(history.drop, memory_store_type)
-
-        when_free(drop)
-        self._facts = self.run(migrations.facts_now, self.config, makers(self._embedders))
+        self._change_stores(history.drop, memory_store_type)
 
     @contextmanager
     def loading(self, memory_store_type: StoreName, watch: Callable[[float], None] | None = None) -> Generator[None]:

@@ -274,7 +274,15 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _MethodsOfProvider, AsyncMemoryProv
         return bool(self._embedders)
 
     async def create_store(self, spec: StoreSpec) -> None:
-        await self.run_in_transaction(tables.create_store, spec, makers(self._embedders))
+        await self._change_stores(tables.create_store, spec, makers(self._embedders))
+
+    async def _change_stores(self, operation: Callable[..., Operation[None]], /, *args: Any) -> None:
+        """Change the stores in one transaction, as soon as nobody is in the way, and read the facts of then."""
+
+        async def change() -> None:
+            await self.run_in_transaction(operation, *args)
+
+        await when_free(change)
         self._facts = await self.run(migrations.facts_now, self.config, makers(self._embedders))
 
     async def position(self) -> str:
@@ -285,30 +293,14 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _MethodsOfProvider, AsyncMemoryProv
 
     async def drop_store(self, name: str, *, yes: bool = False) -> None:
         check_yes(name, yes)
-
-        async def drop() -> None:
-            await self.run_in_transaction(tables.drop_store, name)
-
-        await when_free(drop)
-        self._facts = await self.run(migrations.facts_now, self.config, makers(self._embedders))
+        await self._change_stores(tables.drop_store, name)
 
     async def keep_history(self, memory_store_type: StoreName, retention: timedelta | None = None) -> None:
-        kept = checked_retention(retention)
-
-        async def keep() -> None:
-            await self.run_in_transaction(history.keep, memory_store_type, kept)
-
-        await when_free(keep)
-        self._facts = await self.run(migrations.facts_now, self.config, makers(self._embedders))
+        await self._change_stores(history.keep, memory_store_type, checked_retention(retention))
 
     async def drop_history(self, memory_store_type: StoreName, *, yes: bool = False) -> None:
         check_history_yes(memory_store_type, yes)
-
-        async def drop() -> None:
-            await self.run_in_transaction(history.drop, memory_store_type)
-
-        await when_free(drop)
-        self._facts = await self.run(migrations.facts_now, self.config, makers(self._embedders))
+        await self._change_stores(history.drop, memory_store_type)
 
     @asynccontextmanager
     async def loading(

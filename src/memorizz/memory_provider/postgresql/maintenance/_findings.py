@@ -11,9 +11,7 @@ from memorizz.memory_provider.postgresql.facts import Model
 from memorizz.memory_provider.postgresql.indexes import VECTOR_INDEXES, embedding_index, is_of_partition, rounded
 from memorizz.memory_provider.postgresql.maintenance._doctor import Examination
 from memorizz.memory_provider.postgresql.maintenance._finding import Finding, Level, command
-from memorizz.memory_provider.postgresql.maintenance._findings_of_distribution import distribution
-from memorizz.memory_provider.postgresql.maintenance._findings_of_history import histories
-from memorizz.memory_provider.postgresql.maintenance._findings_of_wall import unseen
+from memorizz.memory_provider.postgresql.maintenance._findings_of_more import distribution, histories, unseen
 from memorizz.memory_provider.postgresql.maintenance._measuring import NOT_STORABLE
 from memorizz.memory_provider.postgresql.migrations import check_versions
 from memorizz.memory_provider.stores import SEVEN, most_indexed

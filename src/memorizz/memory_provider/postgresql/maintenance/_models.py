@@ -279,7 +279,7 @@ def _of_pieces(standby: Store) -> bytes:
     )
     return statement.format(
         parts=standby.parts,
-        columns=sql.SQL(", ").join(map(sql.Identifier, key.COLUMNS)),
+        columns=key.NAMES,
         vector=standby.embedding,
         of=key.of("d"),
         content=sql.Literal(CONTENT),

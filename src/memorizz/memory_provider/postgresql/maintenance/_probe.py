@@ -233,7 +233,7 @@ def _regclass(known: Facts) -> sql.Literal:
 
 
 def _tables(store: Store) -> Iterator[_Table]:
-    of_key = sql.SQL(", ").join(map(sql.Identifier, key.COLUMNS))
+    of_key = key.NAMES
     yield _Table(store.table, of_key, sql.SQL(""), of_key, True, store.lookup)
     of_part = sql.SQL("{}, path, start, stop, digest").format(of_key)
     part = sql.SQL(", 'memorizz-probe', 0, 1, '00000000-0000-0000-0000-000000000000'::uuid")

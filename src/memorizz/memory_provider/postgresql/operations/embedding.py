@@ -20,6 +20,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any, cast
 from uuid import UUID
@@ -210,8 +211,23 @@ def embed_missing(
         raise ConfigurationError("there is no embedder to make vectors with: open the provider with embedder=...")
     if not store.embeds:
         raise ConfigurationError(f"{store.name}: these documents are not embedded")
-    missing = parts.embed_missing(store, _embed_each, watch) if store.spec.fields else _embed_missing(store, watch)
-    embedded, refused = yield from missing
+    read = parts.missing if store.spec.fields else _missing
+    embedded, done, after = 0, 0, None
+    refused: dict[str, EmbeddingFailed] = {}
+    while found := (yield from read(store, after, _AT_ONCE)):
+        texts = [text for each in found for text in each.texts]
+        vectors = iter((yield from _embed_each(texts, store.embedder)))
+        for each in found:
+            made = list(islice(vectors, len(each.texts)))
+            failed = next((vector for vector in made if isinstance(vector, EmbeddingFailed)), None)
+            if failed is not None:
+                refused[each.name] = failed
+            if made:
+                embedded += yield from each.add(made)
+        after = found[-1].key
+        done += len(found)
+        if watch is not None:
+            watch(done)
     if refused:
         listed = "; ".join(f"{name}: {error.reason}" for name, error in [*refused.items()][:_LISTED])
         what = f"{len(refused):,} documents of {store.name} could not be embedded, {embedded:,} were ({listed})"
@@ -219,29 +235,14 @@ def embed_missing(
     return embedded
 
 
-def _embed_missing(
-    store: Store, watch: Callable[[int], None] | None
-) -> Operation[tuple[int, dict[str, EmbeddingFailed]]]:
-    """Return how many were embedded, and what the model refused, by id."""
-    model = cast(str, store.embedder)
-    embedded, done, after = 0, 0, None
-    refused: dict[str, EmbeddingFailed] = {}
-    while rows := (yield from fetch(reads.without_vector(store, after, _AT_ONCE))):
-        pieces = [embedded_pieces(store, Text(row[1] or "", row[2]), store.max_tokens) for row in rows]
-        texts = [piece.text for of_text in pieces for piece in of_text]
-        vectors = iter((yield from _embed_each(texts, model)))
-        for (id, label, content, name), of_text in zip(rows, pieces, strict=True):
-            made = list(islice(vectors, len(of_text)))
-            failed = next((each for each in made if isinstance(each, EmbeddingFailed)), None)
-            if failed is not None:
-                refused[name] = failed
-            elif made:
-                embedded += yield from parts.add_vectors(store, id, label, content, of_text, made)
-        after = rows[-1][0]
-        done += len(rows)
-        if watch is not None:
-            watch(done)
-    return embedded, refused
+def _missing(store: Store, after: UUID | None, limit: int) -> Operation[list[parts.Missing]]:
+    """Return the next documents that have a text and no vector of it."""
+    missing: list[parts.Missing] = []
+    for id, label, content, name in (yield from fetch(reads.without_vector(store, after, limit))):
+        pieces = embedded_pieces(store, Text(label or "", content), store.max_tokens)
+        add = partial(parts.add_vectors, store, id, label, content, pieces)
+        missing.append(parts.Missing(id, name, [piece.text for piece in pieces], add))
+    return missing
 
 
 def _embed_each(texts: Sequence[str], model: str) -> Operation[list[Any]]:

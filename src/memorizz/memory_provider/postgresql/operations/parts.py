@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace as with_fields
-from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from uuid import UUID
 
 from memorizz.errors import EmbeddingFailed, InvalidDocument
@@ -201,7 +201,12 @@ def written(store: Store, row: Row, statement: Query, last: bool) -> Operation[l
 def add_vectors(
     store: Store, id: UUID, label: str | None, content: str, found: Sequence[Part], vectors: Sequence[Any]
 ) -> Operation[int]:
-    """Give a document the vectors of its text; return 0 where it has got another text or a vector meanwhile."""
+    """Give a document the vectors of its text; return how many documents got theirs.
+
+    None gets any where a model has refused one of them, or where it has another text or a vector by now.
+    """
+    if any(isinstance(vector, EmbeddingFailed) for vector in vectors):
+        return 0
     pieces = pieces_of(store, found, vectors)
     statement = writes.add_vector(store, id, label, content, store.vector_of(vectors[0]), pieces and pieces.id)
     if pieces is None:
@@ -284,14 +289,11 @@ def update(target: Store, filter: Filter, data: Document) -> Operation[int]:
     steps = sql.locked(target, [id for id, _ in found])
     parts = cast(Replaced, row.parts)
     steps += [sql.update(target, row, id, name, parts, filter) for id, name in found]
-    _, _, *results = yield from fetch_all(steps)
-    return sum(counted[0][0] for counted in results)
+    results = yield from fetch_all(steps)
+    return sum(counted[0][0] for counted in results[-len(found) :])
 
 
 # --- what has no vector yet ---------------------------------------------------------------------------------------
-
-# How many documents are looked at at once, and how many texts are embedded at once.
-_AT_ONCE = 64
 
 
 def _embed_again(target: Store, row: Row, waits: int) -> Operation[None]:
@@ -307,6 +309,25 @@ def embed_waiting(target: Store, ids: Sequence[UUID]) -> Operation[None]:
             waiting = waiting_parts(target, found)
             vectors = yield Embed([text for *_, text in waiting], "document", cast(str, target.embedder))
             yield from _add(target, found[-1], waiting, vectors)
+
+
+class Missing(NamedTuple):
+    """A document that lacks vectors: the texts of those, and what adds them, or what became of each."""
+
+    key: UUID
+    name: str
+    texts: Sequence[str]
+    add: Callable[[Sequence[Any]], Operation[int]]
+
+
+def missing(target: Store, after: UUID | None, limit: int) -> Operation[list[Missing]]:
+    """Return the next documents with parts that have no vector."""
+    found: list[Missing] = []
+    for row in (yield from fetch(sql.waiting(target, after, limit))):
+        waiting = waiting_parts(target, row)
+        texts = [text for *_, text in waiting]
+        found.append(Missing(row[-1], row[len(SELECTED)], texts, partial(_add, target, row[-1], waiting)))
+    return found
 
 
 # Its path, where it starts, its digest and its text.
@@ -328,35 +349,14 @@ def waiting_parts(store: Store, row: Sequence[Any]) -> list[WaitingPart]:
 
 
 def _add(store: Store, id: UUID, waiting: Sequence[WaitingPart], vectors: Iterable[Any]) -> Operation[int]:
+    """Give parts of a document their vectors, where they have one; return 1 where any was still waiting for its own."""
     adds = [
         sql.add_vector(store, id, path, start, digest, store.vector_of(vector))
         for (path, start, digest, _), vector in zip(waiting, vectors, strict=True)
         if not isinstance(vector, EmbeddingFailed)
     ]
+    if not adds:
+        return 0
     # The document first, as every writer does: where its history is kept, this is a change of it.
-    return sum(map(len, (yield from fetch_all([*sql.locked(store, [id]), *adds]))[2:])) if adds else 0
-
-
-def embed_missing(
-    target: Store,
-    embed_each: Callable[[Sequence[str], str], Operation[list[Any]]],
-    watch: Callable[[int], None] | None,
-) -> Operation[tuple[int, dict[str, EmbeddingFailed]]]:
-    """Embed the parts that have no vector; return of how many documents, and which a model refused."""
-    embedded, done, after = 0, 0, None
-    refused: dict[str, EmbeddingFailed] = {}
-    while found := (yield from fetch(sql.waiting(target, after, _AT_ONCE))):
-        waiting = [waiting_parts(target, row) for row in found]
-        texts = [text for each in waiting for *_, text in each]
-        vectors = iter((yield from embed_each(texts, cast(str, target.embedder))))
-        for row, each in zip(found, waiting, strict=True):
-            made = list(islice(vectors, len(each)))
-            failed = [vector for vector in made if isinstance(vector, EmbeddingFailed)]
-            if failed:
-                refused[row[len(SELECTED)]] = failed[0]
-            embedded += bool((yield from _add(target, row[-1], each, made)))
-        after = found[-1][-1]
-        done += len(found)
-        if watch is not None:
-            watch(done)
-    return embedded, refused
+    results = yield from fetch_all([*sql.locked(store, [id]), *adds])
+    return int(any(results[-len(adds) :]))

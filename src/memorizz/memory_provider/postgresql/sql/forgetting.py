@@ -19,7 +19,7 @@ from memorizz.memory_provider.postgresql.sql.lookup import filtered
 from memorizz.memory_provider.postgresql.sql.past import STATE, began, columns, parts_at
 from memorizz.memory_provider.postgresql.sql.reads import NAME, bound, trusted_sql
 from memorizz.memory_provider.postgresql.sql.visible import expired, visible
-from memorizz.memory_provider.postgresql.sql.writes import moment, those_locked
+from memorizz.memory_provider.postgresql.sql.writes import deleted, moment, those_locked
 
 
 def _there(store: Store) -> sql.Composed:
@@ -29,19 +29,10 @@ def _there(store: Store) -> sql.Composed:
 
 @composed_once
 def _forget(store: Store, where: str, dry_run: bool) -> bytes:
-    template = sql.SQL(
-        "SELECT {name} FROM {table} AS d WHERE {there} AND {where}"
-        if dry_run
-        else "DELETE FROM {table} AS d USING {found} WHERE {same} RETURNING {name}"
-    )
-    return template.format(
-        table=store.table,
-        found=those_locked(store, where, "FOR UPDATE", _there(store)),
-        there=_there(store),
-        where=trusted_sql(where),
-        same=key.same("d", "found"),
-        name=NAME,
-    ).as_bytes(None)
+    if not dry_run:
+        return deleted(store, those_locked(store, where, "FOR UPDATE", _there(store)), NAME).as_bytes(None)
+    template = sql.SQL("SELECT {name} FROM {table} AS d WHERE {there} AND {where}")
+    return template.format(name=NAME, table=store.table, there=_there(store), where=trusted_sql(where)).as_bytes(None)
 
 
 def forget(store: Store, filter: Mapping[str, Any], dry_run: bool) -> Query:

@@ -30,6 +30,7 @@ from memorizz.memory_provider.postgresql.sql.key import (
 from memorizz.memory_provider.postgresql.sql.past import STATE, began, columns, parts_at, vector_of_version
 from memorizz.memory_provider.postgresql.sql.reads import NAME, bound, selected
 from memorizz.memory_provider.postgresql.sql.visible import LIVE, rows_of, visible
+from memorizz.memory_provider.postgresql.sql.writes import deleted, those_locked
 
 _CHANGE = ("forgotten", "version", "changed_at", "operation", "actor", "call")
 _EVERY_CHANGE = sql.SQL(
@@ -187,13 +188,8 @@ def restore_parts(store: Store, versions: Sequence[tuple[UUID, int]]) -> Query:
 
 @composed_once
 def _delete(store: Store) -> bytes:
-    template = sql.SQL(
-        "DELETE FROM {table} AS d USING (SELECT {key} FROM {table} AS d WHERE {among} ORDER BY {key} FOR UPDATE) "
-        "AS found WHERE {same} RETURNING d.id, {name}"
-    )
-    return template.format(table=store.table, key=KEY, among=among(store), same=same("d", "found"), name=NAME).as_bytes(
-        None
-    )
+    found = those_locked(store, "true", "FOR UPDATE", among(store))
+    return deleted(store, found, sql.SQL("d.id, {}").format(NAME)).as_bytes(None)
 
 
 def delete(store: Store, ids: Sequence[UUID]) -> Query:

@@ -47,6 +47,7 @@ _OF_EXCLUDED_AGENT = sql.SQL(
 )
 # The columns, as CREATE TABLE and INSERT name them.
 COLUMNS = ("tenant", "id")
+NAMES = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
 # The key of a document's part.
 PART = (*COLUMNS, "path", "start", "stop", "digest")
 # How a table that is in partitions is: all documents of a tenant are in one.

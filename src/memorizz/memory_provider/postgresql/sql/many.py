@@ -112,11 +112,9 @@ def _statement(store: Store, columns: tuple[str, ...], merged: tuple[str, ...] |
     conflict = sql.SQL("")
     if merged is not None:
         merge, there = writes.merged_or_not(store, columns, merged, False)
-        conflict = sql.SQL(" ON CONFLICT ({}) DO UPDATE SET {} WHERE {} RETURNING d.id").format(
-            writes.KEY_COLUMNS, merge, there
-        )
+        conflict = sql.SQL(" ON CONFLICT ({}) DO UPDATE SET {} WHERE {} RETURNING d.id").format(key.NAMES, merge, there)
     elif given:
-        conflict = sql.SQL(" ON CONFLICT ({}) DO NOTHING RETURNING d.id").format(writes.KEY_COLUMNS)
+        conflict = sql.SQL(" ON CONFLICT ({}) DO NOTHING RETURNING d.id").format(key.NAMES)
     return _insert(store, columns, conflict)
 
 
@@ -134,7 +132,7 @@ def _whole_statement(store: Store, columns: tuple[str, ...], merged: tuple[str, 
         table=store.table,
         among=key.among_all(sql.SQL("%(id)b::uuid[]")),
         key=key.KEY,
-        columns=writes.KEY_COLUMNS,
+        columns=key.NAMES,
         merge=writes.merge(store, merged, writes.excluded(merged), False, refused),
     )
     return _insert(store, columns, conflict)
@@ -160,7 +158,7 @@ def _insert(store: Store, columns: tuple[str, ...], conflict: sql.Composable) ->
     )
     return template.format(
         table=store.table,
-        key=writes.KEY_COLUMNS,
+        key=key.NAMES,
         of_new=key.OF_NEW,
         columns=sql.Composed([sql.SQL(", {}").format(sql.Identifier(name)) for name in columns]),
         values=sql.Composed([sql.SQL(", {}").format(_value(store, name)) for name in columns]),

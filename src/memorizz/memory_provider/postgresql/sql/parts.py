@@ -37,7 +37,6 @@ _REPLACE = sql.SQL(
     "WHERE (SELECT count(*) FROM gone) >= 0 ON CONFLICT DO NOTHING RETURNING {embedding} IS NULL AS waits) "
     "SELECT (SELECT count(*) FROM stored), (SELECT count(*) FROM added WHERE waits)"
 )
-_RETURNING_KEY = key.of("d")
 
 
 def _replace(store: Store, stored: sql.Composable) -> bytes:
@@ -47,7 +46,7 @@ def _replace(store: Store, stored: sql.Composable) -> bytes:
         vector=store.vector_type,
         parts=store.parts,
         same=key.same("p", "stored"),
-        key=sql.SQL(", ").join(map(sql.Identifier, key.COLUMNS)),
+        key=key.NAMES,
         of_stored=key.of("stored"),
         embedding=store.embedding,
     )
@@ -58,7 +57,7 @@ def _replace(store: Store, stored: sql.Composable) -> bytes:
 def _of_document(store: Store) -> bytes:
     stored = sql.SQL("SELECT {key} FROM {table} AS d WHERE {is_it} AND {visible}")
     return _replace(
-        store, stored.format(key=_RETURNING_KEY, table=store.table, is_it=key.is_it(store), visible=visible(store))
+        store, stored.format(key=key.KEY, table=store.table, is_it=key.is_it(store), visible=visible(store))
     )
 
 
@@ -87,8 +86,8 @@ def _insert(store: Store, inserted: tuple[str, ...]) -> bytes:
         stored.format(
             table=store.table,
             new=new(store, inserted),
-            key=sql.SQL(", ").join(map(sql.Identifier, key.COLUMNS)),
-            returned=_RETURNING_KEY,
+            key=key.NAMES,
+            returned=key.KEY,
         ),
     )
 
@@ -110,7 +109,7 @@ def _update(store: Store, merged: tuple[str, ...], where: str) -> bytes:
             is_it=key.is_it(store),
             visible=visible(store),
             where=trusted_sql(where),
-            key=_RETURNING_KEY,
+            key=key.KEY,
         ),
     )
 
@@ -141,9 +140,9 @@ def _add_pieces(store: Store) -> bytes:
     )
     return template.format(
         parts=store.parts,
-        key=sql.SQL(", ").join(map(sql.Identifier, key.COLUMNS)),
+        key=key.NAMES,
         embedding=store.embedding,
-        of_document=_RETURNING_KEY,
+        of_document=key.KEY,
         content=sql.Literal(CONTENT),
         dimensions=sql.Literal(store.model.dimensions),
         vector=store.vector_type,

@@ -15,7 +15,7 @@ from memorizz.memory_provider.postgresql.layout import Layout
 from memorizz.memory_provider.postgresql.sql import key
 from memorizz.memory_provider.postgresql.sql.reads import NAME, bound
 from memorizz.memory_provider.postgresql.sql.visible import visible
-from memorizz.memory_provider.postgresql.sql.writes import those_locked
+from memorizz.memory_provider.postgresql.sql.writes import deleted, those_locked
 
 
 def noted(layout: Layout) -> Query:
@@ -94,13 +94,8 @@ _SEEN: LiteralString = (
 
 @composed_once
 def _delete(store: Store) -> bytes:
-    template = sql.SQL("DELETE FROM {table} AS d USING {found} WHERE {same} RETURNING {name}")
-    return template.format(
-        table=store.table,
-        found=those_locked(store, _SEEN, "FOR UPDATE SKIP LOCKED", key.among(store)),
-        same=key.same("d", "found"),
-        name=NAME,
-    ).as_bytes(None)
+    found = those_locked(store, _SEEN, "FOR UPDATE SKIP LOCKED", key.among(store))
+    return deleted(store, found, NAME).as_bytes(None)
 
 
 def delete(store: Store, ids: Sequence[UUID], versions: Sequence[str]) -> Query:

@@ -100,13 +100,10 @@ def merge(
     return sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in values.items())
 
 
-KEY_COLUMNS = sql.SQL(", ").join(map(sql.Identifier, key.COLUMNS))
-
-
 def new(store: Store, inserted: Sequence[str]) -> sql.Composed:
     """Return the columns of a new document, and their values."""
     return sql.SQL("({key}, data{names}) VALUES ({values}, %(data)s::jsonb{others})").format(
-        key=KEY_COLUMNS,
+        key=key.NAMES,
         names=sql.Composed([sql.SQL(", {}").format(sql.Identifier(name)) for name in inserted]),
         values=sql.SQL(", ").join(map(sql.Placeholder, key.COLUMNS)),
         others=sql.Composed([sql.SQL(", {}").format(_value(store, name)) for name in inserted]),
@@ -158,7 +155,7 @@ def _upsert(store: Store, inserted: tuple[str, ...], merged: tuple[str, ...], gu
     return template.format(
         table=store.table,
         new=new(store, inserted),
-        key=KEY_COLUMNS,
+        key=key.NAMES,
         merge=merge,
         there=there,
         is_embedded=_is_embedded(store, guarded),
@@ -188,7 +185,7 @@ def upsert(store: Store, row: Row) -> Query:
 @composed_once
 def _insert(store: Store, inserted: tuple[str, ...]) -> bytes:
     template = sql.SQL("INSERT INTO {table} AS d {new} ON CONFLICT ({key}) DO NOTHING RETURNING true")
-    return template.format(table=store.table, new=new(store, inserted), key=KEY_COLUMNS).as_bytes(None)
+    return template.format(table=store.table, new=new(store, inserted), key=key.NAMES).as_bytes(None)
 
 
 def insert(store: Store, row: Row) -> Query:
@@ -260,6 +257,14 @@ def those_locked(store: Store, where: str, lock: LiteralString, there: sql.Compo
     return _FOUND.format(
         key=key.KEY, table=store.table, there=there or visible(store), where=trusted_sql(where), lock=sql.SQL(lock)
     )
+
+
+_DELETED = sql.SQL("DELETE FROM {table} AS d USING {found} WHERE {same} RETURNING {returned}")
+
+
+def deleted(store: Store, found: sql.Composable, returned: sql.Composable) -> sql.Composed:
+    """Return the statement that deletes those that were `found` and locked."""
+    return _DELETED.format(table=store.table, found=found, same=key.same("d", "found"), returned=returned)
 
 
 @composed_once
@@ -392,11 +397,8 @@ def delete_newest_by_name(store: Store, name: str) -> Query:
 
 @composed_once
 def _delete_matching(store: Store, where: str) -> bytes:
-    template = sql.SQL(
-        "WITH gone AS (DELETE FROM {table} AS d USING {found} WHERE {same} RETURNING 1) SELECT count(*) FROM gone"
-    )
-    found = those_locked(store, where, "FOR UPDATE")
-    return template.format(table=store.table, found=found, same=key.same("d", "found")).as_bytes(None)
+    gone = deleted(store, those_locked(store, where, "FOR UPDATE"), sql.SQL("1"))
+    return sql.SQL("WITH gone AS ({}) SELECT count(*) FROM gone").format(gone).as_bytes(None)
 
 
 def delete_matching(store: Store, filter: Mapping[str, Any]) -> Query:
