@@ -34,9 +34,8 @@ TWINS = {
     f"{POSTGRESQL}/provider_async.py": f"{POSTGRESQL}/provider.py",
     f"{MAINTENANCE}/_loading_async.py": f"{MAINTENANCE}/_loading_sync.py",
     f"{MAINTENANCE}/_maintenance_async.py": f"{MAINTENANCE}/_maintenance_sync.py",
-    f"{MAINTENANCE}/_reclaiming_async.py": f"{MAINTENANCE}/_reclaiming_sync.py",
     f"{MAINTENANCE}/_reembedding_async.py": f"{MAINTENANCE}/_reembedding_sync.py",
-    f"{MAINTENANCE}/_scaling_async.py": f"{MAINTENANCE}/_scaling_sync.py",
+    f"{MAINTENANCE}/_session_async.py": f"{MAINTENANCE}/_session_sync.py",
     f"{MAINTENANCE}/_watching_async.py": f"{MAINTENANCE}/_watching_sync.py",
 }
 

@@ -200,7 +200,7 @@ def test_statements_of_a_tenant_have_nothing_that_citus_refuses(distributed: str
 
 
 def test_documents_of_several_vectors_are_counted(distributed: str) -> None:
-    """`update` and `embed_missing` say of how many documents, also where nothing goes out before theirs but one lock."""
+    """`update` and `embed_missing` say how many documents they have changed, the first included."""
     config = PostgreSQLConfig(dsn=distributed, embedding_dimensions=128)
     with PostgreSQLProvider(config) as provider:
         acme = provider.tenant("acme")

@@ -1,6 +1,7 @@
 """What is done to a database and not with memories: look at it, upgrade it, measure it, examine it, index it.
 
-_maintenance_async.py   AsyncMaintenance: one connection to a database in any state
+_session_async.py       one connection to a database in any state
+_maintenance_async.py   AsyncMaintenance: what is done on it
 _doctor.py              what is looked at
 _measuring.py           how large stores and indexes are
 _findings.py            what is wrong, and what to do
@@ -13,7 +14,6 @@ _reembedding_async.py   AsyncReembedding: another embedding model, while the sto
 _changing.py            its parts
 _models.py              the columns that it adds, fills, exchanges and drops
 _language.py            the language of the words, while the stores are in use
-_scaling_async.py       the stores distributed over several servers
 _noting.py              what the stores held, noted from time to time
 _tidying.py             what has expired or is due by policies, of every tenant
 _probe.py               what one tenant's rows can be reached by as another

@@ -1,38 +1,37 @@
-"""One connection to a database, for what is done to it and not with memories."""
+"""What is done to a database and not with memories, on one connection."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any
 
-from memorizz.errors import MemorizzError, OperationTimeout, ProviderClosed, SchemaError
-from memorizz.memory_provider._drive._async import drive
+from memorizz.errors import MemorizzError, OperationTimeout
 from memorizz.memory_provider.postgresql import distribution, indexes, migrations, wall
 from memorizz.memory_provider.postgresql._errors import translating
-from memorizz.memory_provider.postgresql._steps import Operation, Script, Statement, Step, T
-from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
-from memorizz.memory_provider.postgresql.driver._async import AsyncConnection, connect, note_cosines, perform, when_free
-from memorizz.memory_provider.postgresql.driver._pooling_async import find_server
+from memorizz.memory_provider.postgresql._steps import Script
+from memorizz.memory_provider.postgresql.driver._async import note_cosines, when_free
 from memorizz.memory_provider.postgresql.driver._shared import without_timeout
-from memorizz.memory_provider.postgresql.embedded import EmbeddedServer
-from memorizz.memory_provider.postgresql.facts import Facts, Store
-from memorizz.memory_provider.postgresql.indexes import HNSW
+from memorizz.memory_provider.postgresql.facts import Store
+from memorizz.memory_provider.postgresql.indexes import HNSW, VECTOR_INDEXES
 from memorizz.memory_provider.postgresql.maintenance import _doctor, _indexing, _language, _making, _noting, _probe
 from memorizz.memory_provider.postgresql.maintenance._changing import LOCK_SECONDS
 from memorizz.memory_provider.postgresql.maintenance._finding import Finding
 from memorizz.memory_provider.postgresql.maintenance._findings import diagnose
 from memorizz.memory_provider.postgresql.maintenance._indexing import BuiltElsewhere, Busy, Job, Made, Wanted, Watch
-from memorizz.memory_provider.postgresql.maintenance._measuring import IndexFacts, StoreFacts, glance, measure
-from memorizz.memory_provider.postgresql.maintenance._reclaiming_async import reclaim
-from memorizz.memory_provider.postgresql.maintenance._scaling_async import scaled_out
+from memorizz.memory_provider.postgresql.maintenance._measuring import (
+    IndexFacts,
+    Reclaimed,
+    StoreFacts,
+    glance,
+    measure,
+)
+from memorizz.memory_provider.postgresql.maintenance._session_async import AsyncSession
 from memorizz.memory_provider.postgresql.maintenance._tidying import Tidied, tidied
 from memorizz.memory_provider.postgresql.maintenance._watching_async import watched
-from memorizz.memory_provider.postgresql.migrations import Database, Migration
+from memorizz.memory_provider.postgresql.migrations import Migration
 from memorizz.memory_provider.stores import IndexKind
 
 # How long a replacement that tries to take the place of an index holds up all others at most.
@@ -41,59 +40,12 @@ _SWAP_LOCK_SECONDS = 2.0
 _CLEAN_SECONDS = 5.0
 
 
-class AsyncMaintenance:
+class AsyncMaintenance(AsyncSession):
     """One connection to a database in any state: without the tables, without the extension, of another version.
 
     A context manager, which is open in its block. Opening it changes nothing in the database, and raises
     ConnectionFailed where the server cannot be reached.
     """
-
-    def __init__(self, config: PostgreSQLConfig) -> None:
-        self.config = config
-        self._conninfo = ""
-        self._opened: AsyncConnection | None = None
-        self._server: EmbeddedServer | None = None
-        # As they were read last.
-        self._facts: Facts | None = None
-
-    async def __aenter__(self) -> Self:
-        try:
-            if self.config.embedded_server is not None:
-                self._server = EmbeddedServer(self.config.embedded_server.path)
-                await asyncio.to_thread(self._server.acquire)
-            self._conninfo = await find_server(self.config, self._server)
-            self._opened = await connect(self.config, self._conninfo)
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connection. Twice is fine."""
-        connection, self._opened = self._opened, None
-        server, self._server = self._server, None
-        if connection is not None:
-            await connection.close()
-        if server is not None:
-            # Waits for a thread that is still starting it.
-            await asyncio.to_thread(server.release)
-
-    async def database(self) -> Database:
-        """Return what the catalogs say of the server, of pgvector and of the schema."""
-        return await self.run(migrations.database(self.config))
-
-    async def facts(self) -> Facts:
-        """Return what is known of the stores, their indexes and models; raises SchemaError where there are none."""
-        found = await self.database()
-        if not found.has_migrations or await self.run(migrations.pending(found)):
-            raise SchemaError(f"there are no tables in schema {found.schema!r}: make them with `memorizz migrate`")
-        self._facts = await self.run(migrations.facts_of(self.config, found))
-        return self._facts
 
     async def pending(self) -> Sequence[Migration]:
         """Return the migrations that the schema lacks, oldest first."""
@@ -184,7 +136,17 @@ class AsyncMaintenance:
         if dry_run:
             return await self.run(distribution.planned(layout, shards))
         with without_timeout(self._connection):
-            return await scaled_out(layout, shards, self.run, self._in_one)
+            await self._in_one(lambda: distribution.prepare(layout, shards))
+            try:
+                done = await self._in_one(lambda: distribution.distribute(layout, shards))
+            except BaseException:
+                # Unless this program is killed, all is as it was.
+                with suppress(MemorizzError):
+                    await self._in_one(lambda: distribution.put_back(layout))
+                raise
+            for table in await self.run(distribution.unfinished(layout)):
+                await self._in_one(partial(distribution.finish, layout, table))
+        return done
 
     async def probe_tenants(self) -> _probe.Probe:
         """Try to reach one tenant's rows as another, in every table by every kind of statement; all of it is undone.
@@ -196,15 +158,6 @@ class AsyncMaintenance:
         with translating(self.config.where):
             async with self._connection.transaction(force_rollback=True):
                 return await self.run(_probe.probe(known))
-
-    async def _in_one(self, work: Callable[[], Operation[T]]) -> T:
-        """Run an operation in one transaction, as soon as nobody is in the way for a moment."""
-
-        async def change() -> T:
-            async with self.transaction():
-                return await self.run(work())
-
-        return await when_free(change)
 
     async def examine(self) -> tuple[_doctor.Examination, list[Finding]]:
         """Examine the database: return its figures, and what of them needs attention, the worst first."""
@@ -226,35 +179,6 @@ class AsyncMaintenance:
     async def glance(self, tenants: int = 100) -> tuple[dict[str, int], list[str]]:
         """Return how many rows each store has, as the server guesses without counting, and the first tenants."""
         return await self.run(glance(await self.facts(), tenants))
-
-    async def run(self, operation: Operation[T]) -> T:
-        """Run an operation on the connection; each of its statements is a transaction of its own unless one is open."""
-        if self._facts is not None:
-            operation = wall.maintained(self._facts, operation)
-        return await drive(operation, self.perform)
-
-    async def perform(self, step: Step) -> Any:
-        """Perform a step of an operation."""
-        with translating(self.config.where):
-            return await perform(self._connection, cast(Statement, step))
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[None]:
-        """Open a block that happens as a whole or not at all."""
-        with translating(self.config.where):
-            async with self._connection.transaction():
-                yield
-
-    @property
-    def lost(self) -> bool:
-        """Whether the connection is gone."""
-        return self._connection.closed
-
-    @property
-    def _connection(self) -> AsyncConnection:
-        if self._opened is None:
-            raise ProviderClosed("the maintenance is not open: use it inside of its `with` block")
-        return self._opened
 
     # --- indexes --------------------------------------------------------------------------------------------------
 
@@ -359,7 +283,33 @@ class AsyncMaintenance:
             await self.run(_indexing.analyze(found := await self._look(), store, vacuum))
         await note_cosines(self.config, self._connection, found.known)
 
-    reclaim = reclaim
+    async def reclaim(
+        self,
+        store: str | None = None,
+        *,
+        memory: str | None = None,
+        lock_seconds: float = 0,
+        watch: Watch | None = None,
+    ) -> AsyncGenerator[Reclaimed]:
+        """Give back the room of what was deleted; yields each store when it is done.
+
+        Its vector indexes are built again, of what is left, then it is vacuumed; it stays in use meanwhile. `store` is
+        by default each of which many documents were deleted. The room in its tables is for what is stored next. The
+        rest is as for `make`.
+        """
+        stores, indexes = await self.measure()
+        name = None if store is None else (await self.facts()).store(store).name
+        for each in stores:
+            if each.name != name if name is not None else not each.is_to_be_vacuumed:
+                continue
+            started = time.perf_counter()
+            if any(index.store == each.name and index.method in VECTOR_INDEXES for index in indexes):
+                jobs = await self.plan_rebuild(store=each.name)
+                async for _ in self.make(jobs, memory=memory, lock_seconds=lock_seconds, watch=watch):
+                    pass
+            await self.analyze(each.name, vacuum=True)
+            after = next(now.bytes for now in (await self.measure())[0] if now.name == each.name)
+            yield Reclaimed(each.name, each.bytes, after, round(time.perf_counter() - started, 3))
 
     async def plan_drop(self, name: str | None = None) -> list[IndexFacts]:
         """Return the index of a name, which must keep no rule, or without one all that builds have left invalid."""
@@ -387,19 +337,6 @@ class AsyncMaintenance:
     @property
     def _hnsw(self) -> HNSW:
         return HNSW(self.config.hnsw_m, self.config.hnsw_ef_construction)
-
-    @asynccontextmanager
-    async def _without_timeouts(self, memory: str | None, lock_seconds: float) -> AsyncGenerator[None]:
-        """Let statements take as long as they need."""
-        timeout, self._connection.operation_timeout = self._connection.operation_timeout, None
-        try:
-            await self.perform(Script(indexes.without_timeouts(memory, lock_seconds).as_bytes(None)))
-            yield
-        finally:
-            # A connection that was lost has nothing to be reset.
-            with suppress(MemorizzError):
-                await self.perform(Script(indexes.WITH_TIMEOUTS))
-            self._connection.operation_timeout = timeout
 
     async def _make(self, found: _indexing.Found, job: Job, watch: Watch | None) -> list[str]:
         notices: list[str] = []
