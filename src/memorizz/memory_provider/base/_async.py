@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal, overload
 
 from memorizz.errors import ConfigurationError
+from memorizz.memory_provider._agents import agent_document, agent_memories, agent_with_id
+from memorizz.memory_provider._arguments import text_document
 from memorizz.memory_provider.options import (
     Call,
     Consolidation,
@@ -193,7 +195,7 @@ class AsyncMemoryOperations(ABC):
 
         Raises InvalidDocument for a text that is none or blank, for what is no hit, for a value that cannot be kept.
         """
-        return await self.store(self.operations.text_document(text, memory_id, keys, recalled), store)
+        return await self.store(text_document(text, memory_id, keys, recalled), store)
 
     async def recall(
         self,
@@ -463,11 +465,11 @@ class AsyncMemoryOperations(ABC):
         The id is the agent's `id`, `_id` or `agent_id`, or a new one; an agent that exists is merged as by `store`.
         Python callables, which no database can hold, are left out; everything else comes back as it went in.
         """
-        return await self.store(self.operations.agent_document(agent), AGENTS)
+        return await self.store(agent_document(agent), AGENTS)
 
     async def update_memagent(self, agent: Any) -> bool:
         """Merge an agent into the stored one with its id; True when it exists. Raises InvalidDocument without id."""
-        id, document = self.operations.agent_with_id(agent)
+        id, document = agent_with_id(agent)
         return await self.update_by_id(id, document, AGENTS)
 
     async def retrieve_memagent(self, id: Any) -> Document | None:
@@ -480,11 +482,11 @@ class AsyncMemoryOperations(ABC):
 
     async def update_memagent_memory_ids(self, id: Any, memory_ids: Sequence[str]) -> bool:
         """Replace the memory_ids of an agent; True when it exists."""
-        return await self.update_by_id(id, self.operations.agent_memories(memory_ids), AGENTS)
+        return await self.update_by_id(id, agent_memories(memory_ids), AGENTS)
 
     async def delete_memagent_memory_ids(self, id: Any) -> bool:
         """Empty the memory_ids of an agent, without deleting any memory; True when it exists."""
-        return await self.update_by_id(id, self.operations.agent_memories(()), AGENTS)
+        return await self.update_by_id(id, agent_memories(()), AGENTS)
 
     async def delete_memagent(self, id: Any, cascade: bool = False) -> bool:
         """Delete an agent; True when there was one.

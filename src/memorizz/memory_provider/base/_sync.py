@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal, overload
 
 from memorizz.errors import ConfigurationError
+from memorizz.memory_provider._agents import agent_document, agent_memories, agent_with_id
+from memorizz.memory_provider._arguments import text_document
 from memorizz.memory_provider.options import (
     Call,
     Consolidation,
@@ -192,7 +194,7 @@ class MemoryOperations(ABC):
 
         Raises InvalidDocument for a text that is none or blank, for what is no hit, for a value that cannot be kept.
         """
-        return self.store(self.operations.text_document(text, memory_id, keys, recalled), store)
+        return self.store(text_document(text, memory_id, keys, recalled), store)
 
     def recall(
         self,
@@ -458,11 +460,11 @@ class MemoryOperations(ABC):
         The id is the agent's `id`, `_id` or `agent_id`, or a new one; an agent that exists is merged as by `store`.
         Python callables, which no database can hold, are left out; everything else comes back as it went in.
         """
-        return self.store(self.operations.agent_document(agent), AGENTS)
+        return self.store(agent_document(agent), AGENTS)
 
     def update_memagent(self, agent: Any) -> bool:
         """Merge an agent into the stored one with its id; True when it exists. Raises InvalidDocument without id."""
-        id, document = self.operations.agent_with_id(agent)
+        id, document = agent_with_id(agent)
         return self.update_by_id(id, document, AGENTS)
 
     def retrieve_memagent(self, id: Any) -> Document | None:
@@ -475,11 +477,11 @@ class MemoryOperations(ABC):
 
     def update_memagent_memory_ids(self, id: Any, memory_ids: Sequence[str]) -> bool:
         """Replace the memory_ids of an agent; True when it exists."""
-        return self.update_by_id(id, self.operations.agent_memories(memory_ids), AGENTS)
+        return self.update_by_id(id, agent_memories(memory_ids), AGENTS)
 
     def delete_memagent_memory_ids(self, id: Any) -> bool:
         """Empty the memory_ids of an agent, without deleting any memory; True when it exists."""
-        return self.update_by_id(id, self.operations.agent_memories(()), AGENTS)
+        return self.update_by_id(id, agent_memories(()), AGENTS)
 
     def delete_memagent(self, id: Any, cascade: bool = False) -> bool:
         """Delete an agent; True when there was one.

@@ -8,8 +8,8 @@ from typing import cast, get_args
 
 from memorizz.errors import ConfigurationError, quoted
 from memorizz.memory_provider._values import InvalidText
+from memorizz.memory_provider.stores import MAX_DIMENSIONS
 
-_MAX_DIMENSIONS = 16_000  # as in PostgreSQL, so that what is stored here fits there
 _SCHEMES = ("mongodb://", "mongodb+srv://")
 _NOT_IN_NAMES = re.compile(r'[/\\. "$*<>:|?\0]')
 
@@ -58,11 +58,10 @@ class MongoDBConfig:
             )
         dimensions = cast(object, self.embedding_dimensions)
         if dimensions is not None and not (
-            isinstance(dimensions, int) and not isinstance(dimensions, bool) and 0 < dimensions <= _MAX_DIMENSIONS
+            isinstance(dimensions, int) and not isinstance(dimensions, bool) and 0 < dimensions <= MAX_DIMENSIONS
         ):
             raise ConfigurationError(
-                f"embedding_dimensions={quoted(dimensions)}: expected None or a whole number from 1 to "
-                f"{_MAX_DIMENSIONS}"
+                f"embedding_dimensions={quoted(dimensions)}: expected None or a whole number from 1 to {MAX_DIMENSIONS}"
             )
         for option in ("connect_timeout", "operation_timeout"):
             seconds = getattr(self, option)

@@ -30,6 +30,7 @@ from memorizz.memory_provider.stores import (
     DEFAULT_DIMENSIONS,
     DEFAULT_EF_CONSTRUCTION,
     DEFAULT_M,
+    MAX_DIMENSIONS,
     IndexKind,
     VectorType,
     check_index,
@@ -38,7 +39,6 @@ from memorizz.memory_provider.stores import (
 
 logger = logging.getLogger("memorizz.config")
 
-_MAX_DIMENSIONS = 16_000  # pgvector's limit for its vector type
 # Fields that are made of what is given.
 _MADE = ("libpq", "secrets", "embedded_server")
 # A machine that is gone without a word is noticed within a minute, also where nothing else limits the wait.
@@ -354,7 +354,7 @@ class PostgreSQLConfig:
         check_index(self.index, self.vector_type)
         _check_choice("on_invalid_text", self.on_invalid_text, get_args(InvalidText))
         if self.embedding_dimensions is not None:
-            _check_range("embedding_dimensions", self.embedding_dimensions, 1, _MAX_DIMENSIONS)
+            _check_range("embedding_dimensions", self.embedding_dimensions, 1, MAX_DIMENSIONS)
         _check_range("hnsw_m", self.hnsw_m, 2, 100)
         _check_range("hnsw_ef_construction", self.hnsw_ef_construction, max(4, 2 * self.hnsw_m), 1000)
         _check_range("max_size", self.max_size, 1, 10_000)

@@ -3,8 +3,6 @@
 An operation knows the database and its arguments; it yields steps, is sent what they returned, and returns the result.
 """
 
-from memorizz.memory_provider._agents import agent_document, agent_memories, agent_with_id
-from memorizz.memory_provider._arguments import text_document
 from memorizz.memory_provider.mongodb.operations.deleting import (
     delete,
     delete_all,
@@ -56,9 +54,6 @@ from memorizz.memory_provider.mongodb.operations.together import run_many
 __all__ = [
     "BEGINNING",
     "END",
-    "agent_document",
-    "agent_memories",
-    "agent_with_id",
     "apply_policies",
     "check",
     "consolidate",
@@ -92,7 +87,6 @@ __all__ = [
     "store_many",
     "supersede",
     "taken",
-    "text_document",
     "undo",
     "update",
     "update_by_id",

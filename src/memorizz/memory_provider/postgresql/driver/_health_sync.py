@@ -22,7 +22,6 @@ from memorizz.memory_provider.postgresql._steps import Statement, Step
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._shared import hang_up, is_alive, state_of
 from memorizz.memory_provider.postgresql.driver._sync import AnyConnection, perform
-from memorizz.memory_provider.postgresql.migrations._state import check_none_pending, server_of
 
 
 def look(pool: ConnectionPool[Any], config: PostgreSQLConfig, seconds: float, started: float) -> Health:
@@ -39,10 +38,10 @@ def look(pool: ConnectionPool[Any], config: PostgreSQLConfig, seconds: float, st
                 return perform(connection, cast(Statement, step))
 
             found = drive(migrations.database(config), perform_here)
-            server = server_of(found)
+            server = found.server
             migrations.check_versions(found)
             pending = len(drive(migrations.pending(found), perform_here))
-            check_none_pending(found, pending)
+            migrations.check_none_pending(found, pending)
     except NoneFree:
         # Ours knows whether it has lately asked in vain; of another nobody does.
         unanswered = getattr(getattr(pool, "attempts", None), "unanswered", False)

@@ -29,7 +29,7 @@ from memorizz.memory_provider.postgresql.operations.parts import WaitingPart, wa
 from memorizz.memory_provider.postgresql.rows import GIVEN_ID, PIECES, Floats, Pieces, Vector, moment
 from memorizz.memory_provider.postgresql.sql import key, writes
 from memorizz.memory_provider.postgresql.sql.parts import with_parts
-from memorizz.memory_provider.postgresql.sql.vectors import is_embedded
+from memorizz.memory_provider.postgresql.sql.vectors import is_embedded, nth_given
 from memorizz.memory_provider.postgresql.sql.visible import LIVE
 from memorizz.memory_provider.scopes import Scope
 
@@ -259,14 +259,6 @@ _AT_ONCE = 64
 _IS_DONE = sql.SQL(
     "{is_it} AND d.seq = %(seq)s AND d.updated_at = %(updated_at)s::timestamptz AND d.{of} = d.updated_at"
 )
-_GIVEN = sql.SQL("(%(vectors)s::real[])[(place - 1) * {dimensions} + 1 : place * {dimensions}]::{type}")
-
-
-def _given(standby: Store) -> sql.Composed:
-    return _GIVEN.format(
-        dimensions=sql.Literal(standby.model.dimensions),
-        type=standby.vector_type,
-    )
 
 
 def _of_pieces(standby: Store) -> bytes:
@@ -283,7 +275,7 @@ def _of_pieces(standby: Store) -> bytes:
         vector=standby.embedding,
         of=key.of("d"),
         content=sql.Literal(CONTENT),
-        given=_given(standby),
+        given=nth_given(standby),
         table=standby.table,
         is_done=_IS_DONE.format(is_it=key.is_it(standby), of=_OF),
     ).as_bytes(None)
@@ -300,7 +292,7 @@ def _of_parts(standby: Store) -> bytes:
     return statement.format(
         parts=standby.parts,
         vector=standby.embedding,
-        given=_given(standby),
+        given=nth_given(standby),
         table=standby.table,
         is_done=_IS_DONE.format(is_it=key.is_it(standby), of=_OF),
         same=key.same_of_all("p", "d"),

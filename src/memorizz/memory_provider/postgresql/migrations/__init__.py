@@ -19,15 +19,13 @@ from memorizz.memory_provider.postgresql._steps import Operation, Query, Script,
 from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.facts import Facts, Maker, Model, Store
 from memorizz.memory_provider.postgresql.layout import Layout
-from memorizz.memory_provider.postgresql.migrations._state import check_none_pending
 from memorizz.memory_provider.postgresql.sql import cosines
 from memorizz.memory_provider.postgresql.sql.reads import sql_file, trusted_sql
 from memorizz.memory_provider.stores import DEFAULT_DIMENSIONS, DEFAULT_EF_CONSTRUCTION, DEFAULT_M, SEVEN
 
 logger = logging.getLogger("memorizz.postgresql")
 
-_OLDEST_SERVER = 150_000
-_OLDEST_VECTOR = (0, 8, 0)
+_OLDEST_SERVER, _OLDEST_VECTOR = 150_000, (0, 8, 0)
 # Every program that creates or upgrades a schema in one database waits for this lock (pg_advisory_xact_lock).
 _LOCK = 0x6D656D6F72697A7A
 
@@ -64,16 +62,19 @@ class Database:
     may_use_vector: bool | None
     has_migrations: bool
 
+    @property
+    def server(self) -> str:
+        """The product and its version."""
+        return f"PostgreSQL {self.server_version // 10_000}.{self.server_version % 10_000}"
+
 
 @cache
 def migrations() -> Sequence[Migration]:
     """Return the migrations of this version, in order."""
     found = [file for file in files(__name__).iterdir() if file.name.endswith(".sql") and file.name[0].isdecimal()]
     named = [(file.name.removesuffix(".sql").partition("_"), file) for file in found]
-    return sorted(
-        (Migration(int(number), name, file.read_text("utf-8")) for (number, _, name), file in named),
-        key=lambda migration: migration.version,
-    )
+    made = [Migration(int(number), name, file.read_text("utf-8")) for (number, _, name), file in named]
+    return sorted(made, key=lambda migration: migration.version)
 
 
 _DATABASE = b"""
@@ -123,6 +124,15 @@ def pending(found: Database) -> Operation[list[Migration]]:
             "upgrade memorizz-postgresql, or use another schema"
         )
     return [migration for migration in known if migration.version > newest]
+
+
+def check_none_pending(found: Database, count: int) -> None:
+    """Raise SchemaError where a schema lacks migrations."""
+    if count:
+        raise SchemaError(
+            f"schema {found.schema!r} of database {found.name!r} lacks {count} migration(s): run `memorizz migrate`, "
+            "or open the provider with auto_migrate=True"
+        )
 
 
 # --- opening ------------------------------------------------------------------------------------------------------
@@ -214,8 +224,7 @@ def _layout(config: PostgreSQLConfig, found: Database) -> Operation[Layout]:
 
 def facts_of(config: PostgreSQLConfig, found: Database) -> Operation[Facts]:
     """Return the facts of a schema that is made, whatever the configuration says of it."""
-    layout = yield from _layout(config, found)
-    return (yield from facts.read(layout))
+    return (yield from facts.read((yield from _layout(config, found))))
 
 
 def known(config: PostgreSQLConfig, layout: Layout, models: Mapping[str, Maker]) -> Operation[Facts]:
@@ -260,8 +269,8 @@ def _check_model(layout: Layout, model: Model, name: str, models: Mapping[str, M
         raise ConfigurationError(
             f"vector dimension mismatch: the embedder {name!r} makes vectors of {given.dimensions} dimensions, schema "
             f"{layout.schema!r} holds {model.dimensions}: use "
-            f"PostgreSQLConfig(embedding_dimensions={given.dimensions}) "
-            "with a schema of its own, or change the model of this one with `memorizz re-embed`"
+            f"PostgreSQLConfig(embedding_dimensions={given.dimensions}) with a schema of its own, or change the model "
+            "of this one with `memorizz re-embed`"
         )
     if given is None:
         names = " and ".join(map(repr, models))
@@ -401,16 +410,11 @@ def _run(config: PostgreSQLConfig, found: Database, missing: Sequence[Migration]
             model = Model(1, None, dimensions)
             for each in SEVEN:
                 spec = replace(each, vector_type=config.vector_type)
-                vector = replace(
-                    spec.vector(dimensions, config.hnsw_m, config.hnsw_ef_construction), index=config.effective_index
-                )
+                vector = spec.vector(dimensions, config.hnsw_m, config.hnsw_ef_construction)
+                vector = replace(vector, index=config.effective_index)
                 yield from tables.create(Store(layout, spec, model, vector))
-        yield from fetch(
-            Query(
-                b"INSERT INTO memorizz_migrations (version, name) VALUES (%(version)s, %(name)s)",
-                {"version": migration.version, "name": migration.name},
-            )
-        )
+        note = b"INSERT INTO memorizz_migrations (version, name) VALUES (%(version)s, %(name)s)"
+        yield from fetch(Query(note, {"version": migration.version, "name": migration.name}))
 
 
 def words(language: str, before: str | None = None) -> bytes:

@@ -3,8 +3,6 @@
 An operation knows the facts and its arguments; it yields steps, is sent what they returned, and returns the result.
 """
 
-from memorizz.memory_provider._agents import agent_document, agent_memories, agent_with_id
-from memorizz.memory_provider._arguments import text_document
 from memorizz.memory_provider.postgresql.operations.consolidating import consolidate, duplicates
 from memorizz.memory_provider.postgresql.operations.deleting import (
     delete,
@@ -59,9 +57,6 @@ from memorizz.memory_provider.postgresql.operations.versions import (
 __all__ = [
     "BEGINNING",
     "END",
-    "agent_document",
-    "agent_memories",
-    "agent_with_id",
     "apply_policies",
     "begun",
     "check",
@@ -104,7 +99,6 @@ __all__ = [
     "store_many",
     "supersede",
     "taken",
-    "text_document",
     "undo",
     "update",
     "update_by_id",

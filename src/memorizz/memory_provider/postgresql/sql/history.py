@@ -30,7 +30,7 @@ from memorizz.memory_provider.postgresql.sql.key import (
 from memorizz.memory_provider.postgresql.sql.past import STATE, began, columns, parts_at, vector_of_version
 from memorizz.memory_provider.postgresql.sql.reads import NAME, bound, selected
 from memorizz.memory_provider.postgresql.sql.visible import LIVE, rows_of, visible
-from memorizz.memory_provider.postgresql.sql.writes import deleted, those_locked
+from memorizz.memory_provider.postgresql.sql.writes import deleted, signs, those_locked
 
 _CHANGE = ("forgotten", "version", "changed_at", "operation", "actor", "call")
 _EVERY_CHANGE = sql.SQL(
@@ -97,7 +97,7 @@ _RESTORE = sql.SQL(
     "INSERT INTO {table} AS d ({key}, {kept}, expires_at, updated_at, {vector}, {bits}, pieces) "
     "OVERRIDING SYSTEM VALUE "
     "SELECT {of_version}, CASE WHEN h.expires_at > now() THEN h.expires_at END, clock_timestamp(), h.vector, "
-    "{quantize}(h.vector)::bit({dimensions}), CASE WHEN h.vector IS NOT NULL THEN h.pieces END "
+    "{signs}, CASE WHEN h.vector IS NOT NULL THEN h.pieces END "
     "FROM (SELECT h.*, {vector_of_version} AS vector FROM (SELECT d.* FROM {history} AS d WHERE {those} "
     "AND d.seq IS NOT NULL AND {in_scope}) AS h) AS h ORDER BY {ordered} "
     "ON CONFLICT ({key}) DO UPDATE SET {replaced} WHERE {in_scope} RETURNING d.id, {name}"
@@ -118,8 +118,7 @@ def _restore(store: Store) -> bytes:
         ordered=columns("h", COLUMNS),
         vector=store.embedding,
         bits=sql.Identifier(store.bits_column),
-        quantize=sql.Identifier(store.layout.vector_schema, "binary_quantize"),
-        dimensions=sql.Literal(store.model.dimensions),
+        signs=signs(store, sql.Identifier("h", "vector")),
         vector_of_version=vector_of_version(store),
         those=_THOSE,
         in_scope=in_scope(store),

@@ -17,6 +17,7 @@ from memorizz.memory_provider.postgresql._steps import Query
 from memorizz.memory_provider.postgresql.facts import Store, composed_once
 from memorizz.memory_provider.postgresql.rows import PIECES, Floats, Row
 from memorizz.memory_provider.postgresql.sql import key, writes
+from memorizz.memory_provider.postgresql.sql.vectors import nth_given
 from memorizz.memory_provider.postgresql.sql.visible import visible
 
 # What one statement takes, in bytes: a message has to fit into the memory of both ends.
@@ -100,10 +101,7 @@ def _listed(store: Store, columns: Sequence[str]) -> list[str]:
     return [*listed, TTL] if EXPIRES_AT in columns else listed
 
 
-_VECTORS = sql.SQL(
-    " CROSS JOIN LATERAL (SELECT CASE WHEN n.place > 0 THEN (%(vectors)s::real[])"
-    "[(n.place - 1) * {dimensions} + 1 : n.place * {dimensions}]::{vector} END AS vector OFFSET 0) AS v"
-)
+_VECTORS = sql.SQL(" CROSS JOIN LATERAL (SELECT CASE WHEN place > 0 THEN {} END AS vector OFFSET 0) AS v")
 _TYPES = {"id": sql.SQL("uuid"), "data": sql.SQL("jsonb"), TTL: sql.SQL("float8"), PIECES: sql.SQL("uuid")}
 
 
@@ -148,10 +146,7 @@ def _insert(store: Store, columns: tuple[str, ...], conflict: sql.Composable) ->
     vectors = sql.SQL("")
     if store.vector_column in columns:
         names, arrays = [*names, "place"], [*arrays, sql.SQL("%(place)b::integer[]")]
-        vectors = _VECTORS.format(
-            dimensions=sql.Literal(store.model.dimensions),
-            vector=store.vector_type,
-        )
+        vectors = _VECTORS.format(nth_given(store))
     template = sql.SQL(
         "INSERT INTO {table} AS d ({key}, data{columns}) SELECT {of_new}, n.data{values} "
         "FROM unnest({arrays}) AS n ({names}){vectors}{conflict}"

@@ -19,14 +19,13 @@ from memorizz.memory_provider.postgresql.rows import Pieces, Replaced, Row, Vect
 from memorizz.memory_provider.postgresql.sql import key, writes
 from memorizz.memory_provider.postgresql.sql.conditions import condition
 from memorizz.memory_provider.postgresql.sql.reads import NAME, bound, selected, trusted_sql
+from memorizz.memory_provider.postgresql.sql.vectors import nth_given
 from memorizz.memory_provider.postgresql.sql.visible import visible
 from memorizz.memory_provider.postgresql.sql.writes import merge, new, values_given
 
-# A part that is given without a vector keeps the one of the same text, where that is stored. All vectors are one array,
-# so that a thousand are sent as fast as one.
+# A part that is given without a vector keeps the one of the same text, where that is stored.
 _REPLACE = sql.SQL(
-    "given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN "
-    "(%(vectors)s::real[])[(place - 1) * {dimensions} + 1 : place * {dimensions}]::{vector} END AS embedding "
+    "given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN {nth_given} END AS embedding "
     "FROM unnest(%(paths)s::text[], %(starts)s::integer[], %(stops)s::integer[], %(digests)s::uuid[], "
     "%(places)s::integer[]) AS given (path, start, stop, digest, place)), "
     "gone AS (DELETE FROM {parts} AS p USING stored WHERE {same} AND substring(p.path FROM '^[^.[]+') = "
@@ -42,8 +41,7 @@ _REPLACE = sql.SQL(
 def _replace(store: Store, stored: sql.Composable) -> bytes:
     """Return the statement that replaces the parts of the documents that `stored` returns."""
     replaced = _REPLACE.format(
-        dimensions=sql.Literal(store.model.dimensions),
-        vector=store.vector_type,
+        nth_given=nth_given(store),
         parts=store.parts,
         same=key.same("p", "stored"),
         key=key.NAMES,
@@ -134,8 +132,7 @@ def _add_pieces(store: Store) -> bytes:
     template = sql.SQL(
         "INSERT INTO {parts} ({key}, path, start, stop, digest, {embedding}) "
         "SELECT {of_document}, {content}, given.start, given.stop, d.pieces, "
-        "(%(vectors)s::real[])[(place - 1) * {dimensions} + 1 : place * {dimensions}]::{vector} "
-        "FROM {table} AS d CROSS JOIN unnest(%(starts)s::integer[], %(stops)s::integer[]) WITH ORDINALITY "
+        "{nth_given} FROM {table} AS d CROSS JOIN unnest(%(starts)s::integer[], %(stops)s::integer[]) WITH ORDINALITY "
         "AS given (start, stop, place) WHERE {is_it} AND d.pieces = %(pieces)s::uuid ON CONFLICT DO NOTHING"
     )
     return template.format(
@@ -144,8 +141,7 @@ def _add_pieces(store: Store) -> bytes:
         embedding=store.embedding,
         of_document=key.KEY,
         content=sql.Literal(CONTENT),
-        dimensions=sql.Literal(store.model.dimensions),
-        vector=store.vector_type,
+        nth_given=nth_given(store),
         table=store.table,
         is_it=key.is_it(store),
     ).as_bytes(None)
