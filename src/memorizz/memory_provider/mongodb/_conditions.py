@@ -265,7 +265,8 @@ def _when(case: Expression, then: Expression) -> Expression:
     return {"$cond": [case, then, False]}
 
 
-def _literal(value: Any) -> Expression:
+def literal(value: Any) -> Expression:
+    """Return a value as it is, which an expression would take for a path or an operator."""
     return {"$literal": value}
 
 
@@ -290,7 +291,7 @@ def _in(at: Expression, values: Sequence[Value]) -> Expression:
     held = [value.plain for value in values if value.json is not None]
     simple = [value for value in held if _is_simple(value) and value is not None]
     others = [value for value in held if not _is_simple(value)]
-    either: list[Expression] = [{"$in": [at, _literal(simple)]}] if simple else []
+    either: list[Expression] = [{"$in": [at, literal(simple)]}] if simple else []
     if None in held:
         either.append(is_type(at, *_NONE))
     either += [_same(at, value) for value in others]
@@ -306,7 +307,7 @@ def _is_simple(value: Any) -> bool:
 def _same(at: Expression, value: Any) -> Expression:
     """Return whether a value equals another, whatever the order of the keys in an object."""
     if _is_simple(value):
-        return {"$eq": [at, _literal(value)]}
+        return {"$eq": [at, literal(value)]}
     if isinstance(value, int):
         return _compares_number("$eq", at, value)
     at_it = "$$it"
@@ -328,7 +329,7 @@ def _all(first: Expression, parts: list[Expression]) -> Expression:
 
 
 def _field(of: Expression, key: str) -> Expression:
-    return {"$getField": {"field": _literal(escaped(key)), "input": of}}
+    return {"$getField": {"field": literal(escaped(key)), "input": of}}
 
 
 def _contains(at: Expression, values: Sequence[Value]) -> Expression:
@@ -336,10 +337,10 @@ def _contains(at: Expression, values: Sequence[Value]) -> Expression:
     if value.json is None:
         return False
     it, plain = "$$it", value.plain
-    among = {"$in": [_literal(plain), it]} if _is_simple(plain) else _any_same(it, plain)
+    among = {"$in": [literal(plain), it]} if _is_simple(plain) else _any_same(it, plain)
     branches = [{"case": {"$isArray": it}, "then": among}]
     if isinstance(plain, str):
-        part = {"$gte": [{"$indexOfBytes": [it, _literal(plain)]}, 0]}
+        part = {"$gte": [{"$indexOfBytes": [it, literal(plain)]}, 0]}
         branches.append({"case": is_type(it, "string"), "then": part})
         branches.append({"case": is_type(it, "object"), "then": {"$ne": [{"$type": _field(it, plain)}, "missing"]}})
     return {"$let": {"vars": {"it": at}, "in": {"$switch": {"branches": branches, "default": False}}}}
@@ -356,7 +357,7 @@ def _compares(operator: str) -> Callable[[Expression, Sequence[Value]], Expressi
             return False
         if isinstance(value.plain, str | bool):
             kind = "string" if isinstance(value.plain, str) else "bool"
-            return _when(is_type(at, kind), {operator: [at, _literal(value.plain)]})
+            return _when(is_type(at, kind), {operator: [at, literal(value.plain)]})
         return _compares_number(operator, at, value.plain)
 
     return compare
@@ -365,7 +366,7 @@ def _compares(operator: str) -> Callable[[Expression, Sequence[Value]], Expressi
 def _compares_number(operator: str, at: Expression, bound: float) -> Expression:
     """Return whether a number compares with another one; either may have more than 64 bits."""
     near = _nearest(operator, bound)
-    native = near is not None and _when(is_type("$$it", *_NUMBER), {operator: ["$$it", _literal(near)]})
+    native = near is not None and _when(is_type("$$it", *_NUMBER), {operator: ["$$it", literal(near)]})
     large = _when(is_type("$$it", "object"), _compares_large(operator, bound))
     return {"$let": {"vars": {"it": at}, "in": {"$or": [native, large]}}}
 
@@ -395,15 +396,15 @@ def _compares_large(operator: str, bound: float) -> Expression:
     whole = math.ceil(bound) if operator in ("$gte", "$lt") else math.floor(bound)
     if operator == "$eq" and whole != bound:
         return False
-    held = {"$getField": {"field": _literal(LARGE), "input": "$$it"}}
-    return _when(is_type(held, "string"), {operator: [held, _literal(sortable(whole))]})
+    held = {"$getField": {"field": literal(LARGE), "input": "$$it"}}
+    return _when(is_type(held, "string"), {operator: [held, literal(sortable(whole))]})
 
 
 def _prefix(at: Expression, values: Sequence[Value]) -> Expression:
     [value] = values
     if value.json is None:
         return False
-    return _when(is_type(at, "string"), {"$eq": [{"$indexOfBytes": [at, _literal(value.plain)]}, 0]})
+    return _when(is_type(at, "string"), {"$eq": [{"$indexOfBytes": [at, literal(value.plain)]}, 0]})
 
 
 def _suffix(at: Expression, values: Sequence[Value]) -> Expression:
@@ -413,7 +414,7 @@ def _suffix(at: Expression, values: Sequence[Value]) -> Expression:
     # What can be told to be missing is computed beforehand, and then has no length.
     text, size = {"$ifNull": [at, ""]}, len(value.plain)
     end = {"$substrCP": [text, {"$max": [0, {"$subtract": [{"$strLenCP": text}, size]}]}, size]}
-    return _when(is_type(at, "string"), {"$eq": [end, _literal(value.plain)]})
+    return _when(is_type(at, "string"), {"$eq": [end, literal(value.plain)]})
 
 
 def _part_of_list(begin: int) -> Callable[[Expression, Sequence[Value]], Expression]:

@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from memorizz.memory_provider.mongodb._bson import LARGE
-from memorizz.memory_provider.mongodb._conditions import Expression, is_type
+from memorizz.memory_provider.mongodb._conditions import Expression, is_type, literal
 
 _IT = "$$it"
-_LARGE = {"$getField": {"field": {"$literal": LARGE}, "input": _IT}}
+_LARGE = {"$getField": {"field": literal(LARGE), "input": _IT}}
 _IS_LARGE = {"$cond": [is_type(_IT, "object"), is_type(_LARGE, "string"), False]}
 
 

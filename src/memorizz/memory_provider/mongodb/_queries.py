@@ -18,7 +18,7 @@ from memorizz.memory_provider._documents import (
 )
 from memorizz.memory_provider._filters import Field, ordering
 from memorizz.memory_provider.mongodb._bson import OWN, as_mapping, id_keys, split
-from memorizz.memory_provider.mongodb._conditions import condition, value_at
+from memorizz.memory_provider.mongodb._conditions import condition, literal, value_at
 from memorizz.memory_provider.mongodb._ordering import sort_keys
 from memorizz.memory_provider.mongodb._steps import Delete, Filter, Insert, Order, Read, Record, Stage, Take, Update
 from memorizz.memory_provider.mongodb._stores import MICROSECONDS, SEQ, WORDS, Row, Store
@@ -41,7 +41,7 @@ def in_scope(store: Store) -> Filter:
     scope = store.scope
     of_memory = {} if scope.memory is None else {"memory_id": scope.memory}
     # A plain comparison would look into lists.
-    return of_memory | ({} if scope.agent is None else {"$expr": {"$eq": ["$agent_id", _literal(scope.agent)]}})
+    return of_memory | ({} if scope.agent is None else {"$expr": {"$eq": ["$agent_id", literal(scope.agent)]}})
 
 
 def visible(store: Store) -> Filter:
@@ -87,7 +87,7 @@ def _compared(time: str, operator: str, place: Place) -> Filter:
     """Return the query for what stands before a place, or after it."""
     held = (f"${time}", _own_field(f"us.{time}"), _own_field("seq"))
     at = [*(_sorted_by(field, operator) for field in held), "$_id"]
-    bound = [*(_sorted_by(_literal(value), operator) for value in place[:3]), _literal(place[3])]
+    bound = [*(_sorted_by(literal(value), operator) for value in place[:3]), literal(place[3])]
     exact: Filter = {"$expr": {operator: [at, bound]}}
     if not isinstance(place[0], datetime):
         return exact
@@ -108,7 +108,7 @@ def _sorted_by(value: Any, operator: str) -> Any:
     """
     end = {"$first" if operator == "$gt" else "$last": {"$sortArray": {"input": value, "sortBy": 1}}}
     is_least: Any = {"$eq": [{"$type": value}, "minKey"]}
-    is_empty: Any = {"$eq": [value, _literal(list[Any]())]}
+    is_empty: Any = {"$eq": [value, literal(list[Any]())]}
     held = {"$cond": [{"$isArray": [value]}, end, {"$ifNull": [value, None]}]}
     return {"$cond": [is_least, [0], {"$cond": [is_empty, [1], [2, held]]}]}
 
@@ -281,7 +281,7 @@ def _of_own(store: Store, pipeline: Sequence[Stage]) -> Sequence[Stage]:
     if not store.scope.keys:
         return pipeline
     there = {"$ne": ["$$ROOT", {"_id": "$_id"}]}
-    differs = [{"$ne": [f"${key}", _literal(name)]} for key, name in store.scope.keys.items()]
+    differs = [{"$ne": [f"${key}", literal(name)]} for key, name in store.scope.keys.items()]
     others = {"$and": [there, {"$or": differs}]}
     return [{"$replaceWith": {"$cond": [others, "$$ROOT", stage["$replaceWith"]]}} for stage in pipeline]
 
@@ -303,13 +303,13 @@ def _is_new() -> Mapping[str, Any]:
 
 def _with_key(row: Row, record: Record) -> Mapping[str, Any]:
     """Return a record under the key that is there, or else under that of a row."""
-    return {"$mergeObjects": [_literal(record), {"_id": {"$ifNull": ["$_id", _literal(row.key)]}}]}
+    return {"$mergeObjects": [literal(record), {"_id": {"$ifNull": ["$_id", literal(row.key)]}}]}
 
 
 def inserted_once(record: Record) -> Update:
     """Insert a record where there is none of its id."""
     return Update(
-        {"_id": record["_id"]}, [{"$replaceWith": {"$mergeObjects": [_literal(record), "$$ROOT"]}}], upsert=True
+        {"_id": record["_id"]}, [{"$replaceWith": {"$mergeObjects": [literal(record), "$$ROOT"]}}], upsert=True
     )
 
 
@@ -332,13 +332,13 @@ def _merged(fields: Record, rests: Mapping[str, int], row: Row | None = None) ->
     own: Mapping[str, Any] = {"us": _us_with(rests)}
     parts = None if row is None else row.parts
     if row is not None and row.words:
-        own = {**own, "words": {"$mergeObjects": [_object(f"${WORDS}"), _literal(row.words)]}}
+        own = {**own, "words": {"$mergeObjects": [_object(f"${WORDS}"), literal(row.words)]}}
     if parts is not None:
-        own = {**own, "parts": _literal(parts)}
+        own = {**own, "parts": literal(parts)}
     own = own_with(own)
     if parts is None and CONTENT in fields:
         own = {"$unsetField": {"field": "parts", "input": own}}
-    return {"$mergeObjects": ["$$ROOT", _literal(fields), {OWN: own}]}
+    return {"$mergeObjects": ["$$ROOT", literal(fields), {OWN: own}]}
 
 
 def own_with(fields: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -347,15 +347,11 @@ def own_with(fields: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _us_with(rests: Mapping[str, int]) -> Mapping[str, Any]:
-    return {"$mergeObjects": [_object(f"${MICROSECONDS}"), _literal(rests)]}
+    return {"$mergeObjects": [_object(f"${MICROSECONDS}"), literal(rests)]}
 
 
 def _object(path: str) -> Mapping[str, Any]:
     return {"$cond": [{"$eq": [{"$type": path}, "object"]}, path, {}]}
-
-
-def _literal(value: Any) -> Mapping[str, Any]:
-    return {"$literal": value}
 
 
 def listing(memory_id: str) -> Filter:
@@ -367,7 +363,7 @@ def listing(memory_id: str) -> Filter:
 def without_memory(store: Store, memory_id: str) -> Update:
     """Take a memory out of the agents that list it."""
     fields, rests = _now()
-    left = {"$filter": {"input": "$memory_ids", "cond": {"$ne": ["$$this", _literal(memory_id)]}}}
+    left = {"$filter": {"input": "$memory_ids", "cond": {"$ne": ["$$this", literal(memory_id)]}}}
     merged = [{"$replaceWith": _merged(fields, rests)}, {"$set": {"memory_ids": left}}]
     return Update(both(listing(memory_id), in_scope(store)), merged, many=True)
 

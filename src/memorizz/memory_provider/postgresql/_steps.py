@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]
@@ -71,11 +71,8 @@ class CopyOut:
     """COPY ... TO STDOUT. Brings back what came, as one text of bytes."""
 
     sql: bytes
-    writes: tuple[str, ...] = ()
-
-    @property
-    def repeatable(self) -> bool:
-        return True
+    repeatable: ClassVar[bool] = True
+    writes: ClassVar[Sequence[str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +80,8 @@ class Script:
     """DDL: any number of statements without parameters, in the transaction of the operation. Brings back nothing."""
 
     sql: bytes
-    writes: tuple[str, ...] = ()
-
-    @property
-    def repeatable(self) -> bool:
-        return False
+    repeatable: ClassVar[bool] = False
+    writes: ClassVar[Sequence[str]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 from psycopg import sql
@@ -13,7 +12,7 @@ from memorizz.memory_provider.postgresql.facts import Facts, Store
 from memorizz.memory_provider.postgresql.layout import history_table, parts_history_table, parts_table
 from memorizz.memory_provider.postgresql.rows import PIECES
 from memorizz.memory_provider.postgresql.sql.key import PART, same_of_all
-from memorizz.memory_provider.postgresql.sql.past import STATE
+from memorizz.memory_provider.postgresql.sql.past import STATE, columns, plain_columns
 from memorizz.memory_provider.postgresql.sql.reads import sql_file, trusted_sql
 
 _TRIGGERS = ("inserted", "updated", "deleted", "truncated")
@@ -27,11 +26,6 @@ def _record_parts(store: Store) -> sql.Identifier:
     return sql.Identifier(store.layout.schema, f"memorizz_{store.name}_record_parts")
 
 
-def _columns(names: Sequence[str], of: str | None = None) -> sql.Composed:
-    each = [sql.Identifier(name) if of is None else sql.Identifier(of, name) for name in names]
-    return sql.SQL(", ").join(each)
-
-
 # What makes no other version: who reads counts itself, and lets what it reads live on; pieces follow from the text.
 _COUNTED = ("access_count", "last_accessed", "expires_at", "updated_at", "seq", PIECES)
 _COMPARED = [name for name in STATE if name not in _COUNTED]
@@ -39,7 +33,7 @@ _EXPIRY = sql.SQL("CASE WHEN o.access_count IS NOT DISTINCT FROM n.access_count 
 
 
 def _compared(of: str) -> sql.Composed:
-    return sql.SQL("{}, {}").format(_columns(_COMPARED, of), _EXPIRY.format(sql.Identifier(of)))
+    return sql.SQL("{}, {}").format(columns(of, _COMPARED), _EXPIRY.format(sql.Identifier(of)))
 
 
 def recording(store: Store, vector: sql.Identifier | None = None) -> list[Script]:
@@ -50,23 +44,23 @@ def recording(store: Store, vector: sql.Identifier | None = None) -> list[Script
         "history": store.history,
         "parts": store.parts,
         "parts_history": store.parts_history,
-        "columns": _columns(STATE),
+        "columns": plain_columns(STATE),
         "vector": vector or store.embedding,
         "space": sql.Identifier(space),
     }
     of_documents = {
-        "old_columns": _columns(STATE, "o"),
+        "old_columns": columns("o", STATE),
         "old_compared": _compared("o"),
         "new_compared": _compared("n"),
     }
     of_parts = {
         **names,
-        "part": _columns(PART),
+        "part": plain_columns(PART),
         "vector_type": store.vector_type,
         # Of a long text those of another model, on standby, are none.
         "is_one": sql.SQL("true") if fields else sql.SQL("{vector} IS NOT NULL").format(**names),
         "of_today": sql.SQL("" if fields else " AND d.pieces = c.digest"),
-        "columns_of_document": _columns(STATE, "d"),
+        "columns_of_document": columns("d", STATE),
         "same_document": same_of_all("d", "c"),
         "same_history": same_of_all("h", "f"),
         "same_found": same_of_all("d", "f"),

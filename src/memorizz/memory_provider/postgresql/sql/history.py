@@ -19,6 +19,7 @@ from memorizz.memory_provider.postgresql.rows import PIECES
 from memorizz.memory_provider.postgresql.sql.key import (
     COLUMNS,
     KEY,
+    NAMES,
     OF_TENANT,
     PART,
     PART_IS,
@@ -27,7 +28,14 @@ from memorizz.memory_provider.postgresql.sql.key import (
     in_scope,
     same,
 )
-from memorizz.memory_provider.postgresql.sql.past import STATE, began, columns, parts_at, vector_of_version
+from memorizz.memory_provider.postgresql.sql.past import (
+    STATE,
+    began,
+    columns,
+    parts_at,
+    plain_columns,
+    vector_of_version,
+)
 from memorizz.memory_provider.postgresql.sql.reads import NAME, bound, selected
 from memorizz.memory_provider.postgresql.sql.visible import LIVE, rows_of, visible
 from memorizz.memory_provider.postgresql.sql.writes import deleted, signs, those_locked
@@ -112,8 +120,8 @@ def _restore(store: Store) -> bytes:
     return _RESTORE.format(
         table=store.table,
         history=store.history,
-        key=_names(COLUMNS),
-        kept=_names(_KEPT),
+        key=NAMES,
+        kept=plain_columns(_KEPT),
         of_version=columns("h", (*COLUMNS, *_KEPT)),
         ordered=columns("h", COLUMNS),
         vector=store.embedding,
@@ -125,10 +133,6 @@ def _restore(store: Store) -> bytes:
         replaced=sql.SQL(", ").join(is_new.format(column=sql.Identifier(name)) for name in replaced),
         name=NAME,
     ).as_bytes(None)
-
-
-def _names(of: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, of))
 
 
 def restore(store: Store, versions: Sequence[tuple[UUID, int]]) -> Query:
@@ -174,7 +178,7 @@ def _restore_parts(store: Store) -> bytes:
         of_fields=sql.SQL("" if fields else " AND false"),
         part=columns("p", PART),
         found_part=columns("found", PART),
-        names=_names(PART),
+        names=plain_columns(PART),
         vector=store.embedding,
         space=sql.Identifier(store.layout.vector_schema),
     ).as_bytes(None)

@@ -24,6 +24,11 @@ def columns(of: str, names: Sequence[str]) -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(of, name) for name in names)
 
 
+def plain_columns(names: Sequence[str]) -> sql.Composed:
+    """Return columns of no alias, as INSERT names them."""
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
 # What stands in the store and has not changed since; and what the first change since then has ended.
 _AS_OF = sql.SQL(
     "(SELECT {of_present}, p.{vector}, p.{bits}, p.words FROM {table} AS p WHERE NOT EXISTS ("
