@@ -58,6 +58,8 @@ class Scope:
     parameters: Mapping[str, Any] = field(init=False, compare=False, repr=False)
     # What every document of the scope has.
     keys: Mapping[str, str] = field(init=False, compare=False, repr=False)
+    # Whether it leaves out documents of a store.
+    is_narrow: bool = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         of_memory = {} if self.memory is None else {"of_memory": self.memory}
@@ -66,6 +68,8 @@ class Scope:
         object.__setattr__(self, "parameters", {TENANT: self.tenant, **of_memory, **of_agent, **as_of})
         named = ((MEMORY, self.memory), (AGENT, self.agent))
         object.__setattr__(self, "keys", {key: name for key, name in named if name is not None})
+        narrow = self.tenant != "" or self.memory is not None or self.as_of is not None
+        object.__setattr__(self, "is_narrow", narrow)
 
     def __str__(self) -> str:
         named = ((TENANT, self.tenant), (MEMORY, self.memory), (AGENT, self.agent), ("actor", self.actor))
@@ -78,11 +82,6 @@ class Scope:
         return (self.tenant, self.as_of) == (other.tenant, other.as_of) and all(
             None in pair or pair[0] == pair[1] for pair in pairs
         )
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether it leaves out documents of a store."""
-        return self.tenant != "" or self.memory is not None or self.as_of is not None
 
     @property
     def is_accompanied(self) -> bool:

@@ -116,7 +116,8 @@ def retrieve_by_query(
 
     def find(limit: int, offset: int) -> Operation[list[tuple[StoreSpec, Document]]]:
         if question.ranked:
-            served[:] = yield from run.run(facts, replace(search, limit=limit), [store])
+            limited = search if limit == search.limit else replace(search, limit=limit)
+            served[:] = yield from run.run(facts, limited, [store])
             hits = score.hits(store, search, served[0].rows[offset:], bool(options.explain))
         else:
             wanted = search.options.include_embedding

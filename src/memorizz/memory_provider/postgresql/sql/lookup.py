@@ -48,7 +48,7 @@ def parameters(store: Store, found: Condition) -> Mapping[str, Any]:
 
 def indexed(store: Store, found: Condition) -> Condition:
     """Return a condition in the form that the index on the keys serves, behind the wall too."""
-    if not (serves(store) and store.keys_indexed) or found.held.data is found.held.metadata is None:
+    if not (store.keys_indexed and serves(store)) or found.held.data is found.held.metadata is None:
         return found
     among = key.among(store, _ARRAY.format(ids(store))).as_string(None)
     return Condition(f"({found.sql} AND {among})", {**found.parameters, **parameters(store, found)})
