@@ -165,7 +165,6 @@ def page() -> Iterator[str]:
     yield "| name | value |\n|---|---|"
     yield from (f"| `MemoryType.{member.name}` | `{member.value}` |" for member in MemoryType)
     yield ""
-    yield from described(MemoryType.of, level=3, name="MemoryType.of")
     yield from described(StoreSpec, level=3)
     yield "## Contract\n"
     for name in memorizz.__all__:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from enum import StrEnum
-from typing import Literal, cast
-
-from memorizz.errors import ConfigurationError, quoted
+from typing import Literal
 
 # By their names, for a type checker and an editor to offer.
 SevenStores = Literal[
@@ -30,16 +27,3 @@ class MemoryType(StrEnum):
     CONVERSATION_MEMORY = "conversation_memory"
     WORKFLOW_MEMORY = "workflow_memory"
     MEMAGENT = "agents"
-
-    @classmethod
-    def of(cls, value: MemoryType | str) -> MemoryType:
-        """Return the member for a member or its value.
-
-        Raises ConfigurationError, which lists the seven, for anything else.
-        """
-        # Of anything else Enum's own error would write out the value.
-        if isinstance(cast(object, value), str):
-            with suppress(ValueError):
-                return cls(value)
-        known = ", ".join(member.value for member in cls)
-        raise ConfigurationError(f"unknown memory store {quoted(value)}: expected a MemoryType or one of {known}")
