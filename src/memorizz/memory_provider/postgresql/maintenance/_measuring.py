@@ -116,9 +116,10 @@ def measure(known: Facts) -> Operation[tuple[list[StoreFacts], list[IndexFacts]]
 def glance(known: Facts, limit: int) -> Operation[tuple[dict[str, int], list[str]]]:
     """Return how many rows the server's statistics say that each store has, where they do, and the first tenants."""
     rows = yield from _tables(known.layout.schema, columns_of(known), known.layout.distributed)
-    statements = [key.first_tenants(store).as_bytes(None) for store in known.stores.values()]
-    found = yield from fetch_all([Query(statement, {"limit": limit}) for statement in statements])
-    names = {name for of_store in found for (name,) in of_store}
+    # What is of no tenant comes first.
+    statements = [key.tenants(store).as_bytes(None) for store in known.stores.values()]
+    found = yield from fetch_all([Query(statement, {"limit": limit + 1}) for statement in statements])
+    names = {name for of_store in found for (name,) in of_store if name}
     return {row[0]: row[4] for row in rows if row[4] >= 0}, sorted(names)[:limit]
 
 

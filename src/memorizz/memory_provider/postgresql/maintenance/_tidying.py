@@ -36,7 +36,8 @@ def tidied(
             "row-level security keeps this role from seeing all tenants: connect as the owner of the tables, or tidy a "
             "tenant that you name"
         )
-    found = yield from fetch_all([Query(key.tenants(store).as_bytes(None)) for store in known.stores.values()])
+    statements = [key.tenants(store).as_bytes(None) for store in known.stores.values()]
+    found = yield from fetch_all([Query(statement, {"limit": None}) for statement in statements])
     tenants = sorted({tenant for rows in found for (tenant,) in rows})
     done: list[Tidied] = []
     before = 0

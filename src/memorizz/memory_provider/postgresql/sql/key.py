@@ -30,13 +30,6 @@ IS_FOUND = sql.SQL("d.id = found.id")
 # Says whose rows the transaction is about, which the policies of the tables ask (migrations/wall.sql): a tenant's, and
 # of which of its memories, '' for all.
 SET_SCOPE = b"SELECT set_config('memorizz.tenant', %(tenant)s, true), set_config('memorizz.memory', %(memory)s, true)"
-# The first tenants of a table, each found by the key, however many rows it has.
-_FIRST_TENANTS = sql.SQL(
-    "WITH RECURSIVE found AS ("
-    "SELECT min(d.tenant) AS tenant FROM {table} AS d WHERE d.tenant > '' UNION ALL "
-    "SELECT (SELECT min(d.tenant) FROM {table} AS d WHERE d.tenant > found.tenant) FROM found "
-    "WHERE found.tenant IS NOT NULL) SELECT tenant FROM found WHERE tenant IS NOT NULL LIMIT %(limit)s"
-)
 # That `d`, which an INSERT finds in the place of its own row, is of the scope of that. Nothing is bound: where the rows
 # of a SELECT are inserted, Citus brings no values to this part.
 _OF_EXCLUDED_TENANT = sql.SQL("d.tenant = excluded.tenant")
@@ -75,25 +68,21 @@ def scope_settings(tenant: str, memory: str) -> dict[str, str | None]:
 
 
 def tenants(store: Store) -> sql.Composed:
-    """Return the statement that lists the tenants that have documents in a store, each found behind the last one."""
+    """Return the statement that lists the tenants that have documents in a store, in order.
+
+    It binds how many at most as `limit`, None for all. Each is found behind the last one, however many rows it has.
+    """
     # Citus takes nothing recursive of several shards.
     statement = _DISTINCT_TENANTS if store.layout.distributed else _TENANTS
     return statement.format(table=store.table)
 
 
-def first_tenants(store: Store) -> sql.Composed:
-    """Return the statement that lists the first tenants of a store, those without a name left out; it binds `limit`."""
-    if store.layout.distributed:
-        return sql.SQL("{} LIMIT %(limit)s").format(_DISTINCT_NAMES.format(table=store.table))
-    return _FIRST_TENANTS.format(table=store.table)
-
-
-_DISTINCT_TENANTS = sql.SQL("SELECT DISTINCT d.tenant FROM {table} AS d ORDER BY d.tenant")
-_DISTINCT_NAMES = sql.SQL("SELECT DISTINCT d.tenant FROM {table} AS d WHERE d.tenant > '' ORDER BY d.tenant")
+_DISTINCT_TENANTS = sql.SQL("SELECT DISTINCT d.tenant FROM {table} AS d ORDER BY d.tenant LIMIT %(limit)s::bigint")
 _TENANTS = sql.SQL(
     "WITH RECURSIVE tenants AS ((SELECT tenant FROM {table} ORDER BY tenant LIMIT 1) UNION ALL "
     "SELECT (SELECT d.tenant FROM {table} AS d WHERE d.tenant > tenants.tenant ORDER BY d.tenant LIMIT 1) "
-    "FROM tenants WHERE tenants.tenant IS NOT NULL) SELECT tenant FROM tenants WHERE tenant IS NOT NULL"
+    "FROM tenants WHERE tenants.tenant IS NOT NULL) "
+    "SELECT tenant FROM tenants WHERE tenant IS NOT NULL LIMIT %(limit)s::bigint"
 )
 
 
