@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -124,13 +124,6 @@ class AsyncLifetime:
         # Before, for a cancelled task leaves the thread at work; also where the provider is dropped without close().
         self._release_server = weakref.finalize(self, server.release)
         return self.config.complete(await asyncio.to_thread(server.acquire))
-
-    def _pool_stats(self) -> list[tuple[str, Mapping[str, int]]]:
-        """Return what psycopg_pool counts of each open pool: "" is the provider's own, others name a replica."""
-        pools = [] if self._pool is None else [("", self._pool)]
-        replicas = [] if self._replicas is None else self._replicas.pools
-        pools += [(f"replica {n}", each) for n, each in enumerate(replicas, 1)]
-        return [(name, each.get_stats()) for name, each in pools]
 
     async def health(self, timeout: float = 1.0) -> Health:
         check_seconds(timeout)

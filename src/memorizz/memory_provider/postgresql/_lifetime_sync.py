@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -102,13 +102,6 @@ class Lifetime:
             raise ProviderClosed("the provider is closed: open a new one")
         check_process(self._opener)
         return self._facts, pool
-
-    def _pool_stats(self) -> list[tuple[str, Mapping[str, int]]]:
-        """Return what psycopg_pool counts of each open pool: "" is the provider's own, others name a replica."""
-        pools = [] if self._pool is None else [("", self._pool)]
-        replicas = [] if self._replicas is None else self._replicas.pools
-        pools += [(f"replica {n}", each) for n, each in enumerate(replicas, 1)]
-        return [(name, each.get_stats()) for name, each in pools]
 
     def health(self, timeout: float = 1.0) -> Health:
         check_seconds(timeout)

@@ -416,6 +416,13 @@ class PostgreSQLProvider(Lifetime, _MethodsOfProvider, MemoryProvider):
 
         return repeated(attempt, lambda error: again and was_rolled_back(error), logger)
 
+    def _pool_stats(self) -> list[tuple[str, Mapping[str, int]]]:
+        """Return what psycopg_pool counts of each open pool: "" is the provider's own, others name a replica."""
+        pools = [] if self._pool is None else [("", self._pool)]
+        replicas = [] if self._replicas is None else self._replicas.pools
+        pools += [(f"replica {n}", each) for n, each in enumerate(replicas, 1)]
+        return [(name, each.get_stats()) for name, each in pools]
+
     def _perform(self, step: Step) -> Any:
         """Perform a step on a pooled connection, again where that can do no harm; embed without one."""
         if isinstance(step, Embed):
