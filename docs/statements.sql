@@ -31,7 +31,7 @@ RETURNING true;
 INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", data, "embedding", "embedding_bits", "memory_id")
 SELECT :'tenant'::text, n.id, n.data, "v"."vector", "public"."binary_quantize"("v"."vector")::bit(128), "n"."memory_id"
 FROM unnest(:'id'::uuid[], :'data'::jsonb[], :'memory_id'::text[], :'place'::integer[]) AS n ("id", "data", "memory_id", "place")
-CROSS JOIN LATERAL (SELECT CASE WHEN n.place > 0 THEN (:'vectors'::real[])[(n.place - 1) * 128 + 1 : n.place * 128]::"public"."vector" END AS vector OFFSET 0) AS v;
+CROSS JOIN LATERAL (SELECT CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS vector OFFSET 0) AS v;
 
 -- store_many(documents with ids)
 
@@ -1236,7 +1236,6 @@ LIMIT :'limit';
 
 -- drop_store
 
-LOCK TABLE "public"."memorizz_stores" IN SHARE ROW EXCLUSIVE MODE;
 SET LOCAL lock_timeout = 200;
 
 DROP TABLE "public"."memorizz_notes_parts_history", "public"."memorizz_notes_history", "public"."memorizz_notes_parts", "public"."notes";
@@ -1407,7 +1406,7 @@ DO UPDATE
 SET "content" = "excluded"."content", "data" = (d.data - '{content}'::text[]) || "excluded"."data", "updated_at" = clock_timestamp()
 WHERE d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())
 RETURNING true;
-WITH stored AS MATERIALIZED (SELECT "d"."tenant", "d"."id"
+WITH stored AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."pages" AS d
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now())), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
 FROM unnest(:'paths'::text[], :'starts'::integer[], :'stops'::integer[], :'digests'::uuid[], :'places'::integer[]) AS given (path, start, stop, digest, place)), gone AS (DELETE
@@ -1441,7 +1440,7 @@ ORDER BY d.tenant, d.id FOR NO KEY UPDATE;
 WITH stored AS MATERIALIZED (UPDATE "public"."pages" AS d
 SET "content" = :'content'::text, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
-RETURNING "d"."tenant", "d"."id"), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
+RETURNING d.tenant, d.id), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
 FROM unnest(:'paths'::text[], :'starts'::integer[], :'stops'::integer[], :'digests'::uuid[], :'places'::integer[]) AS given (path, start, stop, digest, place)), gone AS (DELETE
 FROM "public"."memorizz_pages_parts" AS p USING stored
 WHERE "p"."tenant" = "stored"."tenant" AND "p"."id" = "stored"."id" AND "p".tenant = :'tenant'::text AND substring(p.path
@@ -1478,7 +1477,7 @@ ORDER BY d.tenant, d.id FOR NO KEY UPDATE;
 WITH stored AS MATERIALIZED (UPDATE "public"."pages" AS d
 SET "content" = :'content'::text, "data" = (d.data - '{content}'::text[]) || :'data'::jsonb, "updated_at" = clock_timestamp()
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND d."id" = :'f0'::uuid
-RETURNING "d"."tenant", "d"."id"), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
+RETURNING d.tenant, d.id), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
 FROM unnest(:'paths'::text[], :'starts'::integer[], :'stops'::integer[], :'digests'::uuid[], :'places'::integer[]) AS given (path, start, stop, digest, place)), gone AS (DELETE
 FROM "public"."memorizz_pages_parts" AS p USING stored
 WHERE "p"."tenant" = "stored"."tenant" AND "p"."id" = "stored"."id" AND "p".tenant = :'tenant'::text AND substring(p.path
@@ -1503,7 +1502,7 @@ WHERE waits);
 WITH stored AS MATERIALIZED (INSERT INTO "public"."pages" AS d ("tenant", "id", data, "content")
 VALUES (:'tenant', :'id', :'data'::jsonb, :'content'::text)
 ON CONFLICT ("tenant", "id") DO NOTHING
-RETURNING "d"."tenant", "d"."id"), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
+RETURNING d.tenant, d.id), given AS MATERIALIZED (SELECT path, start, stop, digest, CASE WHEN place > 0 THEN (:'vectors'::real[])[(place - 1) * 128 + 1 : place * 128]::"public"."vector" END AS embedding
 FROM unnest(:'paths'::text[], :'starts'::integer[], :'stops'::integer[], :'digests'::uuid[], :'places'::integer[]) AS given (path, start, stop, digest, place)), gone AS (DELETE
 FROM "public"."memorizz_pages_parts" AS p USING stored
 WHERE "p"."tenant" = "stored"."tenant" AND "p"."id" = "stored"."id" AND "p".tenant = :'tenant'::text AND substring(p.path
@@ -2234,7 +2233,7 @@ ORDER BY d.tenant, d.id, d.version;
 SELECT set_config('memorizz.operation', :'operation', true);
 
 INSERT INTO "public"."long_term_memory" AS d ("tenant", "id", "seq", "data", "name", "memory_id", "conversation_id", "role", "content", "importance_score", "access_count", "metadata", "timestamp", "created_at", "last_accessed", "valid_from", "valid_until", expires_at, updated_at, "embedding", "embedding_bits", pieces) OVERRIDING SYSTEM VALUE
-SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."last_accessed", "h"."valid_from", "h"."valid_until", CASE WHEN h.expires_at > now() THEN h.expires_at END, clock_timestamp(), h.vector, "public"."binary_quantize"(h.vector)::bit(128), CASE WHEN h.vector IS NOT NULL THEN h.pieces END
+SELECT "h"."tenant", "h"."id", "h"."seq", "h"."data", "h"."name", "h"."memory_id", "h"."conversation_id", "h"."role", "h"."content", "h"."importance_score", "h"."access_count", "h"."metadata", "h"."timestamp", "h"."created_at", "h"."last_accessed", "h"."valid_from", "h"."valid_until", CASE WHEN h.expires_at > now() THEN h.expires_at END, clock_timestamp(), h.vector, "public"."binary_quantize"("h"."vector")::bit(128), CASE WHEN h.vector IS NOT NULL THEN h.pieces END
 FROM (SELECT h.*, CASE WHEN h.has_vector THEN h."embedding" WHEN h.changed_at >= (SELECT current_since
 FROM "public"."memorizz_embedding_models"
 WHERE id = 1) THEN (SELECT next."embedding"
@@ -2286,10 +2285,12 @@ SET "created_at" = :'created_at'::timestamptz, "data" = (d.data - '{created_at}'
 WHERE (d.tenant = :'tenant'::text AND d.id = :'id'::uuid) AND d.tenant = :'tenant'::text AND (d.expires_at IS NULL OR d.expires_at > now()) AND TRUE
 RETURNING true;
 DELETE
-FROM "public"."long_term_memory" AS d USING (SELECT d.tenant, d.id
+FROM "public"."long_term_memory" AS d USING (WITH found AS MATERIALIZED (SELECT d.tenant, d.id
 FROM "public"."long_term_memory" AS d
-WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[]))
-ORDER BY d.tenant, d.id FOR UPDATE) AS found
+WHERE (d.tenant = :'tenant'::text AND d.id = ANY (:'ids'::uuid[])) AND true
+ORDER BY d.tenant, d.id FOR UPDATE)
+SELECT *
+FROM found) AS found
 WHERE "d"."tenant" = "found"."tenant" AND "d"."id" = "found"."id" AND "d".tenant = :'tenant'::text
 RETURNING d.id, coalesce(d.data ->> '_id', d.id::text);
 SELECT d.call
