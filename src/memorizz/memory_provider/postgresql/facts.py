@@ -8,7 +8,7 @@ version: the columns of a model that is no longer current have another name, so 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -398,6 +398,12 @@ def locked(layout: Layout, *, shortly: bool = True) -> Operation[Facts]:
     lock = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(layout.table("stores"))
     yield Script(lock.as_bytes(None))
     return (yield from read(layout))
+
+
+def lock_tables(stores: Iterable[Store]) -> Script:
+    """Return what locks the tables of stores, in one order, before any of them is changed."""
+    tables = [table for store in sorted(stores, key=lambda store: store.name) for table in store.tables]
+    return Script(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(tables)).as_bytes(None))
 
 
 def version(layout: Layout) -> sql.Composed:

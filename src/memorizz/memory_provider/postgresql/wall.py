@@ -245,9 +245,7 @@ def _locked(layout: Layout) -> Operation[Facts]:
     known = yield from facts.locked(layout)
     if known.layout.distributed:
         yield citus.IN_SEQUENCE
-    tables = [table for name in sorted(known.stores) for table in known.stores[name].tables]
-    every = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(tables))
-    yield Script(every.as_bytes(None))
+    yield facts.lock_tables(known.stores.values())
     return known
 
 

@@ -93,12 +93,6 @@ def lock_models(layout: Layout, lock_seconds: float) -> Operation[None]:
     yield Script(statement.format(sql.Literal(round(lock_seconds * 1000)), tables).as_bytes(None))
 
 
-def _lock_tables(stores: Sequence[Store]) -> Operation[None]:
-    """Lock tables for a change of their columns, in one order, before any of them is changed."""
-    tables = [table for store in sorted(stores, key=lambda store: store.name) for table in store.tables]
-    yield Script(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(tables)).as_bytes(None))
-
-
 def begin(now: Models, name: str, dimensions: int) -> Operation[None]:
     """Add the columns of another model to every store, which takes no longer than getting hold of it."""
     insert = sql.SQL("INSERT INTO {} (name, dimensions) VALUES (%(name)s, %(dimensions)s) RETURNING id")
@@ -106,7 +100,7 @@ def begin(now: Models, name: str, dimensions: int) -> Operation[None]:
     rows = yield from fetch(Query(insert.format(now.layout.table("embedding_models")).as_bytes(None), noted))
     id, column = rows[0][0], vector_column(rows[0][0])
     space = now.layout.vector_schema
-    yield from _lock_tables(now.stores)
+    yield facts.lock_tables(now.stores)
     for store in now.stores:
         # What is there has no bits yet, so that the constraint need not be checked.
         statement = sql.SQL(
@@ -136,7 +130,7 @@ def begin(now: Models, name: str, dimensions: int) -> Operation[None]:
 def drop(now: Models) -> Operation[None]:
     """Drop the columns on standby, and all indexes on them."""
     assert now.standby is not None
-    yield from _lock_tables(now.stores)
+    yield facts.lock_tables(now.stores)
     for _, standby in now.pairs:
         statement = sql.SQL(
             "ALTER TABLE {table} DROP COLUMN {vector}, DROP COLUMN {bits}, DROP COLUMN {of}; "
@@ -373,7 +367,7 @@ def block_writers(stores: Sequence[Store], idle_seconds: float) -> Operation[Non
 def exchange(now: Models) -> Operation[None]:
     """Put the standby columns in the place of those that are searched, and those on standby."""
     assert now.standby is not None
-    yield from _lock_tables(now.stores)
+    yield facts.lock_tables(now.stores)
     rename = sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}")
     statements: list[sql.Composable] = []
     for store, standby in now.pairs:

@@ -151,7 +151,8 @@ def probe(known: Facts) -> Operation[Probe]:
             f"nothing keeps the tenants of schema {known.layout.schema!r} apart: put a wall up, with "
             f"`memorizz tenants enable --role NAME --schema {known.layout.schema}`"
         )
-    [(role, owner)] = yield from fetch(Query(_WHO.format(settings=_regclass(known)).as_bytes(None)))
+    settings = sql.Literal(known.layout.table("settings").as_string(None))
+    [(role, owner)] = yield from fetch(Query(_WHO.format(settings=settings).as_bytes(None)))
     exempt = yield from wall.exempt(known.layout)
     if exempt is not None:
         return Probe(role, exempt, 0, 0, ())
@@ -226,10 +227,6 @@ _WHO = sql.SQL(
     "SELECT current_user::text, pg_get_userbyid(relowner)::text FROM pg_class WHERE oid = {settings}::regclass"
 )
 _Attempt = tuple[str, bytes, bool]
-
-
-def _regclass(known: Facts) -> sql.Literal:
-    return sql.Literal(known.layout.table("settings").as_string(None))
 
 
 def _tables(store: Store) -> Iterator[_Table]:
