@@ -1,4 +1,4 @@
-"""memorizz list, add, edit and delete: single memories, view and changed by hand."""
+"""memorizz list, add, edit and delete: single memories, seen and changed by hand."""
 
 from __future__ import annotations
 
