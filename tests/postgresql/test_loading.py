@@ -215,6 +215,13 @@ def is_deferred(config: PostgreSQLConfig) -> bool:
     return note is not None and note[0] is not None
 
 
+def oid(config: PostgreSQLConfig) -> int:
+    """Return what tells an index from one that was built anew."""
+    with psycopg.connect(config.conninfo) as connection:
+        (found,) = connection.execute("SELECT %s::regclass::oid::bigint", [INDEX]).fetchone() or (0,)
+    return found
+
+
 @pytest.mark.parametrize("form", [list, iter])
 def test_a_first_large_import_builds_the_index_after(
     open_api: Callable[..., Any], config: PostgreSQLConfig, form: Callable[..., Any]
@@ -244,6 +251,25 @@ def test_a_first_large_import_builds_the_index_after(
     assert not is_deferred(config)
 
 
+@pytest.mark.parametrize(
+    "view", [lambda whole: whole.tenant("acme"), lambda whole: whole.memory("ada"), lambda whole: whole.acting("Ada")]
+)
+def test_so_does_one_through_a_view(
+    open_api: Callable[..., Any], config: PostgreSQLConfig, view: Callable[[Any], Any]
+) -> None:
+    """What counts is what the whole store holds: the next tenant's or memory's enters the index."""
+    with open_api(config) as provider:
+        before = oid(config)
+        ids = view(provider).store_many(numbered(2500), LONG)
+        built = oid(config)
+        assert built != before
+        assert view(provider).count(LONG) == len(set(ids)) == 2500
+        other = provider.tenant("other").store_many([{**each, "id": None} for each in numbered(2000)], LONG)
+        assert len(set(other)) == 2000
+        assert oid(config) == built
+    assert not is_deferred(config)
+
+
 def test_an_import_that_fails_leaves_the_index(open_api: Callable[..., Any], config: PostgreSQLConfig) -> None:
     """Nothing of it is kept, and the empty store has its index."""
     with open_api(config) as provider:
@@ -253,13 +279,6 @@ def test_an_import_that_fails_leaves_the_index(open_api: Callable[..., Any], con
         assert provider.count(LONG) == 0
     assert index(config) == before
     assert not is_deferred(config)
-
-
-def oid(config: PostgreSQLConfig) -> int:
-    """Return what tells an index from one that was built anew."""
-    with psycopg.connect(config.conninfo) as connection:
-        (found,) = connection.execute("SELECT %s::regclass::oid::bigint", [INDEX]).fetchone() or (0,)
-    return found
 
 
 @pytest.mark.parametrize("case", ["few come", "many are there", "no vectors", "a transaction", "in use"])

@@ -82,13 +82,13 @@ class _MethodsOfProvider(_Methods):
     def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
         def attempt() -> list[str]:
             names, others = self.run(operations.store_few, documents, memory_store_type)
-            return self._store_others(others, memory_store_type) if names is None else names
+            return self._import(self, others, memory_store_type) if names is None else names
 
         return self._following(attempt, documents)
 
-    def _store_others(self, documents: Any, memory_store_type: StoreName) -> list[str]:
-        """Store what takes more than one statement, in one transaction."""
-        return self.run_in_transaction(operations.store_many, documents, memory_store_type)
+    @abstractmethod
+    def _import(self, of: _MethodsOfProvider, documents: Any, memory_store_type: StoreName) -> list[str]:
+        """Store what takes more than one statement, of the provider or of a view, in one transaction."""
 
     def embedded(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[Mapping[str, Any]]:
         return self.run(operations.embedded, documents, memory_store_type)
@@ -147,12 +147,15 @@ class _TransactionView(_Methods, View):
 class _ProviderView(_MethodsOfProvider, ProviderView):
     """The methods of a provider within a scope."""
 
-    def __init__(self, whole: MemoryProvider, scope: Scope, following: Callable[..., Any]) -> None:
+    def __init__(self, whole: MemoryProvider, scope: Scope, *as_whole: Callable[..., Any]) -> None:
         super().__init__(whole, scope)
-        self._as_whole = following
+        self._import_as_whole, self._follow_as_whole = as_whole
+
+    def _import(self, of: _MethodsOfProvider, documents: Any, memory_store_type: StoreName) -> list[str]:
+        return self._import_as_whole(of, documents, memory_store_type)
 
     def _following(self, attempt: Callable[[], T], argument: Any) -> T:
-        return self._as_whole(attempt, argument)
+        return self._follow_as_whole(attempt, argument)
 
 
 class Transaction(_Methods):
@@ -368,21 +371,20 @@ class PostgreSQLProvider(Lifetime, _MethodsOfProvider, MemoryProvider):
                 facts = self._reload(facts, [*args, *kwargs.values()], error)
         raise changes_too_often(facts)
 
-    def _store_others(self, documents: Any, memory_store_type: StoreName) -> list[str]:
+    def _import(self, of: _MethodsOfProvider, documents: Any, memory_store_type: StoreName) -> list[str]:
         """Store them; a first large import builds the vector index after it."""
         documents, brings_many = operations.begun(documents)
-        facts, _ = self._opened()
-        name = facts.store(memory_store_type).name
-        as_usual = self._given_pool is not None or name in self._loads
-        if as_usual or not self.run(operations.is_first_import, documents, memory_store_type, brings_many):
-            return super()._store_others(documents, memory_store_type)
-        from memorizz.memory_provider.postgresql.maintenance._loading_sync import building_after
+        name, after = self._opened()[0].store(memory_store_type).name, nullcontext()
+        may_wait = self._given_pool is None and name not in self._loads
+        if may_wait and of.run(operations.is_first_import, documents, memory_store_type, brings_many):
+            from memorizz.memory_provider.postgresql.maintenance._loading_sync import building_after
 
-        with building_after(self.config, name):
-            return super()._store_others(documents, memory_store_type)
+            after = building_after(self.config, name)
+        with after:
+            return of.run_in_transaction(operations.store_many, documents, memory_store_type)
 
     def _view(self, scope: Scope) -> _ProviderView:
-        return _ProviderView(self, scope, self._following)
+        return _ProviderView(self, scope, self._import, self._following)
 
     def _following(self, attempt: Callable[[], T], argument: Any) -> T:
         facts, _ = self._opened()

@@ -83,13 +83,13 @@ class _MethodsOfProvider(_Methods):
     async def store_many(self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName) -> list[str]:
         async def attempt() -> list[str]:
             names, others = await self.run(operations.store_few, documents, memory_store_type)
-            return await self._store_others(others, memory_store_type) if names is None else names
+            return await self._import(self, others, memory_store_type) if names is None else names
 
         return await self._following(attempt, documents)
 
-    async def _store_others(self, documents: Any, memory_store_type: StoreName) -> list[str]:
-        """Store what takes more than one statement, in one transaction."""
-        return await self.run_in_transaction(operations.store_many, documents, memory_store_type)
+    @abstractmethod
+    async def _import(self, of: _MethodsOfProvider, documents: Any, memory_store_type: StoreName) -> list[str]:
+        """Store what takes more than one statement, of the provider or of a view, in one transaction."""
 
     async def embedded(
         self, documents: Iterable[Mapping[str, Any]], memory_store_type: StoreName
@@ -150,12 +150,15 @@ class _TransactionView(_Methods, AsyncView):
 class _ProviderView(_MethodsOfProvider, AsyncProviderView):
     """The methods of a provider within a scope."""
 
-    def __init__(self, whole: AsyncMemoryProvider, scope: Scope, following: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(self, whole: AsyncMemoryProvider, scope: Scope, *as_whole: Callable[..., Any]) -> None:
         super().__init__(whole, scope)
-        self._as_whole = following
+        self._import_as_whole, self._follow_as_whole = as_whole
+
+    async def _import(self, of: _MethodsOfProvider, documents: Any, memory_store_type: StoreName) -> list[str]:
+        return await self._import_as_whole(of, documents, memory_store_type)
 
     async def _following(self, attempt: Callable[[], Awaitable[T]], argument: Any) -> T:
-        return await self._as_whole(attempt, argument)
+        return await self._follow_as_whole(attempt, argument)
 
 
 class AsyncTransaction(_Methods):
@@ -378,21 +381,20 @@ class AsyncPostgreSQLProvider(AsyncLifetime, _MethodsOfProvider, AsyncMemoryProv
                 facts = await self._reload(facts, [*args, *kwargs.values()], error)
         raise changes_too_often(facts)
 
-    async def _store_others(self, documents: Any, memory_store_type: StoreName) -> list[str]:
+    async def _import(self, of: _MethodsOfProvider, documents: Any, memory_store_type: StoreName) -> list[str]:
         """Store them; a first large import builds the vector index after it."""
         documents, brings_many = operations.begun(documents)
-        facts, _ = await self._opened()
-        name = facts.store(memory_store_type).name
-        as_usual = self._given_pool is not None or name in self._loads
-        if as_usual or not await self.run(operations.is_first_import, documents, memory_store_type, brings_many):
-            return await super()._store_others(documents, memory_store_type)
-        from memorizz.memory_provider.postgresql.maintenance._loading_async import building_after
+        name, after = (await self._opened())[0].store(memory_store_type).name, nullcontext()
+        may_wait = self._given_pool is None and name not in self._loads
+        if may_wait and await of.run(operations.is_first_import, documents, memory_store_type, brings_many):
+            from memorizz.memory_provider.postgresql.maintenance._loading_async import building_after
 
-        async with building_after(self.config, name):
-            return await super()._store_others(documents, memory_store_type)
+            after = building_after(self.config, name)
+        async with after:
+            return await of.run_in_transaction(operations.store_many, documents, memory_store_type)
 
     def _view(self, scope: Scope) -> _ProviderView:
-        return _ProviderView(self, scope, self._following)
+        return _ProviderView(self, scope, self._import, self._following)
 
     async def _following(self, attempt: Callable[[], Awaitable[T]], argument: Any) -> T:
         facts, _ = await self._opened()
