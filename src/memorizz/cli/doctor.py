@@ -68,7 +68,6 @@ def _health(server: Server, as_json: bool) -> None:
     from memorizz.memory_provider.base import Health
     from memorizz.memory_provider.postgresql import migrations
     from memorizz.memory_provider.postgresql.maintenance import Maintenance
-    from memorizz.memory_provider.postgresql.migrations._state import check_none_pending, server_of
 
     started = time.monotonic()
     version = pending = error = None
@@ -76,10 +75,10 @@ def _health(server: Server, as_json: bool) -> None:
     try:
         with Maintenance(require_server(soon)) as maintenance:
             found = maintenance.database()
-            version = server_of(found)
+            version = found.server
             migrations.check_versions(found)
             pending = len(maintenance.pending())
-            check_none_pending(found, pending)
+            migrations.check_none_pending(found, pending)
     except MemorizzError as failed:
         error = described(failed)
     well = Health(error, time.monotonic() - started, version, pending)
