@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import psycopg
@@ -219,6 +219,25 @@ def test_progress_says_who_is_in_the_way(
         assert re.fullmatch(rf"process {process} \(idle in transaction, for \d+ s\)", waiting.waits_for or "")
         assert facts(maintain)[WHOLE].being_built
     assert building.ended().error is None
+
+
+def test_the_error_of_a_watcher_is_raised(
+    maintain: Any, provider: PostgreSQLProvider, database: psycopg.Connection[Any], somebody_writes: Callable[[], Any]
+) -> None:
+    """It ends what is yet to be done, and is not only printed by another thread; what was built by then stays."""
+    fill(provider)
+    database.execute(f"DROP INDEX {WHOLE}, toolbox_words_idx")
+    with ExitStack() as writer:
+        writer.enter_context(somebody_writes())
+
+        def stop(job: Job, progress: Progress) -> None:
+            writer.close()
+            raise KeyError("mine")
+
+        with pytest.raises(KeyError, match="mine"):
+            make(maintain, sorted(maintain.plan_build(STORE), key=lambda job: job.name), watch=stop)
+    assert facts(maintain)[WHOLE].valid
+    assert [each.name for each in maintain.plan_build(STORE)] == ["toolbox_words_idx"]
 
 
 def test_memory_is_set_for_the_build_only(maintain: Any, database: psycopg.Connection[Any]) -> None:

@@ -35,7 +35,7 @@ class End:
 
 @asynccontextmanager
 async def beside(work: Callable[[End], Coroutine[Any, Any, None]]) -> AsyncGenerator[None]:
-    """Have some work done beside a block, which is told to stop at its end."""
+    """Have some work done beside a block, which is told to stop at its end; raise there what it raised."""
     end = End()
     task = asyncio.create_task(work(end))
     try:
@@ -44,3 +44,6 @@ async def beside(work: Callable[[End], Coroutine[Any, Any, None]]) -> AsyncGener
         end.set()
         await asyncio.wait([task], timeout=5)
         task.cancel()
+        error = task.exception() if task.done() and not task.cancelled() else None
+    if error is not None:
+        raise error

@@ -14,12 +14,21 @@ End = threading.Event
 
 @contextmanager
 def beside(work: Callable[[End], None]) -> Generator[None]:
-    """Have some work done beside a block, which is told to stop at its end."""
-    end = End()
-    thread = threading.Thread(target=work, args=(end,), daemon=True)
+    """Have some work done beside a block, which is told to stop at its end; raise there what it raised."""
+    end, raised = End(), list[BaseException]()
+
+    def run() -> None:
+        try:
+            work(end)
+        except BaseException as error:  # a thread would print it, and nobody would know
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         yield
     finally:
         end.set()
         thread.join(timeout=5)
+    for error in raised:
+        raise error

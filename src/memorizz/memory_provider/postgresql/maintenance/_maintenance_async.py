@@ -238,7 +238,8 @@ class AsyncMaintenance(AsyncSession):
 
         `memory` is the maintenance_work_mem for it, as PostgreSQL writes it ("2GB"). Conflicting transactions
         are waited for, `lock_seconds` at most where they are given. `watch` is called a few times a second from
-        another task. What is given up leaves nothing behind, or the error says what.
+        another task; what it raises is raised when that job is done, and ends the others. What is given up leaves
+        nothing behind, or the error says what.
         """
         found = await self._look()
         async with self._without_timeouts(memory, lock_seconds):

@@ -237,7 +237,8 @@ class Maintenance(Session):
 
         `memory` is the maintenance_work_mem for it, as PostgreSQL writes it ("2GB"). Conflicting transactions
         are waited for, `lock_seconds` at most where they are given. `watch` is called a few times a second from
-        another thread. What is given up leaves nothing behind, or the error says what.
+        another thread; what it raises is raised when that job is done, and ends the others. What is given up leaves
+        nothing behind, or the error says what.
         """
         found = self._look()
         with self._without_timeouts(memory, lock_seconds):
