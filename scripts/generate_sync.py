@@ -47,6 +47,7 @@ NAMES = {
     "__aexit__": "__exit__",
     "__aiter__": "__iter__",
     "__anext__": "__next__",
+    "aclosing": "closing",
     "aiter": "iter",
     "anext": "next",
     "asynchronous": "synchronous",

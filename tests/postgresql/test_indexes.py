@@ -221,8 +221,13 @@ def test_progress_says_who_is_in_the_way(
     assert building.ended().error is None
 
 
+@pytest.mark.parametrize("error", [KeyError("mine"), ConnectionFailed("mine"), psycopg.OperationalError("mine")])
 def test_the_error_of_a_watcher_is_raised(
-    maintain: Any, provider: PostgreSQLProvider, database: psycopg.Connection[Any], somebody_writes: Callable[[], Any]
+    maintain: Any,
+    provider: PostgreSQLProvider,
+    database: psycopg.Connection[Any],
+    somebody_writes: Callable[[], Any],
+    error: Exception,
 ) -> None:
     """It ends what is yet to be done, and is not only printed by another thread; what was built by then stays."""
     fill(provider)
@@ -232,9 +237,9 @@ def test_the_error_of_a_watcher_is_raised(
 
         def stop(job: Job, progress: Progress) -> None:
             writer.close()
-            raise KeyError("mine")
+            raise error
 
-        with pytest.raises(KeyError, match="mine"):
+        with pytest.raises(type(error), match="mine"):
             make(maintain, sorted(maintain.plan_build(STORE), key=lambda job: job.name), watch=stop)
     assert facts(maintain)[WHOLE].valid
     assert [each.name for each in maintain.plan_build(STORE)] == ["toolbox_words_idx"]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import cast
 
 from memorizz.errors import MemorizzError
@@ -15,7 +15,7 @@ from memorizz.memory_provider.postgresql.config import PostgreSQLConfig
 from memorizz.memory_provider.postgresql.driver._sync import connect, perform
 from memorizz.memory_provider.postgresql.maintenance import _indexing
 from memorizz.memory_provider.postgresql.maintenance._apart_sync import End, beside
-from memorizz.memory_provider.postgresql.maintenance._indexing import Job, Watch
+from memorizz.memory_provider.postgresql.maintenance._indexing import Job, Progress, Watch
 
 _POLL_SECONDS = 0.25
 
@@ -25,13 +25,20 @@ def watched(config: PostgreSQLConfig, conninfo: str, pid: int, job: Job, watch: 
     """Tell, as long as the block takes, how far the session `pid` of the same server is with a job."""
 
     def poll(end: End) -> None:
-        # Without a second connection the build goes on unseen.
-        with suppress(MemorizzError), translating(config.where), connect(config, conninfo) as connection:
-            while not end.wait(_POLL_SECONDS):
-                look = _indexing.progress(pid)
-                progress = drive(look, lambda step: perform(connection, cast(Statement, step)))
-                if progress is not None and not end.is_set():
-                    watch(job, progress)
+        # What it raises is the caller's to know: it is called outside of what passes over errors of the looking.
+        with closing(_looks(config, conninfo, pid, end)) as looks:
+            for progress in looks:
+                watch(job, progress)
 
     with beside(poll):
         yield
+
+
+def _looks(config: PostgreSQLConfig, conninfo: str, pid: int, end: End) -> Generator[Progress]:
+    # Without a second connection the build goes on unseen.
+    with suppress(MemorizzError), translating(config.where), connect(config, conninfo) as connection:
+        while not end.wait(_POLL_SECONDS):
+            look = _indexing.progress(pid)
+            progress = drive(look, lambda step: perform(connection, cast(Statement, step)))
+            if progress is not None and not end.is_set():
+                yield progress
